@@ -1,0 +1,52 @@
+"""The contract of a check: a measurement with a verdict. Kinds know no model."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+from releases.steps.base import Parameters, TargetSpec
+
+
+class Verdict(enum.Enum):
+    """Outcome of a check or a sample; no data, stale and error never count as pass."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NO_DATA = "no_data"
+    STALE = "stale"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """What a check may know: the target, when the run began (aware, UTC), the configuration that was rolled out."""
+
+    target: TargetSpec
+    since: datetime
+    configuration: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check saw: verdict, value and limit as shown to people, and the output kept as proof."""
+
+    verdict: Verdict
+    value: str = ""
+    limit: str = ""
+    output: str = ""
+
+
+class CheckKind(ABC):
+    """One kind of check."""
+
+    name: ClassVar[str]
+    parameters: ClassVar[type[Parameters]]
+
+    @abstractmethod
+    def run(self, context: CheckContext, parameters: Any) -> CheckResult:
+        """Measure once; network and parse errors become Verdict.ERROR with their text in `output`."""

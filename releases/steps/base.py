@@ -1,0 +1,114 @@
+"""The contract of a step kind: what the executor gives a step and what it wants back. Kinds know no model."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Parameters(BaseModel):
+    """Parameters of a step kind; validated when the plan is made, frozen on the step's row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Probe(enum.Enum):
+    """What a step kind can tell about its own effect after a crash."""
+
+    DONE = "done"
+    NOT_DONE = "not_done"
+    RUNNING = "running"
+    UNKNOWN = "unknown"
+
+
+class StepFailed(Exception):
+    """The step did not do what it should; the message is shown to people, `state` says what the target is in."""
+
+    def __init__(self, message: str, *, state: str = "") -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class Fenced(Exception):
+    """A later epoch holds the target or the row; this attempt must leave without any further effect."""
+
+
+class StillRunning(Exception):
+    """The target's lock is held by an attempt that has not ended."""
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """One copy of an application on one machine. `settings` is the target's row (see steps/target.py for its keys)."""
+
+    application: str
+    environment: str
+    root: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version as it is in force or wanted: semantic version, tag, commit and tree object ids (40 hex)."""
+
+    version: str
+    tag: str
+    commit: str
+    tree: str
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """All that one attempt of one step may know.
+
+    key: idempotency key, `<deployment>/<ordinal>/<plan digest>`; the same for every attempt of the step.
+    epoch: fencing number of this attempt, higher than that of every earlier one.
+    wanted / previous: the version to reach / in force before the run (None: nothing was in force).
+    configuration / previous_configuration: key → value, secrets included; never written to logs.
+    earlier: kind → result of the steps of this run that are finished (the way back gets the way out's results).
+    run_token: `deployment:<id>`; backups and reports of one run are filed under it.
+    output: takes bytes of output as they come. beat: raises Fenced when the attempt is no longer ours.
+    secrets: values to be masked in output and never to be passed in arguments.
+    """
+
+    key: str
+    epoch: int
+    run_token: str
+    target: TargetSpec
+    repository: str
+    wanted: Version | None
+    previous: Version | None
+    configuration: Mapping[str, str]
+    previous_configuration: Mapping[str, str]
+    earlier: Mapping[str, Mapping[str, Any]]
+    deadline_seconds: float
+    output: Callable[[bytes], None]
+    beat: Callable[[], None]
+    secrets: tuple[str, ...] = ()
+
+
+class StepKind(ABC):
+    """One kind of step: `run` makes the effect, `probe` looks whether it was made, `back` names its way back."""
+
+    name: ClassVar[str]
+    parameters: ClassVar[type[Parameters]]
+    repeatable: ClassVar[bool]
+    estimate_seconds: ClassVar[float]
+
+    @abstractmethod
+    def run(self, context: StepContext, parameters: Any) -> dict[str, Any]:
+        """Make the effect; return facts as JSON (digests, counts, paths). Raises StepFailed, Fenced."""
+
+    @abstractmethod
+    def probe(self, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
+        """Look on the target whether the effect of this key was made; return the verdict and, if done, the facts."""
+
+    @abstractmethod
+    def describe(self, context: StepContext, parameters: Any) -> list[str]:
+        """Return, for a dry run, one line per command or effect, secrets masked."""
