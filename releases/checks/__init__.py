@@ -1,0 +1,23 @@
+"""The check kinds: one file a kind, listed here; read by procedures, plans and the executor."""
+
+from __future__ import annotations
+
+from releases.checks.base import CheckKind
+from releases.checks.http import Http
+from releases.checks.log import Log
+from releases.checks.manual import Manual
+from releases.checks.metrics import Metrics
+
+KINDS: tuple[CheckKind, ...] = (Log(), Metrics(), Http(), Manual())
+
+
+class UnknownKind(LookupError):
+    """No check kind has this name: a stored one that was removed, or a typing error."""
+
+
+def kind(name: str) -> CheckKind:
+    """Return the check kind of that name. Raises UnknownKind."""
+    for known in KINDS:
+        if known.name == name:
+            return known
+    raise UnknownKind(name)

@@ -24,7 +24,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What a check may know: the target, when the run began (aware, UTC), the configuration that was rolled out."""
+    """What a check may know: target, when the run began (aware, UTC), the configuration rolled out."""
 
     target: TargetSpec
     since: datetime

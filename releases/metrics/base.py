@@ -12,7 +12,7 @@ from releases.steps.base import Parameters, TargetSpec
 
 @dataclass(frozen=True)
 class Reading:
-    """One look at a target: raw counters and gauges by name, taken at `at` (aware, UTC); `up` = the source answered."""
+    """One look at a target at `at` (aware, UTC): raw numbers by name; `up` = the source answered."""
 
     at: datetime
     up: bool
@@ -34,7 +34,8 @@ class MetricSource(ABC):
     def derive(self, earlier: Reading | None, now: Reading, parameters: Any) -> dict[str, float | None]:
         """Return metric name → value, None for no data.
 
-        Names: error_rate (share 0..1 of requests since `earlier`), response_time (seconds, mean since `earlier`),
-        resource_use (share 0..1, the worst of the target's), service_down (0 or 1). A counter that fell (restart)
-        counts from zero, never negative; no requests in between = no data for rate and time.
+        Names: error_rate (share 0..1 of requests since `earlier`), response_time (seconds, mean since
+        `earlier`), resource_use (share 0..1, the worst of the target's), service_down (0 or 1). A counter
+        that fell (restart) counts from zero, never negative; no requests in between = no data for rate
+        and time.
         """

@@ -1,0 +1,34 @@
+"""The step kinds: one file a kind, listed here; read by plans, the executor and the dry run."""
+
+from __future__ import annotations
+
+from releases.steps.backup import Backup
+from releases.steps.base import StepKind
+from releases.steps.code_deploy import CodeDeploy
+from releases.steps.command import Command
+from releases.steps.configuration_update import ConfigurationUpdate
+from releases.steps.database_update import DatabaseUpdate
+from releases.steps.maintenance_mode import MaintenanceMode
+from releases.steps.service_control import ServiceControl
+
+KINDS: tuple[StepKind, ...] = (
+    Backup(),
+    MaintenanceMode(),
+    CodeDeploy(),
+    DatabaseUpdate(),
+    ConfigurationUpdate(),
+    ServiceControl(),
+    Command(),
+)
+
+
+class UnknownKind(LookupError):
+    """No step kind has this name: a stored one that was removed, or a typing error in a plan."""
+
+
+def kind(name: str) -> StepKind:
+    """Return the step kind of that name; raises UnknownKind."""
+    for known in KINDS:
+        if known.name == name:
+            return known
+    raise UnknownKind(name)

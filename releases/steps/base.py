@@ -28,7 +28,9 @@ class Probe(enum.Enum):
 
 
 class StepFailed(Exception):
-    """The step did not do what it should; the message is shown to people, `state` says what the target is in."""
+    """The step did not do what it should; the message is shown to people, `state` says what the target is
+    in.
+    """
 
     def __init__(self, message: str, *, state: str = "") -> None:
         super().__init__(message)
@@ -45,7 +47,9 @@ class StillRunning(Exception):
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """One copy of an application on one machine. `settings` is the target's row (see steps/target.py for its keys)."""
+    """One copy of an application on one machine. `settings` is the target's row (see steps/target.py for its
+    keys).
+    """
 
     application: str
     environment: str
@@ -71,7 +75,8 @@ class StepContext:
     epoch: fencing number of this attempt, higher than that of every earlier one.
     wanted / previous: the version to reach / in force before the run (None: nothing was in force).
     configuration / previous_configuration: key → value, secrets included; never written to logs.
-    earlier: kind → result of the steps of this run that are finished (the way back gets the way out's results).
+    earlier: kind → result of the steps of this run that are finished (the way back gets the way out's
+    results).
     run_token: `deployment:<id>`; backups and reports of one run are filed under it.
     output: takes bytes of output as they come. beat: raises Fenced when the attempt is no longer ours.
     secrets: values to be masked in output and never to be passed in arguments.
@@ -94,7 +99,9 @@ class StepContext:
 
 
 class StepKind(ABC):
-    """One kind of step: `run` makes the effect, `probe` looks whether it was made, `back` names its way back."""
+    """One kind of step: `run` makes the effect, `probe` looks whether it was made, `describe` serves the dry
+    run.
+    """
 
     name: ClassVar[str]
     parameters: ClassVar[type[Parameters]]
@@ -107,7 +114,15 @@ class StepKind(ABC):
 
     @abstractmethod
     def probe(self, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
-        """Look on the target whether the effect of this key was made; return the verdict and, if done, the facts."""
+        """Look on the target whether the effect of this key was made; return the verdict and, if done, the
+        facts.
+        """
+
+    def repeats(self, parameters: Any) -> bool:
+        """Tell whether a second run with these parameters is harmless; the parameter `repeatable` overrules
+        the kind.
+        """
+        return bool(getattr(parameters, "repeatable", self.repeatable))
 
     @abstractmethod
     def describe(self, context: StepContext, parameters: Any) -> list[str]:

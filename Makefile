@@ -1,0 +1,85 @@
+# What people and .ci/run type. Needs git, make and any Python from 3.9 on with pip; `make` alone lists the targets.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON := .venv/bin/python
+INSTALLED := .venv/.installed
+# uv from the PATH when it works, else a private one in .uv
+UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo .uv/bin/uv; fi)
+UV_FILE := $(filter .uv/bin/uv,$(UV))
+WITH_SERVERS = $(PYTHON) -m config.embedded exec --with-parent --state
+TESTS ?= tests
+PYTEST = $(PYTHON) -m pytest $(PYTEST_FLAGS)
+ROOT_COPY = /var/tmp/ringi-$(shell printf %s "$(realpath .)" | sha256sum | cut -c1-12)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.uv/bin/uv:
+	@for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 /usr/bin/python3; do \
+	  if "$$python" -c 'import sys, pip; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1; then \
+	    echo "Fetching uv into .uv …"; rm -rf .uv; \
+	    PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	      exec "$$python" -m pip install --quiet --target .uv uv; \
+	  fi; \
+	done; echo "ringi: no Python from 3.9 on with pip was found, and no uv" >&2; exit 2
+
+$(INSTALLED): requirements.lock | $(UV_FILE)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || { \
+	  rm -rf .venv && $(UV) venv --quiet --python '>=3.12' .venv; }
+	@echo "Installing the packages of requirements.lock …"
+	@$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r requirements.lock
+	@touch $@
+
+.PHONY: messages
+messages: $(INSTALLED) ## compile the translations
+	@$(PYTHON) -m config.compile_messages
+
+.PHONY: demo
+demo: messages ## play a release from plan to production and back (EXIT=1: end after the story)
+	@exec $(PYTHON) -m config.processes demo --with-parent $(if $(EXIT),--exit)
+
+.PHONY: up
+up: messages ## an empty, usable system with servers of its own, for trials
+	@exec $(PYTHON) -m config.processes up --with-parent
+
+.PHONY: test
+test: messages ## the test suite (TESTS=tests/audit for a part)
+	@exec $(WITH_SERVERS) var/test -- $(PYTEST) -n 2 --dist loadfile $(TESTS) --ignore=tests/browser --ignore=tests/chaos
+
+.PHONY: check
+check: messages ## style, types, layers, settings, migrations, translations, then the tests
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	@exec $(WITH_SERVERS) var/test -- sh -exc ' \
+	  $(PYTHON) -m mypy .; \
+	  .venv/bin/lint-imports; \
+	  RINGI_BASE_URL=https://localhost $(PYTHON) manage.py check --deploy --fail-level WARNING; \
+	  $(PYTHON) manage.py makemigrations --check --dry-run'
+	$(PYTHON) -m config.compile_messages --check
+	@$(MAKE) test
+
+.PHONY: browser
+browser: messages ## the pages in a real browser (SMOKE=1: the short run)
+	@exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/browser $(if $(SMOKE),-m smoke)
+
+.PHONY: chaos
+chaos: messages ## killed workers, stopped servers, sabotage of each chapter (SMOKE=1: the short run)
+	@exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/chaos $(if $(SMOKE),-m smoke)
+
+.PHONY: bench
+bench: messages ## the measurements, as a table
+	@exec $(WITH_SERVERS) var/bench -- $(PYTHON) -m benchmarks
+
+.PHONY: lock
+lock: $(UV_FILE) ## pin all packages with their hashes
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
+	  --group dev pyproject.toml --output-file requirements.lock
+
+.PHONY: clean
+clean: ## remove caches and what tests, benchmarks and demos left (var/up and .venv stay)
+	rm -rf var/test var/bench var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(ROOT_COPY)/test-* $(ROOT_COPY)/bench-* $(ROOT_COPY)/demo-*
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,64 @@
+"""Who acts now. The middleware, the workers and the commands open it; the door and the ledger read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Kind = Literal["person", "service", "worker", "command", "system"]
+Channel = Literal["admin", "api", "worker", "scheduler", "command"]
+
+
+class NoActor(Exception):
+    """Nobody is acting: a change was tried outside `acting()`."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One doer as known when he acted; names and roles are copies, so that later edits change no past."""
+
+    account_id: int | None
+    name: str
+    kind: Kind
+    channel: Channel
+    roles: tuple[str, ...] = ()
+    address: str = ""
+    request_id: str = ""
+    on_behalf: str = ""
+    authenticated_at: datetime | None = None
+    method: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name the actor as the ledger does: `person:7:sato`, or `command:migrate` without an account."""
+        parts = (
+            [self.kind, self.name]
+            if self.account_id is None
+            else [self.kind, str(self.account_id), self.name]
+        )
+        return ":".join(parts)
+
+
+_current: ContextVar[Actor | None] = ContextVar("ringi_actor", default=None)
+
+
+@contextmanager
+def acting(actor: Actor) -> Iterator[Actor]:
+    """Make `actor` the doer of everything inside the block; nested blocks restore the outer one."""
+    token = _current.set(actor)
+    try:
+        yield actor
+    finally:
+        _current.reset(token)
+
+
+def current() -> Actor:
+    """Return the doer; raise `NoActor` when there is none."""
+    actor = _current.get()
+    if actor is None:
+        raise NoActor("no actor: open acting(Actor(…)) around the change")
+    return actor

@@ -1,0 +1,70 @@
+"""The audit app: installs the capture of the ledger after each migration, and names who migrates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.db import connections, transaction
+from django.db.models import ManyToManyField
+from django.db.models.signals import post_migrate, pre_migrate
+from django.utils.translation import gettext_lazy as _
+
+
+def table_of(label: str) -> str:
+    """Return the table of `app.Model`, or of the many-to-many field `app.Model.field`."""
+    app, model, *field = label.split(".")
+    found = apps.get_model(app, model)
+    if not field:
+        return found._meta.db_table
+    relation = found._meta.get_field(field[0])
+    if not isinstance(relation, ManyToManyField):
+        raise LookupError(f"{label} is not a many-to-many field")
+    return relation.m2m_db_table()
+
+
+def _last_sender() -> AppConfig:
+    return [config for config in apps.get_app_configs() if config.models_module is not None][-1]
+
+
+def _name_who_migrates(using: str, **_kwargs: Any) -> None:
+    # Data migrations and Django's own permissions write into governed tables, outside any door.
+    from audit.actor import Actor
+    from audit.capture import set_context
+
+    actor = Actor(account_id=None, name="migrate", kind="command", channel="command")
+    set_context(actor, action="audit:migrate", connection=connections[using], whole_session=True)
+
+
+def _install(using: str, **_kwargs: Any) -> None:
+    from audit import capture
+    from audit.governed import GOVERNED
+
+    tables = set(connections[using].introspection.table_names())
+    if "audit_event" not in tables:
+        return  # migrated backwards to nothing
+    # Tables of apps that are not migrated yet come with the next run; a wrong label raises LookupError here.
+    there = [governed for governed in GOVERNED if table_of(governed.model) in tables]
+    with transaction.atomic(using=using):
+        capture.install(connections[using], there, table_of, settings.RINGI_APP_ROLE)
+
+
+def _forget_who_migrates(sender: AppConfig, using: str, **_kwargs: Any) -> None:
+    from audit.capture import clear_context
+
+    if sender is _last_sender():
+        clear_context(connections[using])
+
+
+class AuditConfig(AppConfig):
+    """What happened, by whom; knows no other app."""
+
+    name = "audit"
+    verbose_name = _("Audit")
+
+    def ready(self) -> None:
+        """Hook the capture to migrations."""
+        pre_migrate.connect(_name_who_migrates, dispatch_uid="audit.name_who_migrates")
+        post_migrate.connect(_install, sender=self, dispatch_uid="audit.install")
+        post_migrate.connect(_forget_who_migrates, dispatch_uid="audit.forget_who_migrates")

@@ -1,0 +1,217 @@
+"""Capture inside PostgreSQL: installs functions, triggers and rights from the one list, and names the actor.
+
+`install` runs after every migration (audit.apps); the door calls `set_context` as a transaction begins.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from audit.actor import Actor
+from audit.ledger.functions import (
+    APPLICATION_FUNCTIONS,
+    FUNCTIONS,
+    LEDGER_TABLES,
+    OWNER_FUNCTIONS,
+    PRIVATE,
+    TRIGGERS,
+)
+
+SQL = FUNCTIONS + PRIVATE + TRIGGERS
+CAPTURE, NO_TRUNCATE = "ringi_capture", "ringi_no_truncate"
+NO_ACTOR, APPEND_ONLY, WRONG_CALL = "RI001", "RI002", "RI003"
+
+
+class Governed(Protocol):
+    """What the list says of one table; `audit.governed.Governed` is the real one."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def ungoverned(self) -> frozenset[str]: ...
+    @property
+    def secret(self) -> frozenset[str]: ...
+
+
+class Cursor(Protocol):
+    """The part of a database cursor that is needed here; Django's and psycopg's both have it."""
+
+    def execute(self, sql: Any, params: Any = None) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def fetchone(self) -> Any: ...
+
+
+class Connection(Protocol):
+    """A connection of Django or of psycopg."""
+
+    def cursor(self) -> Any: ...
+
+
+class Uncapturable(Exception):
+    """A governed table or column does not exist, or the table has no primary key."""
+
+
+def context(actor: Actor, *, action: str, action_id: UUID | None = None, reason: str = "") -> str:
+    """Return the JSON text that the triggers read from the setting `ringi.context`."""
+    return json.dumps(
+        {
+            "actor": actor.label,
+            "on_behalf": actor.on_behalf,
+            "channel": actor.channel,
+            "request": actor.request_id,
+            "address": actor.address,
+            "action": action,
+            "action_id": "" if action_id is None else str(action_id),
+            "reason": reason,
+        },
+        ensure_ascii=False,
+    )
+
+
+def set_context(
+    actor: Actor,
+    *,
+    action: str,
+    action_id: UUID | None = None,
+    reason: str = "",
+    connection: Connection | None = None,
+    whole_session: bool = False,
+) -> None:
+    """Tell the triggers who acts and why, until the end of the transaction (or of the session).
+
+    action: `noun:verb`; connection: Django's default one when None. Outside a transaction the setting is
+    lost at once, and the next governed write is refused with RI001.
+    """
+    if connection is None:
+        from django.db import connection as default
+
+        connection = default
+    text = context(actor, action=action, action_id=action_id, reason=reason)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('ringi.context', %s, %s)", [text, not whole_session])
+
+
+def clear_context(connection: Connection) -> None:
+    """Forget the actor of the whole session."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('ringi.context', '', false)")
+
+
+def name(identifier: str) -> str:
+    """Quote an SQL identifier."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote an SQL string; standard_conforming_strings, always on here, leaves backslashes plain."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _arguments(cursor: Cursor, governed: Governed, table: str) -> list[str]:
+    """Return the arguments of the row trigger: label, key, ungoverned, secret, times, binaries."""
+    cursor.execute(
+        """
+        SELECT a.attname::text, a.atttypid::regtype::text,
+               coalesce(array_position(i.indkey::int2[], a.attnum), -1)
+        FROM pg_attribute a
+        LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
+        WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+        ORDER BY 3, a.attnum
+        """,
+        [name(table)],
+    )
+    columns = cursor.fetchall()
+    names = {column for column, _, _ in columns}
+    if not names:
+        raise Uncapturable(f"{governed.model}: there is no table {table}")
+    if missing := sorted((governed.ungoverned | governed.secret) - names):
+        raise Uncapturable(f"{governed.model}: {table} has no column {', '.join(missing)}")
+    key = [column for column, _, place in columns if place >= 0]
+    if not key:
+        raise Uncapturable(f"{governed.model}: {table} has no primary key")
+    times = sorted(column for column, kind, _ in columns if kind == "timestamp with time zone")
+    binaries = sorted(column for column, kind, _ in columns if kind == "bytea")
+    lists: list[Sequence[str]] = [key, sorted(governed.ungoverned), sorted(governed.secret), times, binaries]
+    return [governed.model, *(",".join(columns) for columns in lists)]
+
+
+def _install_triggers(cursor: Cursor, listed: Iterable[tuple[Governed, str]]) -> None:
+    kept = set()
+    for governed, table in listed:
+        kept.add(table)
+        arguments = ", ".join(literal(argument) for argument in _arguments(cursor, governed, table))
+        cursor.execute(
+            f"CREATE OR REPLACE TRIGGER {CAPTURE} AFTER INSERT OR UPDATE OR DELETE ON {name(table)} "
+            f"FOR EACH ROW EXECUTE FUNCTION ringi_row_event({arguments})"
+        )
+        cursor.execute(
+            f"CREATE OR REPLACE TRIGGER {NO_TRUNCATE} BEFORE TRUNCATE ON {name(table)} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION ringi_refuse()"
+        )
+        for trigger in (CAPTURE, NO_TRUNCATE):
+            cursor.execute(f"ALTER TABLE {name(table)} ENABLE ALWAYS TRIGGER {trigger}")
+    cursor.execute(
+        "SELECT c.relname::text, t.tgname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+        "WHERE t.tgname IN (%s, %s) AND c.relnamespace = current_schema()::regnamespace",
+        [CAPTURE, NO_TRUNCATE],
+    )
+    for table, trigger in cursor.fetchall():
+        if table not in kept:
+            cursor.execute(f"DROP TRIGGER {name(trigger)} ON {name(table)}")
+
+
+def _grant(cursor: Cursor, role: str) -> None:
+    """Give the application role its rights; the ledger only to read, and to append through its functions."""
+    cursor.execute("SELECT rolname = current_user FROM pg_roles WHERE rolname = %s", [role])
+    found = cursor.fetchone()
+    # Revoking from the owner would take the rights of the ledger's own functions.
+    if found is None or found[0]:
+        return
+    to = name(role)
+    ledger = ", ".join(LEDGER_TABLES)
+    cursor.execute("SELECT current_schema()::text, to_regclass('django_migrations') IS NOT NULL")
+    schema, migrated = cursor.fetchone()
+    for statement in (
+        f"GRANT USAGE ON SCHEMA {name(schema)} TO {to}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name(schema)} TO {to}",
+        f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {name(schema)} TO {to}",
+        f"REVOKE ALL ON {ledger}, audit_digest_key FROM {to}",
+        f"GRANT SELECT ON {ledger} TO {to}",
+        *(f"GRANT EXECUTE ON FUNCTION {function} TO {to}" for function in APPLICATION_FUNCTIONS),
+        *(f"REVOKE ALL ON FUNCTION {function} FROM {to}" for function in OWNER_FUNCTIONS),
+    ):
+        cursor.execute(statement)
+    if migrated:
+        cursor.execute(f"REVOKE ALL ON django_migrations FROM {to}")
+        cursor.execute(f"GRANT SELECT ON django_migrations TO {to}")
+
+
+def _keep_digest_key(cursor: Cursor) -> None:
+    """Make the key of secret columns once: HMAC-SHA256 wants its 64 bytes XORed with 0x36 and with 0x5c."""
+    cursor.execute("SELECT count(*) FROM audit_digest_key")
+    if cursor.fetchone()[0] == 0:
+        key = secrets.token_bytes(64)
+        pads = [bytes(byte ^ pad for byte in key) for pad in (0x36, 0x5C)]
+        cursor.execute("INSERT INTO audit_digest_key (id, inner_pad, outer_pad) VALUES (1, %s, %s)", pads)
+
+
+def install(
+    connection: Connection, governed: Iterable[Governed], table_of: Callable[[str], str], role: str = ""
+) -> None:
+    """Make the database capture exactly the governed tables; safe to repeat, called inside a transaction.
+
+    table_of: from a label of the list to its table. role: the application's database role, left out when it
+    does not exist or is the owner. Raises `Uncapturable` for a table, column or primary key that is not
+    there.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_capture_install'))")
+        cursor.execute(SQL)
+        _keep_digest_key(cursor)
+        _install_triggers(cursor, [(one, table_of(one.model)) for one in governed])
+        if role:
+            _grant(cursor, role)

@@ -1,0 +1,176 @@
+"""THE DOOR: every change of state, from the admin, the API, a worker or a command, goes through `change()`."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from django.conf import settings
+from django.db import connection, models, transaction
+from django.utils.translation import gettext as _
+from django_fsm import TransitionNotAllowed
+
+from audit import capture
+from audit.actor import Actor, current
+from audit.models import Outbox
+from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
+
+_reason: ContextVar[str] = ContextVar("ringi_reason", default="")
+_open: ContextVar[bool] = ContextVar("ringi_door_open", default=False)
+
+
+def present_reason() -> str:
+    """Return the reason given at the door that is open now."""
+    return _reason.get()
+
+
+def label(instance: models.Model) -> str:
+    """Return how the ledger names a row: `app.Model:pk`."""
+    return f"{instance._meta.label}:{instance.pk}"
+
+
+@dataclass
+class Act:
+    """What happens inside the door: the locked rows, and what the action event will say of it."""
+
+    event: str
+    actor: Actor
+    id: uuid.UUID
+    rows: dict[tuple[type[models.Model], Any], models.Model] = field(default_factory=dict)
+    states: dict[tuple[type[models.Model], Any], str] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    object: str = ""
+
+    def get[M: models.Model](self, model: type[M], pk: Any = None) -> M:
+        """Return the locked row of a model, the only one or the one with `pk`."""
+        found = [row for (kind, key), row in self.rows.items() if kind is model and pk in (None, key)]
+        if len(found) != 1:
+            raise LookupError(f"{model.__name__} {pk or ''}: {len(found)} rows behind this door")
+        return cast(M, found[0])
+
+    def about(self, instance: models.Model, **details: Any) -> None:
+        """Name the row that the action event is about (for rows made inside the door) and add details to it."""
+        self.object = label(instance)
+        self.details.update(details)
+
+    def signature(self, meaning: str, digest: str = "", role: str = "") -> dict[str, Any]:
+        """Return the record of a signature (21 CFR 11.50: printed name, time, meaning), and keep it in the event."""
+        record = {
+            "name": self.actor.name,
+            "role": role or ", ".join(self.actor.roles),
+            "meaning": meaning,
+            "method": self.actor.method,
+            "authenticated_at": self.actor.authenticated_at.isoformat() if self.actor.authenticated_at else "",
+            "digest": digest,
+            "address": self.actor.address,
+            "act": str(self.id),
+        }
+        self.details["signature"] = record
+        return record
+
+
+def _require_signature(actor: Actor) -> None:
+    if actor.kind != "person":
+        raise NotYou(_("Only a person can sign this."))
+    since = actor.authenticated_at
+    if since is None or (datetime.now(UTC) - since).total_seconds() > settings.SIGNATURE_SECONDS:
+        raise SignatureNeeded(_("Confirm who you are: this is a signature."))
+
+
+def _lock(act: Act, targets: tuple[tuple[type[models.Model], Any], ...]) -> None:
+    for model, pk in sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), str(t[1]))):
+        row = model._base_manager.select_for_update(of=("self",)).filter(pk=pk).first()
+        if row is None:
+            raise Invalid(_("There is no %(what)s %(pk)s.") % {"what": model._meta.verbose_name, "pk": pk})
+        act.rows[model, pk] = row
+        if hasattr(row, "state"):
+            act.states[model, pk] = row.state
+
+
+def _save(act: Act) -> None:
+    for key, row in act.rows.items():
+        before = act.states.get(key)
+        after = getattr(row, "state", None)
+        if before != after:
+            edges = row._meta.get_field("state").get_all_transitions(type(row))  # type: ignore[union-attr]
+            if not any(str(e.source) == before and str(e.target) == after for e in edges):
+                raise RuntimeError(f"{label(row)} went from {before} to {after} through more than one edge")
+        row.save()
+
+
+@contextmanager
+def change(
+    event: str, *targets: tuple[type[models.Model], Any], reason: str = "", sign: bool = False
+) -> Iterator[Act]:
+    """Open the door for one act on the rows named (`(Model, pk)`), locked in lock order; yield the Act.
+
+    event: `noun:verb`. reason: why, in the actor's words. sign: the act is a signature and needs an identity
+    proved within SIGNATURE_SECONDS. On the way out each row is saved through at most one edge of its machine, one
+    action event is written and one outbox row. Doors never nest. Raises NoActor, a Refused (which is itself written
+    as an event after the rollback), or whatever the body raises; then the database is unchanged.
+    """
+    actor = current()
+    if _open.get():
+        raise RuntimeError(f"{event}: doors never nest")
+    act = Act(event=event, actor=actor, id=uuid.uuid4())
+    if len(targets) >= 1:
+        model, pk = targets[0]
+        act.object = f"{model._meta.label}:{pk}"
+    opened, reasoned = _open.set(True), _reason.set(reason)
+    try:
+        if sign:
+            _require_signature(actor)
+        with transaction.atomic(durable=True):
+            capture.set_context(actor, action=event, action_id=act.id, reason=reason)
+            _lock(act, targets)
+            yield act
+            _save(act)
+            append("action", act, reason=reason, outcome="done")
+            Outbox.objects.create(act=act.id, event=event, object=act.object, payload=act.details)
+    except TransitionNotAllowed as refusal:
+        wrong = WrongState(_not_from_here(refusal))
+        _record(act, wrong)
+        raise wrong from refusal
+    except Refused as refused:
+        _record(act, refused)
+        raise
+    finally:
+        _open.reset(opened)
+        _reason.reset(reasoned)
+
+
+def _not_from_here(refusal: TransitionNotAllowed) -> str:
+    row = getattr(refusal, "object", None)
+    state = row.get_state_display() if row is not None and hasattr(row, "get_state_display") else "?"
+    return _("This cannot be done while it is “%(state)s”.") % {"state": state}
+
+
+def _record(act: Act, refused: Refused) -> None:
+    """Write the refusal as an event of its own, after everything else was rolled back."""
+    act.details = {"kind": refused.kind, "reasons": [str(reason) for reason in refused.reasons]}
+    with transaction.atomic(durable=True):
+        capture.set_context(act.actor, action=act.event, action_id=act.id, reason="")
+        append("refusal", act, reason="", outcome="refused")
+
+
+def append(kind: str, act: Act, *, reason: str, outcome: str) -> None:
+    """Append one event to the ledger within the open transaction; its bytes are made by the database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT ringi_append(%s, %s, %s, NULL, %s::jsonb, %s, %s)",
+            [kind, act.event, act.object, json.dumps(act.details, ensure_ascii=False), reason, outcome],
+        )
+
+
+def note(event: str, *, object: str = "", outcome: str = "done", **details: Any) -> None:
+    """Write an event that changes no governed row: a sign-in, a failed one, an export."""
+    act = Act(event=event, actor=current(), id=uuid.uuid4(), object=object, details=details)
+    with transaction.atomic():
+        capture.set_context(act.actor, action=event, action_id=act.id, reason="")
+        append("access", act, reason="", outcome=outcome)

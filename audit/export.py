@@ -1,0 +1,56 @@
+"""The whole ledger as JSON Lines, streamed in constant memory; what audit/offline/ringi_verify.py reads.
+
+Lines: `{"ringi": "export", …}` first; `{"number", "event", "leaf", "chain"}` per event (base64, hex, hex);
+`{"checkpoint": note}` right behind the last event it covers; `{"head": {"number", "chain"}}` at the end.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from audit.ledger.checkpoint import PublicKey
+
+VERSION = 1
+BATCH = 5000
+
+
+def lines(connection: Any, key: PublicKey | None = None) -> Iterator[str]:
+    """Yield the lines of an export of one snapshot, each with its newline.
+
+    connection: of psycopg, in no transaction; it is busy until the last line was taken. key: put into the
+    first line for convenience; an auditor should have it from elsewhere.
+    """
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute("SELECT number, chain FROM audit_head WHERE id = 1")
+        number, chain = cursor.fetchone()
+        yield _line({"ringi": "export", "v": VERSION, "key": "" if key is None else str(key)})
+        with (
+            connection.cursor(name="ringi_export", binary=True) as rows,
+            connection.cursor(name="ringi_export_checkpoints", binary=True) as notes,
+        ):
+            rows.itersize = notes.itersize = BATCH
+            notes.execute("SELECT number, note FROM audit_checkpoint ORDER BY number")
+            rows.execute(
+                "SELECT l.number, e.bytes, l.leaf, l.chain FROM audit_link l"
+                " LEFT JOIN audit_event e ON e.id = l.event_id ORDER BY l.number"
+            )
+            note = notes.fetchone()
+            for place, event, leaf, linked in rows:
+                # A link without event stays visible as a fault of the export.
+                encoded = None if event is None else base64.b64encode(event).decode()
+                yield _line({"number": place, "event": encoded, "leaf": leaf.hex(), "chain": linked.hex()})
+                while note is not None and note[0] <= place:
+                    yield _line({"checkpoint": note[1]})
+                    note = notes.fetchone()
+            while note is not None:
+                yield _line({"checkpoint": note[1]})
+                note = notes.fetchone()
+        yield _line({"head": {"number": number, "chain": bytes(chain).hex()}})
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -1,0 +1,59 @@
+"""The one list of governed tables: every insert, update and delete in them leaves an event; a column may be left out.
+
+Not governed, and why: sessions, axes' counters, migrations and content types (the framework's own), django_rq (wake-ups
+only), step output and samples (measured series, kept with digests), the outbox (a queue of messages), simple-history's
+tables (copies for reading), StepAttempt's output digest is governed with its row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Governed:
+    """One table. `ungoverned`: columns whose change alone makes no event. `secret`: columns kept as keyed digest."""
+
+    model: str
+    ungoverned: frozenset[str] = frozenset()
+    secret: frozenset[str] = frozenset()
+
+
+GOVERNED: tuple[Governed, ...] = (
+    Governed("environments.Account", frozenset({"last_login"}), frozenset({"password"})),
+    Governed("environments.Account.groups"),
+    Governed("environments.Account.user_permissions"),
+    Governed("environments.Token", frozenset(), frozenset()),
+    Governed("environments.Token.environments"),
+    Governed("environments.Environment"),
+    Governed("environments.Application"),
+    Governed("environments.Target", frozenset({"seen_at"})),
+    Governed("environments.ConfigurationVersion", frozenset(), frozenset({"sealed"})),
+    Governed("environments.AccessRule"),
+    Governed("environments.AccessGrant"),
+    Governed("environments.ChangeWindow"),
+    Governed("environments.Freeze"),
+    Governed("releases.Procedure"),
+    Governed("releases.Release"),
+    Governed("releases.Release.editors"),
+    Governed("releases.Change"),
+    Governed("releases.Milestone"),
+    Governed("releases.ChecklistItem"),
+    Governed("releases.RosterEntry"),
+    Governed("releases.FinalCheck"),
+    Governed("releases.Evidence"),
+    Governed("releases.Fact"),
+    Governed("releases.ConsentRound"),
+    Governed("releases.Approval"),
+    Governed("releases.Document"),
+    Governed("releases.Deployment", frozenset({"not_before"})),
+    Governed("releases.Step", frozenset({"lease_until"})),
+    Governed("releases.StepAttempt"),
+    Governed("releases.InForce"),
+    Governed("releases.Watch", frozenset({"next_at"})),
+    Governed("releases.Rollback"),
+    Governed("releases.Obligation"),
+    Governed("mfa.Authenticator", frozenset({"last_used_at"}), frozenset({"data"})),
+    Governed("auth.Group"),
+    Governed("auth.Group.permissions"),
+)

@@ -1,0 +1,91 @@
+"""`manage.py audit_verify`: verifies the ledger; ends with 0 holds, 1 broken, 2 can't tell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, connection
+from django.utils.translation import gettext as _
+
+from audit import export
+from audit.ledger.chain import UNKNOWN, Report, verify
+from audit.ledger.checkpoint import BadNote, PublicKey, notes_of
+
+
+class Command(BaseCommand):
+    """Verify bytes, links, head and checkpoints; name the first bad number."""
+
+    help = "Verify the ledger: exit status 0 holds, 1 broken (first bad number), 2 can't tell."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        folder = Path(settings.STATE) / "sealer"
+        parser.add_argument("--from", dest="first", type=int, default=1, metavar="N", help="first number (1)")
+        parser.add_argument("--to", dest="last", type=int, metavar="M", help="last number (the end)")
+        parser.add_argument("--json", action="store_true", help="print the report as JSON")
+        parser.add_argument("--export", metavar="FILE", help="also write the whole ledger as JSON Lines")
+        parser.add_argument("--key", type=Path, default=folder / "key.pub", help="the sealer's public key")
+        parser.add_argument(
+            "--checkpoints",
+            type=Path,
+            default=folder / "checkpoints.txt",
+            help="checkpoints kept outside the database",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Verify, export, print, and end the process with the exit status."""
+        try:
+            key = (
+                PublicKey.parse(options["key"].read_text(encoding="utf-8"))
+                if options["key"].exists()
+                else None
+            )
+            connection.ensure_connection()
+            report = verify(
+                connection.connection,
+                first=max(options["first"], 1),
+                last=options["last"],
+                notes=notes_of(options["checkpoints"]),
+                key=key,
+                progress=self._progress if sys.stderr.isatty() else None,
+            )
+            if options["export"]:
+                with open(options["export"], "w", encoding="utf-8") as out:
+                    out.writelines(export.lines(connection.connection, key))
+        except (BadNote, OSError, psycopg.Error, DatabaseError) as fault:
+            if options["json"]:
+                self.stdout.write(json.dumps({"status": UNKNOWN, "unknown": str(fault)}))
+            else:
+                self.stderr.write(_("Can't tell: %(fault)s") % {"fault": str(fault).strip()})
+            sys.exit(UNKNOWN)
+        self._print(report, options["json"])
+        sys.exit(report.exit_status)
+
+    def _progress(self, number: int) -> None:
+        self.stderr.write(f"\r{number}", ending="")
+
+    def _print(self, report: Report, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(
+                json.dumps({"status": report.exit_status, **asdict(report)}, ensure_ascii=False)
+            )
+        elif report.finding is not None:
+            self.stdout.write(
+                _("BROKEN at number %(number)s: %(what)s")
+                % {"number": report.finding.number, "what": report.finding.what}
+            )
+        elif report.unknown:
+            self.stdout.write(_("Can't tell: %(fault)s") % {"fault": report.unknown})
+        else:
+            self.stdout.write(
+                _("Holds: events %(first)s to %(last)s, %(checkpoints)s checkpoints compared.")
+                % {"first": report.first, "last": report.last, "checkpoints": report.checkpoints}
+            )

@@ -1,0 +1,97 @@
+"""The tables of the ledger. Functions, triggers and rights follow from `audit.capture.install` after each migration."""
+
+import django.db.models.deletion
+import django.db.models.functions.datetime
+from django.db import migrations, models
+
+from audit.ledger.tables import DROP, TABLES
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = []
+
+    operations = [
+        migrations.SeparateDatabaseAndState(
+            database_operations=[migrations.RunSQL(TABLES, DROP)],
+            state_operations=[
+                migrations.CreateModel(
+                    name="Event",
+                    fields=[
+                        ("id", models.UUIDField(primary_key=True, serialize=False)),
+                        ("kind", models.TextField(choices=[("row", "row"), ("action", "action"), ("refusal", "refusal"), ("access", "access")], db_collation="C", verbose_name="kind")),
+                        ("act", models.UUIDField(null=True, verbose_name="act")),
+                        ("at", models.DateTimeField(verbose_name="at")),
+                        ("actor", models.TextField(db_collation="C", verbose_name="actor")),
+                        ("channel", models.TextField(db_collation="C", verbose_name="channel")),
+                        ("action", models.TextField(db_collation="C", verbose_name="action")),
+                        ("object", models.TextField(db_collation="C", verbose_name="object")),
+                        ("outcome", models.TextField(db_collation="C", verbose_name="outcome")),
+                        ("reason", models.TextField(verbose_name="reason")),
+                        ("tx", models.BigIntegerField(verbose_name="transaction")),
+                        ("bytes", models.BinaryField(verbose_name="bytes")),
+                    ],
+                    options={
+                        "verbose_name": "event",
+                        "verbose_name_plural": "events",
+                        "default_permissions": ("view",),
+                        "indexes": [
+                            models.Index(fields=["object", "at"], name="audit_event_object_at"),
+                            models.Index(fields=["actor", "at"], name="audit_event_actor_at"),
+                            models.Index(fields=["action", "at"], name="audit_event_action_at"),
+                            models.Index(fields=["act"], name="audit_event_act"),
+                            models.Index(fields=["tx"], name="audit_event_tx"),
+                        ],
+                    },
+                ),
+                migrations.CreateModel(
+                    name="Link",
+                    fields=[
+                        ("number", models.BigIntegerField(primary_key=True, serialize=False, verbose_name="number")),
+                        ("leaf", models.BinaryField(verbose_name="leaf")),
+                        ("chain", models.BinaryField(verbose_name="chain")),
+                        ("event", models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="link", to="audit.event", verbose_name="event")),
+                    ],
+                    options={"verbose_name": "link", "verbose_name_plural": "links", "default_permissions": ("view",)},
+                ),
+                migrations.CreateModel(
+                    name="Head",
+                    fields=[
+                        ("id", models.SmallIntegerField(primary_key=True, serialize=False)),
+                        ("number", models.BigIntegerField(verbose_name="number")),
+                        ("chain", models.BinaryField(verbose_name="chain")),
+                    ],
+                    options={"verbose_name": "head", "verbose_name_plural": "heads", "default_permissions": ()},
+                ),
+                migrations.CreateModel(
+                    name="Checkpoint",
+                    fields=[
+                        ("number", models.BigIntegerField(primary_key=True, serialize=False, verbose_name="number of events")),
+                        ("root", models.BinaryField(verbose_name="root")),
+                        ("note", models.TextField(verbose_name="signed note")),
+                        ("at", models.DateTimeField(verbose_name="at")),
+                    ],
+                    options={"verbose_name": "checkpoint", "verbose_name_plural": "checkpoints", "default_permissions": ("view",)},
+                ),
+                migrations.CreateModel(
+                    name="Outbox",
+                    fields=[
+                        ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                        ("act", models.UUIDField(verbose_name="act")),
+                        ("event", models.TextField(verbose_name="event")),
+                        ("object", models.TextField(verbose_name="object")),
+                        ("payload", models.JSONField(verbose_name="payload")),
+                        ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name="created at")),
+                        ("sent_at", models.DateTimeField(null=True, verbose_name="sent at")),
+                    ],
+                    options={
+                        "verbose_name": "message in the outbox",
+                        "verbose_name_plural": "outbox",
+                        "default_permissions": ("view",),
+                        "indexes": [models.Index(condition=models.Q(("sent_at__isnull", True)), fields=["id"], name="audit_outbox_unsent")],
+                    },
+                ),
+            ],
+        )
+    ]

@@ -1,0 +1,30 @@
+"""The admin site: unfold's, with My work as its first page. Holds no rule of the product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin.apps import AdminConfig
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from unfold.sites import UnfoldAdminSite
+
+
+class RingiAdminSite(UnfoldAdminSite):
+    """unfold's site; people sign in through allauth, so that re-authentication and MFA hold for it."""
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Send to the one sign-in page."""
+        return redirect("account_login")
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Show My work."""
+        from releases.admin.my_work import my_work
+
+        return my_work(request, self)
+
+
+class RingiAdminConfig(AdminConfig):
+    """Installs the site in place of Django's."""
+
+    default_site = "config.admin_site.RingiAdminSite"

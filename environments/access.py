@@ -1,0 +1,82 @@
+"""One question, `may(account, verb, environment)`, answered from grants; and the backend through which has_perm agrees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from audit.actor import current
+from audit.refusals import NotYou
+from environments.models import AccessGrant, AccessRule, Account, Environment
+from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_VERBS
+
+
+def roles_of(account: Account) -> set[str]:
+    """Return the roles that an account holds now, anywhere."""
+    return set(AccessGrant.objects.in_force().filter(account=account).values_list("role", flat=True))
+
+
+def may(account: Account | None, verb: str, environment: Environment | None = None) -> bool:
+    """Tell whether an account may do `verb` now; deny by default. Environment verbs need their environment.
+
+    Scope is a pair: a role counts only in the environment that its own grant names, never by union of others.
+    """
+    if account is None or not account.is_active or account.pk is None:
+        return False
+    grants = AccessGrant.objects.in_force().filter(account=account)
+    if environment is not None and verb in ENVIRONMENT_VERBS:
+        roles = grants.filter(Q(environment=None) | Q(environment=environment)).values_list("role", flat=True)
+        levels = AccessRule.objects.filter(role__in=list(roles), environment=environment).values_list("level", flat=True)
+        return any(verb in LEVELS[level] for level in levels)
+    return any(verb in ROLE_VERBS[role] for role in grants.values_list("role", flat=True))
+
+
+def current_account() -> Account:
+    """Return the account that acts; raises NotYou when a process acts and not an account."""
+    actor = current()
+    if actor.account_id is None:
+        raise NotYou(_("This needs a person or a service account."))
+    account = Account.objects.filter(pk=actor.account_id, is_active=True).first()
+    if account is None:
+        raise NotYou(_("This account is closed."))
+    return account
+
+
+def require(verb: str, environment: Environment | None = None) -> Account:
+    """Return the acting account if it may; raises NotYou with a sentence that names the missing right."""
+    account = current_account()
+    if not may(account, verb, environment):
+        where = f" ({environment})" if environment is not None else ""
+        raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": verb, "where": where})
+    return account
+
+
+def holders(role: str, environment: Environment | None = None) -> list[Account]:
+    """Return the persons who hold a role now, in one environment or anywhere; service accounts never count."""
+    grants = AccessGrant.objects.in_force().filter(role=role, account__kind=Account.Kind.PERSON)
+    if environment is not None:
+        grants = grants.filter(Q(environment=None) | Q(environment=environment))
+    return list(Account.objects.filter(grants__in=grants).distinct().order_by("pk"))
+
+
+class GrantBackend(ModelBackend):
+    """Password sign-in for persons, and has_perm from grants: everybody with a role may look, nobody may edit rows."""
+
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Refuse closed accounts and service accounts; those come by token."""
+        return super().user_can_authenticate(user) and user.kind == Account.Kind.PERSON
+
+    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
+        """Answer the admin: `view_…` for everyone with a role that may look; add, change and delete never."""
+        return perm.split(".")[-1].startswith("view_") and may(user_obj, "look")
+
+    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
+        """Answer the admin's index."""
+        return may(user_obj, "look")
+
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+        """Return nothing: rights are asked one by one."""
+        return set()

@@ -1,0 +1,53 @@
+"""configuration:create: a new version of an application's configuration in an environment (E2)."""
+
+from __future__ import annotations
+
+from django.db.models import Max
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid, NotYou
+from environments import access
+from environments.models import Application, ConfigurationVersion, Environment
+from environments.secrets import seal
+
+
+def create(
+    *,
+    application_id: int,
+    environment_id: int,
+    values: dict[str, str],
+    secrets: dict[str, str],
+    reason: str,
+) -> ConfigurationVersion:
+    """Make the next version. A secret given as an empty text keeps the value of the version before."""
+    with change("configuration:create", (Environment, environment_id), reason=reason) as act:
+        environment = act.get(Environment)
+        account = access.current_account()
+        if not (access.may(account, "configure", environment) or access.may(account, "configure_target")):
+            raise NotYou(_("You do not have the right “configure” (%(where)s).") % {"where": environment})
+        both = set(values) & set(secrets)
+        if both:
+            raise Invalid(_("Both a value and a secret: %(keys)s") % {"keys": ", ".join(sorted(both))})
+        application = Application.objects.get(pk=application_id)
+        earlier = ConfigurationVersion.objects.filter(application=application, environment=environment)
+        number = (earlier.aggregate(Max("number"))["number__max"] or 0) + 1
+        before = earlier.first()
+        version = ConfigurationVersion(
+            application=application,
+            environment=environment,
+            number=number,
+            values={key: str(value) for key, value in values.items()},
+            created_by=account,
+            reason=reason,
+        )
+        kept = before.opened() if before is not None else {}
+        clear = {key: text or kept.get(key, "") for key, text in secrets.items()}
+        missing = sorted(key for key, text in clear.items() if not text)
+        if missing:
+            raise Invalid(_("A secret has no value: %(keys)s") % {"keys": ", ".join(missing)})
+        version.sealed = {key: seal(text, version.aad(key)) for key, text in clear.items()}
+        version.digest = ConfigurationVersion.digest_of(version.values, clear)
+        version.save()
+        act.about(version)
+    return version

@@ -1,0 +1,83 @@
+"""Who may what where: the access matrix as rows, and the grants that give people their roles (E3)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from audit.snapshots import Snapshots
+
+from environments.models.account import Account
+from environments.models.environment import Environment
+from environments.roles import LEVEL_CHOICES, ROLE_CHOICES
+
+
+class AccessRule(models.Model):
+    """One cell of the access matrix: role × environment → level. No row means no."""
+
+    role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, related_name="access_rules", verbose_name=_("environment")
+    )
+    level = models.CharField(_("level"), max_length=20, choices=LEVEL_CHOICES)
+    history = Snapshots()
+
+    class Meta:
+        verbose_name = _("access rule")
+        verbose_name_plural = _("access matrix")
+        constraints = [models.UniqueConstraint(fields=["role", "environment"], name="access_rule_one_per_cell")]
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()} · {self.environment} · {self.get_level_display()}"
+
+
+class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
+    """Queries over grants."""
+
+    def in_force(self) -> AccessGrantQuerySet:
+        """Keep the grants that count now: begun, not ended, not withdrawn, confirmed where two are needed."""
+        return self.filter(
+            models.Q(until__isnull=True) | models.Q(until__gt=Now()),
+            begins_at__lte=Now(),
+            withdrawn_at__isnull=True,
+            confirmed_at__isnull=False,
+            account__is_active=True,
+        )
+
+
+class AccessGrant(models.Model):
+    """A role given to an account, in one environment or all, for a time, with a reason. Never deleted, only ended."""
+
+    account = models.ForeignKey(Account, models.PROTECT, related_name="grants", verbose_name=_("account"))
+    role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, null=True, blank=True, related_name="grants", verbose_name=_("environment")
+    )
+    begins_at = models.DateTimeField(_("from"))
+    until = models.DateTimeField(_("until"), null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=300)
+    granted_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, related_name="grants_given", verbose_name=_("granted by")
+    )
+    confirmed_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="grants_confirmed", verbose_name=_("confirmed by")
+    )
+    confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    history = Snapshots()
+
+    objects = AccessGrantQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("grant")
+        verbose_name_plural = _("grants")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(granted_by__isnull=True) | ~models.Q(granted_by=models.F("account")),
+                name="grant_not_to_oneself",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} · {self.get_role_display()}"

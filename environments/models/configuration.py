@@ -1,0 +1,59 @@
+"""Configuration of an application in an environment (E2): numbered versions, never changed once made."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from environments.models.account import Account
+from environments.models.environment import Application, Environment
+from environments.secrets import keyed_digest, open_sealed
+
+
+class ConfigurationVersion(models.Model):
+    """One version: plain values by key, and secrets encrypted at rest. `digest` covers both."""
+
+    application = models.ForeignKey(
+        Application, models.PROTECT, related_name="configurations", verbose_name=_("application")
+    )
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, related_name="configurations", verbose_name=_("environment")
+    )
+    number = models.PositiveIntegerField(_("number"))
+    values = models.JSONField(_("values"), default=dict)
+    sealed = models.JSONField(_("secrets"), default=dict)
+    digest = models.CharField(_("digest"), max_length=64)
+    created_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("created by"))
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    reason = models.CharField(_("reason"), max_length=300)
+
+    class Meta:
+        verbose_name = _("configuration")
+        verbose_name_plural = _("configurations")
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application", "environment", "number"], name="configuration_number_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.environment} #{self.number}"
+
+    def opened(self) -> dict[str, str]:
+        """Return key → value with secrets in clear; for workers only."""
+        opened = {key: open_sealed(text, self.aad(key)) for key, text in self.sealed.items()}
+        return {**self.values, **opened}
+
+    def aad(self, key: str) -> str:
+        """Return what a sealed value is bound to: its application, environment and key."""
+        return f"{self.application_id}/{self.environment_id}/{key}"
+
+    def secret_values(self) -> tuple[str, ...]:
+        """Return the secrets in clear, to be masked in output."""
+        return tuple(open_sealed(text, self.aad(key)) for key, text in self.sealed.items())
+
+    @staticmethod
+    def digest_of(values: dict[str, str], secrets: dict[str, str]) -> str:
+        """Return a digest over all keys and values; secrets enter as keyed digests."""
+        return keyed_digest({**{f"v:{k}": v for k, v in values.items()}, **{f"s:{k}": v for k, v in secrets.items()}})

@@ -1,0 +1,85 @@
+"""Environments, applications, and the copies of an application that run in them."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+from audit.snapshots import Snapshots
+
+
+class Environment(models.Model):
+    """Where copies of applications run (E1). Order is the order of promotion."""
+
+    class Tier(models.TextChoices):
+        DEVELOPMENT = "development", _("Development")
+        STAGING = "staging", _("Staging")
+        PRODUCTION = "production", _("Production")
+
+    slug = models.SlugField(_("key"), unique=True)
+    name_ja = models.CharField(_("name (Japanese)"), max_length=60)
+    name_en = models.CharField(_("name (English)"), max_length=60)
+    purpose_ja = models.CharField(_("purpose (Japanese)"), max_length=200, blank=True)
+    purpose_en = models.CharField(_("purpose (English)"), max_length=200, blank=True)
+    tier = models.CharField(_("tier"), max_length=12, choices=Tier)
+    order = models.PositiveSmallIntegerField(_("order of promotion"), unique=True)
+    protected = models.BooleanField(_("protected"), default=False)
+    zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
+    history = Snapshots()
+
+    LOCK_ORDER = 10
+
+    class Meta:
+        verbose_name = _("environment")
+        verbose_name_plural = _("environments")
+        ordering = ["order"]
+
+    def __str__(self) -> str:
+        return self.name_ja if get_language() == "ja" else self.name_en
+
+    @property
+    def purpose(self) -> str:
+        """Return the purpose in the reader's language."""
+        return self.purpose_ja if get_language() == "ja" else self.purpose_en
+
+
+class Application(models.Model):
+    """What is released: a name and the git repository that it comes from."""
+
+    slug = models.SlugField(_("key"), unique=True)
+    name = models.CharField(_("name"), max_length=100)
+    repository = models.CharField(_("repository"), max_length=400)
+    tag_format = models.CharField(_("tag format"), max_length=60, default="v{version}")
+    signers = models.TextField(_("allowed signers"), blank=True, help_text=_("One key per line, as git reads it."))
+    history = Snapshots()
+
+    LOCK_ORDER = 15
+
+    class Meta:
+        verbose_name = _("application")
+        verbose_name_plural = _("applications")
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Target(models.Model):
+    """One copy of an application in an environment: the folder it lives in and how it is run there."""
+
+    application = models.ForeignKey(Application, models.PROTECT, related_name="targets", verbose_name=_("application"))
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="targets", verbose_name=_("environment"))
+    root = models.CharField(_("folder"), max_length=400)
+    settings = models.JSONField(_("settings"), default=dict)
+    seen_at = models.DateTimeField(_("last contact"), null=True, blank=True)
+    history = Snapshots(excluded_fields=["seen_at"])
+
+    class Meta:
+        verbose_name = _("target")
+        verbose_name_plural = _("targets")
+        constraints = [
+            models.UniqueConstraint(fields=["application", "environment"], name="target_one_per_environment")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.application} · {self.environment}"

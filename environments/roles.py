@@ -1,0 +1,78 @@
+"""Roles, levels and their fixed meaning (E3, D1). Code and not rows, so that no look-alike can weaken one."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+ROLE_CHOICES = [
+    ("administrator", _("Administrator")),
+    ("release_manager", _("Release manager")),
+    ("project_manager", _("Project manager")),
+    ("developer", _("Developer")),
+    ("tester", _("Tester")),
+    ("operator", _("Operator")),
+    ("committee", _("Committee member")),
+    ("auditor", _("Auditor")),
+    ("ci", _("CI")),
+]
+LEVEL_CHOICES = [
+    ("full", _("Full access")),
+    ("limited", _("Limited access")),
+    ("read_only", _("Read only")),
+    ("audit_log_only", _("Audit log only")),
+    ("operate", _("Operate")),
+    ("ci_automatic", _("Automatic deployment")),
+    ("ci_after_approval", _("Deployment after approval")),
+    ("none", _("None")),
+]
+
+# A grant of one of these needs a second person.
+DECIDING = frozenset({"committee", "release_manager", "project_manager", "operator"})
+
+LEVELS: dict[str, frozenset[str]] = {
+    "full": frozenset(
+        {"view", "log", "request", "schedule", "start", "stop", "decide", "verify", "configure", "settle"}
+    ),
+    "limited": frozenset({"view", "log", "request"}),
+    "read_only": frozenset({"view"}),
+    "audit_log_only": frozenset(),
+    "operate": frozenset(
+        {"view", "log", "schedule", "request", "start", "stop", "decide", "verify", "roll_back", "settle", "adopt"}
+    ),
+    "ci_automatic": frozenset({"request", "start", "schedule"}),
+    "ci_after_approval": frozenset({"start"}),
+    "none": frozenset(),
+}
+ENVIRONMENT_VERBS = frozenset().union(*LEVELS.values())
+
+ROLE_VERBS: dict[str, frozenset[str]] = {
+    "administrator": frozenset({"grant", "account", "look"}),
+    "release_manager": frozenset(
+        {
+            "look",
+            "plan",
+            "prepare",
+            "propose_window",
+            "propose_waiver",
+            "assess",
+            "dismiss",
+            "cancel",
+            "settle_obligation",
+            "document",
+            "checklist",
+            "configure_target",
+            "roster",
+            "propose_procedure",
+            "final_check",
+            "approve_document",
+            "authorise_rollback",
+        }
+    ),
+    "project_manager": frozenset({"look", "plan", "waive", "approve_document", "propose_window"}),
+    "developer": frozenset({"look", "change", "document", "evidence", "checklist", "configuration"}),
+    "tester": frozenset({"look", "evidence", "checklist", "check_document"}),
+    "operator": frozenset({"look", "checklist", "final_check", "configure_target", "raise", "authorise_rollback"}),
+    "committee": frozenset({"look", "approve", "send_back", "reject", "consent"}),
+    "auditor": frozenset({"look", "audit"}),
+    "ci": frozenset({"evidence"}),
+}

@@ -1,0 +1,39 @@
+"""Ending live rounds from inside another act: amend, postpone, lapse and the like each end the round."""
+
+from __future__ import annotations
+
+from audit.clock import now
+from releases.models import ConsentRound, Deployment, Release
+
+EDGES = {
+    "void": ConsentRound.void,
+    "taken_back": ConsentRound.take_back,
+    "expired": ConsentRound.expire,
+    "sent_back": ConsentRound.send_back,
+    "rejected": ConsentRound.reject,
+}
+
+
+def end_rounds(release: Release, how: str, key: str = "") -> list[ConsentRound]:
+    """End every live round of a release inside an open door, and cancel its waiting runs where protected.
+
+    how: a key of EDGES; a granted round that is sent back, rejected or taken back is void. key: what changed.
+    """
+    ended = []
+    for round_ in ConsentRound.objects.select_for_update().filter(release=release, state__in=["open", "granted"]):
+        edge = EDGES[how] if round_.state == "open" or how in ("void", "expired") else EDGES["void"]
+        edge(round_)
+        round_.void_key = key
+        round_.ended_at = now()
+        round_.save()
+        ended.append(round_)
+    waiting = Deployment.objects.select_for_update().filter(
+        release=release, environment__protected=True, state__in=["requested", "scheduled", "queued"]
+    )
+    for deployment in waiting:
+        deployment.steps.all().delete()
+        deployment.cancel()
+        deployment.ended_at = now()
+        deployment.blockers = [key] if key else []
+        deployment.save()
+    return ended

@@ -1,0 +1,168 @@
+"""What people decide while a run waits: retry, skip, confirm done, give up; and stop, succeed, settle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.utils.translation import gettext as _
+
+from audit.change import Act, change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+from environments.models import Account
+from releases import dispatch
+from releases.actions.deployment.verified import enter_force, return_to_base
+from releases.actions.step.finish import drop_rest
+from releases.models import Deployment, InForce, Release, Step
+
+
+def retry(step_id: int, *, reason: str) -> Step:
+    """Let a failed or doubtful step run again."""
+    with _decision("step:retry", step_id, reason) as act:
+        step, deployment = act.get(Step), act.get(Deployment)
+        step.retry()
+        step.failure = ""
+        _go_on(step, deployment)
+        dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=step.pk)
+    return step
+
+
+def skip(step_id: int, *, reason: str) -> Step:
+    """Go on without a step; never without a required one."""
+    with _decision("step:skip", step_id, reason) as act:
+        step = act.get(Step)
+        if step.required:
+            raise WrongState(_("A required step is never skipped."))
+        step.skip()
+        step.ended_at = now()
+        _next(act, step)
+    return step
+
+
+def confirm_done(step_id: int, *, reason: str) -> Step:
+    """Say that the effect of a doubtful step was seen on the target."""
+    with _decision("step:confirm_done", step_id, reason) as act:
+        step = act.get(Step)
+        step.confirm_done()
+        step.ended_at = now()
+        _next(act, step)
+    return step
+
+
+def give_up(deployment_id: int, *, reason: str) -> Deployment:
+    """End a waiting run; what remains is to go back or to settle."""
+    with change("deployment:give_up", (Deployment, deployment_id), reason=reason, sign=True) as act:
+        deployment = act.get(Deployment)
+        _decider(deployment, reason)
+        deployment.fail()
+        drop_rest(deployment)
+    return deployment
+
+
+def stop(deployment_id: int, *, reason: str) -> Deployment:
+    """Stop a run: the running step is told to end, and nothing new begins."""
+    with change("deployment:stop", (Deployment, deployment_id), reason=reason) as act:
+        deployment = act.get(Deployment)
+        access.require("stop", deployment.environment)
+        deployment.stop()
+        deployment.save()
+        if not deployment.steps.filter(state="running").exists():
+            deployment.stopped()
+            drop_rest(deployment)
+            act.states[Deployment, deployment_id] = "stopping"
+    return deployment
+
+
+def succeed(deployment_id: int) -> Deployment:
+    """End a verified run of an environment that asks for no watch; the worker's verb."""
+    with change("deployment:succeed", (Deployment, deployment_id)) as act:
+        deployment = act.get(Deployment)
+        deployment.succeed()
+        deployment.ended_at = now()
+    return deployment
+
+
+def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
+    """Say in what state a failed run left the target: as_before, as_planned or unknown; the pointer follows."""
+    peek = Deployment.objects.get(pk=deployment_id)
+    with change(
+        "deployment:settle", (Deployment, deployment_id), (Release, peek.release_id), reason=reason, sign=True
+    ) as act:
+        deployment, release = act.get(Deployment), act.get(Release)
+        access.require("settle", deployment.environment)
+        if how not in ("as_before", "as_planned", "unknown"):
+            raise Invalid(_("Say as before, as planned, or unknown."))
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        deployment.settle()
+        deployment.settled_as = how
+        deployment.ended_at = now()
+        drop_rest(deployment)
+        act.signature("settle")
+        if how == "as_before":
+            pointer = deployment.base.get("in_force", {})
+            return_to_base(
+                deployment,
+                {"code": pointer.get("code", ""), "configuration": pointer.get("configuration_digest", "")},
+            )
+            if release.state == "releasing":
+                release.stand_down()
+            return deployment
+        if how == "as_planned":
+            enter_force(deployment, "settled")
+        for row in InForce.objects.filter(application=deployment.application, environment=deployment.environment):
+            row.unknown = how == "unknown"
+            row.save()
+        if release.state in ("releasing", "monitoring"):
+            release.abandon()
+    return deployment
+
+
+@contextmanager
+def _decision(event: str, step_id: int, reason: str) -> Iterator[Act]:
+    step = Step.objects.get(pk=step_id)
+    with change(event, (Step, step_id), (Deployment, step.deployment_id), reason=reason, sign=True) as act:
+        account = _decider(act.get(Deployment), reason)
+        held = act.get(Step)
+        held.deployment = act.get(Deployment)
+        held.decision = {"by": account.pk, "name": str(account), "verb": event, "reason": reason}
+        act.signature(event, held.deployment.plan_digest)
+        yield act
+
+
+def _decider(deployment: Deployment, reason: str) -> Account:
+    account = access.require("decide", deployment.environment)
+    if deployment.state != "waiting":
+        raise WrongState(_("This run does not wait for a decision."))
+    starter = deployment.started_by
+    if starter is not None and starter.person_key == account.person_key:
+        raise NotYou(_("You have scheduled this run; another person decides."))
+    if not reason.strip():
+        raise Invalid(_("Say why."))
+    return account
+
+
+def _go_on(step: Step, deployment: Deployment) -> None:
+    if step.phase == Step.Phase.FORWARD:
+        deployment.resume()
+    else:
+        deployment.recheck()
+    deployment.blockers = []
+
+
+def _next(act: Act, step: Step) -> None:
+    deployment = act.get(Deployment)
+    _go_on(step, deployment)
+    following = deployment.steps.filter(ordinal=step.ordinal + 1).first()
+    if following is None:
+        return
+    if following.phase != step.phase:
+        deployment.save()
+        act.states[Deployment, deployment.pk] = deployment.state
+        deployment.verify()
+    following.offer()
+    following.offered_at = now()
+    following.save()
+    dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=following.pk)

@@ -1,0 +1,103 @@
+"""deployment:queue, deployment:put_off, deployment:put_back, deployment:miss: the scheduler's verbs when a run is due."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import IntegrityError
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import GateClosed
+from environments import access
+from releases import dispatch
+from releases.gates import ask
+from releases.gates.content import digest
+from releases.models import Deployment, Step
+
+RETRY = timedelta(seconds=60)
+
+
+def queue(deployment_id: int) -> Deployment:
+    """Ask the gates and the starter's right again, lay the steps as rows, and offer the first. Raises GateClosed."""
+    settle_lower(deployment_id)
+    try:
+        with change("deployment:queue", (Deployment, deployment_id)) as act:
+            deployment = act.get(Deployment)
+            environment, release = deployment.environment, deployment.release
+            deployment.queue()
+            starter = deployment.started_by
+            if not (access.may(starter, "schedule", environment) or access.may(starter, "start", environment)):
+                raise GateClosed(_("Who scheduled it no longer has the right to."))
+            if release.state not in release.MAY_RUN[environment.tier]:
+                raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
+            ask.require(release, environment)
+            deployment.plan_digest = digest(release.plan)
+            deployment.save()
+            lay_steps(deployment, ("forward", "verify"))
+            first = deployment.steps.order_by("ordinal")[0]
+            first.offer()
+            first.offered_at = now()
+            first.save()
+            deployment.blockers = []
+            dispatch.wake_on_commit(environment.slug, "run_step", step_id=first.pk)
+    except IntegrityError as conflict:
+        if "deployment_one_occupies" not in str(conflict):
+            raise
+        raise GateClosed(_("Another run occupies this environment.")) from conflict
+    return deployment
+
+
+def lay_steps(deployment: Deployment, phases: tuple[str, ...]) -> list[Step]:
+    """Make the rows of the plan's phases, after those that are there, inside an open door."""
+    ordinal = deployment.steps.count()
+    made = []
+    for phase in phases:
+        for row in deployment.release.plan[phase]:
+            ordinal += 1
+            made.append(Step.objects.create(deployment=deployment, phase=phase, ordinal=ordinal, **row))
+    return made
+
+
+def settle_lower(deployment_id: int) -> None:
+    """In an unprotected environment, settle what failed there before as unknown, so that the next run may come."""
+    asked = Deployment.objects.select_related("environment").get(pk=deployment_id)
+    if asked.environment.protected:
+        return
+    stuck = Deployment.objects.filter(
+        application=asked.application, environment=asked.environment, state__in=["failed", "stopped", "rollback_failed"]
+    )
+    for other in stuck.values_list("pk", flat=True):
+        with change("deployment:settle", (Deployment, other), reason="the next run was queued") as act:
+            held = act.get(Deployment)
+            held.settle()
+            held.settled_as = "unknown"
+            held.ended_at = now()
+
+
+def put_off(deployment_id: int, reasons: tuple[str, ...]) -> None:
+    """Keep a due run whose gates are closed; the next try is RETRY later."""
+    with change("deployment:put_off", (Deployment, deployment_id), reason="; ".join(reasons)) as act:
+        deployment = act.get(Deployment)
+        deployment.blockers = list(reasons)
+        deployment.not_before = now() + RETRY
+
+
+def put_back(deployment_id: int, reasons: tuple[str, ...]) -> None:
+    """Take a queued run back because a gate closed before its first claim."""
+    with change("deployment:put_back", (Deployment, deployment_id), reason="; ".join(reasons)) as act:
+        deployment = act.get(Deployment)
+        deployment.put_back()
+        deployment.steps.all().delete()
+        deployment.blockers = list(reasons)
+        deployment.not_before = now() + RETRY
+
+
+def miss(deployment_id: int) -> None:
+    """Close a run whose window passed without a start: once, with one alarm, and no catching up."""
+    with change("deployment:miss", (Deployment, deployment_id), reason="the window has passed") as act:
+        deployment = act.get(Deployment)
+        deployment.steps.all().delete()
+        deployment.miss()
+        deployment.ended_at = now()

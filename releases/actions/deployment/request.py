@@ -1,0 +1,39 @@
+"""deployment:request: ask for a run of a release in an environment."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid, WrongState
+from environments import access
+from environments.models import Environment, Target
+from releases.models import Deployment, Release
+
+
+def request(release_id: int, *, environment_id: int, reason: str = "") -> Deployment:
+    """Make a run that nobody has scheduled yet; refused where the release's state does not allow one."""
+    with change(
+        "deployment:request", (Environment, environment_id), (Release, release_id), reason=reason
+    ) as act:
+        environment, release = act.get(Environment), act.get(Release)
+        account = access.require("request" if not environment.protected else "schedule", environment)
+        if release.state not in Release.MAY_RUN[environment.tier]:
+            text = _("A release that is “%(state)s” may not run in %(environment)s.")
+            raise WrongState(text % {"state": release.get_state_display(), "environment": environment})
+        if environment.tier == "production" and not release.bound_for_production:
+            raise WrongState(_("A pre-release never goes to production."))
+        if not Target.objects.filter(application=release.application, environment=environment).exists():
+            raise Invalid(_("The application has no target in %(environment)s.") % {"environment": environment})
+        if environment.slug not in release.configurations:
+            raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": environment})
+        waiting = Deployment.objects.filter(
+            release=release, environment=environment, state__in=["requested", "scheduled", "queued"]
+        )
+        if waiting.exists():
+            raise WrongState(_("A run of this release already waits there."))
+        deployment = Deployment.objects.create(
+            release=release, application=release.application, environment=environment, requested_by=account
+        )
+        act.about(deployment)
+    return deployment

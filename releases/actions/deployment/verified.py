@@ -1,0 +1,128 @@
+"""Moving the pointer of what is in force, inside an open door; and deployment:verify, the second person's word."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+from environments.models import ConfigurationVersion
+from releases.actions.release.steps import manual_checks
+from releases.models import Deployment, InForce, Release, Rollback, Step, Watch
+
+
+def enter_force(deployment: Deployment, how: str) -> InForce:
+    """Point at this deployment's release, with the digests that were measured last."""
+    measured = deployment.measured.get("verify", {})
+    pointer, _made = InForce.objects.update_or_create(
+        application=deployment.application,
+        environment=deployment.environment,
+        defaults={
+            "release": deployment.release,
+            "configuration_id": deployment.release.configurations.get(deployment.environment.slug),
+            "code": measured.get("code", ""),
+            "configuration_digest": measured.get("configuration", ""),
+            "data": measured.get("data", ""),
+            "unknown": False,
+            "since": now(),
+            "how": how,
+        },
+    )
+    return pointer
+
+
+def return_to_base(deployment: Deployment, measured: dict[str, str]) -> InForce:
+    """Point at what was in force before this deployment, as measured after the way back."""
+    base = deployment.base.get("in_force", {})
+    pointer, _made = InForce.objects.update_or_create(
+        application=deployment.application,
+        environment=deployment.environment,
+        defaults={
+            "release": Release.objects.filter(pk=base.get("release")).first(),
+            "configuration": ConfigurationVersion.objects.filter(pk=base.get("configuration")).first(),
+            "code": measured.get("code", ""),
+            "configuration_digest": measured.get("configuration", ""),
+            "data": measured.get("data", ""),
+            "unknown": False,
+            "since": now(),
+            "how": "restored",
+        },
+    )
+    return pointer
+
+
+def begin_watch(deployment: Deployment, rollback: Rollback | None = None) -> Watch:
+    """Begin the watch that the procedure asks for, inside an open door; the baseline is the deployment's frozen one."""
+    content = deployment.release.procedure
+    assert content is not None
+    document = content.document
+    seconds = document.watch.duration_seconds if rollback is None else document.rollback.watch_seconds
+    moment = now()
+    return Watch.objects.create(
+        deployment=deployment,
+        rollback=rollback,
+        interval_seconds=document.watch.interval_seconds,
+        duration_seconds=seconds,
+        baseline=deployment.baseline,
+        triggers=[t.model_dump(mode="json") for t in document.triggers if t.measured],
+        began_at=moment,
+        next_at=moment + timedelta(seconds=document.watch.interval_seconds),
+    )
+
+
+def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str = "") -> Deployment:
+    """Say, as another person than the starter, that the run is as it should be; the watch begins.
+
+    confirmed: keys of the checks that only a person can make; each one must be there.
+    """
+    peek = Deployment.objects.filter(pk=deployment_id).values("release", "application", "environment").first()
+    if peek is None:
+        raise Invalid(_("There is no such deployment."))
+    earlier = Deployment.objects.filter(
+        application=peek["application"], environment=peek["environment"], state="monitoring"
+    ).values_list("pk", "release")
+    targets: list[tuple[Any, int]] = [(Deployment, deployment_id), (Release, peek["release"])]
+    for pk, release_pk in earlier:
+        targets += [(Deployment, pk), (Release, release_pk)]
+    with change("deployment:verify", *targets, reason=reason, sign=True) as act:
+        deployment, release = act.get(Deployment, deployment_id), act.get(Release, peek["release"])
+        account = access.require("verify", deployment.environment)
+        starter = deployment.started_by
+        if starter is not None and starter.person_key == account.person_key:
+            raise NotYou(_("You have scheduled this run; another person verifies it."))
+        if deployment.state != "verifying":
+            raise WrongState(
+                _("This cannot be done while it is “%(state)s”.") % {"state": deployment.get_state_display()}
+            )
+        open_steps = deployment.steps.filter(phase__in=["forward", "verify"]).exclude(state__in=Step.FINISHED)
+        if open_steps.exists():
+            raise WrongState(_("The checks are not finished yet."))
+        content = release.procedure
+        assert content is not None
+        owed = [c for c in manual_checks(content.document, "deployment") if c.required and c.key not in confirmed]
+        if owed:
+            raise Invalid(_("Not confirmed: %(items)s") % {"items": ", ".join(c.ja for c in owed)})
+        act.signature("verify", deployment.plan_digest)
+        act.details["confirmed"] = list(confirmed)
+        deployment.watch()
+        deployment.verified_by = account
+        enter_force(deployment, "verified")
+        begin_watch(deployment)
+        if release.state == "releasing":
+            release.watch()
+        for pk, release_pk in earlier:
+            cut = act.get(Deployment, pk)
+            cut.cut_short()
+            cut.ended_at = now()
+            for watch in Watch.objects.filter(deployment=cut, ended_at=None):
+                watch.ended_at, watch.verdict, watch.next_at = now(), "cut_short", None
+                watch.save()
+            before = act.get(Release, release_pk)
+            if before.state == "monitoring":
+                before.complete()
+    return deployment

@@ -1,0 +1,68 @@
+"""document:write, document:check_content, document:approve, document:prepare: by different people (G3, B6)."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid, NotYou
+from environments import access
+from environments.models import Account
+from releases.models import Document
+
+
+def write(document_id: int, *, body: str, reason: str = "") -> Document:
+    """Set the text; a document that was checked or approved begins anew."""
+    with change("document:write", (Document, document_id), reason=reason) as act:
+        account = access.require("document")
+        document = act.get(Document)
+        if not body.strip():
+            raise Invalid(_("The text is empty."))
+        if document.state != "draft":
+            document.revise()
+        document.body, document.edited_by = body, account
+        document.checked_by = document.approved_by = None
+    return document
+
+
+def check_content(document_id: int, *, reason: str = "") -> Document:
+    """内容確認: by another person than the one who wrote it."""
+    with change("document:check_content", (Document, document_id), reason=reason, sign=True) as act:
+        account = access.current_account()
+        if not any(access.may(account, verb) for verb in ("check_document", "checklist", "approve_document")):
+            access.require("check_document")
+        document = act.get(Document)
+        document.check_content()
+        _another(document.edited_by, account)
+        document.checked_by = account
+        act.signature("check_content")
+    return document
+
+
+def approve(document_id: int, *, reason: str = "") -> Document:
+    """承認取得: by another person than the writer and the checker."""
+    with change("document:approve", (Document, document_id), reason=reason, sign=True) as act:
+        account = access.require("approve_document")
+        document = act.get(Document)
+        document.approve()
+        _another(document.edited_by, account)
+        _another(document.checked_by, account)
+        document.approved_by = account
+        act.signature("approve_document")
+    return document
+
+
+def prepare(document_id: int, *, reason: str = "") -> Document:
+    """公開準備: everything that publishing needs is ready."""
+    with change("document:prepare", (Document, document_id), reason=reason) as act:
+        account = access.current_account()
+        if not (access.may(account, "document") or access.may(account, "approve_document")):
+            access.require("document")
+        document = act.get(Document)
+        document.prepare()
+    return document
+
+
+def _another(first: Account | None, second: Account) -> None:
+    if first is not None and first.person_key == second.person_key:
+        raise NotYou(_("This must be another person than the one before."))

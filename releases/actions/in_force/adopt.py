@@ -1,0 +1,113 @@
+"""in_force:propose and in_force:adopt: taking over what already runs on a target, measured there, by two people."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from environments import access
+from environments.models import ConfigurationVersion, Target
+from releases.actions.watch.sample import spec_of
+from releases.models import Deployment, InForce, Release
+from releases.sources import git, versions
+from releases.steps.base import StepFailed
+from releases.steps.target import Measured, measure, render_configuration
+
+PROPOSED = "proposed"
+
+
+def propose(target_id: int, *, version: str, configuration_id: int, reason: str) -> InForce:
+    """Say as the first person which version runs on a target; its code is measured there and must be the tag's tree."""
+    target, configuration, measured = _measured(target_id, configuration_id)
+    text = versions.normalised(version)
+    tag = target.application.tag_format.format(version=text)
+    try:
+        seen = git.commit_facts(Path(target.application.repository), tag)
+    except (git.SourceUnavailable, git.NoSuchRevision) as fault:
+        raise Invalid(str(fault))
+    with change("in_force:propose", (Target, target_id), reason=reason, sign=True) as act:
+        account = access.require("adopt", target.environment)
+        _untouched(target)
+        if measured.code != seen.tree:
+            raise GateClosed(_("On the target lies another tree than the one of %(tag)s.") % {"tag": tag})
+        _configuration_lies_there(configuration, measured)
+        release = Release.objects.filter(application=target.application, version=text, state="recorded").first()
+        if release is None:
+            release = Release.objects.create(
+                application=target.application,
+                version=text,
+                title=_("Adopted: %(version)s") % {"version": text},
+                author=account,
+                tag=tag,
+                commit=seen.commit,
+                tree=seen.tree,
+            )
+            release.record()
+            release.save()
+        pointer, _made = InForce.objects.update_or_create(
+            application=target.application,
+            environment=target.environment,
+            defaults={
+                "release": release,
+                "configuration": configuration,
+                "code": measured.code,
+                "configuration_digest": measured.configuration,
+                "data": measured.data,
+                "unknown": True,
+                "since": now(),
+                "how": PROPOSED,
+                "proposed_by": account,
+            },
+        )
+        act.about(pointer, by=account.pk, person=account.person_key)
+        act.signature("adopt", measured.code)
+    return pointer
+
+
+def adopt(pointer_id: int, *, reason: str = "") -> InForce:
+    """Confirm it as the second person; the target is measured again and must be as the first one saw it."""
+    peek = InForce.objects.select_related("application", "environment").get(pk=pointer_id)
+    target = Target.objects.get(application=peek.application, environment=peek.environment)
+    if peek.configuration_id is None:
+        raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": peek.environment})
+    _target, _configuration, measured = _measured(target.pk, peek.configuration_id)
+    with change("in_force:adopt", (InForce, pointer_id), reason=reason, sign=True) as act:
+        pointer = act.get(InForce)
+        account = access.require("adopt", pointer.environment)
+        if pointer.how != PROPOSED:
+            raise WrongState(_("Nothing waits to be adopted here."))
+        first = pointer.proposed_by
+        if first is not None and first.person_key == account.person_key:
+            raise NotYou(_("A second person must confirm this."))
+        if (measured.code, measured.configuration) != (pointer.code, pointer.configuration_digest):
+            raise GateClosed(_("The target is no longer as it was when it was proposed."))
+        pointer.how, pointer.unknown, pointer.since = "adopted", False, now()
+        act.signature("adopt", measured.code)
+    return pointer
+
+
+def _measured(target_id: int, configuration_id: int) -> tuple[Target, ConfigurationVersion, Measured]:
+    target = Target.objects.select_related("application", "environment").filter(pk=target_id).first()
+    configuration = ConfigurationVersion.objects.filter(pk=configuration_id).first()
+    if target is None or configuration is None:
+        raise Invalid(_("There is no such target or configuration."))
+    try:
+        return target, configuration, measure(spec_of(target), configuration.opened())
+    except StepFailed as fault:
+        raise Invalid(str(fault))
+
+
+def _configuration_lies_there(configuration: ConfigurationVersion, measured: Measured) -> None:
+    wanted = hashlib.sha256(render_configuration(configuration.opened())).hexdigest()
+    if wanted != measured.configuration:
+        raise GateClosed(_("On the target lies another configuration than version %(n)d.") % {"n": configuration.number})
+
+
+def _untouched(target: Target) -> None:
+    if Deployment.objects.filter(application=target.application, environment=target.environment).exists():
+        raise WrongState(_("Ringi has already run there."))

@@ -1,0 +1,89 @@
+"""release:confirm: the T-1 final check, signed by two people of the roles that the procedure names (P3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import GateClosed, NotYou, WrongState
+from environments import access
+from environments.models import Target
+from releases.actions.release.move import production_of
+from releases.actions.release.observe import observe
+from releases.actions.release.prepare import done_milestone
+from releases.gates.ask import answers
+from releases.gates.base import procedure_of
+from releases.gates.content import digest, document
+from releases.models import ConsentRound, Fact, FinalCheck, Release, RosterEntry
+from releases.steps.target import Layout
+
+NOT_MEASURED = "not_measured"
+
+
+def facts_now(release: Release) -> dict[str, Any]:
+    """Return each item of the final check as it is measured now: true, false, or `not_measured` where nothing measures it."""
+    environment = production_of(release)
+    target = Target.objects.filter(application=release.application, environment=environment).first()
+    tag = Fact.objects.filter(release=release, kind="tag", environment=None).first()
+    round_ = ConsentRound.objects.filter(release=release, environment=environment, state="granted").first()
+    duties = set(release.roster.exclude(telephone="").values_list("duty", flat=True))
+    measured = {
+        "roster_complete": duties >= set(RosterEntry.Duty.values),
+        "target_reachable": target is not None and Layout(Path(target.root)).root.is_dir(),
+        "tag_unchanged": tag is not None
+        and tag.value.get("commit") == release.commit
+        and bool(tag.value.get("signature_good")),
+        "digest_unchanged": round_ is not None and digest(document(release, environment)) == round_.digest,
+    }
+    return {item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items}
+
+
+def confirm(release_id: int, *, reason: str = "") -> Release:
+    """Sign the final check as it stands; with the second signature the release is confirmed and its tag recorded."""
+    observe(release_id)
+    facts = facts_now(Release.objects.get(pk=release_id))
+    with change("release:confirm", (Release, release_id), reason=reason, sign=True) as act:
+        release = act.get(Release)
+        account = access.require("final_check")
+        if release.state != "approved":
+            raise WrongState(_("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()})
+        signers = procedure_of(release).final_check.signers
+        signed = list(FinalCheck.objects.filter(release=release, cleared_at=None).select_related("account"))
+        if any(row.account.person_key == account.person_key for row in signed):
+            raise NotYou(_("You have already signed the final check."))
+        open_roles = [role for role in signers if role not in {row.role for row in signed}]
+        role = next((role for role in open_roles if role in access.roles_of(account)), None)
+        if role is None:
+            raise NotYou(_("The final check does not wait for your role."))
+        wrong = [key for key, value in facts.items() if value is False]
+        if wrong:
+            raise GateClosed(_("Not so: %(items)s") % {"items": ", ".join(_labels(release, wrong))})
+        FinalCheck.objects.create(
+            release=release,
+            role=role,
+            account=account,
+            facts=facts,
+            window_start=release.window_start,
+            signature=act.signature("final_check", role=role),
+            signed_at=now(),
+        )
+        act.details["facts"] = facts
+        if len(open_roles) == 1:
+            late = [a.reason for a in answers(release, production_of(release)) if a.kind == "tag" and a.verdict != "pass"]
+            if late:
+                raise GateClosed(*late)
+            tag = Fact.objects.get(release=release, kind="tag", environment=None)
+            release.tag_object = tag.value["object_id"]
+            release.confirm()
+            done_milestone(release, "confirm", account)
+    return release
+
+
+def _labels(release: Release, keys: list[str]) -> list[str]:
+    items = {item.key: item for item in procedure_of(release).final_check.items}
+    return [items[key].label(get_language() or "ja") for key in keys]

@@ -1,0 +1,83 @@
+"""release:move and release:postpone: choosing the window, and with it every milestone (P1, P3)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, WrongState
+from environments import access, calendar
+from environments.models import Environment
+from releases.actions.consent.end import end_rounds
+from releases.actions.release.plan import active_procedure, clear_final_check
+from releases.gates.base import procedure_of
+from releases.gates.window import closed_sentence, opening
+from releases.models import Milestone, Release
+
+
+def production_of(release: Release) -> Environment:
+    """Return the protected environment that a release is bound for: the last of its targets' in order."""
+    environment = (
+        Environment.objects.filter(targets__application=release.application, tier="production").order_by("order").last()
+    )
+    if environment is None:
+        raise Invalid(_("The application has no target in production."))
+    return environment
+
+
+def move(release_id: int, *, start: datetime, reason: str = "") -> Release:
+    """Plan the release for the window that holds `start`; refused outside with the next window named."""
+    with change("release:move", (Release, release_id), reason=reason) as act:
+        access.require("plan")
+        release = act.get(Release)
+        if release.state not in ("draft", "content_fixed", "tested"):
+            raise WrongState(_("Only before the application for consent; postpone it instead."))
+        _set_window(release, start)
+        act.about(release, start=start.isoformat())
+    return release
+
+
+def postpone(release_id: int, *, start: datetime, reason: str) -> Release:
+    """Move an approved release to another window; ends its round of consent."""
+    with change("release:postpone", (Release, release_id), reason=reason) as act:
+        access.require("prepare")
+        release = act.get(Release)
+        release.postpone()
+        end_rounds(release, "void", "window")
+        _set_window(release, start)
+        for milestone in release.milestones.filter(guards__in=["approve", "confirm"]):
+            milestone.done_at = milestone.done_by = None
+            milestone.save()
+    return release
+
+
+def _set_window(release: Release, start: datetime) -> None:
+    moment = now()
+    environment = production_of(release)
+    emergency = release.kind == Release.Kind.EMERGENCY
+    answer = opening(release.application, environment, max(start, moment), emergency=emergency)
+    if not answer.open:
+        raise GateClosed(closed_sentence(answer, environment))
+    if start < moment - timedelta(hours=12):
+        raise Invalid(_("That time lies in the past."))
+    procedure = procedure_of(release) if release.procedure else active_procedure().document
+    release.window_start = start
+    if emergency:
+        release.window_end = start + timedelta(hours=procedure.schedule.emergency.validity_hours)
+        due = calendar.milestone_hours(start, procedure.emergency_hours())
+    else:
+        release.window_end = answer.until
+        due = calendar.milestone_dates(start, procedure.milestone_days(), environment.zone)
+    for row in procedure.milestones:
+        milestone = Milestone.objects.filter(release=release, key=row.key).first() or Milestone(
+            release=release, key=row.key, label_ja=row.ja, label_en=row.en, guards=row.guards
+        )
+        milestone.due_at = due[row.key]
+        milestone.compressed = milestone.done_at is None and due[row.key] < moment
+        if milestone.compressed:
+            milestone.due_at = max(moment, due[row.key])
+        milestone.save()
+    clear_final_check(release, moment)

@@ -1,0 +1,51 @@
+"""release:observe: look at the repository and keep what was seen, outside any transaction, for gates to read."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from audit.change import change
+from audit.clock import now
+from releases.models import Fact, InForce, Release
+from releases.sources import git
+
+
+def observe(release_id: int) -> dict[str, Any]:
+    """Look at tag, branches, authors and migrations with the real git; store and return the facts by kind."""
+    release = Release.objects.select_related("application").get(pk=release_id)
+    seen = _look(release)
+    with change("release:observe", (Release, release_id)) as act:
+        moment = now()
+        for kind, value in seen.items():
+            Fact.objects.update_or_create(
+                release=act.get(Release),
+                environment=None,
+                kind=kind,
+                defaults={"value": value, "observed_at": moment},
+            )
+    return seen
+
+
+def _look(release: Release) -> dict[str, Any]:
+    repository = Path(release.application.repository)
+    pointer = InForce.objects.filter(application=release.application, environment__tier="production").first()
+    base = pointer.release.commit if pointer is not None and pointer.release is not None else None
+    seen: dict[str, Any] = {}
+    with tempfile.NamedTemporaryFile("w", suffix=".signers") as signers:
+        signers.write(release.application.signers)
+        signers.flush()
+        try:
+            facts = git.facts(repository, tag=release.tag, signers=git.Signers(Path(signers.name)))
+            seen["tag"] = dataclasses.asdict(facts)
+        except (git.SourceUnavailable, git.NoSuchTag) as fault:
+            seen["tag"] = {"fault": str(fault)}
+    try:
+        seen["heads"] = git.contains(repository, release.commit) if release.commit else []
+        seen["authors"] = git.authors(repository, base, release.commit) if release.commit else []
+    except (git.SourceUnavailable, git.NoSuchRevision) as fault:
+        seen["heads"] = {"fault": str(fault)}
+        seen["authors"] = {"fault": str(fault)}
+    return seen

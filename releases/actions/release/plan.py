@@ -1,0 +1,133 @@
+"""release:plan, release:edit, release:add_change: writing a release while it is a draft."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+from environments.models import Account, Application, ConfigurationVersion
+from releases.models import Change, ChecklistItem, FinalCheck, Procedure, Release
+from releases.sources import versions
+
+EDITABLE = (
+    "title", "branch", "commit", "tree", "tag", "reason", "ticket", "impact", "security_impact", "risk",
+    "test_plan", "way_back", "criterion", "preauthorised", "preauthorised_rows", "unanswered",
+)  # fmt: skip
+
+
+def plan(
+    *, application_id: int, version: str, title: str, kind: str = "regular", reason: str = "", criterion: str = ""
+) -> Release:
+    """Start a release as a draft; the version is read as SemVer, full-width input included."""
+    with change("release:plan", (Application, application_id), reason=reason) as act:
+        author = access.require("plan")
+        application = act.get(Application)
+        try:
+            text = versions.normalised(version)
+        except versions.BadVersion as fault:
+            raise Invalid(str(fault))
+        if kind == Release.Kind.EMERGENCY and not criterion:
+            raise Invalid(_("An emergency release names its criterion."))
+        taken = Release.objects.filter(application=application, version=text).exclude(
+            state__in=["rejected", "withdrawn", "failed", "rolled_back"]
+        )
+        if taken.exists():
+            raise Invalid(_("Version %(version)s is already planned or released.") % {"version": text})
+        release = Release.objects.create(
+            application=application,
+            version=text,
+            kind=kind,
+            title=title,
+            author=author,
+            criterion=criterion,
+            tag=application.tag_format.format(version=text),
+        )
+        act.about(release, version=text)
+    return release
+
+
+def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Release:
+    """Set fields of a draft; clears the checklist signatures that stood on what was edited."""
+    with change("release:edit", (Release, release_id), reason=reason) as act:
+        release = act.get(Release)
+        account = _editor(release)
+        _draft(release)
+        strange = sorted(set(fields) - set(EDITABLE))
+        if strange:
+            raise Invalid(_("Not to be edited: %(fields)s") % {"fields": ", ".join(strange)})
+        for name, value in fields.items():
+            setattr(release, name, value)
+        release.editors.add(account)
+        clear_signatures(release)
+        act.about(release, fields=sorted(fields))
+    return release
+
+
+def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reason: str = "") -> Change:
+    """Add a change to a draft."""
+    with change("release:add_change", (Release, release_id), reason=reason) as act:
+        release = act.get(Release)
+        account = access.current_account()
+        if not (access.may(account, "change") or access.may(account, "plan")):
+            raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "change", "where": ""})
+        _draft(release)
+        if kind not in Change.Kind.values:
+            raise Invalid(_("Unknown kind of change: %(kind)s") % {"kind": kind})
+        added = Change.objects.create(release=release, kind=kind, text=text, ticket=ticket, author=account)
+        release.editors.add(account)
+        clear_signatures(release)
+        act.about(added)
+    return added
+
+
+def set_configuration(release_id: int, *, configuration_id: int, reason: str = "") -> Release:
+    """Choose which version of the configuration an environment will get."""
+    with change("release:set_configuration", (Release, release_id), reason=reason) as act:
+        release = act.get(Release)
+        account = _editor(release)
+        _draft(release)
+        version = ConfigurationVersion.objects.filter(pk=configuration_id, application=release.application).first()
+        if version is None:
+            raise Invalid(_("There is no such configuration of this application."))
+        release.configurations = {**release.configurations, version.environment.slug: version.pk}
+        release.editors.add(account)
+        act.about(release, environment=version.environment.slug, number=version.number)
+    return release
+
+
+def clear_signatures(release: Release) -> None:
+    """Unsign the checklist and the final check, inside an open door, because what they were about has changed."""
+    for item in ChecklistItem.objects.filter(release=release, signed_at__isnull=False):
+        item.signed_at, item.signed_by, item.evidence = None, None, ""
+        item.save()
+
+
+def clear_final_check(release: Release, moment: Any) -> None:
+    """Clear the two signatures of the final check, inside an open door."""
+    for row in FinalCheck.objects.filter(release=release, cleared_at=None):
+        row.cleared_at = moment
+        row.save()
+
+
+def active_procedure() -> Procedure:
+    """Return the active procedure; raises Invalid when there is none."""
+    procedure = Procedure.objects.filter(state="active").first()
+    if procedure is None:
+        raise Invalid(_("No procedure is active."))
+    return procedure
+
+
+def _editor(release: Release) -> Account:
+    account = access.current_account()
+    if not (access.may(account, "plan") or access.may(account, "prepare")):
+        raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "plan", "where": ""})
+    return account
+
+
+def _draft(release: Release) -> None:
+    if release.state != "draft":
+        raise WrongState(_("Only a draft can be edited; amend it first."))

@@ -1,0 +1,195 @@
+"""The release manager's verbs from fixed content to the application for consent, and the ways out before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.change import Act, change
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from environments import access
+from environments.models import Account, Environment
+from releases.actions.consent.end import end_rounds
+from releases.actions.release.number import next_number
+from releases.actions.release.plan import active_procedure, clear_final_check
+from releases.actions.release.steps import step_plan
+from releases.gates.ask import answers
+from releases.gates.base import procedure_of
+from releases.models import ChecklistItem, Deployment, Document, InForce, Release
+from releases.sources import versions
+
+
+def fix_content(release_id: int, *, reason: str = "") -> Release:
+    """T-14: fix version, commit, changes and plan; pins the procedure, gives the number, drafts the documents."""
+    with change("release:fix_content", (Release, release_id), reason=reason) as act:
+        access.require("prepare")
+        release = act.get(Release)
+        release.fix_content()
+        _complete(release)
+        _version_is_right(release)
+        _guard(release, "fix_content")
+        procedure = active_procedure()
+        release.procedure = procedure
+        release.number = release.number or next_number(now())
+        content = procedure.document
+        release.plan = step_plan(content)
+        for item in content.checklist:
+            ChecklistItem.objects.get_or_create(
+                release=release,
+                group=item.group,
+                key=item.key,
+                defaults={"label_ja": item.ja, "label_en": item.en},
+            )
+        for row in content.documents:
+            Document.objects.get_or_create(release=release, kind=row.key, defaults={"body": drafted(release, row.key)})
+        _done(act, release, "fix_content")
+    return release
+
+
+def drafted(release: Release, kind: str) -> str:
+    """Return a first text of a document, made from the changes."""
+    lines = [f"{release.application} {release.version}", "", release.title, ""]
+    lines += [f"- [{change.get_kind_display()}] {change.text} {change.ticket}".rstrip() for change in release.changes.all()]
+    if kind == Document.Kind.TECHNICAL:
+        lines += ["", release.impact, release.security_impact, release.way_back]
+    return "\n".join(lines)
+
+
+def confirm_tests(release_id: int, *, reason: str = "") -> Release:
+    """T-7: every earlier environment has verified the same content and the evidence holds."""
+    with change("release:confirm_tests", (Release, release_id), reason=reason) as act:
+        access.require("prepare")
+        release = act.get(Release)
+        release.confirm_tests()
+        last = Environment.objects.filter(targets__application=release.application).order_by("order").last()
+        if last is None:
+            raise Invalid(_("The application has no target."))
+        asked = [a for a in answers(release, last) if a.kind in ("evidence", "promotion", "checklist")]
+        closed = [a.reason or a.gate for a in asked if a.verdict != "pass"]
+        if release.kind == Release.Kind.PRE_RELEASE:
+            closed = []
+            if not Deployment.objects.filter(release=release, state__in=Deployment.VERIFIED).exists():
+                closed = [_("It has not been verified anywhere yet.")]
+        if closed:
+            raise GateClosed(*closed)
+        _guard(release, "confirm_tests")
+        _done(act, release, "confirm_tests")
+    return release
+
+
+def conclude(release_id: int, *, reason: str = "") -> Release:
+    """End a release that is not bound for production."""
+    with change("release:conclude", (Release, release_id), reason=reason) as act:
+        access.require("prepare")
+        release = act.get(Release)
+        if release.bound_for_production:
+            raise WrongState(_("This release is bound for production."))
+        release.conclude()
+    return release
+
+
+def amend(release_id: int, *, reason: str) -> Release:
+    """Open the content again; ends the round, and what rests on unchanged facts stays signed."""
+    with change("release:amend", (Release, release_id), reason=reason) as act:
+        access.require("prepare")
+        release = act.get(Release)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        _not_occupied(release)
+        release.amend()
+        ended = end_rounds(release, "void", "amended")
+        clear_final_check(release, now())
+        for milestone in release.milestones.exclude(done_at=None):
+            milestone.done_at = milestone.done_by = None
+            milestone.save()
+        act.details["rounds_ended"] = [r.digest[:12] for r in ended]
+    return release
+
+
+def take_back(release_id: int, *, reason: str = "") -> Release:
+    """引戻し: take the application back for now."""
+    with change("release:take_back", (Release, release_id), reason=reason) as act:
+        access.require("prepare")
+        release = act.get(Release)
+        release.take_back()
+        end_rounds(release, "taken_back")
+    return release
+
+
+def withdraw(release_id: int, *, reason: str) -> Release:
+    """Give the release up for good."""
+    with change("release:withdraw", (Release, release_id), reason=reason) as act:
+        access.require("prepare")
+        release = act.get(Release)
+        _not_occupied(release)
+        release.withdraw()
+        end_rounds(release, "void", "withdrawn")
+    return release
+
+
+def _complete(release: Release) -> None:
+    missing = [
+        str(release._meta.get_field(name).verbose_name)
+        for name in (*Release.APPLICATION_FIELDS, "commit", "tree", "branch")
+        if not str(getattr(release, name)).strip()
+    ]
+    if missing:
+        raise Invalid(_("Still empty: %(fields)s") % {"fields": ", ".join(missing)})
+    if not release.changes.exists():
+        raise Invalid(_("The release brings no change yet."))
+    if release.bound_for_production and release.window_start is None:
+        raise Invalid(_("No date has been planned yet."))
+    targets = Environment.objects.filter(targets__application=release.application)
+    if not release.bound_for_production:
+        targets = targets.exclude(tier="production")
+    lacking = [str(e) for e in targets if e.slug not in release.configurations]
+    if lacking:
+        raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": ", ".join(lacking)})
+
+
+def _version_is_right(release: Release) -> None:
+    pointer = InForce.objects.filter(application=release.application, environment__tier="production").first()
+    previous = pointer.release.version if pointer is not None and pointer.release is not None else None
+    faults = versions.faults(
+        release.version,
+        previous,
+        list(release.changes.values_list("kind", flat=True)),
+        production=release.bound_for_production,
+    )
+    if faults:
+        raise Invalid(*faults)
+
+
+def _guard(release: Release, verb: str) -> None:
+    moment = now()
+    late = release.milestones.filter(guards=verb, done_at=None, compressed=False, due_at__lt=moment).first()
+    if late is not None:
+        text = _("“%(milestone)s” was due earlier; move the release to a later window.")
+        raise GateClosed(text % {"milestone": late})
+
+
+def _done(act: Act, release: Release, verb: str) -> None:
+    done_milestone(release, verb, access.current_account() if act.actor.account_id else None)
+
+
+def done_milestone(release: Release, verb: str, account: Account | None) -> None:
+    """Mark the milestone that guards an edge as done, inside an open door."""
+    for milestone in release.milestones.filter(guards=verb, done_at=None):
+        milestone.done_at, milestone.done_by = now(), account
+        milestone.save()
+
+
+def _not_occupied(release: Release) -> None:
+    busy = Deployment.objects.filter(
+        release=release, environment__protected=True, state__in=Deployment.OCCUPYING
+    ).exclude(state="queued")
+    if busy.exists():
+        raise WrongState(_("A run occupies the protected environment; stop or settle it first."))
+
+
+def require_other_person(first: Account | None, second: Account, sentence: Any) -> None:
+    """Raise NotYou when two accounts are one person."""
+    if first is not None and first.person_key == second.person_key:
+        raise NotYou(str(sentence))

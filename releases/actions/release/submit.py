@@ -1,0 +1,58 @@
+"""release:submit: open the round of consent about exactly this content."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import GateClosed
+from environments import access
+from releases.actions.release.move import production_of
+from releases.gates import quorum
+from releases.gates.content import digest, document
+from releases.models import ConsentRound, Release
+
+
+def submit(release_id: int, *, reason: str = "") -> ConsentRound:
+    """Apply for consent: rules and content are frozen on the round; refused while another release holds the window."""
+    with change("release:submit", (Release, release_id), reason=reason) as act:
+        applicant = access.require("prepare")
+        release = act.get(Release)
+        release.submit()
+        environment = production_of(release)
+        unknown = quorum.unknown_authors(release)
+        if unknown:
+            text = _("Nobody is known by the git address %(addresses)s; enter it at the account.")
+            raise GateClosed(text % {"addresses": ", ".join(unknown)})
+        if not quorum.commit_authors(release):
+            raise GateClosed(_("The authors of the commits are not known yet; observe the source first."))
+        subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
+        other = ConsentRound.objects.filter(
+            release__application=release.application,
+            environment=environment,
+            window_start=release.window_start,
+            state__in=["open", "granted"],
+        ).exclude(release=release)
+        if subject == "regular" and other.exists():
+            raise GateClosed(_("Another release has applied for this window: %(r)s") % {"r": other[0].release})
+        assert release.procedure is not None
+        rules = [
+            {"stage": rule.stage, "role": rule.role, "number": rule.number}
+            for rule in release.procedure.document.approvals_for(subject, environment.tier)
+        ]
+        if not rules:
+            raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+        content = document(release, environment)
+        round_ = ConsentRound.objects.create(
+            subject=subject,
+            release=release,
+            environment=environment,
+            document=content,
+            digest=digest(content),
+            rules=rules,
+            applicant=applicant,
+            window_start=release.window_start,
+            window_end=release.window_end,
+        )
+        act.about(release, round=round_.pk, digest=round_.digest)
+    return round_

@@ -1,0 +1,147 @@
+"""rollback:raise, assess, authorise, pre_authorise, dismiss, retry, close: the decisions of chapter 7 (B1–B6)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from audit.actor import current
+from audit.change import change
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from environments import access
+from releases import dispatch
+from releases.models import Deployment, Document, Obligation, Rollback, RosterEntry
+
+FROM = ("waiting", "verifying", "monitoring", "failed", "stopped")
+
+
+def raise_(
+    deployment_id: int, *, cause: str, critical: bool = True, note: str = "", facts: dict[str, Any] | None = None
+) -> Rollback:
+    """Raise the alarm, as a person or as the watch; one open rollback per deployment."""
+    with change("rollback:raise", (Deployment, deployment_id), reason=note) as act:
+        deployment = act.get(Deployment)
+        account = None
+        if current().account_id is not None:
+            account = access.current_account()
+            if not access.may(account, "raise"):
+                access.require("roll_back", deployment.environment)
+        if deployment.state not in FROM:
+            text = _("A run that is “%(state)s” is not taken back this way; after its watch, release a higher patch.")
+            raise WrongState(text % {"state": deployment.get_state_display()})
+        if Rollback.objects.filter(deployment=deployment).filter(~Q(state__in=list(Rollback.ENDS))).exists():
+            raise WrongState(_("There is already an open rollback."))
+        rollback = Rollback.objects.create(
+            deployment=deployment,
+            cause=cause,
+            critical=critical,
+            note=note,
+            raised_by=account,
+            raised_at=now(),
+            facts=facts or {},
+        )
+        act.about(rollback, cause=cause)
+        dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
+    return rollback
+
+
+def pre_authorise(rollback_id: int, *, rows: dict[str, int]) -> bool:
+    """Authorise by the consent, where it allows a critical alarm up to so many rows; else keep the count and ask.
+
+    rows: rows per table that going back would take away, counted on the target. Returns whether it may begin.
+    """
+    peek = Rollback.objects.get(pk=rollback_id)
+    with change("rollback:pre_authorise", (Rollback, rollback_id), (Deployment, peek.deployment_id)) as act:
+        rollback, deployment = act.get(Rollback), act.get(Deployment)
+        if rollback.state != "raised":
+            return rollback.state == "authorised"
+        consented = deployment.consent.document.get("preauthorised", {}) if deployment.consent else {}
+        total = sum(rows.values())
+        limit = int(consented.get("rows", 0))
+        rollback.facts = {**rollback.facts, "rows": rows, "rows_total": total, "rows_limit": limit}
+        if not rollback.critical or not consented.get("on") or total > limit:
+            act.details["asks"] = True
+            deployment.blockers = [_("A rollback waits to be assessed and authorised.")]
+            return False
+        rollback.pre_authorise()
+        release = deployment.release
+        Obligation.objects.create(
+            application=deployment.application,
+            release=release,
+            what=_("Assess the rollback that was authorised beforehand: %(what)s") % {"what": rollback},
+            due_at=now() + timedelta(hours=24),
+        )
+        return True
+
+
+def assess(rollback_id: int, *, impact: str, method: str, timing: str) -> Rollback:
+    """Write down impact, method and timing (B3); cannot be skipped unless it was authorised beforehand."""
+    with change("rollback:assess", (Rollback, rollback_id)) as act:
+        account = access.require("assess")
+        rollback = act.get(Rollback)
+        if not (impact.strip() and method.strip() and timing.strip()):
+            raise Invalid(_("Impact, method and timing are all needed."))
+        if rollback.state == "raised":
+            rollback.assess()
+        elif rollback.state in Rollback.ENDS:
+            raise WrongState(_("This rollback has ended."))
+        rollback.impact, rollback.method, rollback.timing = impact, method, timing
+        rollback.assessed_by = account
+    return rollback
+
+
+def authorise(rollback_id: int, *, reason: str = "") -> Rollback:
+    """Say go, as the one whom the roster names to decide about going back (切戻し判断者)."""
+    with change("rollback:authorise", (Rollback, rollback_id), reason=reason, sign=True) as act:
+        account = access.require("authorise_rollback")
+        rollback = act.get(Rollback)
+        deployment = rollback.deployment
+        decider = RosterEntry.objects.filter(
+            release=deployment.release, duty=RosterEntry.Duty.DECIDER
+        ).select_related("account").first()
+        if deployment.environment.protected and (
+            decider is None or decider.account.person_key != account.person_key
+        ):
+            who = decider.account if decider is not None else "—"
+            raise NotYou(_("The roster names another person to decide: %(who)s") % {"who": who})
+        rollback.authorise()
+        rollback.authorised_by = account
+        act.signature("authorise_rollback")
+        dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
+    return rollback
+
+
+def dismiss(rollback_id: int, *, reason: str) -> Rollback:
+    """Say that it was no reason to go back."""
+    with change("rollback:dismiss", (Rollback, rollback_id), reason=reason, sign=True) as act:
+        access.require("dismiss")
+        rollback = act.get(Rollback)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        rollback.dismiss()
+        act.signature("dismiss")
+    return rollback
+
+
+def close(rollback_id: int, *, reason: str = "") -> Rollback:
+    """Close it once report, cause and prevention are approved and the assessment is there."""
+    with change("rollback:close", (Rollback, rollback_id), reason=reason, sign=True) as act:
+        access.require("assess")
+        rollback = act.get(Rollback)
+        rollback.close()
+        done = set(
+            rollback.documents.filter(state__in=["approved", "ready", "published"]).values_list("kind", flat=True)
+        )
+        missing = {"report", "cause", "prevention"} - done
+        if missing:
+            names = [str(Document.Kind(kind).label) for kind in sorted(missing)]
+            raise GateClosed(_("Not approved yet: %(items)s") % {"items": ", ".join(names)})
+        if not rollback.impact:
+            raise GateClosed(_("The assessment is still owed."))
+        rollback.closed_at = now()
+        act.signature("close")
+    return rollback

@@ -1,0 +1,92 @@
+"""What ends the way back, inside the step's own door: the proof by digest, the pointer, the report's first text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.change import Act
+from audit.clock import now
+from releases.actions.deployment.verified import begin_watch, return_to_base
+from releases.models import Deployment, Document, Release, Rollback, Sample, Step
+
+
+def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
+    """Return the three digests before the run (from its backup), under the new version, and after the way back."""
+    backup: dict[str, Any] = next((s.result for s in deployment.steps.filter(kind="backup", state="done")), {})
+    base = deployment.base.get("in_force", {})
+    return {
+        "before": {
+            "code": base.get("tree", ""),
+            "configuration": backup.get("configuration", ""),
+            "data": backup.get("data", ""),
+        },
+        "under": deployment.measured.get("verify", {}),
+        "after": deployment.measured.get("back", {}),
+    }
+
+
+def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Release) -> Step | None:
+    """Compare what was measured with what was before; equal: everything is back. Unequal: the way back faltered."""
+    found = digests(deployment)
+    rollback.facts = {**rollback.facts, "digests": found}
+    different = [key for key in ("code", "configuration", "data") if found["before"][key] != found["after"].get(key)]
+    if different:
+        rollback.falter()
+        deployment.falter()
+        rollback.facts["different"] = different
+        deployment.blockers = [_("Not restored: %(what)s") % {"what": ", ".join(different)}]
+        return None
+    rollback.verify()
+    rollback.restored_at = now()
+    deployment.restored()
+    deployment.ended_at = now()
+    if release.state in ("releasing", "monitoring", "completed"):
+        release.roll_back()
+    return_to_base(deployment, found["after"])
+    draft_documents(rollback)
+    return deployment.steps.filter(phase="back_verify", state="pending").order_by("ordinal").first()
+
+
+def back_checked(rollback: Rollback, deployment: Deployment) -> None:
+    """The checks after the way back hold: watch again, or, where nothing was in force, go on to the report."""
+    if deployment.base.get("in_force"):
+        rollback.watch()
+        begin_watch(deployment, rollback)
+    else:
+        rollback.report()
+
+
+def draft_documents(rollback: Rollback) -> None:
+    """Draft report, cause and prevention from the facts (B6)."""
+    deployment = rollback.deployment
+    lines = [
+        _("Rollback report: %(what)s") % {"what": deployment},
+        "",
+        _("Cause: %(cause)s") % {"cause": rollback.cause},
+        _("Raised: %(at)s by %(who)s")
+        % {"at": rollback.raised_at.isoformat(), "who": rollback.raised_by or _("the watch")},
+        _("Authorised: %(who)s") % {"who": rollback.authorised_by or _("beforehand, in the consent")},
+        _("Began: %(at)s") % {"at": rollback.began_at.isoformat() if rollback.began_at else ""},
+        _("Restored: %(at)s") % {"at": rollback.restored_at.isoformat() if rollback.restored_at else ""},
+        _("Rows written since the backup: %(rows)s") % {"rows": rollback.facts.get("rows", {})},
+        "",
+        _("Digests"),
+    ]
+    lines += [f"- {when}: {value}" for when, value in rollback.facts.get("digests", {}).items()]
+    lines += ["", _("Timeline")]
+    for step in deployment.steps.exclude(started_at=None):
+        lines.append(f"- {step.started_at:%H:%M:%S} {step} [{step.get_phase_display()}] {step.get_state_display()}")
+    lines += ["", _("Metrics before the alarm")]
+    samples = Sample.objects.filter(watch__deployment=deployment, at__lte=rollback.raised_at).order_by("-pk")[:5]
+    for sample in reversed(list(samples)):
+        values = {name: entry.get("value") for name, entry in sample.values.items()}
+        lines.append(f"- {sample.at:%H:%M:%S} {values}")
+    texts = {
+        Document.Kind.REPORT: "\n".join(lines),
+        Document.Kind.CAUSE: _("Facts so far: %(note)s") % {"note": rollback.note},
+        Document.Kind.PREVENTION: _("To be written from the cause."),
+    }
+    for kind, body in texts.items():
+        Document.objects.get_or_create(rollback=rollback, kind=kind, defaults={"body": body})

@@ -1,0 +1,67 @@
+"""rollback:run and rollback:retry: laying the steps of the way back and letting them go."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid
+from environments import access
+from releases import dispatch
+from releases.actions.deployment.queue import lay_steps
+from releases.actions.step.finish import drop_rest
+from releases.models import Deployment, Rollback, Step, Watch
+
+
+def run(rollback_id: int) -> int:
+    """Begin an authorised way back; returns the first step's id. Never stopped by window, freeze or gate."""
+    peek = Rollback.objects.get(pk=rollback_id)
+    with change("rollback:run", (Rollback, rollback_id), (Deployment, peek.deployment_id)) as act:
+        rollback, deployment = act.get(Rollback), act.get(Deployment)
+        rollback.run()
+        rollback.began_at = now()
+        deployment.roll_back()
+        deployment.blockers = []
+        drop_rest(deployment)
+        for watch in Watch.objects.filter(deployment=deployment, ended_at=None):
+            watch.ended_at, watch.verdict, watch.next_at = now(), "rolled_back", None
+            watch.save()
+        first = lay_steps(deployment, ("back", "back_verify"))[0]
+        first.offer()
+        first.offered_at = now()
+        first.save()
+        dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=first.pk)
+    return first.pk
+
+
+def retry(rollback_id: int, *, reason: str) -> Rollback:
+    """Try the step of the way back again that failed."""
+    peek = Rollback.objects.get(pk=rollback_id)
+    failed = Step.objects.filter(
+        deployment_id=peek.deployment_id, phase__in=["back", "back_verify"], state__in=["failed", "needs_decision"]
+    ).first()
+    if failed is None:
+        raise Invalid(_("No step of the way back has failed."))
+    with change(
+        "rollback:retry",
+        (Rollback, rollback_id),
+        (Deployment, peek.deployment_id),
+        (Step, failed.pk),
+        reason=reason,
+        sign=True,
+    ) as act:
+        rollback, deployment, step = act.get(Rollback), act.get(Deployment), act.get(Step)
+        access.require("roll_back", deployment.environment)
+        rollback.retry()
+        if deployment.state == "rollback_failed":
+            deployment.retry()
+        else:
+            rollback.save()
+            act.states[Rollback, rollback_id] = rollback.state
+            rollback.verify()
+        step.retry()
+        step.failure = ""
+        act.signature("retry")
+        dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=step.pk)
+    return rollback

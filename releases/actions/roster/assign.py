@@ -1,0 +1,34 @@
+"""roster:assign: who does what in the production run (J2)."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid, WrongState
+from environments import access
+from environments.models import Account
+from releases.models import Release, RosterEntry
+
+
+def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reason: str = "") -> RosterEntry:
+    """Put a person on the roster with a telephone number; worker and verifier are two people."""
+    with change("roster:assign", (Release, release_id), reason=reason) as act:
+        access.require("roster")
+        release = act.get(Release)
+        if release.state in Release.ENDS:
+            raise WrongState(_("The release has ended."))
+        account = Account.objects.get(pk=account_id)
+        if account.kind != Account.Kind.PERSON:
+            raise Invalid(_("A service account is no person on a roster."))
+        if not telephone.strip():
+            raise Invalid(_("A telephone number is needed."))
+        pair = {"worker": "verifier", "verifier": "worker"}.get(duty)
+        other = RosterEntry.objects.filter(release=release, duty=pair).first() if pair else None
+        if other is not None and other.account.person_key == account.person_key:
+            raise Invalid(_("Worker and verifier are two people."))
+        entry, _made = RosterEntry.objects.update_or_create(
+            release=release, duty=duty, defaults={"account": account, "telephone": telephone}
+        )
+        act.about(entry)
+    return entry

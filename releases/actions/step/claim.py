@@ -1,0 +1,154 @@
+"""step:claim: one worker takes one step under a new epoch; the first claim of a run is its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from audit.change import Act, change
+from audit.clock import now
+from releases.actions.release.prepare import done_milestone
+from releases.gates import ask
+from releases.models import ConsentRound, Deployment, InForce, Release, Sample, Step, StepAttempt, Watch
+
+RUNS_IN = {"forward": "running", "verify": "verifying", "back": "rolling_back", "back_verify": "rolled_back"}
+
+
+class _Dropped(Exception):
+    """The message is out of date: the step is finished, running under a lease, or not its turn."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A step taken: its row, the epoch, and whether an earlier attempt must be probed first."""
+
+    step: Step
+    epoch: int
+    taken_over: bool
+
+
+def claim(step_id: int, *, worker: str) -> Claim | None:
+    """Take a step that is ready, or whose lease has ended; commit the intent. None: drop the message.
+
+    Raises GateClosed when this is the run's start and a gate has closed since it was queued.
+    """
+    peek = Step.objects.select_related("deployment").filter(pk=step_id).first()
+    if peek is None or peek.state not in ("ready", "running"):
+        return None
+    starts = peek.deployment.state == "queued"
+    targets: list[tuple[type, int]] = [(Step, step_id), (Deployment, peek.deployment_id)]
+    if starts:
+        targets.append((Release, peek.deployment.release_id))
+        if peek.deployment.consent_id is not None:
+            targets.append((ConsentRound, peek.deployment.consent_id))
+    try:
+        with change("step:claim", *targets) as act:
+            step, deployment = act.get(Step), act.get(Deployment)
+            moment = now()
+            before = step.ordinal - 1
+            finished = deployment.steps.filter(ordinal__lt=step.ordinal, state__in=Step.FINISHED).count()
+            taken_over = step.state == "running"
+            if taken_over and (step.lease_until is None or step.lease_until > moment):
+                raise _Dropped
+            if not taken_over and (step.state != "ready" or (step.phase in ("forward", "verify") and finished != before)):
+                raise _Dropped
+            if deployment.state == "queued":
+                if not starts:
+                    raise _Dropped
+                _start(act, deployment)
+            elif deployment.state != RUNS_IN[step.phase]:
+                raise _Dropped
+            if taken_over:
+                step.take_over()
+                StepAttempt.objects.filter(step=step, epoch=step.epoch).update(ended_at=moment, outcome="lost")
+            else:
+                step.claim()
+                step.started_at = moment
+            step.epoch += 1
+            step.owner = worker
+            step.lease_until = moment + timedelta(seconds=settings.LEASE)
+            step.deployment = deployment
+            StepAttempt.objects.create(step=step, epoch=step.epoch, key=step.key, worker=worker, began_at=moment)
+            act.details.update(epoch=step.epoch, worker=worker, taken_over=taken_over)
+    except _Dropped:
+        return None
+    probe_first = taken_over or StepAttempt.objects.filter(step_id=step_id, epoch__lt=step.epoch).exists()
+    return Claim(step, step.epoch, probe_first)
+
+
+def _start(act: Act, deployment: Deployment) -> None:
+    release = act.get(Release)
+    environment = deployment.environment
+    ask.require(release, environment)
+    deployment.start()
+    moment = now()
+    deployment.started_at = moment
+    pointer = InForce.objects.filter(application=deployment.application, environment=environment).first()
+    deployment.base = {
+        "in_force": recorded(pointer),
+        "wanted_tree": release.tree,
+        "wanted_configuration": release.configurations.get(environment.slug),
+    }
+    deployment.baseline = baseline(deployment)
+    if deployment.consent_id is not None:
+        round_ = act.get(ConsentRound)
+        round_.consume()
+        round_.ended_at = moment
+    if environment.tier == "production" and release.state == "confirmed":
+        release.start()
+        done_milestone(release, "start", None)
+    for watch in Watch.objects.filter(deployment__in=_watched_before(deployment), ended_at=None, paused_at=None):
+        watch.paused_at = moment
+        watch.next_at = None
+        watch.save()
+
+
+def _watched_before(deployment: Deployment) -> Any:
+    return Deployment.objects.filter(
+        application=deployment.application, environment=deployment.environment, state="monitoring"
+    )
+
+
+def recorded(pointer: InForce | None) -> dict[str, Any]:
+    """Return what a pointer says, as the way back will need it; empty when nothing is in force."""
+    if pointer is None or pointer.release is None:
+        return {}
+    release = pointer.release
+    return {
+        "release": release.pk,
+        "version": release.version,
+        "tag": release.tag,
+        "commit": release.commit,
+        "tree": release.tree,
+        "configuration": pointer.configuration_id,
+        "code": pointer.code,
+        "configuration_digest": pointer.configuration_digest,
+    }
+
+
+def baseline(deployment: Deployment) -> dict[str, Any]:
+    """Return metric → {mean, count} over the samples of the procedure's baseline minutes before now, and their source."""
+    content = deployment.release.procedure
+    minutes = content.document.watch.baseline_minutes if content is not None else 60
+    since = now() - timedelta(minutes=minutes)
+    sums: dict[str, list[float]] = {}
+    samples = Sample.objects.filter(
+        watch__deployment__application=deployment.application,
+        watch__deployment__environment=deployment.environment,
+        at__gte=since,
+        up=True,
+    )
+    for values in samples.values_list("values", flat=True):
+        for name, entry in values.items():
+            if entry.get("value") is not None:
+                sums.setdefault(name, []).append(float(entry["value"]))
+    return {
+        "since": since.isoformat(),
+        "source": "prometheus_text",
+        "metrics": {n: {"mean": sum(v) / len(v), "count": len(v)} for n, v in sums.items()},
+    }
+
+

@@ -1,0 +1,147 @@
+"""step:finish, step:fail, step:doubt: the outcome of an attempt, and what the run does next. Fenced by the epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from audit.change import Act, change
+from audit.clock import now
+from releases import dispatch
+from releases.actions.deployment.verified import enter_force
+from releases.actions.rollback.restored import back_checked, restored
+from releases.models import Deployment, Release, Rollback, Step, StepAttempt
+from releases.steps.base import Fenced
+
+
+def finish(
+    step_id: int,
+    *,
+    epoch: int,
+    result: dict[str, Any],
+    output_digest: str = "",
+    probe: str = "",
+    measured: dict[str, str] | None = None,
+) -> int | None:
+    """Record that a step's effect was made, and offer the next one; return the next step's id.
+
+    measured: the target's digests (code, configuration, data), given with the last step of a phase. Raises Fenced.
+    """
+    with change("step:finish", *_targets(step_id)) as act:
+        step, deployment = _held(act, epoch)
+        step.finish()
+        _ended(step, epoch, "done", output_digest, probe)
+        step.result = result
+        act.details.update(kind=step.kind, epoch=epoch)
+        if measured is not None:
+            deployment.measured = {**deployment.measured, step.phase: measured}
+        if deployment.state == "stopping":
+            deployment.stopped()
+            drop_rest(deployment)
+            return None
+        following = deployment.steps.filter(ordinal=step.ordinal + 1, phase=step.phase).first()
+        if following is None:
+            following = _phase_ends(act, step, deployment)
+        if following is None:
+            return None
+        following.offer()
+        following.offered_at = now()
+        following.save()
+        return following.pk
+
+
+def fail(step_id: int, *, epoch: int, message: str, output_digest: str = "") -> None:
+    """Record that a step failed: a protected run waits for a decision, another fails at once. Raises Fenced."""
+    with change("step:fail", *_targets(step_id), reason=message[:300]) as act:
+        step, deployment = _held(act, epoch)
+        step.fail()
+        step.failure = message
+        _ended(step, epoch, "failed", output_digest, "")
+        _trouble(act, step, deployment)
+
+
+def doubt(step_id: int, *, epoch: int, message: str) -> None:
+    """Record that nobody can tell whether a step's effect was made. Raises Fenced."""
+    with change("step:doubt", *_targets(step_id), reason=message[:300]) as act:
+        step, deployment = _held(act, epoch)
+        step.doubt()
+        step.failure = message
+        _ended(step, epoch, "unknown", "", "unknown")
+        _trouble(act, step, deployment)
+
+
+def drop_rest(deployment: Deployment) -> None:
+    """Drop the steps that will not run and give up those in doubt, inside an open door."""
+    for step in deployment.steps.filter(state__in=["pending", "ready", "needs_decision"]):
+        if step.state == "needs_decision":
+            step.give_up()
+        else:
+            step.drop()
+        step.ended_at = now()
+        step.save()
+
+
+def _targets(step_id: int) -> list[tuple[type, int]]:
+    step = Step.objects.select_related("deployment").get(pk=step_id)
+    targets: list[tuple[type, int]] = [(Step, step_id), (Deployment, step.deployment_id)]
+    if step.phase in ("back", "back_verify"):
+        open_one = Rollback.objects.exclude(state__in=list(Rollback.ENDS)).get(deployment_id=step.deployment_id)
+        targets += [(Rollback, open_one.pk), (Release, step.deployment.release_id)]
+    return targets
+
+
+def _held(act: Act, epoch: int) -> tuple[Step, Deployment]:
+    step, deployment = act.get(Step), act.get(Deployment)
+    if step.epoch != epoch or step.state != "running":
+        raise Fenced(f"step {step.pk}: epoch {epoch} no longer holds it")
+    step.deployment = deployment
+    return step, deployment
+
+
+def _ended(step: Step, epoch: int, outcome: str, output_digest: str, probe: str) -> None:
+    moment = now()
+    step.ended_at = moment
+    step.lease_until = None
+    attempt = StepAttempt.objects.get(step=step, epoch=epoch)
+    attempt.ended_at, attempt.outcome, attempt.output_digest, attempt.probe = moment, outcome, output_digest, probe
+    attempt.save()
+
+
+def _phase_ends(act: Act, step: Step, deployment: Deployment) -> Step | None:
+    if step.phase == Step.Phase.FORWARD:
+        deployment.verify()
+        return deployment.steps.filter(phase="verify").first()
+    if step.phase == Step.Phase.VERIFY:
+        if not deployment.environment.protected:
+            deployment.watch()
+            enter_force(deployment, "verified")
+        return None
+    rollback = act.get(Rollback)
+    if step.phase == Step.Phase.BACK:
+        return restored(act, rollback, deployment, act.get(Release))
+    back_checked(rollback, deployment)
+    return None
+
+
+def _trouble(act: Act, step: Step, deployment: Deployment) -> None:
+    if step.phase in ("back", "back_verify"):
+        act.get(Rollback).falter()
+        if deployment.state == "rolling_back":
+            deployment.falter()
+        return
+    if deployment.state == "stopping":
+        deployment.stopped()
+        drop_rest(deployment)
+    elif deployment.environment.protected:
+        deployment.hold()
+        deployment.blockers = [_("A step waits for a decision.")]
+    else:
+        deployment.fail()
+        deployment.ended_at = now()
+        drop_rest(deployment)
+
+
+def wake(step_id: int, environment_slug: str) -> None:
+    """Wake a worker for a step after the commit of the open door."""
+    dispatch.wake_on_commit(environment_slug, "run_step", step_id=step_id)

@@ -1,0 +1,16 @@
+"""App configuration."""
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class ReleasesConfig(AppConfig):
+    """What changes, when and how."""
+
+    name = "releases"
+
+    def ready(self) -> None:
+        """Install the database's own copy of the machines after each migration."""
+        from releases.machines.guard import install
+
+        post_migrate.connect(install, sender=self, dispatch_uid="releases.machines.guard")

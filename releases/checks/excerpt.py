@@ -1,0 +1,21 @@
+"""Cuts what a target said down to what is kept as proof, without the target's secrets; called by checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from releases.steps.masking import masked, passwords_in
+
+MOST_LINES = 20
+LONGEST_LINE = 300
+SECRET_KEY = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|PRIVATE|CREDENTIAL|(^|_)KEY$", re.IGNORECASE)
+
+
+def excerpt(lines: Iterable[str], configuration: Mapping[str, str]) -> str:
+    """Return the first lines, each cut, with the secrets of the configuration masked."""
+    secrets = {value for key, value in configuration.items() if SECRET_KEY.search(key)}
+    secrets |= passwords_in(configuration.values())
+    # Masked before it is cut: half a secret would no longer be found.
+    kept = [masked(line, secrets) for _place, line in zip(range(MOST_LINES), lines, strict=False)]
+    return "\n".join(line[:LONGEST_LINE] for line in kept)

@@ -1,0 +1,100 @@
+"""The check kind that asks one page of the service; used by deployments and watches."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from pydantic import Field, field_validator
+
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.excerpt import excerpt
+from releases.metrics.fetch import Fetched, NoAnswer, TooSlow, fetch
+from releases.steps.base import Parameters
+
+PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]*")
+
+
+class HttpParameters(Parameters):
+    """path: path (and query) below the target's base address. status: the status expected.
+
+    contains: text that the body must have. json_equals: dotted path → value that the JSON body must have
+    ("datasets.0.id"). seconds: longest time for the whole answer.
+    """
+
+    path: str = "/health"
+    status: int = Field(default=200, ge=100, le=599)
+    contains: str = ""
+    json_equals: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    seconds: float = Field(default=5.0, gt=0, le=60)
+
+    @field_validator("path")
+    @classmethod
+    def _stays_on_the_target(cls, value: str) -> str:
+        if not PATH.fullmatch(value):
+            raise ValueError("must be a path that begins with one / and has neither spaces nor backslashes")
+        return value
+
+
+class Http(CheckKind):
+    """Asks one page of the service; never another address, redirects are not followed."""
+
+    name: ClassVar[str] = "http"
+    parameters: ClassVar[type[Parameters]] = HttpParameters
+
+    def run(self, context: CheckContext, parameters: HttpParameters) -> CheckResult:
+        """Ask once. Too slow is a failure, no answer an error."""
+        limit = f"{parameters.status}, ≤ {parameters.seconds:g} s"
+        base = str(context.target.settings.get("urls", {}).get("base", "")).rstrip("/")
+        if not base:
+            return CheckResult(Verdict.ERROR, limit=limit, output=_("The target has no base address."))
+        try:
+            answer = fetch(base + parameters.path, seconds=parameters.seconds)
+        except TooSlow:
+            return CheckResult(
+                Verdict.FAIL, f"> {parameters.seconds:g} s", limit, _("No complete answer in time.")
+            )
+        except NoAnswer as error:
+            return CheckResult(Verdict.ERROR, limit=limit, output=str(error))
+        faults = faults_of(answer, parameters)
+        body = answer.body.decode("utf-8", "replace").splitlines()
+        output = excerpt([f"GET {parameters.path}", *faults, *body], context.configuration)
+        value = f"{answer.status}, {answer.seconds:.3f} s"
+        return CheckResult(Verdict.FAIL if faults else Verdict.PASS, value, limit, output)
+
+
+def faults_of(answer: Fetched, parameters: HttpParameters) -> list[str]:
+    """Return a sentence for everything in an answer that is not as expected."""
+    faults = []
+    if answer.status != parameters.status:
+        faults.append(_("The status is %(status)s.") % {"status": answer.status})
+    if parameters.contains and parameters.contains not in answer.body.decode("utf-8", "replace"):
+        faults.append(_("The body does not contain “%(text)s”.") % {"text": parameters.contains})
+    if parameters.json_equals:
+        try:
+            content = json.loads(answer.body)
+        except ValueError:
+            return [*faults, _("The body is not JSON.")]
+        for path, wanted in parameters.json_equals.items():
+            found = at_path(content, path)
+            # 1 and true are equal in Python, but not in JSON.
+            if found != wanted or isinstance(found, bool) != isinstance(wanted, bool):
+                faults.append(_("%(path)s is %(found)s.") % {"path": path, "found": json.dumps(found)[:100]})
+    return faults
+
+
+def at_path(content: Any, path: str) -> Any:
+    """Return the value at a dotted path, numbers being places in a list; ABSENT where it leads nowhere."""
+    for name in path.split("."):
+        if isinstance(content, dict) and name in content:
+            content = content[name]
+        elif isinstance(content, list) and name.isdecimal() and int(name) < len(content):
+            content = content[int(name)]
+        else:
+            return ABSENT
+    return content
+
+
+ABSENT = "(absent)"

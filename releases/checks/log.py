@@ -1,0 +1,131 @@
+"""The check kind that counts suspicious lines in the log; used by deployments and watches."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+from django.utils.translation import gettext as _
+from pydantic import Field, field_validator
+
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.excerpt import MOST_LINES, excerpt
+from releases.steps.base import Parameters
+from releases.steps.target import Layout
+
+LONGEST_LINE = 4000
+MOST_BYTES = 64_000_000
+TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s?(Z|[+-]\d\d:?\d\d)?")
+TIME_KEYS = ("at", "time", "timestamp", "ts")
+
+
+class LogParameters(Parameters):
+    """pattern: regular expression of a suspicious line. at_most: how many are allowed.
+
+    silent_passes: a log without any line since the run began passes; else it is no data.
+    """
+
+    pattern: str = "ERROR|CRITICAL|Traceback"
+    at_most: int = Field(default=0, ge=0)
+    silent_passes: bool = False
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_a_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+@dataclass
+class Seen:
+    """What a log held since a time: number of its lines, of those that matched, and the first of these."""
+
+    lines: int = 0
+    matched: int = 0
+    first: list[str] = field(default_factory=list)
+
+
+class Log(CheckKind):
+    """Counts the lines of the target's log that match a pattern."""
+
+    name: ClassVar[str] = "log"
+    parameters: ClassVar[type[Parameters]] = LogParameters
+
+    def run(self, context: CheckContext, parameters: LogParameters) -> CheckResult:
+        """Count once. A log that is missing, or silent since the run began, is no data."""
+        limit = f"≤ {parameters.at_most}"
+        path = Layout(context.target.root).log(context.target.settings)
+        if not path.resolve().is_relative_to(context.target.root.resolve()):
+            return CheckResult(Verdict.ERROR, limit=limit, output=_("The log lies outside the target."))
+        try:
+            seen = count(lines_of(path), context.since, re.compile(parameters.pattern))
+        except FileNotFoundError:
+            return CheckResult(Verdict.NO_DATA, limit=limit, output=_("There is no log."))
+        except OSError as error:
+            why = {"why": error.strerror or str(error)}
+            return CheckResult(Verdict.ERROR, limit=limit, output=_("The log can't be read: %(why)s") % why)
+        if not seen.lines and not parameters.silent_passes:
+            return CheckResult(
+                Verdict.NO_DATA, limit=limit, output=_("The log has no line since the run began.")
+            )
+        verdict = Verdict.PASS if seen.matched <= parameters.at_most else Verdict.FAIL
+        return CheckResult(verdict, str(seen.matched), limit, excerpt(seen.first, context.configuration))
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a log, of a very long one those in its last MOST_BYTES. Raises OSError."""
+    with path.open("rb") as log:
+        size = log.seek(0, 2)
+        log.seek(max(0, size - MOST_BYTES))
+        if size > MOST_BYTES:
+            log.readline()  # the rest of a line that began before
+        while line := log.readline(LONGEST_LINE):
+            yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def count(lines: Iterable[str], since: datetime, pattern: re.Pattern[str]) -> Seen:
+    """Count the lines since a time. One without a time of its own belongs to the line before it.
+
+    Lines before the first time are counted: whether they are old can't be known.
+    """
+    seen, recent = Seen(), True
+    for line in lines:
+        at = time_of(line)
+        if at is not None:
+            recent = at >= since.replace(microsecond=0)
+        if not recent or not line:
+            continue
+        seen.lines += 1
+        if pattern.search(line):
+            seen.matched += 1
+            if len(seen.first) < MOST_LINES:
+                seen.first.append(line)
+    return seen
+
+
+def time_of(line: str) -> datetime | None:
+    """Return the ISO time at the start of a line or in a JSON line's time key; without offset it is UTC."""
+    text = line
+    if line.startswith("{"):
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            return None
+        text = next((str(fields[key]) for key in TIME_KEYS if key in fields), "")
+    found = TIME.match(text)
+    if found is None:
+        return None
+    day, clock, fraction, offset = found.groups()
+    try:
+        at = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}{offset or ''}")
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,0 +1,29 @@
+"""The check kind for what only a person can judge; its verdict is given in the admin."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.steps.base import Parameters
+
+
+class ManualParameters(Parameters):
+    """question: what the person is asked; empty = the label of the check says it."""
+
+    question: str = ""
+
+
+class Manual(CheckKind):
+    """A person looks and gives the verdict."""
+
+    name: ClassVar[str] = "manual"
+    parameters: ClassVar[type[Parameters]] = ManualParameters
+
+    def run(self, context: CheckContext, parameters: Any) -> CheckResult:
+        """Measure nothing: no data until a person has looked."""
+        return CheckResult(
+            Verdict.NO_DATA, output=parameters.question or _("A person looks and gives the verdict.")
+        )

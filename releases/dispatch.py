@@ -1,0 +1,25 @@
+"""Wakes workers up after a commit. Redis is only told that there is work; what work there is, PostgreSQL knows."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import django_rq
+from django.db import transaction
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+
+def wake(queue: str, job: str, **arguments: Any) -> None:
+    """Put `releases.jobs.<job>` on a queue now; a lost wake-up is found again by the scheduler's sweep."""
+    try:
+        django_rq.get_queue(queue).enqueue(f"releases.jobs.{job}", kwargs=arguments, result_ttl=0, failure_ttl=3600)
+    except RedisError as fault:
+        log.warning("queue %s is out of reach, the sweep will try again: %s", queue, fault)
+
+
+def wake_on_commit(queue: str, job: str, **arguments: Any) -> None:
+    """Put the job on the queue once the open transaction is committed."""
+    transaction.on_commit(lambda: wake(queue, job, **arguments))

@@ -1,0 +1,27 @@
+"""Is there a granted round about exactly this content, in force now?"""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from releases.gates.base import Answer, Question, failed, passed
+from releases.gates.content import difference, digest, document
+from releases.models import ConsentRound
+from releases.procedures.parts import Gate
+
+
+def ask(question: Question, gate: Gate) -> Answer:
+    """Compare the granted round's digest with that of the content as it is now."""
+    release, environment = question.release, question.environment
+    round_ = ConsentRound.objects.filter(release=release, environment=environment, state="granted").first()
+    if round_ is None:
+        used = ConsentRound.objects.filter(release=release, environment=environment, state="consumed").exists()
+        reason = _("The consent has been used; a new one is needed.") if used else _("There is no granted consent.")
+        return failed(gate, reason, "approvals")
+    present = document(release, environment)
+    if digest(present) != round_.digest:
+        key = difference(round_.document, present)
+        return failed(gate, _("The consent is stale: “%(key)s” has changed.") % {"key": key}, "approvals")
+    if round_.window_end is not None and question.at >= round_.window_end:
+        return failed(gate, _("The consent has expired with its window."), "approvals")
+    return passed(gate, round_.digest[:12], "approvals")

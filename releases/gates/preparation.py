@@ -1,0 +1,66 @@
+"""Checklist, milestones, documents, roster and obligations: is everything done that people must do? (P3, P4, G3, J2)"""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from releases.gates.base import Answer, Question, failed, passed
+from releases.models import Obligation, RosterEntry
+from releases.procedures.parts import Gate
+
+
+def checklist(question: Question, gate: Gate) -> Answer:
+    """Every item is signed."""
+    rows = list(question.release.checklist.all())
+    unsigned = [str(item) for item in rows if item.signed_at is None]
+    if not rows:
+        return failed(gate, _("There is no checklist yet; fix the content first."), "checklist")
+    if unsigned:
+        return failed(gate, _("Not signed: %(items)s") % {"items": ", ".join(unsigned)}, "checklist")
+    return passed(gate, "", "checklist")
+
+
+def milestones(question: Question, gate: Gate) -> Answer:
+    """Every milestone before T-0 is done."""
+    rows = list(question.release.milestones.all())
+    undone = [str(m) for m in rows if m.done_at is None and m.guards != "start"]
+    if not rows:
+        return failed(gate, _("No date has been planned yet."), "plan")
+    if undone:
+        return failed(gate, _("Not done: %(items)s") % {"items": ", ".join(undone)}, "plan")
+    return passed(gate, "", "plan")
+
+
+def documents(question: Question, gate: Gate) -> Answer:
+    """Every document of the procedure is ready to publish."""
+    states = {d.kind: d for d in question.release.documents.all()}
+    missing = []
+    for wanted in question.procedure.documents:
+        document = states.get(wanted.key)
+        if document is None or document.state not in ("ready", "published"):
+            missing.append(str(document) if document is not None else wanted.ja)
+    if missing:
+        return failed(gate, _("Not ready to publish: %(items)s") % {"items": ", ".join(missing)}, "documents")
+    return passed(gate, "", "documents")
+
+
+def roster(question: Question, gate: Gate) -> Answer:
+    """Every duty has a person with a telephone number."""
+    present = set(question.release.roster.exclude(telephone="").values_list("duty", flat=True))
+    missing = [label for duty, label in RosterEntry.Duty.choices if duty not in present]
+    if missing:
+        return failed(gate, _("Nobody on the roster as: %(duties)s") % {"duties": ", ".join(map(str, missing))}, "roster")
+    return passed(gate, "", "roster")
+
+
+def obligations(question: Question, gate: Gate) -> Answer:
+    """No debt of an earlier emergency is overdue; an emergency itself is not held up."""
+    if question.emergency:
+        return passed(gate)
+    overdue = Obligation.objects.filter(
+        application=question.release.application, settled_at=None, due_at__lt=question.at
+    ).first()
+    if overdue is not None:
+        text = _("Overdue: %(what)s (%(release)s)")
+        return failed(gate, text % {"what": overdue.what, "release": overdue.release}, "obligations")
+    return passed(gate)

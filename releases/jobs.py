@@ -1,0 +1,45 @@
+"""The RQ jobs: each sets who acts and calls one function. They hold no rules."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from audit.actor import Actor, acting
+from releases.actions.rollback.decide import pre_authorise
+from releases.actions.rollback.run import run
+from releases.actions.watch.sample import sample
+from releases.models import Rollback
+from releases.steps.written_rows import written_since
+from releases.worker.context import configuration_of, spec_of, target_of
+from releases.worker.executor import run_from, worker_name
+
+
+def _worker() -> Actor:
+    return Actor(account_id=None, name=worker_name(), kind="worker", channel="worker")
+
+
+def run_step(step_id: int) -> None:
+    """Run a step and what becomes ready after it."""
+    with acting(_worker()):
+        run_from(step_id)
+
+
+def take_sample(watch_id: int, due: str) -> None:
+    """Take one sample of a watch."""
+    with acting(_worker()):
+        sample(watch_id, due=datetime.fromisoformat(due))
+
+
+def prepare_rollback(rollback_id: int) -> None:
+    """Count what going back would take away, authorise it if the consent allows, and begin when it is authorised."""
+    with acting(_worker()):
+        rollback = Rollback.objects.select_related("deployment__release").get(pk=rollback_id)
+        if rollback.state == "raised":
+            deployment = rollback.deployment
+            values, _secrets = configuration_of(deployment.base.get("wanted_configuration"))
+            done = deployment.steps.filter(phase="forward", state="done")
+            rows = written_since(spec_of(target_of(deployment)), values, {s.kind: s.result for s in done})
+            if not pre_authorise(rollback_id, rows=rows):
+                return
+        if Rollback.objects.get(pk=rollback_id).state == "authorised":
+            run_from(run(rollback_id))

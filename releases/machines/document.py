@@ -1,0 +1,50 @@
+"""The life of a document: content check, approval, ready to publish (G3)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django_fsm import FSMField, transition
+
+
+class DocumentMachine(models.Model):
+    """draft → checked → approved → ready → published."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        CHECKED = "checked", _("Content checked")
+        APPROVED = "approved", _("Approved")
+        READY = "ready", _("Ready to publish")
+        PUBLISHED = "published", _("Published")
+        RETRACTED = "retracted", _("Retracted")
+
+    ENDS = frozenset({"published", "retracted"})
+
+    state = FSMField(_("state"), choices=State.choices, default="draft", protected=True)
+
+    class Meta:
+        abstract = True
+
+    @transition("state", source="draft", target="checked")
+    def check_content(self) -> None:
+        """内容確認."""
+
+    @transition("state", source="checked", target="approved")
+    def approve(self) -> None:
+        """承認取得."""
+
+    @transition("state", source="approved", target="ready")
+    def prepare(self) -> None:
+        """公開準備."""
+
+    @transition("state", source="ready", target="published")
+    def publish(self) -> None:
+        """Published with the release."""
+
+    @transition("state", source="published", target="retracted")
+    def retract(self) -> None:
+        """What it told is no longer so."""
+
+    @transition("state", source=["checked", "approved", "ready"], target="draft")
+    def revise(self) -> None:
+        """Edited: it begins anew."""

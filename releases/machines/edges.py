@@ -1,0 +1,24 @@
+"""Reads the edges of a machine off its model: for the database guard, the documentation and the searches."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Edge(NamedTuple):
+    """One edge: verb, state it leaves, state it reaches."""
+
+    verb: str
+    source: str
+    target: str
+
+
+def edges(model: type[Any]) -> list[Edge]:
+    """Return all edges of a model with a machine, sorted."""
+    field = model._meta.get_field("state")
+    return sorted(Edge(t.name, str(t.source), str(t.target)) for t in field.get_all_transitions(model))
+
+
+def initial(model: type[Any]) -> str:
+    """Return the state in which rows of a model begin."""
+    return str(model._meta.get_field("state").default)

@@ -1,0 +1,40 @@
+"""manage.py procedure load FILE [--activate]: read a written procedure; activate the first of an empty system."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from audit.actor import Actor, acting
+from audit.refusals import Refused
+from releases.actions.procedure.activate import activate_first, load
+from releases.models import Procedure
+from releases.procedures.document import ProcedureFaults
+from releases.procedures.load import read
+
+
+class Command(BaseCommand):
+    """Load a procedure."""
+
+    help = "Reads a procedure from TOML; every fault is listed with its place, and then nothing is loaded."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the verb and the file."""
+        parser.add_argument("verb", choices=["load"])
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--activate", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Load, and activate where none was ever active."""
+        try:
+            content = read(options["file"])
+        except ProcedureFaults as faults:
+            raise CommandError("nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)) from None
+        with acting(Actor(account_id=None, name="procedure", kind="command", channel="command")):
+            try:
+                procedure = load(content, reason=f"manage.py procedure load {options['file'].name}")
+                if options["activate"] and not Procedure.objects.filter(state__in=["active", "retired"]).exists():
+                    activate_first(procedure.pk)
+            except Refused as refused:
+                raise CommandError(str(refused)) from None
+        self.stdout.write(f"procedure {procedure.version} {Procedure.objects.get(pk=procedure.pk).state}")

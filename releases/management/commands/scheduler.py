@@ -1,0 +1,17 @@
+"""manage.py scheduler: the loop that finds what is due."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from releases.worker.scheduler import Scheduler
+
+
+class Command(BaseCommand):
+    """Run the scheduler until SIGTERM."""
+
+    help = "Finds what is due and wakes workers; any number may run, one acts."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run."""
+        Scheduler().run()

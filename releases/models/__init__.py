@@ -1,0 +1,38 @@
+"""What changes, when and how: the public face of the models."""
+
+from releases.models.consent import Approval, ConsentRound
+from releases.models.deployment import Deployment
+from releases.models.document import Document
+from releases.models.evidence import Evidence, Fact
+from releases.models.in_force import InForce
+from releases.models.obligation import Obligation
+from releases.models.preparation import ChecklistItem, FinalCheck, Milestone, RosterEntry
+from releases.models.procedure import Procedure
+from releases.models.release import Change, Release
+from releases.models.rollback import Rollback
+from releases.models.step import Step, StepAttempt, StepOutput
+from releases.models.watch import Sample, Watch
+
+__all__ = [
+    "Approval",
+    "Change",
+    "ChecklistItem",
+    "ConsentRound",
+    "Deployment",
+    "Document",
+    "Evidence",
+    "Fact",
+    "FinalCheck",
+    "InForce",
+    "Milestone",
+    "Obligation",
+    "Procedure",
+    "Release",
+    "Rollback",
+    "RosterEntry",
+    "Sample",
+    "Step",
+    "StepAttempt",
+    "StepOutput",
+    "Watch",
+]

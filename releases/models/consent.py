@@ -1,0 +1,89 @@
+"""Consent: a round about exactly one content, and the approvals in it (design: the heart of Ringi)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Account, ChangeWindow, Environment
+from releases.machines.consent import ConsentMachine
+from releases.models.procedure import Procedure
+from releases.models.release import Release
+
+
+class ConsentRound(ConsentMachine):
+    """One round: subject, the canonical document of what is consented to, and its SHA-256."""
+
+    class Subject(models.TextChoices):
+        REGULAR = "regular", _("Regular release")
+        EMERGENCY = "emergency", _("Emergency release")
+        EXTRA_WINDOW = "extra_window", _("Extra window")
+        PROCEDURE = "procedure", _("Procedure")
+
+    subject = models.CharField(_("subject"), max_length=16, choices=Subject)
+    release = models.ForeignKey(
+        Release, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("release")
+    )
+    window = models.ForeignKey(
+        ChangeWindow, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("window")
+    )
+    procedure = models.ForeignKey(
+        Procedure, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("procedure")
+    )
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, null=True, related_name="+", verbose_name=_("environment")
+    )
+    document = models.JSONField(_("content"))
+    digest = models.CharField(_("digest"), max_length=64)
+    rules = models.JSONField(_("rules"))
+    applicant = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("applicant"))
+    window_start = models.DateTimeField(_("valid from"), null=True, blank=True)
+    window_end = models.DateTimeField(_("valid until"), null=True, blank=True)
+    void_key = models.CharField(_("what changed"), max_length=100, blank=True)
+    opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    LOCK_ORDER = 50
+
+    class Meta:
+        verbose_name = _("round of consent")
+        verbose_name_plural = _("rounds of consent")
+        ordering = ["-opened_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["release", "environment"],
+                condition=Q(state__in=["open", "granted"]),
+                name="consent_one_live_round",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_subject_display()} {self.digest[:12]}"
+
+
+class Approval(models.Model):
+    """One person's word in a round: never edited, bound to the digest that was shown."""
+
+    class Meaning(models.TextChoices):
+        APPROVE = "approve", _("Approved")
+        SEND_BACK = "send_back", _("Sent back")
+        REJECT = "reject", _("Rejected")
+
+    round = models.ForeignKey(ConsentRound, models.PROTECT, related_name="approvals", verbose_name=_("round"))
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
+    meaning = models.CharField(_("meaning"), max_length=10, choices=Meaning)
+    roles = models.JSONField(_("roles at the time"))
+    digest = models.CharField(_("digest"), max_length=64)
+    comment = models.CharField(_("comment"), max_length=300, blank=True)
+    signature = models.JSONField(_("signature"))
+    at = models.DateTimeField(_("time"))
+
+    class Meta:
+        verbose_name = _("approval")
+        verbose_name_plural = _("approvals")
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["round", "account"], name="approval_once_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.account}: {self.get_meaning_display()}"

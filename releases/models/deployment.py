@@ -1,0 +1,67 @@
+"""A deployment: one attempt to bring a release to one environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from audit.snapshots import Snapshots
+
+from environments.models import Account, Application, Environment
+from releases.machines.deployment import DeploymentMachine
+from releases.models.consent import ConsentRound
+from releases.models.release import Release
+
+
+class Deployment(DeploymentMachine):
+    """One attempt. What it replaces (`base`) is frozen when its first step is claimed."""
+
+    release = models.ForeignKey(Release, models.PROTECT, related_name="deployments", verbose_name=_("release"))
+    application = models.ForeignKey(
+        Application, models.PROTECT, related_name="deployments", verbose_name=_("application")
+    )
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, related_name="deployments", verbose_name=_("environment")
+    )
+    consent = models.ForeignKey(
+        ConsentRound, models.PROTECT, null=True, blank=True, related_name="deployments", verbose_name=_("consent")
+    )
+    requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
+    started_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("scheduled by")
+    )
+    verified_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("verified by")
+    )
+    scheduled_for = models.DateTimeField(_("scheduled for"), null=True, blank=True)
+    window_end = models.DateTimeField(_("window closes"), null=True, blank=True)
+    not_before = models.DateTimeField(_("next try"), null=True, blank=True)
+    base = models.JSONField(_("what was in force"), default=dict, blank=True)
+    measured = models.JSONField(_("measured on the target"), default=dict, blank=True)
+    plan_digest = models.CharField(_("plan digest"), max_length=64, blank=True)
+    blockers = models.JSONField(_("reasons"), default=list, blank=True)
+    settled_as = models.CharField(_("settled as"), max_length=12, blank=True)
+    baseline = models.JSONField(_("baseline"), default=dict, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    history: Any = Snapshots()
+
+    LOCK_ORDER = 30
+
+    class Meta:
+        verbose_name = _("deployment")
+        verbose_name_plural = _("deployments")
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application", "environment"],
+                condition=Q(state__in=list(DeploymentMachine.OCCUPYING)),
+                name="deployment_one_occupies",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.release} → {self.environment}"

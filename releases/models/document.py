@@ -1,0 +1,57 @@
+"""Documents of a release (G3) and of a rollback (B6), each on its own way to being published."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Account
+from releases.machines.document import DocumentMachine
+from releases.models.release import Release
+from releases.models.rollback import Rollback
+
+
+class Document(DocumentMachine):
+    """One text; content check and approval are by different people than its author."""
+
+    class Kind(models.TextChoices):
+        RELEASE_NOTES = "release_notes", _("Release notes")
+        CHANGELOG = "changelog", _("Changelog")
+        TECHNICAL = "technical_documents", _("Technical documents")
+        REPORT = "report", _("Rollback report")
+        CAUSE = "cause", _("Cause analysis")
+        PREVENTION = "prevention", _("Prevention")
+
+    release = models.ForeignKey(
+        Release, models.CASCADE, null=True, blank=True, related_name="documents", verbose_name=_("release")
+    )
+    rollback = models.ForeignKey(
+        Rollback, models.CASCADE, null=True, blank=True, related_name="documents", verbose_name=_("rollback")
+    )
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind)
+    body = models.TextField(_("text"))
+    edited_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("edited by"))
+    checked_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("checked by")
+    )
+    approved_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("approved by")
+    )
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    LOCK_ORDER = 60
+
+    class Meta:
+        verbose_name = _("document")
+        verbose_name_plural = _("documents")
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(release__isnull=False, rollback__isnull=True)
+                | models.Q(release__isnull=True, rollback__isnull=False),
+                name="document_of_one_thing",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.get_kind_display())

@@ -1,0 +1,66 @@
+"""Proof: files and statements that gates read, and facts observed outside (R2, G1, G2)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Account, Application, Environment
+from releases.models.release import Release
+
+
+class Evidence(models.Model):
+    """One file or statement about a commit; it counts for every commit with the same tree."""
+
+    application = models.ForeignKey(
+        Application, models.PROTECT, related_name="evidence", verbose_name=_("application")
+    )
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
+    kind = models.CharField(_("kind"), max_length=20)
+    test_type = models.CharField(_("test type"), max_length=20, blank=True)
+    commit = models.CharField(_("commit"), max_length=40)
+    tree = models.CharField(_("tree"), max_length=40)
+    digest = models.CharField(_("digest"), max_length=64)
+    values = models.JSONField(_("values"))
+    sentence = models.CharField(_("reading"), max_length=300)
+    content = models.BinaryField(_("file"))
+    handed_in_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("handed in by"))
+    at = models.DateTimeField(_("handed in"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("evidence")
+        verbose_name_plural = _("evidence")
+        ordering = ["-at"]
+        indexes = [models.Index(fields=["application", "tree", "kind"], name="evidence_by_tree")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application", "environment", "kind", "test_type", "tree", "digest"], name="evidence_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.test_type} {self.commit[:12]}"
+
+
+class Fact(models.Model):
+    """What was seen outside the database (tag, target, source), and when; gates do not trust an old one."""
+
+    release = models.ForeignKey(Release, models.CASCADE, related_name="facts", verbose_name=_("release"))
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, null=True, related_name="+", verbose_name=_("environment")
+    )
+    kind = models.CharField(_("kind"), max_length=20)
+    value = models.JSONField(_("value"))
+    observed_at = models.DateTimeField(_("observed"))
+
+    class Meta:
+        verbose_name = _("fact")
+        verbose_name_plural = _("facts")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["release", "environment", "kind"], name="fact_once", nulls_distinct=False
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.kind

@@ -1,0 +1,107 @@
+"""What must be done before T-0: milestones, checklist, roster and the final check (P3, P4, J2)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Account
+from releases.models.release import Release
+
+
+class Labelled(models.Model):
+    """A row whose words come from the procedure in both languages."""
+
+    label_ja = models.CharField(_("label (Japanese)"), max_length=200)
+    label_en = models.CharField(_("label (English)"), max_length=200)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.label_ja if get_language() == "ja" else self.label_en
+
+
+class Milestone(Labelled):
+    """A date counted back from T-0; until it is done it blocks the edge that it guards."""
+
+    release = models.ForeignKey(Release, models.CASCADE, related_name="milestones", verbose_name=_("release"))
+    key = models.CharField(_("key"), max_length=10)
+    guards = models.CharField(_("guards"), max_length=20)
+    due_at = models.DateTimeField(_("due"))
+    compressed = models.BooleanField(_("compressed"), default=False)
+    done_at = models.DateTimeField(_("done"), null=True, blank=True)
+    done_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("done by")
+    )
+
+    class Meta:
+        verbose_name = _("milestone")
+        verbose_name_plural = _("milestones")
+        ordering = ["due_at", "pk"]
+        constraints = [models.UniqueConstraint(fields=["release", "key"], name="milestone_once")]
+
+
+class ChecklistItem(Labelled):
+    """One item of the procedure's checklist, signed by a person with evidence (P4)."""
+
+    release = models.ForeignKey(Release, models.CASCADE, related_name="checklist", verbose_name=_("release"))
+    group = models.CharField(_("group"), max_length=20)
+    key = models.CharField(_("key"), max_length=40)
+    signed_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("signed by")
+    )
+    signed_at = models.DateTimeField(_("signed"), null=True, blank=True)
+    evidence = models.CharField(_("evidence"), max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = _("checklist item")
+        verbose_name_plural = _("checklist items")
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["release", "group", "key"], name="checklist_item_once")]
+
+
+class RosterEntry(models.Model):
+    """Who does what in the production run, with a telephone number (体制・連絡網)."""
+
+    class Duty(models.TextChoices):
+        WORKER = "worker", _("Worker (作業者)")
+        VERIFIER = "verifier", _("Verifier (確認者)")
+        RESPONSIBLE = "responsible", _("Responsible (責任者)")
+        DECIDER = "rollback_decider", _("Rollback decider (切戻し判断者)")
+
+    release = models.ForeignKey(Release, models.CASCADE, related_name="roster", verbose_name=_("release"))
+    duty = models.CharField(_("duty"), max_length=20, choices=Duty)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
+    telephone = models.CharField(_("telephone"), max_length=40)
+
+    class Meta:
+        verbose_name = _("roster entry")
+        verbose_name_plural = _("roster")
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["release", "duty"], name="roster_duty_once")]
+
+    def __str__(self) -> str:
+        return f"{self.get_duty_display()}: {self.account}"
+
+
+class FinalCheck(models.Model):
+    """One of the two signatures of the T-1 final check, with each fact as it was measured then."""
+
+    release = models.ForeignKey(Release, models.CASCADE, related_name="final_checks", verbose_name=_("release"))
+    role = models.CharField(_("role"), max_length=20)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
+    facts = models.JSONField(_("facts"))
+    window_start = models.DateTimeField(_("window opens"))
+    signature = models.JSONField(_("signature"))
+    signed_at = models.DateTimeField(_("signed"))
+    cleared_at = models.DateTimeField(_("cleared"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("final check")
+        verbose_name_plural = _("final checks")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.account} ({self.role})"

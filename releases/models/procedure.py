@@ -1,0 +1,45 @@
+"""A version of the written procedure: all its numbers and lists as one frozen document (D2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from audit.snapshots import Snapshots
+
+from environments.models import Account
+from releases.machines.procedure import ProcedureMachine
+from releases.procedures.document import Procedure as Content
+
+
+class Procedure(ProcedureMachine):
+    """One version. `content` is releases.procedures.document.Procedure as JSON; an active one never changes."""
+
+    version = models.CharField(_("version"), max_length=40, unique=True)
+    content = models.JSONField(_("content"))
+    digest = models.CharField(_("digest"), max_length=64)
+    reason = models.CharField(_("reason"), max_length=300)
+    author = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("author"))
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    activated_at = models.DateTimeField(_("active since"), null=True, blank=True)
+    history: Any = Snapshots()
+
+    LOCK_ORDER = 5
+
+    class Meta:
+        verbose_name = _("procedure")
+        verbose_name_plural = _("procedures")
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["state"], condition=Q(state="active"), name="procedure_one_active")
+        ]
+
+    def __str__(self) -> str:
+        return self.version
+
+    @property
+    def document(self) -> Content:
+        """Return the content with its types."""
+        return Content.model_validate(self.content)

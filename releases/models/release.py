@@ -1,0 +1,117 @@
+"""A release and the changes that it brings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from audit.snapshots import Snapshots
+
+from environments.models import Account, Application
+from releases.machines.release import ReleaseMachine
+from releases.models.procedure import Procedure
+
+
+class Release(ReleaseMachine):
+    """A version of an application on its way to production, or recorded as having been there."""
+
+    class Kind(models.TextChoices):
+        REGULAR = "regular", _("Regular")
+        EMERGENCY = "emergency", _("Emergency")
+        PRE_RELEASE = "pre_release", _("Pre-release")
+
+    class Risk(models.TextChoices):
+        LOW = "low", _("Low")
+        MEDIUM = "medium", _("Medium")
+        HIGH = "high", _("High")
+
+    application = models.ForeignKey(
+        Application, models.PROTECT, related_name="releases", verbose_name=_("application")
+    )
+    number = models.CharField(_("number"), max_length=12, null=True, blank=True, unique=True)
+    version = models.CharField(_("version"), max_length=60)
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind, default=Kind.REGULAR)
+    title = models.CharField(_("title"), max_length=200)
+    author = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("author"))
+    branch = models.CharField(_("source branch"), max_length=200, blank=True)
+    commit = models.CharField(_("commit"), max_length=40, blank=True)
+    tree = models.CharField(_("tree"), max_length=40, blank=True)
+    tag = models.CharField(_("tag"), max_length=100, blank=True)
+    tag_object = models.CharField(_("tag object"), max_length=40, blank=True)
+    reason = models.TextField(_("reason"), blank=True)
+    ticket = models.CharField(_("ticket"), max_length=100, blank=True)
+    impact = models.TextField(_("impact"), blank=True)
+    security_impact = models.TextField(_("security impact"), blank=True)
+    risk = models.CharField(_("risk class"), max_length=8, choices=Risk, blank=True)
+    test_plan = models.TextField(_("test plan"), blank=True)
+    way_back = models.TextField(_("way back"), blank=True)
+    criterion = models.CharField(_("emergency criterion"), max_length=100, blank=True)
+    window_start = models.DateTimeField(_("window opens"), null=True, blank=True)
+    window_end = models.DateTimeField(_("window closes"), null=True, blank=True)
+    procedure = models.ForeignKey(
+        Procedure, models.PROTECT, null=True, blank=True, related_name="releases", verbose_name=_("procedure")
+    )
+    plan = models.JSONField(_("step plan"), default=dict, blank=True)
+    configurations = models.JSONField(_("configurations"), default=dict, blank=True)
+    preauthorised = models.BooleanField(_("rollback authorised beforehand"), default=False)
+    preauthorised_rows = models.PositiveIntegerField(_("up to so many rows"), default=0)
+    unanswered = models.CharField(
+        _("when nobody answers"),
+        max_length=8,
+        choices=[("go_back", _("go back")), ("stay", _("stay"))],
+        default="go_back",
+    )
+    editors: models.ManyToManyField[Any, Any] = models.ManyToManyField(
+        Account, related_name="+", blank=True, verbose_name=_("edited by")
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    history: Any = Snapshots()
+
+    LOCK_ORDER = 20
+    APPLICATION_FIELDS = ("reason", "ticket", "impact", "security_impact", "risk", "test_plan", "way_back")
+
+    class Meta:
+        verbose_name = _("release")
+        verbose_name_plural = _("releases")
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["application", "version"],
+                condition=~Q(state__in=["rejected", "withdrawn", "failed", "rolled_back"]),
+                name="release_version_unique",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.application} {self.version}"
+
+    @property
+    def bound_for_production(self) -> bool:
+        """Tell whether this release means to reach production."""
+        return self.kind != self.Kind.PRE_RELEASE
+
+
+class Change(models.Model):
+    """One change that a release brings; its kind decides how the version must rise."""
+
+    class Kind(models.TextChoices):
+        BREAKING = "breaking", _("Breaking change")
+        FEATURE = "feature", _("New feature")
+        FIX = "fix", _("Fix")
+        SMALL = "small", _("Small change")
+
+    release = models.ForeignKey(Release, models.CASCADE, related_name="changes", verbose_name=_("release"))
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+    text = models.CharField(_("change"), max_length=300)
+    ticket = models.CharField(_("ticket"), max_length=100, blank=True)
+    author = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("author"))
+
+    class Meta:
+        verbose_name = _("change")
+        verbose_name_plural = _("changes")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.text

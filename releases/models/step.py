@@ -1,0 +1,97 @@
+"""The journal of steps: what was planned, each attempt with its epoch, and the output."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from releases.machines.step import StepMachine
+from releases.models.deployment import Deployment
+from releases.models.preparation import Labelled
+
+
+class Step(StepMachine, Labelled):
+    """One step with kind and parameters frozen; the lease columns are no governed facts."""
+
+    class Phase(models.TextChoices):
+        FORWARD = "forward", _("Deployment")
+        VERIFY = "verify", _("Verification")
+        BACK = "back", _("Way back")
+        BACK_VERIFY = "back_verify", _("Verification of the way back")
+
+    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="steps", verbose_name=_("deployment"))
+    phase = models.CharField(_("phase"), max_length=12, choices=Phase)
+    ordinal = models.PositiveSmallIntegerField(_("ordinal"))
+    kind = models.CharField(_("kind"), max_length=40)
+    parameters = models.JSONField(_("parameters"))
+    required = models.BooleanField(_("required"), default=True)
+    estimate_seconds = models.FloatField(_("estimate"), default=0)
+    result = models.JSONField(_("result"), default=dict, blank=True)
+    failure = models.TextField(_("failure"), blank=True)
+    epoch = models.PositiveIntegerField(_("epoch"), default=0)
+    owner = models.CharField(_("worker"), max_length=100, blank=True)
+    lease_until = models.DateTimeField(_("lease"), null=True, blank=True)
+    offered_at = models.DateTimeField(_("offered"), null=True, blank=True)
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    decision = models.JSONField(_("decision"), default=dict, blank=True)
+
+    LOCK_ORDER = 40
+
+    class Meta:
+        verbose_name = _("step")
+        verbose_name_plural = _("steps")
+        ordering = ["deployment", "ordinal"]
+        constraints = [models.UniqueConstraint(fields=["deployment", "ordinal"], name="step_ordinal_once")]
+        indexes = [
+            models.Index(
+                fields=["state", "lease_until"],
+                name="step_live",
+                condition=models.Q(state__in=["ready", "running"]),
+            )
+        ]
+
+    @property
+    def key(self) -> str:
+        """Return the idempotency key of this step's effect."""
+        return f"{self.deployment_id}/{self.ordinal}/{self.deployment.plan_digest[:16]}"
+
+
+class StepAttempt(models.Model):
+    """One claim of a step: the intent is committed before any effect."""
+
+    step = models.ForeignKey(Step, models.PROTECT, related_name="attempts", verbose_name=_("step"))
+    epoch = models.PositiveIntegerField(_("epoch"))
+    key = models.CharField(_("key"), max_length=100)
+    worker = models.CharField(_("worker"), max_length=100)
+    began_at = models.DateTimeField(_("began"))
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    probe = models.CharField(_("probe"), max_length=10, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=20, blank=True)
+    output_digest = models.CharField(_("digest of the output"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["step", "epoch"], name="attempt_epoch_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key} · {self.epoch}"
+
+
+class StepOutput(models.Model):
+    """A chunk of a step's output, masked before it gets here."""
+
+    step = models.ForeignKey(Step, models.PROTECT, related_name="output", verbose_name=_("step"))
+    epoch = models.PositiveIntegerField(_("epoch"))
+    at = models.DateTimeField(_("time"), auto_now_add=True)
+    text = models.TextField(_("text"))
+
+    class Meta:
+        verbose_name = _("output")
+        verbose_name_plural = _("output")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.text[:60]

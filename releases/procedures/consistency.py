@@ -1,0 +1,301 @@
+"""What the parts of a procedure ask of each other: every name that is used exists, every rule is whole.
+
+The rules walk the plain values, not the models, so that one malformed row hides no fault elsewhere; what
+has the wrong form is left out here, since the models name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, get_args
+
+from releases.procedures.places import Path
+from releases.procedures.values import TIERLESS, EvidenceKind, Subject, Tier
+
+Found = Iterator[tuple[Path, str]]
+Raw = Mapping[str, Any]
+_PLANS = ("forward", "forward_after", "back", "back_after")
+_KEYED = (
+    "purpose",
+    "readers",
+    "roles",
+    "levels",
+    "environments",
+    "milestones",
+    "checklist",
+    "stakeholders",
+    "channels",
+    "documents",
+    "document_states",
+    "branches",
+    "workflows",
+    "protections",
+    "testing.environments",
+    "testing.types",
+    "gates",
+    "thresholds",
+    "checks",
+    "metrics",
+    "triggers",
+    "duties",
+    "obligations",
+    "versions.meanings",
+    "versions.tag_requirements",
+    "schedule.emergency.criteria",
+    "schedule.emergency.milestones",
+    "rollback.grounds",
+    "rollback.assessment",
+    "rollback.communication",
+    "rollback.documents",
+    "final_check.items",
+    "plans.forward",
+    "plans.forward_after",
+    "plans.back",
+    "plans.back_after",
+)
+
+
+def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collection[str]) -> Found:
+    """Yield (path, sentence) for every name without an owner, double key and half-filled rule."""
+    yield from _twice(raw)
+    yield from _references(raw)
+    yield from _history(raw)
+    yield from _milestones(raw)
+    yield from _matrix(raw)
+    yield from _approvals(raw)
+    yield from _gates(raw)
+    yield from _versions(raw)
+    yield from _plans(raw, step_kinds)
+    yield from _triggers(raw)
+    for path, row in _rows(raw, "checks"):
+        yield from _known(path, row, "kind", check_kinds, "kind of check")
+
+
+def _rows(raw: Raw, place: str) -> list[tuple[Path, Raw]]:
+    path: Path = tuple(place.split("."))
+    here: Any = raw
+    for part in path:
+        here = here.get(part) if isinstance(here, Mapping) else None
+    rows = here if isinstance(here, list | tuple) else ()
+    return [((*path, index), row) for index, row in enumerate(rows) if isinstance(row, Mapping)]
+
+
+def _keys(raw: Raw, place: str) -> set[str]:
+    return {row["key"] for _path, row in _rows(raw, place) if isinstance(row.get("key"), str)}
+
+
+def _whole(row: Raw, name: str) -> int | None:
+    value = row.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _list(row: Raw, name: str) -> list[Any]:
+    value = row.get(name)
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _known(path: Path, row: Raw, name: str, known: Collection[str], what: str) -> Found:
+    value = row.get(name)
+    if isinstance(value, str) and value not in known:
+        yield (*path, name), f"names {value!r}, an unknown {what}; known: {', '.join(sorted(known))}"
+
+
+def _all_known(path: Path, names: Any, known: Collection[str], what: str) -> Found:
+    for index, name in enumerate(names if isinstance(names, list | tuple) else ()):
+        if isinstance(name, str) and name not in known:
+            yield (*path, index), f"names {name!r}, an unknown {what}; known: {', '.join(sorted(known))}"
+
+
+def _repeated(rows: list[tuple[Path, Raw]], names: tuple[str, ...]) -> Found:
+    seen: dict[tuple[Any, ...], Path] = {}
+    for path, row in rows:
+        values = tuple(row.get(name) for name in names)
+        if not all(isinstance(value, str | int) for value in values):
+            continue
+        if values in seen:
+            yield (*path, names[0]), f"{' / '.join(map(str, values))} is written twice"
+        seen[values] = path
+
+
+def _twice(raw: Raw) -> Found:
+    for place in _KEYED:
+        yield from _repeated(_rows(raw, place), ("key",))
+    for path, row in _rows(raw, "protections"):
+        for inner in _repeated(_rows(row, "requires"), ("key",)):
+            yield (*path, *inner[0]), inner[1]
+    yield from _repeated(_rows(raw, "access"), ("role", "environment"))
+    yield from _repeated(_rows(raw, "accepts"), ("environment",))
+    yield from _repeated(_rows(raw, "testing.matrix"), ("type", "test_environment"))
+    yield from _repeated(_rows(raw, "environments"), ("order",))
+    yield from _repeated(_rows(raw, "milestones"), ("guards",))
+    yield from _repeated(_rows(raw, "messages"), ("event",))
+    yield from _repeated(_rows(raw, "approvals"), ("subject", "tier", "stage", "role"))
+    # A step's result is filed under its kind and found again by its key: both plans share the names.
+    yield from _repeated([row for plan in _PLANS for row in _rows(raw, f"plans.{plan}")], ("key",))
+
+
+def _references(raw: Raw) -> Found:
+    roles, environments = _keys(raw, "roles"), _keys(raw, "environments")
+    for path, row in _rows(raw, "access"):
+        yield from _known(path, row, "role", roles, "role")
+        yield from _known(path, row, "environment", environments, "environment")
+        yield from _known(path, row, "level", _keys(raw, "levels"), "level of access")
+    for path, row in _rows(raw, "readers"):
+        yield from _known(path, row, "key", roles, "role")
+    for path, row in _rows(raw, "accepts"):
+        yield from _known(path, row, "environment", environments, "environment")
+    accepting = {row.get("environment") for _path, row in _rows(raw, "accepts")}
+    for path, row in _rows(raw, "environments"):
+        if isinstance(row.get("key"), str) and row["key"] not in accepting:
+            yield path, f"has no row in accepts, so that no branch could go to {row['key']!r}"
+    for path, row in _rows(raw, "messages"):
+        yield from _all_known(
+            (*path, "stakeholders"), row.get("stakeholders"), _keys(raw, "stakeholders"), "group"
+        )
+        yield from _all_known((*path, "channels"), row.get("channels"), _keys(raw, "channels"), "channel")
+    watch = raw.get("watch")
+    if isinstance(watch, Mapping):
+        yield from _all_known(("watch", "metrics"), watch.get("metrics"), _keys(raw, "metrics"), "metric")
+    final = raw.get("final_check")
+    if isinstance(final, Mapping):
+        yield from _all_known(("final_check", "signers"), final.get("signers"), roles, "role")
+    for name in sorted(_keys(raw, "duties") & roles):
+        yield ("duties",), f"{name!r} is the name of a role as well"
+
+
+def _history(raw: Raw) -> Found:
+    rows = _rows(raw, "history")
+    if rows and isinstance(raw.get("version"), str) and rows[-1][1].get("version") != raw["version"]:
+        yield ("version",), f"is {raw['version']}, but the history ends with {rows[-1][1].get('version')}"
+    yield from _repeated(rows, ("version",))
+    days = [(path, str(row["date"])) for path, row in rows if "date" in row]
+    for (_path, earlier), (path, later) in zip(days, days[1:], strict=False):
+        if later < earlier:
+            yield (*path, "date"), f"{later} lies before the entry above it"
+
+
+def _milestones(raw: Raw) -> Found:
+    days = [(path, _whole(row, "days_before")) for path, row in _rows(raw, "milestones")]
+    for (_path, earlier), (path, later) in zip(days, days[1:], strict=False):
+        if earlier is not None and later is not None and later >= earlier:
+            yield (*path, "days_before"), "must be nearer to T-0 than the milestone above it"
+    if days and days[-1][1] not in (0, None):
+        yield (*days[-1][0], "days_before"), "the last milestone must be T-0 itself, 0 days before"
+    keys = _keys(raw, "milestones")
+    emergency = _rows(raw, "schedule.emergency.milestones")
+    for path, row in emergency:
+        yield from _known(path, row, "key", keys, "milestone")
+    if emergency:
+        for name in sorted(keys - _keys(raw, "schedule.emergency.milestones")):
+            yield ("schedule", "emergency", "milestones"), f"says nothing of the milestone {name!r}"
+
+
+def _matrix(raw: Raw) -> Found:
+    types = _keys(raw, "testing.types")
+    for path, row in _rows(raw, "testing.environments"):
+        yield from _known(path, row, "environment", _keys(raw, "environments"), "environment")
+    rows = _rows(raw, "testing.matrix")
+    for path, row in rows:
+        yield from _known(path, row, "type", types, "type of test")
+        yield from _known(
+            path, row, "test_environment", _keys(raw, "testing.environments"), "test environment"
+        )
+    for name in sorted(types - {str(row.get("type")) for _path, row in rows}):
+        yield ("testing", "matrix"), f"has no cell for tests of the type {name!r}"
+
+
+def _approvals(raw: Raw) -> Found:
+    people = _keys(raw, "roles") | _keys(raw, "duties") | {"none"}
+    services = {row.get("key") for _path, row in _rows(raw, "roles") if row.get("account") == "service"}
+    protected = {row.get("tier") for _path, row in _rows(raw, "environments") if row.get("protected") is True}
+    groups: dict[tuple[str, str], list[tuple[Path, Raw]]] = {}
+    for path, row in _rows(raw, "approvals"):
+        yield from _known(path, row, "role", people, "role or duty")
+        subject, tier, role, number = (row.get(name) for name in ("subject", "tier", "role", "number"))
+        if role in services:
+            yield (*path, "role"), f"{role!r} is a service account, which never counts as consent"
+        if role == "none" and (number != 0 or row.get("stage") != 0):
+            yield path, "asks nobody, so its stage and number must be 0"
+        elif role != "none" and (number == 0 or row.get("stage") == 0):
+            yield path, "needs a stage and a number of one or more; nobody is asked by the role none"
+        if role == "none" and (tier in protected or tier == "all"):
+            yield (*path, "role"), f"{tier!r} is protected, so somebody must consent"
+        if isinstance(subject, str) and isinstance(tier, str):
+            groups.setdefault((subject, tier), []).append((path, row))
+            if (subject in TIERLESS) != (tier == "all"):
+                yield (
+                    (*path, "tier"),
+                    f"{subject!r} is " + ("not " if tier != "all" else "") + "bound to a tier",
+                )
+    if not groups:
+        return
+    for subject in get_args(Subject):
+        for tier in ("all",) if subject in TIERLESS else get_args(Tier):
+            rows = groups.get((subject, tier), [])
+            if not rows:
+                yield (
+                    ("approvals",),
+                    f"has no row for {subject} in the tier {tier!r}; write the role none or who",
+                )
+            elif len(rows) > 1 and any(row.get("role") == "none" for _path, row in rows):
+                yield rows[0][0], f"{subject} in {tier!r} asks nobody and somebody"
+            else:
+                stages = sorted({stage for _path, row in rows if (stage := _whole(row, "stage"))})
+                if stages != list(range(1, len(stages) + 1)):
+                    yield rows[0][0], f"the stages of {subject} in {tier!r} must count 1, 2, 3"
+
+
+def _gates(raw: Raw) -> Found:
+    thresholds = _keys(raw, "thresholds")
+    tiers = {row.get("tier") for _path, row in _rows(raw, "environments")}
+    for path, row in _rows(raw, "gates"):
+        if row.get("threshold"):
+            yield from _known(path, row, "threshold", thresholds, "threshold")
+        if row.get("kind") == "evidence" and not row.get("evidence"):
+            yield (*path, "evidence"), "is missing: a gate of evidence names the kind of evidence it asks for"
+        if row.get("kind") != "evidence" and row.get("evidence") in get_args(EvidenceKind)[1:]:
+            yield (*path, "evidence"), "only a gate of the kind evidence asks for evidence"
+        for index, tier in enumerate(_list(row, "tiers")):
+            if tier in get_args(Tier) and tier not in tiers:
+                yield (*path, "tiers", index), f"no environment is of the tier {tier!r}"
+
+
+def _versions(raw: Raw) -> Found:
+    rows = _rows(raw, "versions.meanings")
+    for name in ("major", "minor", "patch"):
+        if rows and name not in _keys(raw, "versions.meanings"):
+            yield ("versions", "meanings"), f"says nothing of {name}"
+    seen: set[Any] = set()
+    for path, row in rows:
+        for index, kind in enumerate(_list(row, "kinds")):
+            if isinstance(kind, str) and kind in seen:
+                yield (*path, "kinds", index), f"{kind!r} raises two parts of the version"
+            seen.add(kind if isinstance(kind, str) else None)
+
+
+def _plans(raw: Raw, step_kinds: Collection[str]) -> Found:
+    back = _keys(raw, "plans.back") | _keys(raw, "plans.back_after") | {"nothing"}
+    for plan in _PLANS:
+        for path, row in _rows(raw, f"plans.{plan}"):
+            yield from _known(path, row, "kind", step_kinds, "kind of step")
+            if plan.startswith("forward"):
+                if not row.get("undone_by"):
+                    yield (*path, "undone_by"), "is missing: name the step of the way back, or nothing"
+                else:
+                    yield from _known(path, row, "undone_by", back, "step of the way back")
+            elif row.get("undone_by"):
+                yield (*path, "undone_by"), "a step of the way back is not undone"
+
+
+def _triggers(raw: Raw) -> Found:
+    metrics = _keys(raw, "metrics")
+    for path, row in _rows(raw, "triggers"):
+        filled = [name for name in ("metric", "comparison", "limit", "k", "n") if row.get(name)]
+        if filled and len(filled) < 5:
+            absent = [name for name in ("metric", "comparison", "limit", "k", "n") if name not in filled]
+            yield path, f"is half-filled: {', '.join(absent)} missing (a raised trigger has none of the five)"
+        if row.get("metric"):
+            yield from _known(path, row, "metric", metrics, "metric")
+        k, n = _whole(row, "k"), _whole(row, "n")
+        if k and n and k > n:
+            yield (*path, "k"), f"asks for {k} of {n} samples"

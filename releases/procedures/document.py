@@ -1,0 +1,225 @@
+"""The whole written procedure as one frozen value: all numbers, lists and words that releases follow.
+
+Models keep its JSON form and gates, actions and pages read it. A text or an edited draft comes in through
+`Procedure.from_toml` or `Procedure.checked`, which list every fault; `model_validate` is for JSON checked
+before.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from datetime import time, timedelta
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from environments.calendar import WindowRule
+from releases.procedures import parts
+from releases.procedures.consistency import faults_between
+from releases.procedures.places import Fault, Lines, Path, ProcedureFaults, dotted
+from releases.procedures.values import CHECK_KINDS, STEP_KINDS, VersionText
+
+__all__ = ["Fault", "Procedure", "ProcedureFaults"]
+
+_WORDS = {"missing": "is missing", "extra_forbidden": "is not known here", "too_short": "must not be empty"}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Schedule(_Section):
+    """When regular releases happen and what an emergency is."""
+
+    regular: parts.Regular
+    emergency: parts.Emergency
+
+
+class Testing(_Section):
+    """Where which tests are run and which of them are required."""
+
+    environments: tuple[parts.TestEnvironment, ...] = Field(min_length=1)
+    types: tuple[parts.TestType, ...] = Field(min_length=1)
+    matrix: tuple[parts.Cell, ...] = Field(min_length=1)
+
+
+class Plans(_Section):
+    """The steps out and back, and what follows each once the checks inside have passed."""
+
+    forward: tuple[parts.Step, ...] = Field(min_length=1)
+    forward_after: tuple[parts.Step, ...] = ()
+    back: tuple[parts.Step, ...] = Field(min_length=1)
+    back_after: tuple[parts.Step, ...] = ()
+
+
+class Procedure(_Section):
+    """A written procedure, complete and free of contradictions."""
+
+    format: Literal[1]
+    version: VersionText
+    name: parts.Label
+    history: tuple[parts.HistoryEntry, ...] = Field(min_length=1)
+    purpose: tuple[parts.Item, ...] = Field(min_length=1)
+    readers: tuple[parts.Item, ...] = Field(min_length=1)
+    roles: tuple[parts.Role, ...] = Field(min_length=1)
+    levels: tuple[parts.Level, ...] = Field(min_length=1)
+    access: tuple[parts.Access, ...] = Field(min_length=1)
+    environments: tuple[parts.Environment, ...] = Field(min_length=1)
+    schedule: Schedule
+    milestones: tuple[parts.Milestone, ...] = Field(min_length=1)
+    checklist: tuple[parts.ChecklistItem, ...] = Field(min_length=1)
+    stakeholders: tuple[parts.Stakeholder, ...] = Field(min_length=1)
+    channels: tuple[parts.Channel, ...] = Field(min_length=1)
+    messages: tuple[parts.MessageRule, ...]
+    documents: tuple[parts.Item, ...] = Field(min_length=1)
+    document_states: tuple[parts.DocumentState, ...] = Field(min_length=1)
+    branches: tuple[parts.Branch, ...] = Field(min_length=1)
+    workflows: tuple[parts.Branch, ...]
+    accepts: tuple[parts.Accepts, ...] = Field(min_length=1)
+    protections: tuple[parts.Protection, ...] = Field(min_length=1)
+    testing: Testing
+    versions: parts.Versions
+    approvals: tuple[parts.ApprovalRule, ...] = Field(min_length=1)
+    gates: tuple[parts.Gate, ...] = Field(min_length=1)
+    thresholds: tuple[parts.Threshold, ...] = Field(min_length=1)
+    plans: Plans
+    checks: tuple[parts.Check, ...] = Field(min_length=1)
+    metrics: tuple[parts.Metric, ...] = Field(min_length=1)
+    watch: parts.Watch
+    triggers: tuple[parts.Trigger, ...] = Field(min_length=1)
+    rollback: parts.Rollback
+    duties: tuple[parts.Item, ...] = Field(min_length=1)
+    final_check: parts.FinalCheck
+    obligations: tuple[parts.ObligationRule, ...]
+    retention: parts.Retention
+
+    @classmethod
+    def from_toml(
+        cls,
+        text: str,
+        *,
+        step_kinds: Collection[str] = STEP_KINDS,
+        check_kinds: Collection[str] = CHECK_KINDS,
+    ) -> Self:
+        """Read a procedure from TOML. Raises ProcedureFaults with every fault, each with its line."""
+        try:
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as fault:
+            raise ProcedureFaults([Fault("(the text)", f"is not TOML: {fault}")]) from None
+        return cls.checked(raw, lines=Lines(text), step_kinds=step_kinds, check_kinds=check_kinds)
+
+    @classmethod
+    def checked(
+        cls,
+        raw: Mapping[str, Any],
+        *,
+        lines: Lines | None = None,
+        step_kinds: Collection[str] = STEP_KINDS,
+        check_kinds: Collection[str] = CHECK_KINDS,
+    ) -> Self:
+        """Build a procedure from plain values (TOML or JSON). Raises ProcedureFaults with every fault."""
+        found: dict[tuple[Path, str], None] = {}
+        procedure: Self | None = None
+        try:
+            procedure = cls.model_validate(raw)
+        except ValidationError as invalid:
+            for error in invalid.errors(include_url=False, include_context=False, include_input=False):
+                path = _path_in(raw, error["loc"])
+                message = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
+                found[(path, message)] = None
+        for path, message in faults_between(raw, step_kinds=step_kinds, check_kinds=check_kinds):
+            found[(path, message)] = None
+        if found or procedure is None:
+            raise ProcedureFaults(_fault(path, message, lines) for path, message in found)
+        return procedure
+
+    def regular_rule(self, language: str = "ja") -> WindowRule:
+        """Return the rule of the regular window for `environments.calendar`, named in `language`."""
+        regular = self.schedule.regular
+        return WindowRule(
+            name=regular.name.label(language),
+            rrule=regular.rrule,
+            zone=regular.zone,
+            start=time.fromisoformat(regular.start),
+            length=timedelta(minutes=regular.length_minutes),
+            day_offset=regular.day_offset,
+        )
+
+    def milestone_days(self) -> dict[str, int]:
+        """Return milestone key → days before T-0."""
+        return {milestone.key: milestone.days_before for milestone in self.milestones}
+
+    def emergency_hours(self) -> dict[str, int]:
+        """Return milestone key → hours before T-0 in an emergency."""
+        return {milestone.key: milestone.hours_before for milestone in self.schedule.emergency.milestones}
+
+    def approvals_for(self, subject: str, tier: str) -> list[parts.ApprovalRule]:
+        """Return the approval rules of a subject in a tier by stage; none at all means that it is refused."""
+        rules = [rule for rule in self.approvals if rule.subject == subject and rule.tier in (tier, "all")]
+        return sorted(rules, key=lambda rule: rule.stage)
+
+    def gates_for(self, tier: str) -> list[parts.Gate]:
+        """Return the gates that are asked in a tier."""
+        return [gate for gate in self.gates if tier in gate.tiers]
+
+    def threshold_values(self) -> dict[str, str | int]:
+        """Return threshold key → value as `releases.sources.evidence.judge` takes it."""
+        return {threshold.key: threshold.value for threshold in self.thresholds}
+
+    def accepted_patterns(self, environment: str, *, emergency: bool = False) -> tuple[str, ...]:
+        """Return the patterns of heads that an environment takes; none for one that is not named."""
+        for row in self.accepts:
+            if row.environment == environment:
+                return row.patterns + (row.emergency_patterns if emergency else ())
+        return ()
+
+    def level_of(self, role: str, environment: str) -> parts.Level | None:
+        """Return the level of access of a role in an environment, None for no access."""
+        named = {(cell.role, cell.environment): cell.level for cell in self.access}
+        wanted = named.get((role, environment))
+        return next((level for level in self.levels if level.key == wanted), None)
+
+    def verbs_of(self, role: str) -> tuple[str, ...]:
+        """Return what a role may do to the releases of an application."""
+        return next((tuple(row.verbs) for row in self.roles if row.key == role), ())
+
+    def change_kinds(self) -> dict[str, str]:
+        """Return kind of change → part of the version that it raises."""
+        return {kind: meaning.key for meaning in self.versions.meanings for kind in meaning.kinds}
+
+    def sources(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Return (place, source, fields that are ours) of every part, for those who ask whose value it is."""
+        return [(dotted(path), part.source, part.ours) for path, part in _parts((), self)]
+
+
+def _parts(path: Path, value: object) -> Iterator[tuple[Path, parts.Part]]:
+    if isinstance(value, parts.Part):
+        yield path, value
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _parts((*path, name), getattr(value, name))
+    elif isinstance(value, tuple):
+        for index, inner in enumerate(value):
+            yield from _parts((*path, index), inner)
+
+
+def _path_in(raw: Any, location: tuple[str | int, ...]) -> Path:
+    """Return what names places of the text in pydantic's location (it names branches of unions too)."""
+    path: Path = ()
+    here = raw
+    for part in location:
+        step: Any = part
+        if (isinstance(here, Mapping) and part in here) or (isinstance(here, list) and isinstance(part, int)):
+            here = here[step]
+        elif not isinstance(here, Mapping):
+            break
+        else:
+            here = None
+        path = (*path, part)
+    return path
+
+
+def _fault(path: Path, message: str, lines: Lines | None) -> Fault:
+    line = lines.near(path) if lines else None
+    return Fault(dotted(path) + (f" (line {line})" if line else ""), message)

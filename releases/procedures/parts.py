@@ -1,0 +1,362 @@
+"""The parts of a written procedure as frozen values; `document.Procedure` is made of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, model_validator
+
+from releases.procedures.values import (
+    AccessVerb,
+    ApplicationVerb,
+    Clock,
+    Day,
+    DecimalText,
+    EvidenceKind,
+    Flag,
+    GateKind,
+    Key,
+    KindParameters,
+    Positive,
+    Recurrence,
+    Source,
+    Subject,
+    Text,
+    Tier,
+    VersionText,
+    Whole,
+    Zone,
+)
+
+
+class Part(BaseModel):
+    """One part. `source` says whose value it is; `ours` names fields that are ours in one of theirs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    source: Source
+    ours: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _ours_are_fields(self) -> Self:
+        for name in self.ours:
+            if name not in type(self).model_fields or name in ("source", "ours"):
+                raise ValueError(f"ours names {name!r}, which is no field of this part")
+        if self.ours and self.source == "ours":
+            raise ValueError('ours is only written where source is "procedure"')
+        return self
+
+
+class Label(Part):
+    """Words that people read, in both languages."""
+
+    ja: Text
+    en: Text
+
+    def label(self, language: str) -> str:
+        """Return the words in `language` (ja or ja-…: Japanese, anything else: English)."""
+        return self.ja if language == "ja" or language.startswith("ja-") else self.en
+
+
+class Item(Label):
+    """Words with a key that code and rows refer to."""
+
+    key: Key
+
+
+class HistoryEntry(Label):
+    """One row of the procedure's own change history (更新履歴)."""
+
+    date: Day
+    version: VersionText
+
+
+class Role(Item):
+    """A role, whether it is a person's, and what it may do to a release of an application."""
+
+    account: Literal["person", "service"]
+    verbs: tuple[ApplicationVerb, ...]
+
+
+class Level(Item):
+    """A level of access to an environment and the verbs it stands for."""
+
+    verbs: tuple[AccessVerb, ...]
+    needs_consent: Flag = False
+
+
+class Access(Label):
+    """One cell of the access matrix; a cell that is not written means no access."""
+
+    role: Key
+    environment: Key
+    level: Key
+
+
+class Regular(Part):
+    """The regular window: a recurrence of local days, a local start and a length in minutes of wall clock."""
+
+    name: Label
+    frequency: Label
+    day: Label
+    time: Label
+    rrule: Recurrence
+    zone: Zone
+    start: Clock
+    length_minutes: Positive
+    day_offset: Annotated[int, Strict(), Field(ge=-1, le=1)]
+    milestones_due: Clock
+
+
+class Milestone(Item):
+    """A milestone by days before T-0 and the edge of the release that waits for it."""
+
+    days_before: Whole
+    guards: Literal["fix_content", "confirm_tests", "approve", "confirm", "start"]
+
+
+class EmergencyMilestone(Part):
+    """The same milestone in an emergency, in hours before T-0."""
+
+    key: Key
+    hours_before: Whole
+
+
+class Emergency(Part):
+    """What makes a release an emergency, and how long its consent holds."""
+
+    criteria: tuple[Item, ...] = Field(min_length=1)
+    approval: Label
+    milestones: tuple[EmergencyMilestone, ...] = Field(min_length=1)
+    validity_hours: Positive
+
+
+class ChecklistItem(Item):
+    """One point to be signed before the tests count as done."""
+
+    group: Literal["requirements", "technical"]
+
+
+class Stakeholder(Item):
+    """A group that is told."""
+
+    side: Literal["internal", "external"]
+
+
+class Channel(Item):
+    """A way of telling."""
+
+    kind: Literal["mail", "slack", "admin"]
+
+
+class MessageRule(Part):
+    """Which groups are told of an event, through which channels."""
+
+    event: Annotated[str, StringConstraints(pattern=r"^[a-z_]+:[a-z_]+$")]
+    stakeholders: tuple[Key, ...] = Field(min_length=1)
+    channels: tuple[Key, ...] = Field(min_length=1)
+
+
+class DocumentState(Item):
+    """One station of a document on its way to being published."""
+
+    edge: Literal["check", "approve", "prepare"]
+
+
+class Branch(Item):
+    """A branch or a family of branches."""
+
+    pattern: Text
+
+
+class Accepts(Part):
+    """The heads from which an environment takes a commit; `emergency_patterns` only count in an emergency."""
+
+    environment: Key
+    patterns: tuple[Text, ...] = Field(min_length=1)
+    emergency_patterns: tuple[Text, ...] = ()
+
+
+class Requirement(Item):
+    """What a protected branch asks for."""
+
+    key: Literal["review", "tests", "signature"]
+
+
+class Protection(Item):
+    """A protected branch; its key is the branch."""
+
+    tier: Tier
+    requires: tuple[Requirement, ...] = Field(min_length=1)
+
+
+class TestEnvironment(Item):
+    """A place where tests are run, mapped to an environment."""
+
+    __test__ = False  # pytest would collect the class by its name
+    environment: Key
+
+
+class TestType(Item):
+    """A type of test."""
+
+    __test__ = False
+
+
+class Cell(Part):
+    """One cell of the test matrix."""
+
+    type: Key
+    test_environment: Key
+    required: Flag
+
+
+class EnvironmentConfiguration(Part):
+    """The words for database, cache and storage of an environment."""
+
+    database: Label
+    cache: Label
+    storage: Label
+
+
+class Environment(Item):
+    """An environment with its purpose (the label), tier and place in the order of promotion."""
+
+    name_ja: Text
+    name_en: Text
+    tier: Tier
+    order: Positive
+    protected: Flag
+    zone: Zone
+    configuration: EnvironmentConfiguration
+
+
+class ApprovalRule(Part):
+    """How many persons of a role or duty consent at a stage; role `none` with 0 asks nobody."""
+
+    subject: Subject
+    tier: Literal[Tier, "all"]
+    stage: Whole
+    role: Key
+    number: Whole
+
+
+class Gate(Item):
+    """A question that is asked when a run is scheduled and again when it starts, in the tiers named."""
+
+    kind: GateKind
+    tiers: tuple[Tier, ...] = Field(min_length=1)
+    evidence: EvidenceKind = ""
+    threshold: str = ""
+
+
+class Threshold(Item):
+    """A number that evidence is compared with; a fraction is kept as text."""
+
+    value: DecimalText | Whole
+
+
+class Meaning(Item):
+    """What raising a part of the version means, and the kinds of change that ask for it."""
+
+    key: Literal["major", "minor", "patch"]
+    kinds: tuple[Key, ...] = Field(min_length=1)
+
+
+class Versions(Part):
+    """Form of versions and tags."""
+
+    meanings: tuple[Meaning, ...]
+    example: VersionText
+    pre_release: VersionText
+    tag_format: Annotated[str, StringConstraints(pattern=r"^[^{}\s]*\{version\}[^{}\s]*$")]
+    tag_example: Text
+    tag_requirements: tuple[Item, ...]
+
+
+class Step(Item):
+    """One step of a plan. `undone_by` is the key of a step of the way back, or `nothing`."""
+
+    kind: Key
+    parameters: KindParameters
+    estimate_seconds: Positive
+    required: Flag
+    undone_by: str = ""
+
+
+class Check(Item):
+    """One check after a run: when and where it is made, and by what."""
+
+    when: Literal["deployment", "watch", "rollback"]
+    place: Literal["inside", "outside"]
+    kind: Key
+    parameters: KindParameters
+    required: Flag
+
+
+class Metric(Item):
+    """A measured quantity; `unit` is ratio, seconds or flag."""
+
+    unit: Literal["ratio", "seconds", "flag"]
+
+
+class Watch(Part):
+    """How long and how often the target is watched; shares are decimal text."""
+
+    duration: Label
+    duration_hours: Positive
+    interval_seconds: Positive
+    metrics: tuple[Key, ...] = Field(min_length=1)
+    baseline_minutes: Positive
+    samples_min: DecimalText
+
+
+class Trigger(Item):
+    """A reason to go back; a measured one has metric, comparison, limit and k of n, a raised one none."""
+
+    critical: Flag
+    group: Literal["system", "performance", "functional", "operational"]
+    metric: str = ""
+    comparison: Literal["", "absolute", "ratio"] = ""
+    limit: DecimalText | None = None
+    k: Whole = 0
+    n: Whole = 0
+
+    @property
+    def measured(self) -> bool:
+        """Say whether it fires by itself."""
+        return bool(self.metric)
+
+
+class Rollback(Part):
+    """The way back beside its steps: grounds that people may name, preparation, documents and limits."""
+
+    grounds: tuple[Item, ...] = Field(min_length=1)
+    assessment: tuple[Item, ...] = Field(min_length=1)
+    communication: tuple[Item, ...] = Field(min_length=1)
+    documents: tuple[Item, ...] = Field(min_length=1)
+    watch_duration: Label
+    watch_hours: Positive
+    restore_rows_max: Whole
+    question_minutes: Positive
+    question_default: Literal["go_back", "stay"]
+
+
+class FinalCheck(Part):
+    """What is signed at T-1, and by which roles."""
+
+    signers: tuple[Key, ...] = Field(min_length=1)
+    items: tuple[Item, ...] = Field(min_length=1)
+
+
+class ObligationRule(Item):
+    """What comes due after something was skipped: within hours, or within working days."""
+
+    within: Positive
+    unit: Literal["hours", "working_days"]
+
+
+class Retention(Part):
+    """How long dumps and records are kept."""
+
+    dumps_days: Positive
+    records_years: Positive

@@ -1,0 +1,145 @@
+"""The words and number forms that parts of a procedure are written in, each refusing what it is not."""
+
+from __future__ import annotations
+
+from datetime import date, time
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import semver
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
+
+from environments.calendar import rule_fault
+
+# The kinds that a plan may name. The registries of steps and checks lie above this package, so a caller that
+# has more kinds passes its own names to `Procedure.from_toml`.
+STEP_KINDS = frozenset(
+    ("backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update")
+    + ("service_control", "command")
+)
+CHECK_KINDS = frozenset(("log", "metrics", "http", "manual"))
+
+Tier = Literal["development", "staging", "production"]
+Source = Literal["procedure", "ours"]
+AccessVerb = Literal[
+    "history",
+    "view",
+    "log",
+    "request",
+    "schedule",
+    "start",
+    "stop",
+    "decide",
+    "verify",
+    "configure",
+    "raise",
+    "roll_back",
+]
+ApplicationVerb = Literal[
+    "plan",
+    "prepare",
+    "propose_waiver",
+    "waive",
+    "assess",
+    "dismiss",
+    "cancel",
+    "settle",
+    "changes",
+    "documents",
+    "document_check",
+    "evidence",
+    "checklist",
+    "approve",
+    "send_back",
+    "reject",
+    "extra_window",
+    "activate",
+    "audit",
+]
+GateKind = Literal[
+    "evidence",
+    "consent",
+    "window",
+    "freeze",
+    "promotion",
+    "checklist",
+    "milestone",
+    "tag",
+    "branch",
+    "roster",
+    "document",
+    "obligation",
+]
+EvidenceKind = Literal["", "junit", "coverage", "sarif", "review", "security_scan", "performance"]
+Subject = Literal[
+    "regular", "emergency", "extra_window", "late_way_back", "procedure", "stop_switch_off", "ledger_going_on"
+]
+TIERLESS: frozenset[str] = frozenset({"procedure", "stop_switch_off", "ledger_going_on"})
+
+
+def _decimal(text: str) -> str:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError('must be a decimal number written as text, such as "0.90"') from None
+    if not number.is_finite() or number < 0:
+        raise ValueError("must be a number of zero or more")
+    return text
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is no time zone of the IANA list") from None
+    return name
+
+
+def _recurrence(text: str) -> str:
+    if fault := rule_fault(text):
+        raise ValueError(fault)
+    return text
+
+
+def _version(text: str) -> str:
+    if not semver.Version.is_valid(text):
+        raise ValueError("is no semantic version such as 1.2.3")
+    return text
+
+
+def _clock(text: str) -> str:
+    try:
+        time.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is no time of day such as 01:00") from None
+    return text
+
+
+def _day(value: object) -> object:
+    # A number would be read as seconds since 1970.
+    if not isinstance(value, date | str):
+        raise ValueError("must be a date such as 2024-03-21")
+    return value
+
+
+def _without_floats(value: Any) -> Any:
+    if isinstance(value, float):
+        raise ValueError("has a number with a fraction; write it as text, so that its digest never varies")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _without_floats(inner)
+    return value
+
+
+Text = Annotated[str, StringConstraints(pattern=r"\S", max_length=400)]
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Whole = Annotated[int, Strict(), Field(ge=0)]
+Positive = Annotated[int, Strict(), Field(ge=1)]
+Flag = Annotated[bool, Strict()]
+DecimalText = Annotated[str, AfterValidator(_decimal)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Recurrence = Annotated[str, AfterValidator(_recurrence)]
+VersionText = Annotated[str, AfterValidator(_version)]
+Clock = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d$"), AfterValidator(_clock)]
+Day = Annotated[date, BeforeValidator(_day)]
+KindParameters = Annotated[dict[str, Any], AfterValidator(_without_floats)]

@@ -1,0 +1,222 @@
+"""Backup: dumps the database in force in one snapshot and proves the dump by restoring it elsewhere; a step
+kind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import psycopg
+from django.utils.translation import gettext as _
+
+from releases.steps import database as databases
+from releases.steps.base import Parameters, Probe, StepContext, StepFailed
+from releases.steps.database import Database
+from releases.steps.target import (
+    Held,
+    Layout,
+    TargetStep,
+    configuration_digest,
+    database_of,
+    journal_lines,
+    journal_once,
+    write_atomically,
+)
+from releases.steps.trees import sync_folder
+
+_DATA_ENTRY = re.compile(r"^\d+; \d+ \d+ TABLE DATA (\S+) (.+) \S+$", re.MULTILINE)
+_RESTORED_TABLE = re.compile(r'processing data for table "(?:public\.)?([^"]+)"')
+
+
+class BackupParameters(Parameters):
+    """prove: full = restore into a scratch database and compare; sample, list = read the dump's table of
+    contents only.
+    """
+
+    prove: Literal["full", "sample", "list"] = "full"
+
+
+class Backup(TargetStep):
+    """Dumps the database and copies the configuration; the dump counts only when it is proved."""
+
+    name: ClassVar[str] = "backup"
+    parameters: ClassVar[type[Parameters]] = BackupParameters
+    repeatable: ClassVar[bool] = True
+    estimate_seconds: ClassVar[float] = 60
+
+    def make(self, context: StepContext, held: Held, parameters: BackupParameters) -> dict[str, Any]:
+        """Dump and prove; facts: dump, sha256, bytes, snapshot, data, schema, tables {name: [rows, sha256]},
+        proved, run.
+
+        {"nothing": true} when no database is configured, or nothing is in force and the database is empty or
+        not there.
+        """
+        folder = Layout(context.target.root).backup(context.run_token)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = _facts(folder)
+        if facts is not None and facts["key"] != context.key:
+            raise StepFailed(
+                _("another step of this run has filed its backup in %(path)s") % {"path": folder}
+            )
+        if facts is None or not _intact(facts):
+            self._copy_configuration(context, folder)
+            facts = self._dump(context, held, folder)
+        if facts.get("nothing"):
+            return facts
+        journal_once(
+            context, "backup:dumped", sha256=facts["sha256"], data=facts["data"], snapshot=facts["snapshot"]
+        )
+        if facts.get("proved") != parameters.prove:
+            self._prove(context, held, parameters, facts)
+            facts["proved"] = parameters.prove
+            _write_facts(folder, facts)
+        journal_once(context, "backup:proved", sha256=facts["sha256"], prove=parameters.prove)
+        return facts
+
+    def look(
+        self, context: StepContext, held: Held, parameters: BackupParameters
+    ) -> tuple[Probe, dict[str, Any]]:
+        """Done when this key's dump is there, has its digest, and was proved as the plan asks."""
+        facts = _facts(Layout(context.target.root).backup(context.run_token))
+        if facts is None or facts["key"] != context.key or not _intact(facts):
+            return Probe.NOT_DONE, {}
+        proved = journal_lines(context.target, key=context.key, effect="backup:proved")
+        if facts.get("nothing") or (proved and facts.get("proved") == parameters.prove):
+            return Probe.DONE, facts
+        return Probe.NOT_DONE, {}
+
+    def describe(self, context: StepContext, parameters: BackupParameters) -> list[str]:
+        """Return the lines of the dry run."""
+        folder = Layout(context.target.root).backup(context.run_token)
+        if database_of(context.target, context.previous_configuration, context.configuration) is None:
+            return [_("no database is configured: nothing to dump")]
+        lines = [f"pg_dump --format=custom --snapshot=… --file={folder / 'database.dump'}"]
+        if parameters.prove == "full":
+            return [*lines, _("restore the dump into a scratch database and compare it table by table")]
+        return [*lines, f"pg_restore --list {folder / 'database.dump'}"]
+
+    @staticmethod
+    def _copy_configuration(context: StepContext, folder: Path) -> None:
+        path = Layout(context.target.root).configuration
+        if path.exists():
+            write_atomically(folder / "config.env", path.read_bytes())
+
+    @staticmethod
+    def _dump(context: StepContext, held: Held, folder: Path) -> dict[str, Any]:
+        common = {
+            "key": context.key,
+            "run": context.run_token,
+            "configuration": configuration_digest(context.target),
+        }
+        database = database_of(context.target, context.previous_configuration, context.configuration)
+        if database is None or (context.previous is None and _empty(database, held)):
+            facts = common | {"nothing": True, "data": ""}
+            _write_facts(folder, facts)
+            return facts
+        dump, partial = folder / "database.dump", folder / ".database.dump.partial"
+        partial.unlink(missing_ok=True)
+        with databases.snapshot_of(database) as (connection, exported, snapshot):
+            databases.dump(database, held.run, exported, partial)
+            digest = databases.digest_in(database, held.run, connection, exported, context.beat)
+        os.chmod(partial, 0o600)
+        descriptor = os.open(partial, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        os.rename(partial, dump)
+        sync_folder(folder)
+        facts = common | {
+            "dump": str(dump),
+            "sha256": sha256_of(dump),
+            "bytes": dump.stat().st_size,
+            "snapshot": snapshot,
+            "data": digest.total,
+            "schema": digest.schema,
+            "tables": {name: list(found) for name, found in digest.tables.items()},
+        }
+        _write_facts(folder, facts)
+        return facts
+
+    @staticmethod
+    def _prove(context: StepContext, held: Held, parameters: BackupParameters, facts: dict[str, Any]) -> None:
+        database = database_of(context.target, context.previous_configuration, context.configuration)
+        assert database is not None
+        if parameters.prove == "full":
+            _restore_elsewhere(context, held, database, facts)
+            return
+        contents = Path(facts["dump"]).with_name("contents.txt")
+        held.run([_program(database, "pg_restore"), "--list", f"--file={contents}", facts["dump"]])
+        listed = {
+            name if schema == "public" else f"{schema}.{name}"
+            for schema, name in _DATA_ENTRY.findall(contents.read_text())
+        }
+        missing = sorted(facts["tables"].keys() - listed)
+        if missing:
+            raise StepFailed(_("the dump lacks tables: %(tables)s") % {"tables": ", ".join(missing)})
+
+
+def _restore_elsewhere(context: StepContext, held: Held, database: Database, facts: dict[str, Any]) -> None:
+    address = str(context.target.settings.get("scratch_database_url", "")) or database.url
+    # The same name for every attempt of the step: what a killed one left behind is replaced.
+    name = "ringi_scratch_" + hashlib.sha256(f"{context.target.root} {context.key}".encode()).hexdigest()[:16]
+    options = ("--no-owner", "--no-privileges", "--exit-on-error", "--verbose", facts["dump"])
+    try:
+        with databases.scratch(Database(address, database.binaries), name) as scratch:
+            try:
+                scratch.tool(held.run, "pg_restore", *options)
+            except StepFailed as error:
+                tables = _RESTORED_TABLE.findall(error.state)
+                at = tables[-1] if tables else _("its beginning")
+                raise StepFailed(
+                    _("the dump cannot be restored, it breaks at %(table)s: %(reason)s")
+                    % {"table": at, "reason": error},
+                    state=error.state,
+                ) from error
+            digest = databases.data_digest(scratch, held.run, context.beat)
+    except psycopg.Error as error:
+        raise StepFailed(_("no scratch database could be made: %(reason)s") % {"reason": error}) from error
+    different = digest.differences(facts["tables"], facts["schema"])
+    if different:
+        raise StepFailed(_("the restored dump differs in: %(tables)s") % {"tables": ", ".join(different)})
+
+
+def _empty(database: Database, held: Held) -> bool:
+    try:
+        return not databases.data_digest(database, held.run).total
+    except StepFailed:
+        # Before a first deployment the database may not be there yet; the database step will say so if it
+        # must be.
+        return True
+
+
+def _program(database: Database, name: str) -> str:
+    return os.path.join(database.binaries, name) if database.binaries else name
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _facts(folder: Path) -> dict[str, Any] | None:
+    path = folder / "facts.json"
+    if not path.exists():
+        return None
+    facts: dict[str, Any] = json.loads(path.read_bytes())
+    return facts
+
+
+def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    write_atomically(folder / "facts.json", json.dumps(facts, sort_keys=True, indent=1).encode())
+
+
+def _intact(facts: dict[str, Any]) -> bool:
+    if facts.get("nothing"):
+        return True
+    dump = Path(facts["dump"])
+    return dump.exists() and sha256_of(dump) == facts["sha256"]

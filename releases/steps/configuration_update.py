@@ -1,0 +1,109 @@
+"""Configuration: renders the file that the service reads and writes it in one rename; a step kind."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar, Literal
+
+from django.utils.translation import gettext as _
+
+from releases.steps.base import Parameters, Probe, StepContext, StepFailed
+from releases.steps.target import (
+    Held,
+    Layout,
+    TargetStep,
+    configuration_digest,
+    journal_lines,
+    journal_once,
+    render_configuration,
+    write_atomically,
+)
+from releases.steps.trees import sync_folder
+
+
+class ConfigurationParameters(Parameters):
+    """direction: forward to the wanted configuration, or back; digest: SHA-256 that the rendered bytes must
+    have ("": any).
+    """
+
+    direction: Literal["forward", "back"] = "forward"
+    digest: str = ""
+
+
+class ConfigurationUpdate(TargetStep):
+    """Writes the rendered configuration; an empty one means no file."""
+
+    name: ClassVar[str] = "configuration_update"
+    parameters: ClassVar[type[Parameters]] = ConfigurationParameters
+    repeatable: ClassVar[bool] = True
+    estimate_seconds: ClassVar[float] = 1
+
+    def make(self, context: StepContext, held: Held, parameters: ConfigurationParameters) -> dict[str, Any]:
+        """Write or remove the file; facts: configuration (digest measured after), before, names of changed
+        keys.
+        """
+        path = Layout(context.target.root).configuration
+        before = configuration_digest(context.target)
+        content = render_configuration(context.configuration) if context.configuration else b""
+        wanted = _digest_of(content)
+        if parameters.digest and parameters.digest != wanted:
+            raise StepFailed(
+                _("the rendered configuration is %(measured)s, %(wanted)s was agreed")
+                % {"measured": wanted, "wanted": parameters.digest}
+            )
+        if before != wanted:
+            if content:
+                write_atomically(path, content)
+            else:
+                path.unlink()
+                sync_folder(path.parent)
+        measured = configuration_digest(context.target)
+        if measured != wanted:
+            raise StepFailed(_("%(path)s changed while it was written") % {"path": path})
+        line = journal_once(context, self._effect(parameters), before=before, configuration=measured)
+        return {
+            "configuration": measured,
+            "configuration_before": line["before"],
+            "keys": _changed_keys(context),
+        }
+
+    def look(
+        self, context: StepContext, held: Held, parameters: ConfigurationParameters
+    ) -> tuple[Probe, dict[str, Any]]:
+        """Done when the bytes on the disk are the rendered ones and this key's line is there."""
+        content = render_configuration(context.configuration) if context.configuration else b""
+        measured = configuration_digest(context.target)
+        lines = journal_lines(context.target, key=context.key, effect=self._effect(parameters))
+        if measured != _digest_of(content) or not lines:
+            return Probe.NOT_DONE, {}
+        facts = {"configuration": measured, "configuration_before": lines[-1]["before"]}
+        return Probe.DONE, facts | {"keys": _changed_keys(context)}
+
+    def describe(self, context: StepContext, parameters: ConfigurationParameters) -> list[str]:
+        """Return the line of the dry run: names of keys only, never values."""
+        path = Layout(context.target.root).configuration
+        if not context.configuration:
+            return [_("remove %(path)s") % {"path": path}]
+        changed = [f"{sign}{key}" for sign, keys in _signs(_changed_keys(context)) for key in keys]
+        return [_("write %(path)s: %(keys)s") % {"path": path, "keys": ", ".join(changed) or _("no change")}]
+
+    @staticmethod
+    def _effect(parameters: ConfigurationParameters) -> str:
+        return "configuration_update:" + ("written" if parameters.direction == "forward" else "taken_back")
+
+
+def _digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest() if content else ""
+
+
+def _changed_keys(context: StepContext) -> dict[str, list[str]]:
+    new, old = context.configuration, context.previous_configuration
+    return {
+        "added": sorted(new.keys() - old.keys()),
+        "changed": sorted(key for key in new.keys() & old.keys() if new[key] != old[key]),
+        "removed": sorted(old.keys() - new.keys()),
+    }
+
+
+def _signs(keys: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
+    return [("+", keys["added"]), ("~", keys["changed"]), ("-", keys["removed"])]

@@ -1,0 +1,257 @@
+"""Database: the target's own migration forward, and its way back by restore or reverse migration; a step
+kind.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from django.utils.translation import gettext as _
+
+from releases.steps import database as databases
+from releases.steps.backup import sha256_of
+from releases.steps.base import Parameters, Probe, StepContext, StepFailed
+from releases.steps.database import Database
+from releases.steps.target import (
+    Held,
+    Layout,
+    TargetStep,
+    database_of,
+    filled,
+    journal,
+    journal_lines,
+    journal_once,
+    render_configuration,
+    write_atomically,
+)
+from releases.steps.trees import folder_name
+from releases.steps.written_rows import Since, keep_rows
+
+# What the target's `migrate_check` says by its exit code; anything else is unknown.
+AT_SCHEMA, NOT_AT_SCHEMA = 0, 3
+
+
+class DatabaseParameters(Parameters):
+    """direction; way_back: none needed, reverse migration, restore of the backup; repeatable: migrate goes on
+    where it was.
+    """
+
+    direction: Literal["forward", "back"] = "forward"
+    way_back: Literal["none", "reverse", "restore"] = "restore"
+    repeatable: bool = True
+
+
+class DatabaseUpdate(TargetStep):
+    """Runs the wanted tree's migration; back, it keeps the rows written since the backup before it restores
+    it.
+    """
+
+    name: ClassVar[str] = "database_update"
+    parameters: ClassVar[type[Parameters]] = DatabaseParameters
+    repeatable: ClassVar[bool] = True
+    estimate_seconds: ClassVar[float] = 120
+
+    def make(self, context: StepContext, held: Held, parameters: DatabaseParameters) -> dict[str, Any]:
+        """Migrate, or go back.
+
+        Facts forward: snapshot_before, snapshot_after, written_before {table: rows}, data. Facts back by
+        restore:
+        written_since {table: rows}, written_rows, dump (JSON lines), exact, restored, data.
+        """
+        if parameters.direction == "forward":
+            return self._forward(context, held)
+        if parameters.way_back == "none":
+            journal_once(context, "database_update:kept")
+            return {"nothing": True, "data": _data(context, held)}
+        if parameters.way_back == "reverse":
+            return self._reverse(context, held)
+        return self._restore(context, held)
+
+    def look(
+        self, context: StepContext, held: Held, parameters: DatabaseParameters
+    ) -> tuple[Probe, dict[str, Any]]:
+        """Forward: what the target's own check says. Back: whether the data are the backup's."""
+        if parameters.direction == "forward":
+            return self._look_forward(context, held, parameters)
+        effect = {"none": "kept", "reverse": "reversed", "restore": "restored"}[parameters.way_back]
+        lines = journal_lines(context.target, key=context.key, effect=f"database_update:{effect}")
+        if not lines:
+            begun = journal_lines(context.target, key=context.key, effect="database_update:reversing")
+            return (Probe.UNKNOWN if begun and not parameters.repeatable else Probe.NOT_DONE), {}
+        data = _data(context, held)
+        if parameters.way_back == "restore" and lines[-1]["restored"] and data != lines[-1]["data"]:
+            return Probe.NOT_DONE, {}
+        names = ("written_since", "written_rows", "dump", "exact", "restored", "nothing")
+        return Probe.DONE, {name: lines[-1][name] for name in names if name in lines[-1]} | {"data": data}
+
+    def describe(self, context: StepContext, parameters: DatabaseParameters) -> list[str]:
+        """Return the lines of the dry run."""
+        settings = context.target.settings
+        if parameters.direction == "forward":
+            if not settings.get("migrate"):
+                return [_("the target has no migration command: nothing to migrate")]
+            return [shlex.join(filled(settings["migrate"], context.target))]
+        if parameters.way_back == "none":
+            return [_("the database stays as it is")]
+        if parameters.way_back == "reverse":
+            return [shlex.join(filled(settings.get("migrate_back", ()), context.target))]
+        return [
+            _("count and keep the rows written since the backup"),
+            _("replace the database by the backup of this run, in one transaction, and compare it"),
+        ]
+
+    def _forward(self, context: StepContext, held: Held) -> dict[str, Any]:
+        migrate = context.target.settings.get("migrate")
+        if not migrate:
+            return {"nothing": True, "data": _data(context, held)}
+        database = database_of(context.target, context.configuration)
+        started = journal_lines(context.target, key=context.key, effect="database_update:started")
+        if not started:
+            written = self._note_rows(context, database)
+            before = databases.current_snapshot(database) if database else ""
+            journal(context, "database_update:started", snapshot_before=before, written_before=written)
+            started = journal_lines(context.target, key=context.key, effect="database_update:started")
+        elif not journal_lines(context.target, key=context.key, effect="database_update:migrated"):
+            journal(context, "database_update:resumed")
+        with _configuration(context, context.configuration) as config:
+            held.run(filled(migrate, context.target, config=config))
+        after = databases.current_snapshot(database) if database else ""
+        data = _data(context, held)
+        line = journal_once(context, "database_update:migrated", snapshot_after=after, data=data)
+        return {
+            "snapshot_before": started[-1]["snapshot_before"],
+            "snapshot_after": line["snapshot_after"],
+            "written_before": started[-1]["written_before"],
+            "data": data,
+        }
+
+    @staticmethod
+    def _note_rows(context: StepContext, database: Database | None) -> dict[str, int]:
+        """Keep the rows written between backup and migration; afterwards the migration's own writes would
+        hide them.
+        """
+        if database is None:
+            return {}
+        path = Layout(context.target.root).backup(context.run_token) / "written-before.jsonl"
+        return keep_rows(database, context.earlier.get("backup", {}).get("snapshot"), path, beat=context.beat)
+
+    def _look_forward(
+        self, context: StepContext, held: Held, parameters: DatabaseParameters
+    ) -> tuple[Probe, dict[str, Any]]:
+        settings = context.target.settings
+        if not settings.get("migrate"):
+            return Probe.DONE, {"nothing": True, "data": _data(context, held)}
+        started = journal_lines(context.target, key=context.key, effect="database_update:started")
+        migrated = journal_lines(context.target, key=context.key, effect="database_update:migrated")
+        if not started:
+            return Probe.NOT_DONE, {}
+        halfway = Probe.NOT_DONE if parameters.repeatable else Probe.UNKNOWN
+        if not settings.get("migrate_check"):
+            verdict = Probe.DONE if migrated else halfway
+        else:
+            with _configuration(context, context.configuration) as config:
+                arguments = filled(settings["migrate_check"], context.target, config=config)
+                code = held.run(arguments, allowed=range(-255, 256)).code
+            verdict = {AT_SCHEMA: Probe.DONE, NOT_AT_SCHEMA: halfway}.get(code, Probe.UNKNOWN)
+        if verdict is not Probe.DONE:
+            return verdict, {}
+        if migrated:
+            after = migrated[-1]["snapshot_after"]
+        elif parameters.repeatable:
+            # The migration ended but its snapshot was not noted: running it again changes nothing and notes
+            # it.
+            return Probe.NOT_DONE, {}
+        else:
+            database = database_of(context.target, context.configuration)
+            after = databases.current_snapshot(database) if database else ""
+        names = ("snapshot_before", "written_before")
+        facts = {name: started[-1][name] for name in names} | {"snapshot_after": after}
+        return Probe.DONE, facts | {"data": _data(context, held)}
+
+    @staticmethod
+    def _reverse(context: StepContext, held: Held) -> dict[str, Any]:
+        command: Sequence[str] = context.target.settings.get("migrate_back") or ()
+        if not command:
+            raise StepFailed(_("the target has no command for a reverse migration (migrate_back)"))
+        if context.previous is None:
+            raise StepFailed(_("it is not known which version is being left"))
+        # Only the tree that is being left knows how to undo its migration.
+        tree = Layout(context.target.root).releases / folder_name(context.previous)
+        journal_once(context, "database_update:reversing")
+        with _configuration(context, context.previous_configuration or context.configuration) as config:
+            held.run(filled(command, context.target, tree=tree, config=config))
+        data = _data(context, held)
+        journal_once(context, "database_update:reversed", data=data)
+        return {"data": data}
+
+    @staticmethod
+    def _restore(context: StepContext, held: Held) -> dict[str, Any]:
+        database = database_of(context.target, context.configuration, context.previous_configuration)
+        backup = context.earlier.get("backup", {})
+        since = Since(context.target, context.earlier)
+        if database is None or not since.started:
+            data = _data(context, held)
+            facts = {"written_since": {}, "written_rows": 0, "exact": True, "restored": False, "data": data}
+            journal_once(context, "database_update:restored", **facts)
+            return facts
+        dump = _dump_of(context, backup)
+        before = databases.data_digest(database, held.run, context.beat)
+        # After the restore every row is new to any snapshot: what was kept before is then what counts.
+        kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")
+        restored = before.total == backup["data"]
+        if not (restored and kept):
+            path = Layout(context.target.root).backup(since.run) / "written-since.jsonl"
+            written = keep_rows(database, since.snapshot, path, before=since.before, beat=context.beat)
+            noted = {"written_since": written, "written_rows": sum(written.values()), "dump": str(path)}
+            journal(context, "database_update:rows_kept", exact=since.exact, data=before.total, **noted)
+            kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")
+        names = ("written_since", "written_rows", "dump", "exact")
+        facts = {name: kept[-1][name] for name in names} | {"restored": True}
+        if not restored:
+            context.beat()
+            databases.end_other_sessions(database)
+            databases.replace_content(database, held.run, dump, Layout(context.target.root).backup(since.run))
+            after = databases.data_digest(database, held.run, context.beat)
+            if after.total != backup["data"]:
+                different = after.differences(backup.get("tables", {}), backup.get("schema", ""))
+                raise StepFailed(
+                    _("the restored database differs from the backup in: %(tables)s")
+                    % {"tables": ", ".join(different)},
+                    state=_("restored, but not equal to the backup"),
+                )
+        journal_once(context, "database_update:restored", **facts, data=backup["data"])
+        return facts | {"data": backup["data"], "data_before": before.total}
+
+
+def _dump_of(context: StepContext, backup: Mapping[str, Any]) -> Path | None:
+    """Return the run's own proved dump after comparing its digest; None: the database was empty."""
+    if backup.get("nothing") and context.wanted is None:
+        return None
+    if not backup.get("dump") or not backup.get("proved"):
+        raise StepFailed(_("this run has no proved dump to restore"))
+    dump = Path(backup["dump"])
+    if not dump.exists() or sha256_of(dump) != backup["sha256"]:
+        raise StepFailed(
+            _("%(path)s is not the dump that was proved") % {"path": dump}, state=_("nothing was changed")
+        )
+    return dump
+
+
+def _data(context: StepContext, held: Held) -> str:
+    database = database_of(context.target, context.configuration, context.previous_configuration)
+    return databases.data_digest(database, held.run, context.beat).total if database else ""
+
+
+@contextmanager
+def _configuration(context: StepContext, values: Mapping[str, str]) -> Iterator[Path]:
+    """Give the migration its version's configuration: the service's own file is written by a later step."""
+    path = Layout(context.target.root).own / "migrate.env"
+    write_atomically(path, render_configuration(values))
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,59 @@
+"""Starts a program that outlives whoever starts it; run as a script by service_control, by the bare
+interpreter.
+
+Arguments: record file, log file, key, tree, configuration digest, then the program's argument list. The
+record is
+written by the process that becomes the program, so that no moment exists in which it runs and is not
+recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+
+def start_time() -> int:
+    """Return this process's start time in clock ticks since boot (field 22 of its stat)."""
+    with open("/proc/self/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[19])
+
+
+def main(record: str, log: str, key: str, tree: str, configuration: str, *arguments: str) -> None:
+    """Fork, become a session of its own, write the record, and become the program."""
+    started, starting = os.pipe()
+    if os.fork():
+        # Whoever waits for this process ends its group then: the child must have left the group by that time.
+        # The pipe ends when the child becomes the program (or dies).
+        os.close(starting)
+        os.read(started, 1)
+        os._exit(0)
+    os.setsid()
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    described = {
+        "pid": os.getpid(),
+        "started": start_time(),
+        "argv": list(arguments),
+        "key": key,
+        "tree": tree,
+        "configuration": configuration,
+    }
+    fresh = f"{record}.{os.getpid()}"
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(described, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(fresh, record)
+    try:
+        os.execvp(arguments[0], arguments)
+    except OSError as error:
+        os.write(2, f"{arguments[0]}: {error.strerror}\n".encode())
+        os._exit(127)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,302 @@
+"""Runs argument lists for the step kinds: own process group, bounded in time, masked output, killed with the
+worker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from django.utils.translation import gettext as _
+
+from releases.steps.base import Fenced, StepContext, StepFailed
+from releases.steps.masking import Mask, passwords_in
+
+TAIL_BYTES = 4096
+BEAT_SECONDS = 1.0
+GRACE_SECONDS = 5.0
+PR_SET_PDEATHSIG = 1
+
+# Bound before any fork: the child may not import or look up anything between fork and exec.
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended: exit code (negative: ended by that signal), last 4 kB of masked output, seconds
+    taken.
+    """
+
+    code: int
+    tail: bytes
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """Return the tail as text."""
+        return self.tail.decode(errors="replace").strip()
+
+
+def base_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the whole environment of a command: nothing of the worker's own but PATH and HOME."""
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.environ.get("HOME", "/"),
+        "LANG": "C.UTF-8",
+        # A laid tree is never changed; byte code beside the sources would change its digest.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return environment | dict(extra or {})
+
+
+def secrets_of(context: StepContext) -> tuple[str, ...]:
+    """Return the context's secrets and the passwords inside the URLs of both configurations."""
+    values = [*context.configuration.values(), *context.previous_configuration.values()]
+    return (*context.secrets, *passwords_in(values))
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    def in_child() -> None:
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        # The parent may have died before the request was made; the signal would then never come.
+        if os.getppid() != parent:
+            os._exit(137)
+
+    return in_child
+
+
+def _signal_group(group: int, number: int) -> bool:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class _Reader:
+    """Takes what the command writes, masks it, passes it on and keeps its tail."""
+
+    def __init__(self, pipe: int, output: Callable[[bytes], None], secrets: Iterable[str]) -> None:
+        self.pipe = pipe
+        self.open = True
+        self.tail = b""
+        self._output = output
+        self._mask = Mask(secrets)
+        os.set_blocking(pipe, False)
+
+    def _pass_on(self, text: bytes) -> None:
+        if text:
+            self.tail = (self.tail + text)[-TAIL_BYTES:]
+            self._output(text)
+
+    def read(self) -> None:
+        """Read what is there without waiting."""
+        while self.open:
+            try:
+                chunk = os.read(self.pipe, 65536)
+            except BlockingIOError:
+                return
+            if not chunk:
+                self.open = False
+                return
+            self._pass_on(self._mask.feed(chunk))
+            if len(chunk) < 65536:
+                return
+
+    def finish(self) -> None:
+        """Read the rest and pass on what the mask held back."""
+        self.read()
+        self._pass_on(self._mask.flush())
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    # Not reaped yet: as long as the leader is a zombie its group's number cannot be given to anyone else.
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def _await(process: subprocess.Popen[bytes], reader: _Reader, until: float, beat: Callable[[], None]) -> bool:
+    """Wait for the leader's end, beating at least every second; return False when the time is over."""
+    watch = os.pidfd_open(process.pid)
+    next_beat = time.monotonic() + BEAT_SECONDS
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(watch, selectors.EVENT_READ)
+            selector.register(reader.pipe, selectors.EVENT_READ)
+            while True:
+                now = time.monotonic()
+                if now >= next_beat:
+                    beat()
+                    next_beat = now + BEAT_SECONDS
+                if now >= until:
+                    return False
+                selector.select(max(0.0, min(next_beat, until) - now))
+                was_open = reader.open
+                reader.read()
+                if was_open and not reader.open:
+                    selector.unregister(reader.pipe)
+                if _ended(process):
+                    return True
+    finally:
+        os.close(watch)
+
+
+def _end(process: subprocess.Popen[bytes], reader: _Reader, *, gently: bool) -> None:
+    if gently:
+        _signal_group(process.pid, signal.SIGTERM)
+        _await(process, reader, time.monotonic() + GRACE_SECONDS, lambda: None)
+    _signal_group(process.pid, signal.SIGKILL)
+
+
+def run_command(
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    seconds: float,
+    output: Callable[[bytes], None] = lambda _chunk: None,
+    beat: Callable[[], None] = lambda: None,
+    secrets: Iterable[str] = (),
+    pass_fds: Sequence[int] = (),
+) -> Outcome:
+    """Run one argument list to its end and return its outcome; no shell.
+
+    The group gets TERM at the deadline and KILL 5 s later. What beat() or output() raises ends it as well:
+    Fenced
+    at once, anything else after a TERM. The leader is killed when the calling thread's process dies; all
+    members
+    inherit `pass_fds`. Raises StepFailed when it cannot be started or its time is over.
+    """
+    name = Path(arguments[0]).name
+    began = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            list(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=dict(environment),
+            pass_fds=tuple(pass_fds),
+            process_group=0,
+            preexec_fn=_die_with(os.getpid()),
+        )
+    except OSError as error:
+        raise StepFailed(
+            _("%(command)s could not be started: %(reason)s")
+            % {"command": name, "reason": error.strerror or error}
+        ) from error
+    assert process.stdout is not None
+    reader = _Reader(process.stdout.fileno(), output, secrets)
+    try:
+        in_time = _await(process, reader, began + seconds, beat)
+        if not in_time:
+            _end(process, reader, gently=True)
+    except BaseException as error:
+        reader._output = lambda _chunk: None
+        _end(process, reader, gently=not isinstance(error, Fenced))
+        process.wait()
+        process.stdout.close()
+        raise
+    # Members that outlive their leader would go on changing the target behind our back.
+    _signal_group(process.pid, signal.SIGKILL)
+    code = process.wait()
+    reader.finish()
+    process.stdout.close()
+    outcome = Outcome(code, reader.tail, time.monotonic() - began)
+    if not in_time:
+        raise StepFailed(
+            _("%(command)s did not end within %(seconds)d s and was stopped (exit code %(code)d)")
+            % {"command": name, "seconds": round(seconds), "code": code},
+            state=outcome.text,
+        )
+    return outcome
+
+
+class Runs(Protocol):
+    """Something that runs argument lists; given to the modules that drive git and PostgreSQL's programs."""
+
+    def __call__(
+        self,
+        arguments: Sequence[str],
+        *,
+        extra: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        allowed: Iterable[int] = (0,),
+    ) -> Outcome:
+        """Run one argument list; raises StepFailed when its exit code is not allowed."""
+
+
+def demand(outcome: Outcome, arguments: Sequence[str], allowed: Iterable[int] = (0,)) -> Outcome:
+    """Return the outcome if its exit code is allowed; raises StepFailed with the command's name and exit
+    code.
+    """
+    if outcome.code in tuple(allowed):
+        return outcome
+    raise StepFailed(
+        _("%(command)s ended with exit code %(code)d: %(last)s")
+        % {
+            "command": Path(arguments[0]).name,
+            "code": outcome.code,
+            "last": (outcome.text.splitlines() or [""])[-1],
+        },
+        state=outcome.text,
+    )
+
+
+def run(
+    context: StepContext,
+    arguments: Sequence[str],
+    *,
+    lock: int,
+    until: float,
+    extra: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    allowed: Iterable[int] = (0,),
+) -> Outcome:
+    """Run one argument list for a step under the target's lock; `until` is its end on the monotonic clock.
+
+    The child inherits the descriptor of the lock, so that the target stays locked while any child lives.
+    Raises StepFailed with the command's name and exit code when that is not allowed.
+    """
+    environment = base_environment(
+        {
+            "RINGI_TARGET_ROOT": str(context.target.root),
+            "RINGI_KEY": context.key,
+            "RINGI_EPOCH": str(context.epoch),
+        }
+        | dict(extra or {})
+    )
+    outcome = run_command(
+        arguments,
+        environment=environment,
+        folder=context.target.root,
+        seconds=max(0.0, until - time.monotonic()),
+        output=context.output,
+        beat=context.beat,
+        secrets=secrets_of(context),
+        pass_fds=(lock, *pass_fds),
+    )
+    return demand(outcome, arguments, allowed)
+
+
+def run_plain(
+    arguments: Sequence[str],
+    *,
+    extra: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    allowed: Iterable[int] = (0,),
+) -> Outcome:
+    """Run one argument list outside of any step, for measurements; at most ten minutes."""
+    environment = base_environment(extra)
+    outcome = run_command(
+        arguments, environment=environment, folder=Path("/"), seconds=600, pass_fds=pass_fds
+    )
+    return demand(outcome, arguments, allowed)

@@ -1,0 +1,329 @@
+"""A target's folder: layout, lock with epochs, journal, configuration file, and what it measures; used by
+every kind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import time
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from releases.steps import runner
+from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StepKind, StillRunning, TargetSpec
+from releases.steps.database import Database, data_digest
+from releases.steps.trees import sync_folder, tree_digest
+
+__all__ = [
+    "Held",
+    "Layout",
+    "Measured",
+    "TargetStep",
+    "data_digest",
+    "database_of",
+    "holding",
+    "journal",
+    "journal_lines",
+    "measure",
+    "render_configuration",
+    "tree_digest",
+    "write_atomically",
+]
+
+_CONFIGURATION_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are under a target's root."""
+
+    root: Path
+
+    @property
+    def releases(self) -> Path:
+        """Laid trees, one folder a version."""
+        return self.root / "releases"
+
+    @property
+    def current(self) -> Path:
+        """The link to the tree in force."""
+        return self.root / "current"
+
+    @property
+    def configuration(self) -> Path:
+        """The rendered configuration."""
+        return self.root / "shared" / "config.env"
+
+    @property
+    def maintenance(self) -> Path:
+        """The flag of maintenance mode."""
+        return self.root / "shared" / "maintenance"
+
+    @property
+    def own(self) -> Path:
+        """Ringi's folder on the target."""
+        return self.root / ".ringi"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose flock is the target's lock."""
+        return self.own / "lock"
+
+    @property
+    def lock_record(self) -> Path:
+        """Who held the lock last, and the highest epoch seen of each key."""
+        return self.own / "lock.json"
+
+    @property
+    def service_record(self) -> Path:
+        """The running service: pid, start time, arguments."""
+        return self.own / "service.json"
+
+    @property
+    def journal(self) -> Path:
+        """One line per effect made."""
+        return self.own / "journal.jsonl"
+
+    def backup(self, run_token: str) -> Path:
+        """The folder of one run's backup."""
+        return self.root / "backups" / run_token.replace(":", "-").replace("/", "-")
+
+    def log(self, settings: Mapping[str, Any]) -> Path:
+        """The service's log."""
+        return self.root / str(settings.get("log", "shared/app.log"))
+
+
+@dataclass(frozen=True)
+class Held:
+    """The target's lock in the hands of one attempt; `until` is the attempt's end on the monotonic clock."""
+
+    context: StepContext
+    lock: int
+    until: float
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        extra: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        allowed: Iterable[int] = (0,),
+    ) -> runner.Outcome:
+        """Run one argument list under the lock; see runner.run."""
+        return runner.run(
+            self.context,
+            arguments,
+            lock=self.lock,
+            until=self.until,
+            extra=extra,
+            pass_fds=pass_fds,
+            allowed=allowed,
+        )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Digests measured on a target: git tree id, SHA-256 of the configuration, SHA-256 of the data; "":
+    nothing there.
+    """
+
+    code: str
+    configuration: str
+    data: str
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write the file so that a crash leaves either the old or the new content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with open(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(fresh, path)
+    sync_folder(path.parent)
+
+
+def _lock_record(layout: Layout) -> dict[str, Any]:
+    if not layout.lock_record.exists():
+        return {"seen": {}}
+    record: dict[str, Any] = json.loads(layout.lock_record.read_bytes())
+    return record
+
+
+@contextmanager
+def holding(context: StepContext) -> Iterator[Held]:
+    """Hold the target's lock for one attempt.
+
+    Raises StillRunning when another attempt or one of its children holds it, Fenced when a higher epoch of
+    the same
+    key was here before. The lock outlives the block for as long as a child that inherited it lives.
+    """
+    layout = Layout(context.target.root)
+    until = time.monotonic() + context.deadline_seconds
+    layout.own.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StillRunning(_("the target is locked by an attempt that has not ended")) from error
+        record = _lock_record(layout)
+        seen: dict[str, int] = record["seen"]
+        if seen.get(context.key, context.epoch) > context.epoch:
+            raise Fenced(
+                _("epoch %(epoch)d of %(key)s is over: epoch %(seen)d was on the target")
+                % {"epoch": context.epoch, "key": context.key, "seen": seen[context.key]}
+            )
+        seen[context.key] = context.epoch
+        holder = {"deployment": context.run_token, "key": context.key, "epoch": context.epoch, "seen": seen}
+        write_atomically(layout.lock_record, json.dumps(holder, sort_keys=True).encode())
+        context.beat()
+        yield Held(context, descriptor, until)
+    finally:
+        # Closed, not unlocked: an explicit unlock would take the lock from children that still live.
+        os.close(descriptor)
+
+
+def journal(context: StepContext, effect: str, **facts: Any) -> None:
+    """Append one line about an effect made to the target's journal; on the disk when this returns."""
+    layout = Layout(context.target.root)
+    line: dict[str, Any] = {
+        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "run": context.run_token,
+        "key": context.key,
+        "epoch": context.epoch,
+        "effect": effect,
+    }
+    descriptor = os.open(layout.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "r+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        file.write((b"\n" if torn else b"") + json.dumps(line | facts, sort_keys=True).encode() + b"\n")
+        os.fsync(descriptor)
+
+
+def journal_lines(
+    target: TargetSpec, *, key: str | None = None, run: str | None = None, effect: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the journal's lines, oldest first, of a key, a run, an effect; a line torn by a crash is left
+    out.
+    """
+    path = Layout(target.root).journal
+    lines: list[dict[str, Any]] = []
+    if not path.exists():
+        return lines
+    for raw in path.read_bytes().split(b"\n"):
+        try:
+            line = json.loads(raw)
+        except ValueError:
+            continue
+        wanted = {"key": key, "run": run, "effect": effect}
+        if isinstance(line, dict) and all(value in (None, line.get(name)) for name, value in wanted.items()):
+            lines.append(line)
+    return lines
+
+
+def journal_once(context: StepContext, effect: str, **facts: Any) -> dict[str, Any]:
+    """Append the line unless this key has one of this effect already; return the line's facts.
+
+    A crash between effect and line leaves the line out; the next attempt finds the effect made and writes it.
+    """
+    found = journal_lines(context.target, key=context.key, effect=effect)
+    if found:
+        return found[-1]
+    journal(context, effect, **facts)
+    return facts
+
+
+def render_configuration(values: Mapping[str, str]) -> bytes:
+    """Return the bytes of config.env: sorted KEY="value" lines, values escaped as JSON strings.
+
+    Raises StepFailed for a key that is not a plain name.
+    """
+    for key in values:
+        if not _CONFIGURATION_KEY.match(key):
+            raise StepFailed(_("%(key)r is not a configuration key") % {"key": key})
+    lines = [f"{key}={json.dumps(values[key], ensure_ascii=False)}\n" for key in sorted(values)]
+    return "".join(lines).encode()
+
+
+def configuration_digest(target: TargetSpec) -> str:
+    """Return the SHA-256 (hex) of config.env as it is on the disk; "" if there is none."""
+    path = Layout(target.root).configuration
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+
+
+def database_of(target: TargetSpec, *configurations: Mapping[str, str]) -> Database | None:
+    """Return the database named by the first configuration that names one; None: the target has no
+    database.
+    """
+    key = str(target.settings.get("database_key", "DATABASE_URL"))
+    for configuration in configurations:
+        if configuration.get(key):
+            return Database(configuration[key], str(target.settings.get("postgres_bin", "")))
+    return None
+
+
+def measure(target: TargetSpec, configuration: Mapping[str, str]) -> Measured:
+    """Measure code, configuration and data on the target itself; "" stands for nothing there.
+
+    configuration: names the database. Raises StepFailed when the database cannot be read.
+    """
+    layout = Layout(target.root)
+    database = database_of(target, configuration)
+    return Measured(
+        code=tree_digest(layout.current.resolve()) if layout.current.is_symlink() else "",
+        configuration=configuration_digest(target),
+        data=data_digest(database, runner.run_plain).total if database else "",
+    )
+
+
+def filled(arguments: Sequence[str], target: TargetSpec, **places: Path) -> list[str]:
+    """Return the target's argument list with {root}, {tree} and {config} replaced; `places` overrule the
+    usual paths.
+    """
+    layout = Layout(target.root)
+    known = {"root": layout.root, "tree": layout.current, "config": layout.configuration} | places
+    return [
+        re.sub(r"\{(root|tree|config)\}", lambda found: str(known[found[1]]), str(argument))
+        for argument in arguments
+    ]
+
+
+class TargetStep(StepKind):
+    """A kind that works on the target: run and probe under its lock, the rest in `make` and `look`."""
+
+    def run(self, context: StepContext, parameters: Any) -> dict[str, Any]:
+        """Make the effect under the target's lock; raises StepFailed, Fenced, StillRunning."""
+        with holding(context) as held:
+            return self.make(context, held, parameters)
+
+    def probe(self, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
+        """Look under the target's lock whether the effect of this key was made; a held lock is RUNNING."""
+        try:
+            with holding(context) as held:
+                return self.look(context, held, parameters)
+        except StillRunning:
+            return Probe.RUNNING, {}
+
+    @abstractmethod
+    def make(self, context: StepContext, held: Held, parameters: Any) -> dict[str, Any]:
+        """Make the effect, as often as it takes; what is there already is not made again."""
+
+    @abstractmethod
+    def look(self, context: StepContext, held: Held, parameters: Any) -> tuple[Probe, dict[str, Any]]:
+        """Tell from the target and its journal whether the effect was made."""

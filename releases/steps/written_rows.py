@@ -1,0 +1,185 @@
+"""Rows written since a snapshot: counted before anyone agrees to a restore, and kept as JSON lines before it
+is done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext as _
+from psycopg import sql
+
+from releases.steps.base import StepFailed, TargetSpec
+from releases.steps.database import Connection, Database, Table, tables_of
+from releases.steps.target import Layout, database_of, journal_lines
+from releases.steps.trees import sync_folder
+
+# A row's xmin has 32 bits; the rest follows from the server's present 64-bit counter. Numbers below 3 are
+# PostgreSQL's own.
+_NOT_VISIBLE = """
+NOT (t.xmin::text::bigint < 3
+     OR pg_visible_in_snapshot(({ceiling} - (({ceiling} - t.xmin::text::bigint) & 4294967295))::text::xid8,
+                               {snapshot}::pg_snapshot))
+"""
+
+
+def _condition(connection: Connection, snapshot: str | None) -> sql.Composable:
+    if snapshot is None:
+        return sql.SQL("true")
+    row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
+    assert row is not None
+    return sql.SQL(_NOT_VISIBLE).format(ceiling=sql.Literal(row[0]), snapshot=sql.Literal(snapshot))
+
+
+def _key_of(table: Table) -> sql.Composable:
+    if not table.key:
+        return sql.SQL("to_jsonb(t)")
+    pairs = [
+        part
+        for column in table.key
+        for part in (sql.Literal(column), sql.SQL("t.{}").format(sql.Identifier(column)))
+    ]
+    return sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(pairs))
+
+
+@contextmanager
+def _reading(database: Database) -> Iterator[Connection]:
+    with database.connect() as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield connection
+
+
+def _rows(connection: Connection, snapshot: str | None, *, whole: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield (table, key, row) of each row that the snapshot does not show; key and row are JSON (row: ""
+    unless whole).
+    """
+    condition = _condition(connection, snapshot)
+    for table in tables_of(connection):
+        row = sql.SQL("to_jsonb(t)::text" if whole else "''::text")
+        query = sql.SQL("SELECT {}::text, {} FROM ONLY {} t WHERE {}").format(
+            _key_of(table), row, table.identifier, condition
+        )
+        with connection.cursor(name="ringi_rows") as cursor:
+            cursor.itersize = 5000
+            cursor.execute(query)
+            for key, content in cursor:
+                yield table.label, key, content
+
+
+def keep_rows(
+    database: Database,
+    snapshot: str | None,
+    path: Path,
+    *,
+    before: Path | None = None,
+    beat: Callable[[], None] = lambda: None,
+) -> dict[str, int]:
+    """Write each row that the snapshot does not show to `path` and return how many there are per table.
+
+    One JSON line a row: table, id (the key as text), key, row. Rows in the file `before` (noted before a
+    migration) are carried over first,
+    and a row that is in both counts once. The file is complete and on the disk, or not there.
+    """
+    counts: Counter[str] = Counter()
+    noted = _noted(before)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.partial")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with _reading(database) as connection:
+            for table, key, row in _rows(connection, snapshot, whole=True):
+                noted.pop((table, key), None)
+                counts[table] += 1
+                file.write(_line(table, key, row))
+                if counts.total() % 5000 == 0:
+                    beat()
+        for (table, _key), line in noted.items():
+            counts[table] += 1
+            file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(fresh, path)
+    sync_folder(path.parent)
+    return dict(sorted(counts.items()))
+
+
+def _line(table: str, key: str, row: str) -> bytes:
+    # `id` is the key as PostgreSQL writes it: text that can be compared without reading numbers back.
+    quoted = {name: json.dumps(text, ensure_ascii=False) for name, text in (("table", table), ("id", key))}
+    return f'{{"table": {quoted["table"]}, "id": {quoted["id"]}, "key": {key}, "row": {row}}}\n'.encode()
+
+
+def _noted(path: Path | None) -> dict[tuple[str, str], bytes]:
+    noted: dict[tuple[str, str], bytes] = {}
+    if path is None or not path.exists():
+        return noted
+    with path.open("rb") as file:
+        for line in file:
+            entry = json.loads(line)
+            noted[entry["table"], entry["id"]] = line
+    return noted
+
+
+def count_rows(database: Database, snapshot: str | None, *, before: Path | None = None) -> dict[str, int]:
+    """Return per table how many rows keep_rows() would keep; writes nothing."""
+    counts: Counter[str] = Counter()
+    noted = _noted(before)
+    with _reading(database) as connection:
+        for table, key, _row in _rows(connection, snapshot, whole=False):
+            noted.pop((table, key), None)
+            counts[table] += 1
+    counts.update(table for table, _key in noted)
+    return dict(sorted(counts.items()))
+
+
+class Since:
+    """From where rows count as written by people: worked out from the backup's facts and the target's own
+    journal.
+    """
+
+    def __init__(self, target: TargetSpec, earlier: Mapping[str, Mapping[str, Any]]) -> None:
+        backup = earlier.get("backup", {})
+        forward = dict(earlier.get("database_update", {}))
+        self.run = str(backup.get("run", ""))
+        self.started = "snapshot_before" in forward
+        if self.run:
+            # The outcome of a step that died is in no row of the product, but on the target.
+            for line in journal_lines(target, run=self.run):
+                if line["effect"] == "database_update:started":
+                    self.started = True
+                    forward.setdefault("snapshot_before", line["snapshot_before"])
+                elif line["effect"] == "database_update:migrated":
+                    forward.setdefault("snapshot_after", line["snapshot_after"])
+        self.backup_snapshot: str | None = backup.get("snapshot")
+        after = forward.get("snapshot_after")
+        # A migration that did not end cannot be told from other writers: its rows count too.
+        self.exact = bool(after) or not self.started
+        self.snapshot: str | None = after or forward.get("snapshot_before") or self.backup_snapshot
+        folder = Layout(target.root).backup(self.run)
+        self.before: Path | None = folder / "written-before.jsonl" if self.started and self.run else None
+        if self.before is not None and not self.before.exists():
+            raise StepFailed(
+                _("the rows noted before the migration are gone: %(path)s") % {"path": self.before}
+            )
+
+
+def written_since(
+    target: TargetSpec, configuration: Mapping[str, str], earlier: Mapping[str, Mapping[str, Any]]
+) -> dict[str, int]:
+    """Return rows per table that going back by restore would take away; has no effect.
+
+    configuration: the one in force, names the database. earlier: results of the run's way out. Empty when the
+    database step never began (nothing is restored then). Raises StepFailed when it cannot be told.
+    """
+    database = database_of(target, configuration)
+    if database is None:
+        return {}
+    since = Since(target, earlier)
+    if not since.started:
+        return {}
+    return count_rows(database, since.snapshot, before=since.before)

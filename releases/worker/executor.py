@@ -1,0 +1,125 @@
+"""Runs the steps of a deployment one after the other: claim, probe where one was lost, effect, outcome."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import socket
+from typing import Any
+
+from audit.clock import now
+from audit.refusals import GateClosed
+from releases import checks, steps
+from releases.actions.deployment.decide import succeed
+from releases.actions.deployment.queue import put_back
+from releases.actions.step.claim import Claim, claim
+from releases.actions.step.finish import doubt, fail, finish
+from releases.checks.base import CheckContext, Verdict
+from releases.models import Step
+from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StillRunning
+from releases.steps.target import measure
+from releases.worker.context import BACK, context_of
+from releases.worker.lease import Lease
+
+log = logging.getLogger(__name__)
+DEADLINE_FACTOR = 10
+LEAST_DEADLINE = 60
+
+
+def worker_name() -> str:
+    """Return how this process is named on claims: host:pid."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def run_from(step_id: int | None) -> None:
+    """Run a step and those that become ready after it, until none is left or another worker holds it."""
+    while step_id is not None:
+        try:
+            taken = claim(step_id, worker=worker_name())
+        except GateClosed as closed:
+            deployment = Step.objects.select_related("deployment").get(pk=step_id).deployment
+            put_back(deployment.pk, tuple(str(reason) for reason in closed.reasons))
+            return
+        if taken is None:
+            return
+        try:
+            step_id = attempt(taken)
+        except Fenced as fenced:
+            log.warning("%s", fenced)
+            return
+        except StillRunning as running:
+            # The lease simply ends; the sweep comes back when the target's lock is free.
+            log.warning("step %s: %s", step_id, running)
+            return
+
+
+def attempt(taken: Claim) -> int | None:
+    """Make one attempt of a step; return the id of the step that became ready. Raises Fenced, StillRunning."""
+    step, epoch = taken.step, taken.epoch
+    deadline = max(LEAST_DEADLINE, step.estimate_seconds * DEADLINE_FACTOR)
+    with Lease(step.pk, epoch) as lease:
+        context = context_of(step, epoch, lease.output, lease.beat, deadline)
+        try:
+            if step.kind == "check":
+                result, probe = _check(step, context), ""
+            else:
+                result, probe = _make(step, context, taken.taken_over)
+            measured = _measured(step, context)
+        except _Doubt as unclear:
+            doubt(step.pk, epoch=epoch, message=str(unclear))
+            return None
+        except StepFailed as failed:
+            lease.output(f"\n{failed}\n{failed.state}\n".encode())
+            lease.flush()
+            fail(step.pk, epoch=epoch, message=str(failed), output_digest=lease.digest)
+            return None
+        lease.flush()
+    following = finish(
+        step.pk, epoch=epoch, result=result, output_digest=lease.digest, probe=probe, measured=measured
+    )
+    if following is None and step.phase == "verify" and not step.deployment.environment.protected:
+        succeed(step.deployment_id)
+    return following
+
+
+class _Doubt(Exception):
+    """Nobody can tell whether the effect was made, or it may not be made twice."""
+
+
+def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str, Any], str]:
+    kind = steps.kind(step.kind)
+    parameters = kind.parameters(**step.parameters)
+    if taken_over:
+        verdict, facts = kind.probe(context, parameters)
+        context.output(f"probe: {verdict.value}\n".encode())
+        if verdict is Probe.DONE:
+            return facts, verdict.value
+        if verdict is Probe.RUNNING:
+            raise StillRunning("the target is still locked by an earlier attempt")
+        if verdict is Probe.UNKNOWN or not kind.repeatable:
+            raise _Doubt(f"probe: {verdict.value}")
+        return kind.run(context, parameters), verdict.value
+    return kind.run(context, parameters), ""
+
+
+def _check(step: Step, context: StepContext) -> dict[str, Any]:
+    kind = checks.kind(step.parameters["check"])
+    since = step.deployment.steps.filter(phase=step.phase).order_by("ordinal")[0].started_at
+    result = kind.run(
+        CheckContext(context.target, since or now(), context.configuration),
+        kind.parameters(**step.parameters["parameters"]),
+    )
+    context.output(f"{result.verdict.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode())
+    facts = {**dataclasses.asdict(result), "verdict": result.verdict.value}
+    if result.verdict is not Verdict.PASS:
+        raise StepFailed(f"{result.verdict.value}: {result.value} (limit {result.limit}) {result.output[-400:]}")
+    return facts
+
+
+def _measured(step: Step, context: StepContext) -> dict[str, str] | None:
+    """Measure the target's digests after the last step of the checks and of the way back, before maintenance ends."""
+    later = step.deployment.steps.filter(ordinal__gt=step.ordinal, phase=step.phase)
+    if step.phase == "forward" or (step.phase in BACK and step.phase != "back") or later.exists():
+        return None
+    return dataclasses.asdict(measure(context.target, context.configuration))

@@ -1,0 +1,62 @@
+"""The scheduler's loop: any number may run, one acts under an advisory lock; it sleeps until the next thing is due."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from types import FrameType
+
+from django.conf import settings
+from django.db import Error, connection
+
+from audit.actor import Actor, acting
+from audit.clock import now
+from releases.worker.sweeper import next_due, sweep
+
+log = logging.getLogger(__name__)
+LOCK = "SELECT pg_try_advisory_lock(hashtext('ringi_scheduler'))"
+
+
+class Scheduler:
+    """Runs sweeps until it is told to end; a lost database is waited for."""
+
+    def __init__(self) -> None:
+        self.ending = False
+
+    def end(self, signum: int = 0, frame: FrameType | None = None) -> None:
+        """Ask the loop to end after the present round."""
+        self.ending = True
+
+    def run(self) -> None:
+        """Loop: take the lock, sweep, sleep until the next due time, a NOTIFY, or SWEEP seconds."""
+        signal.signal(signal.SIGTERM, self.end)
+        signal.signal(signal.SIGINT, self.end)
+        actor = Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")
+        with acting(actor):
+            while not self.ending:
+                try:
+                    self._hold()
+                except Error as fault:
+                    log.warning("the database is out of reach: %s", fault)
+                    connection.close()
+                    time.sleep(min(1.0, settings.SWEEP))
+
+    def _hold(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(LOCK)
+            (mine,) = cursor.fetchone()
+            if not mine:
+                time.sleep(settings.SWEEP)
+                return
+            cursor.execute("LISTEN ringi_due")
+        while not self.ending:
+            moment = now()
+            sweep(moment)
+            upcoming = next_due()
+            wait = settings.SWEEP
+            if upcoming is not None:
+                wait = min(wait, max(0.002, (upcoming - now()).total_seconds()))
+            raw = connection.connection
+            for _notice in raw.notifies(timeout=wait, stop_after=1):
+                break

@@ -1,0 +1,242 @@
+"""Notes in the C2SP form, and a sealer that never signs against its own memory."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from audit.ledger import checkpoint as cp
+from audit.ledger.proof import tree_hash
+from tests.audit.conftest import LedgerDatabase, fill
+
+PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+KEY = cp.PublicKey("ringi.example/log", PRIVATE.public_key().public_bytes_raw())
+CLAIM = cp.Checkpoint("ringi.example/log", 42, sha256(b"x").digest())
+
+
+def test_a_note_has_origin_size_root_blank_line_and_signature() -> None:
+    note = cp.sign(CLAIM, PRIVATE)
+    origin, size, root, blank, signature, rest = note.split("\n")
+    assert (origin, size, blank, rest) == ("ringi.example/log", "42", "", "")
+    assert base64.b64decode(root) == CLAIM.root
+    dash, name, blob = signature.split(" ")
+    assert (dash, name) == ("—", "ringi.example/log")
+    raw = base64.b64decode(blob)
+    assert raw[:4] == sha256(b"ringi.example/log\n\x01" + KEY.public).digest()[:4]
+    PRIVATE.public_key().verify(raw[4:], f"{origin}\n{size}\n{root}\n".encode())
+    assert cp.read(note, KEY) == CLAIM
+
+
+def test_a_key_is_read_as_it_was_written() -> None:
+    assert cp.PublicKey.parse(str(KEY)) == KEY
+    for wrong in ("", "a+b", str(KEY).replace("log", "lag"), str(KEY)[:-4]):
+        with pytest.raises(cp.BadNote):
+            cp.PublicKey.parse(wrong)
+
+
+def test_a_note_changed_in_any_character_is_refused() -> None:
+    note = cp.sign(CLAIM, PRIVATE)
+    for place, character in enumerate(note):
+        changed = note[:place] + ("B" if character == "A" else "A") + note[place + 1 :]
+        try:
+            read = cp.read(changed, KEY)
+        except cp.BadNote:
+            continue
+        # Base64 has spare bits at its end; whatever still verifies says the same.
+        assert read == CLAIM
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda note: note.replace("\n42\n", "\n042\n"),
+        lambda note: note.replace("\n42\n", "\n-2\n"),
+        lambda note: note.replace("\n\n", "\n"),
+        lambda note: note.rstrip("\n"),
+        lambda note: note.split("— ")[0],
+        lambda note: note.replace("— ringi.example/log", "— other.example"),
+        lambda note: cp.sign(CLAIM, Ed25519PrivateKey.generate()),
+        lambda note: "",
+    ],
+)
+def test_a_malformed_or_foreign_note_is_refused(change) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(cp.BadNote):
+        cp.read(change(cp.sign(CLAIM, PRIVATE)), KEY)
+
+
+def test_signatures_of_others_are_ignored() -> None:
+    note = cp.sign(CLAIM, PRIVATE)
+    witness = cp.sign(cp.Checkpoint("witness.example", 42, CLAIM.root), Ed25519PrivateKey.generate())
+    assert cp.read(note + witness.split("\n\n")[1], KEY) == CLAIM
+
+
+def _leaves(ledger: LedgerDatabase) -> list[bytes]:
+    return [
+        row[0] for row in ledger.as_app().execute("SELECT leaf FROM audit_link ORDER BY number").fetchall()
+    ]
+
+
+def test_the_sealer_signs_each_growth_once_inside_and_outside(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app = ledger.as_app()
+    sealer = cp.Sealer(tmp_path / "sealer")
+    assert sealer.seal(app) is None
+    fill(app, 5)
+    first = sealer.seal(app)
+    assert first is not None and (first.size, first.root) == (5, tree_hash(_leaves(ledger)))
+    assert sealer.seal(app) is None
+    fill(app, 8, per_transaction=4)
+    again = cp.Sealer(tmp_path / "sealer")
+    second = again.seal(app)
+    assert second is not None and (second.size, second.root) == (13, tree_hash(_leaves(ledger)))
+    notes = list(cp.notes_of(tmp_path / "sealer" / "checkpoints.txt"))
+    assert [cp.read(note, again.public) for note in notes] == [first, second]
+    kept = app.execute("SELECT number, root, note FROM audit_checkpoint ORDER BY number").fetchall()
+    assert kept == [(5, first.root, notes[0]), (13, second.root, notes[1])]
+
+
+def test_the_sealers_files_are_private(tmp_path: Path) -> None:
+    cp.Sealer(tmp_path / "sealer")
+    assert stat.S_IMODE((tmp_path / "sealer").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "sealer" / "key").stat().st_mode) == 0o600
+
+
+def test_a_crash_between_signing_and_publishing_is_made_good(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app = ledger.as_app()
+    sealer = cp.Sealer(tmp_path)
+    fill(app, 3)
+    sealer.seal(app)
+    fill(app, 1)
+    with app.transaction(force_rollback=True):
+        sealer.seal(app)  # remembered and in the file, but not in the database
+    assert cp.Sealer(tmp_path).seal(app) is None
+    assert app.execute("SELECT array_agg(number ORDER BY number) FROM audit_checkpoint").fetchone() == (
+        [3, 4],
+    )
+    assert len(list(cp.notes_of(tmp_path / "checkpoints.txt"))) == 2
+
+
+def _unguard(ledger: LedgerDatabase):  # type: ignore[no-untyped-def]
+    admin = ledger.as_superuser()
+    for table in ("audit_event", "audit_link", "audit_head", "audit_checkpoint"):
+        admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+    return admin
+
+
+def _rechain(admin) -> None:  # type: ignore[no-untyped-def]
+    """Forge a chain that fits the bytes as they now are, as someone with all rights in the database could."""
+    chain, number = bytes(32), 0
+    rows = admin.execute(
+        "SELECT e.id, e.bytes FROM audit_link l JOIN audit_event e ON e.id = l.event_id ORDER BY l.number"
+    ).fetchall()
+    admin.execute("DELETE FROM audit_link")
+    for number, (event, content) in enumerate(rows, 1):
+        leaf = sha256(b"\x00" + content).digest()
+        chain = sha256(b"\x01" + chain + leaf).digest()
+        admin.execute("INSERT INTO audit_link VALUES (%s, %s, %s, %s)", [number, event, leaf, chain])
+    admin.execute("UPDATE audit_head SET number = %s, chain = %s", [number, chain])
+
+
+def test_the_sealer_refuses_a_shorter_ledger(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app = ledger.as_app()
+    fill(app, 4)
+    cp.Sealer(tmp_path).seal(app)
+    admin = _unguard(ledger)
+    admin.execute("DELETE FROM audit_event WHERE id = (SELECT event_id FROM audit_link WHERE number = 4)")
+    _rechain(admin)
+    with pytest.raises(cp.Unsealable, match="from number 4 on are missing"):
+        cp.Sealer(tmp_path).seal(app)
+
+
+def test_the_sealer_refuses_a_rewritten_ledger_even_when_it_has_grown(
+    ledger: LedgerDatabase, tmp_path: Path
+) -> None:
+    app = ledger.as_app()
+    fill(app, 4)
+    cp.Sealer(tmp_path).seal(app)
+    admin = _unguard(ledger)
+    admin.execute(
+        "UPDATE audit_event SET bytes = bytes || ' '::bytea"
+        " WHERE id = (SELECT event_id FROM audit_link WHERE number = 2)"
+    )
+    _rechain(admin)
+    admin.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_link")
+    fill(app, 4)
+    with pytest.raises(cp.Unsealable, match="the first 4 events are not those"):
+        cp.Sealer(tmp_path).seal(app)
+
+
+def test_the_sealer_refuses_new_events_that_do_not_fit(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app = ledger.as_app()
+    fill(app, 2)
+    cp.Sealer(tmp_path).seal(app)
+    fill(app, 3)
+    _unguard(ledger).execute(
+        "UPDATE audit_event SET bytes = bytes || ' '::bytea"
+        " WHERE id = (SELECT event_id FROM audit_link WHERE number = 4)"
+    )
+    with pytest.raises(cp.Unsealable, match="number 4 does not fit"):
+        cp.Sealer(tmp_path).seal(app)
+
+
+def test_the_sealer_refuses_an_exchanged_checkpoint_a_lost_memory_and_a_lost_key(
+    ledger: LedgerDatabase, tmp_path: Path
+) -> None:
+    app = ledger.as_app()
+    fill(app, 2)
+    cp.Sealer(tmp_path).seal(app)
+    admin = _unguard(ledger)
+    (note,) = admin.execute("UPDATE audit_checkpoint SET note = note || ' ' RETURNING rtrim(note)").fetchone()
+    with pytest.raises(cp.Unsealable, match="not the one signed here"):
+        cp.Sealer(tmp_path).seal(app)
+    admin.execute("UPDATE audit_checkpoint SET note = rtrim(note, ' ')")
+    assert cp.Sealer(tmp_path).seal(app) is None
+    (tmp_path / "state.json").rename(tmp_path / "elsewhere")
+    with pytest.raises(cp.Unsealable, match="does not remember"):
+        cp.Sealer(tmp_path).seal(app)
+    (tmp_path / "elsewhere").rename(tmp_path / "state.json")
+    (tmp_path / "key").unlink()
+    with pytest.raises(cp.Unsealable, match="key is missing"):
+        cp.Sealer(tmp_path)
+
+
+def test_a_restored_backup_is_found_even_after_new_events(
+    ledger: LedgerDatabase,
+    clone,
+    tmp_path: Path,  # type: ignore[no-untyped-def]
+) -> None:
+    fill(ledger.as_app(), 10)
+    backup = clone(ledger)
+    app = ledger.as_app()
+    fill(app, 5)
+    cp.Sealer(tmp_path).seal(app)
+    restored = backup.as_app()
+    with pytest.raises(cp.Unsealable, match="from number 11 on are missing"):
+        cp.Sealer(tmp_path).seal(restored)
+    fill(restored, 9)
+    with pytest.raises(cp.Unsealable, match="the first 15 events are not those"):
+        cp.Sealer(tmp_path).seal(restored)
+
+
+def test_a_seal_that_does_not_fit_the_ledger_is_refused_by_the_database(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    fill(app, 3)
+    for size in (0, 4, None):
+        with pytest.raises(Exception, match="does not fit"):
+            app.execute("SELECT ringi_seal(%s::bigint, sha256('x'), 'note')", [size])
+    app.execute("SELECT ringi_seal(3, sha256('x'), 'note')")
+    with pytest.raises(Exception, match="comes after a later one"):
+        app.execute("SELECT ringi_seal(3, sha256('y'), 'note')")
+
+
+def test_the_state_is_readable_json(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app = ledger.as_app()
+    fill(app, 3)
+    cp.Sealer(tmp_path).seal(app)
+    state = json.loads((tmp_path / "state.json").read_text())
+    assert state["size"] == 3 and len(state["frontier"]) == 2

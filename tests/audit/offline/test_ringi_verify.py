@@ -1,0 +1,212 @@
+"""The one-file verifier, run as its own process with nothing of the project to import."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from audit import export
+from audit.ledger.checkpoint import Sealer
+from audit.offline import ringi_verify
+from tests.audit.conftest import LedgerDatabase, fill
+
+PROGRAM = Path(ringi_verify.__file__)
+SIZE = 12
+
+
+@pytest.fixture(scope="module")
+def exported(
+    clone: Callable[..., LedgerDatabase], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], Path]:
+    """Twelve events, sealed at 5 and at 12; the lines of the export and the sealer's folder."""
+    app, folder = clone().as_app(), tmp_path_factory.mktemp("sealer")
+    sealer = Sealer(folder)
+    for count in (5, 7):
+        fill(app, count)
+        sealer.seal(app)
+    return list(export.lines(app, sealer.public)), folder
+
+
+def _run(tmp_path: Path, lines: list[str] | str, *arguments: str) -> tuple[int, str]:
+    file = tmp_path / "export.jsonl"
+    file.write_text("".join(lines), encoding="utf-8", newline="")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(PROGRAM), str(file), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert not done.stderr
+    return done.returncode, done.stdout
+
+
+def _verdict(lines: list[str], notes: list[str] = []) -> tuple[int, str]:  # noqa: B006
+    """Verify in this process: the exit status and the first bad number, as the program would say."""
+    try:
+        ringi_verify.verify(lines, notes, None)
+    except ringi_verify.Broken as broken:
+        return 1, str(broken.number)
+    except ringi_verify.CannotTell as fault:
+        return 2, str(fault)
+    return 0, ""
+
+
+def _changed(line: str, **fields: Any) -> str:
+    return json.dumps(json.loads(line) | fields, ensure_ascii=False) + "\n"
+
+
+def test_a_true_export_holds(exported: tuple[list[str], Path], tmp_path: Path) -> None:
+    lines, folder = exported
+    assert len(lines) == 1 + SIZE + 2 + 1
+    status, said = _run(tmp_path, lines)
+    assert (
+        status == 0 and said.startswith("HOLDS: 12 events, 2 checkpoints") and "came from the export" in said
+    )
+    checkpoints = str(folder / "checkpoints.txt")
+    status, said = _run(tmp_path, lines, "--key", str(folder / "key.pub"), "--checkpoint", checkpoints)
+    assert status == 0 and said.startswith("HOLDS: 12 events, 4 checkpoints") and "came from" not in said
+
+
+def test_it_needs_nothing_but_the_standard_library() -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(PROGRAM.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module or "")
+    assert {"json", "hashlib"} <= imported
+    assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+def test_every_changed_byte_of_every_field_is_found_with_its_number(exported: tuple[list[str], Path]) -> None:
+    lines, _ = exported
+    place = next(i for i, line in enumerate(lines) if line.startswith('{"number":7,'))
+    record = json.loads(lines[place])
+    event = base64.b64decode(record["event"])
+    for at in range(len(event)):
+        forged = event[:at] + bytes([event[at] ^ 1]) + event[at + 1 :]
+        changed = _changed(lines[place], event=base64.b64encode(forged).decode())
+        assert _verdict([*lines[:place], changed, *lines[place + 1 :]]) == (1, "7"), at
+    for field in ("leaf", "chain"):
+        raw = bytes.fromhex(record[field])
+        for at in range(32):
+            forged = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+            changed = _changed(lines[place], **{field: forged.hex()})
+            assert _verdict([*lines[:place], changed, *lines[place + 1 :]]) == (1, "7"), (field, at)
+
+
+def test_every_deleted_doubled_or_swapped_line_is_found(exported: tuple[list[str], Path]) -> None:
+    lines, folder = exported
+    notes = ringi_verify.split_notes((folder / "checkpoints.txt").read_text())
+    number = 0
+    for place, line in enumerate(lines[1:], 1):
+        number = json.loads(line).get("number", number)
+        deleted = [*lines[:place], *lines[place + 1 :]]
+        doubled = [*lines[: place + 1], *lines[place:]]
+        if "checkpoint" in json.loads(line):
+            assert _verdict(deleted, notes)[0] == 0  # the auditor's own copy says the same
+            continue
+        bad = str(number + 1) if "head" in json.loads(line) else str(number)
+        assert _verdict(deleted) == (1, bad)
+        assert _verdict(doubled) == (1, str(number + 1))
+        if place + 1 < len(lines) and "checkpoint" not in json.loads(lines[place + 1]):
+            swapped = [*lines[:place], lines[place + 1], line, *lines[place + 2 :]]
+            assert _verdict(swapped) == (1, str(number))
+
+
+def _rechained(lines: list[str], number: int) -> list[str]:
+    """Change event `number` and recompute every leaf and chain value, as a forger with all of it would."""
+    chain, out = bytes(32), []
+    for line in lines:
+        record = json.loads(line)
+        if "number" in record:
+            event = base64.b64decode(record["event"])
+            if record["number"] == number:
+                event = event.replace(b"person:7:", b"person:8:")
+            leaf = sha256(b"\x00" + event).digest()
+            chain = sha256(b"\x01" + chain + leaf).digest()
+            record |= {"event": base64.b64encode(event).decode(), "leaf": leaf.hex(), "chain": chain.hex()}
+        elif "head" in record:
+            record["head"]["chain"] = chain.hex()
+        out.append(json.dumps(record, ensure_ascii=False) + "\n")
+    return out
+
+
+def test_a_recomputed_chain_is_found_by_checkpoints_inside_or_outside(
+    exported: tuple[list[str], Path],
+) -> None:
+    lines, folder = exported
+    notes = ringi_verify.split_notes((folder / "checkpoints.txt").read_text())
+    for number, named in ((2, "1"), (5, "1"), (6, "6"), (12, "6")):
+        forged = _rechained(lines, number)
+        assert _verdict(forged) == (1, named)
+        bare = [line for line in forged if "checkpoint" not in json.loads(line)]
+        assert _verdict(bare) == (0, "")
+        assert _verdict(bare, notes) == (1, named)
+
+
+def test_a_cut_tail_is_found(exported: tuple[list[str], Path], tmp_path: Path) -> None:
+    lines, folder = exported
+    assert _run(tmp_path, lines[:10]) == (1, "BROKEN at number 9: the export ends without its head\n")
+    head = json.loads(lines[4])
+    short = [*lines[:5], json.dumps({"head": {"number": 4, "chain": head["chain"]}}) + "\n"]
+    assert _run(tmp_path, short)[0] == 0
+    status, said = _run(tmp_path, short, "--checkpoint", str(folder / "checkpoints.txt"))
+    assert (status, said) == (1, "BROKEN at number 5: the event is missing: a checkpoint covers 12 events\n")
+
+
+def test_a_forged_checkpoint_is_found(exported: tuple[list[str], Path], tmp_path: Path) -> None:
+    lines, folder = exported
+    forged = [line.replace("\\n\\n— ", "\\nmore\\n\\n— ") for line in lines]
+    status, said = _run(tmp_path, forged)
+    assert (status, said) == (
+        1,
+        "BROKEN at number 5: checkpoint after this event: the signature does not verify\n",
+    )
+
+
+def test_what_can_not_be_told_is_said(exported: tuple[list[str], Path], tmp_path: Path) -> None:
+    lines, folder = exported
+    for wrong in ("", "hello\n", '{"v": 1}\n', '["x"]\n'):
+        assert _run(tmp_path, wrong)[0] == 2
+    assert _run(tmp_path, lines, "--key", "nonsense")[0] == 2
+    assert _run(tmp_path, lines, "--checkpoint", str(tmp_path / "nowhere"))[0] == 2
+    keyless = [_changed(lines[0], key=""), *lines[1:]]
+    status, said = _run(tmp_path, keyless)
+    assert status == 2 and "no public key" in said
+    other = Sealer(tmp_path / "other").public
+    status, said = _run(tmp_path, lines, "--key", str(other), "--checkpoint", str(folder / "checkpoints.txt"))
+    assert status == 2 and "bears no signature" in said
+
+
+def test_ed25519_agrees_with_another_implementation() -> None:
+    for n in range(8):
+        private = Ed25519PrivateKey.generate()
+        public, message = private.public_key().public_bytes_raw(), b"m" * n
+        signature = private.sign(message)
+        assert ringi_verify.ed25519_verifies(public, message, signature)
+        for place in (0, 31, 32, 63):
+            forged = signature[:place] + bytes([signature[place] ^ 1]) + signature[place + 1 :]
+            assert not ringi_verify.ed25519_verifies(public, message, forged)
+        assert not ringi_verify.ed25519_verifies(public, message + b"x", signature)
+        s = int.from_bytes(signature[32:], "little") + ringi_verify.L
+        assert not ringi_verify.ed25519_verifies(public, message, signature[:32] + s.to_bytes(32, "little"))
+
+
+def test_it_runs_without_the_project(tmp_path: Path) -> None:
+    assert importlib.util.find_spec("audit") is not None
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(PROGRAM), "--help"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0 and "offline" in done.stdout

@@ -1,0 +1,316 @@
+"""What the triggers write, what they refuse, and what the application role may not do."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import unicodedata
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+import rfc8785
+
+from audit import capture
+from audit.ledger.chain import HOLDS, KEYS, verify
+from tests.audit.conftest import GOVERNED, SATO, TABLE_OF, LedgerDatabase, Listed, act, events
+
+HOSTILE = [
+    "",
+    "日本語の稟議書",
+    'quote " and \\ backslash / slash',
+    "".join(map(chr, range(1, 32))),
+    "\x7f\x80\x9f DEL and C1",
+    "line\u2028para\u2029",
+    "emoji 🚀👩‍👩‍👧 𠮷野家",
+    "か\u3099 は が, e\u0301 is é",
+    "\ufeffBOM \ufffd \uffff \ue000",
+    "</script>&'<!--",
+]
+
+
+def _ours(value: Any) -> Any:
+    """Say in Python what our subset of RFC 8785 makes of a value."""
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    if isinstance(value, dict):
+        return {_ours(key): _ours(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_ours(part) for part in value]
+    if isinstance(value, Decimal) or (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53
+    ):
+        return str(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *HOSTILE,
+        dict.fromkeys(HOSTILE, 1) | {"nested": {"b": [1, None, True, {"": []}], "a": {}}},
+        {
+            "\ue000": 1,
+            "🚀": 2,
+            "\uffff": 3,
+            "\U0010ffff": 4,
+            "z": 5,
+            "あ": 6,
+            "\U0010ffff\ue000": 7,
+            "\ue000a": 8,
+        },
+        [0, -1, 2**53 - 1, 2**53, -(2**53) + 1, 10**30, Decimal("1.50"), Decimal("-0.1"), Decimal("2.0")],
+        [[], {}, None, False, [[["deep"]]]],
+    ],
+)
+def test_canonical_json_is_that_of_rfc_8785(ledger: LedgerDatabase, value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, default=lambda number: f"<{number}>")
+    for number in ("1.50", "-0.1", "2.0"):
+        text = text.replace(f'"<{number}>"', number)
+    (got,) = ledger.as_app().execute("SELECT ringi_canonical(%s::jsonb)", [text]).fetchone()
+    assert got.encode() == rfc8785.dumps(_ours(value))
+
+
+def test_event_bytes_are_canonical_and_say_who_what_when_why(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    deed = uuid4()
+    act(
+        app,
+        "INSERT INTO toy (title) VALUES (%s)",
+        [HOSTILE[3] + "が\u3099"],
+        action_id=deed,
+        reason="か\u3099",
+    )
+    (raw,) = app.execute("SELECT bytes FROM audit_event").fetchone()
+    event = json.loads(raw)
+    assert raw == rfc8785.dumps(event)
+    assert event.keys() == KEYS
+    assert event["actor"] == "person:7:佐藤 花子"
+    assert event["request"] == {"address": "192.0.2.7", "id": "r-1"}
+    assert (event["act"], event["action"], event["reason"]) == (str(deed), "toy:change", "が")
+    assert (event["kind"], event["object"], event["outcome"]) == ("row", "toys.Toy:1", "inserted")
+    assert event["before"] is None
+    assert event["after"]["title"] == HOSTILE[3] + "が\u3099"
+    at = datetime.strptime(event["ts"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    assert abs((datetime.now(UTC) - at).total_seconds()) < 60
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO toy (title) VALUES ('x')",
+        "UPDATE toy SET title = 'y'",
+        "DELETE FROM toy",
+    ],
+)
+def test_it_refuses_a_write_without_actor(ledger: LedgerDatabase, statement: str) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title) VALUES ('first')")
+    with pytest.raises(psycopg.Error) as refused:
+        app.execute(statement)
+    assert refused.value.sqlstate == capture.NO_ACTOR
+    assert app.execute("SELECT title FROM toy").fetchall() == [("first",)]
+    with pytest.raises(psycopg.Error) as refused:
+        app.execute("""SELECT set_config('ringi.context', '{"actor": ""}', false)""")
+        app.execute(statement)
+    assert refused.value.sqlstate == capture.NO_ACTOR
+
+
+def test_the_context_ends_with_the_transaction(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title) VALUES ('x')")
+    with pytest.raises(psycopg.Error, match="no actor"):
+        app.execute("INSERT INTO toy (title) VALUES ('y')")
+
+
+def test_an_update_holds_only_what_changed_and_the_key(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title, amount) VALUES ('x', 1.5)")
+    act(app, "UPDATE toy SET amount = 2.25, ready = ready, beat = now()")
+    event = events(app)[-1]
+    assert event["before"] == {"id": 1, "amount": "1.5000"}
+    assert event["after"] == {"id": 1, "amount": "2.2500"}
+    assert event["outcome"] == "updated"
+
+
+def test_a_null_becoming_a_value_is_a_change(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title, facts) VALUES ('x', 'null')")
+    act(app, "UPDATE toy SET amount = 1, facts = NULL")
+    event = events(app)[-1]
+    assert event["before"]["amount"] is None
+    assert event["after"]["amount"] == "1.0000"
+
+
+def test_a_change_of_ungoverned_columns_alone_makes_no_event_and_needs_no_actor(
+    ledger: LedgerDatabase,
+) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title, beat) VALUES ('x', now())")
+    app.execute("UPDATE toy SET beat = clock_timestamp()")
+    act(app, "UPDATE toy SET title = title")
+    (event,) = events(app)
+    assert "beat" not in event["after"]
+
+
+def test_a_delete_holds_the_whole_row(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title) VALUES ('x')")
+    act(app, "DELETE FROM toy")
+    inserted, deleted = events(app)
+    assert deleted["before"] == inserted["after"]
+    assert deleted["after"] is None
+    assert deleted["outcome"] == "deleted"
+
+
+def test_times_bytes_secrets_and_floats_have_one_form_whatever_the_session_says(
+    ledger: LedgerDatabase,
+) -> None:
+    app, owner = ledger.as_app(), ledger.as_owner()
+    app.execute("SET timezone = 'Asia/Tokyo'")
+    app.execute("SET bytea_output = 'escape'")
+    app.execute("SET datestyle = 'German'")
+    act(
+        app,
+        "INSERT INTO toy (due, file, phrase, facts)"
+        " VALUES ('2026-12-16 10:00+09', %s, 'open sesame', '[0.5, 1e30, 7]')",
+        [b"\x00\xff"],
+    )
+    after = events(app)[0]["after"]
+    assert after["due"] == "2026-12-16T01:00:00.000000Z"
+    assert after["file"] == "sha256:" + hashlib.sha256(b"\x00\xff").hexdigest()
+    assert after["facts"] == ["0.5", "1" + 30 * "0", 7]
+    (inner,) = owner.execute("SELECT inner_pad FROM audit_digest_key").fetchone()
+    key = bytes(byte ^ 0x36 for byte in inner)
+    assert after["phrase"] == "hmac-sha256:" + hmac.new(key, b"open sesame", "sha256").hexdigest()
+
+
+def test_bulk_update_insert_and_delete_leave_an_event_per_row(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title) SELECT n::text FROM generate_series(1, 50) n")
+    act(app, "UPDATE toy SET title = title || '!'")
+    act(app, "DELETE FROM toy WHERE id > 10")
+    found = [(event["outcome"], event["object"]) for event in events(app)]
+    assert found == (
+        [("inserted", f"toys.Toy:{n}") for n in range(1, 51)]
+        + [("updated", f"toys.Toy:{n}") for n in range(1, 51)]
+        + [("deleted", f"toys.Toy:{n}") for n in range(11, 51)]
+    )
+    assert verify(app).exit_status == HOLDS
+
+
+def test_copy_and_merge_are_captured(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    with app.transaction():
+        capture.set_context(SATO, action="toy:load", connection=app)
+        with app.cursor().copy("COPY toy (title) FROM STDIN") as copy:
+            copy.write_row(["copied"])
+        app.execute(
+            "MERGE INTO toy USING (SELECT 1 AS id) s ON toy.id = s.id"
+            " WHEN MATCHED THEN UPDATE SET title = 'merged'"
+        )
+    assert [event["outcome"] for event in events(app)] == ["inserted", "updated"]
+
+
+def test_a_table_with_two_keys_is_named_by_both(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy_pair VALUES (3, 4)")
+    assert events(app)[0]["object"] == "toys.Toy.pairs:3,4"
+
+
+def test_actions_and_refusals_are_appended_and_rows_are_not(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    append = "SELECT ringi_append(%s, 'toy:approve', 'toys.Toy:1', NULL, %s::jsonb, 'why', 'done')"
+    for kind in ("action", "refusal", "access"):
+        act(app, append, [kind, '{"b": 1.5, "a": "か\u3099"}'])
+    assert [event["kind"] for event in events(app)] == ["action", "refusal", "access"]
+    assert events(app)[0]["after"] == {"a": "が", "b": "1.5"}
+    for kind in ("row", None):
+        with pytest.raises(psycopg.Error) as refused:
+            act(app, append, [kind, "{}"])
+        assert refused.value.sqlstate == capture.WRONG_CALL
+    with pytest.raises(psycopg.Error) as refused:
+        app.execute(append, ["action", "{}"])
+    assert refused.value.sqlstate == capture.NO_ACTOR
+
+
+def test_breaking_the_glass_leaves_an_event_of_its_own(ledger: LedgerDatabase) -> None:
+    owner = ledger.as_owner()
+    with owner.transaction():
+        owner.execute("SELECT ringi_break_glass('田中', '索引の修理')")
+        owner.execute("INSERT INTO toy (title) VALUES ('by hand')")
+    broke, row = events(owner)
+    assert (broke["actor"], broke["action"], broke["reason"]) == (
+        "break-glass:田中",
+        "audit:break_glass",
+        "索引の修理",
+    )
+    assert broke["after"] == {"database_role": ledger.owner}
+    assert (row["actor"], row["act"]) == (broke["actor"], broke["act"])
+    with pytest.raises(psycopg.Error, match="a name and a reason"):
+        owner.execute("SELECT ringi_break_glass('田中', ' ')")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        ledger.as_app().execute("SELECT ringi_break_glass('x', 'y')")
+
+
+def _installed(connection: psycopg.Connection[Any]) -> dict[str, set[tuple[str, str]]]:
+    rows = connection.execute(
+        "SELECT c.relname, t.tgname, t.tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+        " WHERE t.tgname IN ('ringi_capture', 'ringi_no_truncate')"
+    ).fetchall()
+    found: dict[str, set[tuple[str, str]]] = {}
+    for table, trigger, enabled in rows:
+        found.setdefault(table, set()).add((trigger, enabled))
+    return found
+
+
+def test_triggers_are_those_of_the_list_and_always_enabled(ledger: LedgerDatabase) -> None:
+    owner = ledger.as_owner()
+    both = {("ringi_capture", "A"), ("ringi_no_truncate", "A")}
+    assert _installed(owner) == {"toy": both, "toy_pair": both}
+    ours = owner.execute(
+        "SELECT c.relname, t.tgname, t.tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+        " WHERE t.tgname IN ('ringi_append_only', 'ringi_link') ORDER BY 1, 2"
+    ).fetchall()
+    assert ours == [
+        ("audit_checkpoint", "ringi_append_only", "A"),
+        ("audit_event", "ringi_append_only", "A"),
+        ("audit_event", "ringi_link", "A"),
+        ("audit_head", "ringi_append_only", "A"),
+        ("audit_link", "ringi_append_only", "A"),
+    ]
+
+
+def test_installing_again_follows_the_list(ledger: LedgerDatabase) -> None:
+    owner, app = ledger.as_owner(), ledger.as_app()
+    owner.execute("ALTER TABLE toy DISABLE TRIGGER ringi_capture")
+    key = owner.execute("SELECT * FROM audit_digest_key").fetchone()
+    with owner.transaction():
+        capture.install(owner, GOVERNED[:1], TABLE_OF.__getitem__, ledger.app)
+    assert _installed(owner) == {"toy": {("ringi_capture", "A"), ("ringi_no_truncate", "A")}}
+    assert owner.execute("SELECT * FROM audit_digest_key").fetchone() == key
+    app.execute("INSERT INTO toy_pair VALUES (1, 2)")
+    assert events(owner) == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "table"),
+    [(Listed("toys.Toy"), "nowhere"), (Listed("toys.Toy", frozenset({"gone"})), "toy")],
+)
+def test_a_list_that_names_what_is_not_there_is_refused(
+    ledger: LedgerDatabase, listed: Listed, table: str
+) -> None:
+    owner = ledger.as_owner()
+    with pytest.raises(capture.Uncapturable), owner.transaction():
+        capture.install(owner, [listed], lambda _: table)
+
+
+def test_a_column_added_later_is_captured_before_the_next_install(ledger: LedgerDatabase) -> None:
+    owner = ledger.as_owner()
+    owner.execute("ALTER TABLE toy ADD COLUMN colour text")
+    act(owner, "INSERT INTO toy (title, colour) VALUES ('x', 'red')")
+    assert events(owner)[0]["after"]["colour"] == "red"

@@ -1,0 +1,109 @@
+"""What the application role, a superuser, replica mode and a false search path may not do to the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from audit import capture
+from audit.ledger.chain import HOLDS, verify
+from tests.audit.conftest import LedgerDatabase, act, events
+
+
+@pytest.fixture(scope="module")
+def one_event(clone: Callable[[], LedgerDatabase]) -> LedgerDatabase:
+    """A ledger of one event."""
+    database = clone()
+    act(database.as_app(), "INSERT INTO toy (title) VALUES ('x')")
+    return database
+
+
+@pytest.fixture
+def guarded(one_event: LedgerDatabase) -> Iterator[LedgerDatabase]:
+    """The ledger of one event, for those to whom everything is refused."""
+    yield one_event
+    for connection in one_event.opened:
+        connection.close()
+
+
+LEDGER = ("audit_event", "audit_link", "audit_head", "audit_checkpoint")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(
+            f"UPDATE {table} SET {'number = 9' if table != 'audit_event' else 'reason = 9'}"
+            for table in LEDGER
+        ),
+        *(f"DELETE FROM {table}" for table in LEDGER),
+        *(f"TRUNCATE {table}" for table in LEDGER),
+        *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in (*LEDGER, "toy")),
+        *(f"DROP TABLE {table}" for table in (*LEDGER, "toy")),
+        "INSERT INTO audit_link VALUES (99, gen_random_uuid(), sha256('x'), sha256('y'))",
+        "INSERT INTO audit_event SELECT * FROM audit_event",
+        "TRUNCATE toy",
+        "SELECT * FROM audit_digest_key",
+        "SET session_replication_role = replica",
+        "ALTER FUNCTION ringi_row_event() SECURITY INVOKER",
+        "CREATE OR REPLACE FUNCTION ringi_refuse() RETURNS trigger"
+        " LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "DROP TRIGGER ringi_capture ON toy",
+        "SELECT ringi_write('row', '{\"actor\": \"x\"}', '', '', '', '', '', '')",
+        "CREATE TABLE mine (id int)",
+        "CREATE TEMPORARY TABLE t (id int);"
+        " CREATE TRIGGER t AFTER INSERT ON t"
+        " FOR EACH ROW EXECUTE FUNCTION ringi_row_event('a', 'id', '', '', '', '')",
+        "CREATE TEMPORARY TABLE t (LIKE audit_event);"
+        " CREATE TRIGGER t AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION ringi_link()",
+    ],
+)
+def test_the_application_role_can_not_touch_the_ledger(guarded: LedgerDatabase, statement: str) -> None:
+    app = guarded.as_app()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        app.execute(statement)
+    assert verify(app).exit_status == HOLDS
+    assert len(events(app)) == 1
+
+
+@pytest.mark.parametrize("statement", ["UPDATE {} SET number = 9", "DELETE FROM {}", "TRUNCATE {}"])
+@pytest.mark.parametrize("table", LEDGER)
+@pytest.mark.parametrize("replica", [False, True])
+def test_even_a_superuser_is_refused_while_the_triggers_stand(
+    guarded: LedgerDatabase, statement: str, table: str, replica: bool
+) -> None:
+    admin = guarded.as_superuser()
+    if replica:
+        admin.execute("SET session_replication_role = replica")
+    statement = statement.replace("number = 9", "number = 9" if table != "audit_event" else "reason = ''")
+    with pytest.raises(psycopg.Error) as refused:
+        admin.execute(statement.format(table))
+    assert refused.value.sqlstate == capture.APPEND_ONLY
+
+
+def test_replica_mode_does_not_stop_the_capture(ledger: LedgerDatabase) -> None:
+    admin = ledger.as_superuser()
+    admin.execute("SET session_replication_role = replica")
+    with pytest.raises(psycopg.Error, match="no actor"):
+        admin.execute("INSERT INTO toy (title) VALUES ('x')")
+    with pytest.raises(psycopg.Error) as refused:
+        admin.execute("TRUNCATE toy")
+    assert refused.value.sqlstate == capture.APPEND_ONLY
+    act(admin, "INSERT INTO toy (title) VALUES ('x')")
+    assert verify(admin).events == 1
+
+
+def test_a_false_search_path_can_not_lead_the_functions_astray(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    app.execute("CREATE TEMPORARY TABLE audit_event (LIKE audit_event)")
+    app.execute(
+        "CREATE TEMPORARY TABLE audit_head AS"
+        " SELECT 1::smallint AS id, 77::bigint AS number, ''::bytea AS chain"
+    )
+    app.execute("SET search_path = pg_temp, public")
+    act(app, "INSERT INTO public.toy (title) VALUES ('x')")
+    app.execute("SET search_path = public")
+    app.execute("DROP TABLE pg_temp.audit_event, pg_temp.audit_head")
+    assert verify(app).events == 1

@@ -1,0 +1,208 @@
+"""Tests of the supervisor with small real processes, in a process of its own, as it takes signals over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from config import processes
+
+DRIVER = """
+import os, sys
+from pathlib import Path
+from config.processes import Leave, Row, Supervisor
+
+state = Path(sys.argv[1])
+rows = [Row(**row) for row in {rows!r}]
+supervisor = Supervisor(rows, state, dict(os.environ), lambda line: print(line, flush=True))
+supervisor.foreground(["true"], dict(os.environ))
+assert not any((state / "run").glob("*.json")), "started before start"
+supervisor.start()
+print("started", flush=True)
+try:
+    while True:
+        supervisor.tend(60)
+except Leave:
+    supervisor.stop()
+    raise SystemExit(supervisor.foreground(["true"], dict(os.environ)))
+"""
+WAITS = (sys.executable, "-c", "import signal; signal.pause()")
+TELLS_ITS_END = (
+    "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit())\n"
+    "print('up', flush=True)\n"
+    "try:\n signal.pause()\nfinally:\n time.sleep(0.1); open({file!r}, 'a').write({name!r} + ' ')"
+)
+
+
+class Running:
+    """A supervisor in a process of its own."""
+
+    def __init__(self, state: Path, rows: list[dict[str, object]]) -> None:
+        self.state = state
+        argv = [sys.executable, "-c", DRIVER.format(rows=rows), str(state)]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(argv, cwd=processes.PROJECT, **pipes)
+        assert self.line() == "started"
+
+    def line(self) -> str:
+        assert self.process.stdout
+        return str(self.process.stdout.readline()).strip()
+
+    def pid(self, name: str) -> int:
+        return int(json.loads((self.state / "run" / f"{name}.json").read_text())["pid"])
+
+
+@pytest.fixture
+def supervise(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def begin(*rows: dict[str, object]) -> Running:
+        started.append(Running(tmp_path, list(rows)))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        running.process.kill()
+        running.process.communicate()
+
+
+def until(true: Callable[[], object], seconds: float = 10.0) -> float:
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds, "it did not happen in time"
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def test_a_killed_process_is_started_anew_within_half_a_second(supervise: Callable[..., Running]) -> None:
+    running = supervise({"name": "worker-production", "argv": WAITS}, {"name": "other", "argv": WAITS})
+    first, other = running.pid("worker-production"), running.pid("other")
+    time.sleep(processes.QUICK_SECONDS + 0.1)  # a process that lived this long is no failing one
+    os.kill(first, signal.SIGKILL)
+    assert until(lambda: running.pid("worker-production") != first) < 0.5
+    assert running.line() == "worker-production ended by SIGKILL; it is started anew"
+    assert processes.identity(running.pid("worker-production"))
+    assert running.pid("other") == other
+
+
+def test_a_process_killed_soon_after_its_start_is_back_within_half_a_second(
+    supervise: Callable[..., Running],
+) -> None:
+    running = supervise({"name": "worker", "argv": WAITS})
+    first = running.pid("worker")
+    os.kill(first, signal.SIGKILL)
+    assert until(lambda: running.pid("worker") != first) < 0.5
+
+
+def test_one_that_keeps_dying_is_named_once_and_tried_on(
+    supervise: Callable[..., Running], tmp_path: Path
+) -> None:
+    count = tmp_path / "count"
+    dies = f"open({str(count)!r}, 'a').write('x'); raise SystemExit(4)"
+    running = supervise({"name": "bad", "argv": (sys.executable, "-c", dies)})
+    said = [running.line() for _ in range(processes.QUICK_DEATHS + 1)]
+    assert said[0] == "bad ended with status 4; it is started anew"
+    assert said[-1].startswith("bad does not stay up (ended with status 4)")
+    began = time.monotonic()
+    until(lambda: len(count.read_text()) == processes.QUICK_DEATHS + 2)
+    assert time.monotonic() - began > processes.SLOWEST - 1
+    running.process.terminate()
+    assert running.process.wait(10) == 0
+    assert running.process.stdout and running.process.stdout.read() == ""
+
+
+def test_the_end_is_in_order_and_leaves_nothing(supervise: Callable[..., Running], tmp_path: Path) -> None:
+    file = str(tmp_path / "order")
+    rows = [
+        {
+            "name": name,
+            "stage": stage,
+            "argv": (sys.executable, "-c", TELLS_ITS_END.format(file=file, name=name)),
+        }
+        for name, stage in (("worker", 2), ("web", 0), ("scheduler", 1))
+    ]
+    running = supervise(*rows)
+    pids = [running.pid(str(row["name"])) for row in rows]
+    until(lambda: all("up" in (tmp_path / "logs" / f"{row['name']}.log").read_text() for row in rows))
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(10) == 0
+    assert Path(file).read_text().split() == ["web", "scheduler", "worker"]
+    assert not any(processes.identity(pid) for pid in pids)
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_process_is_asked_to_end_only_once(supervise: Callable[..., Running], tmp_path: Path) -> None:
+    counts = (
+        "import signal, time; got = []; signal.signal(signal.SIGTERM, lambda *_: got.append(1));"
+        "print('up', flush=True); signal.pause(); time.sleep(0.3); print('asked', len(got), flush=True)"
+    )
+    running = supervise({"name": "one", "argv": (sys.executable, "-c", counts)})
+    log = tmp_path / "logs" / "one.log"
+    until(lambda: log.exists() and "up" in log.read_text())
+    running.process.terminate()
+    assert running.process.wait(10) == 0
+    assert log.read_text().split() == ["up", "asked", "1"]
+
+
+def test_kill_9_of_the_supervisor_ends_all(supervise: Callable[..., Running]) -> None:
+    running = supervise({"name": "a", "argv": WAITS}, {"name": "b", "argv": WAITS})
+    pids = [running.pid("a"), running.pid("b")]
+    running.process.kill()
+    until(lambda: not any(processes.identity(pid) for pid in pids))
+
+
+def test_one_left_by_an_earlier_run_is_ended_first(supervise: Callable[..., Running], tmp_path: Path) -> None:
+    left = subprocess.Popen(WAITS)
+    processes.record(tmp_path / "run" / "web.json", left.pid)
+    running = supervise({"name": "web", "argv": WAITS})
+    assert left.wait(5) == -signal.SIGTERM
+    assert running.pid("web") != left.pid
+
+
+def test_each_process_has_its_log_name_and_environment(
+    supervise: Callable[..., Running], tmp_path: Path
+) -> None:
+    argv = (sys.executable, "-c", "import os; print(os.environ['RINGI_PROCESS'], os.environ['OWN']); input()")
+    supervise({"name": "one", "argv": argv, "environment": {"OWN": "value"}})
+    until(lambda: "one value" in (tmp_path / "logs" / "one.log").read_text())
+
+
+def test_the_wanted_port_is_taken_or_refused_and_the_default_moves_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(processes.Unavailable, match=str(port)):
+            processes.choose_port(str(port), said.append)
+        monkeypatch.setattr(processes, "FIRST_PORT", port)
+        chosen = processes.choose_port(None, said.append)
+        assert chosen > port
+        assert said == [f"Port {port} is in use; taking {chosen}."]
+    with pytest.raises(processes.Unavailable, match="not a port number"):
+        processes.choose_port("80a", said.append)
+
+
+def test_secrets_are_random_kept_and_private(tmp_path: Path) -> None:
+    first = processes.kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
+    assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert processes.kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"]) == first
+    assert processes.kept_secrets(tmp_path / "other.json", ["SECRET_KEY"]) != first
+    (tmp_path / "secrets.json").write_text("{")
+    with pytest.raises(processes.Unavailable, match=r"secrets\.json"):
+        processes.kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
+
+
+def test_the_table_names_every_process_of_the_product() -> None:
+    names = [row.name for row in processes.rows(8000)]
+    workers = ["worker-development", "worker-staging", "worker-production", "worker-samples"]
+    assert names == ["web", "scheduler", "sealer", *workers]

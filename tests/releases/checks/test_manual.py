@@ -1,0 +1,16 @@
+"""The check by a person."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from releases.checks.base import CheckContext, Verdict
+from releases.checks.manual import Manual, ManualParameters
+from releases.steps.base import TargetSpec
+
+
+def test_it_has_no_data_until_a_person_has_looked() -> None:
+    context = CheckContext(TargetSpec("a", "e", Path("/")), datetime.now(UTC))
+    asked = Manual().run(context, ManualParameters(question="Is the data complete?"))
+    assert (asked.verdict, asked.output) == (Verdict.NO_DATA, "Is the data complete?")

@@ -1,0 +1,249 @@
+"""The default procedure holds what the written one says and marks whose value each part is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from environments.calendar import windows
+from releases.procedures import parts
+from releases.procedures.document import Procedure
+from releases.procedures.load import default, digest
+
+TEXT = Path(__file__).parents[3] / "docs" / "reference" / "procedure.ja.md"
+
+
+@pytest.fixture(scope="module")
+def procedure() -> Procedure:
+    return default()
+
+
+def _blocks() -> dict[str, Any]:
+    """Return class name → the dictionary it assigns, for each Python block of the text."""
+    found = {}
+    for block in re.findall(r"```python\n(.*?)```", TEXT.read_text("utf-8"), re.DOTALL):
+        cls = next(node for node in ast.parse(block).body if isinstance(node, ast.ClassDef))
+        assignment = next(node for node in ast.walk(cls) if isinstance(node, ast.Assign))
+        found[cls.name] = ast.literal_eval(assignment.value)
+    return found
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _leaves(inner)
+
+
+def _lists(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    if isinstance(value, list):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _lists(inner, (*place, key))
+
+
+def _words(rows: Iterable[parts.Label]) -> list[str]:
+    return [row.ja for row in rows]
+
+
+def _expected(p: Procedure) -> dict[tuple[str, ...], list[str]]:
+    gates = {gate.key: gate.ja for gate in p.gates}
+    checks = {check.key: check.ja for check in p.checks}
+    watched = [metric.ja for metric in p.metrics if metric.source == "procedure"]
+    functional = [checks[key] for key in ("main_functions", "error_handling", "performance")]
+    operational = [checks[key] for key in ("watch_logs", "watch_alerts", "watch_backups")]
+    back = _words(p.plans.back)
+
+    def side(name: str) -> list[str]:
+        return [row.ja for row in p.stakeholders if row.side == name]
+
+    def group(name: str) -> list[str]:
+        return [row.ja for row in p.triggers if row.group == name]
+
+    def protection(name: str) -> list[str]:
+        return next(_words(row.requires) for row in p.protections if row.key == name)
+
+    return {
+        ("ReleasePlanning", "schedule", "emergency", "criteria"): _words(p.schedule.emergency.criteria),
+        ("ReleasePlanning", "preparation", "checklist", "requirements"): [
+            row.ja for row in p.checklist if row.group == "requirements"
+        ],
+        ("ReleasePlanning", "preparation", "checklist", "technical"): [
+            row.ja for row in p.checklist if row.group == "technical"
+        ],
+        ("ReleasePlanning", "communication", "stakeholders", "internal"): side("internal"),
+        ("ReleasePlanning", "communication", "stakeholders", "external"): side("external"),
+        ("ReleasePlanning", "communication", "channels", "notification"): _words(p.channels),
+        ("ReleasePlanning", "communication", "channels", "documentation"): _words(p.documents),
+        ("ReleaseProcess", "pre_release", "testing", "environments"): _words(p.testing.environments),
+        ("ReleaseProcess", "pre_release", "testing", "types"): _words(p.testing.types),
+        ("ReleaseProcess", "release", "deployment", "steps"): _words(p.plans.forward),
+        ("ReleaseProcess", "release", "deployment", "verification"): [
+            checks[key] for key in ("logs", "metrics", "functions")
+        ],
+        ("ReleaseProcess", "release", "rollback", "triggers"): _words(p.rollback.grounds),
+        ("ReleaseProcess", "release", "rollback", "procedure"): back,
+        ("ReleaseProcess", "post_release", "monitoring", "metrics"): watched,
+        ("ReleaseProcess", "post_release", "verification", "functional"): functional,
+        ("ReleaseProcess", "post_release", "verification", "operational"): operational,
+        ("VersionManagement", "branches", "main", "protection"): protection("main"),
+        ("VersionManagement", "branches", "staging", "protection"): protection("staging"),
+        ("VersionManagement", "branches", "development", "protection"): protection("development"),
+        ("VersionManagement", "tags", "requirements"): _words(p.versions.tag_requirements),
+        ("ReleaseVerification", "pre_deployment", "code", "review"): [
+            gates[key] for key in ("review", "security_scan", "tests")
+        ],
+        ("ReleaseVerification", "pre_deployment", "code", "quality"): [
+            gates[key] for key in ("coverage", "static_analysis", "performance")
+        ],
+        ("ReleaseVerification", "pre_deployment", "documentation", "required"): _words(p.documents),
+        ("ReleaseVerification", "pre_deployment", "documentation", "review"): _words(p.document_states),
+        ("ReleaseVerification", "post_deployment", "functional", "checks"): functional,
+        ("ReleaseVerification", "post_deployment", "functional", "metrics"): watched,
+        ("ReleaseVerification", "post_deployment", "operational", "monitoring"): operational,
+        ("ReleaseVerification", "post_deployment", "operational", "verification"): [
+            checks[key] for key in ("service_state", "data_integrity", "security_settings")
+        ],
+        ("RollbackProcedure", "triggers", "critical", "system"): group("system"),
+        ("RollbackProcedure", "triggers", "critical", "performance"): group("performance"),
+        ("RollbackProcedure", "triggers", "non_critical", "functional"): group("functional"),
+        ("RollbackProcedure", "triggers", "non_critical", "operational"): group("operational"),
+        ("RollbackProcedure", "steps", "preparation", "assessment"): _words(p.rollback.assessment),
+        ("RollbackProcedure", "steps", "preparation", "communication"): _words(p.rollback.communication),
+        ("RollbackProcedure", "steps", "execution", "order"): back,
+        ("RollbackProcedure", "steps", "execution", "verification"): [
+            checks[key] for key in ("back_logs", "back_metrics", "back_functions")
+        ],
+        ("RollbackProcedure", "steps", "post_rollback", "monitoring", "metrics"): watched,
+        ("RollbackProcedure", "steps", "post_rollback", "documentation", "required"): _words(
+            p.rollback.documents
+        ),
+    }
+
+
+def test_every_list_of_the_text_is_in_the_default_in_its_order(procedure: Procedure) -> None:
+    assert dict(_lists(_blocks())) == _expected(procedure)
+
+
+def test_every_word_and_value_of_the_text_stands_in_the_default(procedure: Procedure) -> None:
+    stated = set(_leaves(procedure.model_dump(mode="json")))
+    assert sorted(set(_leaves(_blocks())) - stated) == []
+
+
+def test_every_word_marked_as_the_procedures_stands_in_the_text(procedure: Procedure) -> None:
+    text = TEXT.read_text("utf-8")
+    invented = []
+
+    def walk(value: Any) -> None:
+        if isinstance(value, parts.Label) and value.source == "procedure" and "ja" not in value.ours:
+            invented.extend(word for word in (value.ja,) if word not in text)
+        if isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                walk(getattr(value, name))
+        elif isinstance(value, tuple):
+            for inner in value:
+                walk(inner)
+
+    walk(procedure)
+    assert invented == []
+
+
+def test_milestones_access_and_configuration_are_those_of_the_text(procedure: Procedure) -> None:
+    blocks = _blocks()
+    timeline = blocks["ReleasePlanning"]["preparation"]["timeline"]
+    assert {f"t-{row.days_before}": row.ja for row in procedure.milestones} == timeline
+    roles = {"developers": "developer", "testers": "tester", "operators": "operator", "ci": "ci"}
+    for key, environment in blocks["EnvironmentManagement"].items():
+        row = next(row for row in procedure.environments if row.key == key)
+        assert row.ja == environment["purpose"]
+        words = {name: getattr(row.configuration, name).ja for name in ("database", "cache", "storage")}
+        assert words == environment["configuration"]
+        theirs = {
+            (c.role, c.ja) for c in procedure.access if c.environment == key and c.source == "procedure"
+        }
+        assert theirs == {(roles[who], level) for who, level in environment["access"].items()}
+    for cell in procedure.access:
+        level = procedure.level_of(cell.role, cell.environment)
+        assert level is not None
+        assert (level.ja, level.en) == (cell.ja, cell.en)
+
+
+def test_purpose_readers_and_history_are_those_of_the_text(procedure: Procedure) -> None:
+    text = TEXT.read_text("utf-8")
+    chapters = dict(re.findall(r"### (1\.\d) [^\n]+\n\n((?:- [^\n]+\n)+)", text))
+    assert [line[2:] for line in chapters["1.1"].splitlines()] == _words(procedure.purpose)
+    assert [line[2:] for line in chapters["1.2"].splitlines()] == _words(procedure.readers)
+    rows = re.findall(r"^\| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+?) \| *$", text, re.MULTILINE)
+    assert [(str(row.date), row.version, row.ja) for row in procedure.history] == rows
+
+
+def test_every_named_check_has_a_kind_and_a_watch_asks_for_24_hours(procedure: Procedure) -> None:
+    assert {check.kind for check in procedure.checks} == {"log", "http", "metrics", "manual"}
+    assert (procedure.watch.duration_hours, procedure.rollback.watch_hours) == (24, 24)
+    assert procedure.threshold_values()["coverage_min"] == "0.90"
+
+
+def test_measured_triggers_have_the_limits_of_the_text(procedure: Procedure) -> None:
+    measured = {
+        row.key: (row.comparison, row.limit, row.k, row.n) for row in procedure.triggers if row.measured
+    }
+    assert measured == {
+        "service_down": ("absolute", "1", 3, 5),
+        "response_time": ("ratio", "3", 3, 5),
+        "error_rate": ("absolute", "0.10", 3, 5),
+        "resource_use": ("absolute", "0.90", 3, 5),
+    }
+    assert all(row.critical for row in procedure.triggers if row.measured)
+
+
+def test_the_regular_window_is_the_third_wednesday_from_one_to_five(procedure: Procedure) -> None:
+    window = windows(procedure.regular_rule(), datetime(2026, 12, 1, tzinfo=UTC), 1)[0]
+    assert window.start == datetime(2026, 12, 15, 16, tzinfo=UTC)
+    assert window.end == datetime(2026, 12, 15, 20, tzinfo=UTC)
+
+
+def test_production_asks_two_of_the_committee_and_unprotected_tiers_say_none(procedure: Procedure) -> None:
+    for subject in ("regular", "emergency"):
+        asked = {
+            tier: [(rule.role, rule.number) for rule in procedure.approvals_for(subject, tier)]
+            for tier in ("development", "staging", "production")
+        }
+        assert asked == {
+            "development": [("none", 0)],
+            "staging": [("none", 0)],
+            "production": [("committee", 2)],
+        }
+
+
+def test_only_an_emergency_takes_production_from_a_hotfix(procedure: Procedure) -> None:
+    assert procedure.accepted_patterns("production") == ("main",)
+    assert procedure.accepted_patterns("production", emergency=True) == ("main", "hotfix/*")
+    assert procedure.accepted_patterns("elsewhere") == ()
+
+
+def test_the_json_form_comes_back_equal_with_the_same_digest(procedure: Procedure) -> None:
+    again = Procedure.checked(procedure.model_dump(mode="json"))
+    assert again == procedure
+    assert digest(again) == digest(procedure)
+    changed = procedure.model_dump(mode="json")
+    changed["watch"]["interval_seconds"] = 61
+    assert digest(Procedure.checked(changed)) != digest(procedure)
+
+
+def test_every_part_says_whose_it_is(procedure: Procedure) -> None:
+    sources = procedure.sources()
+    assert len(sources) > 200
+    assert {source for _place, source, _ours in sources} == {"procedure", "ours"}
+    assert ("plans.forward[0]", "procedure") in [(place, source) for place, source, _ours in sources]

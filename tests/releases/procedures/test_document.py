@@ -1,0 +1,188 @@
+"""A procedure with faults is not taken, and every fault is named with its place."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releases.procedures.document import Procedure, ProcedureFaults
+from releases.procedures.load import DEFAULT, read
+
+TEXT = DEFAULT.read_text("utf-8")
+RAW = tomllib.loads(TEXT)
+
+
+def _faults(text: str) -> dict[str, str]:
+    with pytest.raises(ProcedureFaults) as caught:
+        Procedure.from_toml(text)
+    return {fault.place: fault.message for fault in caught.value.faults}
+
+
+def _line(fragment: str) -> int:
+    return next(number for number, line in enumerate(TEXT.splitlines(), 1) if fragment in line)
+
+
+def test_all_faults_are_listed_at_once_with_their_lines() -> None:
+    text = (
+        TEXT.replace(
+            'kind = "code_deploy", parameters = { direction = "forward" }',
+            'kind = "telepathy", parameters = {}',
+        )
+        .replace('"review", tiers = ["staging", "production"]', '"review", tiers = ["staging", "moon"]')
+        .replace("duration_hours = 24", 'duration_hours = "long"')
+        .replace('zone = "Asia/Tokyo"\nstart = "01:00"', 'zone = "Asia/Atlantis"\nstart = "25:00"')
+        .replace('k = 3, n = 5, ja = "エラーレート10%以上"', 'k = 6, n = 5, ja = "エラーレート10%以上"')
+        .replace("records_years = 7", "records_years = 7\nforever = true")
+    )
+    faults = _faults(text)
+    assert sorted(faults) == sorted(
+        [
+            f"plans.forward[2].kind (line {_line('コードデプロイ')})",
+            f"gates[0].tiers[1] (line {_line('コードレビュー完了')})",
+            f"watch.duration_hours (line {_line('duration_hours')})",
+            f"schedule.regular.zone (line {_line('start = ') - 1})",
+            f"schedule.regular.start (line {_line('start = ')})",
+            f"triggers[4].k (line {_line('エラーレート10%以上')})",
+            f"retention.forever (line {len(TEXT.splitlines()) + 1})",
+        ]
+    )
+    assert "telepathy" in faults[f"plans.forward[2].kind (line {_line('コードデプロイ')})"]
+
+
+def _drop(section: str, **match: str) -> Callable[[dict[str, Any]], None]:
+    def change(raw: dict[str, Any]) -> None:
+        raw[section] = [row for row in raw[section] if not all(row[k] == v for k, v in match.items())]
+
+    return change
+
+
+def _set(*path: Any) -> Callable[[dict[str, Any]], None]:
+    *place, name, value = path
+
+    def change(raw: dict[str, Any]) -> None:
+        here: Any = raw
+        for part in place:
+            here = here[part]
+        here[name] = value
+
+    return change
+
+
+def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
+    return lambda raw: raw[section].append(raw[section][index])
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (_drop("approvals", subject="regular", tier="production"), "approvals"),
+        (_drop("approvals", subject="procedure"), "approvals"),
+        (_set("approvals", 2, "number", 0), "approvals[2]"),
+        (_set("approvals", 2, "stage", 2), "approvals[2]"),
+        (_set("approvals", 2, "role", "nobody"), "approvals[2].role"),
+        (_set("approvals", 2, "role", "ci"), "approvals[2].role"),
+        (_set("approvals", 0, "number", 1), "approvals[0]"),
+        (_set("approvals", 2, {"subject": "regular", "tier": "production", "stage": 0, "role": "none",
+                              "number": 0, "source": "ours"}), "approvals[2].role"),
+        (_append("gates", 0), "gates[17].key"),
+        (_append("access", 0), "access[12].role"),
+        (_drop("accepts", environment="staging"), "environments[1]"),
+        (_set("gates", 3, "threshold", "unheard_of"), "gates[3].threshold"),
+        (_set("gates", 3, "evidence", ""), "gates[3].evidence"),
+        (_set("access", 0, "level", "godlike"), "access[0].level"),
+        (_set("access", 0, "role", "stranger"), "access[0].role"),
+        (_set("triggers", 4, "metric", "mood"), "triggers[4].metric"),
+        (_set("triggers", 4, "k", 0), "triggers[4]"),
+        (_set("watch", "metrics", ["mood"]), "watch.metrics[0]"),
+        (_set("plans", "forward", 0, "undone_by", ""), "plans.forward[0].undone_by"),
+        (_set("plans", "forward", 0, "undone_by", "magic"), "plans.forward[0].undone_by"),
+        (_set("plans", "forward", 0, "parameters", {"seconds": 1.5}), "plans.forward[0].parameters"),
+        (_set("plans", "forward", []), "plans.forward"),
+        (_set("checks", 0, "kind", "hunch"), "checks[0].kind"),
+        (_set("milestones", 1, "days_before", 14), "milestones[1].days_before"),
+        (_set("milestones", 4, "days_before", 1), "milestones[4].days_before"),
+        (_set("schedule", "emergency", "milestones", 0, "key", "nap"),
+         "schedule.emergency.milestones[0].key"),
+        (_set("schedule", "regular", "rrule", "FREQ=HOURLY"), "schedule.regular.rrule"),
+        (_set("version", "2.0.0"), "version"),
+        (_set("version", "two"), "version"),
+        (_set("history", 1, "date", "2023-01-01"), "history[1].date"),
+        (_set("history", 1, "date", 5), "history[1].date"),
+        (_set("testing", "matrix", 0, "type", "smoke"), "testing.matrix"),
+        (_set("versions", "meanings", 1, "kinds", ["breaking"]), "versions.meanings[1].kinds[0]"),
+        (_set("versions", "tag_format", "v"), "versions.tag_format"),
+        (_set("thresholds", 0, "value", 0.9), "thresholds[0].value"),
+        (_set("thresholds", 0, "value", "NaN"), "thresholds[0].value"),
+        (_set("final_check", "signers", ["king"]), "final_check.signers[0]"),
+        (_set("purpose", 0, "ja", " "), "purpose[0].ja"),
+        (_set("purpose", 0, "source", "hearsay"), "purpose[0].source"),
+        (_set("gates", 0, "ours", ["colour"]), "gates[0]"),
+        (_set("environments", 0, "protected", "yes"), "environments[0].protected"),
+        (_set("format", 2), "format"),
+    ],
+)  # fmt: skip
+def test_it_refuses_what_does_not_fit_and_names_the_place(
+    change: Callable[[dict[str, Any]], None], place: str
+) -> None:
+    raw = copy.deepcopy(RAW)
+    change(raw)
+    with pytest.raises(ProcedureFaults) as caught:
+        Procedure.checked(raw)
+    assert place in [fault.place for fault in caught.value.faults]
+
+
+def test_an_empty_text_names_every_missing_part() -> None:
+    faults = _faults("")
+    assert set(faults) == set(Procedure.model_fields)
+    assert set(faults.values()) == {"is missing"}
+
+
+@pytest.mark.parametrize("section", sorted(RAW))
+def test_no_part_may_be_of_another_shape(section: str) -> None:
+    for shape in ({}, [], [[]], [3], "text", -1, None, {"a": {"b": []}}):
+        raw = {**RAW, section: shape}
+        if shape == [] and section in ("messages", "workflows", "obligations"):
+            continue
+        with pytest.raises(ProcedureFaults):
+            Procedure.checked(raw)
+
+
+def test_a_broken_row_hides_no_fault_elsewhere() -> None:
+    raw = copy.deepcopy(RAW)
+    raw["roles"][0] = "release_manager"
+    raw["gates"][3]["threshold"] = "unheard_of"
+    with pytest.raises(ProcedureFaults) as caught:
+        Procedure.checked(raw)
+    places = [fault.place for fault in caught.value.faults]
+    assert "roles[0]" in places
+    assert "gates[3].threshold" in places
+
+
+def test_more_kinds_may_be_named_by_the_caller() -> None:
+    raw = copy.deepcopy(RAW)
+    raw["checks"][10]["kind"] = "alerts"
+    kinds = {"log", "http", "metrics", "manual", "alerts"}
+    assert Procedure.checked(raw, check_kinds=kinds).checks[10].kind == "alerts"
+
+
+def test_what_is_not_toml_is_said_with_its_line() -> None:
+    assert "line 1" in _faults("format = = 1")["(the text)"]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProcedureFaults, match="absent.toml"):
+        read(tmp_path / "absent.toml")
+    (tmp_path / "sjis.toml").write_bytes('name = "リリース"'.encode("shift_jis"))
+    with pytest.raises(ProcedureFaults, match="UTF-8"):
+        read(tmp_path / "sjis.toml")
+
+
+def test_a_procedure_cannot_be_changed() -> None:
+    procedure = Procedure.from_toml(TEXT)
+    with pytest.raises(ValueError, match="frozen"):
+        procedure.watch.duration_hours = 1  # type: ignore[misc]

@@ -1,0 +1,270 @@
+"""Reports are read for their own values; hostile, cut or contradictory ones are refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.utils import translation
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from releases.procedures.load import default
+from releases.sources.evidence import KINDS, LARGEST, BadEvidence, judge, read
+
+LIMITS = default().threshold_values()
+BOMB = (
+    b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">'
+    b'<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]><testsuite tests="1"><testcase name="&c;"/></testsuite>'
+)
+FILE_READER = (
+    b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
+    b'<testsuite tests="1"><testcase name="t"/><system-out>&a;</system-out></testsuite>'
+)
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
+
+
+def _junit(*cases: str, **stated: int) -> bytes:
+    attributes = "".join(f' {name}="{value}"' for name, value in stated.items())
+    return f'<testsuites><testsuite name="s"{attributes}>{"".join(cases)}</testsuite></testsuites>'.encode()
+
+
+def _coverage(**attributes: Any) -> bytes:
+    text = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in attributes.items())
+    document_type = '<!DOCTYPE coverage SYSTEM "http://cobertura.sourceforge.net/xml/coverage-04.dtd">'
+    return f'<?xml version="1.0"?>{document_type}<coverage{text}><packages/></coverage>'.encode()
+
+
+def _sarif(*results: Any, **run: Any) -> bytes:
+    return json.dumps({"version": "2.1.0", "runs": [{"results": list(results), **run}]}).encode()
+
+
+OK, BAD, SKIP = (
+    '<testcase name="a" classname="c"/>',
+    '<testcase name="b" classname="c"><failure message="no">x</failure></testcase>',
+    '<testcase name="d" classname="c"><skipped/></testcase>',
+)
+ERROR = '<testcase name="e" classname="c"><error message="no">x</error></testcase>'
+
+
+def _verdict(kind: str, content: bytes) -> str:
+    return judge(kind, read(kind, content).values, LIMITS)[0]
+
+
+def test_junit_is_counted_from_its_cases() -> None:
+    reading = read("junit", _junit(OK, OK, BAD, SKIP, ERROR, tests=5, failures=1, errors=1, skipped=1))
+    assert reading.values == {"tests": 5, "failures": 1, "errors": 1, "skipped": 1, "passed": 2}
+    assert reading.sentence == "2 of 5 tests passed."
+    assert _verdict("junit", _junit(OK, BAD)) == "fail"
+    assert _verdict("junit", _junit(OK, ERROR)) == "fail"
+    assert _verdict("junit", _junit(OK, SKIP)) == "pass"
+
+
+@pytest.mark.parametrize("content", [_junit(), _junit(SKIP)])
+def test_tests_that_did_not_run_are_no_pass(content: bytes) -> None:
+    assert _verdict("junit", content) == "unknown"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _junit(OK, tests=2),
+        _junit(OK, OK, tests=2, failures=1),
+        _junit(OK, tests=-1),
+        b"<coverage/>",
+        _junit(OK)[:-20],
+        BOMB,
+        FILE_READER,
+        b"\xff\xfe<\x00",
+        b'<?xml version="1.0" encoding="shift_jis"?><testsuite name="\x83"/>',
+        b'<?xml version="1.0" encoding="martian"?><testsuite/>',
+    ],
+)
+def test_a_report_that_is_cut_edited_or_hostile_is_refused(content: bytes) -> None:
+    with pytest.raises(BadEvidence):
+        read("junit", content)
+
+
+@pytest.mark.parametrize(
+    ("covered", "valid", "stated", "verdict"),
+    [
+        (9, 10, "0.9", "pass"),
+        (8999, 10000, "0.8999", "fail"),
+        (89999, 100000, "0.9", "fail"),
+        (10, 10, "1", "pass"),
+        (0, 0, "0", "unknown"),
+    ],
+)
+def test_coverage_is_compared_unrounded(covered: int, valid: int, stated: str, verdict: str) -> None:
+    content = _coverage(lines_valid=valid, lines_covered=covered, line_rate=stated)
+    assert _verdict("coverage", content) == verdict
+
+
+def test_a_rate_alone_is_compared_as_it_is_written() -> None:
+    assert _verdict("coverage", _coverage(line_rate="0.8999")) == "fail"
+    assert _verdict("coverage", _coverage(line_rate="0.90")) == "pass"
+    assert read("coverage", _coverage(line_rate="0.90")).values == {"line_rate": "0.90"}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"line_rate": "1.1"},
+        {"line_rate": "NaN"},
+        {"line_rate": "-0.1"},
+        {"line_rate": "1e-999999999"},
+        {"line_rate": "९"},
+        {"lines_valid": "10", "lines_covered": "11"},
+        {"lines_valid": "10", "lines_covered": "5", "line_rate": "0.95"},
+        {"lines_valid": "ten", "lines_covered": "5"},
+        {},
+    ],
+)
+def test_impossible_coverage_is_refused(attributes: dict[str, str]) -> None:
+    with pytest.raises(BadEvidence):
+        read("coverage", _coverage(**attributes))
+
+
+def test_a_coverage_file_of_the_real_tool_is_read() -> None:
+    content = b"""<?xml version="1.0" ?>
+<coverage version="7.6" timestamp="1" lines-valid="40" lines-covered="39" line-rate="0.975"
+ branches-covered="0" branches-valid="0" branch-rate="0" complexity="0">
+<sources><source>.</source></sources><packages/></coverage>"""
+    assert read("coverage", content).values == {"lines_covered": 39, "lines_valid": 40, "line_rate": "0.975"}
+
+
+def test_sarif_is_counted_by_level_with_the_rules_default() -> None:
+    rules = {"driver": {"name": "lint", "rules": [{"id": "E1", "defaultConfiguration": {"level": "error"}}]}}
+    results = [
+        {"ruleId": "E1"},
+        {"level": "error"},
+        {"level": "warning"},
+        {"ruleId": "other"},
+        {"level": "note"},
+        {"level": "error", "suppressions": [{"kind": "inSource"}]},
+        {"level": "error", "suppressions": [{"kind": "external", "status": "rejected"}]},
+        {"kind": "pass"},
+    ]
+    reading = read("sarif", _sarif(*results, tool=rules))
+    assert reading.values == {
+        "errors": 3,
+        "warnings": 2,
+        "notes": 1,
+        "suppressed": 1,
+        "runs": 1,
+        "complete": 1,
+    }
+    assert _verdict("sarif", _sarif({"level": "error"})) == "fail"
+    assert _verdict("sarif", _sarif({"level": "warning"})) == "pass"
+
+
+def test_an_analysis_that_did_not_run_or_end_is_no_pass() -> None:
+    assert _verdict("sarif", b'{"version": "2.1.0", "runs": []}') == "unknown"
+    assert _verdict("sarif", _sarif(invocations=[{"executionSuccessful": False}])) == "unknown"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{}",
+        b'{"version": "2.0.0", "runs": []}',
+        b'{"version": "2.1.0", "runs": [{}]}',
+        b'{"version": "2.1.0", "runs": [{"results": [{"level": "dire"}]}]}',
+        b'{"version": "2.1.0", "runs": [{"results": [{"level": ["error"]}]}]}',
+        b'{"version": "2.1.0", "version": "2.1.0", "runs": []}',
+        b'{"version": "2.1.0", "runs": NaN}',
+        b'{"version": "2.1.0", "runs": [{"results": [], "invocations": 5}]}',
+        b"[" * 100_000,
+        b'{"version": "2.1.0", "runs": ' + b"9" * 5000 + b"}",
+        '{"version": "2.1.0", "runs": [], "x": "検査"}'.encode("shift_jis"),
+    ],
+)
+def test_what_is_not_sarif_is_refused(content: bytes) -> None:
+    with pytest.raises(BadEvidence):
+        read("sarif", content)
+
+
+def test_statements_of_people_and_tools_are_judged() -> None:
+    assert _verdict("review", b'{"reviewer": "Sato", "verdict": "approved"}') == "pass"
+    assert _verdict("review", b'{"reviewer": "Sato", "verdict": "changes_requested"}') == "fail"
+    scan = {"tool": "scanner", "critical": 0, "high": 0, "medium": 4, "low": 9}
+    assert _verdict("security_scan", json.dumps(scan).encode()) == "pass"
+    assert _verdict("security_scan", json.dumps({**scan, "high": 1}).encode()) == "fail"
+    assert _verdict("performance", b'{"tool": "load", "measured": 0.12, "baseline": "0.1"}') == "pass"
+    assert _verdict("performance", b'{"tool": "load", "measured": 0.1201, "baseline": 0.1}') == "fail"
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("review", b'{"reviewer": "Sato", "verdict": "fine"}'),
+        ("review", b'{"reviewer": " ", "verdict": "approved"}'),
+        ("review", b"[]"),
+        ("security_scan", b'{"tool": "t", "critical": 0, "high": 0, "medium": 0}'),
+        ("security_scan", b'{"tool": "t", "critical": false, "high": 0, "medium": 0, "low": 0}'),
+        ("security_scan", b'{"tool": "t", "critical": -1, "high": 0, "medium": 0, "low": 0}'),
+        ("performance", b'{"tool": "t", "measured": NaN, "baseline": 1}'),
+        ("performance", b'{"tool": "t", "measured": "NaN", "baseline": 1}'),
+        ("performance", b'{"tool": "t", "measured": 1, "baseline": 0}'),
+        ("performance", b'{"tool": "t", "measured": 1e-99999999, "baseline": 1}'),
+        ("performance", b'{"tool": "t", "measured": 1e99999999, "baseline": 1}'),
+        ("horoscope", b"{}"),
+    ],
+)
+def test_a_statement_that_says_nothing_sure_is_refused(kind: str, content: bytes) -> None:
+    with pytest.raises(BadEvidence):
+        read(kind, content)
+
+
+def test_size_and_emptiness_are_refused_for_every_kind() -> None:
+    for kind in KINDS:
+        for content in (b"", b" \n", b" " * LARGEST + b"xx"):
+            with pytest.raises(BadEvidence):
+                read(kind, content)
+
+
+def test_a_missing_limit_or_value_is_unknown() -> None:
+    assert judge("coverage", {"line_rate": "1"}, {})[0] == "unknown"
+    assert judge("junit", {}, LIMITS)[0] == "unknown"
+    assert judge("horoscope", {}, LIMITS)[0] == "unknown"
+    assert judge("coverage", {"line_rate": "much"}, LIMITS)[0] == "unknown"
+
+
+@given(kind=st.sampled_from(KINDS), content=st.binary(min_size=1, max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_random_bytes_are_refused_and_nothing_else_is_raised(kind: str, content: bytes) -> None:
+    with pytest.raises(BadEvidence):
+        read(kind, content)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(
+        st.sampled_from(["tool", "driver", "rules", "results", "level", "ruleId", "kind", "id",
+                         "suppressions",
+                         "invocations", "defaultConfiguration", "status"]), inner, max_size=5),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(
+    run=st.fixed_dictionaries(
+        {"results": st.lists(JSON, max_size=3)}, optional={"tool": JSON, "invocations": JSON}
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_a_sarif_run_of_any_shape_is_read_or_refused(run: Any) -> None:
+    content = json.dumps({"version": "2.1.0", "runs": [run]}).encode()
+    try:
+        reading = read("sarif", content)
+    except BadEvidence:
+        return
+    assert judge("sarif", reading.values, LIMITS)[0] in ("pass", "fail", "unknown")

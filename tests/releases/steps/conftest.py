@@ -1,0 +1,246 @@
+"""A real target for the step kinds: a git repository with two versions, a database, a service that answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from releases.steps import kind
+from releases.steps.base import StepContext, TargetSpec, Version
+from releases.steps.service_control import running_service
+
+READ_CONFIGURATION = """
+import json
+def read(path):
+    pairs = (line.partition("=") for line in open(path, encoding="utf-8"))
+    return {key: json.loads(value) for key, _, value in pairs}
+"""
+
+SERVICE = """
+import http.server, os, sys
+from configuration import read
+values = read(sys.argv[1])
+root = os.environ["RINGI_TARGET_ROOT"]
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        down = os.path.exists(root + "/shared/maintenance") and self.path != "/health"
+        self.send_response(503 if down else 200)
+        self.end_headers()
+        self.wfile.write(b"VERSION")
+    def log_message(self, *arguments):
+        print("request", self.path, flush=True)
+if values.get("BROKEN"):
+    sys.exit("no such setting: " + values["BROKEN"])
+print("serving", values["PORT"], values["SECRET"], flush=True)
+http.server.HTTPServer(("127.0.0.1", int(values["PORT"])), Answer).serve_forever()
+"""
+
+MIGRATE = """
+import sys, psycopg
+from configuration import read
+STEPS = [
+    "CREATE TABLE dataset (id int PRIMARY KEY, title text NOT NULL, kind varchar(8) NOT NULL DEFAULT 'raw'"
+    " CHECK (kind IN ('raw', 'clean')))",
+    "CREATE TABLE label (dataset int REFERENCES dataset, word text, weight numeric(6, 3))",
+]
+NEXT = [
+    "CREATE TABLE export (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, dataset int REFERENCES dataset)",
+    "CREATE TYPE state AS ENUM ('open', 'closed'); ALTER TABLE dataset ADD state state NOT NULL DEFAULT 'open';"
+    "CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql AS $$ SELECT upper($1) $$;"
+    "CREATE VIEW loud AS SELECT shout(title) FROM dataset",
+    "UPDATE dataset SET title = title || '!'",
+]
+wanted = STEPS + (NEXT if "VERSION" == "1.1.0" else [])
+with psycopg.connect(read(sys.argv[1])["DATABASE_URL"], autocommit=True) as connection:
+    connection.execute("CREATE TABLE IF NOT EXISTS migration (number int PRIMARY KEY)")
+    done = connection.execute("SELECT count(*) FROM migration").fetchone()[0]
+    if sys.argv[2:] == ["--check"]:
+        sys.exit(0 if done >= len(wanted) else 3)
+    for number, statement in enumerate(wanted):
+        if number >= done:
+            with connection.transaction():
+                connection.execute(statement)
+                connection.execute("INSERT INTO migration VALUES (%s)", [number])
+            print("migrated", number, flush=True)
+"""
+
+
+def git(repository: Path, *arguments: str) -> str:
+    who = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(repository), *who, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Versions:
+    """The repository and its two tagged versions."""
+
+    path: Path
+    old: Version
+    new: Version
+
+
+def _version(repository: Path, tag: str) -> Version:
+    commit, tree = git(repository, "rev-parse", f"{tag}^{{commit}}"), git(repository, "rev-parse", f"{tag}^{{tree}}")
+    return Version(tag.removeprefix("v"), tag, commit, tree)
+
+
+@pytest.fixture(scope="session")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
+    """A repository whose trees hold what is hard to digest: links, executables, names that sort differently."""
+    path = tmp_path_factory.mktemp("repository")
+    git(path, "init", "-q", "-b", "main")
+    (path / "a-b").mkdir()
+    (path / "a").mkdir()
+    (path / "a" / "リリース.txt").write_text("安全\n")
+    (path / "a-b" / "empty").touch()
+    (path / "a.txt").write_bytes(b"\r\n\x00\xff")
+    (path / "run").write_text("#!/bin/sh\n")
+    (path / "run").chmod(0o755)
+    (path / "link").symlink_to("a/リリース.txt")
+    (path / "configuration.py").write_text(READ_CONFIGURATION)
+    for version in ("1.0.0", "1.1.0"):
+        (path / "service.py").write_text(SERVICE.replace("VERSION", version))
+        (path / "migrate.py").write_text(MIGRATE.replace("VERSION", version))
+        git(path, "add", "-A")
+        git(path, "commit", "-qm", version)
+        git(path, "tag", "-a", f"v{version}", "-m", version)
+    return Versions(path, _version(path, "v1.0.0"), _version(path, "v1.1.0"))
+
+
+@pytest.fixture
+def new_database() -> Iterator[Callable[[], str]]:
+    """Make databases on the test server; each is dropped after the test."""
+    server = os.environ["DATABASE_SERVER_URL"]
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(f"steps_{uuid4().hex[:12]}")
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(names[-1])))
+        return make_conninfo(server, dbname=names[-1])
+
+    yield make
+    with psycopg.connect(server, autocommit=True) as connection:
+        for name in names:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@dataclass
+class Target:
+    """One target and the deployments of a test: `context()` makes attempts of its steps."""
+
+    spec: TargetSpec
+    versions: Versions
+    configuration: dict[str, str]
+    database: str
+    shown: bytearray = field(default_factory=bytearray)
+
+    def context(self, key: str = "1/1/x", epoch: int = 1, **changes: Any) -> StepContext:
+        """Return a first attempt of a step towards the new version from the old one; `changes` overrule."""
+        context = StepContext(
+            key=key,
+            epoch=epoch,
+            run_token="deployment:1",
+            target=self.spec,
+            repository=str(self.versions.path),
+            wanted=self.versions.new,
+            previous=self.versions.old,
+            configuration=self.configuration | {"LIMIT": "5"},
+            previous_configuration=self.configuration,
+            earlier={},
+            deadline_seconds=30,
+            output=self.shown.extend,
+            beat=lambda: None,
+            secrets=(self.configuration["SECRET"],),
+        )
+        return replace(context, **changes)
+
+    def back(self, key: str, earlier: Mapping[str, Any], **changes: Any) -> StepContext:
+        """Return an attempt of a step of the way back."""
+        usual: dict[str, Any] = {
+            "wanted": self.versions.old,
+            "previous": self.versions.new,
+            "configuration": self.configuration,
+            "previous_configuration": self.configuration | {"LIMIT": "5"},
+            "earlier": earlier,
+        }
+        return self.context(key, **(usual | changes))
+
+    def step(self, name: str, context: StepContext, **parameters: Any) -> dict[str, Any]:
+        """Run one step."""
+        known = kind(name)
+        return known.run(context, known.parameters(**parameters))
+
+    def install_old(self) -> None:
+        """Bring the old version into force by the product's own steps."""
+        begin = self.context("0/1/x", previous=None, wanted=self.versions.old, configuration=self.configuration)
+        begin = replace(begin, run_token="deployment:0", previous_configuration={})
+        self.step("code_deploy", begin)
+        self.step("configuration_update", replace(begin, key="0/2/x"))
+        self.step("database_update", replace(begin, key="0/3/x"), direction="forward")
+        self.sql("INSERT INTO dataset SELECT n, 'title ' || n FROM generate_series(1, 20) n")
+        self.sql("INSERT INTO label VALUES (1, 'a', 1.5), (1, 'a', 1.5), (2, E'tab\\t\\\\', NULL)")
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run one statement in the target's database."""
+        with psycopg.connect(self.database) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture
+def target(tmp_path: Path, versions: Versions, new_database: Callable[[], str]) -> Iterator[Target]:
+    """An empty target with a database; whatever service runs on it is ended after the test."""
+    port, database = free_port(), new_database()
+    python = sys.executable
+    settings = {
+        "service": {
+            "start": [python, "{tree}/service.py", "{config}"],
+            "stop_seconds": 3,
+            "ready": {"url": f"http://127.0.0.1:{port}/health", "seconds": 10},
+        },
+        "migrate": [python, "{tree}/migrate.py", "{config}"],
+        "migrate_check": [python, "{tree}/migrate.py", "{config}", "--check"],
+        "postgres_bin": os.environ["POSTGRES_BIN"],
+        "scratch_database_url": os.environ["DATABASE_SERVER_URL"],
+        "urls": {"base": f"http://127.0.0.1:{port}"},
+    }
+    root = tmp_path / "target"
+    root.mkdir()
+    configuration = {"DATABASE_URL": database, "PORT": str(port), "SECRET": 'pass "word"/+ é'}
+    made = Target(TargetSpec("sample", "production", root, settings), versions, configuration, database)
+    yield made
+    running = running_service(root)
+    if running:
+        os.kill(running["pid"], signal.SIGKILL)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """Wait until the condition holds and return its value."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise AssertionError("waited in vain")

@@ -1,0 +1,140 @@
+"""What every registered step kind promises, asked of each in turn on a real target."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from releases.steps import KINDS, UnknownKind, kind
+from releases.steps.base import Fenced, Probe, StepKind, StillRunning
+from releases.steps.target import holding, journal_lines
+
+from .conftest import Target
+
+
+@dataclass(frozen=True)
+class Case:
+    """Parameters of one use of a kind and the effects that its journal must count."""
+
+    name: str
+    parameters: dict[str, Any]
+    effects: tuple[str, ...]
+    repeats: tuple[str, ...] = ()
+
+
+PYTHON = sys.executable
+CASES = [
+    Case("backup", {}, ("backup:dumped", "backup:proved")),
+    Case("backup", {"prove": "list"}, ("backup:dumped", "backup:proved")),
+    Case("maintenance_mode", {"on": True}, ("maintenance_mode:on",)),
+    Case("maintenance_mode", {"on": False}, ("maintenance_mode:off",)),
+    Case("code_deploy", {}, ("code_deploy:laid", "code_deploy:switched")),
+    Case("configuration_update", {}, ("configuration_update:written",)),
+    Case("database_update", {}, ("database_update:started", "database_update:migrated")),
+    Case("service_control", {"action": "restart"}, ("service_control:stopped", "service_control:started")),
+    Case("service_control", {"action": "start"}, ("service_control:started",)),
+    Case("service_control", {"action": "stop"}, ("service_control:stopped",)),
+    Case("command", {"argv": (PYTHON, "-c", "pass")}, ("command:started", "command:done")),
+    Case(
+        "command",
+        {"argv": (PYTHON, "-c", "pass"), "repeatable": True},
+        ("command:started", "command:done"),
+        repeats=("command:started", "command:done"),
+    ),
+]
+IDS = ["-".join([case.name, *(str(v) for v in case.parameters.values() if isinstance(v, str | bool))]) for case in CASES]
+
+
+@pytest.fixture
+def installed(target: Target) -> Target:
+    target.install_old()
+    if target.spec.settings:
+        target.step("code_deploy", target.context("0/9/x"))
+    return target
+
+
+def test_every_kind_has_a_case() -> None:
+    assert {case.name for case in CASES} == {known.name for known in KINDS}
+
+
+def test_every_kind_has_a_file_and_is_found_by_name() -> None:
+    folder = Path(sys.modules["releases.steps"].__path__[0])
+    for known in KINDS:
+        assert kind(known.name) is known
+        assert (folder / f"{known.name}.py").exists()
+        assert known.__class__.__doc__ and known.parameters.__doc__
+        assert known.estimate_seconds > 0
+    with pytest.raises(UnknownKind):
+        kind("no_such_kind")
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_it_refuses_unknown_parameters(case: Case) -> None:
+    with pytest.raises(ValidationError):
+        kind(case.name).parameters(**case.parameters, surprise=1)
+
+
+def _ready(target: Target, case: Case) -> tuple[StepKind, Any, Any]:
+    known = kind(case.name)
+    return known, target.context("1/2/x", epoch=2), known.parameters(**case.parameters)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_it_makes_its_effect_once_and_finds_it_again(installed: Target, case: Case) -> None:
+    known, context, parameters = _ready(installed, case)
+    assert known.describe(context, parameters)
+    before, _facts = known.probe(context, parameters)
+    assert before in (Probe.NOT_DONE, Probe.UNKNOWN)
+
+    facts = known.run(context, parameters)
+    after, found = known.probe(replace(context, epoch=3), parameters)
+    assert after is Probe.DONE
+    assert {name: facts[name] for name in found if name in facts} == {
+        name: value for name, value in found.items() if name in facts
+    }
+
+    known.run(replace(context, epoch=4), parameters)
+    for effect in case.effects:
+        times = 2 if effect in case.repeats else 1
+        lines = journal_lines(installed.spec, key=context.key, effect=effect)
+        assert len(lines) == times, effect
+    assert not installed.configuration["SECRET"].encode() in bytes(installed.shown)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_lower_epoch_is_fenced(installed: Target, case: Case) -> None:
+    known, context, parameters = _ready(installed, case)
+    with holding(replace(context, epoch=5)):
+        pass
+    with pytest.raises(Fenced):
+        known.run(context, parameters)
+    with pytest.raises(Fenced):
+        known.probe(context, parameters)
+    assert not journal_lines(installed.spec, key=context.key)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_held_lock_is_still_running(installed: Target, case: Case) -> None:
+    known, context, parameters = _ready(installed, case)
+    with holding(replace(context, key="1/1/other")):
+        assert known.probe(context, parameters)[0] is Probe.RUNNING
+        with pytest.raises(StillRunning):
+            known.run(context, parameters)
+    assert not journal_lines(installed.spec, key=context.key)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_an_attempt_that_is_no_longer_ours_has_no_effect(installed: Target, case: Case) -> None:
+    known, context, parameters = _ready(installed, case)
+
+    def beat() -> None:
+        raise Fenced("taken over")
+
+    with pytest.raises(Fenced):
+        known.run(replace(context, beat=beat), parameters)
+    assert not journal_lines(installed.spec, key=context.key)
