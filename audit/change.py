@@ -66,7 +66,9 @@ class Act:
             "role": role or ", ".join(self.actor.roles),
             "meaning": meaning,
             "method": self.actor.method,
-            "authenticated_at": self.actor.authenticated_at.isoformat() if self.actor.authenticated_at else "",
+            "authenticated_at": self.actor.authenticated_at.isoformat()
+            if self.actor.authenticated_at
+            else "",
             "digest": digest,
             "address": self.actor.address,
             "act": str(self.id),

@@ -278,7 +278,7 @@ def choose_port(wanted: str | None, say: Say) -> int:
             if port != tried[0]:
                 say(f"Port {tried[0]} is in use; taking {port}.")
             return port
-    raise Unavailable(f"port {tried[0]} to {tried[-1]}: none is free; set RINGI_PORT to a free one")
+    raise Unavailable(f"port {wanted or '8000 to 8099'} is in use; set RINGI_PORT to a free one")
 
 
 class _SetUp:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from django.views.generic import RedirectView
-from django.contrib.auth.decorators import login_not_required
 
 urlpatterns = [
     path("", login_not_required(RedirectView.as_view(url="/admin/"))),

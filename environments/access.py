@@ -29,7 +29,9 @@ def may(account: Account | None, verb: str, environment: Environment | None = No
     grants = AccessGrant.objects.in_force().filter(account=account)
     if environment is not None and verb in ENVIRONMENT_VERBS:
         roles = grants.filter(Q(environment=None) | Q(environment=environment)).values_list("role", flat=True)
-        levels = AccessRule.objects.filter(role__in=list(roles), environment=environment).values_list("level", flat=True)
+        levels = AccessRule.objects.filter(role__in=list(roles), environment=environment).values_list(
+            "level", flat=True
+        )
         return any(verb in LEVELS[level] for level in levels)
     return any(verb in ROLE_VERBS[role] for role in grants.values_list("role", flat=True))
 

@@ -37,7 +37,19 @@ LEVELS: dict[str, frozenset[str]] = {
     "read_only": frozenset({"view"}),
     "audit_log_only": frozenset(),
     "operate": frozenset(
-        {"view", "log", "schedule", "request", "start", "stop", "decide", "verify", "roll_back", "settle", "adopt"}
+        {
+            "view",
+            "log",
+            "schedule",
+            "request",
+            "start",
+            "stop",
+            "decide",
+            "verify",
+            "roll_back",
+            "settle",
+            "adopt",
+        }
     ),
     "ci_automatic": frozenset({"request", "start", "schedule"}),
     "ci_after_approval": frozenset({"start"}),
@@ -71,7 +83,9 @@ ROLE_VERBS: dict[str, frozenset[str]] = {
     "project_manager": frozenset({"look", "plan", "waive", "approve_document", "propose_window"}),
     "developer": frozenset({"look", "change", "document", "evidence", "checklist", "configuration"}),
     "tester": frozenset({"look", "evidence", "checklist", "check_document"}),
-    "operator": frozenset({"look", "checklist", "final_check", "configure_target", "raise", "authorise_rollback"}),
+    "operator": frozenset(
+        {"look", "checklist", "final_check", "configure_target", "raise", "authorise_rollback"}
+    ),
     "committee": frozenset({"look", "approve", "send_back", "reject", "consent"}),
     "auditor": frozenset({"look", "audit"}),
     "ci": frozenset({"evidence"}),

@@ -32,7 +32,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         super().authentication_failed(request, **credentials)
         name = str(credentials.get("username", ""))[:150]
         visitor = Actor(
-            account_id=None, name="visitor", kind="system", channel="admin", address=request.META.get("REMOTE_ADDR", "")
+            account_id=None,
+            name="visitor",
+            kind="system",
+            channel="admin",
+            address=request.META.get("REMOTE_ADDR", ""),
         )
         with acting(visitor):
             note("session:sign_in", object=f"name:{name}", outcome="refused")

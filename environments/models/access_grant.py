@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
-from audit.snapshots import Snapshots
 
+from audit.snapshots import Snapshots
 from environments.models.account import Account
 from environments.models.environment import Environment
 from environments.roles import LEVEL_CHOICES, ROLE_CHOICES
@@ -25,7 +25,9 @@ class AccessRule(models.Model):
     class Meta:
         verbose_name = _("access rule")
         verbose_name_plural = _("access matrix")
-        constraints = [models.UniqueConstraint(fields=["role", "environment"], name="access_rule_one_per_cell")]
+        constraints = [
+            models.UniqueConstraint(fields=["role", "environment"], name="access_rule_one_per_cell")
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_role_display()} · {self.environment} · {self.get_level_display()}"
@@ -51,7 +53,12 @@ class AccessGrant(models.Model):
     account = models.ForeignKey(Account, models.PROTECT, related_name="grants", verbose_name=_("account"))
     role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
     environment = models.ForeignKey(
-        Environment, models.PROTECT, null=True, blank=True, related_name="grants", verbose_name=_("environment")
+        Environment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="grants",
+        verbose_name=_("environment"),
     )
     begins_at = models.DateTimeField(_("from"))
     until = models.DateTimeField(_("until"), null=True, blank=True)
@@ -60,7 +67,12 @@ class AccessGrant(models.Model):
         Account, models.PROTECT, null=True, related_name="grants_given", verbose_name=_("granted by")
     )
     confirmed_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, blank=True, related_name="grants_confirmed", verbose_name=_("confirmed by")
+        Account,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="grants_confirmed",
+        verbose_name=_("confirmed by"),
     )
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
     withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from audit.snapshots import Snapshots
 
+from audit.snapshots import Snapshots
 from environments.models.account import Account
 from environments.models.environment import Application, Environment
 
@@ -14,9 +14,16 @@ class ChangeWindow(models.Model):
     """A recurring rule (rrule, zone, start, length) or one extra window (starts_at, ends_at) that needs consent."""
 
     name = models.CharField(_("name"), max_length=100)
-    environment = models.ForeignKey(Environment, models.PROTECT, related_name="windows", verbose_name=_("environment"))
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, related_name="windows", verbose_name=_("environment")
+    )
     application = models.ForeignKey(
-        Application, models.PROTECT, null=True, blank=True, related_name="windows", verbose_name=_("application")
+        Application,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="windows",
+        verbose_name=_("application"),
     )
     rrule = models.CharField(_("rule (RRULE)"), max_length=200, blank=True)
     zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
@@ -51,15 +58,24 @@ class Freeze(models.Model):
     """A time in which nothing is released; an emergency passes unless it is absolute."""
 
     name = models.CharField(_("name"), max_length=100)
-    environment = models.ForeignKey(Environment, models.PROTECT, related_name="freezes", verbose_name=_("environment"))
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, related_name="freezes", verbose_name=_("environment")
+    )
     application = models.ForeignKey(
-        Application, models.PROTECT, null=True, blank=True, related_name="freezes", verbose_name=_("application")
+        Application,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="freezes",
+        verbose_name=_("application"),
     )
     starts_at = models.DateTimeField(_("begins"))
     ends_at = models.DateTimeField(_("ends"))
     absolute = models.BooleanField(_("absolute"), default=False)
     reason = models.CharField(_("reason"), max_length=300)
-    created_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("created by"))
+    created_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, related_name="+", verbose_name=_("created by")
+    )
     history = Snapshots()
 
     class Meta:

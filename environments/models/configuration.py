@@ -56,4 +56,6 @@ class ConfigurationVersion(models.Model):
     @staticmethod
     def digest_of(values: dict[str, str], secrets: dict[str, str]) -> str:
         """Return a digest over all keys and values; secrets enter as keyed digests."""
-        return keyed_digest({**{f"v:{k}": v for k, v in values.items()}, **{f"s:{k}": v for k, v in secrets.items()}})
+        return keyed_digest(
+            {**{f"v:{k}": v for k, v in values.items()}, **{f"s:{k}": v for k, v in secrets.items()}}
+        )

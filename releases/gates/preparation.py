@@ -49,7 +49,11 @@ def roster(question: Question, gate: Gate) -> Answer:
     present = set(question.release.roster.exclude(telephone="").values_list("duty", flat=True))
     missing = [label for duty, label in RosterEntry.Duty.choices if duty not in present]
     if missing:
-        return failed(gate, _("Nobody on the roster as: %(duties)s") % {"duties": ", ".join(map(str, missing))}, "roster")
+        return failed(
+            gate,
+            _("Nobody on the roster as: %(duties)s") % {"duties": ", ".join(map(str, missing))},
+            "roster",
+        )
     return passed(gate, "", "roster")
 
 

@@ -81,7 +81,9 @@ def rules_of(round_: ConsentRound) -> list[Rule]:
 
 def persons_of(round_: ConsentRound) -> list[tuple[str, frozenset[str]]]:
     """Return who has approved a round on its own digest, as persons with the roles they held then."""
-    rows = Approval.objects.filter(round=round_, meaning="approve", digest=round_.digest).select_related("account")
+    rows = Approval.objects.filter(round=round_, meaning="approve", digest=round_.digest).select_related(
+        "account"
+    )
     return [(row.account.person_key, frozenset(row.roles)) for row in rows]
 
 
@@ -107,7 +109,11 @@ def commit_authors(release: Release) -> list[str]:
 
 def unknown_authors(release: Release) -> list[str]:
     """Return the addresses that belong to no account; with one of them nobody can say who may approve."""
-    return [a for a in commit_authors(release) if not Account.objects.filter(git_addresses__contains=[a.lower()]).exists()]
+    return [
+        a
+        for a in commit_authors(release)
+        if not Account.objects.filter(git_addresses__contains=[a.lower()]).exists()
+    ]
 
 
 def candidates(round_: ConsentRound) -> list[Account]:

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-from audit.snapshots import Snapshots
 
+from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
 from releases.machines.deployment import DeploymentMachine
 from releases.models.consent import ConsentRound
@@ -18,7 +18,9 @@ from releases.models.release import Release
 class Deployment(DeploymentMachine):
     """One attempt. What it replaces (`base`) is frozen when its first step is claimed."""
 
-    release = models.ForeignKey(Release, models.PROTECT, related_name="deployments", verbose_name=_("release"))
+    release = models.ForeignKey(
+        Release, models.PROTECT, related_name="deployments", verbose_name=_("release")
+    )
     application = models.ForeignKey(
         Application, models.PROTECT, related_name="deployments", verbose_name=_("application")
     )
@@ -26,9 +28,16 @@ class Deployment(DeploymentMachine):
         Environment, models.PROTECT, related_name="deployments", verbose_name=_("environment")
     )
     consent = models.ForeignKey(
-        ConsentRound, models.PROTECT, null=True, blank=True, related_name="deployments", verbose_name=_("consent")
+        ConsentRound,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="deployments",
+        verbose_name=_("consent"),
     )
-    requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
+    requested_by = models.ForeignKey(
+        Account, models.PROTECT, related_name="+", verbose_name=_("requested by")
+    )
     started_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("scheduled by")
     )

@@ -15,7 +15,9 @@ class Evidence(models.Model):
     application = models.ForeignKey(
         Application, models.PROTECT, related_name="evidence", verbose_name=_("application")
     )
-    environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, related_name="+", verbose_name=_("environment")
+    )
     kind = models.CharField(_("kind"), max_length=20)
     test_type = models.CharField(_("test type"), max_length=20, blank=True)
     commit = models.CharField(_("commit"), max_length=40)
@@ -24,7 +26,9 @@ class Evidence(models.Model):
     values = models.JSONField(_("values"))
     sentence = models.CharField(_("reading"), max_length=300)
     content = models.BinaryField(_("file"))
-    handed_in_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("handed in by"))
+    handed_in_by = models.ForeignKey(
+        Account, models.PROTECT, related_name="+", verbose_name=_("handed in by")
+    )
     at = models.DateTimeField(_("handed in"), auto_now_add=True)
 
     class Meta:
@@ -34,7 +38,8 @@ class Evidence(models.Model):
         indexes = [models.Index(fields=["application", "tree", "kind"], name="evidence_by_tree")]
         constraints = [
             models.UniqueConstraint(
-                fields=["application", "environment", "kind", "test_type", "tree", "digest"], name="evidence_once"
+                fields=["application", "environment", "kind", "test_type", "tree", "digest"],
+                name="evidence_once",
             )
         ]
 

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-from audit.snapshots import Snapshots
 
+from audit.snapshots import Snapshots
 from environments.models import Account
 from releases.machines.procedure import ProcedureMachine
 from releases.procedures.document import Procedure as Content
@@ -33,7 +33,9 @@ class Procedure(ProcedureMachine):
         verbose_name_plural = _("procedures")
         ordering = ["-created_at"]
         constraints = [
-            models.UniqueConstraint(fields=["state"], condition=Q(state="active"), name="procedure_one_active")
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state="active"), name="procedure_one_active"
+            )
         ]
 
     def __str__(self) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-from audit.snapshots import Snapshots
 
+from audit.snapshots import Snapshots
 from environments.models import Account, Application
 from releases.machines.release import ReleaseMachine
 from releases.models.procedure import Procedure

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-from audit.snapshots import Snapshots
 
+from audit.snapshots import Snapshots
 from environments.models import Account
 from releases.machines.rollback import RollbackMachine
 from releases.models.deployment import Deployment
@@ -17,7 +17,9 @@ from releases.models.deployment import Deployment
 class Rollback(RollbackMachine):
     """One way back of one deployment. `facts` holds what was measured: trigger, rows, digests before and after."""
 
-    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="rollbacks", verbose_name=_("deployment"))
+    deployment = models.ForeignKey(
+        Deployment, models.PROTECT, related_name="rollbacks", verbose_name=_("deployment")
+    )
     cause = models.CharField(_("cause"), max_length=40)
     critical = models.BooleanField(_("critical"), default=True)
     note = models.TextField(_("note"), blank=True)

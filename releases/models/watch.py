@@ -12,7 +12,9 @@ from releases.models.rollback import Rollback
 class Watch(models.Model):
     """A span of sampling: time stamps and one derived state."""
 
-    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="watches", verbose_name=_("deployment"))
+    deployment = models.ForeignKey(
+        Deployment, models.PROTECT, related_name="watches", verbose_name=_("deployment")
+    )
     rollback = models.ForeignKey(
         Rollback, models.PROTECT, null=True, blank=True, related_name="watches", verbose_name=_("rollback")
     )
@@ -25,7 +27,12 @@ class Watch(models.Model):
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     verdict = models.CharField(_("verdict"), max_length=20, blank=True)
     judged_by = models.ForeignKey(
-        "environments.Account", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("judged by")
+        "environments.Account",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("judged by"),
     )
     next_at = models.DateTimeField(_("next sample"), null=True, blank=True)
 

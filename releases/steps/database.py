@@ -32,7 +32,8 @@ _SETTINGS = (
 # Lines of a schema dump that differ from run to run or from program to program, and say nothing about the
 # schema.
 _NOISE = re.compile(r"(-- Dumped (from|by) |\\(un)?restrict |SET |SELECT pg_catalog\.set_config\()")
-# The server rewrites casts inside ANY lists each time it reads them back.
+# The server rewrites the casts of IN lists each time it reads them back.
+_LISTS = re.compile(r"(ANY|ALL) \(")
 _CASTS = re.compile(r"::(character varying|text)(\(\d+\))?(\[\])?|[()]")
 
 _TABLES = """
@@ -224,7 +225,7 @@ def _schema_text(database: Database, run: Runs, snapshot: str) -> str:
     # What is left of an empty database is the closing remark alone.
     if all(line.startswith("--") for line in kept):
         return ""
-    return "".join((_CASTS.sub("", line) if "ANY (" in line else line) + "\n" for line in kept)
+    return "".join((_CASTS.sub("", line) if _LISTS.search(line) else line) + "\n" for line in kept)
 
 
 def _table_digest(connection: Connection, table: Table, beat: Callable[[], None]) -> tuple[int, str]:

@@ -110,10 +110,14 @@ def _check(step: Step, context: StepContext) -> dict[str, Any]:
         CheckContext(context.target, since or now(), context.configuration),
         kind.parameters(**step.parameters["parameters"]),
     )
-    context.output(f"{result.verdict.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode())
+    context.output(
+        f"{result.verdict.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode()
+    )
     facts = {**dataclasses.asdict(result), "verdict": result.verdict.value}
     if result.verdict is not Verdict.PASS:
-        raise StepFailed(f"{result.verdict.value}: {result.value} (limit {result.limit}) {result.output[-400:]}")
+        raise StepFailed(
+            f"{result.verdict.value}: {result.value} (limit {result.limit}) {result.output[-400:]}"
+        )
     return facts
 
 

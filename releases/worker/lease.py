@@ -45,7 +45,9 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._end.set()
         self._thread.join()
         if kind is None or not issubclass(kind, Fenced):
@@ -93,7 +95,9 @@ class Lease:
             return
         self._written += len(text)
         with connection.cursor() as cursor:
-            cursor.execute(CHUNK, [text.decode("utf-8", "replace").replace("\x00", "�"), self.step_id, self.epoch])
+            cursor.execute(
+                CHUNK, [text.decode("utf-8", "replace").replace("\x00", "�"), self.step_id, self.epoch]
+            )
             if cursor.rowcount != 1:
                 self.lost.set()
                 raise Fenced(f"step {self.step_id}: epoch {self.epoch} no longer holds it")

@@ -14,7 +14,13 @@ from environments.models import Application, Environment, Target
 
 
 def create_application(
-    *, slug: str, name: str, repository: str, signers: str = "", tag_format: str = "v{version}", reason: str = ""
+    *,
+    slug: str,
+    name: str,
+    repository: str,
+    signers: str = "",
+    tag_format: str = "v{version}",
+    reason: str = "",
 ) -> Application:
     """Make an application: its repository and whose signatures on its tags are known."""
     with change("application:create", reason=reason, sign=True) as act:

@@ -13,7 +13,13 @@ from environments.models import Environment, Freeze
 
 
 def freeze(
-    environment_id: int, *, name: str, starts_at: datetime, ends_at: datetime, reason: str, absolute: bool = False
+    environment_id: int,
+    *,
+    name: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    reason: str,
+    absolute: bool = False,
 ) -> Freeze:
     """Close an environment for a time; deny beats allow."""
     with change("window:freeze", (Environment, environment_id), reason=reason, sign=True) as act:

@@ -169,5 +169,3 @@ def lapse_stale() -> list[int]:
             act.details["key"] = key
         lapsed.append(release.pk)
     return lapsed
-
-

@@ -28,10 +28,14 @@ def queue(deployment_id: int) -> Deployment:
             environment, release = deployment.environment, deployment.release
             deployment.queue()
             starter = deployment.started_by
-            if not (access.may(starter, "schedule", environment) or access.may(starter, "start", environment)):
+            if not (
+                access.may(starter, "schedule", environment) or access.may(starter, "start", environment)
+            ):
                 raise GateClosed(_("Who scheduled it no longer has the right to."))
             if release.state not in release.MAY_RUN[environment.tier]:
-                raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
+                raise GateClosed(
+                    _("The release is “%(state)s” now.") % {"state": release.get_state_display()}
+                )
             ask.require(release, environment)
             deployment.plan_digest = digest(release.plan)
             deployment.save()
@@ -66,7 +70,9 @@ def settle_lower(deployment_id: int) -> None:
     if asked.environment.protected:
         return
     stuck = Deployment.objects.filter(
-        application=asked.application, environment=asked.environment, state__in=["failed", "stopped", "rollback_failed"]
+        application=asked.application,
+        environment=asked.environment,
+        state__in=["failed", "stopped", "rollback_failed"],
     )
     for other in stuck.values_list("pk", flat=True):
         with change("deployment:settle", (Deployment, other), reason="the next run was queued") as act:

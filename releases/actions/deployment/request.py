@@ -24,7 +24,9 @@ def request(release_id: int, *, environment_id: int, reason: str = "") -> Deploy
         if environment.tier == "production" and not release.bound_for_production:
             raise WrongState(_("A pre-release never goes to production."))
         if not Target.objects.filter(application=release.application, environment=environment).exists():
-            raise Invalid(_("The application has no target in %(environment)s.") % {"environment": environment})
+            raise Invalid(
+                _("The application has no target in %(environment)s.") % {"environment": environment}
+            )
         if environment.slug not in release.configurations:
             raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": environment})
         waiting = Deployment.objects.filter(

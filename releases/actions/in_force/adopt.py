@@ -36,7 +36,9 @@ def propose(target_id: int, *, version: str, configuration_id: int, reason: str)
         if measured.code != seen.tree:
             raise GateClosed(_("On the target lies another tree than the one of %(tag)s.") % {"tag": tag})
         _configuration_lies_there(configuration, measured)
-        release = Release.objects.filter(application=target.application, version=text, state="recorded").first()
+        release = Release.objects.filter(
+            application=target.application, version=text, state="recorded"
+        ).first()
         if release is None:
             release = Release.objects.create(
                 application=target.application,
@@ -105,7 +107,9 @@ def _measured(target_id: int, configuration_id: int) -> tuple[Target, Configurat
 def _configuration_lies_there(configuration: ConfigurationVersion, measured: Measured) -> None:
     wanted = hashlib.sha256(render_configuration(configuration.opened())).hexdigest()
     if wanted != measured.configuration:
-        raise GateClosed(_("On the target lies another configuration than version %(n)d.") % {"n": configuration.number})
+        raise GateClosed(
+            _("On the target lies another configuration than version %(n)d.") % {"n": configuration.number}
+        )
 
 
 def _untouched(target: Target) -> None:

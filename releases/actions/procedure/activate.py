@@ -40,10 +40,14 @@ def load(content: Content, *, reason: str) -> Procedure:
 def activate_first(procedure_id: int) -> Procedure:
     """Activate the first procedure of an empty system: the one activation without consent, and its event says so."""
     if Procedure.objects.get(pk=procedure_id).state == "draft":
-        with change("procedure:submit", (Procedure, procedure_id), reason="first procedure of an empty system") as act:
+        with change(
+            "procedure:submit", (Procedure, procedure_id), reason="first procedure of an empty system"
+        ) as act:
             _only_first()
             act.get(Procedure).submit()
-    with change("procedure:activate", (Procedure, procedure_id), reason="first procedure of an empty system") as act:
+    with change(
+        "procedure:activate", (Procedure, procedure_id), reason="first procedure of an empty system"
+    ) as act:
         _only_first()
         procedure = act.get(Procedure)
         put_in_force(procedure)

@@ -40,7 +40,9 @@ def facts_now(release: Release) -> dict[str, Any]:
         and bool(tag.value.get("signature_good")),
         "digest_unchanged": round_ is not None and digest(document(release, environment)) == round_.digest,
     }
-    return {item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items}
+    return {
+        item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items
+    }
 
 
 def confirm(release_id: int, *, reason: str = "") -> Release:
@@ -51,7 +53,9 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         release = act.get(Release)
         account = access.require("final_check")
         if release.state != "approved":
-            raise WrongState(_("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()})
+            raise WrongState(
+                _("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()}
+            )
         signers = procedure_of(release).final_check.signers
         signed = list(FinalCheck.objects.filter(release=release, cleared_at=None).select_related("account"))
         if any(row.account.person_key == account.person_key for row in signed):
@@ -74,7 +78,11 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         )
         act.details["facts"] = facts
         if len(open_roles) == 1:
-            late = [a.reason for a in answers(release, production_of(release)) if a.kind == "tag" and a.verdict != "pass"]
+            late = [
+                a.reason
+                for a in answers(release, production_of(release))
+                if a.kind == "tag" and a.verdict != "pass"
+            ]
             if late:
                 raise GateClosed(*late)
             tag = Fact.objects.get(release=release, kind="tag", environment=None)

@@ -16,7 +16,6 @@ from releases.actions.release.number import next_number
 from releases.actions.release.plan import active_procedure, clear_final_check
 from releases.actions.release.steps import step_plan
 from releases.gates.ask import answers
-from releases.gates.base import procedure_of
 from releases.models import ChecklistItem, Deployment, Document, InForce, Release
 from releases.sources import versions
 
@@ -43,7 +42,9 @@ def fix_content(release_id: int, *, reason: str = "") -> Release:
                 defaults={"label_ja": item.ja, "label_en": item.en},
             )
         for row in content.documents:
-            Document.objects.get_or_create(release=release, kind=row.key, defaults={"body": drafted(release, row.key)})
+            Document.objects.get_or_create(
+                release=release, kind=row.key, defaults={"body": drafted(release, row.key)}
+            )
         _done(act, release, "fix_content")
     return release
 
@@ -51,7 +52,10 @@ def fix_content(release_id: int, *, reason: str = "") -> Release:
 def drafted(release: Release, kind: str) -> str:
     """Return a first text of a document, made from the changes."""
     lines = [f"{release.application} {release.version}", "", release.title, ""]
-    lines += [f"- [{change.get_kind_display()}] {change.text} {change.ticket}".rstrip() for change in release.changes.all()]
+    lines += [
+        f"- [{change.get_kind_display()}] {change.text} {change.ticket}".rstrip()
+        for change in release.changes.all()
+    ]
     if kind == Document.Kind.TECHNICAL:
         lines += ["", release.impact, release.security_impact, release.way_back]
     return "\n".join(lines)
@@ -146,7 +150,9 @@ def _complete(release: Release) -> None:
         targets = targets.exclude(tier="production")
     lacking = [str(e) for e in targets if e.slug not in release.configurations]
     if lacking:
-        raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": ", ".join(lacking)})
+        raise Invalid(
+            _("No configuration chosen for: %(environments)s") % {"environments": ", ".join(lacking)}
+        )
 
 
 def _version_is_right(release: Release) -> None:

@@ -21,4 +21,6 @@ def set_source(release_id: int, *, branch: str, revision: str = "", reason: str 
         raise Invalid(str(fault))
     if not branch.strip():
         raise Invalid(_("Name the source branch."))
-    return edit(release_id, fields={"branch": branch, "commit": seen.commit, "tree": seen.tree}, reason=reason)
+    return edit(
+        release_id, fields={"branch": branch, "commit": seen.commit, "tree": seen.tree}, reason=reason
+    )

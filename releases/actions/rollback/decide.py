@@ -20,7 +20,12 @@ FROM = ("waiting", "verifying", "monitoring", "failed", "stopped")
 
 
 def raise_(
-    deployment_id: int, *, cause: str, critical: bool = True, note: str = "", facts: dict[str, Any] | None = None
+    deployment_id: int,
+    *,
+    cause: str,
+    critical: bool = True,
+    note: str = "",
+    facts: dict[str, Any] | None = None,
 ) -> Rollback:
     """Raise the alarm, as a person or as the watch; one open rollback per deployment."""
     with change("rollback:raise", (Deployment, deployment_id), reason=note) as act:
@@ -31,7 +36,9 @@ def raise_(
             if not access.may(account, "raise"):
                 access.require("roll_back", deployment.environment)
         if deployment.state not in FROM:
-            text = _("A run that is “%(state)s” is not taken back this way; after its watch, release a higher patch.")
+            text = _(
+                "A run that is “%(state)s” is not taken back this way; after its watch, release a higher patch."
+            )
             raise WrongState(text % {"state": deployment.get_state_display()})
         if Rollback.objects.filter(deployment=deployment).filter(~Q(state__in=list(Rollback.ENDS))).exists():
             raise WrongState(_("There is already an open rollback."))
@@ -100,9 +107,11 @@ def authorise(rollback_id: int, *, reason: str = "") -> Rollback:
         account = access.require("authorise_rollback")
         rollback = act.get(Rollback)
         deployment = rollback.deployment
-        decider = RosterEntry.objects.filter(
-            release=deployment.release, duty=RosterEntry.Duty.DECIDER
-        ).select_related("account").first()
+        decider = (
+            RosterEntry.objects.filter(release=deployment.release, duty=RosterEntry.Duty.DECIDER)
+            .select_related("account")
+            .first()
+        )
         if deployment.environment.protected and (
             decider is None or decider.account.person_key != account.person_key
         ):
@@ -134,7 +143,9 @@ def close(rollback_id: int, *, reason: str = "") -> Rollback:
         rollback = act.get(Rollback)
         rollback.close()
         done = set(
-            rollback.documents.filter(state__in=["approved", "ready", "published"]).values_list("kind", flat=True)
+            rollback.documents.filter(state__in=["approved", "ready", "published"]).values_list(
+                "kind", flat=True
+            )
         )
         missing = {"report", "cause", "prevention"} - done
         if missing:

@@ -53,7 +53,9 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             taken_over = step.state == "running"
             if taken_over and (step.lease_until is None or step.lease_until > moment):
                 raise _Dropped
-            if not taken_over and (step.state != "ready" or (step.phase in ("forward", "verify") and finished != before)):
+            if not taken_over and (
+                step.state != "ready" or (step.phase in ("forward", "verify") and finished != before)
+            ):
                 raise _Dropped
             if deployment.state == "queued":
                 if not starts:
@@ -63,7 +65,9 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
                 raise _Dropped
             if taken_over:
                 step.take_over()
-                StepAttempt.objects.filter(step=step, epoch=step.epoch).update(ended_at=moment, outcome="lost")
+                StepAttempt.objects.filter(step=step, epoch=step.epoch).update(
+                    ended_at=moment, outcome="lost"
+                )
             else:
                 step.claim()
                 step.started_at = moment
@@ -71,7 +75,9 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             step.owner = worker
             step.lease_until = moment + timedelta(seconds=settings.LEASE)
             step.deployment = deployment
-            StepAttempt.objects.create(step=step, epoch=step.epoch, key=step.key, worker=worker, began_at=moment)
+            StepAttempt.objects.create(
+                step=step, epoch=step.epoch, key=step.key, worker=worker, began_at=moment
+            )
             act.details.update(epoch=step.epoch, worker=worker, taken_over=taken_over)
     except _Dropped:
         return None
@@ -100,7 +106,9 @@ def _start(act: Act, deployment: Deployment) -> None:
     if environment.tier == "production" and release.state == "confirmed":
         release.start()
         done_milestone(release, "start", None)
-    for watch in Watch.objects.filter(deployment__in=_watched_before(deployment), ended_at=None, paused_at=None):
+    for watch in Watch.objects.filter(
+        deployment__in=_watched_before(deployment), ended_at=None, paused_at=None
+    ):
         watch.paused_at = moment
         watch.next_at = None
         watch.save()
@@ -150,5 +158,3 @@ def baseline(deployment: Deployment) -> dict[str, Any]:
         "source": "prometheus_text",
         "metrics": {n: {"mean": sum(v) / len(v), "count": len(v)} for n, v in sums.items()},
     }
-
-

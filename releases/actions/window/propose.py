@@ -17,7 +17,13 @@ from releases.models import ConsentRound
 
 
 def propose(
-    environment_id: int, *, application_id: int, name: str, starts_at: datetime, ends_at: datetime, reason: str
+    environment_id: int,
+    *,
+    application_id: int,
+    name: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    reason: str,
 ) -> ConsentRound:
     """Apply for an extra window; it opens when the round that the procedure asks for is granted."""
     with change("window:propose", (Environment, environment_id), reason=reason) as act:

@@ -80,7 +80,8 @@ class Copy:
     def start(self) -> None:
         """Start the service."""
         before = self.log.read_text() if self.log.exists() else ""
-        self.process = subprocess.Popen(self.words("serve"))
+        bare = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        self.process = subprocess.Popen(self.words("serve"), env=bare)
         until = time.monotonic() + 10
         while time.monotonic() < until and self.process.poll() is None:
             new = self.log.read_text()[len(before) :] if self.log.exists() else ""

@@ -1,4 +1,4 @@
-"""A real target for the step kinds: a git repository with two versions, a database, a service that answers."""
+"""A real target for the step kinds: a git repository of two versions, a database, a service that answers."""
 
 from __future__ import annotations
 
@@ -55,11 +55,13 @@ from configuration import read
 STEPS = [
     "CREATE TABLE dataset (id int PRIMARY KEY, title text NOT NULL, kind varchar(8) NOT NULL DEFAULT 'raw'"
     " CHECK (kind IN ('raw', 'clean')))",
-    "CREATE TABLE label (dataset int REFERENCES dataset, word text, weight numeric(6, 3))",
+    "CREATE TABLE label (dataset int REFERENCES dataset, word text, weight numeric(6, 3));"
+    "CREATE VIEW usual AS SELECT id FROM dataset WHERE kind NOT IN ('odd', 'worse')",
 ]
 NEXT = [
     "CREATE TABLE export (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, dataset int REFERENCES dataset)",
-    "CREATE TYPE state AS ENUM ('open', 'closed'); ALTER TABLE dataset ADD state state NOT NULL DEFAULT 'open';"
+    "CREATE TYPE state AS ENUM ('open', 'closed');"
+    "ALTER TABLE dataset ADD state state NOT NULL DEFAULT 'open';"
     "CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql AS $$ SELECT upper($1) $$;"
     "CREATE VIEW loud AS SELECT shout(title) FROM dataset",
     "UPDATE dataset SET title = title || '!'",
@@ -101,13 +103,16 @@ class Versions:
 
 
 def _version(repository: Path, tag: str) -> Version:
-    commit, tree = git(repository, "rev-parse", f"{tag}^{{commit}}"), git(repository, "rev-parse", f"{tag}^{{tree}}")
+    commit, tree = (
+        git(repository, "rev-parse", f"{tag}^{{commit}}"),
+        git(repository, "rev-parse", f"{tag}^{{tree}}"),
+    )
     return Version(tag.removeprefix("v"), tag, commit, tree)
 
 
 @pytest.fixture(scope="session")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
-    """A repository whose trees hold what is hard to digest: links, executables, names that sort differently."""
+    """A repository whose trees hold what is hard to digest: links, executables, names that sort oddly."""
     path = tmp_path_factory.mktemp("repository")
     git(path, "init", "-q", "-b", "main")
     (path / "a-b").mkdir()
@@ -194,7 +199,9 @@ class Target:
 
     def install_old(self) -> None:
         """Bring the old version into force by the product's own steps."""
-        begin = self.context("0/1/x", previous=None, wanted=self.versions.old, configuration=self.configuration)
+        begin = self.context(
+            "0/1/x", previous=None, wanted=self.versions.old, configuration=self.configuration
+        )
         begin = replace(begin, run_token="deployment:0", previous_configuration={})
         self.step("code_deploy", begin)
         self.step("configuration_update", replace(begin, key="0/2/x"))

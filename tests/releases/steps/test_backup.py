@@ -12,6 +12,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from releases.steps.base import StepFailed, TargetSpec
+from releases.steps.database import Database, snapshot_of
 from releases.steps.target import Layout, holding, journal_lines, measure
 
 from .conftest import Target, free_port
@@ -21,21 +22,23 @@ def _with(target: Target, **settings: object) -> None:
     target.spec = TargetSpec("sample", "production", target.spec.root, dict(target.spec.settings) | settings)
 
 
-def _programs(folder: Path, name: str, script: str) -> str:
+def _programs(folder: Path, name: str, script: str, *, before: str = "") -> str:
     """Return a folder of the real programs in which one is wrapped: sabotage from outside."""
     real = Path(os.environ["POSTGRES_BIN"])
     folder.mkdir()
     for program in ("pg_dump", "pg_restore", "psql"):
         (folder / program).symlink_to(real / program)
     (folder / name).unlink()
-    (folder / name).write_text(f'#!/bin/bash\n{real / name} "$@" || exit\n{script}\n')
+    (folder / name).write_text(f'#!/bin/bash\n{before}\n{real / name} "$@" || exit\n{script}\n')
     (folder / name).chmod(0o755)
     return str(folder)
 
 
 def _scratch_databases() -> list[str]:
     with psycopg.connect(os.environ["DATABASE_SERVER_URL"]) as connection:
-        rows = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'ringi_scratch_%'").fetchall()
+        rows = connection.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE 'ringi_scratch_%'"
+        ).fetchall()
     return [row[0] for row in rows]
 
 
@@ -60,12 +63,14 @@ def test_rows_written_while_it_dumps_are_not_in_it(target: Target, tmp_path: Pat
     before = measure(target.spec, target.configuration).data
     url = target.database
     script = f"{os.environ['POSTGRES_BIN']}/psql -qd '{url}' -c \"INSERT INTO label VALUES (3, 'late', 1)\""
-    _with(target, postgres_bin=_programs(tmp_path / "bin", "pg_dump", script))
+    _with(target, postgres_bin=_programs(tmp_path / "bin", "pg_dump", "", before=script))
     assert target.step("backup", target.context())["data"] == before
     assert measure(target.spec, target.configuration).data != before
 
 
-@pytest.mark.parametrize(("cut", "table"), [(3000, "dataset|label"), (10, "beginning|migration|label|dataset")])
+@pytest.mark.parametrize(
+    ("cut", "table"), [(3000, "dataset|label"), (10, "beginning|migration|label|dataset")]
+)
 def test_a_dump_that_is_cut_short_stops_the_run_and_names_the_table(
     target: Target, tmp_path: Path, cut: int, table: str
 ) -> None:
@@ -83,7 +88,7 @@ def test_a_row_that_differs_after_the_restore_names_its_table(target: Target, tm
     psql = f"{os.environ['POSTGRES_BIN']}/psql"
     script = (
         'for a in "$@"; do case "$a" in --dbname=*) '
-        f"{psql} -qd \"${{a#--dbname=}}\" -c \"UPDATE dataset SET title = 'x' WHERE id = 3\";; esac; done"
+        f'{psql} -qd "${{a#--dbname=}}" -c "UPDATE dataset SET title = \'x\' WHERE id = 3";; esac; done'
     )
     _with(target, postgres_bin=_programs(tmp_path / "bin", "pg_restore", script))
     with pytest.raises(StepFailed, match="differs in: dataset$"):
@@ -131,13 +136,11 @@ def test_a_database_that_cannot_be_reached_fails_without_its_password(target: Ta
 def test_the_password_is_in_no_argument_and_no_environment(target: Target, tmp_path: Path) -> None:
     target.install_old()
     seen = tmp_path / "seen"
-    script = f'echo "$@" >> {seen}; env >> {seen}; stat -Lc "mode %a" "$PGPASSFILE" >> {seen}; cat "$PGPASSFILE" >> {seen}.pass'
+    script = f'(echo "$@"; env; stat -Lc "mode %a" "$PGPASSFILE") >> {seen}; cat "$PGPASSFILE" >> {seen}.pass'
     _with(target, postgres_bin=_programs(tmp_path / "bin", "pg_dump", script))
     parts = {key: str(value) for key, value in conninfo_to_dict(target.database).items()}
     address = make_conninfo("", **parts | {"password": r"pa:ss\word-1234"})
     with holding(target.context()) as held:
-        from releases.steps.database import Database, snapshot_of
-
         with snapshot_of(Database(target.database)) as (_connection, exported, _text):
             database = Database(address, str(target.spec.settings["postgres_bin"]))
             database.tool(held.run, "pg_dump", "--schema-only", f"--snapshot={exported}", "--file=/dev/null")

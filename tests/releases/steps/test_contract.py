@@ -47,7 +47,10 @@ CASES = [
         repeats=("command:started", "command:done"),
     ),
 ]
-IDS = ["-".join([case.name, *(str(v) for v in case.parameters.values() if isinstance(v, str | bool))]) for case in CASES]
+IDS = [
+    "-".join([case.name, *(str(v) for v in case.parameters.values() if isinstance(v, str | bool))])
+    for case in CASES
+]
 
 
 @pytest.fixture
@@ -103,7 +106,7 @@ def test_it_makes_its_effect_once_and_finds_it_again(installed: Target, case: Ca
         times = 2 if effect in case.repeats else 1
         lines = journal_lines(installed.spec, key=context.key, effect=effect)
         assert len(lines) == times, effect
-    assert not installed.configuration["SECRET"].encode() in bytes(installed.shown)
+    assert installed.configuration["SECRET"].encode() not in bytes(installed.shown)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)

@@ -43,7 +43,10 @@ def test_each_form_is_masked_across_chunks(form: str, size: int) -> None:
 
 
 def test_the_password_inside_an_address_is_masked_alone() -> None:
-    assert masked("FATAL: hunter%2Ftwo hunter/two", ["postgresql://me:hunter%2Ftwo@host/db"]) == "FATAL: **** ****"
+    assert (
+        masked("FATAL: hunter%2Ftwo hunter/two", ["postgresql://me:hunter%2Ftwo@host/db"])
+        == "FATAL: **** ****"
+    )
 
 
 def test_a_longer_secret_that_begins_with_a_shorter_one_leaves_no_end() -> None:
@@ -59,7 +62,11 @@ def test_no_secret_changes_nothing() -> None:
     assert _stream(b"plain", 2, "") == b"plain"
 
 
-@given(st.lists(st.text("ab", min_size=1, max_size=4), max_size=3), st.text("abc", max_size=30), st.integers(1, 9))
+@given(
+    st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
+    st.text("abc", max_size=30),
+    st.integers(1, 9),
+)
 def test_chunks_make_no_difference(secrets: list[str], text: str, size: int) -> None:
     shown = _stream(text.encode(), size, *secrets)
     assert shown == _stream(text.encode(), 1000, *secrets)

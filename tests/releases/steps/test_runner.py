@@ -41,7 +41,9 @@ def test_the_environment_is_nothing_but_the_list(target: Target, monkeypatch: py
 
 
 def test_output_streams_masked_and_failure_names_command_and_code(target: Target) -> None:
-    code = "import sys, time\nprint('key pass \"word\"/+ é', flush=True)\ntime.sleep(0.2)\nsys.exit('last line')"
+    code = (
+        "import sys, time\nprint('key pass \"word\"/+ é', flush=True)\ntime.sleep(0.2)\nsys.exit('last line')"
+    )
     with holding(target.context()) as held, pytest.raises(StepFailed, match=r"python\S* .* 1: last line"):
         held.run([PYTHON, "-c", code])
     assert b"key **** " in target.shown.replace(b"\n", b" ")
@@ -73,9 +75,12 @@ def test_the_deadline_ends_the_whole_group(tmp_path: Path) -> None:
 
 
 def test_a_member_that_outlives_its_leader_is_ended(tmp_path: Path) -> None:
-    code = "import os, time\nif os.fork() == 0:\n    open(f'{os.getpid()}.pid', 'w').close()\n    time.sleep(60)\n"
+    code = (
+        "import os, time\nif os.fork() == 0:\n    open(f'{os.getpid()}.pid', 'w').close()\n    time.sleep(60)\n"
+        "else:\n    time.sleep(0.3)"
+    )
     began = time.monotonic()
-    _run(code + "else:\n    time.sleep(0.3)", tmp_path)
+    _run(code, tmp_path)
     assert time.monotonic() - began < 5
     (pid,) = [int(path.stem) for path in tmp_path.glob("*.pid")]
     wait_for(lambda: start_time(pid) is None)
@@ -121,8 +126,9 @@ from django.conf import settings
 settings.configure(USE_I18N=False)
 from releases.steps.base import StepContext, TargetSpec
 from releases.steps.target import holding
-context = StepContext("1/1/x", 1, "deployment:1", TargetSpec("a", "b", Path({root!r})), "", None, None, {{}}, {{}}, {{}},
-                      60, lambda chunk: os.write(1, chunk), lambda: None)
+target = TargetSpec("a", "b", Path({root!r}))
+context = StepContext("1/1/x", 1, "deployment:1", target, "", None, None, {{}}, {{}}, {{}}, 60,
+                      lambda chunk: os.write(1, chunk), lambda: None)
 with holding(context) as held:
     held.run([sys.executable, "-c", {code!r}])
 """

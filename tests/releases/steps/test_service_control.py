@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import subprocess
 import sys
 import urllib.request
 from dataclasses import replace
@@ -80,7 +80,10 @@ def test_a_program_that_is_not_there_fails(installed: Target) -> None:
 
 
 def test_a_service_deaf_to_term_is_killed(installed: Target) -> None:
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('up', flush=True); time.sleep(60)"
+    )
     _with_service(installed, start=[sys.executable, "-c", code], ready=None, stop_seconds=0.3)
     pid = installed.step("service_control", installed.context("1/3/x"), action="start")["pid"]
     wait_for(lambda: b"up" in (installed.spec.root / "shared" / "app.log").read_bytes())
@@ -89,13 +92,15 @@ def test_a_service_deaf_to_term_is_killed(installed: Target) -> None:
 
 
 def test_a_process_that_only_has_the_recorded_number_is_not_touched(installed: Target) -> None:
-    record = {"pid": os.getpid(), "started": (start_time(os.getpid()) or 0) - 1, "argv": []}
+    bystander = subprocess.Popen(["sleep", "60"])
+    record = {"pid": bystander.pid, "started": (start_time(bystander.pid) or 0) - 1, "argv": []}
     Layout(installed.spec.root).service_record.write_text(json.dumps(record))
-    previous = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("touched"))
     try:
         facts = installed.step("service_control", installed.context("1/3/x"), action="stop")
+        assert bystander.poll() is None
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        bystander.kill()
+        bystander.wait()
     assert facts == {"stopped": None, "nothing_to_stop": True}
 
 

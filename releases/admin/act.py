@@ -1,0 +1,134 @@
+"""The one view behind every verb's URL: shows what will be done, does it through the action, and tells the outcome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.internal.flows.reauthentication import suspend_request
+from django import forms
+from django.contrib import admin, messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from audit.refusals import Refused
+from environments.models import Account
+from releases.admin.links import page_of
+from releases.admin.verbs import verb as find
+from releases.admin.verbs.base import Verb
+
+STATUS = {"not_you": 403, "wrong_state": 409, "gate_closed": 409, "signature_needed": 401, "invalid": 400}
+
+
+def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> forms.Form:
+    """Return the verb's form, bound when a request brings values."""
+    kind = type("VerbForm", (forms.Form,), dict(verb.fields(instance)))
+    if request is None:
+        return kind()  # type: ignore[no-any-return]
+    return kind(request.POST, request.FILES)  # type: ignore[no-any-return]
+
+
+@require_http_methods(["GET", "POST"])
+def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> HttpResponse:
+    """Serve a verb: GET shows its page, POST does it. A refusal says why, with a status of its own."""
+    verb = find(noun, name)
+    if verb is None or (verb.model is None) != (pk is None):
+        raise Http404
+    instance = None
+    if verb.model is not None:
+        instance = verb.model._default_manager.filter(pk=pk).first()
+        if instance is None:
+            raise Http404
+    account = request.user
+    assert isinstance(account, Account)
+    if request.method == "GET":
+        # Nothing of an object is shown to someone who could not act on it.
+        status = 200 if verb.for_you(account, instance) else 403
+        return _page(request, verb, instance, form_for(verb, instance), status=status)
+    form = form_for(verb, instance, request)
+    if not form.is_valid():
+        return _page(request, verb, instance, form, status=400)
+    try:
+        result = verb.act(*([] if pk is None else [pk]), **_cleaned(form))
+    except Refused as refused:
+        return _refused(request, verb, instance, form, refused)
+    except forms.ValidationError as wrong:
+        form.add_error(None, wrong)
+        return _page(request, verb, instance, form, status=400)
+    return _done(request, verb, instance, result)
+
+
+def _cleaned(form: forms.Form) -> dict[str, Any]:
+    return {
+        name: getattr(value, "pk", value)
+        if isinstance(form.fields[name], forms.ModelChoiceField)
+        and not isinstance(form.fields[name], forms.ModelMultipleChoiceField)
+        else value
+        for name, value in form.cleaned_data.items()
+    }
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.headers.get("Accept", "").startswith("application/json")
+
+
+def _refused(
+    request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, refused: Refused
+) -> HttpResponse:
+    if _wants_json(request):
+        return JsonResponse(
+            {"ok": False, "kind": refused.kind, "reasons": [str(r) for r in refused.reasons]},
+            status=STATUS.get(refused.kind, 400),
+        )
+    if refused.kind == "signature_needed":
+        return suspend_request(request, reverse("account_reauthenticate"))
+    for reason in refused.reasons:
+        form.add_error(None, str(reason))
+    return _page(request, verb, instance, form, status=STATUS.get(refused.kind, 400))
+
+
+def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpResponse:
+    subject = result if hasattr(result, "pk") else instance
+    target = page_of(subject) or page_of(instance) or reverse("admin:index")
+    secret = getattr(result, "secret", "")
+    if _wants_json(request):
+        return JsonResponse(
+            {
+                "ok": True,
+                "id": getattr(result, "pk", None),
+                "url": target,
+                "secret": secret,
+                "state": getattr(result, "state", ""),
+            }  # fmt: skip
+        )
+    messages.success(request, _("Done: %(what)s") % {"what": verb.label})
+    if secret:
+        messages.warning(request, _("The token, shown this once: %(secret)s") % {"secret": secret})
+    return HttpResponseRedirect(target)
+
+
+def _page(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, *, status: int) -> HttpResponse:
+    if _wants_json(request):
+        errors = [f"{field}: {e}" for field, found in form.errors.items() for e in found]
+        return JsonResponse({"ok": False, "kind": "invalid", "reasons": errors}, status=status)
+    account = request.user
+    assert isinstance(account, Account)
+    may = verb.for_you(account, instance)
+    return render(
+        request,
+        "ringi/act.html",
+        {
+            **admin.site.each_context(request),
+            "title": verb.label,
+            "verb": verb,
+            "form": form,
+            "instance": instance,
+            "may": may,
+            "not_now": verb.not_now(instance),
+            "shown": verb.shows(instance) if verb.shows is not None and may and instance is not None else [],
+            "back": page_of(instance) or reverse("admin:index"),
+        },
+        status=status,
+    )

@@ -1,0 +1,51 @@
+"""Which page shows a row: the release page for everything of a release, the run's and the rollback's own pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+
+from releases.models import (
+    Approval,
+    Change,
+    ChecklistItem,
+    ConsentRound,
+    Deployment,
+    Document,
+    Release,
+    Rollback,
+    RosterEntry,
+    Step,
+    Watch,
+)
+
+
+def page_of(row: Any) -> str:
+    """Return the address of the page that shows a row; empty when none does."""
+    if row is None:
+        return ""
+    if isinstance(row, Release):
+        return reverse("release", args=[row.pk])
+    if isinstance(row, Deployment):
+        return reverse("deployment", args=[row.pk])
+    if isinstance(row, Rollback):
+        return reverse("rollback", args=[row.pk])
+    if isinstance(row, (Step, Watch)):
+        return reverse("deployment", args=[row.deployment_id])
+    if isinstance(row, (Change, ChecklistItem, RosterEntry)):
+        return reverse("release", args=[row.release_id])
+    if isinstance(row, ConsentRound):
+        return (
+            reverse("release", args=[row.release_id]) + "#approvals"
+            if row.release_id
+            else reverse("round", args=[row.pk])
+        )
+    if isinstance(row, Approval):
+        return page_of(row.round)
+    if isinstance(row, Document):
+        return page_of(row.release or row.rollback)
+    try:
+        return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,18 @@
+"""Every verb of the admin, in one explicit tuple; each has its own URL and its own confirmation page."""
+
+from __future__ import annotations
+
+from releases.admin.verbs import people, releases, runs
+from releases.admin.verbs.base import Verb
+
+VERBS: tuple[Verb, ...] = (*people.VERBS, *releases.VERBS, *runs.VERBS)
+
+
+def verb(noun: str, name: str) -> Verb | None:
+    """Return a verb by its key, or None."""
+    return next((v for v in VERBS if v.noun == noun and v.name == name), None)
+
+
+def verbs_on(model: type) -> list[Verb]:
+    """Return the verbs that are offered on rows of a model."""
+    return [v for v in VERBS if v.model is model]

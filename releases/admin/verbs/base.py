@@ -1,0 +1,138 @@
+"""A verb as the admin offers it: who may, when, what it asks for, and the action that does it. No rule lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.db.models import Model
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django_fsm import can_proceed
+
+from environments import access
+from environments.models import Account, Environment
+
+ZONE = ZoneInfo("Asia/Tokyo")
+
+
+class ZonedDateTimeField(forms.DateTimeField):
+    """A time in ISO form; without an offset it is read in the zone of the environments (Asia/Tokyo)."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Return an aware time or None."""
+        if value in (None, ""):
+            return None
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            raise forms.ValidationError(_("Write the time as 2026-12-16T01:00.")) from None
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=ZONE)
+
+
+class LinesField(forms.CharField):
+    """Several short texts, one per line; a tuple."""
+
+    widget = forms.Textarea(attrs={"rows": 3})
+
+    def to_python(self, value: Any) -> Any:
+        """Return the lines that are not empty."""
+        return tuple(line.strip() for line in str(value or "").splitlines() if line.strip())
+
+
+class PairsField(forms.CharField):
+    """KEY=value lines; a dict."""
+
+    widget = forms.Textarea(attrs={"rows": 6})
+
+    def to_python(self, value: Any) -> Any:
+        """Return key → value."""
+        pairs = {}
+        for line in str(value or "").splitlines():
+            if not line.strip():
+                continue
+            key, found, text = line.partition("=")
+            if not found or not key.strip():
+                raise forms.ValidationError(_("Write one KEY=value per line: %(line)s") % {"line": line})
+            pairs[key.strip()] = text.strip()
+        return pairs
+
+
+def text(label: Any, *, required: bool = True, rows: int = 0, initial: str = "") -> forms.CharField:
+    """Return a text field, of several rows when asked for."""
+    widget = forms.Textarea(attrs={"rows": rows}) if rows else forms.TextInput()
+    return forms.CharField(label=label, required=required, widget=widget, initial=initial)
+
+
+def row(label: Any, model: type[Model], *, required: bool = True) -> forms.ModelChoiceField[Any]:
+    """Return a choice of one row; the action gets its primary key."""
+    return forms.ModelChoiceField(label=label, queryset=model._default_manager.all(), required=required)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb. `act(pk, **cleaned)` for a verb on a row, `act(**cleaned)` for one that makes a row.
+
+    edge: the machine's edge that must be open; states: or the states it is offered in. rights: any one of them is
+    enough; a right that is an environment's is asked there. reason: whether a reason is asked for.
+    """
+
+    noun: str
+    name: str
+    label: Any
+    act: Callable[..., Any]
+    rights: tuple[str, ...]
+    model: type[Model] | None = None
+    fields: Callable[[Any], Mapping[str, forms.Field]] = field(default=lambda instance: {})
+    edge: str = ""
+    states: frozenset[str] = frozenset()
+    signs: bool = False
+    danger: bool = False
+    page: Callable[[Any], str] | None = None
+    shows: Callable[[Any], list[tuple[str, str]]] | None = None
+
+    @property
+    def key(self) -> str:
+        """Return `noun:verb`, as the ledger names it."""
+        return f"{self.noun}:{self.name}"
+
+    def url(self, pk: Any = None) -> str:
+        """Return where the verb lives."""
+        if pk is None:
+            return reverse("act-new", args=[self.noun, self.name])
+        return reverse("act", args=[self.noun, self.name, pk])
+
+    def for_you(self, account: Account, instance: Any) -> bool:
+        """Tell whether the account has the right; without it there is no button."""
+        environment = environment_of(instance)
+        return any(access.may(account, right, environment) for right in self.rights)
+
+    def not_now(self, instance: Any) -> str:
+        """Return why the verb is not possible now; empty when it is."""
+        if instance is None or not hasattr(instance, "state"):
+            return ""
+        wrong = _("This cannot be done while it is “%(state)s”.") % {"state": instance.get_state_display()}
+        if self.edge and not can_proceed(getattr(instance, self.edge)):
+            return wrong
+        if self.states and instance.state not in self.states:
+            return wrong
+        return ""
+
+
+def environment_of(instance: Any) -> Environment | None:
+    """Return the environment that a row belongs to, if any."""
+    if isinstance(instance, Environment):
+        return instance
+    for path in (("environment",), ("deployment", "environment")):
+        found = instance
+        for name in path:
+            found = getattr(found, name, None)
+        if isinstance(found, Environment):
+            return found
+    return None

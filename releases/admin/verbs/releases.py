@@ -1,0 +1,187 @@
+"""Verbs on a release, on what is prepared for it, and on its rounds of consent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Account, Application, ConfigurationVersion, Environment
+from releases.actions.checklist import sign
+from releases.actions.consent import decide
+from releases.actions.deployment import request
+from releases.actions.document import review
+from releases.actions.evidence import hand_in
+from releases.actions.release import confirm, move, observe, plan, prepare, set_source, submit
+from releases.actions.roster import assign
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, row, text
+from releases.models import Change, ChecklistItem, ConsentRound, Document, Release, RosterEntry
+
+Fields = Mapping[str, forms.Field]
+EVIDENCE_KINDS = [(k, k) for k in ("junit", "coverage", "sarif", "review", "security_scan", "performance")]
+TEST_TYPES = [("", "—"), ("unit", _("Unit tests")), ("integration", _("Integration tests")),
+              ("system", _("System tests")), ("acceptance", _("Acceptance tests"))]  # fmt: skip
+
+
+def reason(instance: Any) -> Fields:
+    """Return an optional reason."""
+    return {"reason": text(_("reason"), required=False)}
+
+
+def must(instance: Any) -> Fields:
+    """Return a reason that must be given."""
+    return {"reason": text(_("reason"))}
+
+
+def _plan(instance: Any) -> Fields:
+    return {
+        "application_id": row(_("application"), Application),
+        "version": text(_("version")),
+        "title": text(_("title")),
+        "kind": forms.ChoiceField(label=_("kind"), choices=Release.Kind.choices),
+        "criterion": text(_("emergency criterion"), required=False),
+    }
+
+
+def _edit(instance: Any) -> Fields:
+    fields: dict[str, forms.Field] = {}
+    for name in ("title", *Release.APPLICATION_FIELDS):
+        model_field = Release._meta.get_field(name)
+        fields[name] = (
+            forms.ChoiceField(label=_("risk class"), choices=Release.Risk.choices)
+            if name == "risk"
+            else text(model_field.verbose_name, rows=0 if name in ("title", "ticket") else 3)  # type: ignore[union-attr]
+        )
+    fields["preauthorised"] = forms.BooleanField(label=_("rollback authorised beforehand"), required=False)
+    fields["preauthorised_rows"] = forms.IntegerField(label=_("up to so many rows"), min_value=0, initial=0)
+    fields["unanswered"] = forms.ChoiceField(
+        label=_("when nobody answers"), choices=[("go_back", _("go back")), ("stay", _("stay"))]
+    )
+    for name, shown in fields.items():
+        shown.initial = getattr(instance, name, shown.initial)
+    return fields
+
+
+def _do_edit(pk: int, **fields: Any) -> Release:
+    return plan.edit(pk, fields=fields)
+
+
+def _source(instance: Any) -> Fields:
+    return {
+        "branch": text(_("source branch")),
+        "revision": text(_("commit, branch or tag (empty: the release's tag)"), required=False),
+    }
+
+
+def _change(instance: Any) -> Fields:
+    return {
+        "kind": forms.ChoiceField(label=_("kind"), choices=Change.Kind.choices),
+        "text": text(_("change")),
+        "ticket": text(_("ticket"), required=False),
+    }
+
+
+def _configuration(instance: Any) -> Fields:
+    chosen = row(_("configuration"), ConfigurationVersion)
+    if isinstance(instance, Release):
+        chosen.queryset = ConfigurationVersion.objects.filter(application=instance.application)
+    return {"configuration_id": chosen}
+
+
+def _start(instance: Any) -> Fields:
+    return {"start": ZonedDateTimeField(label=_("T-0")), "reason": text(_("reason"), required=False)}
+
+
+def _postpone(instance: Any) -> Fields:
+    return {"start": ZonedDateTimeField(label=_("T-0")), "reason": text(_("reason"))}
+
+
+def _word(instance: Any) -> Fields:
+    shown = instance.digest if isinstance(instance, ConsentRound) else ""
+    return {
+        "digest": forms.CharField(
+            label=_("digest of what is shown"), initial=shown, widget=forms.HiddenInput()
+        ),
+        "comment": text(_("comment"), required=False),
+    }
+
+
+def _refusal(instance: Any) -> Fields:
+    return {**_word(instance), "comment": text(_("comment"))}
+
+
+def _content(round_: ConsentRound) -> list[tuple[str, str]]:
+    return [(key, str(value)) for key, value in round_.document.items()]
+
+
+def _item(instance: Any) -> Fields:
+    return {"evidence": text(_("what you have looked at"))}
+
+
+def _body(instance: Any) -> Fields:
+    return {"body": text(_("text"), rows=16, initial=getattr(instance, "body", ""))}
+
+
+def _duty(instance: Any) -> Fields:
+    return {
+        "duty": forms.ChoiceField(label=_("duty"), choices=RosterEntry.Duty.choices),
+        "account_id": row(_("person"), Account),
+        "telephone": text(_("telephone")),
+    }
+
+
+def _evidence(instance: Any) -> Fields:
+    return {
+        "environment_id": row(_("environment"), Environment),
+        "kind": forms.ChoiceField(label=_("kind"), choices=EVIDENCE_KINDS),
+        "test_type": forms.ChoiceField(label=_("test type"), choices=TEST_TYPES, required=False),
+        "commit": text(_("commit")),
+        "content": forms.FileField(label=_("file")),
+    }
+
+
+def _hand_in(pk: int, *, content: Any, **rest: Any) -> Any:
+    return hand_in.hand_in(pk, content=content.read(), **rest)
+
+
+def _environment(instance: Any) -> Fields:
+    return {"environment_id": row(_("environment"), Environment)}
+
+
+def _final(release: Release) -> list[tuple[str, str]]:
+    words = {True: _("yes"), False: _("no"), confirm.NOT_MEASURED: _("not yet measured")}
+    return [(key, str(words[value])) for key, value in confirm.facts_now(release).items()]
+
+
+PLAN, PREPARE = ("plan",), ("prepare",)
+VERBS: tuple[Verb, ...] = (
+    Verb("release", "plan", _("Plan a release"), plan.plan, PLAN, fields=_plan),
+    Verb("release", "edit", _("Edit"), _do_edit, ("plan", "prepare"), Release, _edit, states=frozenset({"draft"})),
+    Verb("release", "set_source", _("Take the source"), set_source.set_source, ("plan", "prepare"), Release, _source, states=frozenset({"draft"})),
+    Verb("release", "add_change", _("Add a change"), plan.add_change, ("change", "plan"), Release, _change, states=frozenset({"draft"})),
+    Verb("release", "set_configuration", _("Choose a configuration"), plan.set_configuration, ("plan", "prepare"), Release, _configuration, states=frozenset({"draft"})),
+    Verb("release", "move", _("Choose the date"), move.move, PLAN, Release, _start, states=frozenset({"draft", "content_fixed", "tested"})),
+    Verb("release", "fix_content", _("Fix the content"), prepare.fix_content, PREPARE, Release, reason, edge="fix_content"),
+    Verb("release", "observe", _("Look at the source again"), observe.observe, ("look",), Release, states=frozenset(Release.PREPARING)),
+    Verb("release", "confirm_tests", _("Confirm the tests"), prepare.confirm_tests, PREPARE, Release, reason, edge="confirm_tests"),
+    Verb("release", "conclude", _("Conclude"), prepare.conclude, PREPARE, Release, reason, edge="conclude"),
+    Verb("release", "submit", _("Apply for consent"), submit.submit, PREPARE, Release, reason, edge="submit"),
+    Verb("release", "take_back", _("Take back"), prepare.take_back, PREPARE, Release, reason, edge="take_back"),
+    Verb("release", "amend", _("Amend"), prepare.amend, PREPARE, Release, must, edge="amend", danger=True),
+    Verb("release", "postpone", _("Postpone"), move.postpone, PREPARE, Release, _postpone, edge="postpone", danger=True),
+    Verb("release", "withdraw", _("Withdraw"), prepare.withdraw, PREPARE, Release, must, edge="withdraw", danger=True),
+    Verb("release", "confirm", _("Sign the final check"), confirm.confirm, ("final_check",), Release, reason, edge="confirm", signs=True, shows=_final),
+    Verb("consent", "approve", _("Approve"), decide.approve, ("approve", "consent"), ConsentRound, _word, edge="grant", signs=True, shows=_content),
+    Verb("consent", "send_back", _("Send back"), decide.send_back, ("send_back",), ConsentRound, _refusal, edge="send_back", signs=True, shows=_content),
+    Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ConsentRound, _refusal, edge="reject", signs=True, danger=True, shows=_content),
+    Verb("checklist", "sign", _("Sign"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True),
+    Verb("document", "write", _("Write"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
+    Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, reason, edge="check_content", signs=True),
+    Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, reason, edge="approve", signs=True),
+    Verb("document", "prepare", _("Ready to publish"), review.prepare, ("document", "approve_document"), Document, reason, edge="prepare"),
+    Verb("roster", "assign", _("Put on the roster"), assign.assign, ("roster",), Release, _duty, states=frozenset(Release.PREPARING)),
+    Verb("evidence", "hand_in", _("Hand in evidence"), _hand_in, ("evidence",), Application, _evidence),
+    Verb("deployment", "request", _("Request a run"), request.request, ("look",), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"})),
+)  # fmt: skip

@@ -1,0 +1,112 @@
+"""Verbs on a run, its steps, its watch and its way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from releases.actions.deployment import decide, schedule, verified
+from releases.actions.release.steps import manual_checks
+from releases.actions.rollback import decide as rollbacks
+from releases.actions.rollback.run import retry
+from releases.actions.watch.sample import judge_watch
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, text
+from releases.admin.verbs.releases import must, reason
+from releases.gates.base import procedure_of
+from releases.models import Deployment, Rollback, Step, Watch
+
+Fields = Mapping[str, forms.Field]
+
+
+def _at(instance: Any) -> Fields:
+    return {
+        "at": ZonedDateTimeField(label=_("hour (empty: now)"), required=False),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _confirmations(instance: Any) -> Fields:
+    choices = []
+    if isinstance(instance, Deployment):
+        content = procedure_of(instance.release)
+        choices = [(c.key, c.label(get_language() or "ja")) for c in manual_checks(content, "deployment")]
+    return {
+        "confirmed": forms.MultipleChoiceField(
+            label=_("I have looked at"),
+            choices=choices,
+            required=False,
+            widget=forms.CheckboxSelectMultiple(),
+        ),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _verify(pk: int, *, confirmed: list[str], reason: str) -> Deployment:
+    return verified.verify(pk, confirmed=tuple(confirmed), reason=reason)
+
+
+def _settle(instance: Any) -> Fields:
+    return {
+        "how": forms.ChoiceField(
+            label=_("the target is"),
+            choices=[
+                ("as_before", _("as before")),
+                ("as_planned", _("as planned")),
+                ("unknown", _("unknown")),
+            ],
+        ),
+        "reason": text(_("reason")),
+    }
+
+
+def _cause(instance: Any) -> Fields:
+    choices = []
+    if isinstance(instance, Deployment):
+        language = get_language() or "ja"
+        content = procedure_of(instance.release)
+        choices = [(t.key, t.label(language)) for t in content.triggers]
+        choices += [(g.key, g.label(language)) for g in content.rollback.grounds]
+    return {
+        "cause": forms.ChoiceField(label=_("cause"), choices=list(dict(choices).items())),
+        "note": text(_("what was seen"), rows=3),
+    }
+
+
+def _assessment(instance: Any) -> Fields:
+    return {
+        "impact": text(_("impact"), rows=3),
+        "method": text(_("method"), rows=3),
+        "timing": text(_("timing"), rows=2),
+    }
+
+
+def _verdict(instance: Any) -> Fields:
+    return {
+        "verdict": forms.ChoiceField(label=_("verdict"), choices=[("healthy", _("healthy"))]),
+        "reason": text(_("reason")),
+    }
+
+
+WAITING = frozenset({"failed", "needs_decision"})
+VERBS: tuple[Verb, ...] = (
+    Verb("deployment", "schedule", _("Schedule"), schedule.schedule, ("schedule", "start"), Deployment, _at, edge="schedule", signs=True),
+    Verb("deployment", "cancel", _("Cancel"), schedule.cancel, ("cancel", "stop"), Deployment, must, edge="cancel", danger=True),
+    Verb("deployment", "verify", _("Verify"), _verify, ("verify",), Deployment, _confirmations, edge="watch", signs=True),
+    Verb("deployment", "give_up", _("Give up"), decide.give_up, ("decide",), Deployment, must, states=frozenset({"waiting"}), signs=True, danger=True),
+    Verb("deployment", "stop", _("Stop"), decide.stop, ("stop",), Deployment, must, edge="stop", danger=True),
+    Verb("deployment", "settle", _("Settle"), decide.settle, ("settle",), Deployment, _settle, edge="settle", signs=True),
+    Verb("step", "retry", _("Retry"), decide.retry, ("decide",), Step, must, edge="retry", signs=True),
+    Verb("step", "skip", _("Skip"), decide.skip, ("decide",), Step, must, edge="skip", signs=True),
+    Verb("step", "confirm_done", _("It was done"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True),
+    Verb("rollback", "raise", _("Raise a rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(rollbacks.FROM), danger=True),
+    Verb("rollback", "assess", _("Assess"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"})),
+    Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, reason, edge="authorise", signs=True, danger=True),
+    Verb("rollback", "dismiss", _("Dismiss"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True),
+    Verb("rollback", "retry", _("Try again"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
+    Verb("rollback", "close", _("Close"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True),
+    Verb("watch", "judge", _("Give a verdict"), judge_watch, ("verify",), Watch, _verdict, signs=True),
+)  # fmt: skip
