@@ -1,4 +1,4 @@
-"""URLs: the admin, sign-in, the API, and the health page."""
+"""URLs: the admin with its own pages, the verbs, sign-in, the API, and the health page."""
 
 from __future__ import annotations
 
@@ -6,10 +6,37 @@ from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from django.views.generic import RedirectView
+from django.views.i18n import set_language
+
+from config.health import health
+from releases.admin.access_page import access
+from releases.admin.act import act
+from releases.admin.calendar_page import calendar
+from releases.admin.deployment_page import deployment, step_log
+from releases.admin.queue_page import queues
+from releases.admin.release_page import release
+from releases.admin.rollback_page import rollback
+from releases.admin.round_page import round_
+from releases.admin.timeline_page import timeline
+from releases.api import api
 
 urlpatterns = [
     path("", login_not_required(RedirectView.as_view(url="/admin/"))),
+    path("health/", health, name="health"),
+    path("language/", login_not_required(set_language), name="language"),
+    path("admin/release/<int:pk>/", release, name="release"),
+    path("admin/deployment/<int:pk>/", deployment, name="deployment"),
+    path("admin/rollback/<int:pk>/", rollback, name="rollback"),
+    path("admin/consent/<int:pk>/", round_, name="round"),
+    path("admin/step/<int:pk>/log/", step_log, name="step-log"),
+    path("admin/timeline/", timeline, name="timeline"),
+    path("admin/calendar/", calendar, name="calendar"),
+    path("admin/access/", access, name="access"),
+    path("admin/queues/", queues, name="queues"),
+    path("admin/act/<slug:noun>/<slug:name>/", act, name="act-new"),
+    path("admin/act/<slug:noun>/<slug:name>/<int:pk>/", act, name="act"),
     path("admin/", admin.site.urls),
     path("account/", include("allauth.account.urls")),
     path("account/mfa/", include("allauth.mfa.urls")),
+    path("api/v1/", api.urls),
 ]

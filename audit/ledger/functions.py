@@ -5,7 +5,8 @@ Numbers of errors: RI001 no actor, RI002 append only, RI003 a wrong call.
 
 # The names pinned here are the schema and the settings that change how PostgreSQL writes a value as text.
 _PINNED = """SECURITY DEFINER
-SET search_path = public, pg_temp SET timezone = 'UTC' SET bytea_output = 'hex'"""
+SET search_path = public, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
+SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1"""
 
 # UTF-16 order, which RFC 8785 asks for, differs from code-point order only where characters from U+E000 to
 # U+FFFF meet those above U+FFFF: the former get U+10FFFF in front, so that they sort behind the latter.
@@ -212,6 +213,8 @@ END $$;
 
 _LINK = """
 CREATE OR REPLACE FUNCTION ringi_link() RETURNS trigger LANGUAGE plpgsql PINNED
+-- A plan made while the tables were small would read them whole for as long as the connection lives.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     place bigint;

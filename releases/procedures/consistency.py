@@ -14,7 +14,7 @@ from releases.procedures.values import TIERLESS, EvidenceKind, Subject, Tier
 
 Found = Iterator[tuple[Path, str]]
 Raw = Mapping[str, Any]
-_PLANS = ("forward", "forward_after", "back", "back_after")
+_PLANS = ("forward", "forward_after", "back_before", "back", "back_after")
 _KEYED = (
     "purpose",
     "readers",
@@ -51,6 +51,7 @@ _KEYED = (
     "plans.forward",
     "plans.forward_after",
     "plans.back",
+    "plans.back_before",
     "plans.back_after",
 )
 

@@ -45,10 +45,11 @@ class Testing(_Section):
 
 
 class Plans(_Section):
-    """The steps out and back, and what follows each once the checks inside have passed."""
+    """The steps out and back, what comes before the way back, and what follows each once the checks inside have passed."""
 
     forward: tuple[parts.Step, ...] = Field(min_length=1)
     forward_after: tuple[parts.Step, ...] = ()
+    back_before: tuple[parts.Step, ...] = ()
     back: tuple[parts.Step, ...] = Field(min_length=1)
     back_after: tuple[parts.Step, ...] = ()
 

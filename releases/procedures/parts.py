@@ -303,7 +303,7 @@ class Watch(Part):
     """How long and how often the target is watched; shares are decimal text."""
 
     duration: Label
-    duration_hours: Positive
+    duration_seconds: Positive
     interval_seconds: Positive
     metrics: tuple[Key, ...] = Field(min_length=1)
     baseline_minutes: Positive
@@ -335,7 +335,7 @@ class Rollback(Part):
     communication: tuple[Item, ...] = Field(min_length=1)
     documents: tuple[Item, ...] = Field(min_length=1)
     watch_duration: Label
-    watch_hours: Positive
+    watch_seconds: Positive
     restore_rows_max: Whole
     question_minutes: Positive
     question_default: Literal["go_back", "stay"]

@@ -97,7 +97,7 @@ def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str,
             return facts, verdict.value
         if verdict is Probe.RUNNING:
             raise StillRunning("the target is still locked by an earlier attempt")
-        if verdict is Probe.UNKNOWN or not kind.repeatable:
+        if verdict is Probe.UNKNOWN or not kind.repeats(parameters):
             raise _Doubt(f"probe: {verdict.value}")
         return kind.run(context, parameters), verdict.value
     return kind.run(context, parameters), ""
@@ -105,7 +105,9 @@ def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str,
 
 def _check(step: Step, context: StepContext) -> dict[str, Any]:
     kind = checks.kind(step.parameters["check"])
-    since = step.deployment.steps.filter(phase=step.phase).order_by("ordinal")[0].started_at
+    # What the log says before the restart is about the version that was left.
+    restarted = step.deployment.steps.filter(ordinal__lt=step.ordinal, kind="service_control").order_by("ordinal").last()
+    since = restarted.ended_at if restarted is not None else step.deployment.started_at
     result = kind.run(
         CheckContext(context.target, since or now(), context.configuration),
         kind.parameters(**step.parameters["parameters"]),

@@ -32,7 +32,10 @@ CREATE TABLE toy (
     facts jsonb,
     file bytea,
     phrase text,
-    beat timestamptz
+    beat timestamptz,
+    span tstzrange,
+    pause interval,
+    ratio double precision
 );
 CREATE TABLE toy_pair (toy_id bigint, other_id bigint, PRIMARY KEY (toy_id, other_id));
 CREATE TABLE plain (
@@ -44,7 +47,10 @@ CREATE TABLE plain (
     facts jsonb,
     file bytea,
     phrase text,
-    beat timestamptz
+    beat timestamptz,
+    span tstzrange,
+    pause interval,
+    ratio double precision
 );
 """
 

@@ -174,16 +174,21 @@ def test_times_bytes_secrets_and_floats_have_one_form_whatever_the_session_says(
     app.execute("SET timezone = 'Asia/Tokyo'")
     app.execute("SET bytea_output = 'escape'")
     app.execute("SET datestyle = 'German'")
+    app.execute("SET intervalstyle = 'iso_8601'")
+    app.execute("SET extra_float_digits = -10")
     act(
         app,
-        "INSERT INTO toy (due, file, phrase, facts)"
-        " VALUES ('2026-12-16 10:00+09', %s, 'open sesame', '[0.5, 1e30, 7]')",
+        "INSERT INTO toy (due, file, phrase, facts, pause, ratio, span)"
+        " VALUES ('2026-12-16 10:00+09', %s, 'open sesame', '[0.5, 1e30, 7]', '90 minutes',"
+        " 0.1::float8 + 0.2, tstzrange('2026-12-16 10:00+09', NULL))",
         [b"\x00\xff"],
     )
     after = events(app)[0]["after"]
     assert after["due"] == "2026-12-16T01:00:00.000000Z"
     assert after["file"] == "sha256:" + hashlib.sha256(b"\x00\xff").hexdigest()
     assert after["facts"] == ["0.5", "1" + 30 * "0", 7]
+    assert (after["pause"], after["ratio"]) == ("01:30:00", "0.30000000000000004")
+    assert after["span"] == '["2026-12-16 01:00:00+00",)'
     (inner,) = owner.execute("SELECT inner_pad FROM audit_digest_key").fetchone()
     key = bytes(byte ^ 0x36 for byte in inner)
     assert after["phrase"] == "hmac-sha256:" + hmac.new(key, b"open sesame", "sha256").hexdigest()

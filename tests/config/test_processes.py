@@ -143,14 +143,17 @@ def test_the_end_is_in_order_and_leaves_nothing(supervise: Callable[..., Running
 def test_a_process_is_asked_to_end_only_once(supervise: Callable[..., Running], tmp_path: Path) -> None:
     counts = (
         "import signal, time; got = []; signal.signal(signal.SIGTERM, lambda *_: got.append(1));"
-        "print('up', flush=True); signal.pause(); time.sleep(0.3); print('asked', len(got), flush=True)"
+        "print('up', flush=True); signal.pause(); time.sleep({0}); time.sleep({0}); print('asked', len(got))"
     )
-    running = supervise({"name": "one", "argv": (sys.executable, "-c", counts)})
-    log = tmp_path / "logs" / "one.log"
-    until(lambda: log.exists() and "up" in log.read_text())
+    argv = {
+        name: (sys.executable, "-c", counts.format(seconds)) for name, seconds in (("a", 0.1), ("b", 0.5))
+    }
+    running = supervise(*({"name": name, "argv": argv[name]} for name in argv))
+    logs = [tmp_path / "logs" / f"{name}.log" for name in argv]
+    until(lambda: all(log.exists() and "up" in log.read_text() for log in logs))
     running.process.terminate()
     assert running.process.wait(10) == 0
-    assert log.read_text().split() == ["up", "asked", "1"]
+    assert [log.read_text().split() for log in logs] == [["up", "asked", "1"]] * 2
 
 
 def test_kill_9_of_the_supervisor_ends_all(supervise: Callable[..., Running]) -> None:

@@ -22,7 +22,7 @@ def step_plan(content: Content) -> dict[str, list[dict[str, Any]]]:
             *(_step(step) for step in content.plans.forward_after),
             *_checks(content, "deployment", "outside"),
         ],
-        "back": [_step(step) for step in content.plans.back],
+        "back": [_step(step) for step in (*content.plans.back_before, *content.plans.back)],
         "back_verify": [
             *_checks(content, "rollback", "inside"),
             *(_step(step) for step in content.plans.back_after),

@@ -73,6 +73,9 @@ def test_no_requests_are_no_data_unless_idle_may_pass(pages: Site) -> None:
 def test_a_number_that_is_missing_never_counts_as_idle(pages: Site) -> None:
     assert check(pages, Page("other 1\n"), **IDLE).verdict is Verdict.NO_DATA
     assert check(pages, Page("broken {\n"), **IDLE).verdict is Verdict.NO_DATA
+    time_limit = [{"metric": "response_time", "at_most": 1}]
+    counts = [Page(f"http_request_duration_seconds_count {number}\n") for number in (1, 9)]
+    assert check(pages, *counts, limits=time_limit, **IDLE).verdict is Verdict.NO_DATA
     use = [{"metric": "resource_use", "at_most": 1}]
     assert (
         check(pages, Page('http_requests_total{status="200"} 1\n'), limits=use, **IDLE).verdict

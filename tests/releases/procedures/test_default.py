@@ -191,7 +191,7 @@ def test_purpose_readers_and_history_are_those_of_the_text(procedure: Procedure)
 
 def test_every_named_check_has_a_kind_and_a_watch_asks_for_24_hours(procedure: Procedure) -> None:
     assert {check.kind for check in procedure.checks} == {"log", "http", "metrics", "manual"}
-    assert (procedure.watch.duration_hours, procedure.rollback.watch_hours) == (24, 24)
+    assert (procedure.watch.duration_seconds, procedure.rollback.watch_seconds) == (86400, 86400)
     assert procedure.threshold_values()["coverage_min"] == "0.90"
 
 

@@ -34,7 +34,7 @@ def test_all_faults_are_listed_at_once_with_their_lines() -> None:
             'kind = "telepathy", parameters = {}',
         )
         .replace('"review", tiers = ["staging", "production"]', '"review", tiers = ["staging", "moon"]')
-        .replace("duration_hours = 24", 'duration_hours = "long"')
+        .replace("duration_seconds = 86400", 'duration_seconds = "long"')
         .replace('zone = "Asia/Tokyo"\nstart = "01:00"', 'zone = "Asia/Atlantis"\nstart = "25:00"')
         .replace('k = 3, n = 5, ja = "エラーレート10%以上"', 'k = 6, n = 5, ja = "エラーレート10%以上"')
         .replace("records_years = 7", "records_years = 7\nforever = true")
@@ -44,7 +44,7 @@ def test_all_faults_are_listed_at_once_with_their_lines() -> None:
         [
             f"plans.forward[2].kind (line {_line('コードデプロイ')})",
             f"gates[0].tiers[1] (line {_line('コードレビュー完了')})",
-            f"watch.duration_hours (line {_line('duration_hours')})",
+            f"watch.duration_seconds (line {_line('duration_seconds')})",
             f"schedule.regular.zone (line {_line('start = ') - 1})",
             f"schedule.regular.start (line {_line('start = ')})",
             f"triggers[4].k (line {_line('エラーレート10%以上')})",
@@ -185,4 +185,4 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_procedure_cannot_be_changed() -> None:
     procedure = Procedure.from_toml(TEXT)
     with pytest.raises(ValueError, match="frozen"):
-        procedure.watch.duration_hours = 1  # type: ignore[misc]
+        procedure.watch.duration_seconds = 1  # type: ignore[misc]

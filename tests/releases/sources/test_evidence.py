@@ -230,6 +230,13 @@ def test_size_and_emptiness_are_refused_for_every_kind() -> None:
                 read(kind, content)
 
 
+def test_a_report_above_the_limit_is_refused_though_it_is_whole() -> None:
+    whole = _junit(OK)
+    assert read("junit", whole + b" " * (LARGEST - len(whole))).values["tests"] == 1
+    with pytest.raises(BadEvidence, match="larger than 10 MB"):
+        read("junit", whole + b" " * (LARGEST - len(whole) + 1))
+
+
 def test_a_missing_limit_or_value_is_unknown() -> None:
     assert judge("coverage", {"line_rate": "1"}, {})[0] == "unknown"
     assert judge("junit", {}, LIMITS)[0] == "unknown"

@@ -195,6 +195,11 @@ def test_the_message_that_the_product_writes_names_all_three(repository: Reposit
     assert found.message == "2.0.0 (2026-12-16)\n\n- # 新しい検索 と絞り込み"
 
 
+def test_a_line_that_begins_with_a_number_sign_stays_in_the_message(repository: Repository) -> None:
+    repository.tag("v1.2.0", "1.2.0 (2026-12-16)\n\n#12 faster search\n")
+    assert facts(repository.path, tag="v1.2.0").message.endswith("#12 faster search")
+
+
 def test_a_tag_that_is_there_is_never_moved(repository: Repository) -> None:
     first = repository.tag("v1.2.0")
     repository.commit("second")
@@ -309,10 +314,8 @@ def test_programs_named_in_the_repository_are_not_run(repository: Repository, tm
 
 def test_signatures_of_commits_are_checked(repository: Repository) -> None:
     plain = repository.git("rev-parse", "main")
-    repository.git(
-        "-c", "gpg.format=ssh", "-c", f"user.signingKey={repository.key}", "commit", "-q", "--allow-empty", "-S",
-        "-m", "x"
-    )  # fmt: skip
+    signing = ["-c", "gpg.format=ssh", "-c", f"user.signingKey={repository.key}"]
+    repository.git(*signing, "commit", "-q", "--allow-empty", "-S", "-m", "x")
     good = commit_signature(repository.path, "main", repository.signers)
     assert (good.signed, good.good, good.signer) == (True, True, "dev@example.com")
     bare = commit_signature(repository.path, plain, repository.signers)

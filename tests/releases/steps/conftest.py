@@ -23,6 +23,8 @@ from releases.steps import kind
 from releases.steps.base import StepContext, TargetSpec, Version
 from releases.steps.service_control import running_service
 
+PASSWORD = "a:b\\c-word"
+
 READ_CONFIGURATION = """
 import json
 def read(path):
@@ -135,20 +137,24 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
 
 @pytest.fixture
 def new_database() -> Iterator[Callable[[], str]]:
-    """Make databases on the test server; each is dropped after the test."""
+    """Make databases on the test server, each owned by a role that may do no more; dropped after the test."""
     server = os.environ["DATABASE_SERVER_URL"]
-    names: list[str] = []
+    names: list[sql.Identifier] = []
 
     def make() -> str:
-        names.append(f"steps_{uuid4().hex[:12]}")
+        name = f"steps_{uuid4().hex[:12]}"
+        names.append(sql.Identifier(name))
         with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(names[-1])))
-        return make_conninfo(server, dbname=names[-1])
+            role = sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}")
+            connection.execute(role.format(names[-1], sql.Literal(PASSWORD)))
+            connection.execute(sql.SQL("CREATE DATABASE {0} OWNER {0} TEMPLATE template0").format(names[-1]))
+        return make_conninfo(server, dbname=name, user=name, password=PASSWORD)
 
     yield make
     with psycopg.connect(server, autocommit=True) as connection:
         for name in names:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+            connection.execute(sql.SQL("DROP ROLE {}").format(name))
 
 
 @dataclass
@@ -216,10 +222,8 @@ class Target:
             return cursor.fetchall() if cursor.description else []
 
 
-@pytest.fixture
-def target(tmp_path: Path, versions: Versions, new_database: Callable[[], str]) -> Iterator[Target]:
-    """An empty target with a database; whatever service runs on it is ended after the test."""
-    port, database = free_port(), new_database()
+def _target(tmp_path: Path, versions: Versions, database: str) -> Iterator[Target]:
+    port = free_port()
     python = sys.executable
     settings = {
         "service": {
@@ -230,7 +234,7 @@ def target(tmp_path: Path, versions: Versions, new_database: Callable[[], str]) 
         "migrate": [python, "{tree}/migrate.py", "{config}"],
         "migrate_check": [python, "{tree}/migrate.py", "{config}", "--check"],
         "postgres_bin": os.environ["POSTGRES_BIN"],
-        "scratch_database_url": os.environ["DATABASE_SERVER_URL"],
+        "scratch_database_url": database,
         "urls": {"base": f"http://127.0.0.1:{port}"},
     }
     root = tmp_path / "target"
@@ -241,6 +245,18 @@ def target(tmp_path: Path, versions: Versions, new_database: Callable[[], str]) 
     running = running_service(root)
     if running:
         os.kill(running["pid"], signal.SIGKILL)
+
+
+@pytest.fixture
+def target(tmp_path: Path, versions: Versions, new_database: Callable[[], str]) -> Iterator[Target]:
+    """An empty target with a database; whatever service runs on it is ended after the test."""
+    yield from _target(tmp_path, versions, new_database())
+
+
+@pytest.fixture
+def bare_target(tmp_path: Path, versions: Versions) -> Iterator[Target]:
+    """An empty target without a database, for steps that need none."""
+    yield from _target(tmp_path, versions, "")
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10) -> Any:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from releases.steps.base import StepFailed, TargetSpec
-from releases.steps.database import Database, snapshot_of
-from releases.steps.target import Layout, holding, journal_lines, measure
+from releases.steps.database import Database
+from releases.steps.runner import Outcome
+from releases.steps.target import Layout, journal_lines, measure
 
 from .conftest import Target, free_port
 
@@ -34,12 +37,9 @@ def _programs(folder: Path, name: str, script: str, *, before: str = "") -> str:
     return str(folder)
 
 
-def _scratch_databases() -> list[str]:
-    with psycopg.connect(os.environ["DATABASE_SERVER_URL"]) as connection:
-        rows = connection.execute(
-            "SELECT datname FROM pg_database WHERE datname LIKE 'ringi_scratch_%'"
-        ).fetchall()
-    return [row[0] for row in rows]
+def _scratch_databases(target: Target) -> list[tuple[Any, ...]]:
+    own = "datdba = (SELECT oid FROM pg_roles WHERE rolname = current_user)"
+    return target.sql(f"SELECT datname FROM pg_database WHERE {own} AND datname <> current_database()")
 
 
 CUT = 'for a in "$@"; do case "$a" in --file=*.partial) truncate -s -{bytes} "${{a#--file=}}";; esac; done'
@@ -55,14 +55,14 @@ def test_the_dump_is_proved_in_its_own_snapshot_and_filed(target: Target) -> Non
     assert (folder / "config.env").read_bytes() == Layout(target.spec.root).configuration.read_bytes()
     for name in ("database.dump", "facts.json", "config.env"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
-    assert not _scratch_databases()
+    assert not _scratch_databases(target)
 
 
 def test_rows_written_while_it_dumps_are_not_in_it(target: Target, tmp_path: Path) -> None:
     target.install_old()
     before = measure(target.spec, target.configuration).data
-    url = target.database
-    script = f"{os.environ['POSTGRES_BIN']}/psql -qd '{url}' -c \"INSERT INTO label VALUES (3, 'late', 1)\""
+    psql = f"{os.environ['POSTGRES_BIN']}/psql -qd {shlex.quote(target.database)}"
+    script = f"{psql} -c \"INSERT INTO label VALUES (3, 'late', 1)\""
     _with(target, postgres_bin=_programs(tmp_path / "bin", "pg_dump", "", before=script))
     assert target.step("backup", target.context())["data"] == before
     assert measure(target.spec, target.configuration).data != before
@@ -80,7 +80,7 @@ def test_a_dump_that_is_cut_short_stops_the_run_and_names_the_table(
     with pytest.raises(StepFailed, match=f"cannot be restored, it breaks at ({table})"):
         target.step("backup", target.context())
     assert not journal_lines(target.spec, effect="backup:proved")
-    assert not _scratch_databases()
+    assert not _scratch_databases(target)
 
 
 def test_a_row_that_differs_after_the_restore_names_its_table(target: Target, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_row_that_differs_after_the_restore_names_its_table(target: Target, tm
     _with(target, postgres_bin=_programs(tmp_path / "bin", "pg_restore", script))
     with pytest.raises(StepFailed, match="differs in: dataset$"):
         target.step("backup", target.context())
-    assert not _scratch_databases()
+    assert not _scratch_databases(target)
 
 
 def test_a_second_attempt_uses_the_intact_dump_and_replaces_a_damaged_one(target: Target) -> None:
@@ -133,16 +133,16 @@ def test_a_database_that_cannot_be_reached_fails_without_its_password(target: Ta
     assert "hunter2" not in str(raised.value)
 
 
-def test_the_password_is_in_no_argument_and_no_environment(target: Target, tmp_path: Path) -> None:
-    target.install_old()
-    seen = tmp_path / "seen"
-    script = f'(echo "$@"; env; stat -Lc "mode %a" "$PGPASSFILE") >> {seen}; cat "$PGPASSFILE" >> {seen}.pass'
-    _with(target, postgres_bin=_programs(tmp_path / "bin", "pg_dump", script))
-    parts = {key: str(value) for key, value in conninfo_to_dict(target.database).items()}
-    address = make_conninfo("", **parts | {"password": r"pa:ss\word-1234"})
-    with holding(target.context()) as held:
-        with snapshot_of(Database(target.database)) as (_connection, exported, _text):
-            database = Database(address, str(target.spec.settings["postgres_bin"]))
-            database.tool(held.run, "pg_dump", "--schema-only", f"--snapshot={exported}", "--file=/dev/null")
-    assert "word-1234" not in seen.read_text() and "mode 600" in seen.read_text()
-    assert Path(f"{seen}.pass").read_text() == "*:*:*:*:pa\\:ss\\\\word-1234\n"
+def test_the_password_goes_by_a_private_file_alone() -> None:
+    seen: list[str] = []
+
+    def run(arguments: Sequence[str], *, extra: Mapping[str, str] | None = None, **_others: Any) -> Outcome:
+        assert extra is not None
+        path = Path(extra["PGPASSFILE"])
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        seen.extend([path.read_text(), *arguments, *extra.values()])
+        return Outcome(0, b"", 0)
+
+    Database(r"postgresql://me:pa%3Ass%5Cword@localhost:1/x").tool(run, "pg_dump")
+    assert seen[0] == "*:*:*:*:pa\\:ss\\\\word\n"
+    assert not any("word" in text for text in seen[1:] if text != "--no-password")

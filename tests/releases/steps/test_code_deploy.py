@@ -13,6 +13,12 @@ from releases.steps.target import Layout, journal_lines, tree_digest
 from .conftest import Target
 
 
+@pytest.fixture
+def target(bare_target: Target) -> Target:
+    """A target without a database."""
+    return bare_target
+
+
 def _left(target: Target) -> list[str]:
     releases = Layout(target.spec.root).releases
     return sorted(path.name for path in releases.iterdir()) if releases.exists() else []
@@ -45,7 +51,7 @@ def test_a_repository_that_is_not_there_is_said(target: Target) -> None:
 
 
 def test_back_lays_again_what_was_changed_on_the_target(target: Target) -> None:
-    target.install_old()
+    target.step("code_deploy", target.context("0/1/x", wanted=target.versions.old))
     old = Layout(target.spec.root).current.resolve()
     target.step("code_deploy", target.context())
     (old / "run").write_text("changed")

@@ -110,34 +110,34 @@ def test_it_makes_its_effect_once_and_finds_it_again(installed: Target, case: Ca
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_lower_epoch_is_fenced(installed: Target, case: Case) -> None:
-    known, context, parameters = _ready(installed, case)
+def test_a_lower_epoch_is_fenced(bare_target: Target, case: Case) -> None:
+    known, context, parameters = _ready(bare_target, case)
     with holding(replace(context, epoch=5)):
         pass
     with pytest.raises(Fenced):
         known.run(context, parameters)
     with pytest.raises(Fenced):
         known.probe(context, parameters)
-    assert not journal_lines(installed.spec, key=context.key)
+    assert not journal_lines(bare_target.spec, key=context.key)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_held_lock_is_still_running(installed: Target, case: Case) -> None:
-    known, context, parameters = _ready(installed, case)
+def test_a_held_lock_is_still_running(bare_target: Target, case: Case) -> None:
+    known, context, parameters = _ready(bare_target, case)
     with holding(replace(context, key="1/1/other")):
         assert known.probe(context, parameters)[0] is Probe.RUNNING
         with pytest.raises(StillRunning):
             known.run(context, parameters)
-    assert not journal_lines(installed.spec, key=context.key)
+    assert not journal_lines(bare_target.spec, key=context.key)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_an_attempt_that_is_no_longer_ours_has_no_effect(installed: Target, case: Case) -> None:
-    known, context, parameters = _ready(installed, case)
+def test_an_attempt_that_is_no_longer_ours_has_no_effect(bare_target: Target, case: Case) -> None:
+    known, context, parameters = _ready(bare_target, case)
 
     def beat() -> None:
         raise Fenced("taken over")
 
     with pytest.raises(Fenced):
         known.run(replace(context, beat=beat), parameters)
-    assert not journal_lines(installed.spec, key=context.key)
+    assert not journal_lines(bare_target.spec, key=context.key)

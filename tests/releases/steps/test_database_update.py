@@ -158,6 +158,7 @@ def test_a_database_step_that_never_began_is_not_undone(out: tuple[Target, dict[
     assert facts["restored"] is False and facts["data"] == before
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_killed_in_the_middle_it_goes_on_where_it_was(out: tuple[Target, dict[str, Any]]) -> None:
     target, earlier = out
     # The migration is held before its fourth step by a lock, so that the kill finds it half done.

@@ -23,6 +23,12 @@ from .conftest import Target, wait_for
 PYTHON = sys.executable
 
 
+@pytest.fixture
+def target(bare_target: Target) -> Target:
+    """A target without a database."""
+    return bare_target
+
+
 def _run(code: str, folder: Path, **options: object) -> object:
     defaults: dict[str, object] = {"environment": base_environment(), "folder": folder, "seconds": 20}
     return run_command([PYTHON, "-c", code], **(defaults | options))  # type: ignore[arg-type]
@@ -76,7 +82,8 @@ def test_the_deadline_ends_the_whole_group(tmp_path: Path) -> None:
 
 def test_a_member_that_outlives_its_leader_is_ended(tmp_path: Path) -> None:
     code = (
-        "import os, time\nif os.fork() == 0:\n    open(f'{os.getpid()}.pid', 'w').close()\n    time.sleep(60)\n"
+        "import os, time\nif os.fork() == 0:\n    open(f'{os.getpid()}.pid', 'w').close()\n"
+        "    time.sleep(60)\n"
         "else:\n    time.sleep(0.3)"
     )
     began = time.monotonic()

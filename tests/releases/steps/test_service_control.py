@@ -21,6 +21,12 @@ from .conftest import Target, wait_for
 
 
 @pytest.fixture
+def target(bare_target: Target) -> Target:
+    """A target without a database."""
+    return bare_target
+
+
+@pytest.fixture
 def installed(target: Target) -> Target:
     """The new code and its configuration, without a database step."""
     target.step("code_deploy", target.context("1/1/x"))

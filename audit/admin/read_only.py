@@ -1,0 +1,149 @@
+"""The admin of every governed model: a list and a page of fields, and nothing that changes a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db import connection
+from django.db.models import Field, Model
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import render
+from django.urls import URLPattern, path
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from unfold.admin import ModelAdmin
+
+MANY = 10_000
+
+
+class RoughPaginator(Paginator[Any]):
+    """Counts a large table by the planner's estimate; its exact count would read all of it."""
+
+    @cached_property
+    def count(self) -> int:
+        """Return the number of rows, estimated for an unfiltered large table."""
+        rows: Any = self.object_list
+        if not rows.query.where:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass",
+                               [rows.model._meta.db_table])
+                estimate = int(cursor.fetchone()[0])
+            if estimate > MANY:
+                return estimate
+        return int(rows.count())
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """List and detail page. `lookups` is all that a query string may filter by; `shown_fields` the detail page's."""
+
+    lookups: ClassVar[frozenset[str]] = frozenset()
+    shown_fields: ClassVar[tuple[str, ...]] = ()
+    hint: ClassVar[Any] = ""
+    actions = None
+    list_per_page = 50
+    show_full_result_count = False
+    paginator = RoughPaginator
+    change_list_template = "ringi/list.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Rows are made by verbs."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Rows are changed by verbs."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Rows are never deleted."""
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Ask once per request: the answer is the same for every model."""
+        known = getattr(request, "ringi_may_look", None)
+        if known is None:
+            known = bool(super().has_view_permission(request, obj))
+            request.ringi_may_look = known  # type: ignore[attr-defined]
+        return bool(known)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Show the model to whoever may look."""
+        return self.has_view_permission(request)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Allow what is listed; a free query string would let columns be guessed that are not shown."""
+        return lookup in self.lookups
+
+    def get_urls(self) -> list[URLPattern]:
+        """Offer the list and the detail page only."""
+        key = f"{self.opts.app_label}_{self.opts.model_name}"
+        wrap = self.admin_site.admin_view
+        return [
+            path("", wrap(self.changelist_view), name=f"{key}_changelist"),
+            path("<path:object_id>/change/", wrap(self.change_view), name=f"{key}_change"),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list; nothing is posted to it."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return super().changelist_view(request, {"hint": self.hint, **(extra_context or {})})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show the fields of one row; nothing is posted to it."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        return self.detail(request, row)
+
+    def detail(self, request: HttpRequest, row: Model) -> HttpResponse:
+        """Return the page of one row."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": str(row),
+            "kind": self.opts.verbose_name,
+            "kinds": self.opts.verbose_name_plural,
+            "list_url": f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist",
+            "row": row,
+            "fields": self.fields_of(request, row),
+            **self.extra(request, row),
+        }
+        return render(request, self.detail_template, context)
+
+    detail_template: ClassVar[str] = "ringi/detail.html"
+
+    def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
+        """Return what else the page of one row needs."""
+        return {}
+
+    def fields_of(self, request: HttpRequest, row: Model) -> list[tuple[str, Any]]:
+        """Return (label, value) of each field that the detail page shows."""
+        names: Sequence[str] = self.shown_fields or [f.name for f in self.opts.fields if f.name != "id"]
+        return [self._field(row, name) for name in names]
+
+    def _field(self, row: Model, name: str) -> tuple[str, Any]:
+        own = getattr(self, name, None)
+        if callable(own):
+            return str(getattr(own, "short_description", name)), own(row)
+        field = self.opts.get_field(name)
+        assert isinstance(field, Field)
+        if field.choices:
+            return str(field.verbose_name), getattr(row, f"get_{name}_display")()
+        return str(field.verbose_name), _value(getattr(row, name))
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return value
+
+
+def column(label: Any, order: str = "") -> Any:
+    """Return the decorator of a column of a list."""
+    return admin.display(description=label, ordering=order or None)

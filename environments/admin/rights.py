@@ -1,0 +1,83 @@
+"""The rights of one account, read once per request, so that a page can ask about many buttons. Pages call it.
+
+It only decides what is shown; every action asks `environments.access` again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from environments.models import AccessGrant, AccessRule, Account, Environment
+from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_VERBS
+
+# Who decides about releases, or checks those who do, sees what runs where without a cell in the matrix.
+OVERSEERS = ("audit", "plan", "approve")
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Grants as (role, environment id or None) and the levels of those roles as (role, environment id) → level."""
+
+    account: Account | None
+    grants: tuple[tuple[str, int | None], ...] = ()
+    levels: Mapping[tuple[str, int], str] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Return the roles held now, anywhere."""
+        return frozenset(role for role, _environment in self.grants)
+
+    def may(self, verb: str, environment: Environment | None = None) -> bool:
+        """Answer as `environments.access.may` does."""
+        if environment is not None and verb in ENVIRONMENT_VERBS:
+            return any(
+                verb in LEVELS[self.levels.get((role, environment.pk), "none")]
+                for role, where in self.grants
+                if where in (None, environment.pk)
+            )
+        return any(verb in ROLE_VERBS[role] for role in self.roles)
+
+    def sees(self, environment: Environment | None, what: str = "view") -> bool:
+        """Tell whether configuration, target and metrics (`view`) or step logs (`log`) of an environment are shown."""
+        return self.may(what, environment) or any(self.may(verb) for verb in OVERSEERS)
+
+
+def read_rights(account: Any) -> Rights:
+    """Return the rights of an account in two queries; none for a closed account or a visitor."""
+    if not isinstance(account, Account) or not account.is_active:
+        return Rights(None)
+    grants = tuple(
+        AccessGrant.objects.in_force().filter(account=account).values_list("role", "environment_id")
+    )
+    rules = AccessRule.objects.filter(role__in={role for role, _environment in grants})
+    levels = {(role, where): level for role, where, level in rules.values_list("role", "environment_id", "level")}
+    return Rights(account, grants, levels)
+
+
+def rights_of(request: HttpRequest) -> Rights:
+    """Return the rights of whoever asks, read once per request."""
+    known = getattr(request, "ringi_rights", None)
+    if known is None:
+        known = read_rights(request.user)
+        request.ringi_rights = known  # type: ignore[attr-defined]
+    return known
+
+
+def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Make a view a page: for signed-in staff that may look, read only (any other method is answered 405)."""
+
+    @wraps(view)
+    @require_safe
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not getattr(request.user, "is_staff", False) or not rights_of(request).may("look"):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return shown

@@ -1,0 +1,70 @@
+"""The sidebar, by what the reader may see. UNFOLD's SIDEBAR setting names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from environments.admin.rights import rights_of
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the groups of the sidebar."""
+    rights = rights_of(request)
+    if not rights.may("look"):
+        return [{"title": "", "items": [_item(_("My work"), "home", "admin:index")]}]
+    return [
+        {
+            "title": "",
+            "items": [
+                _item(_("My work"), "home", "admin:index"),
+                _item(_("Calendar"), "calendar_month", "calendar"),
+                _item(_("Timeline"), "history", "timeline"),
+            ],
+        },
+        {
+            "title": _("Releases"),
+            "items": [
+                _list(_("Releases"), "rocket_launch", "releases_release"),
+                _list(_("Deployments"), "deployed_code_update", "releases_deployment"),
+                _list(_("Rollbacks"), "undo", "releases_rollback"),
+                _list(_("Evidence"), "fact_check", "releases_evidence"),
+                _list(_("Obligations"), "assignment_late", "releases_obligation"),
+                _list(_("Procedure"), "menu_book", "releases_procedure"),
+            ],
+        },
+        {
+            "title": _("Environments"),
+            "items": [
+                _list(_("Environments"), "dns", "environments_environment"),
+                _list(_("Applications"), "apps", "environments_application"),
+                _list(_("Targets"), "lan", "environments_target"),
+                _list(_("Configurations"), "tune", "environments_configurationversion"),
+                _list(_("In force"), "verified", "releases_inforce"),
+                _list(_("Change windows"), "event_available", "environments_changewindow"),
+                _list(_("Freezes"), "ac_unit", "environments_freeze"),
+            ],
+        },
+        {
+            "title": _("People and operation"),
+            "items": [
+                _list(_("Accounts"), "group", "environments_account"),
+                _list(_("Grants"), "badge", "environments_accessgrant"),
+                _item(_("Access matrix"), "grid_on", "access"),
+                _item(_("Queues"), "stacks", "queues"),
+                _list(_("Outbox"), "outbox", "audit_outbox"),
+                _list(_("Checkpoints"), "flag", "audit_checkpoint"),
+            ],
+        },
+    ]
+
+
+def _item(title: Any, icon: str, name: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(name)}
+
+
+def _list(title: Any, icon: str, model: str) -> dict[str, Any]:
+    return _item(title, icon, f"admin:{model}_changelist")

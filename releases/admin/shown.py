@@ -1,0 +1,174 @@
+"""How pages show things: times in an environment's zone, states as tones, verbs as buttons. Templates and pages call it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import get_language, ngettext
+from django.utils.translation import gettext as _
+
+from environments import calendar
+from environments.admin.rights import Rights, rights_of
+from environments.models import AccessGrant, Account, Application, ConfigurationVersion, Target
+from releases.admin.verbs import VERBS, verbs_on
+from releases.admin.verbs.base import ZONE, Verb, environment_of
+from releases.models import ChecklistItem, InForce, Obligation, Procedure, Release, Step, Watch
+
+DEFAULT_ZONE = str(ZONE)
+
+_TONES = {
+    "good": "completed concluded granted consumed succeeded done approved ready published active closed verified "
+    "tested confirmed pass healthy judged_healthy yes adopted",
+    "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
+    "reporting requested content_fixed checked authorised proposed",
+    "warn": "waiting needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
+    "no_data stale insufficient not_measured compressed restored",
+    "bad": "failed rejected void missed rollback_failed faltered fail error refused no overdue",
+}
+TONES = {state: tone for tone, states in _TONES.items() for state in states.split()}
+
+# Which list offers a verb that makes a row.
+MAKES: dict[type[Model], tuple[str, str]] = {
+    Account: ("account", "create"),
+    Application: ("application", "create"),
+    Target: ("target", "create"),
+    ConfigurationVersion: ("configuration", "create"),
+    Release: ("release", "plan"),
+    Procedure: ("procedure", "load"),
+}
+
+
+def tone(state: Any) -> str:
+    """Return the tone (good, going, warn, bad, calm) in which a state or verdict is shown."""
+    return TONES.get(str(state), "calm")
+
+
+def language() -> str:
+    """Return the reader's language, ja or en."""
+    return get_language() or "ja"
+
+
+def when(at: datetime | None, zone: str = "") -> str:
+    """Return a time with its zone as people read it; a dash for none."""
+    return calendar.print_time(at, zone or DEFAULT_ZONE, language()) if at is not None else "—"
+
+
+def clock(at: datetime | None, zone: str = "") -> str:
+    """Return a time of the day to the second with its zone; a dash for none."""
+    return at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)).strftime("%H:%M:%S %Z") if at is not None else "—"
+
+
+def span(seconds: float | None) -> str:
+    """Return a length of time in words, the two largest units; a dash for none."""
+    if seconds is None:
+        return "—"
+    if seconds < 10:
+        return _("%(s).1f s") % {"s": seconds}
+    whole = round(seconds)
+    for size, text in ((86400, _("%(n)d d")), (3600, _("%(n)d h")), (60, _("%(n)d min"))):
+        if whole >= size:
+            smaller = {86400: (3600, _("%(n)d h")), 3600: (60, _("%(n)d min")), 60: (1, _("%(n)d s"))}[size]
+            rest = whole % size // smaller[0]
+            return text % {"n": whole // size} + (" " + smaller[1] % {"n": rest} if rest else "")
+    return _("%(n)d s") % {"n": whole}
+
+
+def remaining(until: datetime, now: datetime) -> str:
+    """Say how long until a time, or how long it is overdue."""
+    seconds = (until - now).total_seconds()
+    if seconds >= 0:
+        return _("in %(span)s") % {"span": span(seconds)}
+    return _("overdue by %(span)s") % {"span": span(-seconds)}
+
+
+def missing_persons(count: int) -> str:
+    """Say how many persons are still missing."""
+    return ngettext("%(n)d person is missing", "%(n)d persons are missing", count) % {"n": count}
+
+
+@dataclass(frozen=True)
+class Button:
+    """A verb on a page: a link to its own page, or, with a reason, one that is not possible now."""
+
+    label: str
+    url: str
+    key: str
+    reason: str = ""
+    danger: bool = False
+    signs: bool = False
+    main: bool = False
+
+
+def button(verb: Verb, instance: Any, *, main: bool = False) -> Button:
+    """Return the button of a verb on a row."""
+    return Button(
+        label=str(verb.label),
+        url=verb.url(instance.pk if instance is not None else None),
+        key=verb.key,
+        reason=str(verb.not_now(instance)),
+        danger=verb.danger,
+        signs=verb.signs,
+        main=main,
+    )
+
+
+def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> list[Button]:
+    """Return the verbs that the account may use on a row: possible ones first, the `main` keys before all others."""
+    wanted = tuple(main)
+    environment = environment_of(instance)
+    found = [
+        button(verb, instance, main=verb.key in wanted)
+        for verb in verbs_on(type(instance))
+        if any(rights.may(right, environment) for right in verb.rights) and not _pointless(verb, instance, rights)
+    ]
+    return sorted(found, key=lambda b: (bool(b.reason), not b.main, b.danger))
+
+
+def new_button(rights: Rights, model: type[Model]) -> list[Button]:
+    """Return the button that makes a row of a model, for whoever may."""
+    key = MAKES.get(model)
+    return [
+        button(verb, None, main=True)
+        for verb in VERBS
+        if (verb.noun, verb.name) == key and any(rights.may(right) for right in verb.rights)
+    ]
+
+
+def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
+    """Tell whether a verb has nothing left to do on a row that has no machine; such a button would only mislead."""
+    match instance:
+        case AccessGrant():
+            return instance.withdrawn_at is not None or (
+                verb.name == "confirm"
+                and (instance.confirmed_at is not None or instance.granted_by_id == getattr(rights.account, "pk", 0))
+            )
+        case Account():
+            return (verb.noun == "token") != (instance.kind == Account.Kind.SERVICE) and verb.noun == "token"
+        case ChecklistItem():
+            return instance.signed_at is not None
+        case Obligation():
+            return instance.settled_at is not None
+        case InForce():
+            return instance.how != "proposed"
+        case Watch():
+            return instance.verdict != "insufficient"
+        case Step():
+            return bool(verb.not_now(instance)) or (verb.name == "skip" and instance.required)
+    return False
+
+
+def show(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:
+    """Render a page of the admin."""
+    return render(
+        request,
+        template,
+        {**admin.site.each_context(request), "title": title, "rights": rights_of(request), **context},
+    )

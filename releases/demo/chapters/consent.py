@@ -1,0 +1,48 @@
+"""Chapter 4: consent that is bound to the content, the final check, and the hour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from releases.demo.site import StoryFailed, plain
+from releases.demo.stage import Stage
+
+
+def play(stage: Stage) -> dict[str, Any]:
+    """Refuse the author, void on amend, grant anew, sign the final check, schedule."""
+    release = stage.release["1.3.0"]
+    first = int(stage.manager.do("release:submit", release))
+    digest = stage.committee_a.shown_digest(first)
+    author = stage.manager.refused("consent:approve", first, digest=digest, comment="my own work")
+    stage.committee_a.approve(first)
+    twice = stage.committee_a.refused("consent:approve", first, digest=digest, comment="once more")
+    stage.manager.do("release:amend", release, reason="the impact was written too short")
+    page = plain(stage.manager.page(f"/admin/release/{release}/"))
+    if "amended" not in page:
+        raise StoryFailed("the release page does not name what voided the round")
+    stage.edit("1.3.0", impact="Datasets cannot be written for about two minutes")
+    stage.manager.do("release:fix_content", release)
+    signed = stage.sign_checklist("1.3.0")
+    stage.manager.do("release:confirm_tests", release)
+    second = int(stage.manager.do("release:submit", release))
+    fresh = stage.committee_b.shown_digest(second)
+    if fresh == digest:
+        raise StoryFailed("the digest did not change with the content")
+    stage.committee_b.approve(second)
+    one = stage.manager.act("release:confirm", release)
+    if one.status == 200:
+        raise StoryFailed("one approval of the new round was enough: the old one still counted")
+    stage.committee_a.approve(second)
+    final = plain(stage.manager.page(f"/admin/act/release/confirm/{release}/"))
+    run = stage.go("1.3.0")
+    return {
+        "the author": author.reasons,
+        "twice by one person": twice.reasons,
+        "digest of the first round": digest[:16],
+        "the first round is void because it was": "amended",
+        "digest of the second round": fresh[:16],
+        "one old and one new approval": one.reasons,
+        "checklist signed anew": signed,
+        "final check shows what is not measured": "未測定" in final or "not yet measured" in final,
+        "run scheduled": run,
+    }

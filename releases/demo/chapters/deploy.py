@@ -1,0 +1,58 @@
+"""Chapter 5: 1.3.0 goes to production: six steps with real effects, checks, a second person's word, the watch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from releases.demo.site import StoryFailed, until
+from releases.demo.stage import Stage
+from releases.demo.targets import Load
+
+EFFECTS = (
+    "backup:dumped",
+    "backup:proved",
+    "maintenance_mode:on",
+    "code_deploy:laid",
+    "code_deploy:switched",
+    "database_update:migrated",
+    "configuration_update:written",
+    "service_control:started",
+    "maintenance_mode:off",
+)
+
+
+def play(stage: Stage) -> dict[str, Any]:
+    """Wait for the run, prove its effects on the target, verify, and let the watch end."""
+    place, run = stage.places["production"], stage.run["1.3.0"]
+    stage.checks_done(run)
+    effects = [line["effect"] for line in place.journal(run=f"deployment:{run}")]
+    missing = [effect for effect in EFFECTS if effects.count(effect) != 1]
+    if missing:
+        raise StoryFailed(f"not once in the target's journal: {missing} of {effects}")
+    own = stage.operator.refused("deployment:verify", run, confirmed=["data_integrity", "security_settings"])
+    health, measured = place.health(), place.measure()
+    if health.get("version") != "1.3.0" or measured.code != stage.tree("1.3.0"):
+        raise StoryFailed(f"1.3.0 is not what runs: {health}")
+    tables = {row[0] for row in place.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+    load = Load(stage.state, place, "traffic-1.3.0", rate=60, seconds=600)
+    stage.verify(run)
+    stage.finished(run, {"succeeded"}, seconds=90)
+    traffic = load.end()
+    until("1.3.0 to be completed", lambda: "completed" in stage.manager.page(f"/admin/release/{stage.release['1.3.0']}/"))
+    return {
+        "effects in the target's journal, in order": effects,
+        "scratch database left behind": _scratch(stage),
+        "version that answers": health["version"],
+        "tables": sorted(tables),
+        "code": measured.code[:16],
+        "configuration": measured.configuration[:16],
+        "the starter may not verify": own.reasons,
+        "traffic during the watch": traffic,
+    }
+
+
+def _scratch(stage: Stage) -> int:
+    left = stage.places["production"].query("SELECT count(*) FROM pg_database WHERE datname LIKE 'ringi_scratch%'")
+    if left[0][0]:
+        raise StoryFailed("a scratch database was left behind")
+    return 0

@@ -1,0 +1,67 @@
+"""Chapter 7: 1.4.0 breaks under load, the trigger fires, and everything is as it was, proven by digest."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from releases.demo.site import StoryFailed, plain, until
+from releases.demo.stage import Stage
+from releases.demo.targets import Load
+
+WAY_BACK = (
+    "service_control:stopped",
+    "code_deploy:switched",
+    "database_update:restored",
+    "configuration_update:written",
+    "service_control:started",
+)
+
+
+def play(stage: Stage) -> dict[str, Any]:
+    """Verify, send traffic until the alarm, and compare the target before, under and after 1.4.0."""
+    place, run = stage.places["production"], stage.run["1.4.0"]
+    before = stage.kept["before 1.4.0"]
+    stage.verify(run)
+    under = place.measure()
+    load = Load(stage.state, place, "traffic-1.4.0", rate=400, seconds=300)
+    page = f"/admin/deployment/{run}/"
+    rollback = until(
+        "the trigger to fire", lambda: stage.manager.links(page, r"/admin/rollback/(\d+)/"), 120, 0.3
+    )[0]
+    until("the way back to begin", lambda: place.journal(run=f"deployment:{run}", effect="service_control:stopped"), 60)
+    traffic = load.end()
+    stage.finished(run, {"rolled_back"}, seconds=120)
+    after = place.measure()
+    digests = {"before": asdict(before), "under 1.4.0": asdict(under), "after": asdict(after)}
+    same = [key for key in asdict(before) if getattr(before, key) == getattr(under, key)]
+    if same:
+        raise StoryFailed(f"under 1.4.0 these did not differ: {same}")
+    if after != before:
+        raise StoryFailed(f"not everything came back: {digests}")
+    until("the service to answer again", lambda: place.health().get("version") == "1.3.0", 30)
+    again = Load(stage.state, place, "traffic-again", rate=60, seconds=300)
+    lines = [line for line in place.journal(run=f"deployment:{run}") if line["effect"] in WAY_BACK]
+    back = [line["effect"] for line in lines][-len(WAY_BACK) :]
+    if tuple(back) != WAY_BACK:
+        raise StoryFailed(f"the five steps were not made in their order: {back}")
+    restored = next(line for line in reversed(lines) if line["effect"] == "database_update:restored")
+    kept = sorted((place.root / "backups").glob("*/*.jsonl"))
+    address = f"/admin/rollback/{rollback}/"
+    until("the watch after the way back to end", lambda: 'data-state="reporting"' in stage.manager.page(address), 90, 0.5)
+    answered = again.end()
+    report = plain(stage.manager.page(address))
+    if "切戻し報告" not in report and "Rollback report" not in report and "ロールバック報告書" not in report:
+        raise StoryFailed("there is no drafted report on the rollback's page")
+    return {
+        "traffic under 1.4.0": traffic,
+        "digests": {when: {k: v[:16] for k, v in found.items()} for when, found in digests.items()},
+        "rows written since the backup, kept in files": {
+            path.name: sum(1 for _line in path.open()) for path in kept
+        },
+        "restored, in the target's journal": {k: v for k, v in restored.items() if k in ("at", "written_rows", "data")},
+        "steps of the way back": back,
+        "version that answers": place.health().get("version"),
+        "traffic afterwards": answered,
+        "drafted report": "there",
+    }

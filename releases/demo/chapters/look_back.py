@@ -1,0 +1,84 @@
+"""Chapter 8: the auditor sees all of it, can change nothing, and the ledger proves itself."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from typing import Any
+
+from releases.demo.site import StoryFailed, plain
+from releases.demo.stage import Stage
+
+SEEN = ("release:plan", "consent:approve", "release:amend", "release:confirm", "deployment:verify",
+        "step:claim", "rollback:raise", "rollback:run", "in_force:adopt")  # fmt: skip
+
+
+def play(stage: Stage) -> dict[str, Any]:
+    """Read the timeline, try to change things, verify, and alter one row of a copy."""
+    auditor = stage.auditor
+    seen = {}
+    for action in SEEN:
+        page = plain(auditor.page(f"/admin/timeline/?action={action}"))
+        if action not in page:
+            raise StoryFailed(f"the auditor's timeline shows no {action}")
+        seen[action] = page.count(action)
+    refusals = _tries(stage)
+    holds = _verify(stage)
+    return {
+        "events seen by the auditor": seen,
+        "what the auditor may not do": refusals,
+        "ledger": holds,
+        "one row of a copy altered": _altered(stage),
+    }
+
+
+def _tries(stage: Stage) -> dict[str, int]:
+    release, run = stage.release["1.3.0"], stage.run["1.3.0"]
+    tried = {
+        ("release:edit", release): stage.auditor.act("release:edit", release, title="x"),
+        ("release:withdraw", release): stage.auditor.act("release:withdraw", release, reason="x"),
+        ("deployment:stop", run): stage.auditor.act("deployment:stop", run, reason="x"),
+        ("rollback:raise", run): stage.auditor.act("rollback:raise", run, cause="slower", note="x"),
+        ("release:plan", 0): stage.auditor.act(
+            "release:plan", application_id=stage.ids["datasets"], version="9.9.9", title="x", kind="regular"
+        ),
+    }
+    done = [verb for (verb, _pk), answer in tried.items() if answer.status == 200]
+    if done:
+        raise StoryFailed(f"the auditor changed something: {done}")
+    return {verb: answer.status for (verb, _pk), answer in tried.items()}
+
+
+def _manage(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "manage.py", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def _verify(stage: Stage) -> str:
+    sealed = _manage("sealer", "--once")
+    checked = _manage("audit_verify", "--export", str(stage.state / "ledger.jsonl"))
+    if sealed.returncode or checked.returncode:
+        raise StoryFailed(f"the ledger does not verify: {sealed.stderr[-300:]} {checked.stdout} {checked.stderr[-300:]}")
+    return checked.stdout.strip()
+
+
+def _altered(stage: Stage) -> dict[str, Any]:
+    source, copy = stage.state / "ledger.jsonl", stage.state / "ledger-altered.jsonl"
+    lines = source.read_text("utf-8").splitlines()
+    rows = [i for i, line in enumerate(lines) if '"event"' in line and '"number"' in line]
+    chosen = rows[len(rows) // 2]
+    row = json.loads(lines[chosen])
+    raw = base64.b64decode(row["event"])
+    row["event"] = base64.b64encode(raw.replace(b'"outcome":"', b'"outcome":"x', 1)).decode()
+    lines[chosen] = json.dumps(row)
+    copy.write_text("\n".join(lines) + "\n", "utf-8")
+    told = {}
+    for path, wanted in ((source, 0), (copy, 1)):
+        ran = subprocess.run(
+            [sys.executable, "audit/offline/ringi_verify.py", str(path)], capture_output=True, text=True
+        )
+        told[path.name] = f"exit {ran.returncode}: {ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else ''}"
+        if ran.returncode != wanted or (wanted and str(row["number"]) not in ran.stdout):
+            raise StoryFailed(f"the offline verifier on {path.name}: {told[path.name]} {ran.stderr[-300:]}")
+    return {"number altered": row["number"], **told}

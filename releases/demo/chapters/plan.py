@@ -1,0 +1,61 @@
+"""Chapter 2: 1.3.0 planned for the next regular window, then moved into an extra one that the committee opens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from releases.demo.site import StoryFailed, plain
+from releases.demo.stage import Stage, now
+from releases.demo.targets import third_wednesday
+
+ZONE = ZoneInfo("Asia/Tokyo")
+
+
+def play(stage: Stage) -> dict[str, Any]:
+    """Plan, be refused outside a window, open an extra one with two names, move."""
+    release = stage.write(
+        "1.3.0",
+        kind="regular",
+        branch="release/1.3",
+        changes=[("feature", "Datasets can be tagged"), ("feature", "The export is limited")],
+        EXPORT_LIMIT="500",
+    )
+    regular = third_wednesday(now())
+    stage.manager.do("release:move", release, start=regular.isoformat(), reason="next regular window")
+    page = plain(stage.manager.page(f"/admin/release/{release}/"))
+    dates = {f"T-{days}": (regular - timedelta(days=days)).strftime("%Y/%m/%d") for days in (14, 7, 3, 1, 0)}
+    missing = [f"{key} {day}" for key, day in dates.items() if day not in page]
+    if missing:
+        raise StoryFailed(f"the release page does not show {missing}")
+    outside = regular + timedelta(hours=9)
+    following = third_wednesday(regular + timedelta(hours=9))
+    refusal = stage.manager.refused("release:move", release, start=outside.isoformat())
+    if following.strftime("%Y/%m/%d") not in refusal.reasons:
+        raise StoryFailed(f"the refusal does not name the next window {following}: {refusal.reasons}")
+    opens = now() - timedelta(minutes=1)
+    round_id = stage.manager.do(
+        "window:propose",
+        stage.ids["production"],
+        application_id=stage.ids["datasets"],
+        name="臨時 / Extra",
+        starts_at=opens.isoformat(),
+        ends_at=(opens + timedelta(hours=6)).isoformat(),
+        reason="the demo cannot wait for the third Wednesday",
+    )
+    early = stage.manager.refused("release:move", release, start=now().isoformat())
+    stage.committee_a.approve(round_id)
+    stage.committee_b.approve(round_id)
+    stage.manager.do("release:move", release, start=now().isoformat(), reason="the committee opened a window")
+    compressed = stage.manager.page(f"/admin/release/{release}/").count("data-compressed")
+    if not compressed:
+        raise StoryFailed("no milestone is shown as compressed after the move")
+    return {
+        "next regular window": regular.isoformat(),
+        "milestones shown": dates,
+        "outside the window": refusal.reasons,
+        "before both had consented": early.reasons,
+        "extra window": f"{opens.astimezone(ZONE):%H:%M} JST for 6 h, by two of the committee",
+        "milestones compressed": compressed,
+    }

@@ -1,0 +1,59 @@
+"""Chapter 3: the beta and then 1.3.0 go through development and staging, with real tests as evidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from releases.demo.site import StoryFailed
+from releases.demo.stage import Stage
+
+BETA = "1.3.0-beta.1"
+
+
+def play(stage: Stage) -> dict[str, Any]:
+    """Prove both; production first is refused, and coverage is compared unrounded."""
+    beta = stage.write(
+        BETA, kind="pre_release", branch="release/1.3", changes=[("feature", "Datasets can be tagged")], EXPORT_LIMIT="500"
+    )
+    stage.manager.do("release:fix_content", beta)
+    stage.prove(BETA, coverage=False)
+    runs = {f"{BETA} {name}": stage.run_lower(BETA, name) for name in ("development", "staging")}
+    stage.manager.do("release:confirm_tests", beta)
+    stage.manager.do("release:conclude", beta)
+
+    release = stage.release["1.3.0"]
+    stage.manager.do("release:fix_content", release)
+    first = stage.operator.refused("deployment:request", release, environment_id=stage.ids["production"])
+    read = stage.prove("1.3.0", coverage=False)
+    coverage = {}
+    for covered, wanted in ((8999, "fail"), (9000, "pass")):
+        report = f'<coverage line-rate="{covered / 10000}" lines-covered="{covered}" lines-valid="10000"/>'
+        sentence = stage.hand_in("1.3.0", "coverage", report.encode(), "development")["sentence"]
+        verdict = stage.gates("1.3.0", "production")["coverage"]
+        coverage[sentence] = verdict
+        if verdict != wanted:
+            raise StoryFailed(f"{sentence} gave {verdict}")
+    real = stage.kept["coverage 1.3.0"]
+    read["coverage"] = stage.hand_in("1.3.0", "coverage", real, "development")["sentence"]
+    runs |= {f"1.3.0 {name}": stage.run_lower("1.3.0", name) for name in ("development", "staging")}
+    items = stage.sign_checklist("1.3.0")
+    documents = stage.documents("1.3.0")
+    stage.roster("1.3.0")
+    stage.manager.do("release:observe", release)
+    verdicts = stage.gates("1.3.0", "production")
+    if verdicts["tag"] != "pass" or verdicts["branch"] != "pass":
+        raise StoryFailed(f"tag and branch are not proven: {verdicts}")
+    stage.manager.do("release:confirm_tests", release)
+    laid = {name: stage.places[name].measure().code for name in ("development", "staging")}
+    if set(laid.values()) != {stage.tree("1.3.0")}:
+        raise StoryFailed(f"1.3.0's tree does not lie on the lower targets: {laid}")
+    return {
+        "production first": first.reasons,
+        "tests": read,
+        "coverage, unrounded": coverage,
+        "runs": runs,
+        "tree on the targets": {name: tree[:16] for name, tree in laid.items()},
+        "tag": "name, annotation, signature and branch checked with git",
+        "checklist items signed": items,
+        "documents ready": documents,
+    }

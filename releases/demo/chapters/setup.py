@@ -1,0 +1,176 @@
+"""Chapter 1: people, access, procedure, targets, and 1.2.0 adopted where it runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from releases.demo import repository, targets
+from releases.demo.site import Ci, Person, StoryFailed
+from releases.demo.stage import Stage, now
+from releases.procedures.load import DEFAULT
+
+WATCH_SECONDS, INTERVAL_SECONDS = 15, 1
+CAST = {
+    # key: (display name, 役職, roles)
+    "manager": ("佐藤 玲子", "リリース管理者", ("release_manager", "committee")),
+    "developer": ("鈴木 翔", "開発者", ("developer",)),
+    "committee_a": ("高橋 真一", "委員", ("committee",)),
+    "committee_b": ("田中 由美", "委員", ("committee",)),
+    "operator": ("渡辺 健", "運用担当", ("operator",)),
+    "second_operator": ("伊藤 彩", "運用担当", ("operator",)),
+    "auditor": ("山本 誠", "監査人", ("auditor",)),
+}
+
+
+def play(stage: Stage) -> dict[str, Any]:
+    """Set everything up; the author holds a committee seat too, so that only his duty keeps him from approving."""
+    first, second = _administrators(stage)
+    _people(stage, first, second)
+    _procedure(stage)
+    _repository(stage)
+    _targets(stage)
+    measured = {}
+    for name, place in stage.places.items():
+        found, health = asdict(place.measure()), place.health()
+        if found["code"] != stage.tree("1.2.0") or health.get("version") != "1.2.0":
+            raise StoryFailed(f"{name} does not run 1.2.0: {health}")
+        measured[name] = {"version": health["version"], **{key: value[:16] for key, value in found.items()}}
+    return {
+        "people": {name: person.name for name, person in stage.people.items()},
+        "procedure": stage.kept["procedure"],
+        "adopted, measured on the target": measured,
+        "watch": f"{WATCH_SECONDS} s in the demo's own procedure; the default procedure says 86400 s",
+    }
+
+
+def _administrators(stage: Stage) -> tuple[Person, Person]:
+    made = subprocess.run(
+        [sys.executable, "manage.py", "first_administrator"], check=True, capture_output=True, text=True
+    )
+    told = json.loads(made.stdout)
+    first = Person(stage.base_url, told["username"], "Administrator", told["password"])
+    first.sign_in()
+    second = Person(stage.base_url, "second_administrator", "Second administrator")
+    account = _account(first, second, "system administrator")
+    first.do("access:propose", account, role="administrator", reason="a second administrator for deciding roles")
+    second.sign_in()
+    stage.people.update(administrator=first, second_administrator=second)
+    return first, second
+
+
+def _account(by: Person, person: Person, job_title: str, **more: Any) -> int:
+    return int(
+        by.do(
+            "account:create",
+            username=person.username,
+            display_name=person.name,
+            kind="person",
+            password=person.password,
+            job_title=job_title,
+            language="ja",
+            **more,
+        )
+    )
+
+
+def _people(stage: Stage, first: Person, second: Person) -> None:
+    waiting = []
+    for key, (name, title, roles) in CAST.items():
+        person = Person(stage.base_url, key, name)
+        stage.people[key] = person
+        account = _account(first, person, title, git_addresses=f"{key}@datasets.example")
+        stage.ids[key] = account
+        for role in roles:
+            grant = first.do("access:propose", account, role=role, reason=f"{title} of the dataset service")
+            if role in ("release_manager", "operator", "committee"):
+                waiting.append(grant)
+    first.refused("access:confirm", waiting[0])
+    for grant in waiting:
+        second.do("access:confirm", grant)
+    for key in CAST:
+        stage.people[key].sign_in()
+    service = int(
+        first.do("account:create", username="ci", display_name="CI", kind="service", password="", language="en")
+    )
+    first.do("access:propose", service, role="ci", reason="continuous integration of the dataset service")
+    stage.ids["ci"] = service
+    answer = first.act("token:issue", service, days=30)
+    stage.ci = Ci(stage.base_url, answer.body["secret"])
+
+
+def _procedure(stage: Stage) -> None:
+    text = DEFAULT.read_text("utf-8")
+    for wanted, put in (
+        ('version = "1.0.1"\n', 'version = "1.0.2-demo.1"\n'),
+        ("duration_seconds = 86400", f"duration_seconds = {WATCH_SECONDS}"),
+        ("watch_seconds = 86400", f"watch_seconds = {WATCH_SECONDS}"),
+        ("interval_seconds = 60", f"interval_seconds = {INTERVAL_SECONDS}"),
+    ):
+        if wanted not in text:
+            raise StoryFailed(f"the default procedure has no line {wanted!r}")
+        text = text.replace(wanted, put, 1)
+    row = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", source = "procedure" },\n'
+    added = '  { date = 2024-03-23, version = "1.0.2-demo.1", ja = "デモ用に監視を短縮", en = "Watch shortened for the demo", source = "ours" },\n'
+    text = text.replace(row, row + added, 1)
+    procedure = stage.manager.do("procedure:load", content=text, reason="the demo cannot wait for 24 hours")
+    round_id = stage.manager.do("procedure:submit", procedure, reason="the demo cannot wait for 24 hours")
+    stage.committee_a.approve(round_id)
+    stage.committee_b.approve(round_id)
+    ours, theirs = len(re.findall(r'source = "ours"', text)), len(re.findall(r'source = "procedure"', text))
+    stage.kept["procedure"] = {
+        "active": "1.0.2-demo.1, by two of the committee",
+        "values of the written procedure": theirs,
+        "values of ours": ours,
+    }
+
+
+def _repository(stage: Stage) -> None:
+    developer = (stage.people["developer"].name, "developer@datasets.example")
+    releaser = (stage.people["manager"].name, "manager@datasets.example")
+    stage.built = repository.build(
+        stage.state / "targets" / "repository",
+        people={"developer": developer, "release_manager": releaser},
+        day=now().date(),
+    )
+
+
+def _targets(stage: Stage) -> None:
+    stage.places = targets.make(stage.state)
+    page = stage.manager.page("/admin/environments/environment/")
+    for name in targets.ENVIRONMENTS:
+        stage.ids[name] = _environment_id(stage, page, name)
+    stage.ids["datasets"] = stage.manager.do(
+        "application:create",
+        slug="datasets",
+        name="データセット管理システム",
+        repository=str(stage.repository.path),
+        signers=stage.repository.allowed_signers.read_text(),
+        tag_format="v{version}",
+    )
+    for name, place in stage.places.items():
+        targets.lay_first(place, stage.repository)
+        target = stage.manager.do(
+            "target:create",
+            application_id=stage.ids["datasets"],
+            environment_id=stage.ids[name],
+            root=str(place.root),
+            settings=json.dumps(place.settings),
+        )
+        chosen = stage.configure(name)
+        pointer = stage.operator.do(
+            "in_force:propose", target, version="1.2.0", configuration_id=chosen, reason="runs here already"
+        )
+        stage.operator.refused("in_force:adopt", pointer)
+        stage.second_operator.do("in_force:adopt", pointer)
+
+
+def _environment_id(stage: Stage, page: str, name: str) -> int:
+    for pk in dict.fromkeys(re.findall(r"/admin/environments/environment/(\d+)/", page)):
+        if f">{name}<" in re.sub(r"\s+", "", stage.manager.page(f"/admin/environments/environment/{pk}/change/")):
+            return int(pk)
+    raise StoryFailed(f"the admin lists no environment {name}")

@@ -1,0 +1,165 @@
+"""How the story's people act: over HTTP, signed in like anyone, with forms, CSRF and re-authentication."""
+
+from __future__ import annotations
+
+import html
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+WAIT_SECONDS = 120.0
+
+
+class StoryFailed(Exception):
+    """Something was not as the story needs it; the message goes into the chapter's report."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the site said to an act: status, and the JSON it sent."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def reasons(self) -> str:
+        """Return the reasons of a refusal as one text."""
+        return " ".join(self.body.get("reasons", []))
+
+
+@dataclass
+class Person:
+    """One person's browser."""
+
+    base_url: str
+    username: str
+    name: str
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=self.base_url, follow_redirects=True, timeout=60)
+
+    def sign_in(self) -> None:
+        """Sign in with the password. Raises StoryFailed."""
+        self.client.get("/account/login/")
+        page = self.client.post(
+            "/account/login/", data={"login": self.username, "password": self.password}, headers=self._form()
+        )
+        if page.status_code != 200 or "/account/login" in str(page.url):
+            raise StoryFailed(f"{self.username} could not sign in ({page.status_code})")
+
+    def _form(self) -> dict[str, str]:
+        return {"X-CSRFToken": self.client.cookies.get("csrftoken", ""), "Referer": self.base_url + "/"}
+
+    def prove_identity(self) -> None:
+        """Re-authenticate with the password, as a signature needs it."""
+        page = self.client.post(
+            "/account/reauthenticate/", data={"password": self.password}, headers=self._form()
+        )
+        if page.status_code != 200 or "/reauthenticate" in str(page.url):
+            raise StoryFailed(f"{self.username} could not confirm the password ({page.status_code})")
+
+    def act(self, verb: str, pk: int | None = None, files: dict[str, Any] | None = None, **fields: Any) -> Answer:
+        """Send a verb's form (`noun:verb`); proves the identity anew when the site asks for it."""
+        noun, name = verb.split(":")
+        address = f"/admin/act/{noun}/{name}/" + (f"{pk}/" if pk is not None else "")
+        answer = self._post(address, fields, files)
+        if answer.status == 401:
+            self.prove_identity()
+            answer = self._post(address, fields, files)
+        return answer
+
+    def do(self, verb: str, pk: int | None = None, files: dict[str, Any] | None = None, **fields: Any) -> Any:
+        """Act and return the id of the row that came of it. Raises StoryFailed when it is refused."""
+        answer = self.act(verb, pk, files, **fields)
+        if answer.status != 200:
+            raise StoryFailed(f"{self.name}: {verb} {pk or ''} was refused ({answer.status}): {answer.reasons}")
+        return answer.body["id"]
+
+    def refused(self, verb: str, pk: int | None = None, *, says: str = "", **fields: Any) -> Answer:
+        """Act and demand a refusal (403 or 409), whose reasons name `says`. Raises StoryFailed."""
+        answer = self.act(verb, pk, **fields)
+        if answer.status not in (403, 409) or says not in answer.reasons:
+            raise StoryFailed(f"{self.name}: {verb} should have been refused, but: {answer.status} {answer.body}")
+        return answer
+
+    def _post(self, address: str, fields: dict[str, Any], files: dict[str, Any] | None) -> Answer:
+        page = self.client.post(
+            address,
+            data={key: value for key, value in fields.items() if value is not None},
+            files=files,
+            headers={**self._form(), "Accept": "application/json"},
+        )
+        if "json" not in page.headers.get("content-type", ""):
+            raise StoryFailed(f"{address}: {page.status_code} {page.text[:200]}")
+        return Answer(page.status_code, page.json())
+
+    def page(self, address: str) -> str:
+        """Return a page's HTML. Raises StoryFailed unless it is served."""
+        page = self.client.get(address)
+        if page.status_code != 200:
+            raise StoryFailed(f"{self.name}: {address} answered {page.status_code}")
+        return page.text
+
+    def shown_digest(self, round_id: int) -> str:
+        """Return the digest that the approval page shows."""
+        page = self.page(f"/admin/act/consent/approve/{round_id}/")
+        found = re.search(r'name="digest" value="([0-9a-f]{64})"', page)
+        if found is None:
+            raise StoryFailed(f"the approval page of round {round_id} shows no digest")
+        return found[1]
+
+    def approve(self, round_id: int) -> Any:
+        """Read the content of a round and approve it."""
+        return self.do("consent:approve", round_id, digest=self.shown_digest(round_id), comment="read and agreed")
+
+    def links(self, address: str, pattern: str) -> list[int]:
+        """Return the row ids in a page's links that match `pattern` (one group)."""
+        return list(dict.fromkeys(int(i) for i in re.findall(pattern, self.page(address))))
+
+
+@dataclass
+class Ci:
+    """The service account: the API by token."""
+
+    base_url: str
+    token: str
+
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send one request."""
+        with httpx.Client(base_url=self.base_url, timeout=60) as client:
+            return client.request(
+                method, "/api/v1" + path, headers={"Authorization": f"Bearer {self.token}"}, **options
+            )
+
+    def demand(self, method: str, path: str, **options: Any) -> Any:
+        """Send one request and return its JSON. Raises StoryFailed when it is not answered with 200."""
+        answer = self.call(method, path, **options)
+        if answer.status_code != 200:
+            raise StoryFailed(f"CI: {method} {path} answered {answer.status_code}: {answer.text[:300]}")
+        return answer.json()
+
+    def state(self, run_id: int) -> str:
+        """Return a run's state."""
+        return str(self.demand("GET", f"/runs/{run_id}")["state"])
+
+
+def until(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS, pause: float = 0.1) -> Any:
+    """Look until something true comes back and return it. Raises StoryFailed after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(pause)
+    raise StoryFailed(f"{what}: not within {seconds:.0f} s")
+
+
+def plain(page: str) -> str:
+    """Return a page's text without its tags."""
+    return html.unescape(re.sub(r"<[^>]+>", " ", page))

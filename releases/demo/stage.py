@@ -1,0 +1,306 @@
+"""What the chapters share: the people, the places, the repository, and the acts that more than one chapter needs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from releases.demo.repository import Built
+from releases.demo.site import Ci, Person, StoryFailed, until
+from releases.demo.targets import Place
+
+TELEPHONE = "+81-3-0000-0000"
+
+
+@dataclass
+class Stage:
+    """Everything that the story has in its hands."""
+
+    state: Path
+    base_url: str
+    people: dict[str, Person] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    built: Built | None = None
+    ci: Ci | None = None
+    release: dict[str, int] = field(default_factory=dict)
+    run: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Person:
+        """Return a person by name."""
+        try:
+            return self.__dict__["people"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @property
+    def repository(self) -> Built:
+        """Return the built repository."""
+        if self.built is None:
+            raise StoryFailed("there is no repository yet")
+        return self.built
+
+    @property
+    def service(self) -> Ci:
+        """Return the CI account."""
+        if self.ci is None:
+            raise StoryFailed("there is no CI account yet")
+        return self.ci
+
+    def commit(self, version: str) -> str:
+        """Return the commit of a version's tag."""
+        return self.repository.commits[f"v{version}"]
+
+    def tree(self, version: str) -> str:
+        """Return the tree of a version's tag."""
+        return self.repository.trees[f"v{version}"]
+
+    # -- writing a release -------------------------------------------------------------------------------------
+
+    def configure(self, environment: str, **more: str) -> int:
+        """Make a configuration version of an environment."""
+        place = self.places[environment]
+        lines = "\n".join(f"{key}={value}" for key, value in place.values(**more).items())
+        return int(
+            self.manager.do(
+                "configuration:create",
+                application_id=self.ids["datasets"],
+                environment_id=self.ids[environment],
+                values=lines,
+                secrets=f"DATABASE_URL={place.database_url}",
+                reason="values for the next version",
+            )
+        )
+
+    def write(self, version: str, *, kind: str, branch: str, changes: list[tuple[str, str]], **more: str) -> int:
+        """Plan a release and fill it in; returns its id."""
+        pk = int(
+            self.manager.do(
+                "release:plan",
+                application_id=self.ids["datasets"],
+                version=version,
+                title=f"Dataset service {version}",
+                kind=kind,
+            )
+        )
+        self.release[version] = pk
+        for change_kind, text in changes:
+            self.developer.do("release:add_change", pk, kind=change_kind, text=text, ticket="DS-1")
+        self.edit(version)
+        self.manager.do("release:set_source", pk, branch=branch, revision=f"v{version}")
+        for environment in self.places:
+            if kind != "pre_release" or environment != "production":
+                chosen = self.configure(environment, **more)
+                self.manager.do("release:set_configuration", pk, configuration_id=chosen)
+        return pk
+
+    def edit(self, version: str, **more: Any) -> None:
+        """Write the application for the release."""
+        fields = {
+            "title": f"Dataset service {version}",
+            "reason": "Users asked for it",
+            "ticket": "DS-1",
+            "impact": "Datasets cannot be written for some minutes",
+            "security_impact": "None",
+            "risk": "medium",
+            "test_plan": "Unit, integration, system and acceptance tests",
+            "way_back": "Restore of the proven backup, earlier tree and configuration",
+            "preauthorised_rows": 0,
+            "unanswered": "go_back",
+            **more,
+        }
+        self.manager.do("release:edit", self.release[version], **fields)
+
+    # -- proof --------------------------------------------------------------------------------------------------
+
+    def tests(self, version: str) -> dict[str, bytes]:
+        """Run the sample's own tests on the tag's tree; return junit per test type and the coverage."""
+        parts = {
+            "unit": ["tests"],
+            "integration": ["tests/test_commands.py", "tests/test_migrate.py"],
+            "system": ["tests/test_app.py"],
+            "acceptance": ["tests/test_app.py", "tests/test_titles.py"],
+        }
+        found: dict[str, bytes] = {}
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = Path(scratch) / "tree"
+            tree.mkdir()
+            archive = subprocess.run(
+                ["git", "-C", str(self.repository.path), "archive", "--format=tar", self.commit(version)],
+                check=True,
+                capture_output=True,
+            )
+            subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
+            for name, chosen in parts.items():
+                coverage = ["--cov=dataset_service", "--cov-report=xml:coverage.xml"] if name == "unit" else []
+                ran = subprocess.run(
+                    [sys.executable, "-m", "pytest", "-q", f"--junitxml={name}.xml", *coverage, *chosen],
+                    cwd=tree,
+                    capture_output=True,
+                    text=True,
+                    stdin=subprocess.DEVNULL,
+                )
+                if ran.returncode:
+                    raise StoryFailed(f"the sample's {name} tests failed: {ran.stdout[-800:]}")
+                found[name] = (tree / f"{name}.xml").read_bytes()
+            found["coverage"] = (tree / "coverage.xml").read_bytes()
+        return found
+
+    def hand_in(self, version: str, kind: str, content: bytes, environment: str, test_type: str = "") -> Any:
+        """Hand in evidence as CI."""
+        return self.service.demand(
+            "POST",
+            "/evidence",
+            data={
+                "application": "datasets",
+                "environment": environment,
+                "kind": kind,
+                "commit": self.commit(version),
+                "test_type": test_type,
+            },
+            files={"file": (f"{kind}.bin", content)},
+        )
+
+    def prove(self, version: str, *, coverage: bool = True) -> dict[str, Any]:
+        """Run the tests and hand in everything that the gates of production ask for."""
+        reports = self.tests(version)
+        read = {"unit": self.hand_in(version, "junit", reports["unit"], "development", "unit")["sentence"]}
+        for test_type in ("integration", "system", "acceptance"):
+            read[test_type] = self.hand_in(version, "junit", reports[test_type], "staging", test_type)["sentence"]
+        statements = {
+            "review": {"reviewer": "Committee reviewer", "verdict": "approved"},
+            "security_scan": {"tool": "ruff S", "critical": 0, "high": 0, "medium": 0, "low": 0},
+            "performance": {"tool": "load", "measured": "0.010", "baseline": "0.010"},
+        }
+        for kind, statement in statements.items():
+            self.hand_in(version, kind, json.dumps(statement).encode(), "staging")
+        self.hand_in(version, "sarif", self.static_analysis(version), "staging")
+        if coverage:
+            read["coverage"] = self.hand_in(version, "coverage", reports["coverage"], "development")["sentence"]
+        self.kept[f"coverage {version}"] = reports["coverage"]
+        return read
+
+    def static_analysis(self, version: str) -> bytes:
+        """Run a real static analysis on the tag's tree; SARIF."""
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = subprocess.run(
+                ["git", "-C", str(self.repository.path), "archive", "--format=tar", self.commit(version)],
+                check=True,
+                capture_output=True,
+            )
+            subprocess.run(["tar", "-x", "-C", scratch], input=archive.stdout, check=True)
+            ran = subprocess.run(
+                [sys.executable, "-m", "ruff", "check", "--isolated", "--select=E9,F", "--exit-zero",
+                 "--output-format=sarif", "dataset_service"],
+                cwd=scratch, check=True, capture_output=True, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            return ran.stdout
+
+    def gates(self, version: str, environment: str) -> dict[str, str]:
+        """Return gate → verdict as the API tells it."""
+        listed = self.service.demand("GET", f"/releases/datasets/{version}/gates/{environment}")
+        return {row["gate"]: row["verdict"] for row in listed}
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def run_lower(self, version: str, environment: str) -> int:
+        """Let CI run a release in development or staging and wait for its good end."""
+        run = self.service.demand(
+            "POST", "/runs", json={"application": "datasets", "version": version, "environment": environment}
+        )["id"]
+        self.finished(run, {"succeeded"})
+        return int(run)
+
+    def finished(self, run: int, wanted: set[str], seconds: float = 120) -> str:
+        """Wait until a run stands where it should. Raises StoryFailed with the reason when it fails."""
+        bad = {"failed", "waiting", "missed", "cancelled", "rollback_failed"} - wanted
+
+        def look() -> str:
+            state = self.service.state(run)
+            if state in bad:
+                page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", self.manager.page(f"/admin/deployment/{run}/")))
+                raise StoryFailed(f"run {run} is {state}: {page[-1500:]}")
+            return state if state in wanted else ""
+
+        return str(until(f"run {run} to be {'/'.join(sorted(wanted))}", look, seconds))
+
+    # -- preparing ----------------------------------------------------------------------------------------------
+
+    def sign_checklist(self, version: str) -> int:
+        """Sign every open item of the checklist."""
+        items = self.operator.links(f"/admin/release/{self.release[version]}/", r"/admin/act/checklist/sign/(\d+)/")
+        for item in items:
+            self.operator.do("checklist:sign", item, evidence=f"read for {version}")
+        return len(items)
+
+    def documents(self, version: str) -> int:
+        """Bring the documents through content check and approval, each by another person."""
+        page = f"/admin/release/{self.release[version]}/"
+        listed = self.developer.links(page, r"/admin/act/document/write/(\d+)/")
+        for document in listed:
+            self.developer.do("document:write", document, body=f"{version}: what changes for the users, and how.")
+            self.operator.do("document:check_content", document)
+            self.manager.do("document:approve", document)
+            self.developer.do("document:prepare", document)
+        return len(listed)
+
+    def roster(self, version: str) -> None:
+        """Name who does what in the production run."""
+        for duty, who in (("worker", "operator"), ("verifier", "second_operator"), ("responsible", "manager"),
+                          ("rollback_decider", "second_operator")):  # fmt: skip
+            self.manager.do(
+                "roster:assign", self.release[version], duty=duty, account_id=self.ids[who], telephone=TELEPHONE
+            )
+
+    def consent(self, version: str) -> int:
+        """Apply for consent and let both committee members approve."""
+        round_id = int(self.manager.do("release:submit", self.release[version]))
+        self.committee_a.approve(round_id)
+        self.committee_b.approve(round_id)
+        return round_id
+
+    def go(self, version: str) -> int:
+        """Sign the final check and schedule the production run for now; returns the run."""
+        self.manager.do("release:confirm", self.release[version])
+        self.operator.do("release:confirm", self.release[version])
+        run = int(
+            self.operator.do("deployment:request", self.release[version], environment_id=self.ids["production"])
+        )
+        self.operator.do("deployment:schedule", run)
+        self.run[version] = run
+        return run
+
+    def checks_done(self, run: int) -> None:
+        """Wait until the run's checks are finished and only the second person's word is missing."""
+        done = self.places["production"]
+        self.finished(run, {"verifying"})
+        until(
+            f"the checks of run {run}",
+            lambda: f"deployment:{run}" and not (done.root / "shared" / "maintenance").exists() and self._all_done(run),
+        )
+
+    def _all_done(self, run: int) -> bool:
+        page = self.second_operator.page(f"/admin/deployment/{run}/")
+        state = self.service.state(run)
+        if state == "waiting":
+            raise StoryFailed(f"run {run} waits for a decision: {page[-800:]}")
+        return 'data-open-steps="0"' in page
+
+    def verify(self, run: int) -> None:
+        """Verify a run as the second operator."""
+        self.second_operator.do(
+            "deployment:verify", run, confirmed=["data_integrity", "security_settings"], reason="looked at it"
+        )
+
+
+def now() -> datetime:
+    """Return the present time, aware, in UTC."""
+    return datetime.now(UTC)

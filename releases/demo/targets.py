@@ -1,0 +1,230 @@
+"""The demo's targets: real folders, databases and processes on this machine, laid before Ringi comes; and looks at them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from releases.demo.repository import Built
+from releases.steps.base import StepContext, TargetSpec, Version
+from releases.steps.code_deploy import CodeDeploy
+from releases.steps.configuration_update import ConfigurationUpdate
+from releases.steps.service_control import ServiceControl, running_service, start_time, stop_service
+from releases.steps.target import Measured, journal_lines, measure
+
+ENVIRONMENTS = ("development", "staging", "production")
+ROWS = {"development": 200, "staging": 200, "production": 3000}
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def server_url() -> str:
+    """Return the address of a PostgreSQL server on which databases may be made."""
+    return os.environ.get("DATABASE_SERVER_URL") or os.environ.get("DATABASE_OWNER_URL") or os.environ["DATABASE_URL"]
+
+
+@dataclass
+class Place:
+    """One target: its environment, folder, port and database."""
+
+    environment: str
+    root: Path
+    port: int
+    database_url: str
+    scratch_url: str
+
+    @property
+    def base_url(self) -> str:
+        """Return where the sample answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the target's settings as Ringi keeps them."""
+        run = [sys.executable, "{tree}/run.py"]
+        return {
+            "service": {
+                "start": [*run, "serve", "--config", "{config}"],
+                "stop_seconds": 10,
+                "ready": {"url": f"{self.base_url}/health", "seconds": 20},
+            },
+            "migrate": [*run, "migrate", "--config", "{config}"],
+            "migrate_check": [*run, "migrate", "--check", "--config", "{config}"],
+            "scratch_database_url": self.scratch_url,
+            "postgres_bin": os.environ.get("POSTGRES_BIN", ""),
+            "urls": {"base": self.base_url},
+            "metrics_url": f"{self.base_url}/metrics",
+            "log": "shared/app.log",
+        }
+
+    def values(self, **more: str) -> dict[str, str]:
+        """Return the plain configuration values of a version."""
+        return {
+            "PORT": str(self.port),
+            "LOG": str(self.root / "shared" / "app.log"),
+            "MAINTENANCE": str(self.root / "shared" / "maintenance"),
+            "BATCH_PAUSE": "0.2" if self.environment == "production" else "0",
+            "CACHE_SECONDS": "5",
+            **more,
+        }
+
+    @property
+    def spec(self) -> TargetSpec:
+        """Return the target as the leaves take it."""
+        return TargetSpec("datasets", self.environment, self.root, self.settings)
+
+    def measure(self) -> Measured:
+        """Measure code, configuration and data on the target itself."""
+        return measure(self.spec, {"DATABASE_URL": self.database_url})
+
+    def journal(self, **which: str) -> list[dict[str, Any]]:
+        """Return lines of the target's own journal."""
+        return journal_lines(self.spec, **which)  # type: ignore[arg-type]
+
+    def health(self) -> dict[str, Any]:
+        """Return what the running service says of itself; empty when it does not answer."""
+        try:
+            return dict(httpx.get(f"{self.base_url}/health", timeout=3).json())
+        except (httpx.HTTPError, ValueError):
+            return {}
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        """Ask the target's own database."""
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(text.encode()).fetchall()
+
+    def stop(self) -> None:
+        """Stop the service, by the pid and start time that the target noted."""
+        if found := running_service(self.root):
+            stop_service(found, 5, lambda: None)
+
+
+def make(state: Path) -> dict[str, Place]:
+    """Make folder, role and database of each target; keep how to stop them in targets.json."""
+    address = conninfo_to_dict(server_url())
+    places: dict[str, Place] = {}
+    for name in ENVIRONMENTS:
+        role, password = f"sample_{name}", secrets.token_urlsafe(12)
+        with psycopg.connect(server_url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(role)))
+            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+            )
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(sql.Identifier(role), sql.Identifier(role))
+            )
+        url = f"postgresql://{role}:{password}@{address.get('host', '127.0.0.1')}:{address.get('port', 5432)}/{role}"
+        root = state / "targets" / name
+        root.mkdir(parents=True)
+        places[name] = Place(name, root, free_port(), url, url)
+    return places
+
+
+def lay_first(place: Place, built: Built, version: str = "1.2.0") -> None:
+    """Lay a version on a target without Ringi: tree, configuration, schema, rows, running service."""
+    tag = f"v{version}"
+    wanted = Version(version, tag, built.commits[tag], built.trees[tag])
+    values = {**place.values(), "DATABASE_URL": place.database_url}
+
+    def context(key: str) -> StepContext:
+        return StepContext(
+            key=f"before-ringi/{key}",
+            epoch=1,
+            run_token="before-ringi",
+            target=place.spec,
+            repository=str(built.path),
+            wanted=wanted,
+            previous=None,
+            configuration=values,
+            previous_configuration={},
+            earlier={},
+            deadline_seconds=60,
+            output=lambda chunk: None,
+            beat=lambda: None,
+        )
+
+    for kind, given in ((CodeDeploy(), {"direction": "forward"}), (ConfigurationUpdate(), {"direction": "forward"})):
+        kind.run(context(kind.name), kind.parameters(**given))
+    config = str(place.root / "shared" / "config.env")
+    for words in (["migrate"], ["seed", "--rows", str(ROWS[place.environment]), "--seed", "7"]):
+        subprocess.run(
+            [sys.executable, str(place.root / "current" / "run.py"), *words, "--config", config],
+            check=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+        )
+    service = ServiceControl()
+    service.run(context("service"), service.parameters(action="start"))
+
+
+def clean(state: Path) -> None:
+    """End the sample's processes and load generators of this or an earlier demo, by pid and start time."""
+    for root in sorted((state / "targets").glob("*")):
+        if found := running_service(root):
+            stop_service(found, 5, lambda: None)
+    for note in sorted((state / "targets").glob("*.load.json")):
+        recorded = json.loads(note.read_text())
+        if start_time(recorded["pid"]) == recorded["started"]:
+            os.kill(recorded["pid"], signal.SIGTERM)
+        note.unlink()
+
+
+class Load:
+    """The load generator on production, as a process of its own."""
+
+    def __init__(self, state: Path, place: Place, name: str, *, rate: int, seconds: int) -> None:
+        self.note = state / "targets" / f"{name}.load.json"
+        self.report = state / f"{name}.json"
+        words = ["--base-url", place.base_url, "--rate", str(rate), "--seconds", str(seconds)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "releases.demo.load", *words, "--write-share", "0.02", "--report", str(self.report)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        self.note.write_text(json.dumps({"pid": self.process.pid, "started": start_time(self.process.pid)}))
+
+    def end(self) -> dict[str, Any]:
+        """Stop the traffic; return the counts of its report."""
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        self.note.unlink(missing_ok=True)
+        return dict(json.loads(self.report.read_text())) if self.report.exists() else {}
+
+
+def third_wednesday(after: datetime) -> datetime:
+    """Return the next 3rd Wednesday 01:00 Asia/Tokyo after a time, by counting days."""
+    zone = ZoneInfo("Asia/Tokyo")
+    day = after.astimezone(zone).replace(hour=1, minute=0, second=0, microsecond=0)
+    while True:
+        if day > after and day.weekday() == 2 and 15 <= day.day <= 21:
+            return day
+        day += timedelta(days=1)
+
+
+def emptied(path: Path) -> Path:
+    """Return the path as an empty folder."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path

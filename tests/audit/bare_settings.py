@@ -1,0 +1,25 @@
+"""Django with the audit app alone, over a database of the test that starts the process."""
+
+import os
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+_parts = conninfo_to_dict(os.environ["LEDGER_TEST_URL"])
+SECRET_KEY = "tests only"
+INSTALLED_APPS = ["audit"]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _parts["dbname"],
+        "USER": _parts["user"],
+        "PASSWORD": _parts.get("password", ""),
+        "HOST": _parts["host"],
+        "PORT": _parts["port"],
+        "OPTIONS": {"connect_timeout": 5},
+    }
+}
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATE = Path(os.environ["LEDGER_TEST_STATE"])
+RINGI_APP_ROLE = ""

@@ -1,0 +1,105 @@
+"""The sealer and audit_verify as the processes that people and supervisors start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+
+from tests.audit.conftest import LedgerDatabase, fill
+
+PROJECT = Path(__file__).parents[4]
+
+
+def _command(ledger: LedgerDatabase, state: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.audit.bare_settings",
+        "LEDGER_TEST_URL": ledger.url(ledger.app),
+        "LEDGER_TEST_STATE": str(state),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _run(ledger: LedgerDatabase, state: Path, *arguments: str) -> tuple[int, str, str]:
+    process = _command(ledger, state, *arguments)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def test_a_sealed_ledger_is_verified_and_exported(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    fill(ledger.as_app(), 7)
+    assert _run(ledger, tmp_path, "sealer", "--once")[:2] == (0, "sealed 7 events\n")
+    file = tmp_path / "export.jsonl"
+    status, out, _ = _run(ledger, tmp_path, "audit_verify", "--export", str(file))
+    assert status == 0 and "1" in out and "7" in out
+    assert len(file.read_text().splitlines()) == 1 + 7 + 1 + 1
+    status, out, _ = _run(ledger, tmp_path, "audit_verify", "--from", "3", "--to", "5", "--json")
+    assert status == 0 and json.loads(out)["events"] == 3
+
+
+def test_a_changed_row_is_named_and_the_sealer_refuses(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    fill(ledger.as_app(), 7)
+    assert _run(ledger, tmp_path, "sealer", "--once")[0] == 0
+    admin = ledger.as_superuser()
+    admin.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
+    admin.execute("ALTER TABLE audit_link DISABLE TRIGGER ALL")
+    admin.execute(
+        "UPDATE audit_event SET reason = 'x' FROM audit_link WHERE event_id = audit_event.id AND number = 4"
+    )
+    status, out, _ = _run(ledger, tmp_path, "audit_verify", "--json")
+    assert status == 1
+    assert json.loads(out)["finding"] == {"number": 4, "what": "column reason is not what the bytes say"}
+    admin.execute("DELETE FROM audit_link WHERE number = 7")
+    status, _, err = _run(ledger, tmp_path, "sealer", "--once")
+    assert status == 1 and "the sealer refuses" in err and "Traceback" not in err
+
+
+def test_without_a_key_or_a_database_it_can_not_tell(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    fill(ledger.as_app(), 2)
+    _run(ledger, tmp_path, "sealer", "--once")
+    assert _run(ledger, tmp_path / "elsewhere", "audit_verify", "--json")[0] == 2
+    ledger.password = "wrong"
+    gone = LedgerDatabase("nowhere", ledger.server, ledger.owner, ledger.app, ledger.password)
+    status, _, err = _run(gone, tmp_path, "audit_verify")
+    assert status == 2 and "Traceback" not in err
+
+
+def test_the_sealer_follows_the_ledger_and_ends_on_sigterm(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app = ledger.as_app()
+    fill(app, 1)
+    process = _command(ledger, tmp_path, "sealer", "--every", "0.05")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "sealed 1 events\n"
+        fill(app, 2, per_transaction=2)
+        assert process.stdout.readline() == "sealed 3 events\n"
+        _terminate_backends(ledger)  # a lost connection is opened again
+        with psycopg.connect(ledger.url(ledger.app), autocommit=True) as again:
+            fill(again, 1)
+        assert process.stdout.readline() == "sealed 4 events\n"
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _terminate_backends(ledger: LedgerDatabase) -> None:
+    ledger.as_superuser().execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND usename = %s",
+        [ledger.name, ledger.app],
+    )

@@ -1,0 +1,48 @@
+"""The doer is there inside `acting` and nowhere else."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from audit.actor import Actor, NoActor, acting, current
+
+SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin")
+WORKER = Actor(account_id=None, name="production-1", kind="worker", channel="worker")
+
+
+def test_without_an_actor_there_is_an_error() -> None:
+    with pytest.raises(NoActor):
+        current()
+
+
+def test_the_innermost_actor_acts_and_the_outer_one_returns() -> None:
+    with acting(SATO):
+        with pytest.raises(RuntimeError), acting(WORKER):
+            assert current() is WORKER
+            raise RuntimeError
+        assert current() is SATO
+    with pytest.raises(NoActor):
+        current()
+
+
+def test_another_thread_has_no_part_in_it() -> None:
+    seen: list[str] = []
+
+    def look() -> None:
+        try:
+            current()
+        except NoActor:
+            seen.append("nobody")
+
+    with acting(SATO):
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+    assert seen == ["nobody"]
+
+
+def test_the_label_names_kind_account_and_name() -> None:
+    assert SATO.label == "person:7:佐藤 花子"
+    assert WORKER.label == "worker:production-1"

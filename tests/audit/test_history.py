@@ -1,0 +1,81 @@
+"""History and timeline, read through Django in a process of its own over a bare ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from audit.actor import Actor
+from tests.audit.conftest import LedgerDatabase, act
+
+PROJECT = Path(__file__).parents[2]
+TANAKA = Actor(account_id=77, name="田中", kind="person", channel="api")
+
+READ = """
+import json, sys
+import django
+django.setup()
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from audit import history
+pages = []
+for name, arguments in json.loads(sys.argv[1]):
+    with CaptureQueriesContext(connection) as queries:
+        found = getattr(history, name)(**arguments)
+        numbers = [event.link.number for event in found]
+    after = [event.contents["after"] for event in found]
+    pages.append({"numbers": numbers, "queries": len(queries), "after": after})
+print(json.dumps(pages))
+"""
+
+
+def _read(ledger: LedgerDatabase, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.audit.bare_settings",
+        "LEDGER_TEST_URL": ledger.url(ledger.app),
+        "LEDGER_TEST_STATE": "unused",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", READ, json.dumps(calls)],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_history_and_timeline_page_by_number_newest_first(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title) VALUES ('a'), ('b')")
+    for n in range(4):
+        act(app, "UPDATE toy SET title = %s WHERE id = 1", [str(n)], actor=TANAKA, action="toy:rename")
+    toy = {"object_label": "toys.Toy:1"}
+    pages = _read(
+        ledger,
+        ("history_of", {**toy, "limit": 3}),
+        ("history_of", {**toy, "limit": 3, "before_number": 4}),
+        ("timeline", {"account_id": 7}),
+        ("timeline", {"account_id": 77, "limit": 2}),
+        ("timeline", {"action": "toy:rename", "outcome": "updated", "before_number": 5}),
+        ("timeline", {"model": "toys.Toy", "words": "試験"}),
+        ("timeline", {"model": "toys.To"}),
+        ("timeline", {"until": "2020-01-01T00:00:00Z"}),
+    )
+    assert [page["numbers"] for page in pages] == [
+        [6, 5, 4],
+        [3, 1],
+        [2, 1],
+        [6, 5],
+        [4, 3],
+        [6, 5, 4, 3, 2, 1],
+        [],
+        [],
+    ]
+    assert {page["queries"] for page in pages} == {1}
+    assert pages[0]["after"][0] == {"id": 1, "title": "3"}

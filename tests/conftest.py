@@ -1,0 +1,188 @@
+"""Databases and people for tests: each test gets a clone of one migrated template, and connects as the application role."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+TEMPLATE = f"ringi_template_{os.environ.get('PYTEST_XDIST_TESTRUNUID', uuid.uuid4().hex)[:16]}"
+CAST = {
+    "administrator": ("administrator",),
+    "second_administrator": ("administrator",),
+    "manager": ("release_manager",),
+    "author_on_committee": ("release_manager", "committee"),
+    "project_manager": ("project_manager",),
+    "developer": ("developer",),
+    "tester": ("tester",),
+    "committee_a": ("committee",),
+    "committee_b": ("committee",),
+    "operator": ("operator",),
+    "second_operator": ("operator",),
+    "auditor": ("auditor",),
+    "outsider": (),
+    "ci": ("ci",),
+}
+PASSWORD = "correct-horse-battery"
+
+
+def _server() -> str:
+    return os.environ["DATABASE_SERVER_URL"]
+
+
+def _named(url: str, database: str) -> str:
+    return make_conninfo(url, dbname=database)
+
+
+@pytest.fixture(scope="session")
+def template_database(django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Make the template once per run, whichever worker comes first: migrated, default procedure, people."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared
+    with (shared / "template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with psycopg.connect(_server(), autocommit=True) as connection:
+            made = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone()
+            if made is None:
+                owner = conninfo_to_dict(os.environ["DATABASE_OWNER_URL"])["user"]
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 LOCALE 'C.UTF-8'").format(
+                        sql.Identifier(TEMPLATE), sql.Identifier(str(owner))
+                    )
+                )
+                try:
+                    with django_db_blocker.unblock():
+                        _fill()
+                except BaseException:
+                    connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(TEMPLATE)))
+                    raise
+    yield TEMPLATE
+
+
+def _fill() -> None:
+    from django.core.management import call_command
+    from django.db import connections
+
+    with _connected(os.environ["DATABASE_OWNER_URL"], TEMPLATE):
+        call_command("migrate", verbosity=0, interactive=False)
+        connections.close_all()
+    with _connected(os.environ["DATABASE_URL"], TEMPLATE):
+        call_command("procedure", "load", "releases/procedures/default.toml", activate=True, stdout=open(os.devnull, "w"))
+        _cast()
+        connections.close_all()
+
+
+def _cast() -> None:
+    from audit.actor import Actor, acting
+    from environments.actions.access.grant import propose
+    from environments.actions.account.create import create
+
+    with acting(Actor(account_id=None, name="tests", kind="command", channel="command")):
+        for name, roles in CAST.items():
+            service = name == "ci"
+            account = create(
+                username=name,
+                display_name=name.replace("_", " ").title(),
+                kind="service" if service else "person",
+                password="" if service else PASSWORD,
+                git_addresses=(f"{name}@datasets.example",),
+            )
+            for role in roles:
+                propose(account.pk, role=role, reason="cast of the tests")
+
+
+class _connected(AbstractContextManager[None]):
+    """Point Django's connection at a database for a block."""
+
+    def __init__(self, url: str, database: str) -> None:
+        self.wanted = conninfo_to_dict(_named(url, database))
+
+    def __enter__(self) -> None:
+        from django.db import connection
+
+        connection.close()
+        settings = connection.settings_dict
+        self.kept = {key: settings[key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}
+        names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+        settings.update({key: str(self.wanted[name]) for key, name in names.items()})
+
+    def __exit__(self, *_error: object) -> None:
+        from django.db import connection
+
+        connection.close()
+        connection.settings_dict.update(self.kept)
+
+
+@pytest.fixture
+def database(template_database: str, django_db_blocker: Any) -> Iterator[str]:
+    """A database of the test's own, cloned; everything commits for real. Its address (application role) is yielded."""
+    clone = f"ringi_test_{uuid.uuid4().hex[:16]}"
+    with psycopg.connect(_server(), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(clone), sql.Identifier(template_database))
+        )
+        try:
+            with django_db_blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):
+                yield _named(os.environ["DATABASE_URL"], clone)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(clone)))
+
+
+@pytest.fixture
+def people(database: str) -> dict[str, Any]:
+    """The cast by name."""
+    from environments.models import Account
+
+    return {account.username: account for account in Account.objects.all()}
+
+
+@pytest.fixture
+def acting_as(people: dict[str, Any]) -> Callable[..., AbstractContextManager[Any]]:
+    """Return a function: act as a member of the cast who has just proved the identity (or not: proved=False)."""
+    from dataclasses import replace
+
+    from audit.actor import acting
+    from environments.actors import person
+
+    def enter(name: str, *, proved: bool = True) -> AbstractContextManager[Any]:
+        actor = person(people[name], channel="api" if name == "ci" else "admin", address="127.0.0.1")
+        if proved and actor.kind == "person":
+            actor = replace(actor, authenticated_at=datetime.now(UTC), method="password")
+        return acting(actor)
+
+    return enter
+
+
+@pytest.fixture
+def browsers(people: dict[str, Any]) -> Callable[[str], Any]:
+    """Return a function: Django's test client, signed in as a member of the cast with a fresh proof of identity."""
+    import time
+
+    from django.test import Client
+
+    def enter(name: str) -> Client:
+        client = Client(headers={"accept-language": "en"})
+        client.force_login(people[name], backend="environments.access.GrantBackend")
+        session = client.session
+        session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
+        session.save()
+        return client
+
+    return enter
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, settings: Any) -> Path:
+    """A state folder of the test's own, for keys and files."""
+    settings.STATE = Path(os.environ.get("RINGI_STATE", tmp_path))
+    return Path(settings.STATE)
