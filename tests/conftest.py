@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -77,7 +78,7 @@ def _fill() -> None:
         call_command("migrate", verbosity=0, interactive=False)
         connections.close_all()
     with _connected(os.environ["DATABASE_URL"], TEMPLATE):
-        call_command("procedure", "load", "releases/procedures/default.toml", activate=True, stdout=open(os.devnull, "w"))
+        call_command("procedure", "load", "releases/procedures/default.toml", activate=True, stdout=io.StringIO())
         _cast()
         connections.close_all()
 

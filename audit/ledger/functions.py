@@ -214,7 +214,8 @@ END $$;
 _LINK = """
 CREATE OR REPLACE FUNCTION ringi_link() RETURNS trigger LANGUAGE plpgsql PINNED
 -- A plan made while the tables were small would read them whole for as long as the connection lives.
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     place bigint;

@@ -27,7 +27,7 @@ class Milestone(Labelled):
     """A date counted back from T-0; until it is done it blocks the edge that it guards."""
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="milestones", verbose_name=_("release"))
-    key = models.CharField(_("key"), max_length=10)
+    key = models.CharField(_("key"), max_length=60)
     guards = models.CharField(_("guards"), max_length=20)
     due_at = models.DateTimeField(_("due"))
     compressed = models.BooleanField(_("compressed"), default=False)
@@ -48,7 +48,7 @@ class ChecklistItem(Labelled):
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="checklist", verbose_name=_("release"))
     group = models.CharField(_("group"), max_length=20)
-    key = models.CharField(_("key"), max_length=40)
+    key = models.CharField(_("key"), max_length=60)
     signed_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("signed by")
     )

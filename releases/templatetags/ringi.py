@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -66,3 +67,15 @@ def verbs(context: dict[str, Any], row: Model, main: str = "") -> dict[str, list
 def new_verb(context: dict[str, Any], model: type[Model]) -> dict[str, list[Button]]:
     """Show the verb that makes a row of a model."""
     return {"now": shown.new_button(rights_of(context["request"]), model), "later": []}
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    """Return a value of a JSON document as text: as it is when it is one, else indented JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+
+
+@register.filter
+def unlocalized(value: Any) -> str:
+    """Return a number without the reader's separators, for attributes and identifiers."""
+    return str(value)

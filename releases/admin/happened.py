@@ -1,0 +1,114 @@
+"""Events of the ledger as people read them: who did what, when, why, and what became different. Pages call it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from audit.models import Event
+from releases.admin.verbs import VERBS
+
+_HIDDEN = frozenset({"id", "history"})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One key with what it was and what it became."""
+
+    key: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One event. `details` is what an act says of itself, `differences` what a row event changed."""
+
+    number: int | None
+    kind: str
+    at: datetime
+    actor: str
+    actor_label: str
+    channel: str
+    what: str
+    action: str
+    object: str
+    outcome: str
+    reason: str
+    leaf: str
+    signature: dict[str, Any]
+    reasons: list[str]
+    details: list[tuple[str, str]]
+    differences: list[Difference]
+
+
+def actor_name(label: str) -> str:
+    """Return the printed name of an actor: the end of `person:7:name` or `worker:name`."""
+    parts = label.split(":")
+    return ":".join(parts[2:]) if len(parts) > 2 else parts[-1]
+
+
+def act_name(action: str) -> str:
+    """Return an action in words: its verb's label where people have one."""
+    return str(_labels().get(action, action))
+
+
+def _labels() -> dict[str, Any]:
+    return {verb.key: verb.label for verb in VERBS}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "—"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def differences(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[Difference]:
+    """Return the keys whose values differ, in the row's own order."""
+    left, right = before or {}, after or {}
+    keys = [*right, *(key for key in left if key not in right)]
+    return [
+        Difference(key, _text(left.get(key)), _text(right.get(key)))
+        for key in keys
+        if left.get(key) != right.get(key) and key not in _HIDDEN
+    ]
+
+
+def happening(event: Event) -> Happening:
+    """Read one event, with its link when it has one."""
+    link = getattr(event, "link", None)
+    contents = event.contents
+    after = contents.get("after") or {}
+    row = event.kind == Event.Kind.ROW
+    details = {} if row else {k: v for k, v in after.items() if k not in ("signature", "reasons", "kind")}
+    return Happening(
+        number=link.number if link is not None else None,
+        kind=event.kind,
+        at=event.at,
+        actor=actor_name(event.actor),
+        actor_label=event.actor,
+        channel=event.channel,
+        what=act_name(event.action),
+        action=event.action,
+        object=event.object,
+        outcome=event.outcome,
+        reason=event.reason,
+        leaf=bytes(link.leaf).hex() if link is not None else "",
+        signature={} if row else after.get("signature") or {},
+        reasons=[] if row else [str(reason) for reason in after.get("reasons", [])],
+        details=[(key, _text(value)) for key, value in details.items()],
+        differences=differences(contents.get("before"), after) if row else [],
+    )
+
+
+def of_objects(labels: Iterable[str], limit: int = 60) -> list[Happening]:
+    """Return the acts and refusals on objects (`app.Model:pk`), newest first, in one query."""
+    events = (
+        Event.objects.filter(object__in=list(labels), kind__in=["action", "refusal"], link__isnull=False)
+        .select_related("link")
+        .order_by("-link__number")[:limit]
+    )
+    return [happening(event) for event in events]

@@ -1,0 +1,276 @@
+"""The release page: where it stands, what blocks it, who must act next, and everything that belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from audit.change import label
+from audit.clock import now
+
+from environments.admin.rights import Rights, page, rights_of
+from environments.models import ConfigurationVersion, Environment
+from environments.roles import ROLE_CHOICES
+from releases.actions.release.confirm import NOT_MEASURED, facts_now
+from releases.admin import happened
+from releases.admin.rounds import Standing, standing_of
+from releases.admin.shown import language, show
+from releases.gates.ask import answers
+from releases.gates.base import Answer
+from releases.models import ConsentRound, Deployment, Evidence, Procedure, Release, RosterEntry
+from releases.procedures.document import Procedure as Content
+
+PATH = ("draft", "content_fixed", "tested", "in_review", "approved", "confirmed", "releasing", "monitoring", "completed")
+SHORT_PATH = ("draft", "content_fixed", "tested", "concluded")
+MAIN = {
+    "draft": "release:fix_content",
+    "content_fixed": "release:confirm_tests deployment:request",
+    "tested": "release:submit release:conclude",
+    "approved": "release:confirm",
+    "confirmed": "deployment:request",
+}
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One station of the stepper: past, here, ahead, or the end it came to."""
+
+    state: str
+    label: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One gate in every environment that the release is bound for; None where it is not asked."""
+
+    label: str
+    anchor: str
+    cells: list[Answer | None]
+
+
+def stepper(release: Release) -> list[Stop]:
+    """Return the stations on the release's way, with another end put after the last one reached."""
+    names = dict(Release.State.choices)
+    path = PATH if release.bound_for_production else SHORT_PATH
+    if release.state in path:
+        here = path.index(release.state)
+        places = ["past" if i < here else "here" if i == here else "ahead" for i in range(len(path))]
+        return [Stop(s, str(names[s]), p) for s, p in zip(path, places, strict=True)]
+    known = set(release.history.values_list("state", flat=True))
+    reached = [s for s in path if s in known]
+    return [*(Stop(s, str(names[s]), "past") for s in reached), Stop(release.state, str(names[release.state]), "here")]
+
+
+def matrix(asked: list[tuple[Environment, list[Answer]]]) -> list[Row]:
+    """Return gate × environment from each environment's answers, in the order of the procedure."""
+    keys: dict[str, Answer] = {}
+    for _environment, found in asked:
+        for answer in found:
+            keys.setdefault(answer.gate, answer)
+    columns = [{answer.gate: answer for answer in found} for _environment, found in asked]
+    return [
+        Row(a.label_ja if language() == "ja" else a.label_en, a.anchor, [column.get(key) for column in columns])
+        for key, a in keys.items()
+    ]
+
+
+def next_environment(release: Release, asked: list[tuple[Environment, list[Answer]]], verified: set[int]) -> int:
+    """Return the index of the first environment where the release is not verified yet; the last one otherwise."""
+    for index, (environment, _found) in enumerate(asked):
+        if environment.pk not in verified:
+            return index
+    return len(asked) - 1
+
+
+def who_next(release: Release, content: Content | None, standing: Standing | None, runs: list[Deployment]) -> str:
+    """Say who must act next."""
+    roles = {key: str(name) for key, name in ROLE_CHOICES}
+    match release.state:
+        case "draft":
+            return _("%(who)s completes the draft and fixes the content.") % {"who": release.author}
+        case "content_fixed":
+            return _("Test results, checklist signatures and documents are gathered; then the release manager confirms the tests.")
+        case "tested":
+            return _("The release manager applies for consent.") if release.bound_for_production else _("The release manager concludes it.")
+        case "in_review" if standing is not None:
+            names = ", ".join(str(a) for a in standing.candidates) or _("nobody who could give it")
+            return _("Consent is missing: %(missing)s. Could give it: %(names)s.") % {
+                "missing": standing.missing_words,
+                "names": names,
+            }
+        case "approved":
+            signed = {row.role for row in release.final_checks.all() if row.cleared_at is None}
+            signers = content.final_check.signers if content is not None else ()
+            waiting = [roles.get(role, role) for role in signers if role not in signed]
+            return _("The final check waits for: %(roles)s.") % {"roles": ", ".join(waiting)}
+        case "confirmed":
+            run = next((r for r in runs if r.environment.protected and r.state in Deployment.WAITING_TO_RUN), None)
+            if run is None:
+                return _("The release manager or an operator requests the production run.")
+            if run.state == "requested":
+                return _("An operator who has not approved schedules the production run.")
+            return _("The production run starts by itself at the agreed hour.")
+        case "releasing" | "monitoring":
+            return _run_next(runs)
+    return ""
+
+
+def _run_next(runs: list[Deployment]) -> str:
+    run = next((r for r in runs if r.environment.protected), None)
+    if run is None:
+        return ""
+    return {
+        "verifying": _("Another operator than the one who scheduled verifies the run."),
+        "waiting": _("The run waits for a decision of an operator."),
+        "failed": _("The run has failed: take it back or settle it."),
+        "stopped": _("The run was stopped: take it back or settle it."),
+        "rollback_failed": _("The way back has failed: try again or settle it."),
+        "monitoring": _("Nobody: the watch is on."),
+        "running": _("Nobody: the run is on."),
+    }.get(run.state, "")
+
+
+def _facts(release: Release, content: Content | None) -> list[dict[str, Any]]:
+    """Return each item of the final check as measured now, with its label."""
+    if content is None or release.state not in ("approved", "confirmed") or not release.bound_for_production:
+        return []
+    measured = facts_now(release)
+    words = {True: ("pass", _("measured: yes")), False: ("fail", _("measured: no"))}
+    return [
+        {
+            "label": item.label(language()),
+            "verdict": words.get(measured[item.key], (NOT_MEASURED, ""))[0],
+            "text": words.get(measured[item.key], ("", _("not yet measured")))[1],
+        }
+        for item in content.final_check.items
+    ]
+
+
+def line(release: Release, moment: datetime) -> dict[str, Any]:
+    """Return the drawn line T-14 … T-0: each milestone with its place in per cent, and where now is."""
+    rows = list(release.milestones.all())
+    if not rows:
+        return {}
+    first, last = rows[0].due_at, max(rows[-1].due_at, release.window_start or rows[-1].due_at)
+    whole = max((last - first).total_seconds(), 1.0)
+    count = max(len(rows) - 1, 1)
+    marks = [
+        {
+            "milestone": row,
+            # Even spacing: hours and weeks on one true scale would lie on top of each other.
+            "place": round(4 + index / count * 92, 2),
+            "tone": "good" if row.done_at else "bad" if row.due_at < moment and not row.compressed else "going",
+        }
+        for index, row in enumerate(rows)
+    ]
+    passed = sum(1 for row in rows if row.due_at <= moment)
+    share = (passed - 0.5) / count if 0 < passed < len(rows) else float(passed >= len(rows))
+    return {"marks": marks, "now": round(4 + min(max(share, 0.0), 1.0) * 92, 2), "days": round(whole / 86400)}
+
+
+def _content(release: Release) -> tuple[Procedure | None, Content | None]:
+    row = release.procedure or Procedure.objects.filter(state="active").first()
+    return row, row.document if row is not None else None
+
+
+def _signed(rights: Rights, release: Release) -> set[str]:
+    """Return the buttons that this person has already used up: a final check is signed once."""
+    account = rights.account
+    if account is None:
+        return set()
+    mine = any(
+        row.account.person_key == account.person_key for row in release.final_checks.all() if row.cleared_at is None
+    )
+    return {"release:confirm"} if mine else set()
+
+
+def _rounds(release: Release) -> list[ConsentRound]:
+    return list(
+        ConsentRound.objects.filter(release=release)
+        .select_related("environment", "applicant", "release__author")
+        .prefetch_related("approvals__account")
+    )
+
+
+def candidates_for_duties() -> list[tuple[str, str]]:
+    """Return duty → label in the order of the roster."""
+    return [(str(key), str(name)) for key, name in RosterEntry.Duty.choices]
+
+
+@page
+def release(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one release."""
+    row = get_object_or_404(
+        Release.objects.select_related("application", "author", "procedure").prefetch_related(
+            "changes__author",
+            "checklist__signed_by",
+            Prefetch("roster", RosterEntry.objects.select_related("account")),
+            "documents__edited_by", "documents__checked_by", "documents__approved_by",
+            "final_checks__account", "milestones__done_by", "obligations__settled_by", "editors",
+        ),
+        pk=pk,
+    )  # fmt: skip
+    rights, moment = rights_of(request), now()
+    procedure, content = _content(row)
+    environments = list(Environment.objects.filter(targets__application_id=row.application_id).order_by("order"))
+    if not row.bound_for_production:
+        environments = [e for e in environments if e.tier != Environment.Tier.PRODUCTION]
+    live = row.state not in Release.ENDS
+    asked = [(e, answers(row, e)) for e in environments] if content is not None and live else []
+    runs = list(
+        Deployment.objects.filter(release=row)
+        .select_related("environment", "started_by", "verified_by", "requested_by")
+        .prefetch_related("rollbacks")
+    )
+    verified = {r.environment_id for r in runs if r.state in Deployment.VERIFIED}
+    target = next_environment(row, asked, verified) if asked else -1
+    rounds = _rounds(row)
+    standings = {r.pk: standing_of(r, rights.account) for r in rounds if r.state == "open"}
+    open_round = next((r for r in rounds if r.state == "open"), None)
+    standing = standings.get(open_round.pk) if open_round is not None else None
+    chosen = {
+        c.environment_id: c
+        for c in ConfigurationVersion.objects.filter(pk__in=list(row.configurations.values())).select_related("environment")
+    }  # fmt: skip
+    labels = [label(row), *(label(r) for r in rounds), *(label(r) for r in runs),
+              *(label(d) for d in row.documents.all()), *(label(i) for i in row.checklist.all())]  # fmt: skip
+    zone = environments[-1].zone if environments else ""
+    duties = {entry.duty: entry for entry in row.roster.all()}
+    return show(
+        request,
+        "ringi/release.html",
+        str(row),
+        release=row,
+        zone=zone,
+        moment=moment,
+        stops=stepper(row),
+        next_words=who_next(row, content, standing, runs),
+        main=MAIN.get(row.state, ""),
+        used=_signed(rights, row),
+        procedure=procedure,
+        environments=environments,
+        rows=matrix(asked),
+        where=asked[target][0] if asked else None,
+        blockers=[a for a in asked[target][1] if a.verdict != "pass"] if asked else [],
+        line=line(row, moment),
+        configurations=[(e, chosen.get(e.pk)) for e in environments],
+        plan=[(phase, row.plan.get(phase, [])) for phase in ("forward", "verify", "back", "back_verify")] if row.plan else [],
+        evidence=Evidence.objects.filter(application_id=row.application_id, tree=row.tree)
+        .exclude(tree="")
+        .select_related("environment", "handed_in_by")
+        .defer("content")[:40],
+        roster=[(name, duties.get(key)) for key, name in candidates_for_duties()],
+        rounds=[(r, standings.get(r.pk)) for r in rounds],
+        facts=_facts(row, content),
+        runs=runs,
+        happenings=happened.of_objects(labels),
+    )  # fmt: skip
+
+

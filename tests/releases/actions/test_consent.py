@@ -1,0 +1,164 @@
+"""Consent: bound to the content, single use, by others than those who made it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from audit.refusals import GateClosed, Invalid, NotYou, SignatureNeeded, WrongState
+from releases.actions.consent import decide
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
+from releases.actions.release.prepare import amend, take_back
+from releases.models import Approval, ConsentRound
+
+
+def test_two_committee_members_grant(world: Any) -> None:
+    release, round_ = world.granted()
+    assert (release.state, round_.state) == ("approved", "granted")
+    signature = Approval.objects.filter(round=round_)[0].signature
+    assert signature["method"] == "password" and signature["digest"] == round_.digest
+
+
+def test_one_is_not_enough(world: Any) -> None:
+    release, round_ = world.submitted()
+    with world.acting_as("committee_a"):
+        decide.approve(round_.pk, digest=round_.digest)
+    assert world.fresh(round_).state == "open"
+    assert world.fresh(release).state == "in_review"
+
+
+def test_it_refuses_the_author(world: Any) -> None:
+    _release, round_ = world.submitted(author="author_on_committee")
+    with world.acting_as("author_on_committee"), pytest.raises(NotYou, match="author"):
+        decide.approve(round_.pk, digest=round_.digest)
+    assert not Approval.objects.filter(round=round_).exists()
+
+
+def test_it_refuses_the_author_of_a_commit(world: Any, people: dict[str, Any]) -> None:
+    from environments.actions.access.grant import propose
+
+    with world.acting_as("administrator"):
+        grant = propose(people["developer"].pk, role="committee", reason="a seat")
+    with world.acting_as("second_administrator"):
+        from environments.actions.access.grant import confirm
+
+        confirm(grant.pk)
+    _release, round_ = world.submitted()
+    with world.acting_as("developer"), pytest.raises(NotYou):
+        decide.approve(round_.pk, digest=round_.digest)
+
+
+def test_one_person_counts_once(world: Any) -> None:
+    _release, round_ = world.submitted()
+    with world.acting_as("committee_a"):
+        decide.approve(round_.pk, digest=round_.digest)
+        with pytest.raises(NotYou):
+            decide.approve(round_.pk, digest=round_.digest)
+
+
+def test_it_wants_a_fresh_proof_of_identity(world: Any) -> None:
+    _release, round_ = world.submitted()
+    with world.acting_as("committee_a", proved=False), pytest.raises(SignatureNeeded):
+        decide.approve(round_.pk, digest=round_.digest)
+
+
+def test_it_refuses_another_digest_than_was_shown(world: Any) -> None:
+    _release, round_ = world.submitted()
+    with world.acting_as("committee_a"), pytest.raises(GateClosed):
+        decide.approve(round_.pk, digest="0" * 64)
+
+
+def test_amending_voids_the_round_and_names_it(world: Any) -> None:
+    release, round_ = world.granted()
+    with world.acting_as("manager"):
+        amend(release.pk, reason="too short")
+    ended = world.fresh(round_)
+    assert (ended.state, ended.void_key) == ("void", "amended")
+    assert world.fresh(release).state == "draft"
+
+
+def test_a_changed_configuration_makes_the_consent_stale_and_names_the_key(world: Any) -> None:
+    from audit.actor import Actor, acting
+    from releases.models import Release
+
+    release, round_ = world.granted()
+    from audit.change import change
+
+    with acting(Actor(account_id=None, name="x", kind="command", channel="command")):
+        with change("test:tamper", (Release, release.pk)) as act:
+            act.get(Release).preauthorised = True
+        assert decide.lapse_stale() == [release.pk]
+    assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "preauthorised")
+    assert world.fresh(release).state == "tested"
+
+
+def test_sending_back_and_rejecting_need_a_comment(world: Any) -> None:
+    release, round_ = world.submitted()
+    with world.acting_as("committee_b"):
+        with pytest.raises(Invalid):
+            decide.reject(round_.pk, digest=round_.digest, comment=" ")
+        decide.send_back(round_.pk, digest=round_.digest, comment="the way back is thin")
+    assert (world.fresh(release).state, world.fresh(round_).state) == ("draft", "sent_back")
+
+
+def test_taking_back_ends_the_round(world: Any) -> None:
+    release, round_ = world.submitted()
+    with world.acting_as("manager"):
+        take_back(release.pk)
+    assert (world.fresh(release).state, world.fresh(round_).state) == ("tested", "taken_back")
+
+
+def test_an_approver_does_not_schedule(world: Any, people: dict[str, Any]) -> None:
+    from environments.actions.access.grant import confirm as second
+    from environments.actions.access.grant import propose
+
+    with world.acting_as("administrator"):
+        grant = propose(people["committee_a"].pk, role="operator", reason="night shift")
+    with world.acting_as("second_administrator"):
+        second(grant.pk)
+    release, _round = world.confirmed()
+    with world.acting_as("operator"):
+        run = request(release.pk, environment_id=world.environments["production"].pk)
+    with world.acting_as("committee_a"), pytest.raises(NotYou, match="approved"):
+        schedule(run.pk)
+
+
+def test_a_second_live_round_for_the_window_is_refused(world: Any) -> None:
+    release, _round = world.submitted()
+    with world.acting_as("manager"), pytest.raises(WrongState):
+        from releases.actions.release.submit import submit
+
+        submit(release.pk)
+
+
+def test_of_many_at_once_each_person_counts_once(world: Any, database: str) -> None:
+    """Eight connections approve as two people at the same time: two approvals, one grant, everyone else refused."""
+    from django.db import connection
+
+    _release, round_ = world.submitted()
+    results: list[str] = []
+    ready = threading.Barrier(8)
+
+    def approve(name: str) -> None:
+        try:
+            with world.acting_as(name):
+                ready.wait(20)
+                decide.approve(round_.pk, digest=round_.digest)
+                results.append("done")
+        except (NotYou, WrongState) as refused:
+            results.append(refused.kind)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=approve, args=(f"committee_{'ab'[i % 2]}",)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results.count("done") == 2, results
+    assert len(results) == 8
+    assert Approval.objects.filter(round=round_).count() == 2
+    assert ConsentRound.objects.get(pk=round_.pk).state == "granted"

@@ -1,0 +1,237 @@
+"""A release on its way: a real repository with signed tags, targets, configurations, evidence; for tests of the actions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releases.demo.repository import Built, build
+
+
+@pytest.fixture(scope="session")
+def sample_repository(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The sample's repository, built once per process."""
+    people = {
+        "developer": ("Developer", "developer@datasets.example"),
+        "release_manager": ("Manager", "manager@datasets.example"),
+    }
+    return build(tmp_path_factory.mktemp("repository") / "built", people=people, day=date(2026, 11, 20))
+
+
+@dataclass
+class World:
+    """An application with its targets, and verbs that several tests need."""
+
+    application: Any
+    environments: dict[str, Any]
+    targets: dict[str, Any]
+    built: Built
+    acting_as: Callable[..., Any]
+    people: dict[str, Any]
+    configurations: dict[str, Any]
+
+    def open_window(self) -> None:
+        """Open an extra window around now, by two of the committee."""
+        from releases.actions.consent.decide import approve
+        from releases.actions.window.propose import propose
+
+        moment = datetime.now(UTC)
+        with self.acting_as("manager"):
+            round_ = propose(
+                self.environments["production"].pk,
+                application_id=self.application.pk,
+                name="extra",
+                starts_at=moment - timedelta(minutes=1),
+                ends_at=moment + timedelta(hours=6),
+                reason="for the test",
+            )
+        for name in ("committee_a", "committee_b"):
+            with self.acting_as(name):
+                approve(round_.pk, digest=round_.digest)
+
+    def planned(self, version: str = "1.3.0", author: str = "author_on_committee", **fields: Any) -> Any:
+        """Plan a release and fill it in, dated into an open window."""
+        from releases.actions.release.move import move
+        from releases.actions.release.plan import add_change, edit, plan, set_configuration
+        from releases.actions.release.set_source import set_source
+
+        with self.acting_as(author):
+            release = plan(application_id=self.application.pk, version=version, title=f"Version {version}")
+        with self.acting_as("developer"):
+            add_change(release.pk, kind="feature", text="Datasets can be tagged")
+        with self.acting_as(author):
+            given = dict.fromkeys(release.APPLICATION_FIELDS, "as written") | {"risk": "low"} | fields
+            edit(release.pk, fields=given)
+            set_source(release.pk, branch="release/1.3")
+            for configuration in self.configurations.values():
+                set_configuration(release.pk, configuration_id=configuration.pk)
+            move(release.pk, start=datetime.now(UTC))
+        return self.fresh(release)
+
+    def tested(self, version: str = "1.3.0", **options: Any) -> Any:
+        """Bring a release to `tested`, with evidence, checklist, documents and roster."""
+        from releases.actions.checklist.sign import sign
+        from releases.actions.document import review
+        from releases.actions.release.observe import observe
+        from releases.actions.release.prepare import confirm_tests, fix_content
+        from releases.actions.roster.assign import assign
+
+        release = self.planned(version, **options)
+        with self.acting_as("manager"):
+            fix_content(release.pk)
+        self.evidence(version)
+        for name in ("development", "staging"):
+            self.verified_run(release, name)
+        for item in release.checklist.all():
+            with self.acting_as("operator"):
+                sign(item.pk, evidence="read")
+        for document in release.documents.all():
+            with self.acting_as("developer"):
+                review.write(document.pk, body="what changes")
+            with self.acting_as("operator"):
+                review.check_content(document.pk)
+            with self.acting_as("manager"):
+                review.approve(document.pk)
+                review.prepare(document.pk)
+        duties = {"worker": "operator", "verifier": "second_operator", "responsible": "manager"}
+        for duty, who in (duties | {"rollback_decider": "second_operator"}).items():
+            with self.acting_as("manager"):
+                assign(release.pk, duty=duty, account_id=self.people[who].pk, telephone="+81-3-0000-0000")
+        with self.acting_as("manager"):
+            observe(release.pk)
+            confirm_tests(release.pk)
+        return self.fresh(release)
+
+    def submitted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
+        """Bring a release into review; returns it with its round."""
+        from releases.actions.release.submit import submit
+
+        release = self.tested(version, **options)
+        with self.acting_as("manager"):
+            round_ = submit(release.pk)
+        return self.fresh(release), round_
+
+    def granted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
+        """Bring a release to a granted round."""
+        from releases.actions.consent.decide import approve
+
+        release, round_ = self.submitted(version, **options)
+        for name in ("committee_a", "committee_b"):
+            with self.acting_as(name):
+                approve(round_.pk, digest=round_.digest)
+        return self.fresh(release), self.fresh(round_)
+
+    def confirmed(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
+        """Bring a release to `confirmed`."""
+        from releases.actions.release.confirm import confirm
+
+        release, round_ = self.granted(version, **options)
+        for name in ("manager", "operator"):
+            with self.acting_as(name):
+                confirm(release.pk)
+        return self.fresh(release), self.fresh(round_)
+
+    def scheduled(self, version: str = "1.3.0", **options: Any) -> Any:
+        """Schedule the production run for now."""
+        from releases.actions.deployment.request import request
+        from releases.actions.deployment.schedule import schedule
+
+        release, _round = self.confirmed(version, **options)
+        with self.acting_as("operator"):
+            deployment = request(release.pk, environment_id=self.environments["production"].pk)
+            schedule(deployment.pk)
+        return self.fresh(deployment)
+
+    def evidence(self, version: str) -> None:
+        """Hand in evidence that every gate takes."""
+        from releases.actions.evidence.hand_in import hand_in
+
+        junit = b'<testsuite tests="1" failures="0" errors="0"><testcase name="a"/></testsuite>'
+        rows = [("junit", "unit", "development", junit)]
+        rows += [("junit", kind, "staging", junit) for kind in ("integration", "system", "acceptance")]
+        rows += [
+            ("coverage", "", "development", b'<coverage line-rate="1" lines-covered="10" lines-valid="10"/>'),
+            ("review", "", "staging", json.dumps({"reviewer": "B", "verdict": "approved"}).encode()),
+            ("performance", "", "staging", json.dumps({"tool": "k", "measured": "1", "baseline": "1"}).encode()),
+            ("sarif", "", "staging", json.dumps({"version": "2.1.0", "runs": [{"results": []}]}).encode()),
+        ]
+        scan = {"tool": "s", "critical": 0, "high": 0, "medium": 0, "low": 0}
+        rows.append(("security_scan", "", "staging", json.dumps(scan).encode()))
+        for kind, test_type, where, content in rows:
+            with self.acting_as("ci"):
+                hand_in(
+                    self.application.pk,
+                    environment_id=self.environments[where].pk,
+                    kind=kind,
+                    commit=self.built.commits[f"v{version}"],
+                    content=content,
+                    test_type=test_type,
+                )
+
+    def verified_run(self, release: Any, environment: str) -> Any:
+        """Walk a run through its edges to a good end, without steps (the steps have tests of their own)."""
+        from audit.actor import Actor, acting
+        from audit.change import change
+        from releases.models import Deployment
+
+        with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
+            with change("deployment:request") as act:
+                run = Deployment.objects.create(
+                    release=release,
+                    application=release.application,
+                    environment=self.environments[environment],
+                    requested_by=self.people["ci"],
+                    base={"wanted_tree": self.built.trees[f"v{release.version}"]},
+                )
+                act.about(run)
+            for edge in ("schedule", "queue", "start", "verify", "watch", "succeed"):
+                with change(f"deployment:{edge}", (Deployment, run.pk)) as act:
+                    getattr(act.get(Deployment), edge)()
+        return self.fresh(run)
+
+    @staticmethod
+    def fresh(row: Any) -> Any:
+        """Fetch a row again; a protected state is never refreshed in place."""
+        return type(row)._default_manager.get(pk=row.pk)
+
+
+@pytest.fixture
+def world(
+    people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built, tmp_path: Path
+) -> World:
+    """An application `datasets` with a target folder and a configuration in each environment, and an open window."""
+    from environments.actions.configuration.create import create
+    from environments.actions.target.create import create_application, create_target
+    from environments.models import Environment
+
+    environments = {e.slug: e for e in Environment.objects.all()}
+    targets, configurations = {}, {}
+    with acting_as("manager"):
+        application = create_application(
+            slug="datasets",
+            name="Datasets",
+            repository=str(sample_repository.path),
+            signers=sample_repository.allowed_signers.read_text(),
+        )
+        for name, environment in environments.items():
+            root = tmp_path / "targets" / name
+            root.mkdir(parents=True)
+            targets[name] = create_target(
+                application_id=application.pk, environment_id=environment.pk, root=str(root), settings={}
+            )
+            configurations[name] = create(
+                application_id=application.pk,
+                environment_id=environment.pk,
+                values={"PORT": "8080"},
+                secrets={"PASSWORD": f"hidden-{name}"},
+                reason="first",
+            )
+    made = World(application, environments, targets, sample_repository, acting_as, people, configurations)
+    made.open_window()
+    return made
