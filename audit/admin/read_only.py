@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin
 MANY = 10_000
 
 
-class RoughPaginator(Paginator[Any]):
+class RoughPaginator(Paginator):  # type: ignore[type-arg]
     """Counts a large table by the planner's estimate; its exact count would read all of it."""
 
     @cached_property

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from environments import calendar
 from environments.admin.rights import Rights, rights_of
 from environments.models import AccessGrant, Account, Application, ConfigurationVersion, Target
+from environments.roles import LEVELS
 from releases.admin.verbs import VERBS, verbs_on
 from releases.admin.verbs.base import ZONE, Verb, environment_of
 from releases.models import ChecklistItem, InForce, Obligation, Procedure, Release, Step, Watch
@@ -120,14 +121,26 @@ def button(verb: Verb, instance: Any, *, main: bool = False) -> Button:
     )
 
 
-def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> list[Button]:
-    """Return the verbs that the account may use on a row: possible ones first, the `main` keys before all others."""
-    wanted = tuple(main)
+def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
+    """Tell whether a button is shown at all; as the verb itself answers, but without asking the database again."""
+    if verb.key == "deployment:request":
+        # Which environment is only chosen on the verb's page.
+        return any("request" in LEVELS[level] for level in rights.levels.values())
+    if verb.key == "release:observe":
+        return any(rights.may(right) for right in ("plan", "prepare", "change", "evidence", "final_check"))
     environment = environment_of(instance)
+    return any(rights.may(right, environment) for right in verb.rights)
+
+
+def buttons(
+    rights: Rights, instance: Model, *, main: Iterable[str] = (), hide: Iterable[str] = ()
+) -> list[Button]:
+    """Return the verbs that the account may use on a row: possible ones first, the `main` keys before all others."""
+    wanted, hidden = tuple(main), tuple(hide)
     found = [
         button(verb, instance, main=verb.key in wanted)
         for verb in verbs_on(type(instance))
-        if any(rights.may(right, environment) for right in verb.rights) and not _pointless(verb, instance, rights)
+        if verb.key not in hidden and for_you(rights, verb, instance) and not _pointless(verb, instance, rights)
     ]
     return sorted(found, key=lambda b: (bool(b.reason), not b.main, b.danger))
 

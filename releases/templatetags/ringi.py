@@ -56,10 +56,10 @@ def short(digest: Any) -> str:
 
 
 @register.inclusion_tag("ringi/buttons.html", takes_context=True)
-def verbs(context: dict[str, Any], row: Model, main: str = "") -> dict[str, list[Button]]:
-    """Show the verbs that the reader may use on a row; `main`: keys, space separated, shown first."""
+def verbs(context: dict[str, Any], row: Model, main: str = "", hide: Any = ()) -> dict[str, list[Button]]:
+    """Show the verbs that the reader may use on a row; `main`: keys, space separated, shown first; `hide`: keys."""
     request: HttpRequest = context["request"]
-    found = shown.buttons(rights_of(request), row, main=main.split())
+    found = shown.buttons(rights_of(request), row, main=main.split(), hide=hide)
     return {"now": [b for b in found if not b.reason], "later": [b for b in found if b.reason]}
 
 
@@ -79,3 +79,9 @@ def pretty(value: Any) -> str:
 def unlocalized(value: Any) -> str:
     """Return a number without the reader's separators, for attributes and identifiers."""
     return str(value)
+
+
+@register.filter
+def seconds(at: datetime) -> str:
+    """Return the seconds of a time with milliseconds, to stand behind its minutes."""
+    return f":{at:%S}.{at.microsecond // 1000:03d}"

@@ -1,0 +1,170 @@
+"""The page of one run: its steps with every attempt, the log as it grows, checks, the watch, and the way back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from audit.change import label
+from audit.clock import now
+from environments.admin.rights import page, rights_of
+from releases.actions.rollback.restored import digests
+from releases.admin import happened
+from releases.admin.chart import Chart, charts
+from releases.admin.shown import clock, language, show
+from releases.gates.window import needed_seconds
+from releases.models import Deployment, Procedure, Sample, Step, StepOutput, Watch
+
+TAIL, CHUNKS, SAMPLES = 200, 500, 240
+PATH = ("requested", "scheduled", "queued", "running", "verifying", "monitoring", "succeeded")
+MAIN = {
+    "requested": "deployment:schedule",
+    "verifying": "deployment:verify",
+    "waiting": "rollback:raise",
+    "failed": "rollback:raise",
+    "stopped": "rollback:raise",
+}
+
+
+def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dict[str, Any]:
+    """Return how far it is: finished steps, elapsed and estimated seconds, and the last point of safe return."""
+    phases = ("back", "back_verify") if any(s.phase in ("back", "back_verify") for s in steps) else ("forward", "verify")
+    mine = [s for s in steps if s.phase in phases]
+    finished = sum(1 for s in mine if s.state in Step.FINISHED)
+    begun = deployment.started_at
+    ends = [s.ended_at for s in mine if s.ended_at is not None]
+    over = mine and all(s.state in Step.ENDS for s in mine) and ends
+    until = max(ends) if over else moment
+    found: dict[str, Any] = {
+        "finished": finished,
+        "count": len(mine),
+        "share": round(100 * finished / len(mine)) if mine else 0,
+        "elapsed": (until - begun).total_seconds() if begun is not None else None,
+        "estimate": sum(s.estimate_seconds for s in mine),
+    }
+    if deployment.window_end is not None and deployment.release.plan:
+        found["safe_until"] = deployment.window_end - timedelta(seconds=needed_seconds(deployment.release.plan))
+    return found
+
+
+def stops(deployment: Deployment) -> list[dict[str, str]]:
+    """Return the stations of the run; one that left the path is shown where it is."""
+    names = {key: str(name) for key, name in Deployment.State.choices}
+    here = PATH.index(deployment.state) if deployment.state in PATH else -1
+    if here < 0:
+        return [{"state": s, "label": names[s], "place": "past"} for s in PATH[:3] if deployment.started_at] + [
+            {"state": deployment.state, "label": names[deployment.state], "place": "here"}
+        ]
+    return [
+        {"state": s, "label": names[s], "place": "past" if i < here else "here" if i == here else "ahead"}
+        for i, s in enumerate(PATH)
+    ]
+
+
+def watch_charts(watch: Watch, content: Any, zone: str) -> list[Chart]:
+    """Return the charts of a watch from its last samples."""
+    samples = list(Sample.objects.filter(watch=watch).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
+    labels = {m.key: m.label(language()) for m in content.metrics} if content is not None else {}
+    names = {t["metric"]: labels.get(t["metric"], t["metric"]) for t in watch.triggers}
+    return charts(samples, watch.baseline, names, [clock(s.at, zone) for s in samples])
+
+
+def log_step(steps: list[Step]) -> Step | None:
+    """Return the step whose log is followed: the one that runs or waits, else the last one begun."""
+    begun = [s for s in steps if s.started_at is not None]
+    return next((s for s in begun if s.state in ("running", "needs_decision", "failed")), begun[-1] if begun else None)
+
+
+@page
+def deployment(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one run."""
+    row = get_object_or_404(
+        Deployment.objects.select_related(
+            "release__application", "release__procedure", "application", "environment", "consent",
+            "requested_by", "started_by", "verified_by",
+        ).prefetch_related("rollbacks"),
+        pk=pk,
+    )  # fmt: skip
+    rights, moment, zone = rights_of(request), now(), row.environment.zone
+    steps = list(row.steps.prefetch_related("attempts"))
+    for step in steps:
+        step.deployment = row
+    sees, logs = rights.sees(row.environment), rights.sees(row.environment, "log")
+    procedure = row.release.procedure or Procedure.objects.filter(state="active").first()
+    content = procedure.document if procedure is not None else None
+    watches = list(row.watches.order_by("pk")) if sees else []
+    for watch in watches:
+        watch.deployment = row
+    followed = log_step(steps)
+    text, last = (_log_of(followed) if followed is not None else ("", 0)) if logs else ("", 0)
+    labels = [label(row), *(label(step) for step in steps), *(label(b) for b in row.rollbacks.all())]
+    return show(
+        request,
+        "ringi/deployment.html",
+        str(row),
+        run=row,
+        zone=zone,
+        moment=moment,
+        stops=stops(row),
+        main=MAIN.get(row.state, ""),
+        progress=progress(row, steps, moment),
+        phases=[(p, [s for s in steps if s.phase == p]) for p in Step.Phase.values],
+        planned=[] if steps else [(p, row.release.plan.get(p, [])) for p in ("forward", "verify")],
+        waiting=[s for s in steps if s.state in ("needs_decision", "failed")] if row.state == "waiting" else [],
+        sees=sees,
+        logs=logs,
+        log_text=text,
+        log_last=last,
+        followed=followed,
+        moving=row.state in ("queued", "running", "verifying", "stopping", "rolling_back", "monitoring"),
+        watches=[(w, watch_charts(w, content, zone)) for w in watches],
+        digests=digests(row) if sees and row.started_at else {},
+        trouble=content.triggers if content is not None else (),
+        back_plan=row.release.plan.get("back", []),
+        happenings=happened.of_objects(labels, 40),
+    )
+
+
+def _log_of(step: Step) -> tuple[str, int]:
+    rows = list(StepOutput.objects.filter(step=step).order_by("-pk").values_list("pk", "text")[:TAIL])[::-1]
+    return "".join(text for _pk, text in rows), rows[-1][0] if rows else 0
+
+
+@page
+def step_log(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return a step's log: all of it as text, or with ?after=<chunk> what came since, as JSON."""
+    step = get_object_or_404(Step.objects.select_related("deployment__environment"), pk=pk)
+    if not rights_of(request).sees(step.deployment.environment, "log"):
+        raise PermissionDenied
+    rows = StepOutput.objects.filter(step=step).order_by("pk")
+    after = request.GET.get("after", "")
+    if not after:
+        response = HttpResponse("".join(rows.values_list("text", flat=True)), content_type="text/plain; charset=utf-8")
+        response.headers["Content-Disposition"] = f'inline; filename="step-{step.pk}.log"'
+        return response
+    if not after.isdigit():
+        return JsonResponse({"error": _("after must be the number of a chunk")}, status=400)
+    chunks = list(rows.filter(pk__gt=int(after)).values_list("pk", "text")[:CHUNKS])
+    return JsonResponse(
+        {
+            "after": chunks[-1][0] if chunks else int(after),
+            "text": "".join(text for _pk, text in chunks),
+            "state": step.state,
+            "run": step.deployment.state,
+            "ended": step.state not in ("pending", "ready", "running"),
+        }
+    )
+
+
+def runs_now() -> Any:
+    """Return the runs that are under way, for the pages that list them."""
+    return (
+        Deployment.objects.filter(state__in=[*Deployment.OCCUPYING, "monitoring"])
+        .select_related("release__application", "environment", "application", "started_by")
+        .order_by("environment__order", "-pk")
+    )

@@ -1,0 +1,46 @@
+"""What waits on the queues and which workers listen: counts only, and nothing to press."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_rq
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from redis.exceptions import RedisError
+from rq import Worker
+
+from environments.admin.rights import page
+from releases.admin.shown import show
+from releases.models import Step
+
+
+def _queues() -> tuple[list[dict[str, Any]], bool]:
+    """Return each queue with its counts, and whether the server answers."""
+    rows = []
+    try:
+        workers = Worker.all(connection=django_rq.get_connection(settings.ENVIRONMENT_QUEUES[0]))
+        for name in settings.ENVIRONMENT_QUEUES:
+            queue = django_rq.get_queue(name)
+            mine = [worker for worker in workers if name in worker.queue_names()]
+            rows.append(
+                {
+                    "name": name,
+                    "waiting": queue.count,
+                    "started": queue.started_job_registry.count,
+                    "failed": queue.failed_job_registry.count,
+                    "workers": [(worker.name, worker.get_state(), worker.last_heartbeat) for worker in mine],
+                }
+            )
+    except RedisError:
+        return [], False
+    return rows, True
+
+
+@page
+def queues(request: HttpRequest) -> HttpResponse:
+    """Show queues and workers, and beside them what PostgreSQL knows, which is what counts."""
+    rows, reached = _queues()
+    live = Step.objects.filter(state__in=["ready", "running"])
+    live = live.select_related("deployment__environment", "deployment__release__application")[:50]
+    return show(request, "ringi/queues.html", "Queues", queues=rows, reached=reached, live=live)

@@ -1,0 +1,141 @@
+"""The page of one rollback: the alarm, who decides, what would be lost, the proof by digest, and the report."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from audit.change import label
+from audit.clock import now
+from environments.admin.rights import page, rights_of
+from releases.actions.rollback.restored import digests
+from releases.admin import happened
+from releases.admin.chart import figure
+from releases.admin.deployment_page import watch_charts
+from releases.admin.shown import language, show
+from releases.models import Rollback, RosterEntry
+
+PATH = ("raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "closed")
+MAIN = {
+    "raised": "rollback:assess",
+    "assessed": "rollback:authorise",
+    "faltered": "rollback:retry",
+    "reporting": "rollback:assess rollback:close",
+}
+
+
+def stops(rollback: Rollback) -> list[dict[str, str]]:
+    """Return the stations of the way back."""
+    names = {key: str(name) for key, name in Rollback.State.choices}
+    if rollback.state not in PATH:
+        before = ["raised"] + (["running"] if rollback.began_at else [])
+        return [{"state": s, "label": names[s], "place": "past"} for s in before] + [
+            {"state": rollback.state, "label": names[rollback.state], "place": "here"}
+        ]
+    here = PATH.index(rollback.state)
+    return [
+        {"state": s, "label": names[s], "place": "past" if i < here else "here" if i == here else "ahead"}
+        for i, s in enumerate(PATH)
+    ]
+
+
+def cause_label(rollback: Rollback) -> str:
+    """Return the cause in the procedure's words."""
+    procedure = rollback.deployment.release.procedure
+    if procedure is None:
+        return rollback.cause
+    content = procedure.document
+    names = {t.key: t.label(language()) for t in content.triggers}
+    names |= {g.key: g.label(language()) for g in content.rollback.grounds}
+    return names.get(rollback.cause, rollback.cause)
+
+
+def _samples(rollback: Rollback) -> list[dict[str, Any]]:
+    """Return what each sample before the alarm said of the trigger's metric, oldest first."""
+    trigger = rollback.facts.get("trigger", {})
+    metric = trigger.get("metric", "")
+    return [
+        {
+            "value": figure(sample.get(metric, {}).get("value")),
+            "limit": figure(sample.get(metric, {}).get("limit")),
+            "verdict": sample.get(metric, {}).get("verdict", "no_data"),
+        }
+        for sample in rollback.facts.get("samples", [])
+    ]
+
+
+def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
+    return [
+        (_("Raised"), rollback.raised_at, str(rollback.raised_by or _("the watch"))),
+        (_("Began"), rollback.began_at, str(rollback.authorised_by or _("authorised beforehand, in the consent"))),
+        (_("Restored"), rollback.restored_at, ""),
+        (_("Closed"), rollback.closed_at, ""),
+    ]
+
+
+def who_next(rollback: Rollback, decider: RosterEntry | None) -> str:
+    """Say who must act next."""
+    match rollback.state:
+        case "raised":
+            return _("The release manager assesses it: impact, method and timing.")
+        case "assessed":
+            return _("%(who)s (rollback decider) authorises it.") % {"who": decider.account if decider else "—"}
+        case "authorised" | "running" | "verifying":
+            return _("Nobody: the way back is on.")
+        case "monitoring":
+            return _("Nobody: the watch after the way back is on.")
+        case "faltered":
+            return _("An operator tries the failed step again, or settles the run.")
+        case "reporting":
+            return _("Report, cause and prevention are written, checked and approved; then it is closed.")
+    return ""
+
+
+@page
+def rollback(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one rollback."""
+    row = get_object_or_404(
+        Rollback.objects.select_related(
+            "deployment__release__application", "deployment__release__procedure", "deployment__environment",
+            "deployment__application", "deployment__consent", "raised_by", "assessed_by", "authorised_by",
+        ).prefetch_related("documents__edited_by", "documents__checked_by", "documents__approved_by"),
+        pk=pk,
+    )  # fmt: skip
+    run = row.deployment
+    rights, zone = rights_of(request), run.environment.zone
+    sees = rights.sees(run.environment)
+    roster = list(RosterEntry.objects.filter(release=run.release).select_related("account"))
+    decider = next((entry for entry in roster if entry.duty == RosterEntry.Duty.DECIDER), None)
+    content = run.release.procedure.document if run.release.procedure is not None else None
+    watches = list(row.watches.order_by("pk")) if sees else []
+    for watch in watches:
+        watch.deployment = run
+    documents = list(row.documents.all())
+    labels = [label(row), *(label(d) for d in documents)]
+    return show(
+        request,
+        "ringi/rollback.html",
+        str(row),
+        rollback=row,
+        run=run,
+        zone=zone,
+        moment=now(),
+        stops=stops(row),
+        cause=cause_label(row),
+        next_words=who_next(row, decider),
+        main=MAIN.get(row.state, ""),
+        sees=sees,
+        roster=roster,
+        samples=_samples(row) if sees else [],
+        lost=sorted(row.facts.get("rows", {}).items()),
+        digests=(row.facts.get("digests") or (digests(run) if row.began_at else {})) if sees else {},
+        moments=_moments(row),
+        steps=list(run.steps.filter(phase__in=["back", "back_verify"])),
+        watches=[(w, watch_charts(w, content, zone)) for w in watches],
+        documents=documents,
+        happenings=happened.of_objects(labels, 40),
+    )

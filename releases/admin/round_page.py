@@ -1,0 +1,33 @@
+"""The page of one round of consent: what is consented to, by whom so far, and who is missing."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+
+from audit.change import label
+from environments.admin.rights import page, rights_of
+from releases.admin import happened
+from releases.admin.rounds import standing_of
+from releases.admin.shown import show
+from releases.models import ConsentRound
+
+
+@page
+def round_(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one round: about a release, an extra window or a procedure."""
+    row = get_object_or_404(
+        ConsentRound.objects.select_related(
+            "environment", "applicant", "window", "procedure", "release__application", "release__author"
+        ).prefetch_related("approvals__account"),
+        pk=pk,
+    )
+    standing = standing_of(row, rights_of(request).account) if row.state == "open" else None
+    return show(
+        request,
+        "ringi/round.html",
+        str(row),
+        round=row,
+        standing=standing,
+        happenings=happened.of_objects([label(row)]),
+    )
