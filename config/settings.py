@@ -1,4 +1,4 @@
-"""All settings, each from the environment. Without DATABASE_URL nothing starts, so that a typo opens no empty ledger."""
+"""All settings, each from the environment. Without DATABASE_URL nothing starts: a typo opens no empty ledger."""
 
 from __future__ import annotations
 

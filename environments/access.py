@@ -1,4 +1,4 @@
-"""One question, `may(account, verb, environment)`, answered from grants; and the backend through which has_perm agrees."""
+"""One question, `may(account, verb, environment)`, answered from grants; and the backend by which has_perm agrees."""
 
 from __future__ import annotations
 

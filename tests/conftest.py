@@ -1,4 +1,4 @@
-"""Databases and people for tests: each test gets a clone of one migrated template, and connects as the application role."""
+"""Databases and people for tests: a clone of one migrated template each, reached as the application role."""
 
 from __future__ import annotations
 

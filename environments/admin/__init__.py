@@ -1,0 +1,226 @@
+"""Environments, accounts and access in the admin: read here, changed by verbs only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from audit.admin.read_only import ReadOnlyAdmin, column
+from environments.admin.rights import rights_of
+from environments.calendar import print_time
+from environments.models import (
+    AccessGrant,
+    AccessRule,
+    Account,
+    Application,
+    ChangeWindow,
+    ConfigurationVersion,
+    Environment,
+    Freeze,
+    Target,
+)
+
+HIDDEN = "•••"
+
+
+def shown(at: Any, zone: str = "Asia/Tokyo") -> str:
+    """Return a time in its zone for a column; a dash for none."""
+    return print_time(at, zone, get_language() or "ja") if at is not None else "—"
+
+
+@admin.register(Environment)
+class EnvironmentAdmin(ReadOnlyAdmin):
+    """Where applications run."""
+
+    list_display = ("__str__", "tier", "order", "protected", "zone", "purpose_shown")
+    lookups = frozenset({"tier__exact"})
+    shown_fields = ("slug", "name_ja", "name_en", "purpose_ja", "purpose_en", "tier", "order", "protected", "zone")
+    hint = _("Environments are laid out by the procedure when it is activated.")
+
+    @column(_("purpose"))
+    def purpose_shown(self, row: Environment) -> str:
+        """Return the purpose."""
+        return row.purpose
+
+
+@admin.register(Application)
+class ApplicationAdmin(ReadOnlyAdmin):
+    """What is released."""
+
+    list_display = ("name", "slug", "repository", "tag_format")
+    shown_fields = ("slug", "name", "repository", "tag_format", "signers")
+    hint = _("An application is a name and the git repository that it comes from.")
+
+
+class SeenOnly(ReadOnlyAdmin):
+    """Rows of an environment, for those whose access shows what is inside it."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Leave out the environments that the reader's access does not show."""
+        rights = rights_of(request)
+        seen = [e.pk for e in Environment.objects.all() if rights.sees(e)]
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.filter(environment__in=seen)
+
+
+@admin.register(Target)
+class TargetAdmin(SeenOnly):
+    """The copies of an application."""
+
+    list_display = ("__str__", "root", "contact")
+    list_select_related = ("application", "environment")
+    list_filter = ("environment",)
+    lookups = frozenset({"environment__id__exact"})
+    shown_fields = ("application", "environment", "root", "settings", "seen_at")
+    hint = _("A target is the folder of an application in an environment, and how it is run there.")
+
+    @column(_("last contact"), "seen_at")
+    def contact(self, row: Target) -> str:
+        """Return when it last answered."""
+        return shown(row.seen_at, row.environment.zone)
+
+
+@admin.register(ConfigurationVersion)
+class ConfigurationAdmin(SeenOnly):
+    """Numbered configurations; secrets are never shown."""
+
+    list_display = ("__str__", "application", "environment", "number", "digest_shown", "created_by", "made")
+    list_select_related = ("application", "environment", "created_by")
+    list_filter = ("application", "environment")
+    lookups = frozenset({"application__id__exact", "environment__id__exact"})
+    shown_fields = ("application", "environment", "number", "keys", "digest", "created_by", "created_at", "reason")
+    hint = _("A version is never changed once it is made; a change is a new version.")
+
+    @column(_("digest"))
+    def digest_shown(self, row: ConfigurationVersion) -> str:
+        """Return the beginning of the digest."""
+        return row.digest[:12]
+
+    @column(_("created"), "created_at")
+    def made(self, row: ConfigurationVersion) -> str:
+        """Return when it was made."""
+        return shown(row.created_at, row.environment.zone)
+
+    @column(_("values"))
+    def keys(self, row: ConfigurationVersion) -> dict[str, str]:
+        """Return key → value with secrets hidden."""
+        return {**row.values, **dict.fromkeys(row.sealed, HIDDEN)}
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnlyAdmin):
+    """People and services."""
+
+    list_display = ("display_name", "username", "kind", "affiliation", "job_title", "is_active")
+    list_filter = ("kind", "is_active")
+    lookups = frozenset({"kind__exact", "is_active__exact"})
+    search_fields = ("display_name", "username", "employee_id")
+    shown_fields = ("username", "display_name", "kind", "affiliation", "job_title", "employee_id", "git_addresses",
+                    "telephone", "language", "is_active", "roles", "last_login")  # fmt: skip
+    hint = _("A new account has no right until a role is given to it.")
+
+    @column(_("roles"))
+    def roles(self, row: Account) -> str:
+        """Return the roles held now."""
+        grants = AccessGrant.objects.in_force().filter(account=row).select_related("environment")
+        return ", ".join(
+            str(g.get_role_display()) + (f" ({g.environment})" if g.environment else "") for g in grants
+        ) or _t("none")
+
+
+@admin.register(AccessRule)
+class AccessRuleAdmin(ReadOnlyAdmin):
+    """The cells of the access matrix."""
+
+    list_display = ("role", "environment", "level")
+    list_select_related = ("environment",)
+    list_filter = ("environment", "role")
+    lookups = frozenset({"environment__id__exact", "role__exact"})
+    hint = _("The access matrix comes with the procedure.")
+
+
+@admin.register(AccessGrant)
+class AccessGrantAdmin(ReadOnlyAdmin):
+    """Who holds which role, since when, by whom."""
+
+    list_display = ("account", "role", "environment", "state_now", "begins", "ends", "granted_by", "confirmed_by", "reason")
+    list_select_related = ("account", "environment", "granted_by", "confirmed_by")
+    list_filter = ("role", "environment", ("withdrawn_at", admin.EmptyFieldListFilter))
+    lookups = frozenset({"role__exact", "environment__id__exact", "withdrawn_at__isempty"})
+    ordering = ("-pk",)
+    shown_fields = ("account", "role", "environment", "state_now", "begins_at", "until", "reason", "granted_by",
+                    "confirmed_by", "confirmed_at", "withdrawn_at")  # fmt: skip
+    hint = _("Roles are given on the page of an account; a deciding role waits for a second person.")
+
+    @column(_("state"))
+    def state_now(self, row: AccessGrant) -> str:
+        """Return where the grant stands."""
+        if row.withdrawn_at is not None:
+            return _t("ended")
+        return _t("in force") if row.confirmed_at is not None else _t("waits for a second person")
+
+    @column(_("from"), "begins_at")
+    def begins(self, row: AccessGrant) -> str:
+        """Return when it begins."""
+        return shown(row.begins_at)
+
+    @column(_("until"), "until")
+    def ends(self, row: AccessGrant) -> str:
+        """Return when it ends."""
+        return shown(row.until)
+
+
+@admin.register(ChangeWindow)
+class ChangeWindowAdmin(ReadOnlyAdmin):
+    """When a release may run."""
+
+    list_display = ("name", "environment", "application", "rrule", "opens", "closes", "force")
+    list_select_related = ("environment", "application")
+    list_filter = ("environment",)
+    lookups = frozenset({"environment__id__exact"})
+    ordering = ("-pk",)
+    hint = _("An extra window is proposed on the page of its environment and opens with consent.")
+
+    @column(_("opens"))
+    def opens(self, row: ChangeWindow) -> str:
+        """Return when it opens."""
+        return shown(row.starts_at, row.zone) if row.extra else f"{row.start:%H:%M} {row.zone}" if row.start else "—"
+
+    @column(_("closes"))
+    def closes(self, row: ChangeWindow) -> str:
+        """Return when it closes, or how long it is."""
+        return shown(row.ends_at, row.zone) if row.extra else _t("%(n)d minutes") % {"n": row.length_minutes}
+
+    @column(_("in force since"))
+    def force(self, row: ChangeWindow) -> str:
+        """Return since when it counts."""
+        return _t("withdrawn") if row.withdrawn_at else shown(row.opened_at, row.zone)
+
+
+@admin.register(Freeze)
+class FreezeAdmin(ReadOnlyAdmin):
+    """When nothing is released."""
+
+    list_display = ("name", "environment", "application", "begins", "ends", "absolute", "reason", "created_by")
+    list_select_related = ("environment", "application", "created_by")
+    list_filter = ("environment", "absolute")
+    lookups = frozenset({"environment__id__exact", "absolute__exact"})
+    ordering = ("-pk",)
+    hint = _("A freeze is set on the page of its environment.")
+
+    @column(_("begins"), "starts_at")
+    def begins(self, row: Freeze) -> str:
+        """Return when it begins."""
+        return shown(row.starts_at, row.environment.zone)
+
+    @column(_("ends"), "ends_at")
+    def ends(self, row: Freeze) -> str:
+        """Return when it ends."""
+        return shown(row.ends_at, row.environment.zone)
+

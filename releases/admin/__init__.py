@@ -1,0 +1,3 @@
+"""The admin of releases; Django's discovery imports it, and with it the lists."""
+
+from releases.admin import registry as registry

@@ -59,6 +59,23 @@ class GateOut(Schema):
     reason: str
 
 
+class StepOut(Schema):
+    """A step of a run."""
+
+    ordinal: int
+    phase: str
+    kind: str
+    state: str
+
+
+class RollbackOut(Schema):
+    """The way back of a run."""
+
+    id: int
+    cause: str
+    state: str
+
+
 class RunOut(Schema):
     """A run as it stands."""
 
@@ -66,7 +83,10 @@ class RunOut(Schema):
     release: str
     environment: str
     state: str
+    release_state: str
     blockers: list[str]
+    steps: list[StepOut]
+    rollback: RollbackOut | None
 
 
 @api.exception_handler(Refused)
@@ -94,12 +114,18 @@ def _environment(request: HttpRequest, slug: str) -> Environment:
 
 
 def _out(deployment: Deployment) -> RunOut:
+    rollback = deployment.rollbacks.first()
     return RunOut(
         id=deployment.pk,
         release=str(deployment.release),
         environment=deployment.environment.slug,
         state=deployment.state,
+        release_state=deployment.release.state,
         blockers=[str(b) for b in deployment.blockers],
+        steps=[
+            StepOut(ordinal=s.ordinal, phase=s.phase, kind=s.kind, state=s.state) for s in deployment.steps.all()
+        ],
+        rollback=RollbackOut(id=rollback.pk, cause=rollback.cause, state=rollback.state) if rollback else None,
     )
 
 

@@ -161,18 +161,14 @@ def build(folder: Path, *, people: Mapping[str, Person], day: date) -> Built:
     shop.open()
 
     def at(days_before: int, minutes: int = 0) -> datetime:
-        return (
-            datetime.combine(day, time(0, 1), ZONE) - timedelta(days=days_before) + timedelta(minutes=minutes)
-        )
+        return datetime.combine(day, time(0, 1), ZONE) - timedelta(days=days_before) + timedelta(minutes=minutes)
 
     base, tagged, normalised = (files(layer) for layer in LAYERS)
     shop.commit("main", "", base, "Serve a catalogue of datasets", at(28))
     shop.tag("1.2.0", "main", changes(base), at(28, 1))
     shop.move(("staging", "development"), "refs/heads/main")
 
-    shop.commit(
-        "feature/tags", "refs/heads/development", with_version(tagged, "1.2.0"), "Tag datasets", at(21)
-    )
+    shop.commit("feature/tags", "refs/heads/development", with_version(tagged, "1.2.0"), "Tag datasets", at(21))
     shop.move(("development",), "refs/heads/feature/tags")
     beta = with_version(tagged, "1.3.0-beta.1")
     shop.commit("release/1.3", "refs/heads/development", beta, "Version 1.3.0-beta.1", at(14))

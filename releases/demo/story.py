@@ -41,6 +41,7 @@ def tell(stage: Stage, console: Console) -> dict[str, Any]:
     for number, (name, play) in enumerate(CHAPTERS, 1):
         console.print(f"[bold]{number}/{len(CHAPTERS)}[/bold] {name} …")
         began = time.monotonic()
+        stage.faults.clear()
         try:
             chapter = {"name": name, "ok": True, "proof": play(stage)}
         except StoryFailed as fault:
@@ -48,6 +49,9 @@ def tell(stage: Stage, console: Console) -> dict[str, Any]:
         except Exception as fault:  # noqa: BLE001  the report must say what no chapter foresaw
             place = traceback.format_exc().strip().splitlines()[-3:]
             chapter = {"name": name, "ok": False, "proof": {"failed": repr(fault), "at": place}}
+        if stage.faults:
+            chapter["ok"] = False
+            chapter["proof"] = {"failed": " | ".join(stage.faults), **chapter["proof"]}
         chapter["seconds"] = round(time.monotonic() - began, 1)
         told.append(chapter)
         console.print(f"    {'holds' if chapter['ok'] else '[red]does not hold[/red]'} in {chapter['seconds']} s")

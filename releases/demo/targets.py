@@ -1,4 +1,4 @@
-"""The demo's targets: real folders, databases and processes on this machine, laid before Ringi comes; and looks at them."""
+"""The demo's targets: real folders, databases and processes, laid before Ringi comes; and looks at them."""
 
 from __future__ import annotations
 
@@ -133,7 +133,9 @@ def make(state: Path) -> dict[str, Place]:
             )
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
             connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(sql.Identifier(role), sql.Identifier(role))
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(
+                    sql.Identifier(role), sql.Identifier(role)
+                )
             )
         url = f"postgresql://{role}:{password}@{address.get('host', '127.0.0.1')}:{address.get('port', 5432)}/{role}"
         root = state / "targets" / name

@@ -67,9 +67,7 @@ def procedure_of(release: Release) -> Content:
     return row.document
 
 
-def fresh_fact(
-    question: Question, kind: str, seconds: float, environment: Environment | None = None
-) -> Fact | None:
+def fresh_fact(question: Question, kind: str, seconds: float, environment: Environment | None = None) -> Fact | None:
     """Return a fact observed within the last `seconds`, or nothing."""
     fact = Fact.objects.filter(release=question.release, environment=environment, kind=kind).first()
     if fact is None or (question.at - fact.observed_at).total_seconds() > seconds:

@@ -15,14 +15,8 @@ def ask(question: Question, gate: Gate) -> Answer:
     release, environment = question.release, question.environment
     round_ = ConsentRound.objects.filter(release=release, environment=environment, state="granted").first()
     if round_ is None:
-        used = ConsentRound.objects.filter(
-            release=release, environment=environment, state="consumed"
-        ).exists()
-        reason = (
-            _("The consent has been used; a new one is needed.")
-            if used
-            else _("There is no granted consent.")
-        )
+        used = ConsentRound.objects.filter(release=release, environment=environment, state="consumed").exists()
+        reason = _("The consent has been used; a new one is needed.") if used else _("There is no granted consent.")
         return failed(gate, reason, "approvals")
     present = document(release, environment)
     if digest(present) != round_.digest:

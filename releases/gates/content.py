@@ -18,9 +18,7 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         pk=release.configurations.get(environment.slug), environment=environment
     ).first()
     procedure = release.procedure
-    migrations = (
-        Fact.objects.filter(release=release, kind="migrations").values_list("value", flat=True).first()
-    )
+    migrations = Fact.objects.filter(release=release, kind="migrations").values_list("value", flat=True).first()
     return {
         "application": release.application.slug,
         "environment": environment.slug,
@@ -38,9 +36,7 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "plan": release.plan,
         "configuration": configuration.digest if configuration is not None else None,
         "migrations": migrations,
-        "procedure": {"version": procedure.version, "digest": procedure.digest}
-        if procedure is not None
-        else None,
+        "procedure": {"version": procedure.version, "digest": procedure.digest} if procedure is not None else None,
         "window": {
             "start": release.window_start.isoformat() if release.window_start else None,
             "end": release.window_end.isoformat() if release.window_end else None,

@@ -46,9 +46,7 @@ def ask(question: Question, gate: Gate) -> Answer:
 
 
 def _judge(question: Question, kind: str, *, test_type: str = "", environment: str = "") -> tuple[str, str]:
-    rows = Evidence.objects.filter(
-        application=question.release.application, tree=question.release.tree, kind=kind
-    )
+    rows = Evidence.objects.filter(application=question.release.application, tree=question.release.tree, kind=kind)
     if test_type:
         rows = rows.filter(test_type=test_type, environment__slug=environment)
     newest = rows.order_by("-at", "-pk").first()

@@ -13,9 +13,7 @@ from releases.procedures.parts import Gate
 def ask(question: Question, gate: Gate) -> Answer:
     """Look for a verified run of this release, with this tree, in every earlier environment that has a target."""
     release = question.release
-    earlier = Environment.objects.filter(
-        order__lt=question.environment.order, targets__application=release.application
-    )
+    earlier = Environment.objects.filter(order__lt=question.environment.order, targets__application=release.application)
     for environment in earlier:
         verified = Deployment.objects.filter(
             release=release,

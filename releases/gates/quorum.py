@@ -81,14 +81,12 @@ def rules_of(round_: ConsentRound) -> list[Rule]:
 
 def persons_of(round_: ConsentRound) -> list[tuple[str, frozenset[str]]]:
     """Return who has approved a round on its own digest, as persons with the roles they held then."""
-    rows = Approval.objects.filter(round=round_, meaning="approve", digest=round_.digest).select_related(
-        "account"
-    )
+    rows = Approval.objects.filter(round=round_, meaning="approve", digest=round_.digest).select_related("account")
     return [(row.account.person_key, frozenset(row.roles)) for row in rows]
 
 
 def excluded(release: Release) -> dict[str, str]:
-    """Return person key → the duty that keeps him from approving this release (author, editor, commit author, starter)."""
+    """Return person key → the duty that keeps him from approving (author, editor, commit author, starter)."""
     kept_out: dict[str, str] = {release.author.person_key: "author"}
     for account in release.editors.all():
         kept_out.setdefault(account.person_key, "editor")
@@ -110,9 +108,7 @@ def commit_authors(release: Release) -> list[str]:
 def unknown_authors(release: Release) -> list[str]:
     """Return the addresses that belong to no account; with one of them nobody can say who may approve."""
     return [
-        a
-        for a in commit_authors(release)
-        if not Account.objects.filter(git_addresses__contains=[a.lower()]).exists()
+        a for a in commit_authors(release) if not Account.objects.filter(git_addresses__contains=[a.lower()]).exists()
     ]
 
 

@@ -17,9 +17,7 @@ def opening(
     application: Application, environment: Environment, at: datetime, *, emergency: bool = False
 ) -> calendar.Answer:
     """Say whether a run may start at `at`, why, and when next."""
-    rows = ChangeWindow.objects.filter(
-        environment=environment, opened_at__isnull=False, withdrawn_at__isnull=True
-    )
+    rows = ChangeWindow.objects.filter(environment=environment, opened_at__isnull=False, withdrawn_at__isnull=True)
     rules, extras = [], []
     for row in rows:
         if row.application_id not in (None, application.pk):
@@ -67,7 +65,5 @@ def ask(question: Question, gate: Gate) -> Answer:
     latest = calendar.latest_safe_start(end, timedelta(seconds=needed_seconds(release.plan)))
     if at > latest:
         when = calendar.print_time(latest, environment.zone, get_language() or "ja")
-        return failed(
-            gate, _("It no longer fits: the latest safe start was %(when)s.") % {"when": when}, "plan"
-        )
+        return failed(gate, _("It no longer fits: the latest safe start was %(when)s.") % {"when": when}, "plan")
     return passed(gate, answer.reason, "plan")

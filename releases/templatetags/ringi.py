@@ -1,51 +1,61 @@
-"""What the templates of the admin ask for: times, tones, and the buttons of a row."""
+"""What the templates of the admin ask for: times, tones, and the buttons of a row.
+
+unfold.admin loads every tag library while it is being imported itself, so the admin's modules are imported when asked.
+"""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import template
 from django.db.models import Model
 from django.http import HttpRequest
 
-from environments.admin.rights import rights_of
-from releases.admin import shown
-from releases.admin.shown import Button
+
+if TYPE_CHECKING:
+    from releases.admin.happened import Happening
+    from releases.admin.shown import Button
 
 register = template.Library()
+
+
+def _shown() -> Any:
+    from releases.admin import shown
+
+    return shown
 
 
 @register.filter
 def when(at: Any, zone: str = "") -> str:
     """Return a time with its zone; other values as they are."""
-    return shown.when(at, zone) if isinstance(at, datetime) or at is None else str(at)
+    return _shown().when(at, zone) if isinstance(at, datetime) or at is None else str(at)
 
 
 @register.filter
 def clock(at: Any, zone: str = "") -> str:
     """Return a time of the day with its zone."""
-    return shown.clock(at, zone)
+    return _shown().clock(at, zone)
 
 
 @register.filter
 def span(seconds: Any) -> str:
     """Return a length of time in words."""
-    return shown.span(seconds)
+    return _shown().span(seconds)
 
 
 @register.filter
 def tone(state: Any) -> str:
     """Return the tone of a state."""
-    return shown.tone(state)
+    return _shown().tone(state)
 
 
 @register.filter
 def cell(value: Any) -> Any:
     """Return a field's value as a detail page shows it."""
     if isinstance(value, datetime):
-        return shown.when(value)
+        return _shown().when(value)
     return "—" if value in (None, "") else value
 
 
@@ -59,14 +69,14 @@ def short(digest: Any) -> str:
 def verbs(context: dict[str, Any], row: Model, main: str = "", hide: Any = ()) -> dict[str, list[Button]]:
     """Show the verbs that the reader may use on a row; `main`: keys, space separated, shown first; `hide`: keys."""
     request: HttpRequest = context["request"]
-    found = shown.buttons(rights_of(request), row, main=main.split(), hide=hide)
+    found = _shown().buttons(_shown().rights_of(request), row, main=main.split(), hide=hide)
     return {"now": [b for b in found if not b.reason], "later": [b for b in found if b.reason]}
 
 
 @register.inclusion_tag("ringi/buttons.html", takes_context=True)
 def new_verb(context: dict[str, Any], model: type[Model]) -> dict[str, list[Button]]:
     """Show the verb that makes a row of a model."""
-    return {"now": shown.new_button(rights_of(context["request"]), model), "later": []}
+    return {"now": _shown().new_button(_shown().rights_of(context["request"]), model), "later": []}
 
 
 @register.filter
@@ -85,3 +95,12 @@ def unlocalized(value: Any) -> str:
 def seconds(at: datetime) -> str:
     """Return the seconds of a time with milliseconds, to stand behind its minutes."""
     return f":{at:%S}.{at.microsecond // 1000:03d}"
+
+
+@register.inclusion_tag("ringi/happenings.html")
+def history(row: Model) -> dict[str, list[Happening]]:
+    """Show the acts on one row, newest first."""
+    from audit.change import label
+    from releases.admin.happened import of_objects
+
+    return {"happenings": of_objects([label(row)])}

@@ -75,9 +75,7 @@ def attempt(taken: Claim) -> int | None:
             fail(step.pk, epoch=epoch, message=str(failed), output_digest=lease.digest)
             return None
         lease.flush()
-    following = finish(
-        step.pk, epoch=epoch, result=result, output_digest=lease.digest, probe=probe, measured=measured
-    )
+    following = finish(step.pk, epoch=epoch, result=result, output_digest=lease.digest, probe=probe, measured=measured)
     if following is None and step.phase == "verify" and not step.deployment.environment.protected:
         succeed(step.deployment_id)
     return following
@@ -106,20 +104,17 @@ def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str,
 def _check(step: Step, context: StepContext) -> dict[str, Any]:
     kind = checks.kind(step.parameters["check"])
     # What the log says before the restart is about the version that was left.
-    restarted = step.deployment.steps.filter(ordinal__lt=step.ordinal, kind="service_control").order_by("ordinal").last()
+    restarts = step.deployment.steps.filter(ordinal__lt=step.ordinal, kind="service_control")
+    restarted = restarts.order_by("ordinal").last()
     since = restarted.ended_at if restarted is not None else step.deployment.started_at
     result = kind.run(
         CheckContext(context.target, since or now(), context.configuration),
         kind.parameters(**step.parameters["parameters"]),
     )
-    context.output(
-        f"{result.verdict.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode()
-    )
+    context.output(f"{result.verdict.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode())
     facts = {**dataclasses.asdict(result), "verdict": result.verdict.value}
     if result.verdict is not Verdict.PASS:
-        raise StepFailed(
-            f"{result.verdict.value}: {result.value} (limit {result.limit}) {result.output[-400:]}"
-        )
+        raise StepFailed(f"{result.verdict.value}: {result.value} (limit {result.limit}) {result.output[-400:]}")
     return facts
 
 

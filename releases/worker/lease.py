@@ -1,4 +1,4 @@
-"""The lease of a running step: a thread renews it, output goes through it, and both stop when the epoch is no longer ours."""
+"""The lease of a running step: a thread renews it; output and lease stop when the epoch is no longer ours."""
 
 from __future__ import annotations
 
@@ -95,9 +95,7 @@ class Lease:
             return
         self._written += len(text)
         with connection.cursor() as cursor:
-            cursor.execute(
-                CHUNK, [text.decode("utf-8", "replace").replace("\x00", "�"), self.step_id, self.epoch]
-            )
+            cursor.execute(CHUNK, [text.decode("utf-8", "replace").replace("\x00", "�"), self.step_id, self.epoch])
             if cursor.rowcount != 1:
                 self.lost.set()
                 raise Fenced(f"step {self.step_id}: epoch {self.epoch} no longer holds it")

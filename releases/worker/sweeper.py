@@ -51,9 +51,7 @@ def idle_steps(moment: datetime) -> None:
 
 def stopping_deployments(moment: datetime) -> None:
     """End a stop whose worker is gone: nothing of it runs once the lease has ended."""
-    gone = Deployment.objects.filter(state="stopping").exclude(
-        steps__state="running", steps__lease_until__gt=moment
-    )
+    gone = Deployment.objects.filter(state="stopping").exclude(steps__state="running", steps__lease_until__gt=moment)
     for pk in gone.values_list("pk", flat=True):
         stopped(pk)
 
@@ -111,8 +109,6 @@ def next_due() -> datetime | None:
         .first()
     )
     watch = (
-        Watch.objects.filter(ended_at=None, next_at__isnull=False)
-        .order_by("next_at")
-        .values_list("next_at", flat=True)
+        Watch.objects.filter(ended_at=None, next_at__isnull=False).order_by("next_at").values_list("next_at", flat=True)
     ).first()
     return min(filter(None, [run, watch]), default=None)

@@ -1,4 +1,4 @@
-"""A release on its way: a real repository with signed tags, targets, configurations, evidence; for tests of the actions."""
+"""A release on its way: a real repository with signed tags, targets, configurations, evidence."""
 
 from __future__ import annotations
 
@@ -202,9 +202,7 @@ class World:
 
 
 @pytest.fixture
-def world(
-    people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built, tmp_path: Path
-) -> World:
+def world(people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built, tmp_path: Path) -> World:
     """An application `datasets` with a target folder and a configuration in each environment, and an open window."""
     from environments.actions.configuration.create import create
     from environments.actions.target.create import create_application, create_target

@@ -95,9 +95,7 @@ def _approver(round_: ConsentRound) -> tuple[Account, set[str]]:
     if account.kind != Account.Kind.PERSON:
         raise NotYou(_("Service accounts never count."))
     kept_out = (
-        quorum.excluded(round_.release)
-        if round_.release is not None
-        else {round_.applicant.person_key: "applicant"}
+        quorum.excluded(round_.release) if round_.release is not None else {round_.applicant.person_key: "applicant"}
     )
     if account.person_key in kept_out:
         raise NotYou(str(DUTIES[kept_out[account.person_key]]), _("So you cannot approve it."))

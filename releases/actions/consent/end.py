@@ -20,9 +20,7 @@ def end_rounds(release: Release, how: str, key: str = "") -> list[ConsentRound]:
     how: a key of EDGES; a granted round that is sent back, rejected or taken back is void. key: what changed.
     """
     ended = []
-    for round_ in ConsentRound.objects.select_for_update().filter(
-        release=release, state__in=["open", "granted"]
-    ):
+    for round_ in ConsentRound.objects.select_for_update().filter(release=release, state__in=["open", "granted"]):
         edge = EDGES[how] if round_.state == "open" or how in ("void", "expired") else EDGES["void"]
         edge(round_)
         round_.void_key = key

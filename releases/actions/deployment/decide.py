@@ -112,9 +112,7 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
             return deployment
         if how == "as_planned":
             enter_force(deployment, "settled")
-        for row in InForce.objects.filter(
-            application=deployment.application, environment=deployment.environment
-        ):
+        for row in InForce.objects.filter(application=deployment.application, environment=deployment.environment):
             row.unknown = how == "unknown"
             row.save()
         if release.state in ("releasing", "monitoring"):

@@ -1,4 +1,4 @@
-"""deployment:queue, deployment:put_off, deployment:put_back, deployment:miss: the scheduler's verbs when a run is due."""
+"""deployment:queue, deployment:put_off, deployment:put_back, deployment:miss: the scheduler's verbs on a due run."""
 
 from __future__ import annotations
 
@@ -28,14 +28,10 @@ def queue(deployment_id: int) -> Deployment:
             environment, release = deployment.environment, deployment.release
             deployment.queue()
             starter = deployment.started_by
-            if not (
-                access.may(starter, "schedule", environment) or access.may(starter, "start", environment)
-            ):
+            if not (access.may(starter, "schedule", environment) or access.may(starter, "start", environment)):
                 raise GateClosed(_("Who scheduled it no longer has the right to."))
             if release.state not in release.MAY_RUN[environment.tier]:
-                raise GateClosed(
-                    _("The release is “%(state)s” now.") % {"state": release.get_state_display()}
-                )
+                raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
             ask.require(release, environment)
             deployment.plan_digest = digest(release.plan)
             deployment.save()

@@ -13,9 +13,7 @@ from releases.models import Deployment, Release
 
 def request(release_id: int, *, environment_id: int, reason: str = "") -> Deployment:
     """Make a run that nobody has scheduled yet; refused where the release's state does not allow one."""
-    with change(
-        "deployment:request", (Environment, environment_id), (Release, release_id), reason=reason
-    ) as act:
+    with change("deployment:request", (Environment, environment_id), (Release, release_id), reason=reason) as act:
         environment, release = act.get(Environment), act.get(Release)
         account = access.require("request" if not environment.protected else "schedule", environment)
         if release.state not in Release.MAY_RUN[environment.tier]:
@@ -24,9 +22,7 @@ def request(release_id: int, *, environment_id: int, reason: str = "") -> Deploy
         if environment.tier == "production" and not release.bound_for_production:
             raise WrongState(_("A pre-release never goes to production."))
         if not Target.objects.filter(application=release.application, environment=environment).exists():
-            raise Invalid(
-                _("The application has no target in %(environment)s.") % {"environment": environment}
-            )
+            raise Invalid(_("The application has no target in %(environment)s.") % {"environment": environment})
         if environment.slug not in release.configurations:
             raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": environment})
         waiting = Deployment.objects.filter(

@@ -34,9 +34,7 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
             raise Invalid(_("That time lies in the past."))
         deployment.schedule()
         if environment.protected:
-            words = Approval.objects.filter(round__release=release, meaning="approve").select_related(
-                "account"
-            )
+            words = Approval.objects.filter(round__release=release, meaning="approve").select_related("account")
             if any(word.account.person_key == account.person_key for word in words):
                 raise NotYou(_("You have approved this release; another person schedules it."))
             deployment.consent = ConsentRound.objects.filter(

@@ -104,9 +104,7 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
             raise WrongState(_("The checks are not finished yet."))
         content = release.procedure
         assert content is not None
-        owed = [
-            c for c in manual_checks(content.document, "deployment") if c.required and c.key not in confirmed
-        ]
+        owed = [c for c in manual_checks(content.document, "deployment") if c.required and c.key not in confirmed]
         if owed:
             raise Invalid(_("Not confirmed: %(items)s") % {"items": ", ".join(c.ja for c in owed)})
         act.signature("verify", deployment.plan_digest)

@@ -36,9 +36,7 @@ def propose(target_id: int, *, version: str, configuration_id: int, reason: str)
         if measured.code != seen.tree:
             raise GateClosed(_("On the target lies another tree than the one of %(tag)s.") % {"tag": tag})
         _configuration_lies_there(configuration, measured)
-        release = Release.objects.filter(
-            application=target.application, version=text, state="recorded"
-        ).first()
+        release = Release.objects.filter(application=target.application, version=text, state="recorded").first()
         if release is None:
             release = Release.objects.create(
                 application=target.application,

@@ -1,4 +1,4 @@
-"""procedure:load and procedure:activate: the first one by the command, every later one by consent (design: it governs itself)."""
+"""procedure:load and procedure:activate: the first one by the command, every later one by consent."""
 
 from __future__ import annotations
 
@@ -40,14 +40,10 @@ def load(content: Content, *, reason: str) -> Procedure:
 def activate_first(procedure_id: int) -> Procedure:
     """Activate the first procedure of an empty system: the one activation without consent, and its event says so."""
     if Procedure.objects.get(pk=procedure_id).state == "draft":
-        with change(
-            "procedure:submit", (Procedure, procedure_id), reason="first procedure of an empty system"
-        ) as act:
+        with change("procedure:submit", (Procedure, procedure_id), reason="first procedure of an empty system") as act:
             _only_first()
             act.get(Procedure).submit()
-    with change(
-        "procedure:activate", (Procedure, procedure_id), reason="first procedure of an empty system"
-    ) as act:
+    with change("procedure:activate", (Procedure, procedure_id), reason="first procedure of an empty system") as act:
         _only_first()
         procedure = act.get(Procedure)
         put_in_force(procedure)

@@ -26,7 +26,7 @@ NOT_MEASURED = "not_measured"
 
 
 def facts_now(release: Release) -> dict[str, Any]:
-    """Return each item of the final check as it is measured now: true, false, or `not_measured` where nothing measures it."""
+    """Return each item of the final check as it is now: true, false, or `not_measured`."""
     environment = production_of(release)
     target = Target.objects.filter(application=release.application, environment=environment).first()
     tag = Fact.objects.filter(release=release, kind="tag", environment=None).first()
@@ -40,9 +40,7 @@ def facts_now(release: Release) -> dict[str, Any]:
         and bool(tag.value.get("signature_good")),
         "digest_unchanged": round_ is not None and digest(document(release, environment)) == round_.digest,
     }
-    return {
-        item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items
-    }
+    return {item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items}
 
 
 def confirm(release_id: int, *, reason: str = "") -> Release:
@@ -53,9 +51,7 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         release = act.get(Release)
         account = access.require("final_check")
         if release.state != "approved":
-            raise WrongState(
-                _("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()}
-            )
+            raise WrongState(_("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()})
         signers = procedure_of(release).final_check.signers
         signed = list(FinalCheck.objects.filter(release=release, cleared_at=None).select_related("account"))
         if any(row.account.person_key == account.person_key for row in signed):
@@ -79,9 +75,7 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         act.details["facts"] = facts
         if len(open_roles) == 1:
             late = [
-                a.reason
-                for a in answers(release, production_of(release))
-                if a.kind == "tag" and a.verdict != "pass"
+                a.reason for a in answers(release, production_of(release)) if a.kind == "tag" and a.verdict != "pass"
             ]
             if late:
                 raise GateClosed(*late)

@@ -21,9 +21,7 @@ from releases.models import Milestone, Release
 def production_of(release: Release) -> Environment:
     """Return the protected environment that a release is bound for: the last of its targets' in order."""
     environment = (
-        Environment.objects.filter(targets__application=release.application, tier="production")
-        .order_by("order")
-        .last()
+        Environment.objects.filter(targets__application=release.application, tier="production").order_by("order").last()
     )
     if environment is None:
         raise Invalid(_("The application has no target in production."))

@@ -79,9 +79,7 @@ def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reaso
         release = act.get(Release)
         account = access.current_account()
         if not (access.may(account, "change") or access.may(account, "plan")):
-            raise NotYou(
-                _("You do not have the right “%(verb)s”%(where)s.") % {"verb": "change", "where": ""}
-            )
+            raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "change", "where": ""})
         _draft(release)
         if kind not in Change.Kind.values:
             raise Invalid(_("Unknown kind of change: %(kind)s") % {"kind": kind})
@@ -98,9 +96,7 @@ def set_configuration(release_id: int, *, configuration_id: int, reason: str = "
         release = act.get(Release)
         account = _editor(release)
         _draft(release)
-        version = ConfigurationVersion.objects.filter(
-            pk=configuration_id, application=release.application
-        ).first()
+        version = ConfigurationVersion.objects.filter(pk=configuration_id, application=release.application).first()
         if version is None:
             raise Invalid(_("There is no such configuration of this application."))
         release.configurations = {**release.configurations, version.environment.slug: version.pk}

@@ -42,9 +42,7 @@ def fix_content(release_id: int, *, reason: str = "") -> Release:
                 defaults={"label_ja": item.ja, "label_en": item.en},
             )
         for row in content.documents:
-            Document.objects.get_or_create(
-                release=release, kind=row.key, defaults={"body": drafted(release, row.key)}
-            )
+            Document.objects.get_or_create(release=release, kind=row.key, defaults={"body": drafted(release, row.key)})
         _done(act, release, "fix_content")
     return release
 
@@ -53,8 +51,7 @@ def drafted(release: Release, kind: str) -> str:
     """Return a first text of a document, made from the changes."""
     lines = [f"{release.application} {release.version}", "", release.title, ""]
     lines += [
-        f"- [{change.get_kind_display()}] {change.text} {change.ticket}".rstrip()
-        for change in release.changes.all()
+        f"- [{change.get_kind_display()}] {change.text} {change.ticket}".rstrip() for change in release.changes.all()
     ]
     if kind == Document.Kind.TECHNICAL:
         lines += ["", release.impact, release.security_impact, release.way_back]
@@ -150,9 +147,7 @@ def _complete(release: Release) -> None:
         targets = targets.exclude(tier="production")
     lacking = [str(e) for e in targets if e.slug not in release.configurations]
     if lacking:
-        raise Invalid(
-            _("No configuration chosen for: %(environments)s") % {"environments": ", ".join(lacking)}
-        )
+        raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": ", ".join(lacking)})
 
 
 def _version_is_right(release: Release) -> None:

@@ -13,7 +13,7 @@ from releases.sources import git
 
 
 def set_source(release_id: int, *, branch: str, revision: str = "", reason: str = "") -> Release:
-    """Read the commit that `revision` (default: the release's tag) names, outside any transaction, and edit the draft."""
+    """Read the commit that `revision` (default: the release's tag) names, then edit the draft."""
     release = Release.objects.select_related("application").get(pk=release_id)
     try:
         seen = git.commit_facts(Path(release.application.repository), revision or release.tag)
@@ -21,6 +21,4 @@ def set_source(release_id: int, *, branch: str, revision: str = "", reason: str 
         raise Invalid(str(fault))
     if not branch.strip():
         raise Invalid(_("Name the source branch."))
-    return edit(
-        release_id, fields={"branch": branch, "commit": seen.commit, "tree": seen.tree}, reason=reason
-    )
+    return edit(release_id, fields={"branch": branch, "commit": seen.commit, "tree": seen.tree}, reason=reason)

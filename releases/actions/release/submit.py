@@ -34,9 +34,7 @@ def submit(release_id: int, *, reason: str = "") -> ConsentRound:
             state__in=["open", "granted"],
         ).exclude(release=release)
         if subject == "regular" and other.exists():
-            raise GateClosed(
-                _("Another release has applied for this window: %(r)s") % {"r": other[0].release}
-            )
+            raise GateClosed(_("Another release has applied for this window: %(r)s") % {"r": other[0].release})
         assert release.procedure is not None
         rules = [
             {"stage": rule.stage, "role": rule.role, "number": rule.number}

@@ -36,9 +36,7 @@ def raise_(
             if not access.may(account, "raise"):
                 access.require("roll_back", deployment.environment)
         if deployment.state not in FROM:
-            text = _(
-                "A run that is “%(state)s” is not taken back this way; after its watch, release a higher patch."
-            )
+            text = _("A run that is “%(state)s” is not taken back this way; after its watch, release a higher patch.")
             raise WrongState(text % {"state": deployment.get_state_display()})
         if Rollback.objects.filter(deployment=deployment).filter(~Q(state__in=list(Rollback.ENDS))).exists():
             raise WrongState(_("There is already an open rollback."))
@@ -112,9 +110,7 @@ def authorise(rollback_id: int, *, reason: str = "") -> Rollback:
             .select_related("account")
             .first()
         )
-        if deployment.environment.protected and (
-            decider is None or decider.account.person_key != account.person_key
-        ):
+        if deployment.environment.protected and (decider is None or decider.account.person_key != account.person_key):
             who = decider.account if decider is not None else "—"
             raise NotYou(_("The roster names another person to decide: %(who)s") % {"who": who})
         rollback.authorise()
@@ -143,9 +139,7 @@ def close(rollback_id: int, *, reason: str = "") -> Rollback:
         rollback = act.get(Rollback)
         rollback.close()
         done = set(
-            rollback.documents.filter(state__in=["approved", "ready", "published"]).values_list(
-                "kind", flat=True
-            )
+            rollback.documents.filter(state__in=["approved", "ready", "published"]).values_list("kind", flat=True)
         )
         missing = {"report", "cause", "prevention"} - done
         if missing:

@@ -14,9 +14,7 @@ from releases.models import Deployment, Document, Release, Rollback, Sample, Ste
 
 def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
     """Return the three digests before the run (from its backup), under the new version, and after the way back."""
-    backup: dict[str, Any] = next(
-        (s.result for s in deployment.steps.filter(kind="backup", state="done")), {}
-    )
+    backup: dict[str, Any] = next((s.result for s in deployment.steps.filter(kind="backup", state="done")), {})
     base = deployment.base.get("in_force", {})
     return {
         "before": {
@@ -33,9 +31,7 @@ def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Rele
     """Compare what was measured with what was before; equal: everything is back. Unequal: the way back faltered."""
     found = digests(deployment)
     rollback.facts = {**rollback.facts, "digests": found}
-    different = [
-        key for key in ("code", "configuration", "data") if found["before"][key] != found["after"].get(key)
-    ]
+    different = [key for key in ("code", "configuration", "data") if found["before"][key] != found["after"].get(key)]
     if different:
         rollback.falter()
         deployment.falter()
@@ -81,13 +77,9 @@ def draft_documents(rollback: Rollback) -> None:
     lines += [f"- {when}: {value}" for when, value in rollback.facts.get("digests", {}).items()]
     lines += ["", _("Timeline")]
     for step in deployment.steps.exclude(started_at=None):
-        lines.append(
-            f"- {step.started_at:%H:%M:%S} {step} [{step.get_phase_display()}] {step.get_state_display()}"
-        )
+        lines.append(f"- {step.started_at:%H:%M:%S} {step} [{step.get_phase_display()}] {step.get_state_display()}")
     lines += ["", _("Metrics before the alarm")]
-    samples = Sample.objects.filter(watch__deployment=deployment, at__lte=rollback.raised_at).order_by("-pk")[
-        :5
-    ]
+    samples = Sample.objects.filter(watch__deployment=deployment, at__lte=rollback.raised_at).order_by("-pk")[:5]
     for sample in reversed(list(samples)):
         values = {name: entry.get("value") for name, entry in sample.values.items()}
         lines.append(f"- {sample.at:%H:%M:%S} {values}")

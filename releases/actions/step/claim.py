@@ -65,9 +65,7 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
                 raise _Dropped
             if taken_over:
                 step.take_over()
-                StepAttempt.objects.filter(step=step, epoch=step.epoch).update(
-                    ended_at=moment, outcome="lost"
-                )
+                StepAttempt.objects.filter(step=step, epoch=step.epoch).update(ended_at=moment, outcome="lost")
             else:
                 step.claim()
                 step.started_at = moment
@@ -75,9 +73,7 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             step.owner = worker
             step.lease_until = moment + timedelta(seconds=settings.LEASE)
             step.deployment = deployment
-            StepAttempt.objects.create(
-                step=step, epoch=step.epoch, key=step.key, worker=worker, began_at=moment
-            )
+            StepAttempt.objects.create(step=step, epoch=step.epoch, key=step.key, worker=worker, began_at=moment)
             act.details.update(epoch=step.epoch, worker=worker, taken_over=taken_over)
     except _Dropped:
         return None
@@ -106,9 +102,7 @@ def _start(act: Act, deployment: Deployment) -> None:
     if environment.tier == "production" and release.state == "confirmed":
         release.start()
         done_milestone(release, "start", None)
-    for watch in Watch.objects.filter(
-        deployment__in=_watched_before(deployment), ended_at=None, paused_at=None
-    ):
+    for watch in Watch.objects.filter(deployment__in=_watched_before(deployment), ended_at=None, paused_at=None):
         watch.paused_at = moment
         watch.next_at = None
         watch.save()
@@ -138,7 +132,7 @@ def recorded(pointer: InForce | None) -> dict[str, Any]:
 
 
 def baseline(deployment: Deployment) -> dict[str, Any]:
-    """Return metric → {mean, count} over the samples of the procedure's baseline minutes before now, and their source."""
+    """Return metric → {mean, count} over the samples of the baseline minutes before now."""
     content = deployment.release.procedure
     minutes = content.document.watch.baseline_minutes if content is not None else 60
     since = now() - timedelta(minutes=minutes)

@@ -86,9 +86,7 @@ def _targets(step_id: int) -> list[tuple[type, int]]:
     step = Step.objects.select_related("deployment").get(pk=step_id)
     targets: list[tuple[type, int]] = [(Step, step_id), (Deployment, step.deployment_id)]
     if step.phase in ("back", "back_verify"):
-        open_one = Rollback.objects.exclude(state__in=list(Rollback.ENDS)).get(
-            deployment_id=step.deployment_id
-        )
+        open_one = Rollback.objects.exclude(state__in=list(Rollback.ENDS)).get(deployment_id=step.deployment_id)
         targets += [(Rollback, open_one.pk), (Release, step.deployment.release_id)]
     return targets
 

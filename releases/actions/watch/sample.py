@@ -65,9 +65,7 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
 
 def _react(watch: Watch) -> None:
     most = max((t["n"] for t in watch.triggers), default=0)
-    recent = list(Sample.objects.filter(watch=watch).order_by("-pk").values_list("values", flat=True)[:most])[
-        ::-1
-    ]
+    recent = list(Sample.objects.filter(watch=watch).order_by("-pk").values_list("values", flat=True)[:most])[::-1]
     trigger = firing(watch.triggers, recent)
     if trigger is None or watch.rollback_id is not None:
         return

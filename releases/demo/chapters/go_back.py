@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from releases.demo.site import StoryFailed, plain, until
+from releases.demo.site import plain, until
 from releases.demo.stage import Stage
 from releases.demo.targets import Load
 
@@ -25,43 +25,41 @@ def play(stage: Stage) -> dict[str, Any]:
     stage.verify(run)
     under = place.measure()
     load = Load(stage.state, place, "traffic-1.4.0", rate=400, seconds=300)
-    page = f"/admin/deployment/{run}/"
-    rollback = until(
-        "the trigger to fire", lambda: stage.manager.links(page, r"/admin/rollback/(\d+)/"), 120, 0.3
-    )[0]
+    rollback = until("the trigger to fire", lambda: stage.service.run(run)["rollback"], 120, 0.3)
     until("the way back to begin", lambda: place.journal(run=f"deployment:{run}", effect="service_control:stopped"), 60)
     traffic = load.end()
     stage.finished(run, {"rolled_back"}, seconds=120)
     after = place.measure()
     digests = {"before": asdict(before), "under 1.4.0": asdict(under), "after": asdict(after)}
     same = [key for key in asdict(before) if getattr(before, key) == getattr(under, key)]
-    if same:
-        raise StoryFailed(f"under 1.4.0 these did not differ: {same}")
-    if after != before:
-        raise StoryFailed(f"not everything came back: {digests}")
+    stage.check(not same, f"under 1.4.0 these did not differ: {same}")
+    stage.check(after == before, f"not everything came back: {digests}")
     until("the service to answer again", lambda: place.health().get("version") == "1.3.0", 30)
     again = Load(stage.state, place, "traffic-again", rate=60, seconds=300)
     lines = [line for line in place.journal(run=f"deployment:{run}") if line["effect"] in WAY_BACK]
     back = [line["effect"] for line in lines][-len(WAY_BACK) :]
-    if tuple(back) != WAY_BACK:
-        raise StoryFailed(f"the five steps were not made in their order: {back}")
+    stage.check(tuple(back) == WAY_BACK, f"the five steps were not made in their order: {back}")
     restored = next(line for line in reversed(lines) if line["effect"] == "database_update:restored")
     kept = sorted((place.root / "backups").glob("*/*.jsonl"))
-    address = f"/admin/rollback/{rollback}/"
-    until("the watch after the way back to end", lambda: 'data-state="reporting"' in stage.manager.page(address), 90, 0.5)
+    address = f"/admin/rollback/{rollback['id']}/"
+    until(
+        "the watch after the way back to end",
+        lambda: stage.service.run(run)["rollback"]["state"] == "reporting",
+        90,
+        0.5,
+    )
     answered = again.end()
     report = plain(stage.manager.page(address))
-    if "切戻し報告" not in report and "Rollback report" not in report and "ロールバック報告書" not in report:
-        raise StoryFailed("there is no drafted report on the rollback's page")
+    drafted = "Rollback report" in report or "ロールバック報告書" in report
+    stage.check(drafted, "there is no drafted report on the rollback's page")
     return {
+        "trigger": rollback["cause"],
         "traffic under 1.4.0": traffic,
         "digests": {when: {k: v[:16] for k, v in found.items()} for when, found in digests.items()},
-        "rows written since the backup, kept in files": {
-            path.name: sum(1 for _line in path.open()) for path in kept
-        },
+        "rows written since the backup, kept in files": {path.name: sum(1 for _line in path.open()) for path in kept},
         "restored, in the target's journal": {k: v for k, v in restored.items() if k in ("at", "written_rows", "data")},
         "steps of the way back": back,
         "version that answers": place.health().get("version"),
         "traffic afterwards": answered,
-        "drafted report": "there",
+        "drafted report": drafted,
     }

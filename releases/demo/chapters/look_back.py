@@ -21,8 +21,7 @@ def play(stage: Stage) -> dict[str, Any]:
     seen = {}
     for action in SEEN:
         page = plain(auditor.page(f"/admin/timeline/?action={action}"))
-        if action not in page:
-            raise StoryFailed(f"the auditor's timeline shows no {action}")
+        stage.check(action in page, f"the auditor's timeline shows no {action}")
         seen[action] = page.count(action)
     refusals = _tries(stage)
     holds = _verify(stage)
@@ -46,20 +45,23 @@ def _tries(stage: Stage) -> dict[str, int]:
         ),
     }
     done = [verb for (verb, _pk), answer in tried.items() if answer.status == 200]
-    if done:
-        raise StoryFailed(f"the auditor changed something: {done}")
+    stage.check(not done, f"the auditor changed something: {done}")
     return {verb: answer.status for (verb, _pk), answer in tried.items()}
 
 
 def _manage(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "manage.py", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        [sys.executable, "manage.py", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
 
 
 def _verify(stage: Stage) -> str:
     sealed = _manage("sealer", "--once")
     checked = _manage("audit_verify", "--export", str(stage.state / "ledger.jsonl"))
     if sealed.returncode or checked.returncode:
-        raise StoryFailed(f"the ledger does not verify: {sealed.stderr[-300:]} {checked.stdout} {checked.stderr[-300:]}")
+        raise StoryFailed(
+            f"the ledger does not verify: {sealed.stderr[-300:]} {checked.stdout} {checked.stderr[-300:]}"
+        )
     return checked.stdout.strip()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from releases.demo.site import StoryFailed
 from releases.demo.stage import Stage
 
 BETA = "1.3.0-beta.1"
@@ -13,7 +12,11 @@ BETA = "1.3.0-beta.1"
 def play(stage: Stage) -> dict[str, Any]:
     """Prove both; production first is refused, and coverage is compared unrounded."""
     beta = stage.write(
-        BETA, kind="pre_release", branch="release/1.3", changes=[("feature", "Datasets can be tagged")], EXPORT_LIMIT="500"
+        BETA,
+        kind="pre_release",
+        branch="release/1.3",
+        changes=[("feature", "Datasets can be tagged")],
+        EXPORT_LIMIT="500",
     )
     stage.manager.do("release:fix_content", beta)
     stage.prove(BETA, coverage=False)
@@ -31,8 +34,7 @@ def play(stage: Stage) -> dict[str, Any]:
         sentence = stage.hand_in("1.3.0", "coverage", report.encode(), "development")["sentence"]
         verdict = stage.gates("1.3.0", "production")["coverage"]
         coverage[sentence] = verdict
-        if verdict != wanted:
-            raise StoryFailed(f"{sentence} gave {verdict}")
+        stage.check(verdict == wanted, f"{sentence} gave {verdict}")
     real = stage.kept["coverage 1.3.0"]
     read["coverage"] = stage.hand_in("1.3.0", "coverage", real, "development")["sentence"]
     runs |= {f"1.3.0 {name}": stage.run_lower("1.3.0", name) for name in ("development", "staging")}
@@ -41,12 +43,11 @@ def play(stage: Stage) -> dict[str, Any]:
     stage.roster("1.3.0")
     stage.manager.do("release:observe", release)
     verdicts = stage.gates("1.3.0", "production")
-    if verdicts["tag"] != "pass" or verdicts["branch"] != "pass":
-        raise StoryFailed(f"tag and branch are not proven: {verdicts}")
+    stage.check(verdicts["tag"] == verdicts["branch"] == "pass", f"tag and branch are not proven: {verdicts}")
     stage.manager.do("release:confirm_tests", release)
     laid = {name: stage.places[name].measure().code for name in ("development", "staging")}
-    if set(laid.values()) != {stage.tree("1.3.0")}:
-        raise StoryFailed(f"1.3.0's tree does not lie on the lower targets: {laid}")
+    there = set(laid.values()) == {stage.tree("1.3.0")}
+    stage.check(there, f"1.3.0's tree does not lie on the lower targets: {laid}")
     return {
         "production first": first.reasons,
         "tests": read,

@@ -81,9 +81,7 @@ class Application:
 
     def send(self, answer: Answer, start: Start) -> Iterable[bytes]:
         """Start the response and return its body."""
-        text = (
-            answer.content if isinstance(answer.content, str) else json.dumps(answer.content, default=plain)
-        )
+        text = answer.content if isinstance(answer.content, str) else json.dumps(answer.content, default=plain)
         body = text.encode()
         headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(body)))]
         if answer.status == 503:

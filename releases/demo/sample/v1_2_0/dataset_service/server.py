@@ -49,9 +49,7 @@ class Conversation(BaseHTTPRequestHandler):
             "wsgi.input": self.rfile,
         }
         begun: list[Any] = []
-        body = b"".join(
-            self.server.application(environ, lambda status, headers: begun.extend([status, headers]))
-        )
+        body = b"".join(self.server.application(environ, lambda status, headers: begun.extend([status, headers])))
         status, headers = begun
         code, _, phrase = status.partition(" ")
         self.send_response(int(code), phrase)

@@ -100,9 +100,7 @@ def test_it_reads_on_after_its_connections_were_cut(client: Client, migrated: st
     assert client.ask("GET", "/datasets/2")[0] == 404
 
 
-def test_it_serves_on_when_its_log_can_not_be_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_serves_on_when_its_log_can_not_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = journal.Journal(tmp_path / "log")
     log.close()
     unwritable = os.open(tmp_path / "log", os.O_RDONLY)

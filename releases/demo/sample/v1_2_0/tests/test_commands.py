@@ -36,9 +36,7 @@ def test_it_says_what_the_configuration_lacks(tmp_path: Path, capsys: pytest.Cap
     assert "DATABASE_URL" in capsys.readouterr().err
 
 
-def test_it_says_when_the_database_does_not_answer(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_says_when_the_database_does_not_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config").write_text('DATABASE_URL="postgresql://nobody@127.0.0.1:1/none"')
     assert main(["migrate", "--check", "--config", str(tmp_path / "config")]) == 1
     assert "refused" in capsys.readouterr().err

@@ -23,9 +23,7 @@ def test_it_refuses_a_database_that_is_ahead(migrated: str) -> None:
 
 
 def test_it_runs_python_migrations_too(url: str, tmp_path) -> None:
-    (tmp_path / "0001_first.py").write_text(
-        "def apply(connection, pause, report):\n    report(f'waits {pause}')\n"
-    )
+    (tmp_path / "0001_first.py").write_text("def apply(connection, pause, report):\n    report(f'waits {pause}')\n")
     lines: list[str] = []
     migrate.migrate(url, pause=3, report=lines.append, folder=tmp_path)
     assert lines == ["waits 3", "0001_first: applied"]

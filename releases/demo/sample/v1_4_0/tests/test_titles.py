@@ -24,12 +24,8 @@ def test_it_rewrites_every_title_in_batches(url: str, tmp_path) -> None:
     migrate.migrate(url, pause=0, report=lines.append)
     assert len([line for line in lines if "batch" in line]) == 3
     with psycopg.connect(url) as connection:
-        assert connection.execute(
-            "SELECT count(*) FROM datasets WHERE title = 'DS RAIN ' || id"
-        ).fetchone() == (450,)
-        batches = connection.execute(
-            "SELECT batch, row_count FROM migration_batches ORDER BY batch"
-        ).fetchall()
+        assert connection.execute("SELECT count(*) FROM datasets WHERE title = 'DS RAIN ' || id").fetchone() == (450,)
+        batches = connection.execute("SELECT batch, row_count FROM migration_batches ORDER BY batch").fetchall()
     assert batches == [(1, 200), (2, 200), (3, 50)]
 
 

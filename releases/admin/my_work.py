@@ -1,0 +1,98 @@
+"""My work, the admin's first page: what waits for the reader, alarms, what runs where, and the next windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.models import Head
+from environments.admin.rights import rights_of
+from environments.models import Account, Application, Environment
+from releases.admin.calendar_page import Entry, all_entries
+from releases.admin.deployment_page import runs_now
+from releases.admin.shown import new_button, show
+from releases.admin.waiting import nothing_to_do, waiting
+from releases.models import Deployment, InForce, Procedure, Release, Rollback
+
+WINDOWS = 2
+
+
+def board() -> dict[str, Any]:
+    """Return application × environment with what is in force, in three queries."""
+    environments = list(Environment.objects.all())
+    pointers = {
+        (p.application_id, p.environment_id): p
+        for p in InForce.objects.select_related("release", "environment", "configuration")
+    }
+    rows = [
+        (application, [(e, pointers.get((application.pk, e.pk))) for e in environments])
+        for application in Application.objects.all()[:100]
+    ]
+    return {"environments": environments, "rows": rows}
+
+
+def first_steps() -> list[tuple[str, str, bool]]:
+    """Return (what, link name, done) of what an empty system needs before a first release; empty once it has them."""
+    steps = [
+        (_("A procedure is active"), "admin:releases_procedure_changelist", Procedure.objects.filter(state="active").exists()),
+        (_("An application is entered"), "admin:environments_application_changelist", Application.objects.exists()),
+        (_("What runs on each target is adopted"), "admin:environments_target_changelist", InForce.objects.exists()),
+        (_("A release is planned"), "admin:releases_release_changelist", Release.objects.exclude(state="recorded").exists()),
+    ]  # fmt: skip
+    return [] if all(done for _what, _link, done in steps) else steps
+
+
+def windows_ahead(moment: Any) -> list[tuple[Environment, list[Entry]]]:
+    """Return the next windows of each environment that has any."""
+    return [(e, entries[:3]) for e, entries in all_entries(moment, WINDOWS) if entries]
+
+
+def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
+    """Show the first page; by rights different people see different first things."""
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    account = request.user
+    if not isinstance(account, Account) or not account.is_staff:
+        return redirect("account_login")
+    rights, moment = rights_of(request), now()
+    if not rights.may("look"):
+        return show(request, "ringi/no_role.html", _("My work"), words=nothing_to_do(rights))
+    alarms = list(
+        Rollback.objects.exclude(state__in=[*Rollback.ENDS, "reporting"])
+        .select_related("deployment__release__application", "deployment__environment")
+        .order_by("-raised_at")[:20]
+    )
+    stuck = list(
+        Deployment.objects.filter(state__in=["waiting", "failed", "stopped", "rollback_failed"])
+        .select_related("release__application", "environment")[:20]
+    )  # fmt: skip
+    missed = list(
+        Deployment.objects.filter(state="missed")
+        .select_related("release__application", "environment")
+        .exclude(release__state__in=list(Release.ENDS))[:10]
+    )
+    return show(
+        request,
+        "ringi/my_work.html",
+        _("My work"),
+        waits=waiting(rights, account, moment),
+        nothing=nothing_to_do(rights),
+        moment=moment,
+        alarms=alarms,
+        stuck=stuck,
+        missed=missed,
+        board=board(),
+        runs=list(runs_now()[:20]),
+        ahead=windows_ahead(moment),
+        under_way=Release.objects.exclude(state__in=list(Release.ENDS))
+        .select_related("application", "author")
+        .order_by("window_start", "-pk")[:20],
+        first_steps=first_steps(),
+        plan=new_button(rights, Release),
+        head=Head.objects.first() if rights.may("audit") else None,
+    )

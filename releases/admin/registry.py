@@ -1,0 +1,162 @@
+"""Lists of releases, runs, rollbacks and what belongs to them; their detail pages are the product's own pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from audit.admin.read_only import ReadOnlyAdmin, column
+from environments.admin import SeenOnly
+from releases.admin.links import page_of
+from releases.admin.procedure_page import ProcedureAdmin
+from releases.admin.shown import when
+from releases.models import Deployment, Evidence, InForce, Obligation, Procedure, Release, Rollback
+
+
+class OwnPage(ReadOnlyAdmin):
+    """A model whose rows have a page of their own."""
+
+    def detail(self, request: HttpRequest, row: Model) -> HttpResponse:
+        """Send to that page."""
+        return HttpResponseRedirect(page_of(row))
+
+
+@admin.register(Release)
+class ReleaseAdmin(OwnPage):
+    """All releases."""
+
+    list_display = ("__str__", "number", "kind", "state", "title", "author", "opens")
+    list_select_related = ("application", "author")
+    list_filter = ("state", "kind", "application")
+    lookups = frozenset({"state__exact", "kind__exact", "application__id__exact"})
+    search_fields = ("version", "number", "title", "commit")
+    hint = _("A release is a version of an application on its way to production.")
+
+    @column(_("T-0"), "window_start")
+    def opens(self, row: Release) -> str:
+        """Return T-0."""
+        return when(row.window_start)
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(OwnPage):
+    """All runs."""
+
+    list_display = ("__str__", "state", "hour", "started_by", "verified_by")
+    list_select_related = ("release__application", "environment", "started_by", "verified_by")
+    list_filter = ("state", "environment", "application")
+    lookups = frozenset({"state__exact", "environment__id__exact", "application__id__exact"})
+    ordering = ("-pk",)
+    hint = _("A run is requested on the page of its release.")
+
+    @column(_("scheduled for"), "scheduled_for")
+    def hour(self, row: Deployment) -> str:
+        """Return the hour."""
+        return when(row.scheduled_for, row.environment.zone)
+
+
+@admin.register(Rollback)
+class RollbackAdmin(OwnPage):
+    """All ways back."""
+
+    list_display = ("__str__", "state", "critical", "raised", "raised_by", "restored")
+    list_select_related = ("deployment__release__application", "deployment__environment", "raised_by")
+    list_filter = ("state", "critical")
+    lookups = frozenset({"state__exact", "critical__exact"})
+    ordering = ("-pk",)
+    hint = _("A rollback is raised by the watch, or by a person on the page of a run.")
+
+    @column(_("raised"), "raised_at")
+    def raised(self, row: Rollback) -> str:
+        """Return when the alarm was raised."""
+        return when(row.raised_at, row.deployment.environment.zone)
+
+    @column(_("restored"), "restored_at")
+    def restored(self, row: Rollback) -> str:
+        """Return when the earlier state was back."""
+        return when(row.restored_at, row.deployment.environment.zone)
+
+
+@admin.register(Evidence)
+class EvidenceAdmin(ReadOnlyAdmin):
+    """All proof handed in."""
+
+    list_display = ("__str__", "application", "environment", "sentence", "handed_in_by", "handed_in")
+    list_select_related = ("application", "environment", "handed_in_by")
+    list_filter = ("kind", "environment", "application")
+    lookups = frozenset({"kind__exact", "environment__id__exact", "application__id__exact"})
+    search_fields = ("commit", "tree")
+    shown_fields = ("application", "environment", "kind", "test_type", "commit", "tree", "sentence", "values", "digest",
+                    "handed_in_by", "at")  # fmt: skip
+    hint = _("CI hands evidence in through the API, people on the page of the application.")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Leave the files themselves where they are."""
+        return super().get_queryset(request).defer("content")
+
+    @column(_("handed in"), "at")
+    def handed_in(self, row: Evidence) -> str:
+        """Return when."""
+        return when(row.at, row.environment.zone)
+
+
+@admin.register(Obligation)
+class ObligationAdmin(ReadOnlyAdmin):
+    """All debts."""
+
+    list_display = ("what", "release", "due", "settled", "settled_by", "note")
+    list_select_related = ("release__application", "settled_by")
+    list_filter = (("settled_at", admin.EmptyFieldListFilter), "application")
+    lookups = frozenset({"settled_at__isempty", "application__id__exact"})
+    hint = _("What was skipped in an emergency is owed afterwards; overdue, it blocks the next regular release.")
+
+    @column(_("due"), "due_at")
+    def due(self, row: Obligation) -> str:
+        """Return when it is due."""
+        return when(row.due_at)
+
+    @column(_("settled"), "settled_at")
+    def settled(self, row: Obligation) -> str:
+        """Return when it was settled."""
+        return when(row.settled_at)
+
+
+@admin.register(InForce)
+class InForceAdmin(SeenOnly):
+    """What runs where."""
+
+    list_display = ("application", "environment", "release", "standing", "began", "how_shown")
+    list_select_related = ("application", "environment", "release__application")
+    list_filter = ("environment", "application")
+    lookups = frozenset({"environment__id__exact", "application__id__exact"})
+    hint = _("Moved when a run is verified, taken back or settled, and when what runs on a target is adopted.")
+
+    @column(_("known"))
+    def standing(self, row: InForce) -> str:
+        """Return whether it is known what runs."""
+        return _t("unknown") if row.unknown else _t("known")
+
+    @column(_("since"), "since")
+    def began(self, row: InForce) -> str:
+        """Return since when."""
+        return when(row.since, row.environment.zone)
+
+    @column(_("how"))
+    def how_shown(self, row: InForce) -> str:
+        """Return how it came to be."""
+        words = {
+            "verified": _t("verified"),
+            "restored": _t("restored"),
+            "settled": _t("settled"),
+            "adopted": _t("adopted"),
+            "proposed": _t("adoption proposed"),
+        }
+        return words.get(row.how, row.how)
+
+
+admin.site.register(Procedure, ProcedureAdmin)

@@ -1,0 +1,313 @@
+"""What waits for one person: each list in a fixed number of queries, whatever it finds. My work calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F, Q
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from environments.admin.rights import Rights
+from environments.models import AccessGrant, Account, Environment
+from releases.admin.links import page_of
+from releases.admin.rounds import words_for
+from releases.admin.shown import remaining
+from releases.gates import quorum
+from releases.models import (
+    Approval,
+    ChecklistItem,
+    ConsentRound,
+    Deployment,
+    Document,
+    Fact,
+    InForce,
+    Obligation,
+    Release,
+    Rollback,
+    Watch,
+)
+
+MOST = 30
+
+
+@dataclass(frozen=True)
+class Wait:
+    """One thing that waits: what to do, about what, where, and until when."""
+
+    what: str
+    about: str
+    url: str
+    note: str = ""
+    due: datetime | None = None
+    zone: str = ""
+    urgent: bool = False
+
+
+def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
+    """Return everything that this person could do now, alarms first, then by due time."""
+    found = [
+        *_rollbacks(rights, account),
+        *_runs(rights, account),
+        *_watches(rights),
+        *_rounds(rights, account),
+        *_final_checks(rights, account),
+        *_releases(rights, account),
+        *_documents(rights, account),
+        *_checklist(rights),
+        *_obligations(rights, moment),
+        *_adoptions(rights, account),
+        *_grants(rights, account),
+    ]
+    return sorted(found, key=lambda w: (not w.urgent, w.due is None, w.due or moment))
+
+
+def kept_out(account: Account, releases: Iterable[Release]) -> set[int]:
+    """Return the releases that this person may not approve: author, editor, commit author or starter of a run."""
+    rows = list(releases)
+    keys = [release.pk for release in rows]
+    person = account.person_key
+    out = {r.pk for r in rows if r.author.person_key == person}
+    out |= {r.pk for r in rows if any(e.person_key == person for e in r.editors.all())}
+    mine = {address.lower() for address in account.git_addresses}
+    for pk, value in Fact.objects.filter(release__in=keys, kind="authors").values_list("release_id", "value"):
+        if isinstance(value, list) and mine & {str(a).lower() for a in value}:
+            out.add(pk)
+    started = Deployment.objects.filter(release__in=keys, environment__protected=True, started_by=account)
+    return out | set(started.values_list("release_id", flat=True))
+
+
+def _rounds(rights: Rights, account: Account) -> list[Wait]:
+    if not (rights.may("approve") or rights.may("consent")):
+        return []
+    rows = list(
+        ConsentRound.objects.filter(state="open")
+        .select_related("release__application", "release__author", "environment", "window", "procedure", "applicant")
+        .prefetch_related("approvals__account", "release__editors")
+        .order_by("window_start", "pk")[:MOST]
+    )
+    out = kept_out(account, [r.release for r in rows if r.release is not None])
+    found = []
+    for row in rows:
+        if row.release_id in out or (row.release is None and row.applicant.person_key == account.person_key):
+            continue
+        if any(a.account.person_key == account.person_key for a in row.approvals.all()):
+            continue
+        given = [
+            (a.account.person_key, frozenset(a.roles))
+            for a in row.approvals.all()
+            if a.meaning == Approval.Meaning.APPROVE and a.digest == row.digest
+        ]
+        standing = quorum.standing(quorum.rules_of(row), given)
+        if not any(role in rights.roles for role, _count in standing.missing):
+            continue
+        about = row.release or row.window or row.procedure
+        found.append(
+            Wait(
+                _("Give or refuse consent: %(subject)s") % {"subject": row.get_subject_display()},
+                str(about),
+                page_of(row) if row.release_id is None else reverse("release", args=[row.release_id]) + "#approvals",
+                words_for(list(standing.missing)),
+                row.window_start or row.window_end,
+                row.environment.zone if row.environment is not None else "",
+            )
+        )
+    return found
+
+
+def _checklist(rights: Rights) -> list[Wait]:
+    if not rights.may("checklist"):
+        return []
+    rows = (
+        ChecklistItem.objects.filter(signed_at=None, release__state__in=Release.FIXED)
+        .select_related("release__application")
+        .order_by("release__window_start", "pk")[: MOST * 6]
+    )
+    grouped: dict[int, list[ChecklistItem]] = {}
+    for item in rows:
+        grouped.setdefault(item.release_id, []).append(item)
+    return [
+        Wait(
+            _("Sign the checklist: %(n)d open") % {"n": len(items)},
+            str(items[0].release),
+            reverse("release", args=[pk]) + "#checklist",
+            ", ".join(map(str, items)),
+            items[0].release.window_start,
+        )
+        for pk, items in grouped.items()
+    ]
+
+
+def _documents(rights: Rights, account: Account) -> list[Wait]:
+    steps = [
+        ("draft", ("check_document", "checklist", "approve_document"), _("Check the document"), ("edited_by",)),
+        ("checked", ("approve_document",), _("Approve the document"), ("edited_by", "checked_by")),
+        ("approved", ("document", "approve_document"), _("Make the document ready"), ()),
+    ]
+    mine = {s: (what, others) for s, verbs, what, others in steps if any(rights.may(v) for v in verbs)}
+    rows = (
+        Document.objects.filter(state__in=list(mine))
+        .filter(Q(release__state__in=Release.FIXED) | Q(rollback__state="reporting"))
+        .select_related("release__application", "rollback__deployment__release__application",
+                        "rollback__deployment__environment", "edited_by", "checked_by")
+        .defer("body")
+        .order_by("pk")[:MOST]
+    )  # fmt: skip
+    found = []
+    for row in rows:
+        what, others = mine[row.state]
+        people = [getattr(row, other) for other in others]
+        if any(p is not None and p.person_key == account.person_key for p in people):
+            continue
+        about = row.release or row.rollback
+        found.append(Wait(f"{what}: {row}", str(about), page_of(row) + "#documents",
+                          due=row.release.window_start if row.release is not None else None))  # fmt: skip
+    return found
+
+
+def _final_checks(rights: Rights, account: Account) -> list[Wait]:
+    if not rights.may("final_check"):
+        return []
+    rows = (
+        Release.objects.filter(state="approved")
+        .select_related("application", "procedure")
+        .prefetch_related("final_checks__account")
+        .order_by("window_start")[:MOST]
+    )
+    signers: dict[int, list[str]] = {}
+    found = []
+    for row in rows:
+        if row.procedure is None:
+            continue
+        if row.procedure_id not in signers:
+            signers[row.procedure_id] = list(row.procedure.content["final_check"]["signers"])
+        live = [check for check in row.final_checks.all() if check.cleared_at is None]
+        if any(check.account.person_key == account.person_key for check in live):
+            continue
+        waits = [r for r in signers[row.procedure_id] if r not in {c.role for c in live} and r in rights.roles]
+        if waits:
+            found.append(Wait(_("Sign the final check"), str(row), reverse("release", args=[row.pk]) + "#final",
+                              due=row.window_start))  # fmt: skip
+    return found
+
+
+def _releases(rights: Rights, account: Account) -> list[Wait]:
+    if not rights.may("prepare"):
+        return []
+    words = {
+        "draft": _("Complete the draft"),
+        "content_fixed": _("Bring the tests to an end"),
+        "tested": _("Apply for consent"),
+    }
+    rows = (
+        Release.objects.filter(state__in=list(words)).select_related("application").order_by("window_start")[:MOST]
+    )
+    return [
+        Wait(words[row.state], str(row), reverse("release", args=[row.pk]), row.title, row.window_start)
+        for row in rows
+        if row.state != "tested" or row.bound_for_production
+    ]
+
+
+def _runs(rights: Rights, account: Account) -> list[Wait]:
+    rows = (
+        Deployment.objects.filter(state__in=["requested", "verifying", "waiting", "failed", "stopped", "rollback_failed"])
+        .select_related("release__application", "environment", "started_by")
+        .order_by("pk")[:MOST]
+    )
+    found = []
+    for row in rows:
+        mine = row.started_by is not None and row.started_by.person_key == account.person_key
+        verb, what, urgent = {
+            "requested": ("schedule", _("Schedule the run"), False),
+            "verifying": ("verify", _("Verify the run"), True),
+            "waiting": ("decide", _("Decide how the run goes on"), True),
+        }.get(row.state, ("settle", _("Take the run back or settle it"), True))
+        if rights.may(verb, row.environment) and not (mine and row.state in ("verifying", "waiting")):
+            found.append(Wait(what, str(row), page_of(row), row.get_state_display(), row.scheduled_for,
+                              row.environment.zone, urgent))  # fmt: skip
+    return found
+
+
+def _watches(rights: Rights) -> list[Wait]:
+    rows = Watch.objects.filter(verdict="insufficient", ended_at=None).select_related(
+        "deployment__release__application", "deployment__environment"
+    )[:MOST]
+    return [
+        Wait(_("Give a verdict on the watch"), str(row.deployment), page_of(row) + "#watch", urgent=True)
+        for row in rows
+        if rights.may("verify", row.deployment.environment)
+    ]
+
+
+def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
+    rows = (
+        Rollback.objects.exclude(state__in=list(Rollback.ENDS))
+        .select_related("deployment__release__application", "deployment__environment")
+        .order_by("raised_at")[:MOST]
+    )
+    found = []
+    for row in rows:
+        environment: Environment = row.deployment.environment
+        may, what = {
+            "raised": (rights.may("assess"), _("Assess the rollback")),
+            "assessed": (rights.may("authorise_rollback"), _("Authorise the rollback")),
+            "faltered": (rights.may("roll_back", environment), _("Try the way back again")),
+            "reporting": (rights.may("assess"), _("Report and close the rollback")),
+        }.get(row.state, (False, ""))
+        if may:
+            found.append(Wait(what, str(row), page_of(row), row.note, zone=environment.zone,
+                              urgent=row.state != "reporting"))  # fmt: skip
+    return found
+
+
+def _obligations(rights: Rights, moment: datetime) -> list[Wait]:
+    if not rights.may("settle_obligation"):
+        return []
+    rows = Obligation.objects.filter(settled_at=None).select_related("release__application").order_by("due_at")[:MOST]
+    return [
+        Wait(
+            _("Settle what is owed"),
+            row.what,
+            reverse("release", args=[row.release_id]) + "#obligations",
+            f"{row.release} · {remaining(row.due_at, moment)}",
+            row.due_at,
+            urgent=row.due_at < moment,
+        )
+        for row in rows
+    ]
+
+
+def _adoptions(rights: Rights, account: Account) -> list[Wait]:
+    rows = InForce.objects.filter(how="proposed").select_related("application", "environment", "release", "proposed_by")
+    return [
+        Wait(_("Confirm the adoption"), f"{row.application} · {row.environment}", page_of(row), str(row.release))
+        for row in rows[:MOST]
+        if rights.may("adopt", row.environment)
+        and (row.proposed_by is None or row.proposed_by.person_key != account.person_key)
+    ]
+
+
+def _grants(rights: Rights, account: Account) -> list[Wait]:
+    if not rights.may("grant"):
+        return []
+    rows = (
+        AccessGrant.objects.filter(confirmed_at=None, withdrawn_at=None)
+        .exclude(Q(granted_by=account) | Q(account=account))
+        .select_related("account", "granted_by", "environment")
+        .order_by(F("created_at"))[:MOST]
+    )
+    return [
+        Wait(_("Confirm a role"), str(row), page_of(row), f"{row.granted_by or ''} · {row.reason}") for row in rows
+    ]
+
+
+def nothing_to_do(rights: Rights) -> str:
+    """Return what an empty list means for this person."""
+    if rights.may("audit"):
+        return _("You read everything and change nothing. Begin with the timeline.")
+    if not rights.grants:
+        return _("You have no role yet. An administrator gives you one; a second person confirms it where it decides.")
+    return _("Nothing waits for you.")

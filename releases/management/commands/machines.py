@@ -1,0 +1,89 @@
+"""manage.py machines [--check]: write docs/reference/machines.md from the edges, or say that it is stale."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from releases.machines.edges import Edge, edges, initial
+from releases.machines.guard import machines
+
+PAGE = Path("docs") / "reference" / "machines.md"
+HEAD = """\
+# The machines
+
+This page is written by `manage.py machines` from the edges in `releases/machines/`; do not edit it by hand
+(`manage.py machines --check` and a test say when it is stale). A row changes its state along one of these
+edges and no other way: the door (`audit/change.py`) saves at most one edge an act, and a trigger in PostgreSQL,
+made from the same list after each migration, refuses every other jump, also from raw SQL. How the edges are
+meant is told in [execution](../explanation/execution.md) and [consent](../explanation/consent.md).
+"""
+
+
+def _machine(model: type[Any]) -> type[Any]:
+    return next(base for base in model.__mro__ if base.__module__.startswith("releases.machines."))
+
+
+def _sentence(documented: Any) -> str:
+    return " ".join((documented.__doc__ or "").split())
+
+
+def _diagram(begins: str, listed: list[Edge], ends: list[str]) -> list[str]:
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {begins}"]
+    lines += [f"    {edge.source} --> {edge.target} : {edge.verb}" for edge in listed]
+    lines += [f"    {state} --> [*]" for state in ends]
+    return [*lines, "```"]
+
+
+def _section(model: type[Any]) -> list[str]:
+    machine, begins = _machine(model), initial(model)
+    order = [str(value) for value in machine.State.values]
+    listed = sorted(edges(model), key=lambda e: (order.index(e.source), order.index(e.target), e.verb))
+    ends = [state for state in order if state in machine.ENDS]
+    lines = [f"## {model.__name__}", "", f"`{machine.__module__}` · table `{model._meta.db_table}`", ""]
+    lines += [_sentence(machine), ""]
+    lines += _diagram(begins, listed, ends)
+    lines += ["", f"Begins in `{begins}`. Ends: {', '.join(f'`{state}`' for state in ends)}.", ""]
+    lines += ["| verb | from | to | meaning |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {edge.verb} | {edge.source} | {edge.target} | {_sentence(getattr(machine, edge.verb))} |"
+        for edge in listed
+    ]
+    return [*lines, ""]
+
+
+def page() -> str:
+    """Return the text of the page as the code has the machines now."""
+    known = sorted(machines(), key=lambda model: model.__name__)
+    lines = [HEAD]
+    for model in known:
+        lines += _section(model)
+    return "\n".join(lines)
+
+
+class Command(BaseCommand):
+    """Write or check the page."""
+
+    help = (
+        "Writes docs/reference/machines.md from the edges; --check writes nothing and fails when it is stale."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take --check."""
+        parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is stale")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write the page, or compare it."""
+        place = Path(settings.BASE_DIR) / PAGE
+        text = page()
+        if not options["check"]:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
+            self.stdout.write(f"{PAGE}: {len(machines())} machines")
+        elif not place.exists() or place.read_text(encoding="utf-8") != text:
+            raise CommandError(f"{PAGE} is stale; run manage.py machines")

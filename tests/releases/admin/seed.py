@@ -1,0 +1,245 @@
+"""A small world for the pages: a release in every interesting state, runs, a watch with samples, and a rollback.
+
+What the actions can do without machines is done by them; what only workers could do is walked along the edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import Any
+
+from audit.change import change
+from audit.clock import now
+from environments.actions.configuration.create import create as create_configuration
+from environments.actions.target.create import create_application, create_target
+from environments.actions.window.freeze import freeze
+from environments.models import Account, Application, Environment
+from releases.actions.consent.decide import approve
+from releases.actions.release import move, plan, prepare, submit
+from releases.actions.rollback.restored import draft_documents
+from releases.actions.roster.assign import assign
+from releases.actions.window.propose import propose
+from releases.models import (
+    ConsentRound,
+    Deployment,
+    Document,
+    Evidence,
+    Fact,
+    InForce,
+    Obligation,
+    Release,
+    Rollback,
+    Sample,
+    Step,
+    StepAttempt,
+    StepOutput,
+    Watch,
+)
+
+ActingAs = Callable[..., AbstractContextManager[Any]]
+TREE = "7" * 40
+METRICS = ("response_time", "error_rate", "resource_use")
+
+
+def walk(row: Any, *verbs: str) -> Any:
+    """Take a row along its edges, each saved by itself, as the database's guard asks."""
+    for verb in verbs:
+        getattr(row, verb)()
+        row.save()
+    return row
+
+
+def application(acting_as: ActingAs, slug: str = "datasets", name: str = "データセット基盤") -> Application:
+    """Make an application with a target and a configuration in each environment."""
+    with acting_as("manager"):
+        made = create_application(slug=slug, name=name, repository=f"/srv/{slug}.git")
+    with acting_as("operator"):
+        for environment in Environment.objects.all():
+            create_target(application_id=made.pk, environment_id=environment.pk, root=f"/srv/{slug}/{environment.slug}", settings={})
+            create_configuration(
+                application_id=made.pk, environment_id=environment.pk, values={"DATABASE_POOL": "8"},
+                secrets={"DATABASE_PASSWORD": "hidden-from-everyone"}, reason="first",
+            )
+    return made  # fmt: skip
+
+
+def draft(acting_as: ActingAs, of: Application, version: str, title: str = "メタデータ検索の追加") -> Release:
+    """Plan a release with everything but its date."""
+    with acting_as("manager"):
+        made = plan.plan(application_id=of.pk, version=version, title=title)
+        plan.add_change(made.pk, kind="feature", text="タグでデータセットを絞り込める", ticket="DS-101")
+        plan.edit(
+            made.pk,
+            fields={
+                "branch": "main", "commit": "a" * 40, "tree": TREE, "reason": "利用部門の要望", "ticket": "DS-100",
+                "impact": "検索画面", "security_impact": "なし", "risk": "medium", "test_plan": "結合試験まで",
+                "way_back": "1.2.0へ戻す",
+            },
+        )  # fmt: skip
+        for configuration in of.configurations.all():
+            plan.set_configuration(made.pk, configuration_id=configuration.pk)
+    return made
+
+
+def next_window_start() -> Any:
+    """Return the start of the next regular window in production."""
+    from releases.gates.window import opening
+
+    production = Environment.objects.get(slug="production")
+    any_application = Application.objects.first()
+    assert any_application is not None
+    return opening(any_application, production, now() + timedelta(days=20)).next_start
+
+
+def in_review(acting_as: ActingAs, of: Application, version: str, start: Any = None) -> Release:
+    """Bring a release to its round of consent, with the tests' milestones walked by hand."""
+    made = draft(acting_as, of, version)
+    with acting_as("manager"):
+        move.move(made.pk, start=start or next_window_start())
+        prepare.fix_content(made.pk)
+        for duty, who in (("worker", "operator"), ("verifier", "second_operator"), ("rollback_decider", "manager")):
+            assign(made.pk, duty=duty, account_id=Account.objects.get(username=who).pk, telephone="03-1234-5678")
+        with change("release:observe", (Release, made.pk)) as act:
+            moment = now()
+            for kind, value in (("authors", ["developer@datasets.example"]), ("heads", ["main"])):
+                Fact.objects.create(release=act.get(Release), kind=kind, value=value, observed_at=moment)
+            Evidence.objects.create(
+                application=of, environment=Environment.objects.get(slug="development"), kind="junit", test_type="unit",
+                commit="a" * 40, tree=TREE, digest=version.ljust(64, "e"), values={"tests": 214}, sentence="214 passed",
+                content=b"<testsuite/>", handed_in_by=Account.objects.get(username="developer"),
+            )  # fmt: skip
+        with change("release:confirm_tests", (Release, made.pk)) as act:
+            act.get(Release).confirm_tests()
+            prepare.done_milestone(act.get(Release), "confirm_tests", Account.objects.get(username="manager"))
+        submit.submit(made.pk)
+    return Release.objects.get(pk=made.pk)
+
+
+def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, steps: str = "done") -> Deployment:
+    """Make a run with its journal and output, walked along `verbs`."""
+    where = Environment.objects.get(slug=environment)
+    people = {a.username: a for a in Account.objects.all()}
+    with acting_as("operator"), change("test:run") as act:
+        made = Deployment.objects.create(
+            release=release, application=release.application, environment=where, requested_by=people["manager"],
+            started_by=people["operator"], scheduled_for=now(), window_end=now() + timedelta(hours=4),
+            plan_digest="d" * 64, started_at=now(), base={"in_force": {}, "wanted_tree": release.tree},
+            measured={"verify": {"code": "b" * 40, "configuration": "c" * 64, "data": "d" * 64}},
+        )  # fmt: skip
+        act.about(made)
+        ordinal = 0
+        for phase in ("forward", "verify"):
+            for row in release.plan[phase]:
+                ordinal += 1
+                step = Step.objects.create(deployment=made, phase=phase, ordinal=ordinal, **row)
+                if steps == "pending" or (steps == "running" and ordinal > 3):
+                    continue
+                walk(step, "offer")
+                step.epoch, step.owner, step.started_at = 1, "host:41", now()
+                walk(step, "claim")
+                StepAttempt.objects.create(step=step, epoch=1, key=step.key, worker="host:41", began_at=now(), outcome="lost")
+                StepOutput.objects.create(step=step, epoch=1, text=f"$ {step.kind}\nok\n")
+                if steps == "running" and ordinal == 3:
+                    StepAttempt.objects.create(step=step, epoch=2, key=step.key, worker="host:57", began_at=now(), probe="no")
+                    continue
+                step.result = {"verdict": "pass", "value": "0.01", "limit": "0.1", "output": ""} if step.kind == "check" else {"done": True}
+                step.ended_at = now()
+                walk(step, "finish")
+        walk(made, *verbs)
+    return made
+
+
+def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Rollback | None = None) -> Watch:
+    """Give a run a watch whose error rate climbs over its limit."""
+    with acting_as("operator"), change("test:watch") as act:
+        began = now() - timedelta(minutes=count)
+        procedure = run_.release.procedure
+        assert procedure is not None
+        watch = Watch.objects.create(
+            deployment=run_, rollback=rollback, interval_seconds=60, duration_seconds=86400, began_at=began,
+            triggers=[t.model_dump(mode="json") for t in procedure.document.triggers if t.measured],
+            baseline={"metrics": {"error_rate": {"mean": 0.01, "count": 60}, "response_time": {"mean": 0.12, "count": 60}}},
+        )  # fmt: skip
+        act.about(watch)
+    names = {t["metric"] for t in watch.triggers}
+    for index in range(count):
+        rate = 0.01 + max(0, index - 25) * 0.012
+        values = {
+            name: {"value": rate, "limit": 0.1, "verdict": "fail" if rate >= 0.1 else "pass"}
+            if index != 12
+            else {"value": None, "limit": 0.1, "verdict": "no_data"}
+            for name in names
+        }
+        at = began + timedelta(minutes=index)
+        Sample.objects.create(watch=watch, due_at=at, at=at, up=True, values=values)
+    return watch
+
+
+def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
+    """Take a run back as the watch would, up to the report."""
+    sample = {"error_rate": {"value": 0.16, "limit": 0.1, "verdict": "fail"}}
+    three = {"code": "1" * 40, "configuration": "2" * 64, "data": "3" * 64}
+    with acting_as("operator"), change("test:rollback") as act:
+        made = Rollback.objects.create(
+            deployment=run_, cause="error_rate", raised_at=now(), began_at=now(), restored_at=now(),
+            note="3 of 5 samples over the limit",
+            facts={
+                "trigger": {"metric": "error_rate", "k": 3, "n": 5}, "samples": [sample] * 3, "rows": {"datasets": 12, "tags": 40},
+                "rows_total": 52, "rows_limit": 500,
+                "digests": {"before": three, "under": {"code": "9" * 40, "configuration": "8" * 64, "data": "7" * 64}, "after": three},
+            },
+        )  # fmt: skip
+        act.about(made)
+        walk(made, "pre_authorise", "run", "verify", "report")
+        walk(run_, "roll_back", "restored")
+        draft_documents(made)
+        Obligation.objects.create(
+            application=run_.application, release=run_.release, what="事前承認した切戻しの評価", due_at=now() + timedelta(hours=2)
+        )
+        Obligation.objects.create(
+            application=run_.application, release=run_.release, what="緊急リリースの事後レビュー", due_at=now() - timedelta(hours=2)
+        )
+    return made
+
+
+def world(acting_as: ActingAs) -> dict[str, Any]:
+    """Make it all; return the rows that tests ask for by name."""
+    of = application(acting_as)
+    production = Environment.objects.get(slug="production")
+    start = next_window_start()
+    with acting_as("manager"):
+        freeze(production.pk, name="年末年始", starts_at=now() + timedelta(days=30), ends_at=now() + timedelta(days=40), reason="繁忙期")
+        extra = propose(
+            production.pk, application_id=of.pk, name="臨時", starts_at=now() + timedelta(days=2),
+            ends_at=now() + timedelta(days=2, hours=4), reason="取引先の依頼",
+        )  # fmt: skip
+    review = in_review(acting_as, of, "1.3.0", start)
+    with acting_as("committee_a"):
+        round_ = ConsentRound.objects.get(release=review, state="open")
+        approve(round_.pk, digest=round_.digest, comment="内容を確認した")
+    other = application(acting_as, "portal", "ポータル")
+    released = in_review(acting_as, other, "2.0.0", start)
+    with acting_as("operator"), change("test:granted", (ConsentRound, released.rounds.get().pk), (Release, released.pk)) as act:
+        act.get(ConsentRound).grant()
+        release = act.get(Release)
+        release.approve()
+    with acting_as("operator"), change("test:running", (Release, released.pk)) as act:
+        walk(act.get(Release), "confirm", "start")
+        act.states[Release, released.pk] = "releasing"
+    staging = run(acting_as, review, "staging", "schedule", "queue", "start", steps="running")
+    back = run(acting_as, released, "production", "schedule", "queue", "start", "verify", "watch")
+    watch = watched(acting_as, back)
+    with acting_as("operator"), change("test:force") as act:
+        for environment in Environment.objects.all():
+            InForce.objects.create(application=other, environment=environment, release=released, since=now(), how="verified")
+        act.about(released)
+    rollback = rolled_back(acting_as, back)
+    waiting = run(acting_as, review, "development", "schedule", "queue", "start", "hold", steps="running")
+    plain = draft(acting_as, of, "1.4.0", "重複登録の修正")
+    return {
+        "application": of, "review": review, "released": released, "draft": plain, "round": round_, "extra": extra,
+        "running": staging, "back": back, "waiting": waiting, "rollback": rollback, "watch": watch,
+        "step": staging.steps.get(ordinal=3), "document": Document.objects.filter(release=review).first(),
+    }  # fmt: skip
