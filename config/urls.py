@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
@@ -13,12 +14,19 @@ from releases.admin.access_page import access
 from releases.admin.act import act
 from releases.admin.calendar_page import calendar
 from releases.admin.deployment_page import deployment, step_log
+from releases.admin.my_work import my_work
 from releases.admin.queue_page import queues
 from releases.admin.release_page import release
 from releases.admin.rollback_page import rollback
 from releases.admin.round_page import round_
 from releases.admin.timeline_page import timeline
 from releases.api import api
+
+
+def first_page(request: HttpRequest) -> HttpResponse:
+    """Show My work."""
+    return my_work(request, admin.site)
+
 
 urlpatterns = [
     path("", login_not_required(RedirectView.as_view(url="/admin/"))),
@@ -35,6 +43,9 @@ urlpatterns = [
     path("admin/queues/", queues, name="queues"),
     path("admin/act/<slug:noun>/<slug:name>/", act, name="act-new"),
     path("admin/act/<slug:noun>/<slug:name>/<int:pk>/", act, name="act"),
+    # First, so that the first page and the one sign-in hold whichever site object the admin is given.
+    path("admin/", first_page),
+    path("admin/login/", login_not_required(RedirectView.as_view(pattern_name="account_login"))),
     path("admin/", admin.site.urls),
     path("account/", include("allauth.account.urls")),
     path("account/mfa/", include("allauth.mfa.urls")),

@@ -11,12 +11,20 @@ from django.utils.translation import gettext as _
 from audit.actor import current
 from audit.refusals import NotYou
 from environments.models import AccessGrant, AccessRule, Account, Environment
+from environments.models.access_grant import AccessGrantQuerySet
 from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_VERBS
 
 
-def roles_of(account: Account) -> set[str]:
-    """Return the roles that an account holds now, anywhere."""
-    return set(AccessGrant.objects.in_force().filter(account=account).values_list("role", flat=True))
+def roles_of(account: Account, environment: Environment | None = None) -> set[str]:
+    """Return the roles that an account holds now, in one environment or anywhere."""
+    return set(_grants(account, environment).values_list("role", flat=True))
+
+
+def _grants(account: Account, environment: Environment | None) -> AccessGrantQuerySet:
+    grants = AccessGrant.objects.in_force().filter(account=account)
+    if environment is None:
+        return grants
+    return grants.filter(Q(environment=None) | Q(environment=environment))
 
 
 def may(account: Account | None, verb: str, environment: Environment | None = None) -> bool:
@@ -26,9 +34,9 @@ def may(account: Account | None, verb: str, environment: Environment | None = No
     """
     if account is None or not account.is_active or account.pk is None:
         return False
-    grants = AccessGrant.objects.in_force().filter(account=account)
+    grants = _grants(account, environment)
     if environment is not None and verb in ENVIRONMENT_VERBS:
-        roles = grants.filter(Q(environment=None) | Q(environment=environment)).values_list("role", flat=True)
+        roles = grants.values_list("role", flat=True)
         levels = AccessRule.objects.filter(role__in=list(roles), environment=environment).values_list(
             "level", flat=True
         )

@@ -29,7 +29,9 @@ class EventAdmin(ReadOnlyAdmin):
         """Return the columns, the place in the chain, and the bytes that are proven."""
         assert isinstance(row, Event)
         link = getattr(row, "link", None)
-        shown = [self._field(row, n) for n in ("kind", "at", "actor", "channel", "action", "object", "outcome", "reason")]
+        shown = [
+            self._field(row, n) for n in ("kind", "at", "actor", "channel", "action", "object", "outcome", "reason")
+        ]
         if link is not None:
             shown += [
                 (str(_("number")), link.number),

@@ -28,8 +28,9 @@ class RoughPaginator(Paginator):  # type: ignore[type-arg]
         rows: Any = self.object_list
         if not rows.query.where:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass",
-                               [rows.model._meta.db_table])
+                cursor.execute(
+                    "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [rows.model._meta.db_table]
+                )
                 estimate = int(cursor.fetchone()[0])
             if estimate > MANY:
                 return estimate

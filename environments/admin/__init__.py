@@ -149,7 +149,17 @@ class AccessRuleAdmin(ReadOnlyAdmin):
 class AccessGrantAdmin(ReadOnlyAdmin):
     """Who holds which role, since when, by whom."""
 
-    list_display = ("account", "role", "environment", "state_now", "begins", "ends", "granted_by", "confirmed_by", "reason")
+    list_display = (
+        "account",
+        "role",
+        "environment",
+        "state_now",
+        "begins",
+        "ends",
+        "granted_by",
+        "confirmed_by",
+        "reason",
+    )
     list_select_related = ("account", "environment", "granted_by", "confirmed_by")
     list_filter = ("role", "environment", ("withdrawn_at", admin.EmptyFieldListFilter))
     lookups = frozenset({"role__exact", "environment__id__exact", "withdrawn_at__isempty"})
@@ -223,4 +233,3 @@ class FreezeAdmin(ReadOnlyAdmin):
     def ends(self, row: Freeze) -> str:
         """Return when it ends."""
         return shown(row.ends_at, row.environment.zone)
-

@@ -53,9 +53,7 @@ def read_rights(account: Any) -> Rights:
     """Return the rights of an account in two queries; none for a closed account or a visitor."""
     if not isinstance(account, Account) or not account.is_active:
         return Rights(None)
-    grants = tuple(
-        AccessGrant.objects.in_force().filter(account=account).values_list("role", "environment_id")
-    )
+    grants = tuple(AccessGrant.objects.in_force().filter(account=account).values_list("role", "environment_id"))
     rules = AccessRule.objects.filter(role__in={role for role, _environment in grants})
     levels = {(role, where): level for role, where, level in rules.values_list("role", "environment_id", "level")}
     return Rights(account, grants, levels)

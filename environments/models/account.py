@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import unicodedata
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
@@ -39,8 +40,12 @@ class Account(AbstractUser):
 
     @property
     def person_key(self) -> str:
-        """Return what counts as one person: the employee id where there is one, else the account."""
-        return f"employee:{self.employee_id}" if self.employee_id else f"account:{self.pk}"
+        """Return what counts as one person: the employee id where there is one, else the account.
+
+        Ids that only look different (full width, case, spaces) are one.
+        """
+        employee = unicodedata.normalize("NFKC", self.employee_id).strip().casefold()
+        return f"employee:{employee}" if employee else f"account:{self.pk}"
 
 
 class Token(models.Model):

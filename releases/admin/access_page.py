@@ -18,7 +18,9 @@ def access(request: HttpRequest) -> HttpResponse:
     names = dict(LEVEL_CHOICES)
     levels = {(rule.role, rule.environment_id): rule.level for rule in AccessRule.objects.all()}
     holders: dict[str, list[AccessGrant]] = {}
-    for grant in AccessGrant.objects.in_force().select_related("account", "environment").order_by("account__display_name"):
+    for grant in (
+        AccessGrant.objects.in_force().select_related("account", "environment").order_by("account__display_name")
+    ):
         holders.setdefault(grant.role, []).append(grant)
     rows = []
     for role, label in ROLE_CHOICES:

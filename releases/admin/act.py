@@ -74,9 +74,7 @@ def _wants_json(request: HttpRequest) -> bool:
     return request.headers.get("Accept", "").startswith("application/json")
 
 
-def _refused(
-    request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, refused: Refused
-) -> HttpResponse:
+def _refused(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, refused: Refused) -> HttpResponse:
     if _wants_json(request):
         return JsonResponse(
             {"ok": False, "kind": refused.kind, "reasons": [str(r) for r in refused.reasons]},

@@ -1,4 +1,4 @@
-"""The calendar as a list: the next windows of each environment, extra windows, freezes, and what is planned for them."""
+"""The calendar as a list: each environment's next windows, extra windows, freezes, and what is planned for them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def entries(
     mine = [f for f in freezes if f.environment_id == environment.pk and f.ends_at > moment]
     for entry in found:
         entry.holidays = _days_off(entry.start, entry.zone)
-        entry.releases = [r for r in planned if r.window_start is not None and entry.start <= r.window_start < entry.end]
+        entry.releases = [
+            r for r in planned if r.window_start is not None and entry.start <= r.window_start < entry.end
+        ]
         entry.frozen = next((f.name for f in mine if f.starts_at < entry.end and f.ends_at > entry.start), "")
     found += [
         Entry(f.starts_at, f.ends_at, environment.zone, f.name, "absolute" if f.absolute else "freeze", f.reason)

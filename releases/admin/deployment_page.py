@@ -33,7 +33,9 @@ MAIN = {
 
 def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dict[str, Any]:
     """Return how far it is: finished steps, elapsed and estimated seconds, and the last point of safe return."""
-    phases = ("back", "back_verify") if any(s.phase in ("back", "back_verify") for s in steps) else ("forward", "verify")
+    phases = (
+        ("back", "back_verify") if any(s.phase in ("back", "back_verify") for s in steps) else ("forward", "verify")
+    )
     mine = [s for s in steps if s.phase in phases]
     finished = sum(1 for s in mine if s.state in Step.FINISHED)
     begun = deployment.started_at
@@ -55,11 +57,13 @@ def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dic
 def stops(deployment: Deployment) -> list[dict[str, str]]:
     """Return the stations of the run; one that left the path is shown where it is."""
     names = {key: str(name) for key, name in Deployment.State.choices}
-    here = PATH.index(deployment.state) if deployment.state in PATH else -1
-    if here < 0:
-        return [{"state": s, "label": names[s], "place": "past"} for s in PATH[:3] if deployment.started_at] + [
+    if deployment.state not in PATH:
+        known = set(deployment.history.values_list("state", flat=True))
+        reached = [s for s in PATH if s in known or (s == "running" and deployment.started_at is not None)]
+        return [{"state": s, "label": names[s], "place": "past"} for s in reached] + [
             {"state": deployment.state, "label": names[deployment.state], "place": "here"}
         ]
+    here = PATH.index(deployment.state)
     return [
         {"state": s, "label": names[s], "place": "past" if i < here else "here" if i == here else "ahead"}
         for i, s in enumerate(PATH)

@@ -38,13 +38,19 @@ def board() -> dict[str, Any]:
 
 def first_steps() -> list[tuple[str, str, bool]]:
     """Return (what, link name, done) of what an empty system needs before a first release; empty once it has them."""
+    active = Procedure.objects.filter(state="active").exists()
+    planned = Release.objects.exclude(state="recorded").exists()
     steps = [
-        (_("A procedure is active"), "admin:releases_procedure_changelist", Procedure.objects.filter(state="active").exists()),
-        (_("An application is entered"), "admin:environments_application_changelist", Application.objects.exists()),
-        (_("What runs on each target is adopted"), "admin:environments_target_changelist", InForce.objects.exists()),
-        (_("A release is planned"), "admin:releases_release_changelist", Release.objects.exclude(state="recorded").exists()),
-    ]  # fmt: skip
-    return [] if all(done for _what, _link, done in steps) else steps
+        (_("A procedure is active"), "releases_procedure", active),
+        (_("An application is entered"), "environments_application", Application.objects.exists()),
+        (_("What runs on each target is adopted"), "environments_target", InForce.objects.exists()),
+        (_("A release is planned"), "releases_release", planned),
+    ]
+    return (
+        []
+        if all(done for _what, _model, done in steps)
+        else [(what, f"admin:{model}_changelist", done) for what, model, done in steps]
+    )
 
 
 def windows_ahead(moment: Any) -> list[tuple[Environment, list[Entry]]]:

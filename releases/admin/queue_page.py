@@ -7,6 +7,7 @@ from typing import Any
 import django_rq
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 from rq import Worker
 
@@ -43,4 +44,4 @@ def queues(request: HttpRequest) -> HttpResponse:
     rows, reached = _queues()
     live = Step.objects.filter(state__in=["ready", "running"])
     live = live.select_related("deployment__environment", "deployment__release__application")[:50]
-    return show(request, "ringi/queues.html", "Queues", queues=rows, reached=reached, live=live)
+    return show(request, "ringi/queues.html", _("Queues"), queues=rows, reached=reached, live=live)

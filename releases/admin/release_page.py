@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 
 from audit.change import label
 from audit.clock import now
-
 from environments.admin.rights import Rights, page, rights_of
 from environments.models import ConfigurationVersion, Environment
 from environments.roles import ROLE_CHOICES
@@ -26,7 +25,18 @@ from releases.gates.base import Answer
 from releases.models import ConsentRound, Deployment, Evidence, Procedure, Release, RosterEntry
 from releases.procedures.document import Procedure as Content
 
-PATH = ("draft", "content_fixed", "tested", "in_review", "approved", "confirmed", "releasing", "monitoring", "completed")
+PATH = (
+    "draft",
+    "content_fixed",
+    "tested",
+    "in_review",
+    "approved",
+    "confirmed",
+    "releasing",
+    "monitoring",
+    "completed",
+)
+PHASES = ("forward", "verify", "back", "back_verify")
 SHORT_PATH = ("draft", "content_fixed", "tested", "concluded")
 MAIN = {
     "draft": "release:fix_content",
@@ -96,9 +106,13 @@ def who_next(release: Release, content: Content | None, standing: Standing | Non
         case "draft":
             return _("%(who)s completes the draft and fixes the content.") % {"who": release.author}
         case "content_fixed":
-            return _("Test results, checklist signatures and documents are gathered; then the release manager confirms the tests.")
+            return _("Test results, checklist and documents are gathered; then the release manager confirms the tests.")
         case "tested":
-            return _("The release manager applies for consent.") if release.bound_for_production else _("The release manager concludes it.")
+            return (
+                _("The release manager applies for consent.")
+                if release.bound_for_production
+                else _("The release manager concludes it.")
+            )
         case "in_review" if standing is not None:
             names = ", ".join(str(a) for a in standing.candidates) or _("nobody who could give it")
             return _("Consent is missing: %(missing)s. Could give it: %(names)s.") % {
@@ -223,7 +237,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     if not row.bound_for_production:
         environments = [e for e in environments if e.tier != Environment.Tier.PRODUCTION]
     live = row.state not in Release.ENDS
-    asked = [(e, answers(row, e)) for e in environments] if content is not None and live else []
+    asked = [(e, answers(row, e, moment)) for e in environments] if content is not None and live else []
     runs = list(
         Deployment.objects.filter(release=row)
         .select_related("environment", "started_by", "verified_by", "requested_by")
@@ -237,7 +251,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     standing = standings.get(open_round.pk) if open_round is not None else None
     chosen = {
         c.environment_id: c
-        for c in ConfigurationVersion.objects.filter(pk__in=list(row.configurations.values())).select_related("environment")
+        for c in ConfigurationVersion.objects.filter(pk__in=list(row.configurations.values()))
     }  # fmt: skip
     labels = [label(row), *(label(r) for r in rounds), *(label(r) for r in runs),
               *(label(d) for d in row.documents.all()), *(label(i) for i in row.checklist.all())]  # fmt: skip
@@ -261,16 +275,16 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         blockers=[a for a in asked[target][1] if a.verdict != "pass"] if asked else [],
         line=line(row, moment),
         configurations=[(e, chosen.get(e.pk)) for e in environments],
-        plan=[(phase, row.plan.get(phase, [])) for phase in ("forward", "verify", "back", "back_verify")] if row.plan else [],
+        plan=[(phase, row.plan[phase]) for phase in PHASES if phase in row.plan],
         evidence=Evidence.objects.filter(application_id=row.application_id, tree=row.tree)
         .exclude(tree="")
         .select_related("environment", "handed_in_by")
         .defer("content")[:40],
         roster=[(name, duties.get(key)) for key, name in candidates_for_duties()],
         rounds=[(r, standings.get(r.pk)) for r in rounds],
+        open_round=open_round,
+        standing=standing,
         facts=_facts(row, content),
         runs=runs,
         happenings=happened.of_objects(labels),
     )  # fmt: skip
-
-

@@ -29,5 +29,6 @@ def round_(request: HttpRequest, pk: int) -> HttpResponse:
         str(row),
         round=row,
         standing=standing,
+        zone=row.environment.zone if row.environment is not None else "",
         happenings=happened.of_objects([label(row)]),
     )

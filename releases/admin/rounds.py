@@ -1,15 +1,20 @@
-"""Where a round of consent stands, for the pages that show one: who has consented, who is missing, why not the reader."""
+"""Where a round of consent stands and what it is about, for the pages that show one."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
 
 from environments.models import Account
 from environments.roles import ROLE_CHOICES
 from releases.actions.consent.decide import DUTIES
-from releases.admin.shown import missing_persons
+from releases.admin.shown import language, missing_persons, span, when
 from releases.gates import quorum
-from releases.models import ConsentRound
+from releases.models import Change, ConsentRound, Release
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,7 @@ def standing_of(round_: ConsentRound, account: Account | None) -> Standing:
     where = quorum.standing(quorum.rules_of(round_), quorum.persons_of(round_))
     missing = [(role, count) for role, count in where.missing]
     kept_out = (
-        quorum.excluded(round_.release)
-        if round_.release is not None
-        else {round_.applicant.person_key: "applicant"}
+        quorum.excluded(round_.release) if round_.release is not None else {round_.applicant.person_key: "applicant"}
     )
     person = account.person_key if account is not None else ""
     given = any(a.account.person_key == person for a in round_.approvals.all())
@@ -50,3 +53,90 @@ def standing_of(round_: ConsentRound, account: Account | None) -> Standing:
         why_not=str(DUTIES[duty]) if duty else "",
         given=given,
     )
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One key of what is consented to: its words, what it says, and the exact value where that is longer."""
+
+    key: str
+    label: str
+    text: str
+    exact: str = ""
+
+
+def clauses(document: dict[str, Any], zone: str = "") -> list[Clause]:
+    """Return what is consented to in the order in which people ask about it; keys without words stay as they are."""
+    labels = {
+        "application": _("application"),
+        "version": _("version"),
+        "environment": _("environment"),
+        "kind": _("kind"),
+        "window": _("window"),
+        "start": _("opens"),
+        "end": _("closes"),
+        "reason": _("reason"),
+        "changes": _("changes"),
+        "base": _("what is in force now"),
+        "plan": _("step plan"),
+        "configuration": _("configuration"),
+        "migrations": _("migrations"),
+        "preauthorised": _("rollback authorised beforehand"),
+        "unanswered": _("when nobody answers"),
+        "compressed": _("compressed milestones"),
+        "procedure": _("procedure"),
+        "tag": _("tag"),
+        "commit": _("commit"),
+        "tree": _("tree"),
+        "digest": _("digest"),
+    }
+    order = {key: index for index, key in enumerate(labels)}
+    return [
+        _clause(key, labels.get(key, key), document[key], zone)
+        for key in sorted(document, key=lambda key: (order.get(key, len(order)), key))
+    ]
+
+
+def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
+    exact = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
+    if value in (None, "", [], {}):
+        return Clause(key, label, "—")
+    match key, value:
+        case "changes", list():
+            kinds = dict(Change.Kind.choices)
+            lines = [f"{kinds.get(kind, kind)}: {text} {ticket}".strip() for kind, text, ticket in value]
+            return Clause(key, label, "\n".join(lines))
+        case "window", {"start": start, "end": end}:
+            return Clause(key, label, f"{_moment(start, zone)} – {_moment(end, zone)}")
+        case (("start" | "end"), str()):
+            return Clause(key, label, _moment(value, zone))
+        case "kind", str():
+            return Clause(key, label, str(dict(Release.Kind.choices).get(value, value)))
+        case "base", {"version": version}:
+            return Clause(key, label, str(version or _("nothing")), exact)
+        case "procedure", {"version": version}:
+            return Clause(key, label, str(version), exact)
+        case "preauthorised", {"on": on, "rows": rows}:
+            return Clause(key, label, _("yes, up to %(n)d rows") % {"n": rows} if on else _("no"))
+        case "unanswered", str():
+            choices = dict(Release._meta.get_field("unanswered").flatchoices)
+            return Clause(key, label, str(choices.get(value, value)))
+        case "plan", dict():
+            return Clause(key, label, _plan(value), exact)
+    text = value if isinstance(value, str) else exact
+    return Clause(key, label, text if len(text) <= 100 else text[:60] + "…", text if len(text) > 100 else "")
+
+
+def _plan(plan: dict[str, list[dict[str, Any]]]) -> str:
+    name = "label_ja" if language() == "ja" else "label_en"
+    lines = []
+    for phase, words in (("forward", _("Deployment")), ("verify", _("Verification")), ("back", _("Way back"))):
+        steps = plan.get(phase, [])
+        seconds = sum(step["estimate_seconds"] for step in steps)
+        names = " → ".join(str(step[name]) for step in steps)
+        lines.append(f"{words} ({span(seconds)}): {names}")
+    return "\n".join(lines)
+
+
+def _moment(text: str | None, zone: str) -> str:
+    return when(datetime.fromisoformat(text), zone) if text else "—"

@@ -1,4 +1,4 @@
-"""How pages show things: times in an environment's zone, states as tones, verbs as buttons. Templates and pages call it."""
+"""How pages show things: times in a zone, states as tones, verbs as buttons. Templates and pages call it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from environments import calendar
 from environments.admin.rights import Rights, rights_of
 from environments.models import AccessGrant, Account, Application, ConfigurationVersion, Target
-from environments.roles import LEVELS
+from environments.roles import LEVELS, ROLE_CHOICES
 from releases.admin.verbs import VERBS, verbs_on
 from releases.admin.verbs.base import ZONE, Verb, environment_of
 from releases.models import ChecklistItem, InForce, Obligation, Procedure, Release, Step, Watch
@@ -90,6 +90,34 @@ def remaining(until: datetime, now: datetime) -> str:
     return _("overdue by %(span)s") % {"span": span(-seconds)}
 
 
+def word(key: Any) -> str:
+    """Return a stored key (role, verdict, outcome, way of settling) in the reader's words; unknown ones as they are."""
+    words = {
+        **dict(ROLE_CHOICES),
+        "pass": _("pass"),
+        "fail": _("fail"),
+        "no_data": _("no data"),
+        "stale": _("stale"),
+        "error": _("error"),
+        "healthy": _("healthy"),
+        "judged_healthy": _("judged healthy"),
+        "insufficient": _("too few samples"),
+        "cut_short": _("cut short by a newer run"),
+        "rolled_back": _("rolled back"),
+        "as_before": _("as before"),
+        "as_planned": _("as planned"),
+        "unknown": _("unknown"),
+        "done": _("done"),
+        "failed": _("failed"),
+        "lost": _("lost: the worker ended"),
+        "doubt": _("in doubt"),
+        "stopped": _("stopped"),
+        "running": _("still running"),
+        "not_done": _("not done"),
+    }
+    return str(words.get(str(key), key))
+
+
 def missing_persons(count: int) -> str:
     """Say how many persons are still missing."""
     return ngettext("%(n)d person is missing", "%(n)d persons are missing", count) % {"n": count}
@@ -132,9 +160,7 @@ def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
     return any(rights.may(right, environment) for right in verb.rights)
 
 
-def buttons(
-    rights: Rights, instance: Model, *, main: Iterable[str] = (), hide: Iterable[str] = ()
-) -> list[Button]:
+def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = (), hide: Iterable[str] = ()) -> list[Button]:
     """Return the verbs that the account may use on a row: possible ones first, the `main` keys before all others."""
     wanted, hidden = tuple(main), tuple(hide)
     found = [
@@ -183,5 +209,5 @@ def show(request: HttpRequest, template: str, title: str, **context: Any) -> Htt
     return render(
         request,
         template,
-        {**admin.site.each_context(request), "title": title, "rights": rights_of(request), **context},
+        {**admin.site.each_context(request), "title": title, "rights": rights_of(request), "zone": "", **context},
     )

@@ -49,7 +49,7 @@ def timeline(request: HttpRequest) -> HttpResponse:
     kept = {name: value for name, value in asked.items() if value}
     older = ""
     if len(events) > PAGE and rows[-1].number is not None:
-        older = "?" + urlencode({**kept, "before": rows[-1].number})
+        older = "?" + urlencode({**kept, "before": str(rows[-1].number)})
     actions: list[tuple[str, Any]] = sorted({(verb.key, act_name(verb.key)) for verb in VERBS}, key=lambda a: a[1])
     return show(
         request,

@@ -181,12 +181,13 @@ def _final_checks(rights: Rights, account: Account) -> list[Wait]:
     for row in rows:
         if row.procedure is None:
             continue
-        if row.procedure_id not in signers:
-            signers[row.procedure_id] = list(row.procedure.content["final_check"]["signers"])
+        key = row.procedure.pk
+        if key not in signers:
+            signers[key] = list(row.procedure.content["final_check"]["signers"])
         live = [check for check in row.final_checks.all() if check.cleared_at is None]
         if any(check.account.person_key == account.person_key for check in live):
             continue
-        waits = [r for r in signers[row.procedure_id] if r not in {c.role for c in live} and r in rights.roles]
+        waits = [r for r in signers[key] if r not in {c.role for c in live} and r in rights.roles]
         if waits:
             found.append(Wait(_("Sign the final check"), str(row), reverse("release", args=[row.pk]) + "#final",
                               due=row.window_start))  # fmt: skip
@@ -201,9 +202,7 @@ def _releases(rights: Rights, account: Account) -> list[Wait]:
         "content_fixed": _("Bring the tests to an end"),
         "tested": _("Apply for consent"),
     }
-    rows = (
-        Release.objects.filter(state__in=list(words)).select_related("application").order_by("window_start")[:MOST]
-    )
+    rows = Release.objects.filter(state__in=list(words)).select_related("application").order_by("window_start")[:MOST]
     return [
         Wait(words[row.state], str(row), reverse("release", args=[row.pk]), row.title, row.window_start)
         for row in rows
@@ -213,7 +212,9 @@ def _releases(rights: Rights, account: Account) -> list[Wait]:
 
 def _runs(rights: Rights, account: Account) -> list[Wait]:
     rows = (
-        Deployment.objects.filter(state__in=["requested", "verifying", "waiting", "failed", "stopped", "rollback_failed"])
+        Deployment.objects.filter(
+            state__in=["requested", "verifying", "waiting", "failed", "stopped", "rollback_failed"]
+        )
         .select_related("release__application", "environment", "started_by")
         .order_by("pk")[:MOST]
     )
@@ -299,9 +300,7 @@ def _grants(rights: Rights, account: Account) -> list[Wait]:
         .select_related("account", "granted_by", "environment")
         .order_by(F("created_at"))[:MOST]
     )
-    return [
-        Wait(_("Confirm a role"), str(row), page_of(row), f"{row.granted_by or ''} · {row.reason}") for row in rows
-    ]
+    return [Wait(_("Confirm a role"), str(row), page_of(row), f"{row.granted_by or ''} · {row.reason}") for row in rows]
 
 
 def nothing_to_do(rights: Rights) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from ninja import File, Form, NinjaAPI, Schema
@@ -19,7 +20,21 @@ from releases.api.token import TokenBearer, actor_of
 from releases.gates.ask import answers
 from releases.models import Deployment, Release
 
-api = NinjaAPI(title="Ringi", version="1", urls_namespace="api", auth=TokenBearer(), docs_url=None)
+
+
+class TokenAPI(NinjaAPI):
+    """ninja's API outside the session's sign-in; its own bearer token is asked on every path."""
+
+    @property
+    def urls(self) -> Any:
+        """Return ninja's URLs, free of the redirect to the sign-in page."""
+        patterns, app, namespace = super().urls
+        for pattern in patterns:
+            login_not_required(pattern.callback)
+        return patterns, app, namespace
+
+
+api = TokenAPI(title="Ringi", version="1", urls_namespace="api", auth=TokenBearer(), docs_url=None)
 STATUS = {"not_you": 403, "wrong_state": 409, "gate_closed": 409, "signature_needed": 403, "invalid": 422}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -149,6 +150,7 @@ class Stage:
                 ran = subprocess.run(
                     [sys.executable, "-m", "pytest", "-q", f"--junitxml={name}.xml", *coverage, *chosen],
                     cwd=tree,
+                    env={**os.environ, "DATASET_TEST_DATABASE_URL": self.kept["tests database"]},
                     capture_output=True,
                     text=True,
                     stdin=subprocess.DEVNULL,

@@ -55,6 +55,8 @@ def tell(stage: Stage, console: Console) -> dict[str, Any]:
         chapter["seconds"] = round(time.monotonic() - began, 1)
         told.append(chapter)
         console.print(f"    {'holds' if chapter['ok'] else '[red]does not hold[/red]'} in {chapter['seconds']} s")
+        if not chapter["ok"]:
+            console.print(f"    {chapter['proof']['failed']}", markup=False)
     return {"chapters": told, "ok": all(chapter["ok"] for chapter in told)}
 
 

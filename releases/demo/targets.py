@@ -119,25 +119,26 @@ class Place:
             stop_service(found, 5, lambda: None)
 
 
-def make(state: Path) -> dict[str, Place]:
-    """Make folder, role and database of each target; keep how to stop them in targets.json."""
+def own_database(name: str) -> str:
+    """Make a role and a database of its own, empty; return its address."""
     address = conninfo_to_dict(server_url())
+    role, password = f"sample_{name}", secrets.token_urlsafe(12)
+    named = sql.Identifier(role)
+    with psycopg.connect(server_url(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(named))
+        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(named))
+        create = sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}")
+        connection.execute(create.format(named, sql.Literal(password)))
+        connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(named))
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(named, named))
+    return f"postgresql://{role}:{password}@{address.get('host', '127.0.0.1')}:{address.get('port', 5432)}/{role}"
+
+
+def make(state: Path) -> dict[str, Place]:
+    """Make folder, role and database of each target."""
     places: dict[str, Place] = {}
     for name in ENVIRONMENTS:
-        role, password = f"sample_{name}", secrets.token_urlsafe(12)
-        with psycopg.connect(server_url(), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(role)))
-            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
-            connection.execute(
-                sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
-            )
-            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(
-                    sql.Identifier(role), sql.Identifier(role)
-                )
-            )
-        url = f"postgresql://{role}:{password}@{address.get('host', '127.0.0.1')}:{address.get('port', 5432)}/{role}"
+        url = own_database(name)
         root = state / "targets" / name
         root.mkdir(parents=True)
         places[name] = Place(name, root, free_port(), url, url)

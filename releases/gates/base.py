@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from audit.clock import now
 from environments.models import Environment
 from releases.models import Fact, Procedure, Release
 from releases.procedures.document import Procedure as Content
@@ -68,8 +69,8 @@ def procedure_of(release: Release) -> Content:
 
 
 def fresh_fact(question: Question, kind: str, seconds: float, environment: Environment | None = None) -> Fact | None:
-    """Return a fact observed within the last `seconds`, or nothing."""
+    """Return a fact observed within the last `seconds`, or nothing; an hour asked about may lie far ahead."""
     fact = Fact.objects.filter(release=question.release, environment=environment, kind=kind).first()
-    if fact is None or (question.at - fact.observed_at).total_seconds() > seconds:
+    if fact is None or (now() - fact.observed_at).total_seconds() > seconds:
         return None
     return fact

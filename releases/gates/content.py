@@ -28,6 +28,7 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
             "code": base.code if base is not None else None,
             "configuration": base.configuration_digest if base is not None else None,
         },
+        "application_for_release": {name: getattr(release, name) for name in ("title", *Release.APPLICATION_FIELDS)},
         "version": release.version,
         "commit": release.commit,
         "tree": release.tree,

@@ -13,7 +13,6 @@ from django import template
 from django.db.models import Model
 from django.http import HttpRequest
 
-
 if TYPE_CHECKING:
     from releases.admin.happened import Happening
     from releases.admin.shown import Button
@@ -74,9 +73,9 @@ def verbs(context: dict[str, Any], row: Model, main: str = "", hide: Any = ()) -
 
 
 @register.inclusion_tag("ringi/buttons.html", takes_context=True)
-def new_verb(context: dict[str, Any], model: type[Model]) -> dict[str, list[Button]]:
-    """Show the verb that makes a row of a model."""
-    return {"now": _shown().new_button(_shown().rights_of(context["request"]), model), "later": []}
+def new_verb(context: dict[str, Any], opts: Any) -> dict[str, list[Button]]:
+    """Show the verb that makes a row of the model with these options (a class would be called by the template)."""
+    return {"now": _shown().new_button(_shown().rights_of(context["request"]), opts.model), "later": []}
 
 
 @register.filter
@@ -98,9 +97,37 @@ def seconds(at: datetime) -> str:
 
 
 @register.inclusion_tag("ringi/happenings.html")
-def history(row: Model) -> dict[str, list[Happening]]:
+def history(row: Model) -> dict[str, list[Happening] | str]:
     """Show the acts on one row, newest first."""
     from audit.change import label
     from releases.admin.happened import of_objects
 
-    return {"happenings": of_objects([label(row)])}
+    return {"happenings": of_objects([label(row)]), "zone": ""}
+
+
+@register.inclusion_tag("ringi/clauses.html")
+def consented(document: dict[str, Any], zone: str = "") -> dict[str, Any]:
+    """Show what a round of consent is about."""
+    from releases.admin.rounds import clauses
+
+    return {"clauses": clauses(document, zone)}
+
+
+@register.filter
+def word(key: Any) -> str:
+    """Return a stored key in the reader's words."""
+    return _shown().word(key)
+
+
+@register.filter
+def words(keys: Any) -> str:
+    """Return stored keys in the reader's words, with commas."""
+    return ", ".join(_shown().word(key) for key in keys)
+
+
+@register.filter
+def act_name(action: Any) -> str:
+    """Return an action in words."""
+    from releases.admin import happened
+
+    return happened.act_name(str(action))

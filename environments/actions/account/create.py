@@ -35,7 +35,7 @@ def create(
         if current().kind != "command":
             access.require("account")
         account = Account(
-            username=username.strip(),
+            username=Account.normalize_username(username.strip()),
             display_name=display_name.strip(),
             kind=kind,
             affiliation=affiliation,
@@ -70,8 +70,11 @@ def issue_token(
         account = act.get(Account)
         if account.kind != Account.Kind.SERVICE:
             raise Invalid(_("Only a service account has tokens."))
+        scope = Environment.objects.filter(pk__in=environments)
+        if scope.count() != len(set(environments)):
+            raise Invalid(_("There is no such environment."))
         secret, digest = Token.fresh()
         token = Token.objects.create(account=account, digest=digest, expires_at=now() + timedelta(days=days))
-        token.environments.set(Environment.objects.filter(pk__in=environments))
+        token.environments.set(scope)
         act.about(token)
     return token, secret

@@ -91,7 +91,7 @@ def _open_round(act: Act, shown: str) -> ConsentRound:
 
 
 def _approver(round_: ConsentRound) -> tuple[Account, set[str]]:
-    account = access.require("approve" if round_.release_id else "consent")
+    account = access.require("approve" if round_.release_id else "consent", round_.environment)
     if account.kind != Account.Kind.PERSON:
         raise NotYou(_("Service accounts never count."))
     kept_out = (
@@ -99,7 +99,7 @@ def _approver(round_: ConsentRound) -> tuple[Account, set[str]]:
     )
     if account.person_key in kept_out:
         raise NotYou(str(DUTIES[kept_out[account.person_key]]), _("So you cannot approve it."))
-    roles = access.roles_of(account)
+    roles = access.roles_of(account, round_.environment)
     where = quorum.standing(quorum.rules_of(round_), quorum.persons_of(round_))
     if not any(role in roles for role, _count in where.missing):
         raise NotYou(_("The stage that is open does not wait for your role."))

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import connection
 from django.utils.translation import gettext as _
 
+from audit.actor import current
 from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou
@@ -17,12 +18,14 @@ from releases.models import Approval, ConsentRound, Deployment
 
 
 def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = "") -> Deployment:
-    """Set the hour of a run (None: now). The gates are asked for that hour; an approver never schedules."""
+    """Set the hour of a run (None: now). The gates are asked for that hour; an approver never schedules.
+
+    In a protected environment a person signs; a service account rests on the granted consent, which is a gate.
+    """
     asked = Deployment.objects.select_related("release", "environment").get(pk=deployment_id)
     observe(asked.release_id)
-    with change(
-        "deployment:schedule", (Deployment, deployment_id), reason=reason, sign=asked.environment.protected
-    ) as act:
+    signs = asked.environment.protected and current().kind != "service"
+    with change("deployment:schedule", (Deployment, deployment_id), reason=reason, sign=signs) as act:
         deployment = act.get(Deployment)
         environment, release = deployment.environment, deployment.release
         account = access.current_account()
@@ -41,7 +44,8 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
                 release=release, environment=environment, state="granted"
             ).first()
             deployment.window_end = release.window_end
-            act.signature("schedule", deployment.consent.digest if deployment.consent else "")
+            if signs:
+                act.signature("schedule", deployment.consent.digest if deployment.consent else "")
         ask.require(release, environment, max(hour, moment))
         deployment.scheduled_for = hour
         deployment.started_by = account

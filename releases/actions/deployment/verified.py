@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -71,7 +70,7 @@ def begin_watch(deployment: Deployment, rollback: Rollback | None = None) -> Wat
         baseline=deployment.baseline,
         triggers=[t.model_dump(mode="json") for t in document.triggers if t.measured],
         began_at=moment,
-        next_at=moment + timedelta(seconds=document.watch.interval_seconds),
+        next_at=moment,
     )
 
 

@@ -49,7 +49,8 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
     facts = facts_now(Release.objects.get(pk=release_id))
     with change("release:confirm", (Release, release_id), reason=reason, sign=True) as act:
         release = act.get(Release)
-        account = access.require("final_check")
+        environment = production_of(release)
+        account = access.require("final_check", environment)
         if release.state != "approved":
             raise WrongState(_("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()})
         signers = procedure_of(release).final_check.signers
@@ -57,7 +58,7 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         if any(row.account.person_key == account.person_key for row in signed):
             raise NotYou(_("You have already signed the final check."))
         open_roles = [role for role in signers if role not in {row.role for row in signed}]
-        role = next((role for role in open_roles if role in access.roles_of(account)), None)
+        role = next((role for role in open_roles if role in access.roles_of(account, environment)), None)
         if role is None:
             raise NotYou(_("The final check does not wait for your role."))
         wrong = [key for key, value in facts.items() if value is False]
@@ -75,7 +76,7 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         act.details["facts"] = facts
         if len(open_roles) == 1:
             late = [
-                a.reason for a in answers(release, production_of(release)) if a.kind == "tag" and a.verdict != "pass"
+                a.reason for a in answers(release, environment) if a.kind == "tag" and a.verdict != "pass"
             ]
             if late:
                 raise GateClosed(*late)

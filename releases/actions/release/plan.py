@@ -10,6 +10,7 @@ from audit.change import change
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account, Application, ConfigurationVersion
+from releases.actions.release.steps import step_plan
 from releases.models import Change, ChecklistItem, FinalCheck, Procedure, Release
 from releases.sources import versions
 
@@ -50,6 +51,7 @@ def plan(
             title=title,
             author=author,
             criterion=criterion,
+            plan=step_plan(active_procedure().document),
             tag=application.tag_format.format(version=text),
         )
         act.about(release, version=text)

@@ -33,7 +33,7 @@ def raise_(
         account = None
         if current().account_id is not None:
             account = access.current_account()
-            if not access.may(account, "raise"):
+            if not access.may(account, "raise", deployment.environment):
                 access.require("roll_back", deployment.environment)
         if deployment.state not in FROM:
             text = _("A run that is “%(state)s” is not taken back this way; after its watch, release a higher patch.")
@@ -102,9 +102,9 @@ def assess(rollback_id: int, *, impact: str, method: str, timing: str) -> Rollba
 def authorise(rollback_id: int, *, reason: str = "") -> Rollback:
     """Say go, as the one whom the roster names to decide about going back (切戻し判断者)."""
     with change("rollback:authorise", (Rollback, rollback_id), reason=reason, sign=True) as act:
-        account = access.require("authorise_rollback")
         rollback = act.get(Rollback)
         deployment = rollback.deployment
+        account = access.require("authorise_rollback", deployment.environment)
         decider = (
             RosterEntry.objects.filter(release=deployment.release, duty=RosterEntry.Duty.DECIDER)
             .select_related("account")

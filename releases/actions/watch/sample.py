@@ -81,11 +81,15 @@ def _react(watch: Watch) -> None:
 
 
 def advance(watch_id: int) -> datetime | None:
-    """Set when the next sample is due, on the database's clock; no act, the column is not governed."""
+    """Set when the next sample is due, on the grid of the watch; no act, the column is not governed.
+
+    What a short stall has missed is caught up at once; after more than three intervals the grid goes on from now.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE releases_watch SET next_at = greatest(next_at + make_interval(secs => interval_seconds),"
-            " clock_timestamp()) WHERE id = %s AND ended_at IS NULL RETURNING next_at",
+            " clock_timestamp() - make_interval(secs => 2 * interval_seconds))"
+            " WHERE id = %s AND ended_at IS NULL RETURNING next_at",
             [watch_id],
         )
         row = cursor.fetchone()
@@ -93,7 +97,10 @@ def advance(watch_id: int) -> datetime | None:
 
 
 def completeness(watch: Watch) -> dict[str, float]:
-    """Return metric → share of the expected samples that have a value (0..1); no sample is no value."""
+    """Return metric → share of the expected samples that have a value (0..1); no sample is no value.
+
+    The first look only begins the counting, so that one less than the grid has is expected.
+    """
     expected = max(1, int(watch.duration_seconds / watch.interval_seconds) - 1)
     shares: dict[str, float] = {}
     rows = list(watch.samples.values_list("values", flat=True))

@@ -141,6 +141,7 @@ def _repository(stage: Stage) -> None:
 
 def _targets(stage: Stage) -> None:
     stage.places = targets.make(stage.state)
+    stage.kept["tests database"] = targets.own_database("tests")
     page = stage.manager.page("/admin/environments/environment/")
     for name in targets.ENVIRONMENTS:
         stage.ids[name] = _environment_id(stage, page, name)

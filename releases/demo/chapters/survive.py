@@ -83,7 +83,7 @@ def prepare(stage: Stage) -> None:
 def batches(place: Place) -> list[int]:
     """Return the numbers of the migration's committed batches; empty before its table is there."""
     there = place.query("SELECT to_regclass('migration_batches')")[0][0]
-    return [row[0] for row in place.query("SELECT number FROM migration_batches ORDER BY number")] if there else []
+    return [row[0] for row in place.query("SELECT batch FROM migration_batches ORDER BY batch")] if there else []
 
 
 def epoch_of(place: Place, key: str) -> int:

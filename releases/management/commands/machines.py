@@ -50,8 +50,7 @@ def _section(model: type[Any]) -> list[str]:
     lines += ["", f"Begins in `{begins}`. Ends: {', '.join(f'`{state}`' for state in ends)}.", ""]
     lines += ["| verb | from | to | meaning |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {edge.verb} | {edge.source} | {edge.target} | {_sentence(getattr(machine, edge.verb))} |"
-        for edge in listed
+        f"| {edge.verb} | {edge.source} | {edge.target} | {_sentence(getattr(machine, edge.verb))} |" for edge in listed
     ]
     return [*lines, ""]
 
@@ -68,9 +67,7 @@ def page() -> str:
 class Command(BaseCommand):
     """Write or check the page."""
 
-    help = (
-        "Writes docs/reference/machines.md from the edges; --check writes nothing and fails when it is stale."
-    )
+    help = "Writes docs/reference/machines.md from the edges; --check writes nothing and fails when it is stale."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:

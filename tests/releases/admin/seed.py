@@ -57,10 +57,18 @@ def application(acting_as: ActingAs, slug: str = "datasets", name: str = "デー
         made = create_application(slug=slug, name=name, repository=f"/srv/{slug}.git")
     with acting_as("operator"):
         for environment in Environment.objects.all():
-            create_target(application_id=made.pk, environment_id=environment.pk, root=f"/srv/{slug}/{environment.slug}", settings={})
+            create_target(
+                application_id=made.pk,
+                environment_id=environment.pk,
+                root=f"/srv/{slug}/{environment.slug}",
+                settings={},
+            )
             create_configuration(
-                application_id=made.pk, environment_id=environment.pk, values={"DATABASE_POOL": "8"},
-                secrets={"DATABASE_PASSWORD": "hidden-from-everyone"}, reason="first",
+                application_id=made.pk,
+                environment_id=environment.pk,
+                values={"DATABASE_POOL": "8"},
+                secrets={"DATABASE_PASSWORD": "hidden-from-everyone"},
+                reason="first",
             )
     return made  # fmt: skip
 
@@ -139,12 +147,20 @@ def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, st
                 walk(step, "offer")
                 step.epoch, step.owner, step.started_at = 1, "host:41", now()
                 walk(step, "claim")
-                StepAttempt.objects.create(step=step, epoch=1, key=step.key, worker="host:41", began_at=now(), outcome="lost")
+                StepAttempt.objects.create(
+                    step=step, epoch=1, key=step.key, worker="host:41", began_at=now(), outcome="lost"
+                )
                 StepOutput.objects.create(step=step, epoch=1, text=f"$ {step.kind}\nok\n")
                 if steps == "running" and ordinal == 3:
-                    StepAttempt.objects.create(step=step, epoch=2, key=step.key, worker="host:57", began_at=now(), probe="no")
+                    StepAttempt.objects.create(
+                        step=step, epoch=2, key=step.key, worker="host:57", began_at=now(), probe="no"
+                    )
                     continue
-                step.result = {"verdict": "pass", "value": "0.01", "limit": "0.1", "output": ""} if step.kind == "check" else {"done": True}
+                step.result = (
+                    {"verdict": "pass", "value": "0.01", "limit": "0.1", "output": ""}
+                    if step.kind == "check"
+                    else {"done": True}
+                )
                 step.ended_at = now()
                 walk(step, "finish")
         walk(made, *verbs)
@@ -160,7 +176,7 @@ def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Ro
         watch = Watch.objects.create(
             deployment=run_, rollback=rollback, interval_seconds=60, duration_seconds=86400, began_at=began,
             triggers=[t.model_dump(mode="json") for t in procedure.document.triggers if t.measured],
-            baseline={"metrics": {"error_rate": {"mean": 0.01, "count": 60}, "response_time": {"mean": 0.12, "count": 60}}},
+            baseline={"metrics": {"error_rate": {"mean": 0.01, "count": 60}}},
         )  # fmt: skip
         act.about(watch)
     names = {t["metric"] for t in watch.triggers}
@@ -186,9 +202,10 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
             deployment=run_, cause="error_rate", raised_at=now(), began_at=now(), restored_at=now(),
             note="3 of 5 samples over the limit",
             facts={
-                "trigger": {"metric": "error_rate", "k": 3, "n": 5}, "samples": [sample] * 3, "rows": {"datasets": 12, "tags": 40},
+                "trigger": {"metric": "error_rate", "k": 3, "n": 5}, "samples": [sample] * 3,
+                "rows": {"datasets": 12, "tags": 40},
                 "rows_total": 52, "rows_limit": 500,
-                "digests": {"before": three, "under": {"code": "9" * 40, "configuration": "8" * 64, "data": "7" * 64}, "after": three},
+                "digests": {"before": three, "under": dict.fromkeys(three, "9" * 40), "after": three},
             },
         )  # fmt: skip
         act.about(made)
@@ -196,10 +213,16 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
         walk(run_, "roll_back", "restored")
         draft_documents(made)
         Obligation.objects.create(
-            application=run_.application, release=run_.release, what="事前承認した切戻しの評価", due_at=now() + timedelta(hours=2)
+            application=run_.application,
+            release=run_.release,
+            what="事前承認した切戻しの評価",
+            due_at=now() + timedelta(hours=2),
         )
         Obligation.objects.create(
-            application=run_.application, release=run_.release, what="緊急リリースの事後レビュー", due_at=now() - timedelta(hours=2)
+            application=run_.application,
+            release=run_.release,
+            what="緊急リリースの事後レビュー",
+            due_at=now() - timedelta(hours=2),
         )
     return made
 
@@ -210,7 +233,13 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
     production = Environment.objects.get(slug="production")
     start = next_window_start()
     with acting_as("manager"):
-        freeze(production.pk, name="年末年始", starts_at=now() + timedelta(days=30), ends_at=now() + timedelta(days=40), reason="繁忙期")
+        freeze(
+            production.pk,
+            name="年末年始",
+            starts_at=now() + timedelta(days=30),
+            ends_at=now() + timedelta(days=40),
+            reason="繁忙期",
+        )
         extra = propose(
             production.pk, application_id=of.pk, name="臨時", starts_at=now() + timedelta(days=2),
             ends_at=now() + timedelta(days=2, hours=4), reason="取引先の依頼",
@@ -221,7 +250,10 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
         approve(round_.pk, digest=round_.digest, comment="内容を確認した")
     other = application(acting_as, "portal", "ポータル")
     released = in_review(acting_as, other, "2.0.0", start)
-    with acting_as("operator"), change("test:granted", (ConsentRound, released.rounds.get().pk), (Release, released.pk)) as act:
+    with (
+        acting_as("operator"),
+        change("test:granted", (ConsentRound, released.rounds.get().pk), (Release, released.pk)) as act,
+    ):
         act.get(ConsentRound).grant()
         release = act.get(Release)
         release.approve()
@@ -233,7 +265,9 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
     watch = watched(acting_as, back)
     with acting_as("operator"), change("test:force") as act:
         for environment in Environment.objects.all():
-            InForce.objects.create(application=other, environment=environment, release=released, since=now(), how="verified")
+            InForce.objects.create(
+                application=other, environment=environment, release=released, since=now(), how="verified"
+            )
         act.about(released)
     rollback = rolled_back(acting_as, back)
     waiting = run(acting_as, review, "development", "schedule", "queue", "start", "hold", steps="running")
@@ -243,3 +277,36 @@ def world(acting_as: ActingAs) -> dict[str, Any]:
         "running": staging, "back": back, "waiting": waiting, "rollback": rollback, "watch": watch,
         "step": staging.steps.get(ordinal=3), "document": Document.objects.filter(release=review).first(),
     }  # fmt: skip
+
+
+def more(acting_as: ActingAs, world_: dict[str, Any], count: int) -> None:
+    """Add `count` of what lists and pages repeat."""
+    production = Environment.objects.get(slug="production")
+    of, draft_ = world_["application"], world_["draft"]
+    developer = Account.objects.get(username="developer")
+    with acting_as("manager"):
+        for index in range(count):
+            plan.plan(application_id=of.pk, version=f"3.0.{index}", title="another")
+            plan.add_change(draft_.pk, kind="fix", text=f"fix {index}")
+            propose(
+                production.pk, application_id=of.pk, name=f"extra {index}", starts_at=now() + timedelta(days=3 + index),
+                ends_at=now() + timedelta(days=3 + index, hours=1), reason="more",
+            )  # fmt: skip
+        with change("test:more") as act:
+            act.about(draft_)
+            for index in range(count):
+                Obligation.objects.create(
+                    application=of,
+                    release=world_["released"],
+                    what=f"owed {index}",
+                    due_at=now() + timedelta(days=index + 1),
+                )
+                Evidence.objects.create(
+                    application=of, environment=production, kind="junit", test_type="unit", commit="a" * 40, tree=TREE,
+                    digest=str(index).ljust(64, "f"), values={}, sentence="ok", content=b"", handed_in_by=developer,
+                )  # fmt: skip
+                made = Deployment.objects.create(
+                    release=world_["review"], application=of, environment=Environment.objects.get(slug="staging"),
+                    requested_by=developer,
+                )  # fmt: skip
+                walk(made, "cancel")

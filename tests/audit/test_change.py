@@ -1,0 +1,227 @@
+"""The door: who may not pass it, what it leaves behind, and that a refusal leaves nothing but itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from audit.actor import Actor, NoActor, acting
+from audit.change import change, note
+from audit.models import Event, Outbox
+from audit.refusals import GateClosed, Invalid, NotYou, SignatureNeeded, WrongState
+from environments.models import Environment
+from releases.models import Procedure
+
+COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
+
+
+def environment() -> Environment:
+    return Environment.objects.get(slug="development")
+
+
+def fingerprint(database: str) -> dict[str, str]:
+    """Return table → digest of all rows, but for the ledger itself."""
+    with psycopg.connect(database) as raw:
+        tables = [
+            row[0]
+            for row in raw.execute(
+                "SELECT relname::text FROM pg_class WHERE relkind = 'r'"
+                " AND relnamespace = 'public'::regnamespace AND has_table_privilege(oid, 'SELECT')"
+            )
+        ]
+        return {
+            table: raw.execute(
+                f"SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM {table} t"
+            ).fetchone()[0]
+            for table in tables
+            if table not in ("audit_event", "audit_link", "audit_head")
+        }
+
+
+def events_since(before: set[Any]) -> list[Event]:
+    return [event for event in Event.objects.order_by("at") if event.pk not in before]
+
+
+@pytest.fixture
+def before(database: str) -> set[Any]:
+    """The events that were there before."""
+    return set(Event.objects.values_list("pk", flat=True))
+
+
+def test_without_an_actor_there_is_no_door(database: str) -> None:
+    kept = fingerprint(database)
+    count = Event.objects.count()
+    with pytest.raises(NoActor), change("test:rename", (Environment, environment().pk)):
+        pass
+    assert fingerprint(database) == kept
+    assert Event.objects.count() == count
+
+
+def test_one_act_leaves_one_action_event_and_its_row_events(before: set[Any]) -> None:
+    row = environment()
+    with acting(COMMAND), change("test:rename", (Environment, row.pk), reason="a better name") as act:
+        act.get(Environment).name_en = "Workbench"
+        act.details["asked_by"] = "the team"
+    made = events_since(before)
+    assert [event.kind for event in made].count("action") == 1
+    action = next(event for event in made if event.kind == "action")
+    rows = [event for event in made if event.kind == "row"]
+    assert [event.object for event in rows] == [f"environments.Environment:{row.pk}"]
+    assert {event.act for event in made} == {act.id}
+    assert (action.action, action.outcome, action.reason) == ("test:rename", "done", "a better name")
+    assert (action.actor, action.channel) == ("command:tests", "command")
+    assert action.contents["after"] == {"asked_by": "the team"}
+    assert rows[0].contents["before"]["name_en"] == "Development"
+    assert rows[0].contents["after"]["name_en"] == "Workbench"
+    assert Outbox.objects.get(act=act.id).event == "test:rename"
+    snapshot = row.history.first()
+    assert (snapshot.name_en, snapshot.history_change_reason) == ("Workbench", "a better name")
+
+
+def test_a_refusal_leaves_only_itself_with_its_reasons(database: str, before: set[Any]) -> None:
+    kept = fingerprint(database)
+    with acting(COMMAND), pytest.raises(GateClosed):
+        with change("test:rename", (Environment, environment().pk), reason="why not") as act:
+            act.get(Environment).name_en = "Workbench"
+            act.get(Environment).save()
+            raise GateClosed("the first reason", "the second reason")
+    assert fingerprint(database) == kept
+    (refusal,) = events_since(before)
+    assert (refusal.kind, refusal.outcome, refusal.action) == ("refusal", "refused", "test:rename")
+    assert refusal.contents["after"] == {
+        "kind": "gate_closed",
+        "reasons": ["the first reason", "the second reason"],
+    }
+
+
+def test_what_breaks_in_the_body_leaves_nothing(database: str, before: set[Any]) -> None:
+    kept = fingerprint(database)
+    with acting(COMMAND), pytest.raises(ZeroDivisionError):
+        with change("test:rename", (Environment, environment().pk)) as act:
+            act.get(Environment).name_en = "Workbench"
+            act.get(Environment).save()
+            raise ZeroDivisionError
+    assert fingerprint(database) == kept
+    assert events_since(before) == []
+
+
+def test_a_row_that_is_not_there_is_refused(database: str) -> None:
+    with acting(COMMAND), pytest.raises(Invalid), change("test:rename", (Environment, 0)):
+        pass
+
+
+def test_doors_never_nest(database: str) -> None:
+    pk = environment().pk
+    with acting(COMMAND):
+        with pytest.raises(RuntimeError, match="never nest"), change("test:outer", (Environment, pk)):
+            with change("test:inner", (Environment, pk)):
+                pass
+        with change("test:after", (Environment, pk)):
+            pass  # the door is free again after the error
+
+
+def test_it_refuses_to_open_inside_a_transaction(database: str) -> None:
+    """Durable: else a refusal, or the act itself, could be rolled back with what surrounds it."""
+    with acting(COMMAND), transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        with change("test:rename", (Environment, environment().pk)):
+            pass
+
+
+def test_one_act_takes_at_most_one_edge(database: str) -> None:
+    with acting(COMMAND), change("test:make") as act:
+        made = Procedure.objects.create(version="9.9.9", content={}, digest="x", reason="y")
+        act.about(made)
+    with acting(COMMAND), pytest.raises(RuntimeError, match="more than one edge"):
+        with change("test:jump", (Procedure, made.pk)) as act:
+            act.get(Procedure).submit()
+            act.get(Procedure).activate()
+    assert Procedure.objects.get(pk=made.pk).state == "draft"
+
+
+def test_an_edge_that_is_not_open_is_a_refusal_and_not_a_crash(database: str, before: set[Any]) -> None:
+    active = Procedure.objects.get(state="active")
+    with acting(COMMAND), pytest.raises(WrongState):
+        with change("procedure:submit", (Procedure, active.pk)) as act:
+            act.get(Procedure).submit()
+    assert [event.kind for event in events_since(before)] == ["refusal"]
+
+
+def test_rows_are_locked_in_lock_order(database: str) -> None:
+    """Whatever order they are named in, so that two acts never wait for each other."""
+    active = Procedure.objects.get(state="active")
+    named = [(Environment, environment().pk), (Procedure, active.pk)]
+    for targets in (named, named[::-1]):
+        with acting(COMMAND), CaptureQueriesContext(connection) as seen, change("test:both", *targets):
+            pass
+        locks = [q["sql"] for q in seen.captured_queries if "FOR UPDATE" in q["sql"]]
+        assert ["releases_procedure" in sql for sql in locks] == [True, False]
+
+
+def test_a_signature_says_who_when_how_and_what_for(people: dict[str, Any], acting_as: Any) -> None:
+    with acting_as("committee_a") as actor, change("test:sign", sign=True) as act:
+        record = act.signature("approve", digest="d" * 64)
+    assert record == {
+        "name": "Committee A",
+        "role": "committee",
+        "meaning": "approve",
+        "method": "password",
+        "authenticated_at": actor.authenticated_at.isoformat(),
+        "digest": "d" * 64,
+        "address": "127.0.0.1",
+        "act": str(act.id),
+    }
+    event = Event.objects.get(act=act.id, kind="action")
+    assert event.contents["after"]["signature"] == record
+
+
+def test_a_signature_needs_a_proof_of_identity_that_is_fresh(people: dict[str, Any], acting_as: Any) -> None:
+    with acting_as("committee_a", proved=False), pytest.raises(SignatureNeeded):
+        with change("test:sign", sign=True):
+            pass
+    with acting_as("committee_a") as actor:
+        for age, allowed in ((299, True), (301, False)):
+            stale = replace(actor, authenticated_at=datetime.now(UTC) - timedelta(seconds=age))
+            with acting(stale):
+                if allowed:
+                    with change("test:sign", sign=True):
+                        pass
+                else:
+                    with pytest.raises(SignatureNeeded), change("test:sign", sign=True):
+                        pass
+
+
+def test_a_service_account_never_signs(people: dict[str, Any], acting_as: Any, before: set[Any]) -> None:
+    """It is not asked to prove who it is: it is the wrong kind of actor."""
+    with acting_as("ci"), pytest.raises(NotYou), change("test:sign", sign=True):
+        pass
+    with acting(replace(COMMAND, kind="worker")), pytest.raises(NotYou), change("test:sign", sign=True):
+        pass
+    assert [e.contents["after"]["kind"] for e in events_since(before)] == ["not_you", "not_you"]
+
+
+def test_a_raw_update_without_an_actor_is_refused(database: str) -> None:
+    with pytest.raises(DatabaseError, match="no actor"):
+        Environment.objects.filter(slug="development").update(name_en="elsewhere")
+    assert environment().name_en == "Development"
+
+
+def test_the_actor_of_one_act_is_forgotten_after_it(database: str) -> None:
+    with acting(COMMAND), change("test:rename", (Environment, environment().pk)):
+        pass
+    with pytest.raises(DatabaseError, match="no actor"):
+        Environment.objects.filter(slug="development").update(name_en="elsewhere")
+
+
+def test_a_note_is_an_event_and_changes_no_row(database: str, before: set[Any]) -> None:
+    kept = fingerprint(database)
+    with acting(COMMAND):
+        note("session:sign_in", object="environments.Account:1", how="password")
+    (event,) = events_since(before)
+    assert (event.kind, event.action) == ("access", "session:sign_in")
+    assert fingerprint(database) == kept

@@ -1,0 +1,112 @@
+"""Giving rights: never to oneself, a deciding one by two people, and ended at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
+from environments import access
+from environments.actions.access.grant import confirm, propose, withdraw
+from environments.models import AccessGrant
+from environments.roles import DECIDING, ROLE_CHOICES
+
+
+def test_nobody_grants_to_himself(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator"), pytest.raises(NotYou, match="himself"):
+        propose(people["administrator"].pk, role="tester", reason="I need it")
+    assert not access.may(people["administrator"], "evidence")
+
+
+def test_nobody_grants_to_himself_under_another_account(
+    newcomer: Callable[..., Any], people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    people["admin2"] = newcomer("admin2", "administrator", employee_id="E-7")
+    people["private"] = newcomer("private", employee_id="e-7")
+    with acting_as("admin2"), pytest.raises(NotYou, match="himself"):
+        propose(people["private"].pk, role="tester", reason="a friend")
+
+
+def test_every_deciding_role_takes_two(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    assert {"committee", "release_manager", "project_manager", "operator"} <= DECIDING
+    for role, _label in ROLE_CHOICES:
+        if role == "ci":
+            continue
+        with acting_as("administrator"):
+            grant = propose(people["outsider"].pk, role=role, reason="new duty")
+        assert (grant.confirmed_at is None) == (role in DECIDING), role
+        assert (role in access.roles_of(people["outsider"])) == (role not in DECIDING), role
+
+
+def test_the_second_person_is_another_one(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator"):
+        grant = propose(people["outsider"].pk, role="committee", reason="new member")
+        with pytest.raises(NotYou, match="second person"):
+            confirm(grant.pk)
+    assert not access.may(people["outsider"], "approve")
+    with acting_as("second_administrator"):
+        confirm(grant.pk)
+        with pytest.raises(WrongState):
+            confirm(grant.pk)
+    assert access.may(people["outsider"], "approve")
+
+
+def test_two_accounts_of_one_person_are_not_two(
+    newcomer: Callable[..., Any], people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    people["day"] = newcomer("day", "administrator", employee_id="E-9")
+    people["night"] = newcomer("night", "administrator", employee_id="E-9")
+    with acting_as("day"):
+        grant = propose(people["outsider"].pk, role="operator", reason="night shift")
+    with acting_as("night"), pytest.raises(NotYou, match="second person"):
+        confirm(grant.pk)
+
+
+def test_the_receiver_does_not_confirm_his_own_grant(
+    newcomer: Callable[..., Any], people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    with acting_as("administrator"):
+        grant = propose(people["second_administrator"].pk, role="operator", reason="night shift")
+    with acting_as("second_administrator"), pytest.raises(NotYou, match="himself"):
+        confirm(grant.pk)
+
+
+@pytest.mark.parametrize("name", ["manager", "committee_a", "operator", "auditor", "developer", "outsider"])
+def test_others_grant_nothing(people: dict[str, Any], acting_as: Callable[..., Any], name: str) -> None:
+    with acting_as(name), pytest.raises(NotYou):
+        propose(people["tester"].pk, role="tester", reason="please")
+
+
+def test_granting_is_a_signature_with_a_reason(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator", proved=False), pytest.raises(SignatureNeeded):
+        propose(people["outsider"].pk, role="tester", reason="new duty")
+    with acting_as("administrator"):
+        with pytest.raises(Invalid, match="reason"):
+            propose(people["outsider"].pk, role="tester", reason="  ")
+        with pytest.raises(Invalid, match="past"):
+            propose(people["outsider"].pk, role="tester", reason="x", until=now() - timedelta(seconds=1))
+    assert not AccessGrant.objects.filter(account=people["outsider"]).exists()
+    assert Event.objects.filter(action="access:propose", kind="refusal").count() == 3
+
+
+def test_a_service_account_only_becomes_ci(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator"):
+        for role in ("committee", "operator", "administrator"):
+            with pytest.raises(Invalid, match="service"):
+                propose(people["ci"].pk, role=role, reason="convenient")
+
+
+def test_withdrawing_ends_it_at_once(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    grant = AccessGrant.objects.get(account=people["tester"], role="tester")
+    with acting_as("administrator"):
+        with pytest.raises(Invalid):
+            withdraw(grant.pk, reason="")
+        withdraw(grant.pk, reason="moved to another team")
+        with pytest.raises(WrongState):
+            withdraw(grant.pk, reason="again")
+    assert not access.may(people["tester"], "evidence")

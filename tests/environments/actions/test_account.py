@@ -1,0 +1,76 @@
+"""Accounts without rights, and tokens that reach no further than they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from audit.models import Event
+from audit.refusals import Invalid, NotYou
+from environments import access
+from environments.actions.account.create import create, issue_token
+from environments.models import Account, Environment, Token
+
+
+def test_a_new_account_may_nothing(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator"):
+        made = create(username="sato", display_name="佐藤 花子", password="correct-horse-battery")
+    assert not access.may(made, "look") and not made.is_superuser
+    assert made.check_password("correct-horse-battery")
+
+
+def test_a_name_that_only_looks_different_is_taken(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """Case 12: full-width letters and case make no second account."""
+    with acting_as("administrator"):
+        for name in ("Operator", "ｏｐｅｒａｔｏｒ", " operator "):
+            with pytest.raises(Invalid, match="already"):
+                create(username=name, display_name="x", password="correct-horse-battery")
+
+
+def test_a_weak_password_is_refused(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator"):
+        for password in ("", "eleven-char", "sato-hanako-1"):
+            with pytest.raises(Invalid):
+                create(username="sato-hanako", display_name="x", password=password)
+    assert not Account.objects.filter(username="sato-hanako").exists()
+
+
+def test_only_administrators_make_accounts(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    for name in ("manager", "operator", "auditor"):
+        with acting_as(name), pytest.raises(NotYou):
+            create(username="sato", display_name="x", password="correct-horse-battery")
+
+
+def test_the_ledger_holds_no_password(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator"):
+        made = create(username="sato", display_name="x", password="correct-horse-battery")
+    row = Event.objects.get(kind="row", object=f"environments.Account:{made.pk}")
+    text = bytes(row.bytes).decode()
+    assert "pbkdf2" not in text and made.password not in text and "correct-horse" not in text
+    assert row.contents["after"]["password"].startswith("hmac-sha256:")
+
+
+def test_a_token_is_shown_once_and_stored_as_a_digest(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    staging = Environment.objects.get(slug="staging")
+    with acting_as("administrator"):
+        token, secret = issue_token(people["ci"].pk, environments=(staging.pk,))
+    assert token.digest == Token.digest_of(secret) != secret
+    assert list(token.environments.all()) == [staging]
+    for event in Event.objects.filter(action="token:issue"):
+        assert secret not in bytes(event.bytes).decode()
+
+
+def test_a_scope_that_is_not_there_is_no_scope_at_all(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """A token for a wrong environment must not become one for all."""
+    with acting_as("administrator"), pytest.raises(Invalid, match="environment"):
+        issue_token(people["ci"].pk, environments=(987654,))
+    assert not Token.objects.exists()
+
+
+def test_only_service_accounts_have_tokens(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator"), pytest.raises(Invalid):
+        issue_token(people["operator"].pk)
+    with acting_as("manager"), pytest.raises(NotYou):
+        issue_token(people["ci"].pk)

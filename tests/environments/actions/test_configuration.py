@@ -1,0 +1,91 @@
+"""Configurations: numbered, never changed, secrets sealed at rest and masked in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from audit.models import Event
+from audit.refusals import Invalid, NotYou
+from environments.actions.configuration.create import create
+from environments.actions.target.create import create_application, create_target
+from environments.models import ConfigurationVersion, Environment
+
+
+@pytest.fixture
+def place(people: dict[str, Any], acting_as: Callable[..., Any]) -> dict[str, int]:
+    """An application and an environment, as arguments."""
+    with acting_as("manager"):
+        application = create_application(slug="datasets", name="Datasets", repository="/srv/datasets.git")
+    environment = Environment.objects.get(slug="production")
+    return {"application_id": application.pk, "environment_id": environment.pk}
+
+
+def test_secrets_are_sealed_in_the_column_and_masked_in_the_ledger(
+    place: dict[str, int], acting_as: Callable[..., Any], database: str
+) -> None:
+    """Case 19: looked at in the raw column."""
+    with acting_as("operator"):
+        made = create(**place, values={"PORT": "8080"}, secrets={"TOKEN": "十分に長い合言葉-xyzzy"}, reason="first")
+    with psycopg.connect(database) as raw:
+        row = str(raw.execute("SELECT to_jsonb(c) FROM environments_configurationversion c").fetchone())
+    assert "xyzzy" not in row and "合言葉" not in row
+    for event in Event.objects.all():
+        assert "xyzzy" not in bytes(event.bytes).decode()
+    after = Event.objects.get(kind="row", object=f"environments.ConfigurationVersion:{made.pk}").contents["after"]
+    assert after["sealed"].startswith("hmac-sha256:")
+    assert after["values"] == {"PORT": "8080"}
+    assert made.opened() == {"PORT": "8080", "TOKEN": "十分に長い合言葉-xyzzy"}
+    assert made.secret_values() == ("十分に長い合言葉-xyzzy",)
+
+
+def test_versions_are_numbered_and_digests_tell_them_apart(
+    place: dict[str, int], acting_as: Callable[..., Any]
+) -> None:
+    with acting_as("operator"):
+        one = create(**place, values={"A": "1"}, secrets={"S": "x"}, reason="first")
+        same = create(**place, values={"A": "1"}, secrets={"S": ""}, reason="kept")
+        plain = create(**place, values={"A": "2"}, secrets={"S": ""}, reason="changed")
+        secret = create(**place, values={"A": "1"}, secrets={"S": "y"}, reason="rotated")
+    assert [row.number for row in (one, same, plain, secret)] == [1, 2, 3, 4]
+    assert same.opened()["S"] == "x", "an empty secret keeps the one before"
+    assert one.digest == same.digest
+    assert len({one.digest, plain.digest, secret.digest}) == 3
+
+
+def test_what_is_half_given_is_refused(place: dict[str, int], acting_as: Callable[..., Any]) -> None:
+    with acting_as("operator"):
+        with pytest.raises(Invalid, match="no value"):
+            create(**place, values={}, secrets={"S": ""}, reason="first")
+        with pytest.raises(Invalid, match="Both"):
+            create(**place, values={"S": "1"}, secrets={"S": "2"}, reason="first")
+    assert not ConfigurationVersion.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["tester", "auditor", "committee_a", "developer", "outsider"])
+def test_who_may_not_configure_production_does_not(
+    place: dict[str, int], acting_as: Callable[..., Any], name: str
+) -> None:
+    with acting_as(name), pytest.raises(NotYou):
+        create(**place, values={}, secrets={}, reason="x")
+
+
+def test_a_target_lies_at_an_absolute_path(place: dict[str, int], acting_as: Callable[..., Any]) -> None:
+    with acting_as("manager"):
+        for root in ("relative", "/srv/../etc", ""):
+            with pytest.raises(Invalid, match="absolute"):
+                create_target(**place, root=root, settings={})
+        create_target(**place, root="/srv/datasets", settings={})
+    with acting_as("developer"), pytest.raises(NotYou):
+        create_target(**place, root="/srv/other", settings={})
+
+
+def test_an_application_is_named_once(place: dict[str, int], acting_as: Callable[..., Any]) -> None:
+    with acting_as("manager"):
+        with pytest.raises(Invalid, match="already"):
+            create_application(slug="datasets", name="Other", repository="/srv/x.git")
+        with pytest.raises(Invalid, match="version"):
+            create_application(slug="other", name="Other", repository="/srv/x.git", tag_format="release")

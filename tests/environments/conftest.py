@@ -1,0 +1,38 @@
+"""Giving and taking roles in tests, by the same actions as everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from audit.actor import Actor, acting
+from environments.actions.access.grant import propose
+from environments.actions.account.create import create
+from environments.models import Account
+
+COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
+
+
+@pytest.fixture
+def newcomer(database: str) -> Callable[..., Account]:
+    """Return a function: make an account with roles; a role may be a pair (role, environment's row)."""
+
+    def make(username: str, *roles: Any, **fields: Any) -> Account:
+        kind = fields.pop("kind", "person")
+        with acting(COMMAND):
+            account = create(
+                username=username,
+                display_name=username,
+                kind=kind,
+                password="" if kind == "service" else "correct-horse-battery",
+                **fields,
+            )
+            for role in roles:
+                name, environment = role if isinstance(role, tuple) else (role, None)
+                where = environment.pk if environment is not None else None
+                propose(account.pk, role=name, environment_id=where, reason="for the test")
+        return account
+
+    return make

@@ -1,0 +1,212 @@
+"""May he? Levels and verbs as the design writes them; scope is a pair; nothing outlives its grant."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from audit.actor import Actor, acting
+from audit.change import change
+from audit.clock import now
+from audit.refusals import NotYou
+from environments import access
+from environments.models import AccessGrant, AccessRule, Account, Environment
+from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_CHOICES, ROLE_VERBS
+
+COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
+# Access levels: first as the design writes them, then what a working system adds, each with its reason.
+WRITTEN = {
+    "full": "view log request schedule start stop decide verify configure",
+    "limited": "view log request",
+    "read_only": "view",
+    "audit_log_only": "",
+    "operate": "view log schedule start stop decide verify roll_back",
+    "ci_automatic": "request start",
+    "ci_after_approval": "start",
+    "none": "",
+}
+ADDED = {
+    "full": "settle",  # in lower tiers nobody else could end a failed run
+    "operate": "request settle adopt",  # a run is requested before it is scheduled; adopting measures the target
+    "ci_automatic": "schedule",  # for now only, which is what a start is
+}
+MAY_LOOK_ONLY = {"auditor": {"look", "audit"}}
+
+
+def environments() -> dict[str, Environment]:
+    return {row.slug: row for row in Environment.objects.all()}
+
+
+def test_each_level_holds_the_verbs_that_the_design_names() -> None:
+    assert set(LEVELS) == set(WRITTEN)
+    for level, verbs in WRITTEN.items():
+        assert LEVELS[level] == set(verbs.split()) | set(ADDED.get(level, "").split()), level
+
+
+def test_only_people_of_the_committee_approve() -> None:
+    for verb in ("approve", "send_back", "reject", "consent"):
+        assert {role for role, verbs in ROLE_VERBS.items() if verb in verbs} == {"committee"}, verb
+    assert {role for role, verbs in ROLE_VERBS.items() if "grant" in verbs} == {"administrator"}
+    assert ROLE_VERBS["administrator"] == {"grant", "account", "look"}, "the first administrator may only grant"
+    assert ROLE_VERBS["auditor"] == MAY_LOOK_ONLY["auditor"]
+    assert set(ROLE_VERBS) == {role for role, _label in ROLE_CHOICES}
+
+
+def test_the_matrix_of_the_procedure_is_what_people_may(people: dict[str, Any]) -> None:
+    """E3: role × environment, asked of real accounts."""
+    where = environments()
+    matrix = {
+        "developer": ("full", "limited", "audit_log_only"),
+        "tester": ("read_only", "full", "none"),
+        "operator": ("operate", "operate", "operate"),
+        "ci": ("ci_automatic", "ci_automatic", "ci_after_approval"),
+        "manager": ("none", "none", "none"),
+        "committee_a": ("none", "none", "none"),
+        "auditor": ("none", "none", "none"),
+        "outsider": ("none", "none", "none"),
+        "administrator": ("none", "none", "none"),
+    }
+    for name, levels in matrix.items():
+        for slug, level in zip(("development", "staging", "production"), levels, strict=True):
+            allowed = {v for v in ENVIRONMENT_VERBS if access.may(people[name], v, where[slug])}
+            assert allowed == LEVELS[level], (name, slug)
+
+
+def test_looking_is_never_deciding(people: dict[str, Any]) -> None:
+    """Case 8: who may only read cannot do anything anywhere."""
+    verbs = ENVIRONMENT_VERBS.union(*ROLE_VERBS.values()) - {"look", "audit"}
+    for environment in (None, *environments().values()):
+        for verb in verbs:
+            assert not access.may(people["auditor"], verb, environment), verb
+            assert not access.may(people["outsider"], verb, environment), verb
+
+
+def test_unknown_verbs_roles_and_visitors_are_denied(people: dict[str, Any]) -> None:
+    production = environments()["production"]
+    assert not access.may(people["operator"], "no such verb", production)
+    assert not access.may(people["operator"], "start"), "a verb of environments needs its environment"
+    assert not access.may(None, "look")
+    assert not access.may(Account(username="unsaved"), "look")
+
+
+def test_no_row_in_the_matrix_means_no(people: dict[str, Any]) -> None:
+    production = environments()["production"]
+    with acting(COMMAND), change("test:remove", (Environment, production.pk)):
+        AccessRule.objects.filter(role="operator", environment=production).delete()
+    assert not access.may(people["operator"], "view", production)
+    assert access.may(people["operator"], "view", environments()["staging"])
+
+
+def test_scope_never_unites_across_environments(newcomer: Callable[..., Account]) -> None:
+    """Case 10: operator of staging and tester of production is not operator of production."""
+    where = environments()
+    someone = newcomer("someone", ("operator", where["staging"]), ("tester", where["production"]))
+    assert access.may(someone, "start", where["staging"])
+    for slug in ("development", "production"):
+        assert not any(access.may(someone, verb, where[slug]) for verb in ENVIRONMENT_VERBS), slug
+    assert access.roles_of(someone, where["production"]) == {"tester"}
+    assert access.roles_of(someone) == {"operator", "tester"}
+
+
+def test_a_committee_member_of_one_environment_is_none_in_another(newcomer: Callable[..., Account]) -> None:
+    where = environments()
+    member = newcomer("member", ("committee", where["staging"]))
+    assert access.may(member, "approve", where["staging"])
+    assert not access.may(member, "approve", where["production"])
+    assert member not in access.holders("committee", where["production"])
+    assert member in access.holders("committee", where["staging"])
+
+
+@given(
+    grants=st.sets(
+        st.tuples(
+            st.sampled_from(["developer", "tester", "operator", "ci"]),
+            st.sampled_from([None, "development", "staging", "production"]),
+        ),
+        max_size=4,
+    )
+)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_may_agrees_with_a_naive_oracle(newcomer: Callable[..., Account], grants: set[Any]) -> None:
+    where = environments()
+    serial = Account.objects.count()
+    account = newcomer(f"someone{serial}", *[(role, where.get(slug or "")) for role, slug in grants if role != "ci"])
+    for slug, environment in where.items():
+        allowed = set()
+        for role, scope in grants:
+            if role != "ci" and scope in (None, slug):
+                rule = AccessRule.objects.filter(role=role, environment=environment).first()
+                allowed |= LEVELS[rule.level] if rule is not None else frozenset()
+        assert {v for v in ENVIRONMENT_VERBS if access.may(account, v, environment)} == allowed
+
+
+def test_a_grant_ends_at_its_hour(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    from environments.actions.access.grant import propose
+
+    with acting(COMMAND):
+        grant = propose(people["outsider"].pk, role="tester", reason="a week", until=now() + timedelta(days=7))
+    assert access.may(people["outsider"], "evidence")
+    for field, value in (("until", now()), ("begins_at", now() + timedelta(hours=1)), ("withdrawn_at", now())):
+        kept = {name: getattr(grant, name) for name in ("until", "begins_at", "withdrawn_at")}
+        with acting(COMMAND), change("test:age", (AccessGrant, grant.pk)) as act:
+            setattr(act.get(AccessGrant), field, value)
+        assert not access.may(people["outsider"], "evidence"), field
+        with acting(COMMAND), change("test:age", (AccessGrant, grant.pk)) as act:
+            for name, old in kept.items():
+                setattr(act.get(AccessGrant), name, old)
+        assert access.may(people["outsider"], "evidence")
+
+
+def test_a_grant_that_waits_for_the_second_person_counts_for_nothing(
+    people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    from environments.actions.access.grant import propose
+
+    with acting_as("administrator"):
+        propose(people["outsider"].pk, role="committee", reason="new member")
+    assert not access.may(people["outsider"], "approve")
+    assert people["outsider"] not in access.holders("committee")
+
+
+def test_a_closed_account_may_nothing(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    with acting(COMMAND), change("test:close", (Account, people["operator"].pk)) as act:
+        act.get(Account).is_active = False
+    closed = Account.objects.get(pk=people["operator"].pk)
+    production = environments()["production"]
+    assert not access.may(closed, "start", production)
+    assert closed not in access.holders("operator")
+    with acting_as("operator"), pytest.raises(NotYou, match="closed"):
+        access.require("start", production)
+
+
+def test_a_process_is_nobody(database: str) -> None:
+    with acting(COMMAND), pytest.raises(NotYou):
+        access.require("look")
+
+
+def test_service_accounts_never_hold_a_role_of_people(people: dict[str, Any]) -> None:
+    for role, _label in ROLE_CHOICES:
+        assert people["ci"] not in access.holders(role)
+
+
+def test_has_perm_agrees(people: dict[str, Any]) -> None:
+    for name, account in people.items():
+        looks = access.may(account, "look")
+        assert account.has_perm("releases.view_release") == looks, name
+        for verb, model in itertools.product(("add", "change", "delete"), ("release", "deployment", "procedure")):
+            assert not account.has_perm(f"releases.{verb}_{model}"), name
+        assert not account.is_superuser
+
+
+def test_nobody_becomes_a_superuser(people: dict[str, Any]) -> None:
+    from django.db import IntegrityError
+
+    with acting(COMMAND), pytest.raises(IntegrityError, match="account_no_superuser"):
+        with change("test:promote", (Account, people["manager"].pk)) as act:
+            act.get(Account).is_superuser = True

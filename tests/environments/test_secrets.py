@@ -1,0 +1,67 @@
+"""Secrets at rest: not readable in the column, bound to their place, and masked in what is compared."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidTag
+
+from environments.secrets import keyed_digest, open_sealed, seal
+
+
+def test_what_was_sealed_opens_again(settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    sealed = seal("十分に長い合言葉", "1/2/PASSWORD")
+    assert open_sealed(sealed, "1/2/PASSWORD") == "十分に長い合言葉"
+    assert seal("十分に長い合言葉", "1/2/PASSWORD") != sealed, "two sealings are never alike"
+
+
+def test_a_sealed_value_moved_elsewhere_does_not_open(settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    sealed = seal("word", "1/2/PASSWORD")
+    for place in ("1/3/PASSWORD", "1/2/OTHER", ""):
+        with pytest.raises(InvalidTag):
+            open_sealed(sealed, place)
+
+
+def test_under_another_key_it_does_not_open(settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path / "one"
+    sealed, digest = seal("word", "a"), keyed_digest({"k": "v"})
+    settings.STATE = tmp_path / "two"
+    with pytest.raises(InvalidTag):
+        open_sealed(sealed, "a")
+    assert keyed_digest({"k": "v"}) != digest, "without the key nobody can try words out"
+
+
+def test_the_key_is_readable_by_its_owner_only(settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    seal("word", "a")
+    key = tmp_path / "secrets" / "configuration.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert key.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_of_many_at_once_one_key_is_made(settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    digests: list[str] = []
+    ready = threading.Barrier(8)
+
+    def first() -> None:
+        ready.wait(10)
+        digests.append(keyed_digest({"k": "v"}))
+
+    threads = [threading.Thread(target=first) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(digests) == 8 and len(set(digests)) == 1
+
+
+def test_the_digest_does_not_depend_on_the_order_of_keys(settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    assert keyed_digest({"a": "1", "b": "2"}) == keyed_digest({"b": "2", "a": "1"})
+    assert keyed_digest({"a": "1", "b": "2"}) != keyed_digest({"a": "12", "b": ""})

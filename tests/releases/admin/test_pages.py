@@ -1,0 +1,237 @@
+"""Every page as every person: it answers, offers what the reader may do and nothing else, and takes no POST."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+READERS = ("administrator", "manager", "operator", "committee_b", "developer", "auditor")
+LISTS = (
+    "audit_outbox", "audit_checkpoint", "environments_environment", "environments_application", "environments_target",
+    "environments_configurationversion", "environments_accessrule", "environments_accessgrant", "environments_account",
+    "environments_changewindow", "environments_freeze", "releases_procedure", "releases_release", "releases_deployment",
+    "releases_rollback", "releases_evidence", "releases_obligation", "releases_inforce",
+)  # fmt: skip
+HARMLESS = ("language", "account_logout")
+
+
+def addresses(world: dict[str, Any]) -> list[str]:
+    """Return the address of every page that shows something of the world."""
+    pages = [reverse(name) for name in ("admin:index", "calendar", "timeline", "access", "queues")]
+    pages += [reverse("release", args=[world[name].pk]) for name in ("review", "released", "draft")]
+    pages += [reverse("deployment", args=[world[name].pk]) for name in ("running", "waiting", "back")]
+    pages += [reverse("rollback", args=[world["rollback"].pk])]
+    pages += [reverse("round", args=[world[name].pk]) for name in ("round", "extra")]
+    pages += [reverse(f"admin:{name}_changelist") for name in LISTS]
+    pages += [
+        reverse("admin:releases_procedure_change", args=[world["released"].procedure_id]),
+        reverse("admin:environments_application_change", args=[world["application"].pk]),
+        reverse("admin:environments_environment_change", args=[world["running"].environment_id]),
+        reverse("admin:environments_account_change", args=[world["draft"].author_id]),
+    ]
+    return pages
+
+
+def post_targets(html: str) -> set[str]:
+    """Return where the forms of a page post to."""
+    forms = re.findall(r"<form[^>]*>", html)
+    return {
+        (re.search(r'action="([^"]*)"', form) or ["", ""])[1]
+        for form in forms
+        if re.search(r'method="post"', form, re.I)
+    }
+
+
+def test_every_page_answers_every_reader(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """No error, in either language, for anyone with a role."""
+    wrong = []
+    for name in READERS:
+        client = browsers(name)
+        for address in addresses(world):
+            for language in ("ja", "en"):
+                client.cookies["django_language"] = language
+                status = client.get(address).status_code
+                if status != 200:
+                    wrong.append((name, language, address, status))
+    assert not wrong
+
+
+def test_pages_hold_no_form_but_language_and_sign_out(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Whatever changes anything has a page of its own."""
+    allowed = {reverse(name) for name in HARMLESS}
+    for name in ("manager", "auditor"):
+        client = browsers(name)
+        for address in addresses(world):
+            assert post_targets(client.get(address).content.decode()) <= allowed, address
+
+
+def test_the_auditor_finds_no_button(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """He reads everything and is offered nothing."""
+    client = browsers("auditor")
+    for address in addresses(world):
+        html = client.get(address).content.decode()
+        assert "data-verb=" not in html, address
+        assert "/admin/act/" not in html, address
+
+
+def test_pages_refuse_a_post(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Pages only read; a forged form gets 405 and changes nothing."""
+    client = browsers("manager")
+    for address in addresses(world):
+        assert client.post(address, {"action": "delete_selected", "_selected_action": "1"}).status_code == 405, address
+    world["draft"].refresh_from_db(fields=["title"])
+
+
+def test_rows_have_no_add_change_or_delete_page(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The admin's own forms are not there at all."""
+    client = browsers("administrator")
+    for tail in ("add/", f"{world['draft'].pk}/delete/", f"{world['draft'].pk}/history/"):
+        assert client.get(reverse("admin:releases_release_changelist") + tail).status_code == 404
+
+
+def test_every_verb_has_its_page(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Its form for whoever may, a plain refusal for whoever may not, and never an error."""
+    from releases.admin.verbs import VERBS
+
+    statuses: dict[str, set[int]] = {}
+    for name in READERS:
+        client = browsers(name)
+        for verb in VERBS:
+            row = verb.model._default_manager.first() if verb.model is not None else None
+            if verb.model is not None and row is None:
+                continue
+            response = client.get(verb.url(row.pk if row is not None else None))
+            statuses.setdefault(name, set()).add(response.status_code)
+            assert response.status_code in (200, 403), (name, verb.key)
+            offers = 'enctype="multipart/form-data"' in response.content.decode()
+            assert offers == (response.status_code == 200), (name, verb.key)
+    assert 200 in statuses["manager"]
+
+
+def test_a_visitor_is_sent_to_the_sign_in(world: dict[str, Any]) -> None:
+    """Nothing is shown to someone who has not signed in."""
+    from django.test import Client
+
+    for address in [*addresses(world), reverse("step-log", args=[world["step"].pk])]:
+        response = Client().get(address)
+        assert response.status_code == 302, address
+        assert "/account/login/" in response.url, address
+
+
+def test_an_account_without_a_role_sees_that_it_has_none(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The first page explains it, every other is refused."""
+    client = browsers("outsider")
+    assert "no role" in client.get(reverse("admin:index")).content.decode()
+    assert client.get(reverse("release", args=[world["draft"].pk])).status_code == 403
+    assert client.get(reverse("timeline")).status_code == 403
+
+
+def test_the_author_gets_no_approve_button_but_the_reason(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """Not you: no button. Someone who has given his word has none either."""
+    page = reverse("release", args=[world["review"].pk])
+    assert 'data-verb="consent:approve"' in browsers("committee_b").get(page).content.decode()
+    assert 'data-verb="consent:approve"' not in browsers("committee_a").get(page).content.decode()
+    assert 'data-verb="consent:approve"' not in browsers("manager").get(page).content.decode()
+
+
+def test_a_verb_that_is_not_possible_now_is_disabled_with_its_reason(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """A draft cannot be applied for: the button is there, is no link, and says why."""
+    html = browsers("manager").get(reverse("release", args=[world["draft"].pk])).content.decode()
+    found = re.search(r'<span class="r-btn off"[^>]*data-verb="release:submit">.*?</small>', html, re.S)
+    assert found and "Draft" in found[0]
+    assert 'href="' + reverse("act", args=["release", "submit", world["draft"].pk]) not in html
+
+
+def test_the_step_log_is_refused_where_access_ends_at_the_audit_log(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """A developer reads logs in development and none in production."""
+    production = world["back"].steps.order_by("ordinal")[0]
+    development = world["waiting"].steps.order_by("ordinal")[0]
+    assert browsers("developer").get(reverse("step-log", args=[production.pk])).status_code == 403
+    assert "$ backup" in browsers("developer").get(reverse("step-log", args=[development.pk])).content.decode()
+    html = browsers("developer").get(reverse("deployment", args=[world["back"].pk])).content.decode()
+    assert "$ backup" not in html and "<svg viewBox" not in html
+
+
+def test_the_step_log_gives_what_came_since(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """?after= returns only later chunks, with the number to ask from next time."""
+    client, address = browsers("operator"), reverse("step-log", args=[world["step"].pk])
+    first = client.get(address, {"after": "0"}).json()
+    assert first["text"].startswith("$ ") and first["state"] == "running"
+    again = client.get(address, {"after": first["after"]}).json()
+    assert again["text"] == "" and again["after"] == first["after"]
+    assert client.get(address, {"after": "x"}).status_code == 400
+
+
+def test_secrets_are_never_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Neither clear nor sealed; their keys are."""
+    row = world["application"].configurations.first()
+    html = (
+        browsers("operator")
+        .get(reverse("admin:environments_configurationversion_change", args=[row.pk]))
+        .content.decode()
+    )
+    assert "DATABASE_PASSWORD" in html and "•••" in html
+    assert "hidden-from-everyone" not in html
+    assert all(sealed not in html for sealed in row.sealed.values())
+
+
+def test_the_language_is_chosen_without_signing_in(world: dict[str, Any]) -> None:
+    """The switch on the sign-in page sets the cookie."""
+    from django.test import Client
+
+    client = Client(headers={"accept-language": "ja"})
+    client.post(reverse("language"), {"language": "en", "next": "/account/login/"})
+    assert 'lang="en"' in client.get("/account/login/").content.decode()
+
+
+def test_the_health_page_is_public(world: dict[str, Any]) -> None:
+    """It answers without an account and tells only that things answer."""
+    from django.test import Client
+
+    assert Client().get("/health/").json() == {"ok": True, "database": True, "queue": True}
+
+
+def test_a_query_string_filters_by_listed_columns_only(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Columns that are not shown cannot be guessed through the list."""
+    client = browsers("auditor")
+    accounts = reverse("admin:environments_account_changelist")
+    assert client.get(accounts, {"kind__exact": "person"}).status_code == 200
+    assert client.get(accounts, {"password__startswith": "a"}).status_code in (302, 400)
+
+
+def _queries(client: Any, address: str) -> int:
+    client.get(address)
+    with CaptureQueriesContext(connection) as caught:
+        assert client.get(address).status_code == 200
+    return len(caught)
+
+
+def test_the_number_of_queries_does_not_grow_with_the_rows(
+    world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    """The same at three rows and at thirty."""
+    from tests.releases.admin import seed
+
+    client, seen = browsers("manager"), browsers("committee_b")
+    pages = addresses(world)
+    before = {address: _queries(client, address) for address in pages}
+    first = _queries(seen, reverse("admin:index"))
+    seed.more(acting_as, world, 27)
+    after = {address: _queries(client, address) for address in pages}
+    grown = {address: (before[address], after[address]) for address in pages if after[address] > before[address]}
+    assert not grown
+    assert _queries(seen, reverse("admin:index")) <= first
+    print("\n".join(f"{count:4} {address}" for address, count in sorted(after.items(), key=lambda x: -x[1])[:8]))
+    assert after[reverse("admin:index")] <= 45
+    assert max(after.values()) <= 130
