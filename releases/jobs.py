@@ -7,10 +7,10 @@ from datetime import datetime
 from audit.actor import Actor, acting
 from releases.actions.rollback.decide import pre_authorise
 from releases.actions.rollback.run import run
-from releases.actions.watch.sample import sample
+from releases.actions.watch.sample import sample, spec_of
 from releases.models import Rollback
 from releases.steps.written_rows import written_since
-from releases.worker.context import configuration_of, spec_of, target_of
+from releases.worker.context import configuration_of, target_of
 from releases.worker.executor import run_from, worker_name
 
 

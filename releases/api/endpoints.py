@@ -21,7 +21,6 @@ from releases.gates.ask import answers
 from releases.models import Deployment, Release
 
 
-
 class TokenAPI(NinjaAPI):
     """ninja's API outside the session's sign-in; its own bearer token is asked on every path."""
 
@@ -30,7 +29,8 @@ class TokenAPI(NinjaAPI):
         """Return ninja's URLs, free of the redirect to the sign-in page."""
         patterns, app, namespace = super().urls
         for pattern in patterns:
-            login_not_required(pattern.callback)
+            if pattern.callback is not None:
+                login_not_required(pattern.callback)
         return patterns, app, namespace
 
 

@@ -56,7 +56,7 @@ class Person:
             raise StoryFailed(f"{self.username} could not sign in ({page.status_code})")
 
     def _form(self) -> dict[str, str]:
-        return {"X-CSRFToken": self.client.cookies.get("csrftoken", ""), "Referer": self.base_url + "/"}
+        return {"X-CSRFToken": self.client.cookies.get("csrftoken") or "", "Referer": self.base_url + "/"}
 
     def prove_identity(self) -> None:
         """Re-authenticate with the password, as a signature needs it."""

@@ -43,7 +43,7 @@ def tell(stage: Stage, console: Console) -> dict[str, Any]:
         began = time.monotonic()
         stage.faults.clear()
         try:
-            chapter = {"name": name, "ok": True, "proof": play(stage)}
+            chapter: dict[str, Any] = {"name": name, "ok": True, "proof": play(stage)}
         except StoryFailed as fault:
             chapter = {"name": name, "ok": False, "proof": {"failed": str(fault)}}
         except Exception as fault:  # noqa: BLE001  the report must say what no chapter foresaw

@@ -169,7 +169,7 @@ def lay_first(place: Place, built: Built, version: str = "1.2.0") -> None:
         )
 
     for kind, given in ((CodeDeploy(), {"direction": "forward"}), (ConfigurationUpdate(), {"direction": "forward"})):
-        kind.run(context(kind.name), kind.parameters(**given))
+        kind.run(context(kind.name), kind.parameters.model_validate(given))
     config = str(place.root / "shared" / "config.env")
     for words in (["migrate"], ["seed", "--rows", str(ROWS[place.environment]), "--seed", "7"]):
         subprocess.run(
@@ -179,7 +179,7 @@ def lay_first(place: Place, built: Built, version: str = "1.2.0") -> None:
             stdin=subprocess.DEVNULL,
         )
     service = ServiceControl()
-    service.run(context("service"), service.parameters(action="start"))
+    service.run(context("service"), service.parameters.model_validate({"action": "start"}))
 
 
 def clean(state: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from audit.actor import Actor, acting
 from environments.actions.access.grant import propose
@@ -36,3 +37,10 @@ def newcomer(database: str) -> Callable[..., Account]:
         return account
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Speak English, whatever the installation's language is."""
+    with translation.override("en"):
+        yield

@@ -75,10 +75,8 @@ def _targets(round_id: int) -> list[tuple[type, int]]:
     if row is None:
         raise Invalid(_("There is no such round of consent."))
     targets: list[tuple[type, int]] = [(ConsentRound, round_id)]
-    for model, key in ((Release, "release"), (ChangeWindow, "window"), (Procedure, "procedure")):
-        if row[key] is not None:
-            targets.append((model, row[key]))
-    return targets
+    rows = ((Release, row["release"]), (ChangeWindow, row["window"]), (Procedure, row["procedure"]))
+    return targets + [(model, pk) for model, pk in rows if pk is not None]
 
 
 def _open_round(act: Act, shown: str) -> ConsentRound:

@@ -16,6 +16,6 @@ def next_number(moment: datetime) -> str:
     year = local.year if local.month >= 4 else local.year - 1
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_release_number'))")
-    last = Release.objects.filter(number__startswith=f"FY{year}-").order_by("-number").values_list("number", flat=True)
-    count = int(last[0].rsplit("-", 1)[1]) if last else 0
+    last = Release.objects.filter(number__startswith=f"FY{year}-").order_by("-number").first()
+    count = int(str(last.number).rsplit("-", 1)[1]) if last is not None else 0
     return f"FY{year}-{count + 1:04d}"

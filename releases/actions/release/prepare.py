@@ -132,7 +132,7 @@ def withdraw(release_id: int, *, reason: str) -> Release:
 
 def _complete(release: Release) -> None:
     missing = [
-        str(release._meta.get_field(name).verbose_name)
+        str(getattr(release._meta.get_field(name), "verbose_name", name))
         for name in (*Release.APPLICATION_FIELDS, "commit", "tree", "branch")
         if not str(getattr(release, name)).strip()
     ]

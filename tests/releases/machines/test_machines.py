@@ -213,8 +213,8 @@ def test_an_ended_run_occupies_nothing() -> None:
 
 def test_a_release_runs_in_a_tier_only_from_its_states() -> None:
     preparing = {"draft", "content_fixed", "tested", "in_review", "approved", "confirmed"}
-    assert Release.MAY_RUN == {
+    assert {
         "development": preparing,
         "staging": preparing - {"draft"},
         "production": {"confirmed", "releasing"},
-    }
+    } == Release.MAY_RUN

@@ -1,0 +1,59 @@
+"""Asking one gate, and setting up what it reads: rows changed through the door, a repository of the test's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from audit.actor import Actor, acting
+from audit.change import change
+from releases.gates.ask import answers
+from releases.gates.base import Answer
+
+COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
+
+
+def alter(row: Any, **fields: Any) -> Any:
+    """Set fields of a row through the door; return it fetched again."""
+    with acting(COMMAND), change("test:alter", (type(row), row.pk)) as act:
+        for name, value in fields.items():
+            setattr(act.get(type(row)), name, value)
+    return type(row)._default_manager.get(pk=row.pk)
+
+
+def make(model: Any, **fields: Any) -> Any:
+    """Make a row through the door."""
+    with acting(COMMAND), change("test:make") as act:
+        row = model._default_manager.create(**fields)
+        act.about(row)
+    return row
+
+
+def ask(world: Any, release: Any, gate: str, *, environment: str = "production", at: datetime | None = None) -> Answer:
+    """Return one gate's answer, by the gate's key."""
+    found = answers(world.fresh(release), world.environments[environment], at)
+    (answer,) = [a for a in found if a.gate == gate]
+    return answer
+
+
+def git(repository: Path, *words: str) -> str:
+    """Run git on a bare repository, as the developer, with nobody's configuration."""
+    environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    for role in ("AUTHOR", "COMMITTER"):
+        environment |= {f"GIT_{role}_NAME": "Developer", f"GIT_{role}_EMAIL": "developer@datasets.example"}
+    done = subprocess.run(
+        ["git", f"--git-dir={repository}", *words], env=environment, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def own_repository(world: Any, folder: Path) -> Path:
+    """Give the application a copy of the sample's repository that the test may change."""
+    path = folder / "own.git"
+    shutil.copytree(world.built.path, path)
+    world.application = alter(world.application, repository=str(path))
+    return path

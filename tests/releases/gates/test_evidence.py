@@ -1,0 +1,152 @@
+"""Evidence counts for a tree and is compared unrounded; none is not a pass."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.refusals import Invalid, NotYou
+from releases.actions.evidence.hand_in import hand_in
+from releases.models import Evidence
+
+from .asking import alter, ask, git, own_repository
+
+JUNIT = b'<testsuite tests="2" failures="%d" errors="0"><testcase name="a"/><testcase name="b">%s</testcase></testsuite>'
+GREEN, RED = JUNIT % (0, b""), JUNIT % (1, b"<failure/>")
+
+
+def given(world: Any, kind: str, content: bytes, *, where: str = "staging", commit: str = "", test_type: str = "") -> Any:
+    with world.acting_as("ci"):
+        return hand_in(
+            world.application.pk,
+            environment_id=world.environments[where].pk,
+            kind=kind,
+            commit=commit or world.built.commits["v1.3.0"],
+            content=content,
+            test_type=test_type,
+        )
+
+
+def coverage(covered: int, valid: int) -> bytes:
+    return (
+        f'<coverage line-rate="{covered / valid}" lines-covered="{covered}" lines-valid="{valid}"/>'.encode()
+    )
+
+
+def test_coverage_is_compared_unrounded(world: Any) -> None:
+    release = world.planned()
+    assert ask(world, release, "coverage").verdict == "unknown", "no evidence is not a pass"
+    for covered, valid, verdict in ((8999, 10000, "fail"), (9, 10, "pass"), (89999, 100000, "fail"), (1, 1, "pass")):
+        given(world, "coverage", coverage(covered, valid))
+        assert ask(world, release, "coverage").verdict == verdict, (covered, valid)
+
+
+def test_the_newest_evidence_counts(world: Any) -> None:
+    release = world.planned()
+    given(world, "junit", GREEN, where="development", test_type="unit")
+    assert ask(world, release, "tests", environment="development").verdict == "pass"
+    given(world, "junit", RED, where="development", test_type="unit")
+    assert ask(world, release, "tests", environment="development").verdict == "fail"
+
+
+def test_tests_are_asked_per_type_and_environment(world: Any) -> None:
+    release = world.planned()
+    given(world, "junit", GREEN, where="development", test_type="unit")
+    assert ask(world, release, "tests", environment="staging").verdict == "pass"
+    answer = ask(world, release, "tests")
+    assert answer.verdict == "fail"
+    assert all(name in answer.reason for name in ("integration", "system", "acceptance"))
+    assert "unit" not in answer.reason
+    for name in ("integration", "system"):
+        given(world, "junit", GREEN, test_type=name)
+    given(world, "junit", GREEN, where="development", test_type="acceptance")
+    assert "acceptance" in ask(world, release, "tests").reason, "in the wrong environment it does not count"
+    given(world, "junit", GREEN, test_type="acceptance")
+    assert ask(world, release, "tests").verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("gate", "kind", "bad", "good"),
+    [
+        (
+            "review",
+            "review",
+            {"reviewer": "B", "verdict": "changes_requested"},
+            {"reviewer": "B", "verdict": "approved"},
+        ),
+        (
+            "security_scan",
+            "security_scan",
+            {"tool": "s", "critical": 0, "high": 1, "medium": 0, "low": 0},
+            {"tool": "s", "critical": 0, "high": 0, "medium": 9, "low": 9},
+        ),
+        (
+            "performance",
+            "performance",
+            {"tool": "k", "measured": "1.2001", "baseline": "1"},
+            {"tool": "k", "measured": "1.2", "baseline": "1"},
+        ),
+        (
+            "static_analysis",
+            "sarif",
+            {"version": "2.1.0", "runs": [{"results": [{"level": "error", "message": {"text": "x"}}]}]},
+            {"version": "2.1.0", "runs": [{"results": [{"level": "warning", "message": {"text": "x"}}]}]},
+        ),
+    ],
+)
+def test_each_kind_passes_and_fails(world: Any, gate: str, kind: str, bad: Any, good: Any) -> None:
+    release = world.planned()
+    assert ask(world, release, gate).verdict == "unknown"
+    given(world, kind, json.dumps(bad).encode())
+    assert ask(world, release, gate).verdict == "fail"
+    given(world, kind, json.dumps(good).encode())
+    assert ask(world, release, gate).verdict == "pass"
+
+
+def test_evidence_counts_for_every_commit_with_the_same_tree_and_no_other(world: Any, tmp_path: Path) -> None:
+    repository = own_repository(world, tmp_path)
+    tree = world.built.trees["v1.3.0"]
+    twin = git(repository, "commit-tree", tree, "-m", "the same tree", "-p", world.built.commits["v1.2.0"])
+    git(repository, "update-ref", "refs/heads/twin", twin)
+    release = world.planned()
+    given(world, "coverage", coverage(1, 1), commit=world.built.commits["v1.3.0-beta.1"])
+    assert ask(world, release, "coverage").verdict == "unknown", "another tree's evidence"
+    given(world, "coverage", coverage(1, 1), commit=twin)
+    assert ask(world, release, "coverage").verdict == "pass"
+    assert ask(world, alter(release, tree=""), "coverage").verdict == "unknown"
+
+
+def test_the_same_file_twice_is_one_evidence(world: Any) -> None:
+    first = given(world, "coverage", coverage(9, 10))
+    assert given(world, "coverage", coverage(9, 10)).pk == first.pk
+    assert Evidence.objects.count() == 1
+
+
+def test_a_broken_file_becomes_no_evidence(world: Any) -> None:
+    for kind, content in (
+        ("coverage", b"<coverage"),
+        ("coverage", b'<coverage line-rate="7"/>'),
+        ("junit", GREEN),  # without its type
+        ("no such kind", b"{}"),
+        ("review", b"[]"),
+    ):
+        with pytest.raises(Invalid):
+            given(world, kind, content)
+    with pytest.raises(Invalid):
+        given(world, "coverage", coverage(1, 1), commit="0" * 40)
+    assert not Evidence.objects.exists()
+
+
+def test_only_who_may_hands_in(world: Any) -> None:
+    for name in ("operator", "committee_a", "auditor", "outsider"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            hand_in(
+                world.application.pk,
+                environment_id=world.environments["staging"].pk,
+                kind="coverage",
+                commit="v1.3.0",
+                content=coverage(1, 1),
+            )

@@ -1,0 +1,38 @@
+"""No environment is skipped, and what was verified there is the same tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .asking import alter, ask
+
+
+def test_each_earlier_environment_is_asked(world: Any) -> None:
+    release = world.planned()
+    assert "Development" in ask(world, release, "promotion", environment="staging").reason
+    world.verified_run(release, "development")
+    assert ask(world, release, "promotion", environment="staging").verdict == "pass"
+    assert "Staging" in ask(world, release, "promotion").reason
+    world.verified_run(release, "staging")
+    assert ask(world, release, "promotion").verdict == "pass"
+
+
+def test_another_tree_was_not_verified(world: Any) -> None:
+    release = world.planned()
+    run = world.verified_run(release, "development")
+    alter(run, base={"wanted_tree": "0" * 40})
+    assert ask(world, release, "promotion", environment="staging").verdict == "fail"
+
+
+def test_a_run_that_was_taken_back_no_longer_counts(world: Any) -> None:
+    from audit.actor import acting
+    from audit.change import change
+    from releases.models import Deployment
+
+    from .asking import COMMAND
+
+    release = world.planned()
+    run = world.verified_run(release, "development")
+    with acting(COMMAND), change("test:back", (Deployment, run.pk)) as act:
+        act.get(Deployment).roll_back()
+    assert ask(world, release, "promotion", environment="staging").verdict == "fail"

@@ -1,0 +1,95 @@
+"""Windows: inside, and early enough; what is outside names the next."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.clock import now
+from environments.models import ChangeWindow
+from releases.gates.window import needed_seconds
+
+from .asking import alter, ask
+
+
+def extra(world: Any) -> ChangeWindow:
+    return ChangeWindow.objects.get(rrule="")
+
+
+def test_inside_the_window_it_passes(world: Any) -> None:
+    assert ask(world, world.planned(), "window").verdict == "pass"
+
+
+def test_outside_it_names_the_next_window(world: Any) -> None:
+    release = world.planned()
+    after = extra(world).ends_at + timedelta(minutes=1)
+    answer = ask(world, release, "window", at=after)
+    assert answer.verdict == "fail" and "Next window" in answer.reason
+    assert "01:00" in answer.reason, "the third Wednesday, in the zone of the environment"
+
+
+def test_a_window_that_was_withdrawn_or_not_yet_consented_to_is_none(world: Any) -> None:
+    release = world.planned()
+    alter(extra(world), withdrawn_at=now())
+    assert ask(world, release, "window").verdict == "fail"
+    alter(extra(world), withdrawn_at=None, opened_at=None)
+    assert ask(world, release, "window").verdict == "fail"
+
+
+def test_another_applications_window_is_not_ours(world: Any) -> None:
+    from environments.actions.target.create import create_application
+
+    release = world.planned()
+    with world.acting_as("manager"):
+        other = create_application(slug="other", name="Other", repository="/srv/other.git")
+    alter(extra(world), application=other)
+    assert ask(world, release, "window").verdict == "fail"
+
+
+def test_it_must_still_fit_with_its_way_back(world: Any) -> None:
+    release = world.planned()
+    needed = timedelta(seconds=needed_seconds(release.plan))
+    assert needed > timedelta(minutes=10)
+    latest = extra(world).ends_at - needed
+    assert ask(world, release, "window", at=latest).verdict == "pass"
+    answer = ask(world, release, "window", at=latest + timedelta(seconds=1))
+    assert answer.verdict == "fail" and "latest safe start" in answer.reason
+
+
+def test_the_releases_own_hour_counts(world: Any) -> None:
+    release = world.planned()
+    later = alter(release, window_start=now() + timedelta(hours=1))
+    assert "planned for" in ask(world, later, "window").reason
+    over = alter(release, window_start=now() - timedelta(hours=3), window_end=now() - timedelta(seconds=1))
+    assert "has closed" in ask(world, over, "window").reason
+
+
+def test_an_emergency_needs_no_window(world: Any) -> None:
+    release = alter(world.planned(), kind="emergency")
+    alter(extra(world), withdrawn_at=now())
+    assert ask(world, release, "window").verdict == "pass"
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_freeze_beats_the_window(world: Any, absolute: bool) -> None:
+    from environments.actions.window.freeze import freeze
+
+    release = world.planned()
+    with world.acting_as("manager"):
+        freeze(
+            world.environments["production"].pk,
+            name="year end",
+            starts_at=now() - timedelta(minutes=1),
+            ends_at=now() + timedelta(hours=1),
+            reason="closing of accounts",
+            absolute=absolute,
+        )
+    answer = ask(world, release, "freeze")
+    assert answer.verdict == "fail" and "year end" in answer.reason and "closing of accounts" in answer.reason
+    assert ask(world, release, "window").verdict == "fail"
+    assert ask(world, release, "freeze", at=now() + timedelta(hours=2)).verdict == "pass"
+    emergency = alter(release, kind="emergency")
+    for gate in ("freeze", "window"):
+        assert ask(world, emergency, gate).verdict == ("fail" if absolute else "pass"), gate
