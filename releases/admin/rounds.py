@@ -65,9 +65,9 @@ class Clause:
     exact: str = ""
 
 
-def clauses(document: dict[str, Any], zone: str = "") -> list[Clause]:
-    """Return what is consented to in the order in which people ask about it; keys without words stay as they are."""
-    labels = {
+def clause_labels() -> dict[str, str]:
+    """Return key of the document → its words, in the order in which people ask about it."""
+    return {
         "application": _("application"),
         "version": _("version"),
         "environment": _("environment"),
@@ -76,6 +76,7 @@ def clauses(document: dict[str, Any], zone: str = "") -> list[Clause]:
         "start": _("opens"),
         "end": _("closes"),
         "reason": _("reason"),
+        "application_for_release": _("what is applied for"),
         "changes": _("changes"),
         "base": _("what is in force now"),
         "plan": _("step plan"),
@@ -89,7 +90,14 @@ def clauses(document: dict[str, Any], zone: str = "") -> list[Clause]:
         "commit": _("commit"),
         "tree": _("tree"),
         "digest": _("digest"),
+        "amended": _("amended"),
+        "withdrawn": _("withdrawn"),
     }
+
+
+def clauses(document: dict[str, Any], zone: str = "") -> list[Clause]:
+    """Return what is consented to in the order in which people ask about it; keys without words stay as they are."""
+    labels = clause_labels()
     order = {key: index for index, key in enumerate(labels)}
     return [
         _clause(key, labels.get(key, key), document[key], zone)
@@ -106,6 +114,9 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             kinds = dict(Change.Kind.choices)
             lines = [f"{kinds.get(kind, kind)}: {text} {ticket}".strip() for kind, text, ticket in value]
             return Clause(key, label, "\n".join(lines))
+        case "application_for_release", dict():
+            fields = [field for field in Release._meta.fields if field.name in value]
+            return Clause(key, label, "\n".join(f"{field.verbose_name}: {value[field.name]}" for field in fields))
         case "window", {"start": start, "end": end}:
             return Clause(key, label, f"{_moment(start, zone)} – {_moment(end, zone)}")
         case (("start" | "end"), str()):

@@ -45,7 +45,7 @@ class Testing(_Section):
 
 
 class Plans(_Section):
-    """The steps out and back, what comes before the way back, and what follows each once the checks inside have passed."""
+    """The steps out and back, what comes before the way back, and what follows once the checks inside have passed."""
 
     forward: tuple[parts.Step, ...] = Field(min_length=1)
     forward_after: tuple[parts.Step, ...] = ()

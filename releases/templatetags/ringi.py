@@ -131,3 +131,11 @@ def act_name(action: Any) -> str:
     from releases.admin import happened
 
     return happened.act_name(str(action))
+
+
+@register.filter
+def clause(key: Any) -> str:
+    """Return the words of a key of what is consented to."""
+    from releases.admin.rounds import clause_labels
+
+    return clause_labels().get(str(key), str(key))

@@ -115,7 +115,8 @@ def _procedure(stage: Stage) -> None:
             raise StoryFailed(f"the default procedure has no line {wanted!r}")
         text = text.replace(wanted, put, 1)
     row = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", source = "procedure" },\n'
-    added = '  { date = 2024-03-23, version = "1.0.2-demo.1", ja = "デモ用に監視を短縮", en = "Watch shortened for the demo", source = "ours" },\n'
+    words = 'ja = "デモ用に監視を短縮", en = "Watch shortened for the demo", source = "ours"'
+    added = f'  {{ date = 2024-03-23, version = "1.0.2-demo.1", {words} }},\n'
     text = text.replace(row, row + added, 1)
     procedure = stage.manager.do("procedure:load", content=text, reason="the demo cannot wait for 24 hours")
     round_id = stage.manager.do("procedure:submit", procedure, reason="the demo cannot wait for 24 hours")

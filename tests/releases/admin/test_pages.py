@@ -123,6 +123,14 @@ def test_a_visitor_is_sent_to_the_sign_in(world: dict[str, Any]) -> None:
         assert "/account/login/" in response.url, address
 
 
+def test_the_admin_has_no_sign_in_of_its_own(world: dict[str, Any]) -> None:
+    """Django's own would pass by re-authentication and the second factor."""
+    from django.test import Client
+
+    for response in (Client().get("/admin/login/"), Client().post("/admin/login/", {"username": "manager"})):
+        assert response.status_code == 302 and response.url.startswith("/account/login/")
+
+
 def test_an_account_without_a_role_sees_that_it_has_none(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     """The first page explains it, every other is refused."""
     client = browsers("outsider")
