@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from releases.gates.base import Answer, Question, failed, passed
@@ -38,7 +39,7 @@ def documents(question: Question, gate: Gate) -> Answer:
     for wanted in question.procedure.documents:
         document = states.get(wanted.key)
         if document is None or document.state not in ("ready", "published"):
-            missing.append(str(document) if document is not None else wanted.ja)
+            missing.append(str(document) if document is not None else wanted.label(get_language() or "ja"))
     if missing:
         return failed(gate, _("Not ready to publish: %(items)s") % {"items": ", ".join(missing)}, "documents")
     return passed(gate, "", "documents")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -105,7 +106,7 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         assert content is not None
         owed = [c for c in manual_checks(content.document, "deployment") if c.required and c.key not in confirmed]
         if owed:
-            raise Invalid(_("Not confirmed: %(items)s") % {"items": ", ".join(c.ja for c in owed)})
+            raise Invalid(_("Not confirmed: %(items)s") % {"items": ", ".join(c.label(get_language() or "ja") for c in owed)})
         act.signature("verify", deployment.plan_digest)
         act.details["confirmed"] = list(confirmed)
         deployment.watch()

@@ -7,15 +7,21 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from audit.actor import current
 from audit.change import change
 from audit.clock import now
+from environments import access
 from releases.models import Fact, InForce, Release
 from releases.sources import git
+
+RIGHTS = ("prepare", "plan", "change", "evidence", "final_check")
 
 
 def observe(release_id: int) -> dict[str, Any]:
     """Look at tag, branches, authors and migrations with the real git; store and return the facts by kind."""
     release = Release.objects.select_related("application").get(pk=release_id)
+    if current().account_id is not None:
+        _may_observe()
     seen = _look(release)
     with change("release:observe", (Release, release_id)) as act:
         moment = now()
@@ -27,6 +33,12 @@ def observe(release_id: int) -> dict[str, Any]:
                 defaults={"value": value, "observed_at": moment},
             )
     return seen
+
+
+def _may_observe() -> None:
+    account = access.current_account()
+    if not any(access.may(account, right) for right in RIGHTS):
+        access.require(RIGHTS[0])
 
 
 def _look(release: Release) -> dict[str, Any]:

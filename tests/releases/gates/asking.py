@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +57,39 @@ def own_repository(world: Any, folder: Path) -> Path:
     shutil.copytree(world.built.path, path)
     world.application = alter(world.application, repository=str(path))
     return path
+
+
+def walk(row: Any, *edges: str) -> Any:
+    """Take a row along edges of its machine, a door each; return it fetched again."""
+    for edge in edges:
+        with acting(COMMAND), change("test:walk", (type(row), row.pk)) as act:
+            getattr(act.get(type(row)), edge)()
+    return type(row)._default_manager.get(pk=row.pk)
+
+
+def in_force(world: Any, version: str, *, environment: str = "production") -> Any:
+    """Say that a version is in force, as if it had been adopted; return the pointer."""
+    from releases.models import InForce, Release
+
+    release = make(
+        Release,
+        application=world.application,
+        version=version,
+        title=version,
+        author=world.people["operator"],
+        tag=f"v{version}",
+        commit=world.built.commits[f"v{version}"],
+        tree=world.built.trees[f"v{version}"],
+    )
+    walk(release, "record")
+    return make(
+        InForce,
+        application=world.application,
+        environment=world.environments[environment],
+        release=release,
+        configuration=world.configurations[environment],
+        code=release.tree,
+        configuration_digest="c" * 64,
+        since=datetime.now(UTC),
+        how="adopted",
+    )

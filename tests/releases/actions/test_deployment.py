@@ -1,0 +1,257 @@
+"""Asking for a run and setting its hour, tier by tier; what a person decides while it waits; how it is settled."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import GateClosed, Invalid, NotYou, SignatureNeeded, WrongState
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import cancel, schedule
+from releases.actions.release.prepare import fix_content
+from releases.models import Deployment, Release
+from tests.releases.gates.asking import alter, walk
+
+
+def asked(world: Any, release: Release, environment: str, who: str = "operator") -> Deployment:
+    with world.acting_as(who):
+        return request(release.pk, environment_id=world.environments[environment].pk)
+
+
+def test_a_draft_runs_in_development_only(world: Any) -> None:
+    release = world.planned()
+    assert asked(world, release, "development").state == "requested"
+    for environment in ("staging", "production"):
+        with pytest.raises(WrongState):
+            asked(world, release, environment)
+    with world.acting_as("manager"):
+        fix_content(release.pk)
+    assert asked(world, release, "staging").state == "requested"
+    with pytest.raises(WrongState):
+        asked(world, release, "production")
+
+
+def test_a_draft_that_is_due_lays_the_steps_of_the_procedure(world: Any) -> None:
+    """Its plan is that of the active procedure from the first day on, not an empty one."""
+    release = world.planned()
+    world.evidence("1.3.0")
+    run = asked(world, release, "development", "developer")
+    with world.acting_as("developer", proved=False):
+        schedule(run.pk)
+    queue_as_scheduler(run)
+    assert [s.kind for s in run.steps.filter(phase="forward")][:2] == ["backup", "maintenance_mode"]
+    assert run.steps.get(ordinal=1).state == "ready"
+
+
+def queue_as_scheduler(run: Deployment) -> None:
+    from audit.actor import Actor, acting
+
+    with acting(Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")):
+        queue(run.pk)
+
+
+def test_who_may_ask_for_a_run_where(world: Any) -> None:
+    release, _round = world.confirmed()
+    allowed = {
+        "development": {"developer", "operator", "ci"},
+        "staging": {"developer", "tester", "operator", "ci"},
+        "production": {"operator"},
+    }
+    for environment, names in allowed.items():
+        for name in ("developer", "tester", "operator", "ci", "manager", "committee_a", "auditor", "outsider"):
+            with world.acting_as(name):
+                if name in names:
+                    run = request(release.pk, environment_id=world.environments[environment].pk)
+                    with pytest.raises(WrongState, match="already waits"):
+                        request(release.pk, environment_id=world.environments[environment].pk)
+                else:
+                    with pytest.raises(NotYou):
+                        request(release.pk, environment_id=world.environments[environment].pk)
+                    continue
+            with world.acting_as("manager"):
+                cancel(run.pk, reason="next in line")
+
+
+def test_without_target_or_configuration_there_is_nothing_to_run(world: Any) -> None:
+    release = alter(world.planned(), configurations={})
+    with pytest.raises(Invalid, match="configuration"):
+        asked(world, release, "development")
+
+
+def test_a_pre_release_never_goes_to_production(world: Any) -> None:
+    release, _round = world.confirmed()
+    alter(release, kind="pre_release")
+    with pytest.raises(WrongState, match="pre-release"):
+        asked(world, release, "production")
+
+
+def test_production_first_is_refused(world: Any) -> None:
+    release = world.planned()
+    with world.acting_as("manager"):
+        fix_content(release.pk)
+    world.evidence("1.3.0")
+    run = asked(world, release, "staging")
+    with world.acting_as("operator"), pytest.raises(GateClosed, match="Development"):
+        schedule(run.pk)
+    world.verified_run(release, "development")
+    with world.acting_as("operator"):
+        assert schedule(run.pk).state == "scheduled"
+
+
+def test_scheduling_production_is_a_signature_and_binds_the_consent(world: Any) -> None:
+    release, round_ = world.confirmed()
+    run = asked(world, release, "production")
+    with world.acting_as("operator", proved=False), pytest.raises(SignatureNeeded):
+        schedule(run.pk)
+    with world.acting_as("operator"):
+        schedule(run.pk)
+    run = world.fresh(run)
+    assert (run.state, run.consent, run.started_by) == ("scheduled", round_, world.people["operator"])
+    assert run.window_end == release.window_end
+    event = Event.objects.get(action="deployment:schedule", kind="action")
+    assert event.contents["after"]["signature"]["digest"] == round_.digest
+
+
+def test_an_hour_later_in_the_window_may_be_set_and_one_outside_not(world: Any) -> None:
+    release, _round = world.confirmed()
+    run = asked(world, release, "production")
+    with world.acting_as("operator"):
+        with pytest.raises(Invalid, match="past"):
+            schedule(run.pk, at=now() - timedelta(hours=1))
+        with pytest.raises(GateClosed):
+            schedule(run.pk, at=release.window_end + timedelta(minutes=5))
+        later = now() + timedelta(hours=2)
+        assert schedule(run.pk, at=later).scheduled_for == later
+
+
+def test_without_the_right_nobody_schedules_or_cancels(world: Any) -> None:
+    release, _round = world.confirmed()
+    run = asked(world, release, "production")
+    for name in ("manager", "developer", "tester", "auditor", "outsider"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            schedule(run.pk)
+    for name in ("developer", "tester", "auditor", "committee_a"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            cancel(run.pk, reason="no")
+    with world.acting_as("operator"):
+        assert cancel(run.pk, reason="typing error").state == "cancelled"
+        with pytest.raises(WrongState):
+            schedule(run.pk)
+
+
+def test_ci_starts_production_only_after_the_consent(world: Any) -> None:
+    """E3: deployment after approval. A person asks for the run, the consent carries it."""
+    release, _round = world.submitted()
+    alter_state = walk  # the release is walked past its consent: only the gate stands in the way
+    released = alter_state(release, "approve", "confirm")
+    run = asked(world, released, "production")
+    with world.acting_as("ci"), pytest.raises(GateClosed, match="no granted consent"):
+        schedule(run.pk)
+    assert world.fresh(run).state == "requested"
+
+
+def test_ci_may_start_what_was_consented_to(world: Any) -> None:
+    release, round_ = world.confirmed()
+    run = asked(world, release, "production")
+    with world.acting_as("ci"):
+        schedule(run.pk)
+    run = world.fresh(run)
+    assert (run.state, run.consent, run.started_by) == ("scheduled", round_, world.people["ci"])
+    event = Event.objects.get(action="deployment:schedule", kind="action")
+    assert "signature" not in (event.contents["after"] or {}), "a service account never signs"
+
+
+def test_two_runs_never_occupy_one_environment(world: Any) -> None:
+    deployment = world.scheduled()
+    queue_as_scheduler(deployment)
+    release = deployment.release
+    from releases.models import ConsentRound
+
+    second = Deployment(
+        release=release,
+        application=release.application,
+        environment=deployment.environment,
+        requested_by=world.people["operator"],
+        started_by=world.people["operator"],
+        consent=ConsentRound.objects.get(release=release),
+    )
+    from audit.actor import acting
+    from audit.change import change
+    from tests.releases.gates.asking import COMMAND
+
+    with acting(COMMAND), change("test:second") as act:
+        second.save()
+        act.about(second)
+    walk(second, "schedule")
+    with pytest.raises(GateClosed, match="occupies"):
+        queue_as_scheduler(second)
+    assert world.fresh(second).state == "scheduled"
+
+
+def test_a_failed_run_of_a_lower_tier_is_settled_by_the_next_one(world: Any) -> None:
+    release = world.planned()
+    world.evidence("1.3.0")
+    first = asked(world, release, "development")
+    walk(first, "schedule", "queue", "start", "fail")
+    second = asked(world, release, "development")
+    with world.acting_as("operator"):
+        schedule(second.pk)
+    queue_as_scheduler(second)
+    settled = world.fresh(first)
+    assert (settled.state, settled.settled_as) == ("settled", "unknown")
+
+
+@pytest.mark.parametrize("how", ["as_before", "as_planned", "unknown"])
+def test_settling_says_where_the_target_stands(world: Any, how: str) -> None:
+    from releases.actions.deployment.decide import settle
+    from releases.models import InForce
+    from tests.releases.gates.asking import in_force
+
+    pointer = in_force(world, "1.2.0", environment="production")
+    deployment = world.scheduled()
+    release = deployment.release
+    base = {"release": pointer.release_id, "configuration": pointer.configuration_id, "code": pointer.code}
+    alter(deployment, base={"in_force": base})
+    walk(release, "start")
+    walk(deployment, "queue", "start", "fail")
+    with world.acting_as("operator"):
+        with pytest.raises(Invalid):
+            settle(deployment.pk, how="somehow", reason="x")
+        with pytest.raises(Invalid):
+            settle(deployment.pk, how=how, reason=" ")
+        settle(deployment.pk, how=how, reason="looked at it")
+    pointer = InForce.objects.get(pk=pointer.pk)
+    version = {"as_before": "1.2.0", "as_planned": "1.3.0", "unknown": "1.2.0"}[how]
+    assert (pointer.release.version, pointer.unknown) == (version, how == "unknown")
+    assert world.fresh(release).state == ("tested" if how == "as_before" else "failed")
+    for name in ("developer", "auditor", "manager"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            settle(deployment.pk, how=how, reason="x")
+
+
+def test_verifying_takes_another_person_and_every_manual_check(world: Any) -> None:
+    from releases.actions.deployment.verified import verify
+    from releases.models import InForce, Watch
+
+    deployment = world.scheduled()
+    release = deployment.release
+    walk(release, "start")
+    walk(deployment, "queue", "start", "verify")
+    with world.acting_as("operator"), pytest.raises(NotYou, match="another person verifies"):
+        verify(deployment.pk, confirmed=("data_integrity", "security_settings"))
+    with world.acting_as("manager"), pytest.raises(NotYou):
+        verify(deployment.pk, confirmed=("data_integrity", "security_settings"))
+    with world.acting_as("second_operator"):
+        with pytest.raises(Invalid, match="Not confirmed"):
+            verify(deployment.pk, confirmed=("data_integrity",))
+        verify(deployment.pk, confirmed=("data_integrity", "security_settings"))
+    deployment = world.fresh(deployment)
+    assert (deployment.state, deployment.verified_by.username) == ("monitoring", "second_operator")
+    assert world.fresh(release).state == "monitoring"
+    assert InForce.objects.get(environment=deployment.environment).release == release
+    assert Watch.objects.get(deployment=deployment).duration_seconds == 86400

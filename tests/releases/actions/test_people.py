@@ -1,0 +1,144 @@
+"""What people prepare: documents by three, a roster of two, debts that are paid, a procedure that governs itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, NotYou, SignatureNeeded, WrongState
+from environments.models import AccessRule, Environment
+from releases.actions.consent.decide import approve as consent
+from releases.actions.document import review
+from releases.actions.obligation.settle import settle
+from releases.actions.procedure.activate import activate_first, load
+from releases.actions.procedure.activate import submit as apply_for
+from releases.actions.release.prepare import fix_content
+from releases.actions.roster.assign import assign
+from releases.models import Obligation, Procedure, RosterEntry
+from tests.releases.gates.asking import COMMAND, make
+
+
+def test_a_document_passes_three_people(world: Any) -> None:
+    release = world.planned()
+    with world.acting_as("manager"):
+        fix_content(release.pk)
+    document = release.documents.get(kind="changelog")
+    with world.acting_as("manager"):
+        with pytest.raises(Invalid):
+            review.write(document.pk, body=" ")
+        review.write(document.pk, body="written by the manager")
+        with pytest.raises(NotYou, match="another person"):
+            review.check_content(document.pk)
+    with world.acting_as("project_manager"):
+        review.check_content(document.pk)
+        with pytest.raises(NotYou, match="another person"):
+            review.approve(document.pk)
+    with world.acting_as("manager"), pytest.raises(NotYou, match="another person"):
+        review.approve(document.pk)
+    assert world.fresh(document).state == "checked"
+    with world.acting_as("developer"):
+        with pytest.raises(NotYou):
+            review.approve(document.pk)
+        review.write(document.pk, body="edited: it begins anew")
+    assert (world.fresh(document).state, world.fresh(document).checked_by) == ("draft", None)
+
+
+def test_worker_and_verifier_are_two_people_with_telephones(world: Any) -> None:
+    release = world.planned()
+
+    def put(duty: str, name: str, telephone: str = "+81-3-0000-0000") -> RosterEntry:
+        return assign(release.pk, duty=duty, account_id=world.people[name].pk, telephone=telephone)
+
+    with world.acting_as("manager"):
+        put("worker", "operator")
+        with pytest.raises(Invalid, match="two people"):
+            put("verifier", "operator")
+        with pytest.raises(Invalid, match="telephone"):
+            put("verifier", "second_operator", " ")
+        with pytest.raises(Invalid, match="service account"):
+            put("verifier", "ci")
+        put("verifier", "second_operator")
+    with world.acting_as("operator"), pytest.raises(NotYou):
+        put("worker", "operator")
+    assert RosterEntry.objects.filter(release=release).count() == 2
+
+
+def test_a_debt_is_settled_once_with_a_word_and_a_signature(world: Any) -> None:
+    debt = make(
+        Obligation, application=world.application, release=world.planned(), what="review", due_at=now()
+    )
+    with world.acting_as("manager", proved=False), pytest.raises(SignatureNeeded):
+        settle(debt.pk, note="done")
+    with world.acting_as("operator"), pytest.raises(NotYou):
+        settle(debt.pk, note="done")
+    with world.acting_as("manager"):
+        with pytest.raises(Invalid):
+            settle(debt.pk, note=" ")
+        settle(debt.pk, note="reviewed on Friday")
+        with pytest.raises(WrongState):
+            settle(debt.pk, note="again")
+
+
+def another(version: str = "1.0.2") -> Any:
+    """The active procedure as another version: CI may no longer run anything in staging."""
+    content = Procedure.objects.get(state="active").content
+    access = [row for row in content["access"] if (row["role"], row["environment"]) != ("ci", "staging")]
+    return type(Procedure.objects.get(state="active").document).model_validate(
+        content | {"version": version, "access": access}
+    )
+
+
+def test_a_new_procedure_needs_the_consent_that_the_old_one_asks_for(world: Any) -> None:
+    """Case 3: it does not carry its own policy."""
+    with world.acting_as("author_on_committee"):
+        draft = load(another(), reason="CI left staging")
+        round_ = apply_for(draft.pk, reason="CI left staging")
+        with pytest.raises(NotYou, match="applied"):
+            consent(round_.pk, digest=round_.digest)
+    staging = Environment.objects.get(slug="staging")
+    with world.acting_as("committee_a"):
+        consent(round_.pk, digest=round_.digest)
+    assert Procedure.objects.get(state="active").version == "1.0.1"
+    with world.acting_as("committee_b"):
+        consent(round_.pk, digest=round_.digest)
+    assert Procedure.objects.get(state="active").version == "1.0.2"
+    assert Procedure.objects.get(version="1.0.1").state == "retired"
+    assert AccessRule.objects.get(role="ci", environment=staging).level == "none"
+
+
+def test_only_the_first_procedure_is_activated_without_consent(world: Any) -> None:
+    from audit.actor import acting
+
+    with acting(COMMAND):
+        draft = load(another(), reason="by the command")
+        with pytest.raises(GateClosed, match="first procedure"):
+            activate_first(draft.pk)
+    assert world.fresh(draft).state == "draft"
+    for name in ("committee_a", "developer", "auditor"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            load(another("1.0.3"), reason="x")
+
+
+def test_a_version_of_the_procedure_never_changes_its_content(world: Any) -> None:
+    with world.acting_as("manager"):
+        first = load(another(), reason="x")
+        assert load(another(), reason="again").pk == first.pk
+        changed = another().model_copy(update={"version": "1.0.1"})
+        with pytest.raises(Invalid, match="another content"):
+            load(changed, reason="sneaked in")
+
+
+def test_a_release_keeps_the_procedure_it_was_fixed_under(world: Any) -> None:
+    release, round_ = world.submitted()
+    with world.acting_as("manager"):
+        draft = load(another(), reason="x")
+        applied = apply_for(draft.pk, reason="x")
+    for name in ("committee_a", "committee_b"):
+        with world.acting_as(name):
+            consent(applied.pk, digest=applied.digest)
+    assert world.fresh(release).procedure.version == "1.0.1"
+    assert round_.document["procedure"]["version"] == "1.0.1"
+    assert now() - round_.opened_at < timedelta(minutes=5)

@@ -1,0 +1,284 @@
+"""From the first draft to fixed content, tests and the ways out: what is refused, and what each act leaves."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit.actor import acting
+from audit.change import change
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from releases.actions.checklist.sign import sign
+from releases.actions.release.number import next_number
+from releases.actions.release.plan import add_change, edit, plan, set_configuration
+from releases.actions.release.prepare import amend, conclude, confirm_tests, fix_content, withdraw
+from releases.actions.release.set_source import set_source
+from releases.models import Release
+from tests.releases.gates.asking import COMMAND, alter, in_force, make, walk
+
+
+def filled(world: Any, version: str, *kinds: str, **fields: Any) -> Release:
+    """A draft with everything that fixing asks for, for a version that need not have a tag."""
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version=version, title=version)
+        for kind in kinds or ("feature",):
+            add_change(release.pk, kind=kind, text="a change")
+    given = dict.fromkeys(Release.APPLICATION_FIELDS, "as written") | {"risk": "low", "branch": "release/1.3"}
+    given |= {"commit": world.built.commits["v1.3.0"], "tree": world.built.trees["v1.3.0"]}
+    given["configurations"] = {slug: row.pk for slug, row in world.configurations.items()}
+    return alter(release, **given | {"window_start": now(), "window_end": now()} | fields)  # type: ignore[no-any-return]
+
+
+def test_a_plan_begins_as_a_draft_with_the_steps_of_the_procedure(world: Any) -> None:
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version="１.3.0", title="Tags")
+    assert (release.state, release.version, release.tag) == ("draft", "1.3.0", "v1.3.0")
+    assert release.author == world.people["manager"] and release.number is None
+    assert [step["kind"] for step in release.plan["forward"]] == [
+        "backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update", "service_control",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["developer", "operator", "committee_a", "auditor", "outsider", "ci"])
+def test_others_do_not_plan(world: Any, name: str) -> None:
+    with world.acting_as(name), pytest.raises(NotYou):
+        plan(application_id=world.application.pk, version="1.3.0", title="x")
+    assert not Release.objects.exists()
+
+
+def test_a_version_is_planned_once_and_is_a_version(world: Any) -> None:
+    with world.acting_as("manager"):
+        first = plan(application_id=world.application.pk, version="1.3.0", title="x")
+        with pytest.raises(Invalid, match="already"):
+            plan(application_id=world.application.pk, version="１.３.0", title="x")
+        for text in ("1.3", "latest", ""):
+            with pytest.raises(Invalid):
+                plan(application_id=world.application.pk, version=text, title="x")
+        with pytest.raises(Invalid, match="criterion"):
+            plan(application_id=world.application.pk, version="1.3.1", title="x", kind="emergency")
+        withdraw(first.pk, reason="not needed")
+        plan(application_id=world.application.pk, version="1.3.0", title="again, after it was withdrawn")
+
+
+def test_only_named_fields_of_a_draft_are_edited(world: Any) -> None:
+    release = world.planned()
+    with world.acting_as("manager"):
+        for name in ("state", "number", "author", "procedure", "plan", "window_start", "configurations", "tag_object"):
+            with pytest.raises(Invalid, match="Not to be edited"):
+                edit(release.pk, fields={name: "x"})
+        with pytest.raises(Invalid):
+            add_change(release.pk, kind="miracle", text="x")
+        with pytest.raises(Invalid):
+            set_configuration(release.pk, configuration_id=0)
+        with pytest.raises(Invalid):
+            set_source(release.pk, branch="main", revision="v9.9.9")
+        fix_content(release.pk)
+        for act in (
+            lambda: edit(release.pk, fields={"title": "x"}),
+            lambda: add_change(release.pk, kind="fix", text="x"),
+            lambda: set_configuration(release.pk, configuration_id=world.configurations["production"].pk),
+        ):
+            with pytest.raises(WrongState):
+                act()
+    for name in ("developer", "committee_a", "auditor"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            edit(release.pk, fields={"title": "x"})
+
+
+def test_whoever_edits_is_remembered(world: Any) -> None:
+    release = world.planned()
+    assert {a.username for a in release.editors.all()} == {"developer", "author_on_committee"}
+
+
+def test_fixing_the_content_pins_procedure_number_plan_and_papers(world: Any) -> None:
+    release = world.planned()
+    with world.acting_as("manager"):
+        fixed = fix_content(release.pk)
+    fixed = world.fresh(fixed)
+    assert fixed.state == "content_fixed" and fixed.procedure.state == "active"
+    assert fixed.number.startswith("FY") and fixed.number.endswith("-0001")
+    assert fixed.checklist.count() == 6
+    assert {d.kind for d in fixed.documents.all()} == {"release_notes", "changelog", "technical_documents"}
+    assert "Datasets can be tagged" in fixed.documents.get(kind="changelog").body
+    assert fixed.milestones.get(guards="fix_content").done_by == world.people["manager"]
+
+
+def test_fixing_names_what_is_missing(world: Any) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"impact": "", "way_back": " "}, "impact, way back"),
+        ({"commit": ""}, "commit"),
+        ({"window_start": None}, "date"),
+        ({"configurations": {}}, "Production"),
+    ]
+    release = filled(world, "1.3.0")
+    for fields, named in cases:
+        kept = {name: getattr(release, name) for name in fields}
+        alter(release, **fields)
+        with world.acting_as("manager"), pytest.raises(Invalid, match=named):
+            fix_content(release.pk)
+        alter(release, **kept)
+    with acting(COMMAND), change("test:clear", (Release, release.pk)):
+        release.changes.all().delete()
+    with world.acting_as("manager"), pytest.raises(Invalid, match="no change"):
+        fix_content(release.pk)
+    fresh = world.fresh(release)
+    assert fresh.state == "draft" and fresh.number is None and not fresh.checklist.exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "kinds", "fits"),
+    [
+        ("1.3.0", ("breaking",), False),
+        ("2.0.0", ("breaking",), True),
+        ("1.2.1", ("feature",), False),
+        ("1.3.0", ("feature", "fix"), True),
+        ("1.2.1", ("fix",), True),
+        ("1.1.9", ("fix",), False),
+        ("1.3.0-beta.1", ("feature",), False),
+    ],
+)
+def test_the_version_rises_as_its_changes_ask(world: Any, version: str, kinds: tuple[str, ...], fits: bool) -> None:
+    in_force(world, "1.2.0")
+    release = filled(world, version, *kinds)
+    with world.acting_as("manager"):
+        if fits:
+            assert fix_content(release.pk).state == "content_fixed"
+        else:
+            with pytest.raises(Invalid):
+                fix_content(release.pk)
+            assert world.fresh(release).state == "draft"
+
+
+def test_a_late_milestone_closes_the_edge_it_guards(world: Any) -> None:
+    from datetime import timedelta
+
+    release = world.planned()
+    alter(release.milestones.get(guards="fix_content"), due_at=now() - timedelta(days=1), compressed=False)
+    with world.acting_as("manager"), pytest.raises(GateClosed, match="later window"):
+        fix_content(release.pk)
+
+
+def test_numbers_have_no_gaps_also_after_a_door_that_was_rolled_back(world: Any) -> None:
+    first = filled(world, "1.3.0")
+    with world.acting_as("manager"):
+        one = fix_content(first.pk)
+    broken = filled(world, "1.3.1")
+    with acting(COMMAND), pytest.raises(GateClosed), change("test:break", (Release, broken.pk)) as act:
+        act.get(Release).number = next_number(now())
+        act.get(Release).save()
+        raise GateClosed("no")
+    with world.acting_as("manager"):
+        withdraw(first.pk, reason="a number once given is not given again")
+        two = fix_content(broken.pk)
+        amend(broken.pk, reason="again")
+        again = fix_content(broken.pk)
+    assert [row.number[-4:] for row in (one, two, again)] == ["0001", "0002", "0002"]
+
+
+def test_numbers_have_no_gaps_with_four_at_once(world: Any) -> None:
+    drafts = [filled(world, f"1.{minor}.0") for minor in range(3, 7)]
+    ready = threading.Barrier(4)
+    faults: list[BaseException] = []
+
+    def fix(pk: int) -> None:
+        try:
+            with world.acting_as("manager"):
+                ready.wait(20)
+                fix_content(pk)
+        except BaseException as fault:
+            faults.append(fault)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=fix, args=(draft.pk,)) for draft in drafts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not faults
+    assert sorted(world.fresh(draft).number[-4:] for draft in drafts) == ["0001", "0002", "0003", "0004"]
+
+
+def test_the_fiscal_year_begins_in_april_in_japan(database: str) -> None:
+    from datetime import UTC, datetime
+
+    from django.db import transaction
+
+    with transaction.atomic():
+        assert next_number(datetime(2027, 3, 31, 14, 59, tzinfo=UTC)) == "FY2026-0001"
+        assert next_number(datetime(2027, 3, 31, 15, 0, tzinfo=UTC)) == "FY2027-0001"
+
+
+def test_tests_are_confirmed_only_with_evidence_and_verified_runs(world: Any) -> None:
+    release = world.planned()
+    with world.acting_as("manager"):
+        fix_content(release.pk)
+        with pytest.raises(GateClosed) as closed:
+            confirm_tests(release.pk)
+    text = " ".join(closed.value.reasons)
+    assert "no evidence" in text and "Development" in text and "Not signed" in text
+    assert world.fresh(release).state == "content_fixed"
+
+
+def test_editing_takes_the_checklists_signatures_away(world: Any) -> None:
+    release = world.planned()
+    with world.acting_as("manager"):
+        fix_content(release.pk)
+    item = release.checklist.first()
+    with world.acting_as("operator"):
+        with pytest.raises(Invalid):
+            sign(item.pk, evidence=" ")
+        sign(item.pk, evidence="the report of Friday")
+        with pytest.raises(WrongState):
+            sign(item.pk, evidence="again")
+    with world.acting_as("manager"):
+        amend(release.pk, reason="a title was wrong")
+        edit(release.pk, fields={"title": "better"})
+    assert world.fresh(item).signed_at is None
+    with world.acting_as("operator"), pytest.raises(WrongState):
+        sign(item.pk, evidence="in a draft")
+
+
+def test_a_pre_release_is_concluded_and_nothing_else_is(world: Any) -> None:
+    release = filled(world, "1.3.0")
+    walk(release, "fix_content", "confirm_tests")
+    with world.acting_as("manager"), pytest.raises(WrongState, match="production"):
+        conclude(release.pk)
+    beta = filled(world, "1.3.0-beta.1", kind="pre_release", window_start=None)
+    with world.acting_as("manager"):
+        fix_content(beta.pk)
+        with pytest.raises(GateClosed, match="verified"):
+            confirm_tests(beta.pk)
+        world.verified_run(beta, "development")
+        confirm_tests(beta.pk)
+        assert conclude(beta.pk).state == "concluded"
+
+
+def test_withdrawing_cancels_what_waits_and_is_refused_while_a_run_occupies(world: Any) -> None:
+    deployment = world.scheduled()
+    release = deployment.release
+    running = make(
+        type(deployment),
+        release=release,
+        application=release.application,
+        environment=deployment.environment,
+        requested_by=world.people["operator"],
+    )
+    walk(running, "schedule", "queue", "start")
+    with world.acting_as("manager"):
+        for act in (withdraw, amend):
+            with pytest.raises(WrongState, match="occupies"):
+                act(release.pk, reason="changed our mind")
+    walk(running, "fail", "settle")
+    with world.acting_as("manager"):
+        withdraw(release.pk, reason="changed our mind")
+    assert world.fresh(release).state == "withdrawn"
+    assert world.fresh(deployment).state == "cancelled"
+    assert world.fresh(release.rounds.get()).state == "void"
+    event = Event.objects.filter(action="release:withdraw", kind="action").get()
+    assert event.reason == "changed our mind" and event.actor.endswith(":Manager")

@@ -1,0 +1,151 @@
+"""Choosing the window: outside is refused with the next one named; moving and postponing move every date."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from releases.actions.consent.decide import approve, reject
+from releases.actions.release.move import move, postpone
+from releases.actions.release.plan import plan
+from releases.actions.window.propose import propose
+from releases.gates.window import opening
+from releases.models import ConsentRound, FinalCheck
+from tests.releases.gates.asking import alter
+
+TOKYO = ZoneInfo("Asia/Tokyo")
+
+
+def next_regular(world: Any) -> datetime:
+    """Return when the next third Wednesday opens, after the extra window of today."""
+    answer = opening(world.application, world.environments["production"], now() + timedelta(hours=7))
+    assert answer.next_start is not None
+    return answer.next_start
+
+
+def test_outside_a_window_it_is_refused_and_the_next_is_named(world: Any) -> None:
+    start = next_regular(world)
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version="1.3.0", title="x")
+        with pytest.raises(GateClosed) as closed:
+            move(release.pk, start=start - timedelta(seconds=1))
+    assert f"{start.astimezone(TOKYO):%d}" in closed.value.reasons[0] and "01:00" in closed.value.reasons[0]
+    assert world.fresh(release).window_start is None and not release.milestones.exists()
+
+
+def test_the_regular_window_gives_every_date(world: Any) -> None:
+    """The third Wednesday, 01:00 to 05:00, with T-14, T-7, T-3, T-1 and T-0."""
+    start = next_regular(world)
+    local = start.astimezone(TOKYO)
+    assert (local.weekday(), local.hour) == (2, 1) and 15 <= local.day <= 21
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version="1.3.0", title="x")
+        move(release.pk, start=start)
+    release = world.fresh(release)
+    assert release.window_end - release.window_start == timedelta(hours=4)
+    days = {"fix_content": 14, "confirm_tests": 7, "approve": 3, "confirm": 1, "start": 0}
+    assert {m.guards for m in release.milestones.all()} == set(days)
+    for milestone in release.milestones.all():
+        if milestone.compressed:
+            assert milestone.due_at <= now(), "what lies in the past is due at once"
+        else:
+            due = milestone.due_at.astimezone(TOKYO).date()
+            assert local.date() - due == timedelta(days=days[milestone.guards]), milestone.guards
+
+
+def test_a_time_in_the_past_is_refused(world: Any) -> None:
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version="1.3.0", title="x")
+        with pytest.raises(Invalid, match="past"):
+            move(release.pk, start=now() - timedelta(days=2))
+
+
+def test_after_the_application_it_is_postponed_and_not_moved(world: Any) -> None:
+    release, _round = world.submitted()
+    with world.acting_as("manager"), pytest.raises(WrongState, match="postpone"):
+        move(release.pk, start=next_regular(world))
+    for name in ("operator", "committee_a", "developer"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            postpone(release.pk, start=next_regular(world), reason="x")
+
+
+def test_postponing_ends_the_round_the_run_and_the_final_check(world: Any) -> None:
+    deployment = world.scheduled()
+    release, start = deployment.release, next_regular(world)
+    with world.acting_as("manager"):
+        with pytest.raises(GateClosed, match="Next window"):
+            postpone(release.pk, start=start - timedelta(hours=1), reason="fair")
+        assert world.fresh(deployment).state == "scheduled", "a refused postponement ends nothing"
+        postpone(release.pk, start=start, reason="the fair is on")
+    release = world.fresh(release)
+    assert (release.state, release.window_start) == ("tested", start)
+    assert world.fresh(deployment).state == "cancelled"
+    round_ = ConsentRound.objects.get(release=release)
+    assert (round_.state, round_.void_key) == ("void", "window")
+    assert not FinalCheck.objects.filter(release=release, cleared_at=None).exists()
+    assert not release.milestones.filter(guards__in=["approve", "confirm"]).exclude(done_at=None).exists()
+    assert release.checklist.exclude(signed_at=None).count() == 6, "what rests on unchanged facts stays signed"
+
+
+def extra(world: Any, who: str = "manager", **fields: Any) -> ConsentRound:
+    given = {
+        "application_id": world.application.pk,
+        "name": "second extra",
+        "starts_at": now() + timedelta(days=1),
+        "ends_at": now() + timedelta(days=1, hours=4),
+        "reason": "a customer waits",
+    }
+    with world.acting_as(who):
+        return propose(world.environments["production"].pk, **given | fields)
+
+
+def test_an_extra_window_opens_with_the_second_consent_only(world: Any) -> None:
+    round_ = extra(world)
+    middle = now() + timedelta(days=1, hours=1)
+    for name, opens in (("committee_a", False), ("committee_b", True)):
+        with world.acting_as(name):
+            approve(round_.pk, digest=round_.digest)
+        answer = opening(world.application, world.environments["production"], middle)
+        assert answer.open == opens
+
+
+def test_who_asks_for_a_window_does_not_consent_to_it(world: Any) -> None:
+    round_ = extra(world, "author_on_committee")
+    with world.acting_as("author_on_committee"), pytest.raises(NotYou, match="applied"):
+        approve(round_.pk, digest=round_.digest)
+
+
+def test_a_rejected_window_stays_closed(world: Any) -> None:
+    round_ = extra(world)
+    with world.acting_as("committee_a"):
+        reject(round_.pk, digest=round_.digest, comment="too soon")
+    with world.acting_as("committee_b"), pytest.raises(WrongState):
+        approve(round_.pk, digest=round_.digest)
+    answer = opening(world.application, world.environments["production"], now() + timedelta(days=1, hours=1))
+    assert answer.window is None or answer.window.name != "second extra"
+
+
+def test_a_window_without_reason_or_backwards_is_refused(world: Any) -> None:
+    with pytest.raises(Invalid):
+        extra(world, reason=" ")
+    with pytest.raises(Invalid):
+        extra(world, ends_at=now() + timedelta(hours=23))
+    for name in ("operator", "developer", "committee_a", "auditor"):
+        with pytest.raises(NotYou):
+            extra(world, name)
+
+
+def test_a_second_application_for_the_same_window_is_refused_and_names_the_first(world: Any) -> None:
+    from releases.actions.release.submit import submit
+
+    first, _round = world.submitted()
+    start = world.fresh(first).window_start
+    second = world.tested("1.4.0")
+    alter(second, window_start=start)
+    with world.acting_as("manager"), pytest.raises(GateClosed, match=r"1\.3\.0"):
+        submit(second.pk)
