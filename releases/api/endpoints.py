@@ -89,6 +89,7 @@ class RollbackOut(Schema):
     id: int
     cause: str
     state: str
+    facts: dict[str, Any]
 
 
 class RunOut(Schema):
@@ -137,10 +138,10 @@ def _out(deployment: Deployment) -> RunOut:
         state=deployment.state,
         release_state=deployment.release.state,
         blockers=[str(b) for b in deployment.blockers],
-        steps=[
-            StepOut(ordinal=s.ordinal, phase=s.phase, kind=s.kind, state=s.state) for s in deployment.steps.all()
-        ],
-        rollback=RollbackOut(id=rollback.pk, cause=rollback.cause, state=rollback.state) if rollback else None,
+        steps=[StepOut(ordinal=s.ordinal, phase=s.phase, kind=s.kind, state=s.state) for s in deployment.steps.all()],
+        rollback=RollbackOut(id=rollback.pk, cause=rollback.cause, state=rollback.state, facts=rollback.facts)
+        if rollback
+        else None,
     )
 
 
@@ -166,9 +167,7 @@ def post_run(request: HttpRequest, fields: RunIn) -> RunOut:
     with acting(actor_of(request)):
         environment = _environment(request, fields.environment)
         release = _release(fields.application, fields.version)
-        waiting = Deployment.objects.filter(
-            release=release, environment=environment, state="requested"
-        ).first()
+        waiting = Deployment.objects.filter(release=release, environment=environment, state="requested").first()
         deployment = waiting or request_run(release.pk, environment_id=environment.pk, reason=fields.reason)
         schedule(deployment.pk, reason=fields.reason)
         return _out(Deployment.objects.get(pk=deployment.pk))
@@ -189,8 +188,7 @@ def get_gates(request: HttpRequest, application: str, version: str, environment:
     """Say what blocks a release from an environment."""
     where = _environment(request, environment)
     return [
-        GateOut(gate=a.gate, verdict=a.verdict, reason=a.reason)
-        for a in answers(_release(application, version), where)
+        GateOut(gate=a.gate, verdict=a.verdict, reason=a.reason) for a in answers(_release(application, version), where)
     ]
 
 

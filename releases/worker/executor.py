@@ -8,6 +8,9 @@ import os
 import socket
 from typing import Any
 
+from django.utils.translation import gettext as _
+from pydantic import ValidationError
+
 from audit.clock import now
 from audit.refusals import GateClosed
 from releases import checks, steps
@@ -66,7 +69,8 @@ def attempt(taken: Claim) -> int | None:
             else:
                 result, probe = _make(step, context, taken.taken_over)
             measured = _measured(step, context)
-        except _Doubt as unclear:
+        except (_Doubt, OSError) as unclear:
+            # An error of the operating system says nothing about how far the effect had come.
             doubt(step.pk, epoch=epoch, message=str(unclear))
             return None
         except StepFailed as failed:
@@ -86,8 +90,7 @@ class _Doubt(Exception):
 
 
 def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str, Any], str]:
-    kind = steps.kind(step.kind)
-    parameters = kind.parameters(**step.parameters)
+    kind, parameters = _planned(steps, step.kind, step.parameters)
     if taken_over:
         verdict, facts = kind.probe(context, parameters)
         context.output(f"probe: {verdict.value}\n".encode())
@@ -101,16 +104,22 @@ def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str,
     return kind.run(context, parameters), ""
 
 
+def _planned(registry: Any, name: str, values: dict[str, Any]) -> tuple[Any, Any]:
+    """Return a step's kind and parameters; one that was removed, or takes them no more, fails instead of looping."""
+    try:
+        kind = registry.kind(name)
+        return kind, kind.parameters(**values)
+    except (registry.UnknownKind, ValidationError) as fault:
+        raise StepFailed(_("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": name, "why": fault}) from fault
+
+
 def _check(step: Step, context: StepContext) -> dict[str, Any]:
-    kind = checks.kind(step.parameters["check"])
+    kind, parameters = _planned(checks, step.parameters["check"], step.parameters["parameters"])
     # What the log says before the restart is about the version that was left.
     restarts = step.deployment.steps.filter(ordinal__lt=step.ordinal, kind="service_control")
     restarted = restarts.order_by("ordinal").last()
     since = restarted.ended_at if restarted is not None else step.deployment.started_at
-    result = kind.run(
-        CheckContext(context.target, since or now(), context.configuration),
-        kind.parameters(**step.parameters["parameters"]),
-    )
+    result = kind.run(CheckContext(context.target, since or now(), context.configuration), parameters)
     context.output(f"{result.verdict.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode())
     facts = {**dataclasses.asdict(result), "verdict": result.verdict.value}
     if result.verdict is not Verdict.PASS:

@@ -106,7 +106,8 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         assert content is not None
         owed = [c for c in manual_checks(content.document, "deployment") if c.required and c.key not in confirmed]
         if owed:
-            raise Invalid(_("Not confirmed: %(items)s") % {"items": ", ".join(c.label(get_language() or "ja") for c in owed)})
+            language = get_language() or "ja"
+            raise Invalid(_("Not confirmed: %(items)s") % {"items": ", ".join(c.label(language) for c in owed)})
         act.signature("verify", deployment.plan_digest)
         act.details["confirmed"] = list(confirmed)
         deployment.watch()

@@ -75,9 +75,7 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         )
         act.details["facts"] = facts
         if len(open_roles) == 1:
-            late = [
-                a.reason for a in answers(release, environment) if a.kind == "tag" and a.verdict != "pass"
-            ]
+            late = [a.reason for a in answers(release, environment) if a.kind == "tag" and a.verdict != "pass"]
             if late:
                 raise GateClosed(*late)
             tag = Fact.objects.get(release=release, kind="tag", environment=None)

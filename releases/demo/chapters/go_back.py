@@ -13,7 +13,7 @@ WAY_BACK = (
     "service_control:stopped",
     "code_deploy:switched",
     "database_update:restored",
-    "configuration_update:written",
+    "configuration_update:taken_back",
     "service_control:started",
 )
 
@@ -24,10 +24,13 @@ def play(stage: Stage) -> dict[str, Any]:
     before = stage.kept["before 1.4.0"]
     stage.verify(run)
     under = place.measure()
+    stage.check(under.code == stage.tree("1.4.0"), "1.4.0's tree does not lie on production")
     load = Load(stage.state, place, "traffic-1.4.0", rate=400, seconds=300)
     rollback = until("the trigger to fire", lambda: stage.service.run(run)["rollback"], 120, 0.3)
     until("the way back to begin", lambda: place.journal(run=f"deployment:{run}", effect="service_control:stopped"), 60)
     traffic = load.end()
+    stage.check(rollback["cause"] == "error_rate", f"not the error rate but {rollback['cause']} fired")
+    rates = [sample["error_rate"]["value"] for sample in rollback["facts"].get("samples", [])]
     stage.finished(run, {"rolled_back"}, seconds=120)
     after = place.measure()
     digests = {"before": asdict(before), "under 1.4.0": asdict(under), "after": asdict(after)}
@@ -54,6 +57,7 @@ def play(stage: Stage) -> dict[str, Any]:
     stage.check(drafted, "there is no drafted report on the rollback's page")
     return {
         "trigger": rollback["cause"],
+        "error rate in the last samples": rates,
         "traffic under 1.4.0": traffic,
         "digests": {when: {k: v[:16] for k, v in found.items()} for when, found in digests.items()},
         "rows written since the backup, kept in files": {path.name: sum(1 for _line in path.open()) for path in kept},

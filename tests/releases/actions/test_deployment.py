@@ -113,7 +113,7 @@ def test_scheduling_production_is_a_signature_and_binds_the_consent(world: Any) 
     run = world.fresh(run)
     assert (run.state, run.consent, run.started_by) == ("scheduled", round_, world.people["operator"])
     assert run.window_end == release.window_end
-    event = Event.objects.get(action="deployment:schedule", kind="action")
+    event = Event.objects.filter(action="deployment:schedule", kind="action").latest("at")
     assert event.contents["after"]["signature"]["digest"] == round_.digest
 
 
@@ -162,7 +162,7 @@ def test_ci_may_start_what_was_consented_to(world: Any) -> None:
         schedule(run.pk)
     run = world.fresh(run)
     assert (run.state, run.consent, run.started_by) == ("scheduled", round_, world.people["ci"])
-    event = Event.objects.get(action="deployment:schedule", kind="action")
+    event = Event.objects.filter(action="deployment:schedule", kind="action").latest("at")
     assert "signature" not in (event.contents["after"] or {}), "a service account never signs"
 
 

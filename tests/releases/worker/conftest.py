@@ -1,11 +1,52 @@
-"""The language in which these tests read sentences."""
+"""Small runs of real commands on real target folders, and a Valkey database of the test's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
+import django_rq
 import pytest
+import redis
 from django.utils import translation
+
+from audit.actor import Actor, acting
+from releases.actions.consent.decide import approve
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
+from releases.actions.release.confirm import confirm
+from releases.actions.release.submit import submit
+from releases.models import Deployment, Step
+from tests.releases.gates.asking import alter
+
+WORKER = Actor(account_id=None, name="worker-1", kind="worker", channel="worker")
+TRUE = ["/bin/true"]
+
+
+def row(argv: list[str], **fields: Any) -> dict[str, Any]:
+    """One step of a plan that runs a command."""
+    required = fields.pop("required", True)
+    return {
+        "kind": "command",
+        "parameters": {"argv": argv, **fields},
+        "label_ja": "命令",
+        "label_en": "Command",
+        "required": required,
+        "estimate_seconds": 1,
+    }
+
+
+def plan(*forward: dict[str, Any], verify: tuple[dict[str, Any], ...] = ()) -> dict[str, list[dict[str, Any]]]:
+    """A whole plan: steps out, checks (default one that passes), and one step back with one check."""
+    return {
+        "forward": list(forward),
+        "verify": list(verify or (row(TRUE),)),
+        "back": [row(TRUE)],
+        "back_verify": [row(TRUE)],
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +54,90 @@ def english() -> Iterator[None]:
     """Speak English, whatever the installation's language is."""
     with translation.override("en"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def valkey(settings: Any) -> Iterator[redis.Redis]:
+    """A real Valkey, in a database of this process, empty."""
+    number = 1 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    url = settings.RQ_QUEUES["production"]["URL"].rsplit("/", 1)[0] + f"/{number}"
+    settings.RQ_QUEUES = {name: {**config, "URL": url} for name, config in settings.RQ_QUEUES.items()}
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
+
+
+@pytest.fixture(autouse=True)
+def short_times(settings: Any) -> None:
+    """Leases that a test can wait for."""
+    settings.LEASE, settings.BEAT, settings.SWEEP = 2.0, 0.1, 0.05
+
+
+@pytest.fixture
+def working() -> Callable[[], AbstractContextManager[Actor]]:
+    """Return a function: act as a worker."""
+    return lambda: acting(WORKER)
+
+
+@pytest.fixture
+def queued(world: Any) -> Callable[..., Deployment]:
+    """Return a function: a run in development with this plan, queued, its first step ready."""
+
+    def make(*forward: dict[str, Any], **options: Any) -> Deployment:
+        release = alter(world.planned(), plan=plan(*forward, **options))
+        world.evidence("1.3.0")
+        with world.acting_as("developer"):
+            run = request(release.pk, environment_id=world.environments["development"].pk)
+            schedule(run.pk)
+        with acting(WORKER):
+            queue(run.pk)
+        return world.fresh(run)  # type: ignore[no-any-return]
+
+    return make
+
+
+@pytest.fixture
+def consented(world: Any) -> Callable[..., Deployment]:
+    """Return a function: a run in production with this plan, consented to and scheduled by `operator`."""
+
+    def make(*forward: dict[str, Any], **options: Any) -> Deployment:
+        release = alter(world.tested(), plan=plan(*forward, **options))
+        with world.acting_as("manager"):
+            round_ = submit(release.pk)
+        for name in ("committee_a", "committee_b"):
+            with world.acting_as(name):
+                approve(round_.pk, digest=round_.digest)
+        for name in ("manager", "operator"):
+            with world.acting_as(name):
+                confirm(release.pk)
+        with world.acting_as("operator"):
+            run = request(release.pk, environment_id=world.environments["production"].pk)
+            schedule(run.pk)
+        return world.fresh(run)  # type: ignore[no-any-return]
+
+    return make
+
+
+def first(run: Deployment) -> Step:
+    """The first step of a run."""
+    return run.steps.get(ordinal=1)
+
+
+def states(run: Deployment) -> list[str]:
+    """The states of a run's steps, in order."""
+    return list(Step.objects.filter(deployment=run).order_by("ordinal").values_list("state", flat=True))
+
+
+def jobs(queue_name: str) -> list[tuple[str, dict[str, Any]]]:
+    """What lies on a queue: function and arguments."""
+    return [(job.func_name, job.kwargs) for job in django_rq.get_queue(queue_name).jobs]
+
+
+def expire(step: Step) -> None:
+    """Let a lease end, as if its holder had stopped beating; the column is no governed fact."""
+    from datetime import timedelta
+
+    from audit.clock import now
+
+    assert Step.objects.filter(pk=step.pk).update(lease_until=now() - timedelta(milliseconds=1)) == 1

@@ -1,0 +1,84 @@
+"""The measurements use the databases, people and releases of the tests, and one report for all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.report import Report
+from tests.conftest import (  # noqa: F401
+    acting_as,
+    browsers,
+    database,
+    people,
+    state_folder,
+    template_database,
+)
+from tests.releases.conftest import sample_repository, world  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Iterator[Report]:
+    """The rows of this run; printed and written when the last measurement has ended."""
+    made = Report()
+    yield made
+    made.show()
+    made.write(Path(os.environ.get("RINGI_STATE", "var/bench")) / "report.json")
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Keep the product's own log lines out of the table's way."""
+    import logging
+
+    logging.disable(logging.WARNING)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def children(state_folder: Path, database: str) -> Iterator[Any]:  # noqa: F811
+    """Return a function that starts a process of the product on the test's database; all end with the test."""
+    import subprocess
+    import sys
+
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "DATABASE_URL": _as_url(database),
+            "RINGI_PROCESS": "bench",
+            "RINGI_LOG_LEVEL": "ERROR",
+        }
+        argv = [sys.executable, *arguments]
+        log = state_folder / "logs" / "bench.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            started.append(
+                subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            )
+        return started[-1]
+
+    yield start
+    for child in started:
+        child.terminate()
+    for child in started:
+        try:
+            child.wait(15)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _as_url(conninfo: str) -> str:
+    from urllib.parse import quote
+
+    from psycopg.conninfo import conninfo_to_dict
+
+    parts = conninfo_to_dict(conninfo)
+    return f"postgres://{parts['user']}:{quote(str(parts['password']))}@{parts['host']}:{parts['port']}/{parts['dbname']}"

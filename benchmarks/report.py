@@ -1,0 +1,104 @@
+"""The table of a run: rows are added by the measurements, printed at the end, and kept as report.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What repeated measurements of one thing look like; milliseconds."""
+
+    p50: float
+    p99: float
+    mean: float
+    count: int
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Spread:
+        """Take measurements in seconds; p99 of fewer than 100 is their greatest."""
+        ordered = sorted(1000 * value for value in seconds)
+        last = len(ordered) - 1
+        return cls(
+            ordered[last // 2], ordered[min(last, -(-99 * last // 100))], sum(ordered) / len(ordered), len(ordered)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.p50:.2f} / {self.p99:.2f} ms"
+
+
+def repeated(count: int, work: Callable[[], object], *, warm: int = 5) -> Spread:
+    """Time `work` so many times, after a few that do not count."""
+    for _ in range(warm):
+        work()
+    taken = []
+    for _ in range(count):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return Spread.of(taken)
+
+
+@dataclass
+class Row:
+    """One line of the table. `ratio`: ours to the limit or comparison measured in the same run."""
+
+    part: str
+    name: str
+    ours: str
+    limit: str = ""
+    ratio: float | None = None
+    target: str = ""
+    met: bool | None = None
+    note: str = ""
+    valid: bool = True
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+class Report:
+    """Collects the rows of a run."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.load_before = os.getloadavg()[0]
+
+    def add(self, part: str, name: str, ours: object, **fields: Any) -> Row:
+        """Add a line and return it; `valid=False` when the work that was measured was not all done."""
+        row = Row(part, name, str(ours), **fields)
+        self.rows.append(row)
+        return row
+
+    def machine(self) -> str:
+        """Say where the figures come from; other work on the same cores slows all of them."""
+        loads = f"load {self.load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
+        return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {loads}"
+
+    def show(self) -> None:
+        """Print the table."""
+        table = Table(title="Ringi: measurements", caption=self.machine(), box=box.SIMPLE_HEAD)
+        for title in ("", "what", "ours", "limit or comparison", "ratio", "target", "note"):
+            table.add_column(title, overflow="fold")
+        for row in self.rows:
+            mark = {None: "", True: " ✓", False: " ✗"}[row.met]
+            ours = row.ours if row.valid else f"INVALID ({row.ours})"
+            ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+            table.add_row(row.part, row.name, ours, row.limit, ratio, row.target + mark, row.note)
+        Console(width=None if os.isatty(1) else 200).print(table)
+
+    def write(self, file: Path) -> None:
+        """Write the rows with all their figures as JSON."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rows = [asdict(row) for row in self.rows]
+        kept = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": self.machine(), "rows": rows}
+        file.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n")

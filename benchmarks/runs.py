@@ -1,0 +1,54 @@
+"""Development runs with a plan of the measurements' own, for the measurements of steps, wake-ups and memory."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from releases.models import Deployment, Release
+from tests.releases.conftest import World
+
+NOTHING = {"argv": ["/bin/true"]}
+
+
+def plan(count: int, kind: str = "command", parameters: dict[str, Any] | None = None) -> dict[str, list[Any]]:
+    """Return a plan of `count` steps that do nothing and one such check-phase step."""
+    row = {
+        "kind": kind,
+        "parameters": NOTHING if parameters is None else parameters,
+        "label_ja": "何もしない",
+        "label_en": "Nothing",
+        "required": True,
+        "estimate_seconds": 1,
+    }
+    return {"forward": [row] * count, "verify": [row], "back": [], "back_verify": []}
+
+
+def release(world: World) -> Release:
+    """Return a release that may run in development."""
+    from releases.actions.release.prepare import fix_content
+
+    made = world.planned()
+    with world.acting_as("manager"):
+        fix_content(made.pk)
+    world.evidence(made.version)
+    return world.fresh(made)
+
+
+def replan(world: World, made: Release, planned: dict[str, list[Any]]) -> Release:
+    """Give the release another plan, through the door."""
+    from audit.change import change
+
+    with world.acting_as("manager"), change("bench:plan", (Release, made.pk)) as act:
+        act.get(Release).plan = planned
+    return world.fresh(made)
+
+
+def scheduled(world: World, made: Release, at: datetime | None = None) -> Deployment:
+    """Ask for a run in development and set its hour."""
+    from releases.actions.deployment.request import request
+    from releases.actions.deployment.schedule import schedule
+
+    with world.acting_as("developer"):
+        run = request(made.pk, environment_id=world.environments["development"].pk)
+        return schedule(run.pk, at=at)

@@ -1,0 +1,78 @@
+"""Copies of the tree for whole demos, production runs for the kill tests, and the table that is printed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.running import Point, Running, queues_url
+from tests.chaos.tree import Tree, copied
+from tests.releases.conftest import World, sample_repository, world
+
+__all__ = ["sample_repository", "world"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Iterator[Tree]:
+    """A copy of the working tree; nothing of it is left running."""
+    made = copied(tmp_path / "tree")
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def point(tmp_path: Path) -> Iterator[Point]:
+    """A place where one process of the test is held."""
+    made = Point(tmp_path / "point")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def scheduled_run(
+    world: World, database: str, tmp_path: Path, settings: Any
+) -> Iterator[Callable[[list[dict[str, Any]]], Running]]:
+    """Return a function: schedule a production run of these steps for now, with consent and all gates passed."""
+    settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
+    started: list[Running] = []
+
+    def begin(forward: list[dict[str, Any]]) -> Running:
+        _plan_instead(world, forward)
+        deployment = world.scheduled()
+        root = Path(world.targets["production"].root)
+        started.append(Running(database, deployment, root, tmp_path))
+        started[-1].redis.flushdb()
+        return started[-1]
+
+    yield begin
+    for running in started:
+        running.end()
+
+
+def _plan_instead(world: World, forward: list[dict[str, Any]]) -> None:
+    """Put these steps in the place of the procedure's plan before anyone is asked for consent."""
+    from audit.change import change
+    from releases.models import Release
+
+    tested = world.tested
+
+    def with_plan(*given: Any, **options: Any) -> Any:
+        release = tested(*given, **options)
+        with world.acting_as("manager"), change("release:edit", (Release, release.pk)) as act:
+            act.get(Release).plan = {"forward": forward, "verify": [], "back": [], "back_verify": []}
+        return world.fresh(release)
+
+    world.tested = with_plan  # type: ignore[method-assign]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the rows that the tests recorded: sabotage, what was broken, which chapters were false, what was said."""
+    reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, ())]
+    rows = [value for report in reports for name, value in report.user_properties if name == "row"]
+    if rows:
+        terminalreporter.section("sabotage")
+    for chapter, what, false, said in rows:
+        terminalreporter.write_line(f"{chapter:<10} {what:<50} false: {false:<12} {said}")

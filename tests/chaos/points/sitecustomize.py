@@ -1,0 +1,50 @@
+"""Holds a worker at a named point from outside: Python loads this by PYTHONPATH, the product knows nothing of it.
+
+CHAOS_POINT is `EVENT ENDING SOURCE`: open, append or rename of a path that ends so, from a file of that name (`*`: any).
+The first process that gets there takes the file `armed` away, announces its pid on the pipe `inside` and waits on `go`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType
+
+EVENTS = {"open": "open", "append": "open", "rename": "os.rename"}
+
+
+def _called_from(frame: FrameType | None, source: str) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(source):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _hold(folder: str) -> None:
+    try:
+        os.rename(os.path.join(folder, "armed"), os.path.join(folder, "fired"))
+    except FileNotFoundError:
+        return
+    with open(os.path.join(folder, "inside"), "wb", buffering=0) as inside:
+        inside.write(b"%d\n" % os.getpid())
+    with open(os.path.join(folder, "go"), "rb", buffering=0) as go:
+        go.read(1)
+
+
+def _watch(point: str, folder: str) -> None:
+    event, ending, source = point.split(" ")
+
+    def hook(name: str, given: tuple[object, ...]) -> None:
+        if name != EVENTS[event] or not any(str(part).endswith(ending) for part in given[:2]):
+            return
+        if event == "append" and not int(str(given[2])) & os.O_APPEND:
+            return
+        if source == "*" or _called_from(sys._getframe(1), source):
+            _hold(folder)
+
+    sys.addaudithook(hook)
+
+
+if os.environ.get("CHAOS_POINT"):
+    _watch(os.environ["CHAOS_POINT"], os.environ["CHAOS_FOLDER"])

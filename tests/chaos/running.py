@@ -1,0 +1,183 @@
+"""A production run of small real steps, executed by real worker and scheduler processes; used by the kill tests."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import redis
+from psycopg.conninfo import conninfo_to_dict
+
+from config.processes import PROJECT, identity, spawn
+
+LEASE, BEAT, SWEEP = 1.0, 0.3, 0.3
+EFFECT = Path(__file__).parent / "points" / "effect.py"
+QUEUES_NUMBER = 9  # a database of Valkey that nothing else here uses
+PATIENCE = 20.0
+
+
+def until[T](what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
+    """Look until something true comes back and return it; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+def command(name: str, *, repeatable: bool = False, point: Path | None = None) -> dict[str, Any]:
+    """Return the row of a plan for a command that appends to the tally; held in its middle when given a point."""
+    words = [sys.executable, str(EFFECT), "{root}/tally", name, *([str(point)] if point else [])]
+    return step("command", argv=words, repeatable=repeatable)
+
+
+def step(kind: str, **parameters: Any) -> dict[str, Any]:
+    """Return the row of a plan for a step."""
+    labels = {"label_ja": kind, "label_en": kind}
+    return {"kind": kind, "parameters": parameters, "required": True, "estimate_seconds": 1, **labels}
+
+
+class Point:
+    """Where a process is held: it announces itself on one named pipe and waits on the other."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        (folder / "armed").touch()
+        for name in ("inside", "go"):
+            os.mkfifo(folder / name)
+        # Opened both ways, so that neither side waits for the other to open.
+        self.inside, self.go = (os.open(folder / name, os.O_RDWR | os.O_CLOEXEC) for name in ("inside", "go"))
+
+    def announced(self, seconds: float = PATIENCE) -> int:
+        """Wait for the announcement; return the pid of the process that is held now."""
+        ready, _, _ = select.select([self.inside], [], [], seconds)
+        assert ready, f"nothing was announced within {seconds} s"
+        return int(os.read(self.inside, 100))
+
+    def let_go(self) -> None:
+        """Let the held process go on."""
+        os.write(self.go, b"x")
+
+    def close(self) -> None:
+        """Close the pipes."""
+        os.close(self.inside)
+        os.close(self.go)
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def parent(pid: int) -> int:
+    """Return the parent of a process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+class Running:
+    """One production run: its rows, its target, and the processes that execute it."""
+
+    def __init__(self, database: str, deployment: Any, root: Path, folder: Path) -> None:
+        self.deployment_id, self.root, self.folder = deployment.pk, root, folder
+        address = urlsplit(os.environ["DATABASE_URL"])
+        self.database = address._replace(path=f"/{conninfo_to_dict(database)['dbname']}").geturl()
+        self.redis_url = queues_url()
+        self.redis = redis.Redis.from_url(self.redis_url)
+        self.started: list[Any] = []
+
+    def process(self, *words: str, **extra: str) -> Any:
+        """Start a management command as a process of its own."""
+        own = {"DATABASE_URL": self.database, "REDIS_URL": self.redis_url, **extra}
+        own |= {"RINGI_LEASE": str(LEASE), "RINGI_BEAT": str(BEAT), "RINGI_SWEEP": str(SWEEP)}
+        log = self.folder / f"{'-'.join(words)}-{len(self.started)}.log"
+        argv = [sys.executable, "manage.py", *words]
+        child = spawn(argv, environment=os.environ | own, folder=PROJECT, log=log, death_signal=signal.SIGKILL)
+        self.started.append(child)
+        return child
+
+    def worker(self, point: str = "", at: Point | None = None) -> Any:
+        """Start a worker for production; `point` (see points/sitecustomize.py) holds it in the middle of its work."""
+        if at is None:
+            return self.process("worker", "production")
+        places = {"PYTHONPATH": str(EFFECT.parent), "CHAOS_POINT": point, "CHAOS_FOLDER": str(at.folder)}
+        return self.process("worker", "production", **places)
+
+    def scheduler(self) -> Any:
+        """Start a scheduler."""
+        return self.process("scheduler")
+
+    def end(self) -> None:
+        """End every process that was started, with its children."""
+        for child in self.started:
+            for pid in (child.pid, *children(child.pid)):
+                if identity(pid):
+                    os.kill(pid, signal.SIGKILL)
+            child.wait()
+        self.redis.flushdb()
+        self.redis.close()
+
+    def state(self) -> str:
+        """Return the state of the run."""
+        from releases.models import Deployment
+
+        return str(Deployment.objects.values_list("state", flat=True).get(pk=self.deployment_id))
+
+    def comes_to(self, *states: str, seconds: float = PATIENCE) -> str:
+        """Wait until the run stands in one of the states, and return it."""
+        return until(f"the run to be {states}", lambda: (now := self.state()) in states and now, seconds)  # type: ignore[return-value]
+
+    def step(self, ordinal: int) -> Any:
+        """Return a step's row."""
+        from releases.models import Step
+
+        return Step.objects.get(deployment_id=self.deployment_id, ordinal=ordinal)
+
+    def attempts(self, ordinal: int) -> list[Any]:
+        """Return the attempts of a step."""
+        return list(self.step(ordinal).attempts.order_by("epoch"))
+
+    def horse(self, ordinal: int) -> int:
+        """Return the pid of the worker's child that holds a step."""
+        return int(self.step(ordinal).owner.rpartition(":")[2])
+
+    def journal(self, effect: str = "", ordinal: int = 0) -> list[dict[str, Any]]:
+        """Return lines of the target's own journal, of one effect or one step."""
+        from releases.steps.base import TargetSpec
+        from releases.steps.target import journal_lines
+
+        lines = journal_lines(
+            TargetSpec("datasets", "production", self.root, {}), run=f"deployment:{self.deployment_id}"
+        )
+        wanted = f"{self.deployment_id}/{ordinal}/" if ordinal else ""
+        return [line for line in lines if effect in ("", line["effect"]) and line["key"].startswith(wanted)]
+
+    def tally(self) -> list[str]:
+        """Return what the commands wrote on the target."""
+        path = self.root / "tally"
+        return path.read_text().splitlines() if path.exists() else []
+
+    @contextmanager
+    def outcome_held(self, ordinal: int) -> Iterator[None]:
+        """Keep the outcome of a step from being committed by a lock on its row."""
+        pk = self.step(ordinal).pk
+        with psycopg.connect(self.database) as connection:
+            connection.execute("SELECT 1 FROM releases_step WHERE id = %s FOR NO KEY UPDATE", [pk])
+            yield
+
+
+def queues_url() -> str:
+    """Return the address of the Valkey database that these tests use and empty."""
+    return urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{QUEUES_NUMBER}").geturl()

@@ -1,0 +1,157 @@
+"""Workers killed by SIGKILL at announced points: finished steps run once, repeatable ones go on, the rest asks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from releases.demo.targets import own_database
+from tests.chaos.running import EFFECT, Point, Running, command, parent, step, until
+from tests.releases.conftest import World
+
+Begin = Callable[[list[dict[str, Any]]], Running]
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A kind of step: where it is held inside its effect, and the line of the journal that says it was made."""
+
+    name: str
+    point: str
+    made: str
+    goes_on: bool = True
+
+
+VICTIMS = (
+    Victim("command", "", "command:done"),
+    Victim("command_once", "", "command:done", goes_on=False),
+    Victim("code_deploy", "rename /current code_deploy.py", "code_deploy:switched"),
+    Victim(
+        "configuration_update",
+        "append .ringi/journal.jsonl configuration_update.py",
+        "configuration_update:written",
+    ),
+    Victim("database_update", "", "database_update:migrated"),
+)
+
+
+@pytest.fixture
+def target_database(world: World, point: Point) -> Iterator[str]:
+    """A database of production's target, with a migration that is held in its middle."""
+    from audit.change import change
+    from environments.actions.configuration.create import create
+    from environments.models import Target
+
+    address = own_database("chaos")
+    script = [sys.executable, str(EFFECT)]
+    made = {
+        "migrate": [*script, "migrate", address, str(point.folder)],
+        "migrate_check": [*script, "check", address],
+        "postgres_bin": os.environ.get("POSTGRES_BIN", ""),
+    }
+    production = world.environments["production"]
+    with world.acting_as("manager"):
+        with change("target:create", (Target, world.targets["production"].pk)) as act:
+            act.get(Target).settings = made
+        world.configurations["production"] = create(
+            application_id=world.application.pk,
+            environment_id=production.pk,
+            values={"PORT": "8080"},
+            secrets={"DATABASE_URL": address},
+            reason="with a database",
+        )
+    yield address
+
+
+def _victim_step(victim: Victim, point: Point) -> dict[str, Any]:
+    if victim.name.startswith("command"):
+        return command("second", repeatable=victim.goes_on, point=point.folder)
+    return step(victim.name)
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("killed", ["parent", "child", "both"])
+@pytest.mark.parametrize("moment", ["during the effect", "before the outcome"])
+@pytest.mark.parametrize("victim", VICTIMS, ids=lambda row: row.name)
+def test_a_killed_worker_costs_no_step_and_doubles_none(
+    victim: Victim, moment: str, killed: str, scheduled_run: Begin, point: Point, request: pytest.FixtureRequest
+) -> None:
+    address = request.getfixturevalue("target_database") if victim.name == "database_update" else ""
+    running = scheduled_run([command("first"), _victim_step(victim, point), command("third")])
+    running.scheduler()
+    workers = [running.worker(victim.point, point if victim.point else None) for _ in range(2)]
+    point.announced()
+    horse = running.horse(2)
+    worker = parent(horse)
+    assert worker in [process.pid for process in workers]
+    if moment == "during the effect":
+        _kill(killed, worker, horse)
+    else:
+        with running.outcome_held(2):
+            point.let_go()
+            until("the effect to be made", lambda: running.journal(victim.made, 2))
+            _kill(killed, worker, horse)
+    asks = moment == "during the effect" and not victim.goes_on
+    assert running.comes_to("verifying", "waiting") == ("waiting" if asks else "verifying")
+    assert [attempt.outcome for attempt in running.attempts(2)][0] == "lost"
+    assert running.step(2).state == ("needs_decision" if asks else "done")
+    _ran_once(running, asks)
+    _effect_is_right(victim, moment, running, address)
+
+
+def _kill(which: str, worker: int, horse: int) -> None:
+    for pid in {"parent": [worker], "child": [horse], "both": [horse, worker]}[which]:
+        os.kill(pid, signal.SIGKILL)
+    until("the worker's child to end", lambda: not os.path.exists(f"/proc/{horse}") or _is_zombie(horse))
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def _ran_once(running: Running, asks: bool) -> None:
+    """The finished steps ran once: by their own writing, by the target's journal, and by their attempts."""
+    finished = {1: "first"} if asks else {1: "first", 3: "third"}
+    for ordinal, name in finished.items():
+        assert [line for line in running.tally() if line.startswith(name)] == [f"{name} began", f"{name} ended"]
+        effects = [line["effect"] for line in running.journal(ordinal=ordinal)]
+        assert effects == ["command:started", "command:done"]
+        assert len(running.attempts(ordinal)) == 1
+    if asks:
+        assert running.step(3).state == "pending"
+        assert running.journal(ordinal=3) == []
+
+
+def _effect_is_right(victim: Victim, moment: str, running: Running, address: str) -> None:
+    effects = Counter(line["effect"] for line in running.journal(ordinal=2))
+    halves = Counter(line for line in running.tally() if line.startswith("second"))
+    interrupted = moment == "during the effect"
+    if victim.name == "command":
+        assert effects == {"command:started": 1 + interrupted, "command:done": 1}
+        assert halves == {"second began": 1 + interrupted, "second ended": 1}
+    elif victim.name == "command_once":
+        assert effects == {"command:started": 1, **({} if interrupted else {"command:done": 1})}
+        assert halves == {"second began": 1, **({} if interrupted else {"second ended": 1})}
+    else:
+        assert effects[victim.made] == 1
+    if victim.name == "code_deploy":
+        assert effects["code_deploy:laid"] == 1
+        assert (running.root / "current" / "dataset_service").is_dir()
+    if victim.name == "configuration_update":
+        assert 'PORT="8080"' in (running.root / "shared" / "config.env").read_text()
+    if victim.name == "database_update":
+        assert effects["database_update:started"] == 1
+        with psycopg.connect(address) as connection:
+            assert connection.execute("SELECT batch FROM batches ORDER BY 1").fetchall() == [(1,), (2,)]

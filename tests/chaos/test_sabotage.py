@@ -1,0 +1,106 @@
+"""One sabotage per chapter, in a copy of the tree: it turns exactly that chapter of the demo's report false."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.chaos.tree import Tree
+
+CHAPTERS = ("Set up", "Plan", "Prove", "Consent", "Deploy", "Survive", "Go back", "Look back")
+BOUND_SECONDS = 420
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """What is broken for which chapter: one text in one file."""
+
+    chapter: str
+    what: str
+    file: str
+    text: str
+    put: str
+
+
+SABOTAGES = (
+    Sabotage(
+        "Set up",
+        "who gave a deciding role may confirm it himself",
+        "environments/actions/access/grant.py",
+        "if first is not None and first.person_key == second.person_key:",
+        "if False:",
+    ),
+    Sabotage(
+        "Plan",
+        "a release may be planned outside of every window",
+        "releases/actions/release/move.py",
+        "if not answer.open:",
+        "if False:",
+    ),
+    Sabotage(
+        "Prove",
+        "coverage is compared with two digits",
+        "releases/sources/evidence.py",
+        'if rate >= Fraction(Decimal(limits["coverage_min"]))',
+        'if round(rate, 2) >= Fraction(Decimal(limits["coverage_min"]))',
+    ),
+    Sabotage(
+        "Consent",
+        "the author may approve",
+        "releases/gates/quorum.py",
+        "    return kept_out\n",
+        "    return {}\n",
+    ),
+    Sabotage(
+        "Deploy",
+        "who scheduled the run may verify it",
+        "releases/actions/deployment/verified.py",
+        "if starter is not None and starter.person_key == account.person_key:",
+        "if False:",
+    ),
+    Sabotage(
+        "Survive",
+        "a lease outlives its worker by more than 20 s",
+        "config/settings.py",
+        'env.float("RINGI_LEASE", 15.0)',
+        'env.float("RINGI_LEASE", 40.0)',
+    ),
+    Sabotage(
+        "Go back",
+        "one digit of the restored configuration is another",
+        "releases/steps/configuration_update.py",
+        "        wanted = _digest_of(content)\n",
+        '        if parameters.direction == "back":\n'
+        """            content = content.replace(b'CACHE_SECONDS="5"', b'CACHE_SECONDS="6"')\n"""
+        "        wanted = _digest_of(content)\n",
+    ),
+    Sabotage(
+        "Look back",
+        "the auditor may plan",
+        "environments/roles.py",
+        '"auditor": frozenset({"look", "audit"})',
+        '"auditor": frozenset({"look", "audit", "plan"})',
+    ),
+)
+
+
+@pytest.mark.timeout(BOUND_SECONDS + 60)
+@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda row: row.chapter.replace(" ", "-").lower())
+def test_a_sabotage_turns_exactly_its_chapter_false(
+    sabotage: Sabotage, tree: Tree, record_property: Callable[[str, object], None]
+) -> None:
+    tree.replace(sabotage.file, sabotage.text, sabotage.put)
+    status = tree.play(BOUND_SECONDS)
+    chapters = tree.report()["chapters"]
+    false = [chapter["name"] for chapter in chapters if not chapter["ok"]]
+    said = next((chapter["proof"]["failed"] for chapter in chapters if not chapter["ok"]), "")
+    record_property("row", (sabotage.chapter, sabotage.what, ", ".join(false) or "none", said[:90]))
+    assert [chapter["name"] for chapter in chapters] == list(CHAPTERS)
+    assert false == [sabotage.chapter], [chapter["proof"] for chapter in chapters if not chapter["ok"]]
+    assert status != 0
+
+
+def test_there_is_one_sabotage_per_chapter() -> None:
+    assert tuple(row.chapter for row in SABOTAGES) == CHAPTERS

@@ -1,0 +1,206 @@
+"""One worker has a step at a time: claim, lease, epoch; and what the first claim of a run does once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit.actor import acting
+from audit.change import change
+from audit.clock import now
+from audit.refusals import GateClosed
+from environments.models import Freeze
+from releases.actions.deployment.queue import queue
+from releases.actions.step.claim import claim
+from releases.actions.step.finish import doubt, fail, finish
+from releases.models import ConsentRound, Deployment, Release, Step, StepAttempt
+from releases.steps.base import Fenced
+from releases.worker.executor import run_from
+from tests.releases.gates.asking import COMMAND, alter, make, walk
+
+from .conftest import TRUE, WORKER, expire, first, row, states
+
+
+def rows_of(run: Deployment) -> list[Any]:
+    """Everything that an outcome could change."""
+    return [
+        list(Deployment.objects.filter(pk=run.pk).values()),
+        list(Step.objects.filter(deployment=run).order_by("pk").values()),
+        list(StepAttempt.objects.filter(step__deployment=run).order_by("pk").values()),
+    ]
+
+
+def test_a_second_claim_is_dropped(queued: Callable[..., Deployment]) -> None:
+    run = queued(row(TRUE))
+    with acting(WORKER):
+        taken = claim(first(run).pk, worker="one")
+        assert taken is not None and (taken.epoch, taken.taken_over) == (1, False)
+        assert claim(first(run).pk, worker="two") is None
+    step = first(run)
+    assert (step.owner, step.epoch, step.state) == ("one", 1, "running")
+    assert step.attempts.count() == 1
+
+
+def test_of_four_at_once_one_gets_it(queued: Callable[..., Deployment]) -> None:
+    step = first(queued(row(TRUE)))
+    ready, got = threading.Barrier(4), []
+
+    def grab(name: str) -> None:
+        try:
+            with acting(WORKER):
+                ready.wait(20)
+                got.append(claim(step.pk, worker=name))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=grab, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(got) == 4 and sum(taken is not None for taken in got) == 1
+    assert StepAttempt.objects.filter(step=step).count() == 1
+
+
+def test_a_step_out_of_turn_or_of_an_unknown_number_is_dropped(queued: Callable[..., Deployment]) -> None:
+    run = queued(row(TRUE), row(TRUE))
+    with acting(WORKER):
+        assert claim(run.steps.get(ordinal=2).pk, worker="one") is None
+        assert claim(987654321, worker="one") is None
+    assert states(run) == ["ready", "pending", "pending"]
+
+
+def test_a_ready_step_waits_until_all_before_it_are_finished(queued: Callable[..., Deployment]) -> None:
+    """Also when something offers it too early."""
+    run = queued(row(TRUE), row(TRUE))
+    second = run.steps.get(ordinal=2)
+    walk(second, "offer")
+    with acting(WORKER):
+        claim(first(run).pk, worker="one")
+        assert claim(second.pk, worker="two") is None
+
+
+def test_an_ended_lease_is_taken_over_under_a_higher_epoch(queued: Callable[..., Deployment]) -> None:
+    run = queued(row(TRUE))
+    with acting(WORKER):
+        claim(first(run).pk, worker="one")
+        expire(first(run))
+        taken = claim(first(run).pk, worker="two")
+    assert taken is not None and (taken.epoch, taken.taken_over) == (2, True)
+    step = first(run)
+    assert (step.owner, step.epoch) == ("two", 2) and step.lease_until > now()
+    assert list(step.attempts.values_list("epoch", "outcome")) == [(1, "lost"), (2, "")]
+
+
+def test_an_outcome_under_an_old_epoch_is_fenced_and_changes_nothing(queued: Callable[..., Deployment]) -> None:
+    run = queued(row(TRUE))
+    with acting(WORKER):
+        claim(first(run).pk, worker="one")
+        expire(first(run))
+        claim(first(run).pk, worker="two")
+        kept = rows_of(run)
+        for outcome in (
+            lambda: finish(first(run).pk, epoch=1, result={"late": True}),
+            lambda: fail(first(run).pk, epoch=1, message="late"),
+            lambda: doubt(first(run).pk, epoch=1, message="late"),
+            lambda: finish(first(run).pk, epoch=3, result={}),
+        ):
+            with pytest.raises(Fenced):
+                outcome()
+            assert rows_of(run) == kept
+        finish(first(run).pk, epoch=2, result={"by": "two"})
+        kept = rows_of(run)
+        with pytest.raises(Fenced):
+            finish(first(run).pk, epoch=2, result={"by": "two, again"})
+        assert rows_of(run) == kept
+    assert first(run).result == {"by": "two"}
+
+
+def test_the_first_claim_consumes_the_consent_and_starts_the_release(consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    round_ = run.consent
+    assert round_ is not None and round_.state == "granted"
+    with acting(WORKER):
+        queue(run.pk)
+        assert ConsentRound.objects.get(pk=round_.pk).state == "granted", "not by queueing"
+        claim(first(run).pk, worker="one")
+    assert ConsentRound.objects.get(pk=round_.pk).state == "consumed"
+    release = Release.objects.get(pk=run.release_id)
+    assert release.state == "releasing"
+    started = Deployment.objects.get(pk=run.pk)
+    assert (started.state, started.base["wanted_tree"]) == ("running", release.tree)
+
+
+def test_a_second_run_on_the_same_consent_is_refused(world: Any, consented: Callable[..., Deployment]) -> None:
+    """Single use: what was approved once is not run again at any time."""
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        claim(first(run).pk, worker="one")
+    walk(run, "fail", "settle")
+    second = make(
+        Deployment,
+        release=run.release,
+        application=run.application,
+        environment=run.environment,
+        consent=run.consent,
+        requested_by=world.people["operator"],
+        started_by=world.people["operator"],
+        scheduled_for=now(),
+        window_end=run.window_end,
+    )
+    walk(second, "schedule")
+    with acting(WORKER), pytest.raises(GateClosed, match="has been used"):
+        queue(second.pk)
+    assert not second.steps.exists()
+
+
+def test_a_gate_that_closes_before_the_claim_puts_the_run_back(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+    make(
+        Freeze,
+        name="storm",
+        environment=run.environment,
+        starts_at=now() - timedelta(seconds=1),
+        ends_at=now() + timedelta(hours=1),
+        reason="the line is down",
+    )
+    with acting(WORKER):
+        run_from(first(run).pk)
+    run = world.fresh(run)
+    assert run.state == "scheduled" and any("storm" in reason for reason in run.blockers)
+    assert run.not_before >= now() + timedelta(seconds=55)
+    assert not run.steps.exists()
+    assert world.fresh(run.consent).state == "granted", "nothing ran, so nothing was used"
+    assert world.fresh(run.release).state == "confirmed"
+
+
+def test_content_that_changed_after_queueing_is_not_started(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+    alter(run.release, preauthorised=True)
+    with acting(WORKER):
+        run_from(first(run).pk)
+    run = world.fresh(run)
+    assert run.state == "scheduled" and any("preauthorised" in reason for reason in run.blockers)
+
+
+def test_what_is_in_force_before_is_frozen_at_the_claim(world: Any, queued: Callable[..., Deployment]) -> None:
+    from tests.releases.gates.asking import in_force
+
+    pointer = in_force(world, "1.2.0", environment="development")
+    run = queued(row(TRUE))
+    with acting(WORKER):
+        claim(first(run).pk, worker="one")
+    assert world.fresh(run).base["in_force"]["version"] == "1.2.0"
+    assert world.fresh(run).base["in_force"]["configuration"] == pointer.configuration_id
+    with acting(COMMAND), change("test:read", (Deployment, run.pk)) as act:
+        assert act.get(Deployment).baseline["metrics"] == {}

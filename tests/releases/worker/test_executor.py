@@ -1,0 +1,258 @@
+"""Steps run one after the other on the real target; a lost attempt is probed; trouble waits for a person."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from audit.actor import acting
+from audit.refusals import Invalid, NotYou, WrongState
+from releases import steps
+from releases.actions.deployment import decide
+from releases.actions.deployment.queue import queue
+from releases.actions.step.claim import claim
+from releases.models import Deployment, InForce, Step, StepAttempt, StepOutput
+from releases.steps.base import StepFailed
+from releases.worker.context import context_of
+from releases.worker.executor import run_from
+from releases.worker.sweeper import stopping_deployments
+
+from .conftest import TRUE, WORKER, expire, first, row, states
+
+
+def appending(path: Path, line: str) -> list[str]:
+    """A command whose effect can be counted."""
+    return ["/usr/bin/env", "python3", "-c", f"open({str(path)!r}, 'a').write({line!r} + chr(10))"]
+
+
+def lost_attempt(step: Step) -> None:
+    """Make a step's effect as a worker does that dies before it can tell: no outcome, and the lease ends."""
+    taken = claim(step.pk, worker="dies")
+    assert taken is not None
+    kind = steps.kind(step.kind)
+    context = context_of(taken.step, taken.epoch, lambda chunk: None, lambda: None, 60)
+    try:
+        kind.run(context, kind.parameters(**step.parameters))
+    except StepFailed:
+        pass  # the command ended badly and nobody noted that either
+    expire(step)
+
+
+def test_a_run_goes_through_all_its_steps_to_a_good_end(
+    world: Any, queued: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    forward = [row(appending(seen, name)) for name in ("one", "two", "three")]
+    run = queued(*forward, verify=(row(appending(seen, "check")),))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert seen.read_text().split() == ["one", "two", "three", "check"]
+    assert states(run) == ["done"] * 4
+    run = world.fresh(run)
+    assert run.state == "succeeded"
+    assert InForce.objects.get(environment=run.environment).release_id == run.release_id
+    assert set(StepAttempt.objects.values_list("epoch", "outcome")) == {(1, "done")}
+
+
+def test_its_output_is_kept_and_its_secrets_are_masked(world: Any, queued: Callable[..., Deployment], database: str) -> None:
+    run = queued(row(["/bin/echo", "the word is hidden-development, said loudly"]))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    text = "".join(StepOutput.objects.filter(step=first(run)).values_list("text", flat=True))
+    assert "said loudly" in text and "hidden-development" not in text
+    assert len(first(run).attempts.get().output_digest) == 64
+    with psycopg.connect(database) as raw:
+        found = raw.execute(
+            "SELECT count(*) FROM releases_step WHERE result::text LIKE '%hidden-development%'"
+        ).fetchone()
+    assert found == (0,)
+
+
+def test_a_finished_effect_of_a_lost_attempt_is_not_made_again(
+    world: Any, queued: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    run = queued(row(appending(seen, "once")), row(appending(seen, "next")))
+    with acting(WORKER):
+        lost_attempt(first(run))
+        run_from(first(run).pk)
+    assert seen.read_text().split() == ["once", "next"]
+    assert list(first(run).attempts.values_list("epoch", "outcome", "probe")) == [(1, "lost", ""), (2, "done", "done")]
+    assert world.fresh(run).state == "succeeded"
+
+
+def test_an_effect_that_was_never_begun_is_made(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    run = queued(row(appending(seen, "once"), repeatable=True))
+    with acting(WORKER):
+        claim(first(run).pk, worker="dies at once")
+        expire(first(run))
+        run_from(first(run).pk)
+    assert seen.read_text().split() == ["once"]
+    assert first(run).attempts.last().probe == "not_done"
+
+
+def test_a_doubtful_effect_is_not_made_again_and_waits(
+    world: Any, consented: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    """Begun, no end known, and not to be repeated: a person must look."""
+    seen = tmp_path / "seen"
+    script = f"open({str(seen)!r}, 'a').write('x'); raise SystemExit(1)"
+    run = consented(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        lost_attempt(first(run))
+        run_from(first(run).pk)
+    assert seen.read_text() == "x"
+    assert states(run) == ["needs_decision", "pending", "pending"]
+    assert world.fresh(run).state == "waiting"
+    with world.acting_as("operator"), pytest.raises(NotYou, match="another person decides"):
+        decide.confirm_done(first(run).pk, reason="I saw it")
+    with world.acting_as("second_operator"):
+        decide.confirm_done(first(run).pk, reason="I saw it on the target")
+    assert states(run) == ["done", "ready", "pending"]
+    assert first(run).decision["name"] == "Second Operator"
+    with acting(WORKER):
+        run_from(run.steps.get(ordinal=2).pk)
+    assert (states(run), world.fresh(run).state) == (["done"] * 3, "verifying")
+
+
+def test_a_failed_step_fails_a_lower_tier_at_once(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(row(["/bin/false"]), row(TRUE))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert (world.fresh(run).state, states(run)) == ("failed", ["failed", "not_run", "not_run"])
+    assert first(run).failure
+
+
+def test_a_failed_step_of_production_waits_for_another_person(
+    world: Any, consented: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    flag = tmp_path / "repaired"
+    command = ["/usr/bin/env", "python3", "-c", f"import os; raise SystemExit(not os.path.exists({str(flag)!r}))"]
+    run = consented(row(command, repeatable=True), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        run_from(first(run).pk)
+    assert (world.fresh(run).state, states(run)[0]) == ("waiting", "failed")
+    flag.touch()
+    with world.acting_as("operator"), pytest.raises(NotYou, match="another person decides"):
+        decide.retry(first(run).pk, reason="repaired")
+    for name in ("manager", "committee_a", "developer", "auditor", "ci"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            decide.retry(first(run).pk, reason="repaired")
+    with world.acting_as("second_operator"):
+        with pytest.raises(Invalid):
+            decide.retry(first(run).pk, reason=" ")
+        with pytest.raises(WrongState, match="required"):
+            decide.skip(first(run).pk, reason="no need")
+        with pytest.raises(WrongState):
+            decide.confirm_done(first(run).pk, reason="it failed, that is no doubt")
+        decide.retry(first(run).pk, reason="repaired")
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert states(run) == ["done"] * 3
+
+
+def test_only_a_step_that_is_not_required_is_skipped(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(["/bin/false"], required=False), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        run_from(first(run).pk)
+    with world.acting_as("second_operator"):
+        decide.skip(first(run).pk, reason="the notice can wait")
+    assert states(run) == ["skipped", "ready", "pending"]
+    with acting(WORKER):
+        run_from(run.steps.get(ordinal=2).pk)
+    assert world.fresh(run).state == "verifying"
+
+
+def test_giving_up_ends_the_run_and_drops_the_rest(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(["/bin/false"]), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        run_from(first(run).pk)
+    with world.acting_as("operator"), pytest.raises(NotYou):
+        decide.give_up(run.pk, reason="hopeless")
+    with world.acting_as("second_operator"):
+        decide.give_up(run.pk, reason="hopeless")
+        with pytest.raises(WrongState):
+            decide.retry(first(run).pk, reason="after all")
+    assert (world.fresh(run).state, states(run)) == ("failed", ["failed", "not_run", "not_run"])
+
+
+def test_a_stop_ends_the_running_command(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(100)"
+    run = queued(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
+    step = first(run).pk
+
+    def work() -> None:
+        try:
+            with acting(WORKER):
+                run_from(step)
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    until = time.monotonic() + 20
+    while not (pid.exists() and pid.read_text()):
+        assert time.monotonic() < until and worker.is_alive()
+        time.sleep(0.02)
+    with world.acting_as("operator"):
+        decide.stop(run.pk, reason="wrong version")
+    worker.join(20)
+    assert not worker.is_alive()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    expire(first(run))
+    from audit.clock import now
+
+    with acting(WORKER):
+        stopping_deployments(now())
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
+
+
+def test_a_kind_that_was_removed_refuses_to_run(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued({**row(TRUE), "kind": "teleport"})
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert world.fresh(run).state == "failed" and "teleport" in first(run).failure
+
+
+def test_parameters_that_no_longer_fit_refuse_to_run(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued({**row(TRUE), "parameters": {"argv": [], "shell": "yes"}})
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert world.fresh(run).state == "failed" and first(run).failure
+
+
+def test_a_target_out_of_reach_is_a_doubt_and_no_endless_retry(
+    world: Any, consented: Callable[..., Deployment]
+) -> None:
+    run = consented(row(TRUE))
+    root = Path(world.targets["production"].root)
+    root.rename(root.with_name("unmounted"))
+    root.write_text("not a folder")
+    with acting(WORKER):
+        queue(run.pk)
+        run_from(first(run).pk)
+    assert (world.fresh(run).state, states(run)[0]) == ("waiting", "needs_decision")
+
+
+def test_a_check_that_does_not_pass_fails_the_run(world: Any, queued: Callable[..., Deployment]) -> None:
+    check = {"check": "http", "parameters": {"path": "/health", "status": 200}}
+    run = queued(row(TRUE), verify=({**row(TRUE), "kind": "check", "parameters": check},))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert (world.fresh(run).state, states(run)) == ("failed", ["done", "failed"])
+    assert not InForce.objects.exists()

@@ -1,0 +1,250 @@
+"""The scheduler's round: what is due, missed, lost or stale is found in PostgreSQL; Valkey may forget everything."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from releases.actions.deployment.queue import queue
+from releases.actions.step.claim import claim
+from releases.models import Deployment, Rollback
+from releases.worker import sweeper
+from releases.worker.executor import run_from
+from releases.worker.scheduler import Scheduler
+from releases.worker.sweeper import next_due, sweep
+from tests.releases.gates.asking import COMMAND, alter, make, walk
+
+from .conftest import TRUE, WORKER, expire, first, jobs, row, states
+
+
+def test_what_is_due_is_queued_and_its_worker_woken(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        sweep(now())
+    assert (world.fresh(run).state, states(run)) == ("queued", ["ready", "pending"])
+    assert jobs("production") == [("releases.jobs.run_step", {"step_id": first(run).pk})]
+
+
+def test_what_is_not_due_yet_waits(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(hours=1))
+    with acting(WORKER):
+        sweep(now())
+    assert world.fresh(run).state == "scheduled"
+    assert next_due() == run.scheduled_for
+    with acting(WORKER):
+        sweep(run.scheduled_for + timedelta(seconds=1))
+    assert world.fresh(run).state == "queued"
+
+
+def test_a_window_that_passed_is_one_miss_and_no_start(world: Any, consented: Callable[..., Deployment]) -> None:
+    """The scheduler was off the whole window."""
+    run = consented(row(TRUE))
+    after = run.window_end + timedelta(seconds=1)
+    with acting(WORKER):
+        for _round in range(3):
+            sweep(after)
+    assert world.fresh(run).state == "missed" and not run.steps.exists()
+    assert Event.objects.filter(action="deployment:miss", kind="action").count() == 1
+    assert jobs("production") == []
+
+
+def test_a_queued_run_that_nobody_took_is_missed_too(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        step = first(run).pk
+        sweep(run.window_end + timedelta(seconds=1))
+        run_from(step)
+    assert world.fresh(run).state == "missed"
+    assert world.fresh(run.release).state == "confirmed", "nothing of it began"
+
+
+def test_authority_is_asked_again_when_it_is_due(world: Any, consented: Callable[..., Deployment]) -> None:
+    """Case 9: who scheduled it and has lost the right since does not run it."""
+    from environments.actions.access.grant import withdraw
+    from environments.models import AccessGrant
+
+    run = consented(row(TRUE))
+    grant = AccessGrant.objects.get(account=world.people["operator"])
+    with world.acting_as("administrator"):
+        withdraw(grant.pk, reason="left the team")
+    with acting(WORKER):
+        sweep(now())
+    run = world.fresh(run)
+    assert run.state == "scheduled" and "no longer has the right" in run.blockers[0]
+    assert run.not_before > now() + timedelta(seconds=55), "the next try is a minute later"
+    with acting(WORKER):
+        sweep(now())
+    assert Event.objects.filter(action="deployment:put_off", kind="action").count() == 1
+
+
+def test_a_wake_up_that_was_lost_is_given_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
+    run = queued(row(TRUE))
+    assert len(jobs("development")) == 1
+    valkey.flushdb()
+    with acting(WORKER):
+        sweep(now() + timedelta(seconds=1))
+    assert jobs("development") == [("releases.jobs.run_step", {"step_id": first(run).pk})]
+
+
+def test_a_step_whose_lease_ended_is_offered_again(queued: Callable[..., Deployment], valkey: redis.Redis) -> None:
+    run = queued(row(TRUE))
+    valkey.flushdb()
+    with acting(WORKER):
+        claim(first(run).pk, worker="dies")
+        sweep(now())
+        assert jobs("development") == [], "it beats, so nobody else is woken"
+        expire(first(run))
+        sweep(now())
+    assert jobs("development") == [("releases.jobs.run_step", {"step_id": first(run).pk})]
+
+
+def test_without_valkey_the_schedule_goes_on(world: Any, consented: Callable[..., Deployment], settings: Any) -> None:
+    run = consented(row(TRUE))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: refused at once
+        url = f"redis://127.0.0.1:{closed.getsockname()[1]}/0"
+        kept = settings.RQ_QUEUES
+        settings.RQ_QUEUES = {name: {**config, "URL": url} for name, config in kept.items()}
+        with acting(WORKER):
+            sweep(now())
+        assert world.fresh(run).state == "queued"
+        settings.RQ_QUEUES = kept
+    with acting(WORKER):
+        sweep(now() + timedelta(seconds=1))
+    assert len(jobs("production")) == 1
+
+
+def test_a_wake_up_given_twice_runs_the_step_once(world: Any, queued: Callable[..., Deployment], tmp_path: Any) -> None:
+    seen = tmp_path / "seen"
+    script = f"open({str(seen)!r}, 'a').write('x')"
+    run = queued(row(["/usr/bin/env", "python3", "-c", script]))
+    step = first(run).pk
+    with acting(WORKER):
+        for _wake in range(3):
+            run_from(step)
+    assert seen.read_text() == "x"
+    assert world.fresh(run).state == "succeeded"
+
+
+def test_rounds_that_went_stale_lapse(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    alter(run.release, unanswered="stay")
+    with acting(WORKER):
+        sweep(now() - timedelta(hours=1))
+    assert world.fresh(run.release).state == "tested"
+    assert (world.fresh(run.consent).state, world.fresh(run.consent).void_key) == ("void", "unanswered")
+    assert world.fresh(run).state == "cancelled"
+
+
+def test_an_alarm_that_nobody_prepared_wakes_a_worker(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(row(TRUE))
+    walk(run, "start", "verify")
+    alarm = make(Rollback, deployment=run, cause="error_rate", raised_at=now() - timedelta(minutes=1))
+    with acting(WORKER):
+        sweep(now())
+    assert ("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk}) in jobs("development")
+
+
+def test_a_part_that_breaks_does_not_keep_the_others_from_their_turn(
+    world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(moment: Any) -> None:
+        raise ValueError("this part is broken")
+
+    run = consented(row(TRUE))
+    monkeypatch.setattr(sweeper, "ROUNDS", (breaks, *sweeper.ROUNDS))
+    with acting(WORKER):
+        sweep(now())
+    assert world.fresh(run).state == "queued"
+
+
+def test_a_run_that_breaks_does_not_keep_the_others_from_their_turn(
+    world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its plan is half written; the one that is due after it is queued all the same."""
+    good = queued(row(TRUE))
+    walk(good, "put_back")
+    bad = make(
+        Deployment,
+        release=good.release,
+        application=good.application,
+        environment=world.environments["development"],
+        requested_by=world.people["developer"],
+        started_by=world.people["developer"],
+        scheduled_for=now() - timedelta(hours=1),
+    )
+    walk(bad, "schedule")
+    true_queue = sweeper.queue
+
+    def breaks(pk: int) -> Any:
+        if pk == bad.pk:
+            raise KeyError("forward")
+        return true_queue(pk)
+
+    monkeypatch.setattr(sweeper, "queue", breaks)
+    with acting(COMMAND):
+        from audit.change import change
+
+        with change("test:clear", (Deployment, good.pk)):
+            good.steps.all().delete()
+    with acting(WORKER):
+        sweep(now())
+    assert (world.fresh(bad).state, world.fresh(good).state) == ("scheduled", "queued")
+
+
+def test_of_two_schedulers_one_acts(
+    world: Any, consented: Callable[..., Deployment], database: str, settings: Any
+) -> None:
+    run = consented(row(TRUE))
+    settings.SWEEP = 0.01
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(hashtext('ringi_scheduler'))")
+        with acting(WORKER):
+            Scheduler()._hold()
+        assert world.fresh(run).state == "scheduled", "the other one holds the lock"
+
+
+def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
+    world: Any, consented: Callable[..., Deployment], settings: Any
+) -> None:
+    """It sleeps until the hour itself, not until the next round."""
+    import time
+
+    from django.db import connection
+
+    run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(seconds=0.6))
+    settings.SWEEP = 60.0
+    scheduler = Scheduler()
+
+    def work() -> None:
+        try:
+            with acting(WORKER):
+                scheduler._hold()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    until = time.monotonic() + 20
+    while world.fresh(run).state == "scheduled" and time.monotonic() < until:
+        time.sleep(0.02)
+    queued_at = now()
+    scheduler.end()
+    with connection.cursor() as cursor:
+        cursor.execute("NOTIFY ringi_due")
+    thread.join(20)
+    assert not thread.is_alive() and os.getpid()
+    assert world.fresh(run).state == "queued"
+    assert queued_at - run.scheduled_for < timedelta(seconds=5)

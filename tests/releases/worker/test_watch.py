@@ -1,0 +1,282 @@
+"""Watching: samples are judged, a trigger fires once, and no data is never green."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
+from releases.actions.watch.sample import completeness, end_due, judge_watch, sample
+from releases.models import Deployment, Obligation, Rollback, Sample, Watch
+from releases.worker.sweeper import due_samples
+from tests.releases.gates.asking import alter, make, walk
+from tests.releases.metrics.pages import Page, Site, site
+
+from .conftest import TRUE, WORKER, first, jobs, row
+
+ERRORS = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute", "limit": "0.10",
+          "k": 3, "n": 5}  # fmt: skip
+RATIO = {"key": "response_time", "critical": True, "metric": "response_time", "comparison": "ratio", "limit": "3",
+         "k": 3, "n": 5}  # fmt: skip
+
+
+@pytest.fixture
+def service() -> Iterator[Site]:
+    with site() as running:
+        yield running
+
+
+def page(requests: int, errors: int) -> Page:
+    """What a service says after so many requests, so many of them with errors."""
+    lines = [
+        "# TYPE http_requests_total counter",
+        f'http_requests_total{{status="200"}} {requests - errors}',
+        f'http_requests_total{{status="500"}} {errors}',
+        "# TYPE http_request_duration_seconds summary",
+        f"http_request_duration_seconds_sum {requests * 0.01}",
+        f"http_request_duration_seconds_count {requests}",
+        "# TYPE resource_use_ratio gauge",
+        "resource_use_ratio 0.2",
+        "",
+    ]
+    return Page("\n".join(lines), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+@pytest.fixture
+def watched(world: Any, queued: Callable[..., Deployment], service: Site) -> Callable[..., Watch]:
+    """Return a function: a watch on a verified run of a service."""
+
+    def begin(*triggers: dict[str, Any], seconds: float = 600, **fields: Any) -> Watch:
+        run = queued(row(TRUE))
+        target = world.targets["development"]
+        alter(target, settings={"metrics_url": f"{service.base}/metrics"})
+        walk(run, "start", "verify", "watch")
+        return make(  # type: ignore[no-any-return]
+            Watch,
+            deployment=run,
+            interval_seconds=60,
+            duration_seconds=seconds,
+            triggers=list(triggers or (ERRORS,)),
+            began_at=now(),
+            next_at=now(),
+            **fields,
+        )
+
+    return begin
+
+
+def look(watch: Watch, service: Site, *pages: Page) -> list[dict[str, Any]]:
+    """Take a sample of each page; return them judged."""
+    taken = []
+    with acting(WORKER):
+        for answer in pages:
+            service.pages["/metrics"] = [answer]
+            serial = Sample.objects.filter(watch=watch).count()
+            taken.append(sample(watch.pk, due=watch.began_at + timedelta(seconds=60 * serial)))
+    return [made.values if made is not None else {} for made in taken]
+
+
+def test_samples_are_judged_against_the_limit(watched: Callable[..., Watch], service: Site) -> None:
+    watch = watched()
+    seen = look(watch, service, page(100, 0), page(200, 9), page(300, 19), page(300, 19))
+    assert [values["error_rate"]["verdict"] for values in seen] == ["no_data", "pass", "fail", "no_data"]
+    assert [values["error_rate"]["value"] for values in seen] == [None, 0.09, 0.1, None]
+
+
+def test_a_trigger_fires_once_when_k_of_n_samples_hold(watched: Callable[..., Watch], service: Site) -> None:
+    watch = watched()
+    look(watch, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100))
+    assert not Rollback.objects.exists(), "two of five are not three"
+    look(watch, service, page(500, 150), page(600, 200), page(700, 250))
+    alarm = Rollback.objects.get()
+    assert (alarm.cause, alarm.critical, alarm.raised_by, alarm.state) == ("error_rate", True, None, "raised")
+    assert alarm.facts["trigger"]["key"] == "error_rate" and len(alarm.facts["samples"]) == 5
+    woken = [job for job in jobs("development") if job[0].endswith("prepare_rollback")]
+    assert woken == [("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk})]
+
+
+def test_samples_that_failed_long_ago_do_not_count(watched: Callable[..., Watch], service: Site) -> None:
+    watch = watched({**ERRORS, "k": 2, "n": 2})
+    look(watch, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100), page(500, 100))
+    assert not Rollback.objects.exists()
+
+
+def test_a_silent_service_is_no_data_and_never_green(watched: Callable[..., Watch], service: Site) -> None:
+    down = {**ERRORS, "key": "service_down", "metric": "service_down", "limit": "1"}
+    watch = watched(ERRORS, down)
+    seen = look(watch, service, page(100, 0), Page("broken", 503), Page("broken", 503), Page("broken", 503))
+    assert [values["error_rate"]["verdict"] for values in seen] == ["no_data"] * 4
+    assert [values["service_down"]["verdict"] for values in seen] == ["pass", "fail", "fail", "fail"]
+    assert Rollback.objects.get().cause == "service_down"
+    assert completeness(watch)["error_rate"] == 0.0
+
+
+def test_a_second_look_for_the_same_hour_is_dropped(watched: Callable[..., Watch], service: Site) -> None:
+    watch = watched()
+    service.pages["/metrics"] = [page(1, 0)]
+    with acting(WORKER):
+        assert sample(watch.pk, due=watch.began_at) is not None
+        assert sample(watch.pk, due=watch.began_at) is None
+    assert Sample.objects.count() == 1
+
+
+def test_a_paused_or_ended_watch_takes_no_sample(watched: Callable[..., Watch], service: Site) -> None:
+    watch = watched()
+    for field in ("paused_at", "ended_at"):
+        alter(watch, **{field: now()})
+        with acting(WORKER):
+            assert sample(watch.pk, due=watch.began_at) is None
+        alter(watch, **{field: None})
+
+
+def test_a_due_watch_wakes_the_sampler_and_moves_on(watched: Callable[..., Watch], world: Any) -> None:
+    watch = watched()
+    with acting(WORKER):
+        due_samples(now())
+        due_samples(now())
+    (job,) = jobs("samples")
+    assert job == ("releases.jobs.take_sample", {"watch_id": watch.pk, "due": watch.next_at.isoformat()})
+    assert world.fresh(watch).next_at > now() + timedelta(seconds=50)
+
+
+def sampled(watch: Watch, good: int, bad: int) -> None:
+    """Lay down so many samples with a value, and so many without."""
+    for index in range(good + bad):
+        values = {"error_rate": {"value": 0.0, "limit": 0.1, "verdict": "pass"}}
+        if index >= good:
+            values = {"error_rate": {"value": None, "limit": 0.1, "verdict": "no_data"}}  # type: ignore[dict-item]
+        make(
+            Sample, watch=watch, due_at=watch.began_at + timedelta(seconds=60 * index), at=now(), up=True, values=values
+        )
+
+
+def over(watch: Watch) -> Watch:
+    """Let the time of a watch be over."""
+    return alter(watch, began_at=now() - timedelta(seconds=watch.duration_seconds + 1))  # type: ignore[no-any-return]
+
+
+def test_a_watch_with_enough_samples_ends_healthy_and_the_run_succeeds(watched: Callable[..., Watch], world: Any) -> None:
+    watch = over(watched(seconds=21 * 60))
+    sampled(watch, 19, 1)
+    assert completeness(watch) == {"error_rate": 0.95}
+    with acting(WORKER):
+        assert end_due(watch.pk) == "healthy"
+        assert end_due(watch.pk) == "healthy", "and once only"
+    assert world.fresh(watch.deployment).state == "succeeded"
+
+
+def test_below_95_percent_it_needs_a_named_persons_verdict(watched: Callable[..., Watch], world: Any) -> None:
+    watch = over(watched(seconds=21 * 60))
+    sampled(watch, 18, 2)
+    with acting(WORKER):
+        assert end_due(watch.pk) == "insufficient"
+    assert world.fresh(watch.deployment).state == "monitoring" and world.fresh(watch).ended_at is None
+    for name in ("auditor", "manager", "outsider"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            judge_watch(watch.pk, verdict="healthy", reason="looked at the log")
+    with world.acting_as("operator"):
+        with pytest.raises(Invalid):
+            judge_watch(watch.pk, verdict="healthy", reason=" ")
+        judge_watch(watch.pk, verdict="healthy", reason="the exporter was down, the log is clean")
+        with pytest.raises(WrongState):
+            judge_watch(watch.pk, verdict="healthy", reason="again")
+    judged = world.fresh(watch)
+    assert (judged.verdict, judged.judged_by.username) == ("judged_healthy", "operator")
+    assert world.fresh(watch.deployment).state == "succeeded"
+
+
+def test_a_watch_without_any_trigger_or_sample_is_not_healthy(watched: Callable[..., Watch]) -> None:
+    watch = over(watched())
+    with acting(WORKER):
+        assert end_due(alter(watch, triggers=[]).pk) == "insufficient"
+
+
+def test_before_its_time_a_watch_does_not_end(watched: Callable[..., Watch], world: Any) -> None:
+    watch = watched(seconds=21 * 60)
+    sampled(watch, 20, 0)
+    with acting(WORKER):
+        assert end_due(watch.pk) == ""
+    assert world.fresh(watch.deployment).state == "monitoring"
+
+
+def test_a_ratio_is_measured_against_the_frozen_baseline(watched: Callable[..., Watch], service: Site) -> None:
+    watch = watched(RATIO, baseline={"metrics": {"response_time": {"mean": 0.003, "count": 60}}})
+    seen = look(watch, service, page(100, 0), page(200, 0))
+    assert seen[1]["response_time"]["verdict"] == "fail", "0.01 s is more than three times 0.003 s"
+    calm = alter(watch, baseline={"metrics": {"response_time": {"mean": 0.004, "count": 60}}})
+    assert look(calm, service, page(300, 0))[0]["response_time"]["verdict"] == "pass"
+
+
+def test_people_raise_what_no_metric_sees(watched: Callable[..., Watch], world: Any) -> None:
+    from releases.actions.rollback.decide import assess, authorise, dismiss, raise_
+
+    watch = watched()
+    for name in ("manager", "auditor", "committee_a", "outsider"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            raise_(watch.deployment_id, cause="data_inconsistent")
+    with world.acting_as("operator"):
+        alarm = raise_(watch.deployment_id, cause="data_inconsistent", note="two rows differ")
+        with pytest.raises(WrongState, match="already"):
+            raise_(watch.deployment_id, cause="security_breach")
+        with pytest.raises(WrongState):
+            authorise(alarm.pk)
+    with world.acting_as("manager"):
+        with pytest.raises(Invalid):
+            assess(alarm.pk, impact="all", method=" ", timing="now")
+        assess(alarm.pk, impact="all", method="restore", timing="now")
+        with pytest.raises(Invalid):
+            dismiss(alarm.pk, reason="")
+        dismiss(alarm.pk, reason="the two rows were a test")
+    assert world.fresh(alarm).state == "dismissed" and first(watch.deployment).state == "ready"
+    with world.acting_as("operator"):
+        raise_(watch.deployment_id, cause="data_inconsistent")
+
+
+def test_an_operator_of_staging_raises_nothing_in_development(
+    watched: Callable[..., Watch], world: Any, people: dict[str, Any]
+) -> None:
+    from environments.actions.access.grant import propose
+    from releases.actions.rollback.decide import raise_
+    from tests.releases.gates.asking import COMMAND
+
+    with acting(COMMAND):
+        propose(
+            people["outsider"].pk,
+            role="operator",
+            environment_id=world.environments["staging"].pk,
+            reason="staging only",
+        )
+    watch = watched()
+    with world.acting_as("outsider"), pytest.raises(NotYou):
+        raise_(watch.deployment_id, cause="data_inconsistent")
+
+
+def test_what_was_not_consented_to_beforehand_asks_a_person(watched: Callable[..., Watch], world: Any) -> None:
+    from releases.actions.rollback.decide import pre_authorise
+
+    watch = watched()
+    alarm = make(Rollback, deployment=watch.deployment, cause="error_rate", raised_at=now())
+    with acting(WORKER):
+        assert not pre_authorise(alarm.pk, rows={"dataset": 3})
+    assert world.fresh(alarm).state == "raised" and world.fresh(alarm).facts["rows_total"] == 3
+
+
+@pytest.mark.parametrize(("rows", "critical", "goes"), [(10, True, True), (11, True, False), (0, False, False)])
+def test_beforehand_means_critical_and_up_to_so_many_rows(
+    world: Any, rows: int, critical: bool, goes: bool, consented: Callable[..., Deployment]
+) -> None:
+    from releases.actions.rollback.decide import pre_authorise
+
+    run = consented(row(TRUE))
+    walk(run, "queue", "start", "verify")
+    alter(run.consent, document={**run.consent.document, "preauthorised": {"on": True, "rows": 10}})
+    alarm = make(Rollback, deployment=run, cause="error_rate", critical=critical, raised_at=now())
+    with acting(WORKER):
+        assert pre_authorise(alarm.pk, rows={"dataset": rows}) == goes
+    assert world.fresh(alarm).state == ("authorised" if goes else "raised")
+    assert Obligation.objects.filter(release=run.release).exists() == goes, "the assessment is then owed"
