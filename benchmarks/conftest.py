@@ -51,7 +51,7 @@ def children(state_folder: Path, database: str) -> Iterator[Any]:  # noqa: F811
     def start(*arguments: str) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
-            "DATABASE_URL": _as_url(database),
+            "DATABASE_URL": as_url(database),
             "RINGI_PROCESS": "bench",
             "RINGI_LOG_LEVEL": "ERROR",
         }
@@ -75,7 +75,7 @@ def children(state_folder: Path, database: str) -> Iterator[Any]:  # noqa: F811
             child.wait()
 
 
-def _as_url(conninfo: str) -> str:
+def as_url(conninfo: str) -> str:
     from urllib.parse import quote
 
     from psycopg.conninfo import conninfo_to_dict

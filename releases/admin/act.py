@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from audit.refusals import Refused
+from audit.change import label, note
+from audit.refusals import NotYou, Refused
 from environments.models import Account
 from releases.admin.links import page_of
 from releases.admin.verbs import verb as find
@@ -48,6 +49,11 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
         status = 200 if verb.for_you(account, instance) else 403
         return _page(request, verb, instance, form_for(verb, instance), status=status)
     form = form_for(verb, instance, request)
+    if not verb.for_you(account, instance):
+        refusal = NotYou(_("You do not have the right to do this."))
+        subject = label(instance) if instance is not None else ""
+        note(verb.key, object=subject, outcome="refused", kind=refusal.kind, reasons=list(refusal.reasons))
+        return _refused(request, verb, instance, form, refusal)
     if not form.is_valid():
         return _page(request, verb, instance, form, status=400)
     try:

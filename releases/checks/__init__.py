@@ -21,3 +21,8 @@ def kind(name: str) -> CheckKind:
         if known.name == name:
             return known
     raise UnknownKind(name)
+
+
+def names() -> frozenset[str]:
+    """Return the names of all check kinds, for readers of procedures."""
+    return frozenset(known.name for known in KINDS)

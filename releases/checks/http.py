@@ -53,9 +53,7 @@ class Http(CheckKind):
         try:
             answer = fetch(base + parameters.path, seconds=parameters.seconds)
         except TooSlow:
-            return CheckResult(
-                Verdict.FAIL, f"> {parameters.seconds:g} s", limit, _("No complete answer in time.")
-            )
+            return CheckResult(Verdict.FAIL, f"> {parameters.seconds:g} s", limit, _("No complete answer in time."))
         except NoAnswer as error:
             return CheckResult(Verdict.ERROR, limit=limit, output=str(error))
         faults = faults_of(answer, parameters)

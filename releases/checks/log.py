@@ -73,9 +73,7 @@ class Log(CheckKind):
             why = {"why": error.strerror or str(error)}
             return CheckResult(Verdict.ERROR, limit=limit, output=_("The log can't be read: %(why)s") % why)
         if not seen.lines and not parameters.silent_passes:
-            return CheckResult(
-                Verdict.NO_DATA, limit=limit, output=_("The log has no line since the run began.")
-            )
+            return CheckResult(Verdict.NO_DATA, limit=limit, output=_("The log has no line since the run began."))
         verdict = Verdict.PASS if seen.matched <= parameters.at_most else Verdict.FAIL
         return CheckResult(verdict, str(seen.matched), limit, excerpt(seen.first, context.configuration))
 

@@ -24,6 +24,4 @@ class Manual(CheckKind):
 
     def run(self, context: CheckContext, parameters: Any) -> CheckResult:
         """Measure nothing: no data until a person has looked."""
-        return CheckResult(
-            Verdict.NO_DATA, output=parameters.question or _("A person looks and gives the verdict.")
-        )
+        return CheckResult(Verdict.NO_DATA, output=parameters.question or _("A person looks and gives the verdict."))

@@ -150,9 +150,7 @@ def _references(raw: Raw) -> Found:
         if isinstance(row.get("key"), str) and row["key"] not in accepting:
             yield path, f"has no row in accepts, so that no branch could go to {row['key']!r}"
     for path, row in _rows(raw, "messages"):
-        yield from _all_known(
-            (*path, "stakeholders"), row.get("stakeholders"), _keys(raw, "stakeholders"), "group"
-        )
+        yield from _all_known((*path, "stakeholders"), row.get("stakeholders"), _keys(raw, "stakeholders"), "group")
         yield from _all_known((*path, "channels"), row.get("channels"), _keys(raw, "channels"), "channel")
     watch = raw.get("watch")
     if isinstance(watch, Mapping):
@@ -198,9 +196,7 @@ def _matrix(raw: Raw) -> Found:
     rows = _rows(raw, "testing.matrix")
     for path, row in rows:
         yield from _known(path, row, "type", types, "type of test")
-        yield from _known(
-            path, row, "test_environment", _keys(raw, "testing.environments"), "test environment"
-        )
+        yield from _known(path, row, "test_environment", _keys(raw, "testing.environments"), "test environment")
     for name in sorted(types - {str(row.get("type")) for _path, row in rows}):
         yield ("testing", "matrix"), f"has no cell for tests of the type {name!r}"
 

@@ -181,10 +181,6 @@ class Procedure(_Section):
         wanted = named.get((role, environment))
         return next((level for level in self.levels if level.key == wanted), None)
 
-    def verbs_of(self, role: str) -> tuple[str, ...]:
-        """Return what a role may do to the releases of an application."""
-        return next((tuple(row.verbs) for row in self.roles if row.key == role), ())
-
     def change_kinds(self) -> dict[str, str]:
         """Return kind of change → part of the version that it raises."""
         return {kind: meaning.key for meaning in self.versions.meanings for kind in meaning.kinds}

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import rfc8785
 
 from releases.procedures.document import Fault, Procedure, ProcedureFaults
+from releases.procedures.values import CHECK_KINDS, STEP_KINDS
 
 DEFAULT = Path(__file__).with_name("default.toml")
 
 
-def read(path: Path) -> Procedure:
-    """Read a procedure from a TOML file (UTF-8). Raises ProcedureFaults, also for no such file."""
+def read(
+    path: Path, *, step_kinds: Collection[str] = STEP_KINDS, check_kinds: Collection[str] = CHECK_KINDS
+) -> Procedure:
+    """Read a procedure from a TOML file (UTF-8). Raises ProcedureFaults, also for a file that can't be read.
+
+    step_kinds, check_kinds: the names that plans and checks may use; whoever has the registries passes theirs.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as fault:
         raise ProcedureFaults([Fault(path.name, f"can't be read: {fault.strerror}")]) from None
     except UnicodeDecodeError as fault:
-        raise ProcedureFaults(
-            [Fault(path.name, f"is not UTF-8: {fault.reason} at byte {fault.start}")]
-        ) from None
-    return Procedure.from_toml(text)
+        raise ProcedureFaults([Fault(path.name, f"is not UTF-8: {fault.reason} at byte {fault.start}")]) from None
+    return Procedure.from_toml(text, step_kinds=step_kinds, check_kinds=check_kinds)
 
 
 def default() -> Procedure:

@@ -7,8 +7,6 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, model_validator
 
 from releases.procedures.values import (
-    AccessVerb,
-    ApplicationVerb,
     Clock,
     Day,
     DecimalText,
@@ -71,16 +69,14 @@ class HistoryEntry(Label):
 
 
 class Role(Item):
-    """A role, whether it is a person's, and what it may do to a release of an application."""
+    """A role, and whether it is a person's; what it may do is code."""
 
     account: Literal["person", "service"]
-    verbs: tuple[ApplicationVerb, ...]
 
 
 class Level(Item):
-    """A level of access to an environment and the verbs it stands for."""
+    """A level of access to an environment; what it stands for is code."""
 
-    verbs: tuple[AccessVerb, ...]
     needs_consent: Flag = False
 
 

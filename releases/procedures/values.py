@@ -22,41 +22,6 @@ CHECK_KINDS = frozenset(("log", "metrics", "http", "manual"))
 
 Tier = Literal["development", "staging", "production"]
 Source = Literal["procedure", "ours"]
-AccessVerb = Literal[
-    "history",
-    "view",
-    "log",
-    "request",
-    "schedule",
-    "start",
-    "stop",
-    "decide",
-    "verify",
-    "configure",
-    "raise",
-    "roll_back",
-]
-ApplicationVerb = Literal[
-    "plan",
-    "prepare",
-    "propose_waiver",
-    "waive",
-    "assess",
-    "dismiss",
-    "cancel",
-    "settle",
-    "changes",
-    "documents",
-    "document_check",
-    "evidence",
-    "checklist",
-    "approve",
-    "send_back",
-    "reject",
-    "extra_window",
-    "activate",
-    "audit",
-]
 GateKind = Literal[
     "evidence",
     "consent",

@@ -32,3 +32,8 @@ def kind(name: str) -> StepKind:
         if known.name == name:
             return known
     raise UnknownKind(name)
+
+
+def names() -> frozenset[str]:
+    """Return the names of all step kinds, for readers of procedures."""
+    return frozenset(known.name for known in KINDS)

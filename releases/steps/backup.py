@@ -60,17 +60,13 @@ class Backup(TargetStep):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         facts = _facts(folder)
         if facts is not None and facts["key"] != context.key:
-            raise StepFailed(
-                _("another step of this run has filed its backup in %(path)s") % {"path": folder}
-            )
+            raise StepFailed(_("another step of this run has filed its backup in %(path)s") % {"path": folder})
         if facts is None or not _intact(facts):
             self._copy_configuration(context, folder)
             facts = self._dump(context, held, folder)
         if facts.get("nothing"):
             return facts
-        journal_once(
-            context, "backup:dumped", sha256=facts["sha256"], data=facts["data"], snapshot=facts["snapshot"]
-        )
+        journal_once(context, "backup:dumped", sha256=facts["sha256"], data=facts["data"], snapshot=facts["snapshot"])
         if facts.get("proved") != parameters.prove:
             self._prove(context, held, parameters, facts)
             facts["proved"] = parameters.prove
@@ -78,9 +74,7 @@ class Backup(TargetStep):
         journal_once(context, "backup:proved", sha256=facts["sha256"], prove=parameters.prove)
         return facts
 
-    def look(
-        self, context: StepContext, held: Held, parameters: BackupParameters
-    ) -> tuple[Probe, dict[str, Any]]:
+    def look(self, context: StepContext, held: Held, parameters: BackupParameters) -> tuple[Probe, dict[str, Any]]:
         """Done when this key's dump is there, has its digest, and was proved as the plan asks."""
         facts = _facts(Layout(context.target.root).backup(context.run_token))
         if facts is None or facts["key"] != context.key or not _intact(facts):

@@ -55,9 +55,7 @@ class CodeDeploy(TargetStep):
         line = journal_once(context, "code_deploy:switched", before=before, code=code, folder=folder.name)
         return {"code": code, "code_before": line["before"], "folder": str(folder)}
 
-    def look(
-        self, context: StepContext, held: Held, parameters: CodeParameters
-    ) -> tuple[Probe, dict[str, Any]]:
+    def look(self, context: StepContext, held: Held, parameters: CodeParameters) -> tuple[Probe, dict[str, Any]]:
         """Done when the link leads to the wanted tree, measured on the disk, and this key's line is there."""
         layout = Layout(context.target.root)
         lines = journal_lines(context.target, key=context.key, effect="code_deploy:switched")
@@ -82,7 +80,6 @@ class CodeDeploy(TargetStep):
         command = trees.archive_command(context.repository, context.wanted, folder.with_suffix(".tar"))
         return [
             " ".join(command),
-            _("lay %(path)s and compare it with tree %(tree)s")
-            % {"path": folder, "tree": context.wanted.tree},
+            _("lay %(path)s and compare it with tree %(tree)s") % {"path": folder, "tree": context.wanted.tree},
             _("point %(link)s to %(path)s") % {"link": layout.current, "path": folder.name},
         ]

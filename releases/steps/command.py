@@ -55,9 +55,7 @@ class Command(TargetStep):
         journal(context, "command:done", **facts)
         return facts | {"tail": outcome.text}
 
-    def look(
-        self, context: StepContext, held: Held, parameters: CommandParameters
-    ) -> tuple[Probe, dict[str, Any]]:
+    def look(self, context: StepContext, held: Held, parameters: CommandParameters) -> tuple[Probe, dict[str, Any]]:
         """Done by the journal; begun but without an end: what the probe command says, else unknown."""
         done = journal_lines(context.target, key=context.key, effect="command:done")
         if done:

@@ -153,9 +153,7 @@ class Database:
     def connect(self, *, autocommit: bool = False) -> Connection:
         """Open a connection with settings under which values read the same everywhere; raises StepFailed."""
         try:
-            connection = psycopg.connect(
-                self.url, connect_timeout=10, application_name="ringi", autocommit=True
-            )
+            connection = psycopg.connect(self.url, connect_timeout=10, application_name="ringi", autocommit=True)
         except psycopg.Error as error:
             raise StepFailed(_("the database cannot be reached: %(reason)s") % {"reason": error}) from error
         connection.execute(_SETTINGS)
@@ -230,9 +228,7 @@ def _schema_text(database: Database, run: Runs, snapshot: str) -> str:
 
 def _table_digest(connection: Connection, table: Table, beat: Callable[[], None]) -> tuple[int, str]:
     digest, rows = hashlib.sha256(), 0
-    query = sql.SQL("COPY (SELECT t.* FROM ONLY {} t ORDER BY {}) TO STDOUT").format(
-        table.identifier, table.order
-    )
+    query = sql.SQL("COPY (SELECT t.* FROM ONLY {} t ORDER BY {}) TO STDOUT").format(table.identifier, table.order)
     with connection.cursor() as cursor, cursor.copy(query) as copy:
         for row in copy:
             digest.update(row)

@@ -71,9 +71,7 @@ class DatabaseUpdate(TargetStep):
             return self._reverse(context, held)
         return self._restore(context, held)
 
-    def look(
-        self, context: StepContext, held: Held, parameters: DatabaseParameters
-    ) -> tuple[Probe, dict[str, Any]]:
+    def look(self, context: StepContext, held: Held, parameters: DatabaseParameters) -> tuple[Probe, dict[str, Any]]:
         """Forward: what the target's own check says. Back: whether the data are the backup's."""
         if parameters.direction == "forward":
             return self._look_forward(context, held, parameters)
@@ -235,9 +233,7 @@ def _dump_of(context: StepContext, backup: Mapping[str, Any]) -> Path | None:
         raise StepFailed(_("this run has no proved dump to restore"))
     dump = Path(backup["dump"])
     if not dump.exists() or sha256_of(dump) != backup["sha256"]:
-        raise StepFailed(
-            _("%(path)s is not the dump that was proved") % {"path": dump}, state=_("nothing was changed")
-        )
+        raise StepFailed(_("%(path)s is not the dump that was proved") % {"path": dump}, state=_("nothing was changed"))
     return dump
 
 

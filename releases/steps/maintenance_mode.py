@@ -39,9 +39,7 @@ class MaintenanceMode(TargetStep):
         line = journal_once(context, self._effect(parameters), on=parameters.on, changed=changed)
         return {"on": parameters.on, "changed": line["changed"]}
 
-    def look(
-        self, context: StepContext, held: Held, parameters: MaintenanceParameters
-    ) -> tuple[Probe, dict[str, Any]]:
+    def look(self, context: StepContext, held: Held, parameters: MaintenanceParameters) -> tuple[Probe, dict[str, Any]]:
         """Done when the flag is as wanted and this key's line is there, or when there is nothing to
         switch.
         """
@@ -58,11 +56,7 @@ class MaintenanceMode(TargetStep):
         """Return the line of the dry run."""
         flag = {"path": Layout(context.target.root).maintenance}
         if not Layout(context.target.root).current.is_symlink():
-            return (
-                [_("nothing is in force: nothing to switch")]
-                if parameters.on
-                else [_("remove %(path)s") % flag]
-            )
+            return [_("nothing is in force: nothing to switch")] if parameters.on else [_("remove %(path)s") % flag]
         return [_("create %(path)s") % flag if parameters.on else _("remove %(path)s") % flag]
 
     @staticmethod

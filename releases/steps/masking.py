@@ -41,12 +41,8 @@ def forms_of(secret: str) -> set[bytes]:
         forms |= _base64_forms(raw)
         escaped = (quote(secret, safe=""), quote(secret), quote_plus(secret))
         forms.update(text.encode() for text in escaped)
-        forms.update(
-            re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), text).encode() for text in escaped
-        )
-        forms.update(
-            json.dumps(secret, ensure_ascii=ascii_only)[1:-1].encode() for ascii_only in (True, False)
-        )
+        forms.update(re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), text).encode() for text in escaped)
+        forms.update(json.dumps(secret, ensure_ascii=ascii_only)[1:-1].encode() for ascii_only in (True, False))
         forms.update((raw.hex().encode(), raw.hex().upper().encode()))
         forms.update(line.strip() for line in raw.splitlines() if len(line.strip()) >= 8)
     forms.discard(b"")

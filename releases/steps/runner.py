@@ -190,8 +190,7 @@ def run_command(
         )
     except OSError as error:
         raise StepFailed(
-            _("%(command)s could not be started: %(reason)s")
-            % {"command": name, "reason": error.strerror or error}
+            _("%(command)s could not be started: %(reason)s") % {"command": name, "reason": error.strerror or error}
         ) from error
     assert process.stdout is not None
     reader = _Reader(process.stdout.fileno(), output, secrets)
@@ -296,7 +295,5 @@ def run_plain(
 ) -> Outcome:
     """Run one argument list outside of any step, for measurements; at most ten minutes."""
     environment = base_environment(extra)
-    outcome = run_command(
-        arguments, environment=environment, folder=Path("/"), seconds=600, pass_fds=pass_fds
-    )
+    outcome = run_command(arguments, environment=environment, folder=Path("/"), seconds=600, pass_fds=pass_fds)
     return demand(outcome, arguments, allowed)

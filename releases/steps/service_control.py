@@ -75,9 +75,7 @@ class ServiceControl(TargetStep):
         journal_once(context, "service_control:started", pid=record["pid"], tree=record["tree"])
         return facts | {"pid": record["pid"], "ready_seconds": round(seconds, 3)}
 
-    def look(
-        self, context: StepContext, held: Held, parameters: ServiceParameters
-    ) -> tuple[Probe, dict[str, Any]]:
+    def look(self, context: StepContext, held: Held, parameters: ServiceParameters) -> tuple[Probe, dict[str, Any]]:
         """Done when the service is as wanted, by the process itself, and this key's line is there."""
         running = running_service(context.target.root)
         if parameters.action == "stop":
@@ -88,12 +86,7 @@ class ServiceControl(TargetStep):
         if not Layout(context.target.root).current.is_symlink():
             return (Probe.DONE, {"nothing_to_start": True}) if running is None else (Probe.NOT_DONE, {})
         lines = journal_lines(context.target, key=context.key, effect="service_control:started")
-        if (
-            running is None
-            or not lines
-            or lines[-1]["pid"] != running["pid"]
-            or not _answers(context.target.settings)
-        ):
+        if running is None or not lines or lines[-1]["pid"] != running["pid"] or not _answers(context.target.settings):
             return Probe.NOT_DONE, {}
         return Probe.DONE, {"pid": running["pid"]}
 
@@ -102,9 +95,7 @@ class ServiceControl(TargetStep):
         service = context.target.settings.get("service", {})
         lines: list[str] = []
         if parameters.action != "start":
-            lines.append(
-                _("stop the service: TERM, KILL after %(seconds)s s") % {"seconds": _stop_seconds(service)}
-            )
+            lines.append(_("stop the service: TERM, KILL after %(seconds)s s") % {"seconds": _stop_seconds(service)})
         if parameters.action != "stop":
             command = shlex.join(filled(service.get("start", ()), context.target))
             lines.append(masked(command, secrets_of(context)) or _("no service is configured"))
@@ -115,9 +106,7 @@ class ServiceControl(TargetStep):
         if running is None:
             stopped = journal_once(context, "service_control:stopped", pid=None)["pid"]
             return {"stopped": stopped, "nothing_to_stop": stopped is None}
-        killed = stop_service(
-            running, _stop_seconds(context.target.settings.get("service", {})), context.beat
-        )
+        killed = stop_service(running, _stop_seconds(context.target.settings.get("service", {})), context.beat)
         journal_once(context, "service_control:stopped", pid=running["pid"], killed=killed)
         return {"stopped": running["pid"], "killed": killed}
 
@@ -273,9 +262,7 @@ def _wait_until_ready(context: StepContext, held: Held) -> tuple[dict[str, Any],
         time.sleep(POLL_SECONDS)
     if not ready:
         return running, time.monotonic() - began
-    raise _failure(
-        context, _("the service does not answer after %(seconds)d s") % {"seconds": round(until - began)}
-    )
+    raise _failure(context, _("the service does not answer after %(seconds)d s") % {"seconds": round(until - began)})
 
 
 def _failure(context: StepContext, message: str) -> StepFailed:

@@ -299,8 +299,7 @@ def filled(arguments: Sequence[str], target: TargetSpec, **places: Path) -> list
     layout = Layout(target.root)
     known = {"root": layout.root, "tree": layout.current, "config": layout.configuration} | places
     return [
-        re.sub(r"\{(root|tree|config)\}", lambda found: str(known[found[1]]), str(argument))
-        for argument in arguments
+        re.sub(r"\{(root|tree|config)\}", lambda found: str(known[found[1]]), str(argument)) for argument in arguments
     ]
 
 

@@ -53,9 +53,7 @@ def _tree_of(folder: bytes) -> bytes | None:
         elif stat.S_ISREG(mode):
             kind, digest = (b"100755" if mode & stat.S_IXUSR else b"100644"), _blob_of(entry.path)
         else:
-            raise StepFailed(
-                _("%(path)s is neither file, link nor folder") % {"path": os.fsdecode(entry.path)}
-            )
+            raise StepFailed(_("%(path)s is neither file, link nor folder") % {"path": os.fsdecode(entry.path)})
         entries.append((order, kind + b" " + entry.name + b"\0" + digest))
     if not entries:
         return None

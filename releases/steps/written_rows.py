@@ -41,9 +41,7 @@ def _key_of(table: Table) -> sql.Composable:
     if not table.key:
         return sql.SQL("to_jsonb(t)")
     pairs = [
-        part
-        for column in table.key
-        for part in (sql.Literal(column), sql.SQL("t.{}").format(sql.Identifier(column)))
+        part for column in table.key for part in (sql.Literal(column), sql.SQL("t.{}").format(sql.Identifier(column)))
     ]
     return sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(pairs))
 
@@ -163,9 +161,7 @@ class Since:
         folder = Layout(target.root).backup(self.run)
         self.before: Path | None = folder / "written-before.jsonl" if self.started and self.run else None
         if self.before is not None and not self.before.exists():
-            raise StepFailed(
-                _("the rows noted before the migration are gone: %(path)s") % {"path": self.before}
-            )
+            raise StepFailed(_("the rows noted before the migration are gone: %(path)s") % {"path": self.before})
 
 
 def written_since(

@@ -37,6 +37,11 @@ def due_deployments(moment: datetime) -> None:
             put_off(pk, tuple(str(reason) for reason in closed.reasons))
         except Refused as refused:
             log.warning("deployment %s: %s", pk, refused)
+        except Error:
+            raise
+        except Exception:
+            # One that cannot be queued must not keep those that are due after it.
+            log.exception("deployment %s cannot be queued", pk)
 
 
 def idle_steps(moment: datetime) -> None:
@@ -60,7 +65,7 @@ def waiting_rollbacks(moment: datetime) -> None:
     """Wake workers for alarms that were not prepared, and for authorised ways back that have not begun."""
     late = moment - timedelta(seconds=2 * settings.SWEEP)
     waiting = Rollback.objects.filter(
-        Q(state="raised", facts__rows_total=None) | Q(state="authorised"), raised_at__lt=late
+        Q(state="raised", facts__rows_total__isnull=True) | Q(state="authorised"), raised_at__lt=late
     ).values_list("pk", "deployment__environment__slug")
     for pk, slug in waiting:
         dispatch.wake(slug, "prepare_rollback", rollback_id=pk)

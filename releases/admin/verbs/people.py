@@ -22,6 +22,7 @@ from environments.models import (
     Target,
 )
 from environments.roles import ROLE_CHOICES
+from releases import checks, steps
 from releases.actions.in_force import adopt
 from releases.actions.obligation import settle
 from releases.actions.procedure import activate
@@ -60,9 +61,7 @@ def _token(instance: Any) -> Fields:
 
 
 def _issue(pk: int, *, environments: Any, days: int, reason: str) -> Any:
-    token, secret = accounts.issue_token(
-        pk, environments=tuple(e.pk for e in environments), days=days, reason=reason
-    )
+    token, secret = accounts.issue_token(pk, environments=tuple(e.pk for e in environments), days=days, reason=reason)
     token.secret = secret  # type: ignore[attr-defined]  # shown this once by the page
     return token
 
@@ -142,7 +141,9 @@ def _procedure(instance: Any) -> Fields:
 
 def _load(*, content: str, reason: str) -> Procedure:
     try:
-        return activate.load(Content.from_toml(content), reason=reason)
+        return activate.load(
+            Content.from_toml(content, step_kinds=steps.names(), check_kinds=checks.names()), reason=reason
+        )
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
 
@@ -221,9 +222,7 @@ VERBS: tuple[Verb, ...] = (
         _adoption,
         signs=True,
     ),
-    Verb(
-        "in_force", "adopt", _("Confirm the adoption"), adopt.adopt, ("adopt",), InForce, _reason, signs=True
-    ),
+    Verb("in_force", "adopt", _("Confirm the adoption"), adopt.adopt, ("adopt",), InForce, _reason, signs=True),
     Verb(
         "obligation",
         "settle",

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actor import Actor, acting
 from audit.refusals import Refused
+from releases import checks, steps
 from releases.actions.procedure.activate import activate_first, load
 from releases.models import Procedure
 from releases.procedures.document import ProcedureFaults
@@ -27,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Load, and activate where none was ever active."""
         try:
-            content = read(options["file"])
+            content = read(options["file"], step_kinds=steps.names(), check_kinds=checks.names())
         except ProcedureFaults as faults:
             raise CommandError(
                 "nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from audit.actor import acting
+from audit.change import change
 from audit.clock import now
 from audit.models import Event
 from releases.actions.deployment.queue import queue
@@ -194,11 +195,8 @@ def test_a_run_that_breaks_does_not_keep_the_others_from_their_turn(
         return true_queue(pk)
 
     monkeypatch.setattr(sweeper, "queue", breaks)
-    with acting(COMMAND):
-        from audit.change import change
-
-        with change("test:clear", (Deployment, good.pk)):
-            good.steps.all().delete()
+    with acting(COMMAND), change("test:clear", (Deployment, good.pk)):
+        good.steps.all().delete()
     with acting(WORKER):
         sweep(now())
     assert (world.fresh(bad).state, world.fresh(good).state) == ("scheduled", "queued")

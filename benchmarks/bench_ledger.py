@@ -1,0 +1,250 @@
+"""What the ledger costs a save, how many transactions a second it seals, and how fast it is verified."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, models, transaction
+from psycopg.conninfo import make_conninfo
+
+from audit import capture, export
+from audit.actor import Actor, acting
+from audit.change import change
+from audit.ledger.chain import verify
+from audit.ledger.checkpoint import Sealer
+from audit.models import Head, Link
+from benchmarks.report import Report, repeated
+from environments.models import Environment, Freeze
+
+SAVES = int(os.environ.get("RINGI_BENCH_SAVES", "300"))
+SECONDS = float(os.environ.get("RINGI_BENCH_SECONDS", "4"))
+EVENTS = int(os.environ.get("RINGI_BENCH_EVENTS", "50000"))
+ACTOR = Actor(account_id=None, name="bench", kind="command", channel="command")
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def plain_model(name: str, app_label: str = "audit") -> type[models.Model]:
+    """Return a model with a freeze's columns on a table of its own, without triggers and history."""
+    fields: dict[str, Any] = {
+        field.name: field.clone() for field in Freeze._meta.concrete_fields if not field.is_relation
+    }
+    fields |= {
+        field.name: models.ForeignKey(
+            field.related_model, models.DO_NOTHING, null=True, related_name="+", db_constraint=False
+        )
+        for field in Freeze._meta.concrete_fields
+        if field.is_relation
+    }
+    meta = type("Meta", (), {"app_label": app_label, "db_table": name, "managed": False})
+    return type("PlainFreeze", (models.Model,), {**fields, "Meta": meta, "__module__": __name__})
+
+
+def make_plain_table(database: str) -> None:
+    """Lay the table beside the governed one, as its owner, and let the application write it."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    name = conninfo_to_dict(database)["dbname"]
+    with psycopg.connect(make_conninfo(os.environ["DATABASE_OWNER_URL"], dbname=str(name))) as owner:
+        owner.execute("CREATE TABLE bench_plain (LIKE environments_freeze INCLUDING ALL)")
+        owner.execute("GRANT ALL ON bench_plain TO PUBLIC")
+
+
+def freezes(model: type[models.Model], count: int) -> list[Any]:
+    """Make rows to be saved again and again."""
+    moment = datetime.now(UTC)
+    environment = Environment.objects.get(slug="development")
+    made = []
+    with transaction.atomic():
+        capture.set_context(ACTOR, action="bench:make")
+        for index in range(count):
+            row = model(
+                name=f"freeze {index}", environment=environment, starts_at=moment + timedelta(days=400),
+                ends_at=moment + timedelta(days=401), reason="for the measurement",
+            )  # fmt: skip
+            row.save()
+            made.append(row)
+    return made
+
+
+def last_number() -> int:
+    """Return the number of the last event."""
+    return Head.objects.get(pk=1).number
+
+
+@contextmanager
+def without_history() -> Iterator[None]:
+    """Leave simple-history's snapshot out, to see the trigger and the chain alone."""
+    from django.conf import settings
+
+    settings.SIMPLE_HISTORY_ENABLED = False
+    try:
+        yield
+    finally:
+        settings.SIMPLE_HISTORY_ENABLED = True
+
+
+def bench_save(database: str, report: Report, quiet: None) -> None:
+    """Save one changed field through the ORM, in a transaction of its own, unaudited and audited."""
+    make_plain_table(database)
+    plain = freezes(plain_model("bench_plain"), 1)[0]
+    (row,) = freezes(Freeze, 1)
+    count = iter(range(1, 10**9))
+
+    def save(instance: Any) -> None:
+        instance.reason = f"reason {next(count)}"
+        with transaction.atomic():
+            instance.save()
+
+    def audited() -> None:
+        row.reason = f"reason {next(count)}"
+        with transaction.atomic():
+            capture.set_context(ACTOR, action="bench:save", action_id=uuid.uuid4())
+            row.save()
+
+    def through_the_door() -> None:
+        with change("bench:save", (Freeze, row.pk), reason="measured") as act:
+            act.get(Freeze).reason = f"reason {next(count)}"
+
+    unaudited = repeated(SAVES, lambda: save(plain))
+    with acting(ACTOR):
+        began = last_number()
+        with without_history():
+            sealed = repeated(SAVES, audited)
+        with_history = repeated(SAVES, audited)
+        written = last_number() - began
+        door = repeated(SAVES, through_the_door)
+        by_door = last_number() - began - written
+    valid, limit = written == 2 * (SAVES + 5), f"unaudited save {unaudited}"
+    for name, spread, target, fine in (
+        ("audited save: row event in the chain", sealed, "", valid),
+        ("audited save with history", with_history, "≤ 2.6 ×", valid),
+        ("the same through the door", door, "", by_door == 2 * (SAVES + 5)),
+    ):
+        ratio = spread.p50 / unaudited.p50
+        report.add(
+            "ledger", name, spread, limit=limit, ratio=ratio, target=target,
+            met=ratio <= 2.6 if target else None, valid=fine, figures=spread.__dict__,
+            note=f"n={SAVES}" + (" (also locks, action event, outbox)" if spread is door else ""),
+        )  # fmt: skip
+        limit = ""
+
+
+def writers(url: str, table: str, pks: list[int]) -> float:
+    """Let one process a row save it for SECONDS; return the transactions a second of all."""
+    environment = {**os.environ, "DATABASE_URL": url}
+    argv = [sys.executable, "-m", "benchmarks.writer", table, str(SECONDS)]
+    children = [
+        subprocess.Popen(
+            [*argv, str(pk)], cwd=PROJECT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for pk in pks
+    ]
+    for child in children:
+        assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    counts = [int(child.communicate(timeout=SECONDS + 60)[0]) for child in children]
+    return sum(counts) / SECONDS
+
+
+def bench_sealed_transactions(database: str, report: Report, quiet: None) -> None:
+    """Save rows from one and from eight processes, sealed into the chain, beside the unaudited table."""
+    from benchmarks.conftest import as_url
+
+    make_plain_table(database)
+    plain = [row.pk for row in freezes(plain_model("bench_plain"), 8)]
+    governed = [row.pk for row in freezes(Freeze, 8)]
+    for count in (1, 8):
+        unaudited = writers(as_url(database), "plain", plain[:count])
+        began = last_number()
+        sealed = writers(as_url(database), "governed", governed[:count])
+        events = last_number() - began
+        report.add(
+            "ledger", f"sealed transactions a second, {count} writer{'s' * (count > 1)}", f"{sealed:.0f}/s",
+            limit=f"unaudited {unaudited:.0f}/s", ratio=sealed / unaudited, target="≥ 500/s", met=sealed >= 500,
+            valid=events == round(sealed * SECONDS), figures={"sealed": sealed, "unaudited": unaudited},
+            note="processes that save through the ORM for "
+            f"{SECONDS:.0f} s; one event each, chained at commit; no history rows",
+        )  # fmt: skip
+
+
+def fill(url: str, events: int) -> None:
+    """Write governed rows with SQL until there are that many more events."""
+    batch = 5000
+    with psycopg.connect(url, autocommit=True) as raw:
+        for start in range(0, events, batch):
+            with raw.transaction():
+                capture.set_context(ACTOR, action="bench:fill", connection=raw)
+                raw.execute(
+                    "INSERT INTO environments_freeze (name, environment_id, starts_at, ends_at, absolute, reason)"
+                    " SELECT 'freeze ' || n, (SELECT min(id) FROM environments_environment),"
+                    " clock_timestamp() + interval '400 days', clock_timestamp() + interval '401 days', false,"
+                    " 'for the measurement' FROM generate_series(1, %s) AS n",
+                    [min(batch, events - start)],
+                )
+
+
+def bench_verification(
+    database: str, report: Report, tmp_path: Path, quiet: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Verify a ledger of EVENTS events from PostgreSQL, and its export with the offline verifier."""
+    before = last_number()
+    fill(database, EVENTS)
+    checkpoint = Sealer(tmp_path / "sealer").seal(connection)
+    assert checkpoint is not None
+    total = Link.objects.count()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT avg(length(bytes))::int FROM audit_event")
+        (size,) = cursor.fetchone()
+    began = time.perf_counter()
+    found = verify(connection.connection, key=Sealer(tmp_path / "sealer").public)
+    speed = found.events / (time.perf_counter() - began)
+    valid = found.exit_status == 0 and found.events == total == before + EVENTS
+    hashing = _hashing(size)
+    report.add(
+        "ledger", "audit_verify: events a second from PostgreSQL", f"{speed:,.0f}/s",
+        limit=f"hashing alone {hashing:,.0f}/s", ratio=speed / hashing, target="≥ 400,000/s", met=speed >= 400_000,
+        valid=valid, note=f"{total} events of {size} bytes on average", figures={"speed": speed, "hashing": hashing},
+    )  # fmt: skip
+    file = tmp_path / "ledger.jsonl"
+    began = time.perf_counter()
+    with file.open("w") as out:
+        out.writelines(export.lines(connection.connection))
+    exported = total / (time.perf_counter() - began)
+    key = str(Sealer(tmp_path / "sealer").public)
+    argv = [sys.executable, str(PROJECT / "audit" / "offline" / "ringi_verify.py"), str(file), "--key", key]
+    began = time.perf_counter()
+    ended = subprocess.run(argv, capture_output=True, text=True, check=False)
+    offline = total / (time.perf_counter() - began)
+    report.add(
+        "ledger", "ringi_verify.py: events a second from an export", f"{offline:,.0f}/s",
+        limit=f"hashing alone {hashing:,.0f}/s", ratio=offline / hashing, target="≥ 150,000/s", met=offline >= 150_000,
+        valid=ended.returncode == 0 and f"HOLDS: {total} events" in ended.stdout,
+        note=f"with the start of Python; the export was written at {exported:,.0f}/s", figures={"speed": offline},
+    )  # fmt: skip
+
+
+def _hashing(size: int) -> float:
+    from hashlib import sha256
+
+    event, chain = b"e" * size, bytes(32)
+    began = time.perf_counter()
+    for _ in range(100_000):
+        leaf = sha256(b"\x00" + event).digest()
+        chain = sha256(b"\x01" + chain + leaf).digest()
+    return 100_000 / (time.perf_counter() - began)
+
+

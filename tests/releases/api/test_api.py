@@ -1,0 +1,182 @@
+"""CI at the API: by token, within its environments, under the same rules as everybody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from audit.actor import acting
+from audit.clock import now
+from environments.actions.account.create import issue_token
+from environments.models import Account, Token
+from releases.models import Deployment, Evidence
+from tests.releases.gates.asking import COMMAND, alter, walk
+
+JUNIT = b'<testsuite tests="1" failures="0" errors="0"><testcase name="a"/></testsuite>'
+
+
+@pytest.fixture
+def call(world: Any) -> Callable[..., Any]:
+    """Return a function: call a path with a token (default: one of CI for all environments)."""
+    with world.acting_as("administrator"):
+        _token, secret = issue_token(world.people["ci"].pk)
+
+    def ask(method: str, path: str, body: Any = None, *, token: str | None = secret) -> Any:
+        headers = {"accept-language": "en"} | ({"authorization": f"Bearer {token}"} if token is not None else {})
+        client = Client(headers=headers)
+        if isinstance(body, dict) and "file" in body:
+            return getattr(client, method)(f"/api/v1{path}", body)
+        return getattr(client, method)(f"/api/v1{path}", body, content_type="application/json")
+
+    return ask
+
+
+def report(world: Any, **fields: str) -> dict[str, Any]:
+    return {
+        "application": "datasets",
+        "environment": "development",
+        "kind": "junit",
+        "test_type": "unit",
+        "commit": world.built.commits["v1.3.0"],
+        "file": SimpleUploadedFile("junit.xml", JUNIT),
+    } | fields
+
+
+def run_of(environment: str, version: str = "1.3.0") -> dict[str, str]:
+    return {"application": "datasets", "version": version, "environment": environment, "reason": "merged"}
+
+
+def test_without_a_token_nothing_is_answered(world: Any, call: Callable[..., Any]) -> None:
+    for token in (None, "", "ringi_wrong", "Bearer"):
+        for method, path, body in (
+            ("post", "/runs", run_of("development")),
+            ("get", "/runs/1", None),
+            ("get", "/releases/datasets/1.3.0/gates/development", None),
+            ("post", "/evidence", report(world)),
+        ):
+            assert call(method, path, body, token=token).status_code == 401, (token, path)
+    assert not Evidence.objects.exists() and not Deployment.objects.exists()
+
+
+def test_a_token_that_is_over_opens_nothing(world: Any, call: Callable[..., Any]) -> None:
+    """Case 13: also with an account that is closed."""
+    world.planned()
+    path = "/releases/datasets/1.3.0/gates/development"
+    token = Token.objects.get()
+    assert call("get", path).status_code == 200
+    for fields in ({"revoked_at": now()}, {"expires_at": now() - timedelta(seconds=1)}):
+        kept = {name: getattr(token, name) for name in fields}
+        alter(token, **fields)
+        assert call("get", path).status_code == 401, fields
+        alter(token, **kept)
+    alter(world.people["ci"], is_active=False)
+    assert call("get", path).status_code == 401
+    alter(world.people["ci"], is_active=True)
+    alter(world.people["ci"], kind=Account.Kind.PERSON)
+    assert call("get", path).status_code == 401, "people come with a password and a proof"
+
+
+def test_a_token_reaches_its_environments_only(world: Any, call: Callable[..., Any]) -> None:
+    """Case 18."""
+    release = world.planned()
+    with world.acting_as("administrator"):
+        _token, narrow = issue_token(world.people["ci"].pk, environments=(world.environments["staging"].pk,))
+    with acting(COMMAND):
+        pass
+    run = world.verified_run(release, "development")
+    for method, path, body in (
+        ("post", "/runs", run_of("development")),
+        ("get", f"/runs/{run.pk}", None),
+        ("get", "/releases/datasets/1.3.0/gates/development", None),
+        ("post", "/evidence", report(world)),
+    ):
+        assert call(method, path, body, token=narrow).status_code == 403, path
+    assert call("get", f"/runs/{run.pk}").status_code == 200
+    assert call("get", "/releases/datasets/1.3.0/gates/staging", token=narrow).status_code == 200
+    assert not Evidence.objects.exists()
+
+
+def test_the_same_report_twice_is_one_evidence(world: Any, call: Callable[..., Any]) -> None:
+    first = call("post", "/evidence", report(world))
+    again = call("post", "/evidence", report(world))
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json() == again.json() and first.json()["values"]
+    assert Evidence.objects.count() == 1
+    other = call("post", "/evidence", report(world, file=SimpleUploadedFile("x", JUNIT + b"\n")))
+    assert other.json()["id"] != first.json()["id"]
+
+
+def test_a_refusal_is_a_problem_with_its_reasons(world: Any, call: Callable[..., Any]) -> None:
+    broken = call("post", "/evidence", report(world, file=SimpleUploadedFile("x", b"<testsuite")))
+    assert broken.status_code == 422
+    assert broken["content-type"] == "application/problem+json"
+    problem = broken.json()
+    assert problem["status"] == 422 and problem["title"] == "Refused" and problem["reasons"]
+    assert problem["type"].endswith("invalid") and problem["detail"]
+    assert call("post", "/evidence", report(world, application="nothing")).status_code == 422
+    assert call("post", "/runs", run_of("moon")).status_code == 403
+    assert call("post", "/runs", run_of("development", "9.9.9")).status_code == 403
+    assert call("get", "/runs/987654").status_code == 403
+    assert call("post", "/runs", {"application": "datasets"}).status_code == 422
+    assert not Evidence.objects.exists()
+
+
+def test_ci_runs_development_by_itself(world: Any, call: Callable[..., Any]) -> None:
+    world.planned()
+    held = call("post", "/runs", run_of("development"))
+    assert held.status_code == 409 and "unit" in held.json()["detail"], "without its tests it does not"
+    gates = call("get", "/releases/datasets/1.3.0/gates/development").json()
+    assert [(gate["gate"], gate["verdict"]) for gate in gates] == [("tests", "fail"), ("branch", "pass")]
+    call("post", "/evidence", report(world))
+    made = call("post", "/runs", run_of("development"))
+    assert made.status_code == 200 and made.json()["state"] == "scheduled"
+    run = Deployment.objects.get(pk=made.json()["id"])
+    assert run.started_by == world.people["ci"]
+    assert call("get", f"/runs/{run.pk}").json()["release"] == "Datasets 1.3.0"
+    assert Deployment.objects.count() == 1, "the run that was held is the one that went on"
+
+
+def test_ci_does_not_run_production_without_consent(world: Any, call: Callable[..., Any]) -> None:
+    release, _round = world.submitted()
+    refused = call("post", "/runs", run_of("production"))
+    assert refused.status_code in (403, 409)
+    assert not Deployment.objects.filter(environment=world.environments["production"]).exists()
+    walk(release, "approve", "confirm")
+    with world.acting_as("operator"):
+        from releases.actions.deployment.request import request
+
+        run = request(release.pk, environment_id=world.environments["production"].pk)
+    refused = call("post", "/runs", run_of("production"))
+    assert refused.status_code == 409 and "no granted consent" in refused.json()["detail"]
+    assert world.fresh(run).state == "requested"
+
+
+def test_ci_starts_in_production_what_was_consented_to(world: Any, call: Callable[..., Any]) -> None:
+    release, _round = world.confirmed()
+    assert call("post", "/runs", run_of("production")).status_code == 403, "asking for it is a person's"
+    with world.acting_as("operator"):
+        from releases.actions.deployment.request import request
+
+        request(release.pk, environment_id=world.environments["production"].pk)
+    started = call("post", "/runs", run_of("production"))
+    assert (started.status_code, started.json()["state"]) == (200, "scheduled")
+
+
+def test_every_path_of_the_api_asks_for_the_token(world: Any) -> None:
+    """Case 17: read from the API itself, so that a new path is in it."""
+    from releases.api import api
+
+    described = api.get_openapi_schema()
+    assert set(described["paths"])
+    for path, operations in described["paths"].items():
+        for method in operations:
+            address = path.replace("{run_id}", "1").replace("{application}", "a")
+            address = address.replace("{version}", "1.0.0").replace("{environment}", "development")
+            answer = getattr(Client(), method)(address, json.dumps({}), content_type="application/json")
+            assert answer.status_code == 401, (method, path)
