@@ -35,11 +35,7 @@ class Actor:
     @property
     def label(self) -> str:
         """Name the actor as the ledger does: `person:7:sato`, or `command:migrate` without an account."""
-        parts = (
-            [self.kind, self.name]
-            if self.account_id is None
-            else [self.kind, str(self.account_id), self.name]
-        )
+        parts = [self.kind, self.name] if self.account_id is None else [self.kind, str(self.account_id), self.name]
         return ":".join(parts)
 
 

@@ -66,9 +66,7 @@ class Act:
             "role": role or ", ".join(self.actor.roles),
             "meaning": meaning,
             "method": self.actor.method,
-            "authenticated_at": self.actor.authenticated_at.isoformat()
-            if self.actor.authenticated_at
-            else "",
+            "authenticated_at": self.actor.authenticated_at.isoformat() if self.actor.authenticated_at else "",
             "digest": digest,
             "address": self.actor.address,
             "act": str(self.id),
@@ -107,9 +105,7 @@ def _save(act: Act) -> None:
 
 
 @contextmanager
-def change(
-    event: str, *targets: tuple[type[models.Model], Any], reason: str = "", sign: bool = False
-) -> Iterator[Act]:
+def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "", sign: bool = False) -> Iterator[Act]:
     """Open the door for one act on the rows named (`(Model, pk)`), locked in lock order; yield the Act.
 
     event: `noun:verb`. reason: why, in the actor's words. sign: the act is a signature and needs an identity

@@ -61,9 +61,9 @@ def timeline(
     events = events.filter(**{field: value for field, value in exact.items() if value})
     if account_id is not None:
         # "C" collation: everything from `person:7:` up to `person:7;` begins with `person:7:`.
-        events = events.filter(
-            actor__gte=f"person:{account_id}:", actor__lt=f"person:{account_id};"
-        ) | events.filter(actor__gte=f"service:{account_id}:", actor__lt=f"service:{account_id};")
+        events = events.filter(actor__gte=f"person:{account_id}:", actor__lt=f"person:{account_id};") | events.filter(
+            actor__gte=f"service:{account_id}:", actor__lt=f"service:{account_id};"
+        )
     if model:
         events = events.filter(object__gte=f"{model}:", object__lt=f"{model};")
     if since is not None:

@@ -124,9 +124,7 @@ class Outbox(models.Model):
         verbose_name = _("message in the outbox")
         verbose_name_plural = _("outbox")
         default_permissions = ("view",)
-        indexes = [
-            models.Index(fields=["id"], name="audit_outbox_unsent", condition=models.Q(sent_at__isnull=True))
-        ]
+        indexes = [models.Index(fields=["id"], name="audit_outbox_unsent", condition=models.Q(sent_at__isnull=True))]
 
     def __str__(self) -> str:
         return f"{self.event} {self.object}".strip()

@@ -316,9 +316,7 @@ def _empty(url: str, app_role: str) -> None:
             " WHERE schemaname = 'public') FROM pg_database WHERE datname = current_database()"
         ).fetchone()
         if not found or (found[0] != DEMO_MARK and found[1]):
-            raise Unavailable(
-                "DATABASE_URL: the demo empties its database, this one holds tables; name another"
-            )
+            raise Unavailable("DATABASE_URL: the demo empties its database, this one holds tables; name another")
         name, role = sql.Identifier(owner.info.dbname), sql.Identifier(app_role)
         owner.execute("DROP SCHEMA public CASCADE")
         owner.execute("CREATE SCHEMA public")

@@ -161,9 +161,7 @@ SECURE_HSTS_SECONDS = 31536000 if SECURE_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
-SILENCED_SYSTEM_CHECKS = (
-    [] if SECURE_HTTPS else ["security.W004", "security.W008", "security.W012", "security.W016"]
-)
+SILENCED_SYSTEM_CHECKS = [] if SECURE_HTTPS else ["security.W004", "security.W008", "security.W012", "security.W016"]
 # unfold's Alpine evaluates expressions, so the admin needs unsafe-eval; nothing else is loosened.
 SECURE_CSP = {
     "default-src": [CSP.SELF],

@@ -99,9 +99,7 @@ def windows(rule: WindowRule, after: datetime, count: int) -> list[Window]:
     return list(islice(_windows(rule, after), count))
 
 
-def recurring_freezes(
-    rule: WindowRule, after: datetime, count: int, *, absolute: bool = False
-) -> list[Freeze]:
+def recurring_freezes(rule: WindowRule, after: datetime, count: int, *, absolute: bool = False) -> list[Freeze]:
     """Return the next `count` freezes of a recurring rule, evaluated in its own zone like a window."""
     return [Freeze(window, absolute) for window in windows(rule, after, count)]
 
@@ -254,9 +252,7 @@ def _windows(rule: WindowRule, after: datetime) -> Iterator[Window]:
     last = max(first, datetime.combine(rule.since, time())) + HORIZON
     for day in _days_of(rule.rrule, rule.since, first, last):
         wall = datetime.combine(day.date() + timedelta(days=rule.day_offset), rule.start)
-        window = Window(
-            instant(wall, rule.zone), instant(wall + rule.length, rule.zone), rule.zone, rule.name
-        )
+        window = Window(instant(wall, rule.zone), instant(wall + rule.length, rule.zone), rule.zone, rule.name)
         # A short window can fall into a gap as a whole; it has no instant then.
         if window.end > after and window.end > window.start:
             yield window
@@ -322,6 +318,4 @@ def _aware(at: datetime) -> None:
 def _public(country: str, year: int, language: str) -> dict[date, str]:
     wanted = "ja" if language == "ja" or language.startswith("ja-") else "en_US"
     supported = holidays.country_holidays(country).supported_languages
-    return dict(
-        holidays.country_holidays(country, years=year, language=wanted if wanted in supported else None)
-    )
+    return dict(holidays.country_holidays(country, years=year, language=wanted if wanted in supported else None))

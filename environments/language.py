@@ -17,15 +17,9 @@ class LanguageMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Activate the language for one request."""
-        language = request.COOKIES.get(
-            settings.LANGUAGE_COOKIE_NAME
-        ) or translation.get_language_from_request(request)
-        with translation.override(
-            language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
-        ):
+        language = request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME) or translation.get_language_from_request(request)
+        with translation.override(language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE):
             request.LANGUAGE_CODE = translation.get_language()  # type: ignore[attr-defined]
             response = self.get_response(request)
-            response.headers.setdefault(
-                "Content-Language", translation.get_language() or settings.LANGUAGE_CODE
-            )
+            response.headers.setdefault("Content-Language", translation.get_language() or settings.LANGUAGE_CODE)
         return response

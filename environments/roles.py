@@ -83,9 +83,7 @@ ROLE_VERBS: dict[str, frozenset[str]] = {
     "project_manager": frozenset({"look", "plan", "waive", "approve_document", "propose_window"}),
     "developer": frozenset({"look", "change", "document", "evidence", "checklist", "configuration"}),
     "tester": frozenset({"look", "evidence", "checklist", "check_document"}),
-    "operator": frozenset(
-        {"look", "checklist", "final_check", "configure_target", "raise", "authorise_rollback"}
-    ),
+    "operator": frozenset({"look", "checklist", "final_check", "configure_target", "raise", "authorise_rollback"}),
     "committee": frozenset({"look", "approve", "send_back", "reject", "consent"}),
     "auditor": frozenset({"look", "audit"}),
     "ci": frozenset({"evidence"}),

@@ -15,9 +15,7 @@ log = logging.getLogger(__name__)
 def wake(queue: str, job: str, **arguments: Any) -> None:
     """Put `releases.jobs.<job>` on a queue now; a lost wake-up is found again by the scheduler's sweep."""
     try:
-        django_rq.get_queue(queue).enqueue(
-            f"releases.jobs.{job}", kwargs=arguments, result_ttl=0, failure_ttl=3600
-        )
+        django_rq.get_queue(queue).enqueue(f"releases.jobs.{job}", kwargs=arguments, result_ttl=0, failure_ttl=3600)
     except RedisError as fault:
         log.warning("queue %s is out of reach, the sweep will try again: %s", queue, fault)
 

@@ -178,9 +178,7 @@ def _check_end(cursor: Any, report: Report, claims: Claims, chain: bytes) -> Non
     )
     if unlinked := cursor.fetchone():
         raise Broken(size + 1, f"event {unlinked[0]} is not in the chain")
-    cursor.execute(
-        "SELECT max(number) FROM audit_link GROUP BY event_id HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
-    )
+    cursor.execute("SELECT max(number) FROM audit_link GROUP BY event_id HAVING count(*) > 1 ORDER BY 1 LIMIT 1")
     if doubled := cursor.fetchone():
         raise Broken(doubled[0], "the event of the link is linked twice")
 

@@ -212,13 +212,9 @@ class Sealer:
         cursor.execute("SELECT number, note FROM audit_checkpoint ORDER BY number DESC LIMIT 1")
         last = cursor.fetchone()
         if last is not None and not self.remembers:
-            raise Unsealable(
-                "the ledger bears checkpoints that this sealer does not remember: put its state.json back"
-            )
+            raise Unsealable("the ledger bears checkpoints that this sealer does not remember: put its state.json back")
         if last is not None and (last[0] > size or (last[0] == size and last[1] != self.note)):
-            raise Unsealable(
-                f"the last checkpoint in the ledger, of {last[0]} events, is not the one signed here"
-            )
+            raise Unsealable(f"the last checkpoint in the ledger, of {last[0]} events, is not the one signed here")
         if size:
             cursor.execute("SELECT chain FROM audit_link WHERE number = %s", [size])
             link = cursor.fetchone()
@@ -260,6 +256,4 @@ class Sealer:
                 os.fsync(out.fileno())
         cursor.execute("SELECT EXISTS (SELECT FROM audit_checkpoint WHERE number = %s)", [self.frontier.size])
         if not cursor.fetchone()[0]:
-            cursor.execute(
-                "SELECT ringi_seal(%s, %s, %s)", [self.frontier.size, self.frontier.root(), self.note]
-            )
+            cursor.execute("SELECT ringi_seal(%s, %s, %s)", [self.frontier.size, self.frontier.root(), self.note])

@@ -288,9 +288,7 @@ OWNER_FUNCTIONS = (
     "ringi_refuse()",
 )
 
-PRIVATE = "".join(
-    f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC;\n" for name in APPLICATION_FUNCTIONS + OWNER_FUNCTIONS
-)
+PRIVATE = "".join(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC;\n" for name in APPLICATION_FUNCTIONS + OWNER_FUNCTIONS)
 
 LEDGER_TABLES = ("audit_event", "audit_link", "audit_head", "audit_checkpoint")
 

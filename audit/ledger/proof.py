@@ -29,9 +29,7 @@ class Frontier:
         self.size = size
         self.roots = list(roots)
         if len(self.roots) != size.bit_count():
-            raise ValueError(
-                f"a tree of {size} leaves has {size.bit_count()} full subtrees, not {len(self.roots)}"
-            )
+            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} full subtrees, not {len(self.roots)}")
 
     def add(self, leaf: bytes) -> None:
         """Append one leaf; constant time on average."""

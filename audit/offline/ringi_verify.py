@@ -100,9 +100,7 @@ def ed25519_verifies(public: bytes, message: bytes, signature: bytes) -> bool:
         return False
     challenge = int.from_bytes(sha512(signature[:32] + public + message).digest(), "little") % L
     left, right = times(s, BASE), add(r, times(challenge, a))
-    return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (
-        left[1] * right[2] - right[1] * left[2]
-    ) % P == 0
+    return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
 
 
 def key_id(name: str, public: bytes) -> bytes:
@@ -214,8 +212,7 @@ class Ledger:
         if root != self.root():
             raise Broken(
                 self.agreed + 1,
-                f"events {self.agreed + 1} to {size} are not those that the checkpoint of {size} events"
-                " was signed for",
+                f"events {self.agreed + 1} to {size} are not those that the checkpoint of {size} events was signed for",
             )
         self.agreed = size
         self.checkpoints += 1
@@ -235,9 +232,7 @@ class Ledger:
     def finish(self, head: dict[str, Any] | None) -> None:
         """Check the head, and that every earlier checkpoint was reached."""
         if self.earlier:
-            raise Broken(
-                self.number + 1, f"the event is missing: a checkpoint covers {max(self.earlier)} events"
-            )
+            raise Broken(self.number + 1, f"the event is missing: a checkpoint covers {max(self.earlier)} events")
         if head is None:
             raise Broken(self.number + 1, "the export ends without its head")
         if head["number"] != self.number:
@@ -291,9 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(description="Verify an exported Ringi ledger offline.")
     parser.add_argument("export", help="JSON Lines, or - for standard input")
-    parser.add_argument(
-        "--checkpoint", action="append", default=[], help="file with signed checkpoints kept earlier"
-    )
+    parser.add_argument("--checkpoint", action="append", default=[], help="file with signed checkpoints kept earlier")
     parser.add_argument("--key", help="public key of the sealer, or a file that holds it")
     options = parser.parse_args(arguments)
     try:

@@ -25,9 +25,7 @@ class AccessRule(models.Model):
     class Meta:
         verbose_name = _("access rule")
         verbose_name_plural = _("access matrix")
-        constraints = [
-            models.UniqueConstraint(fields=["role", "environment"], name="access_rule_one_per_cell")
-        ]
+        constraints = [models.UniqueConstraint(fields=["role", "environment"], name="access_rule_one_per_cell")]
 
     def __str__(self) -> str:
         return f"{self.get_role_display()} · {self.environment} · {self.get_level_display()}"

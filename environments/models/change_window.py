@@ -14,9 +14,7 @@ class ChangeWindow(models.Model):
     """A recurring rule (rrule, zone, start, length) or one extra window (starts_at, ends_at) that needs consent."""
 
     name = models.CharField(_("name"), max_length=100)
-    environment = models.ForeignKey(
-        Environment, models.PROTECT, related_name="windows", verbose_name=_("environment")
-    )
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="windows", verbose_name=_("environment"))
     application = models.ForeignKey(
         Application,
         models.PROTECT,
@@ -32,9 +30,7 @@ class ChangeWindow(models.Model):
     starts_at = models.DateTimeField(_("opens"), null=True, blank=True)
     ends_at = models.DateTimeField(_("closes"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=300, blank=True)
-    proposed_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, related_name="+", verbose_name=_("proposed by")
-    )
+    proposed_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("proposed by"))
     opened_at = models.DateTimeField(_("in force since"), null=True, blank=True)
     withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
     history = Snapshots()
@@ -58,9 +54,7 @@ class Freeze(models.Model):
     """A time in which nothing is released; an emergency passes unless it is absolute."""
 
     name = models.CharField(_("name"), max_length=100)
-    environment = models.ForeignKey(
-        Environment, models.PROTECT, related_name="freezes", verbose_name=_("environment")
-    )
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="freezes", verbose_name=_("environment"))
     application = models.ForeignKey(
         Application,
         models.PROTECT,
@@ -73,9 +67,7 @@ class Freeze(models.Model):
     ends_at = models.DateTimeField(_("ends"))
     absolute = models.BooleanField(_("absolute"), default=False)
     reason = models.CharField(_("reason"), max_length=300)
-    created_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, related_name="+", verbose_name=_("created by")
-    )
+    created_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("created by"))
     history = Snapshots()
 
     class Meta:

@@ -32,9 +32,7 @@ class ConfigurationVersion(models.Model):
         verbose_name_plural = _("configurations")
         ordering = ["-number"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["application", "environment", "number"], name="configuration_number_unique"
-            )
+            models.UniqueConstraint(fields=["application", "environment", "number"], name="configuration_number_unique")
         ]
 
     def __str__(self) -> str:
@@ -56,6 +54,4 @@ class ConfigurationVersion(models.Model):
     @staticmethod
     def digest_of(values: dict[str, str], secrets: dict[str, str]) -> str:
         """Return a digest over all keys and values; secrets enter as keyed digests."""
-        return keyed_digest(
-            {**{f"v:{k}": v for k, v in values.items()}, **{f"s:{k}": v for k, v in secrets.items()}}
-        )
+        return keyed_digest({**{f"v:{k}": v for k, v in values.items()}, **{f"s:{k}": v for k, v in secrets.items()}})

@@ -51,9 +51,7 @@ class Application(models.Model):
     name = models.CharField(_("name"), max_length=100)
     repository = models.CharField(_("repository"), max_length=400)
     tag_format = models.CharField(_("tag format"), max_length=60, default="v{version}")
-    signers = models.TextField(
-        _("allowed signers"), blank=True, help_text=_("One key per line, as git reads it.")
-    )
+    signers = models.TextField(_("allowed signers"), blank=True, help_text=_("One key per line, as git reads it."))
     history = Snapshots()
 
     LOCK_ORDER = 15
@@ -70,12 +68,8 @@ class Application(models.Model):
 class Target(models.Model):
     """One copy of an application in an environment: the folder it lives in and how it is run there."""
 
-    application = models.ForeignKey(
-        Application, models.PROTECT, related_name="targets", verbose_name=_("application")
-    )
-    environment = models.ForeignKey(
-        Environment, models.PROTECT, related_name="targets", verbose_name=_("environment")
-    )
+    application = models.ForeignKey(Application, models.PROTECT, related_name="targets", verbose_name=_("application"))
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="targets", verbose_name=_("environment"))
     root = models.CharField(_("folder"), max_length=400)
     settings = models.JSONField(_("settings"), default=dict)
     seen_at = models.DateTimeField(_("last contact"), null=True, blank=True)

@@ -33,9 +33,7 @@ def machines() -> list[type[Any]]:
     """Return every model that has a machine."""
     from django.apps import apps
 
-    found = [
-        m for m in apps.get_app_config("releases").get_models() if not m.__name__.startswith("Historical")
-    ]
+    found = [m for m in apps.get_app_config("releases").get_models() if not m.__name__.startswith("Historical")]
     return [m for m in found if any(f.name == "state" for f in m._meta.fields)]
 
 

@@ -85,9 +85,7 @@ class ReleaseMachine(models.Model):
     def take_back(self) -> None:
         """引戻し: the applicant withdraws the application for now."""
 
-    @transition(
-        "state", source=["content_fixed", "tested", "in_review", "approved", "confirmed"], target="draft"
-    )
+    @transition("state", source=["content_fixed", "tested", "in_review", "approved", "confirmed"], target="draft")
     def amend(self) -> None:
         """Open the content again; ends the round."""
 

@@ -52,9 +52,7 @@ def fetch(url: str, *, seconds: float) -> Fetched:
                 raise TooSlow(f"no complete answer within {seconds:g} s")
             if len(body) > LARGEST_BODY:
                 raise NoAnswer(f"the answer has more than {LARGEST_BODY} bytes")
-            return Fetched(
-                answer.status, answer.getheader("Content-Type", ""), body, time.monotonic() - began
-            )
+            return Fetched(answer.status, answer.getheader("Content-Type", ""), body, time.monotonic() - began)
         finally:
             guard.cancel()
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -67,9 +67,7 @@ class PrometheusText(MetricSource):
         except NoAnswer as error:
             return Reading(at, False, {}, str(error))
         if page.status != 200:
-            return Reading(
-                at, page.status < 500, {}, _("The page answered %(status)s.") % {"status": page.status}
-            )
+            return Reading(at, page.status < 500, {}, _("The page answered %(status)s.") % {"status": page.status})
         try:
             families = list(text_string_to_metric_families(page.body.decode("utf-8")))
         except (ValueError, KeyError, IndexError, AttributeError) as error:

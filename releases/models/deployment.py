@@ -18,9 +18,7 @@ from releases.models.release import Release
 class Deployment(DeploymentMachine):
     """One attempt. What it replaces (`base`) is frozen when its first step is claimed."""
 
-    release = models.ForeignKey(
-        Release, models.PROTECT, related_name="deployments", verbose_name=_("release")
-    )
+    release = models.ForeignKey(Release, models.PROTECT, related_name="deployments", verbose_name=_("release"))
     application = models.ForeignKey(
         Application, models.PROTECT, related_name="deployments", verbose_name=_("application")
     )
@@ -35,9 +33,7 @@ class Deployment(DeploymentMachine):
         related_name="deployments",
         verbose_name=_("consent"),
     )
-    requested_by = models.ForeignKey(
-        Account, models.PROTECT, related_name="+", verbose_name=_("requested by")
-    )
+    requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
     started_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("scheduled by")
     )

@@ -12,12 +12,8 @@ from releases.models.release import Release
 class Evidence(models.Model):
     """One file or statement about a commit; it counts for every commit with the same tree."""
 
-    application = models.ForeignKey(
-        Application, models.PROTECT, related_name="evidence", verbose_name=_("application")
-    )
-    environment = models.ForeignKey(
-        Environment, models.PROTECT, related_name="+", verbose_name=_("environment")
-    )
+    application = models.ForeignKey(Application, models.PROTECT, related_name="evidence", verbose_name=_("application"))
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
     kind = models.CharField(_("kind"), max_length=20)
     test_type = models.CharField(_("test type"), max_length=20, blank=True)
     commit = models.CharField(_("commit"), max_length=40)
@@ -26,9 +22,7 @@ class Evidence(models.Model):
     values = models.JSONField(_("values"))
     sentence = models.CharField(_("reading"), max_length=300)
     content = models.BinaryField(_("file"))
-    handed_in_by = models.ForeignKey(
-        Account, models.PROTECT, related_name="+", verbose_name=_("handed in by")
-    )
+    handed_in_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("handed in by"))
     at = models.DateTimeField(_("handed in"), auto_now_add=True)
 
     class Meta:
@@ -62,9 +56,7 @@ class Fact(models.Model):
         verbose_name = _("fact")
         verbose_name_plural = _("facts")
         constraints = [
-            models.UniqueConstraint(
-                fields=["release", "environment", "kind"], name="fact_once", nulls_distinct=False
-            )
+            models.UniqueConstraint(fields=["release", "environment", "kind"], name="fact_once", nulls_distinct=False)
         ]
 
     def __str__(self) -> str:

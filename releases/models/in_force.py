@@ -12,15 +12,9 @@ from releases.models.release import Release
 class InForce(models.Model):
     """Moved when a run is verified, restored, settled, or when a target is adopted; and by nothing else."""
 
-    application = models.ForeignKey(
-        Application, models.PROTECT, related_name="in_force", verbose_name=_("application")
-    )
-    environment = models.ForeignKey(
-        Environment, models.PROTECT, related_name="in_force", verbose_name=_("environment")
-    )
-    release = models.ForeignKey(
-        Release, models.PROTECT, null=True, related_name="+", verbose_name=_("release")
-    )
+    application = models.ForeignKey(Application, models.PROTECT, related_name="in_force", verbose_name=_("application"))
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="in_force", verbose_name=_("environment"))
+    release = models.ForeignKey(Release, models.PROTECT, null=True, related_name="+", verbose_name=_("release"))
     configuration = models.ForeignKey(
         ConfigurationVersion, models.PROTECT, null=True, related_name="+", verbose_name=_("configuration")
     )
@@ -29,17 +23,13 @@ class InForce(models.Model):
     data = models.CharField(_("data digest"), max_length=64, blank=True)
     unknown = models.BooleanField(_("unknown"), default=False)
     since = models.DateTimeField(_("since"))
-    proposed_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, related_name="+", verbose_name=_("proposed by")
-    )
+    proposed_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("proposed by"))
     how = models.CharField(_("how"), max_length=20)
 
     class Meta:
         verbose_name = _("in force")
         verbose_name_plural = _("in force")
-        constraints = [
-            models.UniqueConstraint(fields=["application", "environment"], name="in_force_one_pointer")
-        ]
+        constraints = [models.UniqueConstraint(fields=["application", "environment"], name="in_force_one_pointer")]
 
     def __str__(self) -> str:
         return f"{self.environment}: {self.release}"

@@ -15,9 +15,7 @@ class Obligation(models.Model):
     application = models.ForeignKey(
         Application, models.PROTECT, related_name="obligations", verbose_name=_("application")
     )
-    release = models.ForeignKey(
-        Release, models.PROTECT, related_name="obligations", verbose_name=_("release")
-    )
+    release = models.ForeignKey(Release, models.PROTECT, related_name="obligations", verbose_name=_("release"))
     what = models.CharField(_("what is owed"), max_length=200)
     due_at = models.DateTimeField(_("due"))
     settled_at = models.DateTimeField(_("settled"), null=True, blank=True)

@@ -59,9 +59,7 @@ class ChecklistItem(Labelled):
         verbose_name = _("checklist item")
         verbose_name_plural = _("checklist items")
         ordering = ["pk"]
-        constraints = [
-            models.UniqueConstraint(fields=["release", "group", "key"], name="checklist_item_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["release", "group", "key"], name="checklist_item_once")]
 
 
 class RosterEntry(models.Model):
@@ -91,9 +89,7 @@ class RosterEntry(models.Model):
 class FinalCheck(models.Model):
     """One of the two signatures of the T-1 final check, with each fact as it was measured then."""
 
-    release = models.ForeignKey(
-        Release, models.CASCADE, related_name="final_checks", verbose_name=_("release")
-    )
+    release = models.ForeignKey(Release, models.CASCADE, related_name="final_checks", verbose_name=_("release"))
     role = models.CharField(_("role"), max_length=20)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
     facts = models.JSONField(_("facts"))

@@ -33,9 +33,7 @@ class Procedure(ProcedureMachine):
         verbose_name_plural = _("procedures")
         ordering = ["-created_at"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["state"], condition=Q(state="active"), name="procedure_one_active"
-            )
+            models.UniqueConstraint(fields=["state"], condition=Q(state="active"), name="procedure_one_active")
         ]
 
     def __str__(self) -> str:

@@ -27,9 +27,7 @@ class Release(ReleaseMachine):
         MEDIUM = "medium", _("Medium")
         HIGH = "high", _("High")
 
-    application = models.ForeignKey(
-        Application, models.PROTECT, related_name="releases", verbose_name=_("application")
-    )
+    application = models.ForeignKey(Application, models.PROTECT, related_name="releases", verbose_name=_("application"))
     number = models.CharField(_("number"), max_length=12, null=True, blank=True, unique=True)
     version = models.CharField(_("version"), max_length=60)
     kind = models.CharField(_("kind"), max_length=12, choices=Kind, default=Kind.REGULAR)

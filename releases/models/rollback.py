@@ -17,9 +17,7 @@ from releases.models.deployment import Deployment
 class Rollback(RollbackMachine):
     """One way back of one deployment. `facts` holds what was measured: trigger, rows, digests before and after."""
 
-    deployment = models.ForeignKey(
-        Deployment, models.PROTECT, related_name="rollbacks", verbose_name=_("deployment")
-    )
+    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="rollbacks", verbose_name=_("deployment"))
     cause = models.CharField(_("cause"), max_length=40)
     critical = models.BooleanField(_("critical"), default=True)
     note = models.TextField(_("note"), blank=True)

@@ -19,9 +19,7 @@ class Step(StepMachine, Labelled):
         BACK = "back", _("Way back")
         BACK_VERIFY = "back_verify", _("Verification of the way back")
 
-    deployment = models.ForeignKey(
-        Deployment, models.PROTECT, related_name="steps", verbose_name=_("deployment")
-    )
+    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="steps", verbose_name=_("deployment"))
     phase = models.CharField(_("phase"), max_length=12, choices=Phase)
     ordinal = models.PositiveSmallIntegerField(_("ordinal"))
     kind = models.CharField(_("kind"), max_length=40)

@@ -12,9 +12,7 @@ from releases.models.rollback import Rollback
 class Watch(models.Model):
     """A span of sampling: time stamps and one derived state."""
 
-    deployment = models.ForeignKey(
-        Deployment, models.PROTECT, related_name="watches", verbose_name=_("deployment")
-    )
+    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="watches", verbose_name=_("deployment"))
     rollback = models.ForeignKey(
         Rollback, models.PROTECT, null=True, blank=True, related_name="watches", verbose_name=_("rollback")
     )

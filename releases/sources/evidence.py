@@ -53,9 +53,7 @@ def read(kind: str, content: bytes) -> Reading:
     return reader(content)
 
 
-def judge(
-    kind: str, values: Mapping[str, str | int], thresholds: Mapping[str, str | int]
-) -> tuple[Outcome, str]:
+def judge(kind: str, values: Mapping[str, str | int], thresholds: Mapping[str, str | int]) -> tuple[Outcome, str]:
     """Compare values with thresholds (key → limit) and say why. A missing limit is unknown."""
     judgement = _JUDGES.get(kind)
     if judgement is None:
@@ -136,8 +134,7 @@ def _junit(content: bytes) -> Reading:
         stated = _stated(suite, "tests")
         if stated is not None and stated != listed:
             raise BadEvidence(
-                _("The report states %(stated)d tests and lists %(listed)d.")
-                % {"stated": stated, "listed": listed}
+                _("The report states %(stated)d tests and lists %(listed)d.") % {"stated": stated, "listed": listed}
             )
     stated_bad = sum(
         (_stated(suite, "failures") or 0) + (_stated(suite, "errors") or 0)
@@ -159,9 +156,7 @@ def _coverage(content: bytes) -> Reading:
     if valid is None or covered is None:
         if rate is None:
             raise BadEvidence(_("The report names no coverage of lines."))
-        return Reading(
-            "coverage", {"line_rate": str(rate)}, _("Coverage of lines: %(rate)s.") % {"rate": rate}
-        )
+        return Reading("coverage", {"line_rate": str(rate)}, _("Coverage of lines: %(rate)s.") % {"rate": rate})
     if covered > valid:
         raise BadEvidence(_("The report covers more lines than there are."))
     values: Values = {"lines_covered": covered, "lines_valid": valid}
@@ -187,11 +182,7 @@ def _share(text: str | None) -> Decimal | None:
 
 def _sarif(content: bytes) -> Reading:
     report = _json(content)
-    if (
-        not isinstance(report, dict)
-        or report.get("version") != "2.1.0"
-        or not isinstance(report.get("runs"), list)
-    ):
+    if not isinstance(report, dict) or report.get("version") != "2.1.0" or not isinstance(report.get("runs"), list):
         raise BadEvidence(_("The file is not a SARIF 2.1.0 report."))
     counts = {"errors": 0, "warnings": 0, "notes": 0, "suppressed": 0, "none": 0}
     complete = 1
@@ -271,9 +262,7 @@ def _security_scan(content: bytes) -> Reading:
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count < 10**9:
             raise BadEvidence(_("The statement does not count “%(name)s” findings.") % {"name": name})
         values[name] = count
-    sentence = (
-        _("%(tool)s found %(critical)d critical, %(high)d high, %(medium)d medium, %(low)d low.") % values
-    )
+    sentence = _("%(tool)s found %(critical)d critical, %(high)d high, %(medium)d medium, %(low)d low.") % values
     return Reading("security_scan", values, sentence)
 
 
@@ -283,9 +272,7 @@ def _performance(content: bytes) -> Reading:
     for name in ("measured", "baseline"):
         raw = statement.get(name)
         try:
-            number = (
-                Decimal(raw) if isinstance(raw, int | str | Decimal) and not isinstance(raw, bool) else None
-            )
+            number = Decimal(raw) if isinstance(raw, int | str | Decimal) and not isinstance(raw, bool) else None
         except InvalidOperation:
             number = None
         if number is None or not number.is_finite() or not 0 < number < 10**9 or number.adjusted() < -12:
@@ -352,9 +339,7 @@ def _judge_scan(values: Mapping[str, str | int], limits: Mapping[str, str | int]
     }
 
 
-def _judge_performance(
-    values: Mapping[str, str | int], limits: Mapping[str, str | int]
-) -> tuple[Outcome, str]:
+def _judge_performance(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> tuple[Outcome, str]:
     ratio = Fraction(Decimal(values["measured"])) / Fraction(Decimal(values["baseline"]))
     outcome: Outcome = "pass" if ratio <= Fraction(Decimal(limits["performance_ratio_max"])) else "fail"
     return outcome, _("%(ratio)s times the baseline; at most %(limit)s times is allowed.") % {

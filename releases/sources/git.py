@@ -102,9 +102,7 @@ def facts(repository: Path, *, tag: str, signers: Signers | None = None, tag_pre
     if found.returncode:
         raise NoSuchTag(_("There is no tag %(tag)s.") % {"tag": tag})
     object_id = _object(found.stdout)
-    peeled = _git(
-        repository, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{object_id}^{{commit}}"]
-    )
+    peeled = _git(repository, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{object_id}^{{commit}}"])
     if peeled.returncode:
         raise NoSuchTag(_("The tag %(tag)s does not name a commit.") % {"tag": tag})
     commit = _object(peeled.stdout)
@@ -115,9 +113,7 @@ def facts(repository: Path, *, tag: str, signers: Signers | None = None, tag_pre
         head, _blank, body = _read(repository, ["cat-file", "tag", object_id]).partition("\n\n")
         header = dict(line.partition(" ")[::2] for line in head.splitlines())
         message = re.split(r"(?m)^-----BEGIN (?:PGP|SSH) ", body)[0].strip()
-        signature = _signature(
-            repository, "verify-tag", object_id, signed="-----BEGIN " in body, signers=signers
-        )
+        signature = _signature(repository, "verify-tag", object_id, signed="-----BEGIN " in body, signers=signers)
     version = tag.removeprefix(tag_prefix)
     return TagFacts(
         name=tag,
@@ -166,9 +162,7 @@ def commit_signature(repository: Path, commit: str, signers: Signers | None = No
 def contains(repository: Path, commit: str) -> list[str]:
     """Return the heads (branch names) from which a commit is reachable. Raises as commit_facts."""
     commit = resolve(repository, commit)
-    listing = _read(
-        repository, ["for-each-ref", f"--contains={commit}", "--format=%(refname:lstrip=2)", "refs/heads"]
-    )
+    listing = _read(repository, ["for-each-ref", f"--contains={commit}", "--format=%(refname:lstrip=2)", "refs/heads"])
     return sorted(listing.splitlines())
 
 
@@ -224,25 +218,17 @@ def create_tag(
         stdin=message.encode(),
     )
     if made.returncode:
-        raise TagRefused(
-            _("The tag %(tag)s was not made: %(reason)s") % {"tag": name, "reason": _last(made.stderr)}
-        )
-    return _object(
-        _read(repository, ["rev-parse", "--verify", "--end-of-options", f"refs/tags/{name}"]).encode()
-    )
+        raise TagRefused(_("The tag %(tag)s was not made: %(reason)s") % {"tag": name, "reason": _last(made.stderr)})
+    return _object(_read(repository, ["rev-parse", "--verify", "--end-of-options", f"refs/tags/{name}"]).encode())
 
 
-def _signature(
-    repository: Path, command: str, object_id: str, *, signed: bool, signers: Signers | None
-) -> Signature:
+def _signature(repository: Path, command: str, object_id: str, *, signed: bool, signers: Signers | None) -> Signature:
     if not signed or signers is None:
         return Signature(signed, False, "")
     options = [f"gpg.ssh.allowedSignersFile={(signers.allowed_signers or Path(os.devnull)).absolute()}"]
     with tempfile.TemporaryDirectory(prefix="ringi-keys-") as empty:
         home = str(signers.gnupg_home.absolute()) if signers.gnupg_home else empty
-        checked = _git(
-            repository, [command, "--raw", object_id], options=options, environment={"GNUPGHOME": home}
-        )
+        checked = _git(repository, [command, "--raw", object_id], options=options, environment={"GNUPGHOME": home})
     said = (checked.stdout + checked.stderr).decode("utf-8", "replace")
     named = _GOOD_SSH.search(said) or _GOOD_GPG.search(said)
     if checked.returncode == 0 and named:
@@ -263,16 +249,12 @@ def _people(repository: Path, revisions: Sequence[str]) -> list[str]:
 
 
 def _tree(repository: Path, commit: str) -> str:
-    return _object(
-        _read(repository, ["rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}"]).encode()
-    )
+    return _object(_read(repository, ["rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}"]).encode())
 
 
 def _names_version(message: str, version: str) -> bool:
     return bool(
-        re.search(
-            rf"(?<![0-9A-Za-z.\-+]){re.escape('v')}?{re.escape(version)}(?![0-9A-Za-z\-+]|\.\d)", message
-        )
+        re.search(rf"(?<![0-9A-Za-z.\-+]){re.escape('v')}?{re.escape(version)}(?![0-9A-Za-z\-+]|\.\d)", message)
     )
 
 
@@ -361,15 +343,11 @@ def _git(
         **(environment or {}),
     }
     try:
-        done = subprocess.run(
-            command, env=isolated, input=stdin, capture_output=True, timeout=_SECONDS, check=False
-        )
+        done = subprocess.run(command, env=isolated, input=stdin, capture_output=True, timeout=_SECONDS, check=False)
     except FileNotFoundError:
         raise SourceUnavailable(_("The program git is not installed.")) from None
     except subprocess.TimeoutExpired:
-        raise SourceUnavailable(
-            _("git did not answer within %(seconds)d seconds.") % {"seconds": _SECONDS}
-        ) from None
+        raise SourceUnavailable(_("git did not answer within %(seconds)d seconds.") % {"seconds": _SECONDS}) from None
     except ValueError:
         raise SourceUnavailable(_("The name has a character that no name may have.")) from None
     if done.returncode == 128 and b"not a git repository" in done.stderr:

@@ -107,11 +107,7 @@ def faults(
         found.append(_("%(version)s is not above %(previous)s, which is in force.") % names)
         return found
     if part == "major" and wanted.major == before.major and before.major > 0:
-        found.append(
-            _("A breaking change needs a new major version; %(version)s only follows %(previous)s.") % names
-        )
+        found.append(_("A breaking change needs a new major version; %(version)s only follows %(previous)s.") % names)
     elif part != "patch" and line(wanted) == line(before) and not finishes:
-        found.append(
-            _("A new feature needs a new minor version; %(version)s only follows %(previous)s.") % names
-        )
+        found.append(_("A new feature needs a new minor version; %(version)s only follows %(previous)s.") % names)
     return found

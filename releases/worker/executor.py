@@ -110,7 +110,9 @@ def _planned(registry: Any, name: str, values: dict[str, Any]) -> tuple[Any, Any
         kind = registry.kind(name)
         return kind, kind.parameters(**values)
     except (registry.UnknownKind, ValidationError) as fault:
-        raise StepFailed(_("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": name, "why": fault}) from fault
+        raise StepFailed(
+            _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": name, "why": fault}
+        ) from fault
 
 
 def _check(step: Step, context: StepContext) -> dict[str, Any]:

@@ -18,9 +18,7 @@ from audit import capture
 from audit.actor import Actor
 from audit.ledger.tables import TABLES
 
-SATO = Actor(
-    account_id=7, name="佐藤 花子", kind="person", channel="admin", address="192.0.2.7", request_id="r-1"
-)
+SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin", address="192.0.2.7", request_id="r-1")
 
 TOYS = """
 CREATE TABLE toy (
@@ -146,14 +144,10 @@ def ledger_template() -> Iterator[LedgerDatabase]:
     with psycopg.connect(server, autocommit=True) as admin:
         for role in (template.owner, template.app):
             admin.execute(
-                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
-                    sql.Identifier(role), sql.Literal(template.password)
-                )
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(template.password))
             )
         admin.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                sql.Identifier(template.name), sql.Identifier(template.owner)
-            )
+            sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(template.name), sql.Identifier(template.owner))
         )
         with psycopg.connect(template.url(template.owner)) as owner:
             owner.execute(TABLES + TOYS)

@@ -41,9 +41,7 @@ def _ours(value: Any) -> Any:
         return {_ours(key): _ours(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_ours(part) for part in value]
-    if isinstance(value, Decimal) or (
-        isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53
-    ):
+    if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53):
         return str(value)
     return value
 
@@ -215,8 +213,7 @@ def test_copy_and_merge_are_captured(ledger: LedgerDatabase) -> None:
         with app.cursor().copy("COPY toy (title) FROM STDIN") as copy:
             copy.write_row(["copied"])
         app.execute(
-            "MERGE INTO toy USING (SELECT 1 AS id) s ON toy.id = s.id"
-            " WHEN MATCHED THEN UPDATE SET title = 'merged'"
+            "MERGE INTO toy USING (SELECT 1 AS id) s ON toy.id = s.id WHEN MATCHED THEN UPDATE SET title = 'merged'"
         )
     assert [event["outcome"] for event in events(app)] == ["inserted", "updated"]
 
@@ -306,9 +303,7 @@ def test_installing_again_follows_the_list(ledger: LedgerDatabase) -> None:
     ("listed", "table"),
     [(Listed("toys.Toy"), "nowhere"), (Listed("toys.Toy", frozenset({"gone"})), "toy")],
 )
-def test_a_list_that_names_what_is_not_there_is_refused(
-    ledger: LedgerDatabase, listed: Listed, table: str
-) -> None:
+def test_a_list_that_names_what_is_not_there_is_refused(ledger: LedgerDatabase, listed: Listed, table: str) -> None:
     owner = ledger.as_owner()
     with pytest.raises(capture.Uncapturable), owner.transaction():
         capture.install(owner, [listed], lambda _: table)

@@ -34,10 +34,7 @@ LEDGER = ("audit_event", "audit_link", "audit_head", "audit_checkpoint")
 @pytest.mark.parametrize(
     "statement",
     [
-        *(
-            f"UPDATE {table} SET {'number = 9' if table != 'audit_event' else 'reason = 9'}"
-            for table in LEDGER
-        ),
+        *(f"UPDATE {table} SET {'number = 9' if table != 'audit_event' else 'reason = 9'}" for table in LEDGER),
         *(f"DELETE FROM {table}" for table in LEDGER),
         *(f"TRUNCATE {table}" for table in LEDGER),
         *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in (*LEDGER, "toy")),
@@ -48,8 +45,7 @@ LEDGER = ("audit_event", "audit_link", "audit_head", "audit_checkpoint")
         "SELECT * FROM audit_digest_key",
         "SET session_replication_role = replica",
         "ALTER FUNCTION ringi_row_event() SECURITY INVOKER",
-        "CREATE OR REPLACE FUNCTION ringi_refuse() RETURNS trigger"
-        " LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE OR REPLACE FUNCTION ringi_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
         "DROP TRIGGER ringi_capture ON toy",
         "SELECT ringi_write('row', '{\"actor\": \"x\"}', '', '', '', '', '', '')",
         "CREATE TABLE mine (id int)",
@@ -99,8 +95,7 @@ def test_a_false_search_path_can_not_lead_the_functions_astray(ledger: LedgerDat
     app = ledger.as_app()
     app.execute("CREATE TEMPORARY TABLE audit_event (LIKE audit_event)")
     app.execute(
-        "CREATE TEMPORARY TABLE audit_head AS"
-        " SELECT 1::smallint AS id, 77::bigint AS number, ''::bytea AS chain"
+        "CREATE TEMPORARY TABLE audit_head AS SELECT 1::smallint AS id, 77::bigint AS number, ''::bytea AS chain"
     )
     app.execute("SET search_path = pg_temp, public")
     act(app, "INSERT INTO public.toy (title) VALUES ('x')")

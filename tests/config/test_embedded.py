@@ -77,9 +77,7 @@ def test_it_starts_both_servers_with_the_three_roles_and_again_quickly(state: Pa
     with embedded.running(state) as servers:
         with psycopg.connect(servers.owner_url, autocommit=True) as owner:
             owner.execute("CREATE EXTENSION pg_trgm")
-            found = owner.execute(
-                "SELECT '稟議の承認' % '稟議の承認者', cardinality(show_trgm('稟議'))"
-            ).fetchone()
+            found = owner.execute("SELECT '稟議の承認' % '稟議の承認者', cardinality(show_trgm('稟議'))").fetchone()
             assert found and found[0] is True and found[1] > 0
             names = ("fsync", "max_connections", "TimeZone", "server_encoding", "password_encryption")
             kept = [owner.execute(f"SHOW {name}").fetchone() for name in names]
@@ -89,9 +87,7 @@ def test_it_starts_both_servers_with_the_three_roles_and_again_quickly(state: Pa
         with psycopg.connect(servers.app_url) as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
             app.execute("CREATE TABLE refused (id int)")
         with psycopg.connect(servers.server_url) as server:
-            assert server.execute(
-                "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
-            ).fetchone() == (True,)
+            assert server.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,)
         assert redis.Redis.from_url(servers.redis_url).ping()
         assert (servers.postgres_bin / "pg_dump").exists()
         pids = [pid_of(state, name) for name in embedded.SIGNALS]
@@ -174,16 +170,12 @@ def test_a_server_that_outlived_its_run_is_ended_first(state: Path) -> None:
 
 def test_a_process_number_that_is_now_anothers_is_left_alone(state: Path) -> None:
     assert execute(state, "true").returncode == 0
-    other = subprocess.Popen(
-        ["sleep", "600"], user=pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
-    )
+    other = subprocess.Popen(["sleep", "600"], user=pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None)
     try:
         files = list(embedded.ROOTS_FOLDER.glob(f"ringi-*/{state.name}-{embedded._short(state)}/postgres"))
         data = files[0] if files else state / "servers" / "postgres"
         (data / "postmaster.pid").write_text(f"{other.pid}\n{data}\n1\n")
-        (state / "run" / "valkey.json").write_text(
-            json.dumps({"pid": other.pid, "identity": "of an earlier boot:1"})
-        )
+        (state / "run" / "valkey.json").write_text(json.dumps({"pid": other.pid, "identity": "of an earlier boot:1"}))
         ran = execute(state, "true")
         assert ran.returncode == 0, ran.stderr
         assert other.poll() is None
@@ -288,9 +280,7 @@ def test_an_ordinary_user_keeps_everything_in_the_state_folder() -> None:
     os.chown(top, nobody.pw_uid, nobody.pw_gid)
     try:
         argv = [sys.executable, "-m", "config.embedded", "exec", "--state", str(top / "s"), "--", "true"]
-        ran = subprocess.run(
-            argv, cwd=processes.PROJECT, capture_output=True, text=True, check=False, **runs_as
-        )
+        ran = subprocess.run(argv, cwd=processes.PROJECT, capture_output=True, text=True, check=False, **runs_as)
         assert ran.returncode == 0, ran.stderr
         assert (top / "s" / "servers" / "postgres" / "PG_VERSION").exists()
     finally:

@@ -103,9 +103,7 @@ def test_a_process_killed_soon_after_its_start_is_back_within_half_a_second(
     assert until(lambda: running.pid("worker") != first) < 0.5
 
 
-def test_one_that_keeps_dying_is_named_once_and_tried_on(
-    supervise: Callable[..., Running], tmp_path: Path
-) -> None:
+def test_one_that_keeps_dying_is_named_once_and_tried_on(supervise: Callable[..., Running], tmp_path: Path) -> None:
     count = tmp_path / "count"
     dies = f"open({str(count)!r}, 'a').write('x'); raise SystemExit(4)"
     running = supervise({"name": "bad", "argv": (sys.executable, "-c", dies)})
@@ -145,9 +143,7 @@ def test_a_process_is_asked_to_end_only_once(supervise: Callable[..., Running], 
         "import signal, time; got = []; signal.signal(signal.SIGTERM, lambda *_: got.append(1));"
         "print('up', flush=True); signal.pause(); time.sleep({0}); time.sleep({0}); print('asked', len(got))"
     )
-    argv = {
-        name: (sys.executable, "-c", counts.format(seconds)) for name, seconds in (("a", 0.1), ("b", 0.5))
-    }
+    argv = {name: (sys.executable, "-c", counts.format(seconds)) for name, seconds in (("a", 0.1), ("b", 0.5))}
     running = supervise(*({"name": name, "argv": argv[name]} for name in argv))
     logs = [tmp_path / "logs" / f"{name}.log" for name in argv]
     until(lambda: all(log.exists() and "up" in log.read_text() for log in logs))
@@ -171,9 +167,7 @@ def test_one_left_by_an_earlier_run_is_ended_first(supervise: Callable[..., Runn
     assert running.pid("web") != left.pid
 
 
-def test_each_process_has_its_log_name_and_environment(
-    supervise: Callable[..., Running], tmp_path: Path
-) -> None:
+def test_each_process_has_its_log_name_and_environment(supervise: Callable[..., Running], tmp_path: Path) -> None:
     argv = (sys.executable, "-c", "import os; print(os.environ['RINGI_PROCESS'], os.environ['OWN']); input()")
     supervise({"name": "one", "argv": argv, "environment": {"OWN": "value"}})
     until(lambda: "one value" in (tmp_path / "logs" / "one.log").read_text())

@@ -225,9 +225,7 @@ def test_a_time_without_a_zone_is_refused() -> None:
     freezes=st.lists(st.tuples(st.integers(0, 24 * 365), st.integers(1, 2000), st.booleans()), max_size=6),
 )
 @settings(max_examples=80, deadline=None)
-def test_the_next_opening_is_open_and_lies_in_no_freeze(
-    at: datetime, freezes: list[tuple[int, int, bool]]
-) -> None:
+def test_the_next_opening_is_open_and_lies_in_no_freeze(at: datetime, freezes: list[tuple[int, int, bool]]) -> None:
     now = at.replace(tzinfo=UTC)
     stops = [Freeze(_window(now + (start - 1000) * HOUR, hours), hard) for start, hours, hard in freezes]
     answer = next_opening([TOKYO], [], stops, now)
@@ -283,7 +281,5 @@ def test_public_and_company_holidays_are_named() -> None:
         (_utc(2026, 7, 1, 2), "Australia/Lord_Howe", "en", "Wed 1 Jul 2026 12:30 UTC+10:30"),
     ],
 )
-def test_times_are_printed_with_their_night_and_zone(
-    at: datetime, zone: str, language: str, text: str
-) -> None:
+def test_times_are_printed_with_their_night_and_zone(at: datetime, zone: str, language: str, text: str) -> None:
     assert print_time(at, zone, language) == text

@@ -43,11 +43,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Verify, export, print, and end the process with the exit status."""
         try:
-            key = (
-                PublicKey.parse(options["key"].read_text(encoding="utf-8"))
-                if options["key"].exists()
-                else None
-            )
+            key = PublicKey.parse(options["key"].read_text(encoding="utf-8")) if options["key"].exists() else None
             connection.ensure_connection()
             report = verify(
                 connection.connection,
@@ -74,9 +70,7 @@ class Command(BaseCommand):
 
     def _print(self, report: Report, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(
-                json.dumps({"status": report.exit_status, **asdict(report)}, ensure_ascii=False)
-            )
+            self.stdout.write(json.dumps({"status": report.exit_status, **asdict(report)}, ensure_ascii=False))
         elif report.finding is not None:
             self.stdout.write(
                 _("BROKEN at number %(number)s: %(what)s")

@@ -25,9 +25,7 @@ def propose(
     until: datetime | None = None,
 ) -> AccessGrant:
     """Give an account a role; nobody gives one to himself, and a deciding role waits for a second person."""
-    with change(
-        "access:propose", (Account, account_id), reason=reason, sign=current().kind != "command"
-    ) as act:
+    with change("access:propose", (Account, account_id), reason=reason, sign=current().kind != "command") as act:
         account = act.get(Account)
         giver = None if current().kind == "command" else access.require("grant")
         if giver is not None and giver.person_key == account.person_key:

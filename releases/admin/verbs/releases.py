@@ -101,9 +101,7 @@ def _postpone(instance: Any) -> Fields:
 def _word(instance: Any) -> Fields:
     shown = instance.digest if isinstance(instance, ConsentRound) else ""
     return {
-        "digest": forms.CharField(
-            label=_("digest of what is shown"), initial=shown, widget=forms.HiddenInput()
-        ),
+        "digest": forms.CharField(label=_("digest of what is shown"), initial=shown, widget=forms.HiddenInput()),
         "comment": text(_("comment"), required=False),
     }
 

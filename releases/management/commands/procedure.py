@@ -30,16 +30,11 @@ class Command(BaseCommand):
         try:
             content = read(options["file"], step_kinds=steps.names(), check_kinds=checks.names())
         except ProcedureFaults as faults:
-            raise CommandError(
-                "nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)
-            ) from None
+            raise CommandError("nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)) from None
         with acting(Actor(account_id=None, name="procedure", kind="command", channel="command")):
             try:
                 procedure = load(content, reason=f"manage.py procedure load {options['file'].name}")
-                if (
-                    options["activate"]
-                    and not Procedure.objects.filter(state__in=["active", "retired"]).exists()
-                ):
+                if options["activate"] and not Procedure.objects.filter(state__in=["active", "retired"]).exists():
                     activate_first(procedure.pk)
             except Refused as refused:
                 raise CommandError(str(refused)) from None

@@ -39,9 +39,7 @@ class Sealed:
 
     def event(self, number: int) -> str:
         """Return the id of an event by number."""
-        return str(
-            self.admin.execute("SELECT event_id FROM audit_link WHERE number = %s", [number]).fetchone()[0]
-        )
+        return str(self.admin.execute("SELECT event_id FROM audit_link WHERE number = %s", [number]).fetchone()[0])
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +113,7 @@ def test_a_null_act_is_found(sealed: Sealed) -> None:
 @pytest.mark.parametrize("column", ["leaf", "chain"])
 def test_a_flipped_bit_of_a_link_is_found(sealed: Sealed, column: str, number: int) -> None:
     sealed.admin.execute(
-        f"UPDATE audit_link SET {column} = set_bit({column}, %s, 1 - get_bit({column}, %s))"
-        " WHERE number = %s",
+        f"UPDATE audit_link SET {column} = set_bit({column}, %s, 1 - get_bit({column}, %s)) WHERE number = %s",
         [number % 256, number % 256, number],
     )
     assert _found(sealed)[0] == number
@@ -155,9 +152,7 @@ def test_a_cut_tail_is_found(sealed: Sealed) -> None:
     sealed.admin.execute(
         "UPDATE audit_head SET number = 1990, chain = (SELECT chain FROM audit_link WHERE number = 1990)"
     )
-    assert (
-        verify(sealed.admin, key=sealed.key).exit_status == HOLDS
-    )  # nothing inside the database tells any more
+    assert verify(sealed.admin, key=sealed.key).exit_status == HOLDS  # nothing inside the database tells any more
     assert _found(sealed, notes=True)[0] == 1991
 
 
@@ -225,9 +220,7 @@ def test_a_doubled_link_is_found(sealed: Sealed) -> None:
 
 
 @pytest.mark.parametrize(("number", "named"), [(3, 1), (500, 1), (501, 501), (1400, 501), (1999, 1501)])
-def test_a_whole_chain_recomputed_is_found_by_the_checkpoints(
-    sealed: Sealed, number: int, named: int
-) -> None:
+def test_a_whole_chain_recomputed_is_found_by_the_checkpoints(sealed: Sealed, number: int, named: int) -> None:
     sealed.admin.execute(
         "UPDATE audit_event SET actor = 'person:8:x', bytes = convert_to(replace(convert_from(bytes, 'UTF8'),"
         " 'person:7:佐藤 花子', 'person:8:x'), 'UTF8') WHERE id = %s",
@@ -329,9 +322,7 @@ def test_eight_writers_rolling_back_and_killed_leave_no_gap(ledger: LedgerDataba
         for writer in writers:
             writer.kill()
             writer.communicate()
-    admin.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", [ledger.app]
-    )
+    admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", [ledger.app])
     report = verify(admin)
     assert report.exit_status == HOLDS and report.events > 8 * 30
     unmatched = admin.execute(

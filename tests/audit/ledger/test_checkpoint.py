@@ -77,9 +77,7 @@ def test_signatures_of_others_are_ignored() -> None:
 
 
 def _leaves(ledger: LedgerDatabase) -> list[bytes]:
-    return [
-        row[0] for row in ledger.as_app().execute("SELECT leaf FROM audit_link ORDER BY number").fetchall()
-    ]
+    return [row[0] for row in ledger.as_app().execute("SELECT leaf FROM audit_link ORDER BY number").fetchall()]
 
 
 def test_the_sealer_signs_each_growth_once_inside_and_outside(ledger: LedgerDatabase, tmp_path: Path) -> None:
@@ -115,9 +113,7 @@ def test_a_crash_between_signing_and_publishing_is_made_good(ledger: LedgerDatab
     with app.transaction(force_rollback=True):
         sealer.seal(app)  # remembered and in the file, but not in the database
     assert cp.Sealer(tmp_path).seal(app) is None
-    assert app.execute("SELECT array_agg(number ORDER BY number) FROM audit_checkpoint").fetchone() == (
-        [3, 4],
-    )
+    assert app.execute("SELECT array_agg(number ORDER BY number) FROM audit_checkpoint").fetchone() == ([3, 4],)
     assert len(list(cp.notes_of(tmp_path / "checkpoints.txt"))) == 2
 
 
@@ -153,9 +149,7 @@ def test_the_sealer_refuses_a_shorter_ledger(ledger: LedgerDatabase, tmp_path: P
         cp.Sealer(tmp_path).seal(app)
 
 
-def test_the_sealer_refuses_a_rewritten_ledger_even_when_it_has_grown(
-    ledger: LedgerDatabase, tmp_path: Path
-) -> None:
+def test_the_sealer_refuses_a_rewritten_ledger_even_when_it_has_grown(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app = ledger.as_app()
     fill(app, 4)
     cp.Sealer(tmp_path).seal(app)

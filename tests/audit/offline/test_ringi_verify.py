@@ -26,9 +26,7 @@ SIZE = 12
 
 
 @pytest.fixture(scope="module")
-def exported(
-    clone: Callable[..., LedgerDatabase], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[list[str], Path]:
+def exported(clone: Callable[..., LedgerDatabase], tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
     """Twelve events, sealed at 5 and at 12; the lines of the export and the sealer's folder."""
     app, folder = clone().as_app(), tmp_path_factory.mktemp("sealer")
     sealer = Sealer(folder)
@@ -70,9 +68,7 @@ def test_a_true_export_holds(exported: tuple[list[str], Path], tmp_path: Path) -
     lines, folder = exported
     assert len(lines) == 1 + SIZE + 2 + 1
     status, said = _run(tmp_path, lines)
-    assert (
-        status == 0 and said.startswith("HOLDS: 12 events, 2 checkpoints") and "came from the export" in said
-    )
+    assert status == 0 and said.startswith("HOLDS: 12 events, 2 checkpoints") and "came from the export" in said
     checkpoints = str(folder / "checkpoints.txt")
     status, said = _run(tmp_path, lines, "--key", str(folder / "key.pub"), "--checkpoint", checkpoints)
     assert status == 0 and said.startswith("HOLDS: 12 events, 4 checkpoints") and "came from" not in said

@@ -17,9 +17,7 @@ from releases.steps.base import TargetSpec
 SINCE = datetime(2026, 3, 18, 1, 0, 0, 500_000, tzinfo=UTC)
 
 
-def check(
-    root: Path, text: str | None, *, settings: dict[str, str] | None = None, **parameters: object
-) -> CheckResult:
+def check(root: Path, text: str | None, *, settings: dict[str, str] | None = None, **parameters: object) -> CheckResult:
     if text is not None:
         (root / "shared").mkdir(exist_ok=True)
         (root / "shared" / "app.log").write_text(text)
@@ -29,9 +27,7 @@ def check(
 
 
 def test_it_counts_only_lines_since_the_run_began(tmp_path: Path) -> None:
-    text = (
-        "2026-03-18T00:59:59.900Z ERROR old\n2026-03-18T01:00:01Z INFO fine\n2026-03-18T01:00:02Z ERROR new\n"
-    )
+    text = "2026-03-18T00:59:59.900Z ERROR old\n2026-03-18T01:00:01Z INFO fine\n2026-03-18T01:00:02Z ERROR new\n"
     result = check(tmp_path, text)
     assert (result.verdict, result.value, result.limit) == (Verdict.FAIL, "1", "≤ 0")
     assert result.output == "2026-03-18T01:00:02Z ERROR new"

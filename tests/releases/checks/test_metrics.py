@@ -77,10 +77,7 @@ def test_a_number_that_is_missing_never_counts_as_idle(pages: Site) -> None:
     counts = [Page(f"http_request_duration_seconds_count {number}\n") for number in (1, 9)]
     assert check(pages, *counts, limits=time_limit, **IDLE).verdict is Verdict.NO_DATA
     use = [{"metric": "resource_use", "at_most": 1}]
-    assert (
-        check(pages, Page('http_requests_total{status="200"} 1\n'), limits=use, **IDLE).verdict
-        is Verdict.NO_DATA
-    )
+    assert check(pages, Page('http_requests_total{status="200"} 1\n'), limits=use, **IDLE).verdict is Verdict.NO_DATA
 
 
 def test_one_look_knows_no_rates(pages: Site) -> None:

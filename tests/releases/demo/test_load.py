@@ -43,14 +43,10 @@ def test_it_takes_an_address_of_this_machine(address: str) -> None:
 
 def test_the_command_refuses_too_and_takes_only_bounded_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     words = [sys.executable, "-m", "releases.demo.load", "--seconds", "1", "--base-url"]
-    done = subprocess.run(
-        [*words, "http://192.0.2.7", "--rate", "1"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*words, "http://192.0.2.7", "--rate", "1"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "not an http address of this machine" in done.stderr
-    done = subprocess.run(
-        [*words, "http://[::1]", "--rate", "1e9"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*words, "http://[::1]", "--rate", "1e9"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "at most 2000" in done.stderr
 

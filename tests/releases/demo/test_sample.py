@@ -71,9 +71,7 @@ def test_a_laid_tree_stays_as_it_was_laid(serving: Serving) -> None:
     copy = serving("v1_4_0")
     assert copy.stop() == 0
     tree = copy.root / "releases" / "v1_4_0"
-    found = {
-        path.relative_to(tree).as_posix(): path.read_bytes() for path in tree.rglob("*") if path.is_file()
-    }
+    found = {path.relative_to(tree).as_posix(): path.read_bytes() for path in tree.rglob("*") if path.is_file()}
     assert found == files("v1_4_0")
 
 

@@ -30,9 +30,7 @@ class TestEverySource:
         with pytest.raises(ValidationError):
             known.parameters.model_validate({"no_such_parameter": 1})
 
-    def test_a_source_that_does_not_answer_is_not_up_and_says_why(
-        self, known: MetricSource, tmp_path: Path
-    ) -> None:
+    def test_a_source_that_does_not_answer_is_not_up_and_says_why(self, known: MetricSource, tmp_path: Path) -> None:
         for settings in ({}, {"metrics_url": "http://127.0.0.1:1/metrics"}, {"metrics_url": "nonsense"}):
             reading = known.read(TargetSpec("a", "e", tmp_path, settings), known.parameters())
             assert (reading.up, reading.values) == (False, {})

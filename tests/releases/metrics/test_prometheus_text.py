@@ -42,9 +42,7 @@ def read(pages: Site, page: Page, **parameters: object) -> Reading:
     return PrometheusText().read(target, PrometheusTextParameters.model_validate(parameters))
 
 
-def derive(
-    earlier: dict[str, float] | None, now: dict[str, float], seconds: float = 60
-) -> dict[str, float | None]:
+def derive(earlier: dict[str, float] | None, now: dict[str, float], seconds: float = 60) -> dict[str, float | None]:
     before = None if earlier is None else Reading(AT, True, earlier)
     return PrometheusText().derive(
         before, Reading(AT + timedelta(seconds=seconds), True, now), PrometheusTextParameters()
@@ -69,9 +67,7 @@ def test_it_reads_the_numbers_and_the_worst_resource(pages: Site) -> None:
 
 def test_it_reads_other_names(pages: Site) -> None:
     page = Page('app_calls{code="ok"} 7\napp_calls{code="bad"} 3\nload 0.1\n')
-    reading = read(
-        pages, page, requests="app_calls", status_label="code", error_status="bad", resource_use="load"
-    )
+    reading = read(pages, page, requests="app_calls", status_label="code", error_status="bad", resource_use="load")
     assert reading.values == {"requests": 10, "errors": 3, "resource_use": 0.1}
 
 
@@ -89,9 +85,7 @@ def test_a_page_that_can_not_be_read_is_up_without_values(pages: Site, body: str
     reading = read(pages, Page(body + "\n"))
     assert (reading.up, reading.values) == (True, {})
     assert reading.error
-    derived = PrometheusText().derive(
-        Reading(AT, True, numbers(1, 0, 1)), reading, PrometheusTextParameters()
-    )
+    derived = PrometheusText().derive(Reading(AT, True, numbers(1, 0, 1)), reading, PrometheusTextParameters())
     assert derived == {"error_rate": None, "response_time": None, "resource_use": None, "service_down": 0}
 
 

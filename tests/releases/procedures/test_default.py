@@ -127,9 +127,7 @@ def _expected(p: Procedure) -> dict[tuple[str, ...], list[str]]:
             checks[key] for key in ("back_logs", "back_metrics", "back_functions")
         ],
         ("RollbackProcedure", "steps", "post_rollback", "monitoring", "metrics"): watched,
-        ("RollbackProcedure", "steps", "post_rollback", "documentation", "required"): _words(
-            p.rollback.documents
-        ),
+        ("RollbackProcedure", "steps", "post_rollback", "documentation", "required"): _words(p.rollback.documents),
     }
 
 
@@ -170,9 +168,7 @@ def test_milestones_access_and_configuration_are_those_of_the_text(procedure: Pr
         assert row.ja == environment["purpose"]
         words = {name: getattr(row.configuration, name).ja for name in ("database", "cache", "storage")}
         assert words == environment["configuration"]
-        theirs = {
-            (c.role, c.ja) for c in procedure.access if c.environment == key and c.source == "procedure"
-        }
+        theirs = {(c.role, c.ja) for c in procedure.access if c.environment == key and c.source == "procedure"}
         assert theirs == {(roles[who], level) for who, level in environment["access"].items()}
     for cell in procedure.access:
         level = procedure.level_of(cell.role, cell.environment)
@@ -196,9 +192,7 @@ def test_every_named_check_has_a_kind_and_a_watch_asks_for_24_hours(procedure: P
 
 
 def test_measured_triggers_have_the_limits_of_the_text(procedure: Procedure) -> None:
-    measured = {
-        row.key: (row.comparison, row.limit, row.k, row.n) for row in procedure.triggers if row.measured
-    }
+    measured = {row.key: (row.comparison, row.limit, row.k, row.n) for row in procedure.triggers if row.measured}
     assert measured == {
         "service_down": ("absolute", "1", 3, 5),
         "response_time": ("ratio", "3", 3, 5),

@@ -126,9 +126,7 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("format", 2), "format"),
     ],
 )  # fmt: skip
-def test_it_refuses_what_does_not_fit_and_names_the_place(
-    change: Callable[[dict[str, Any]], None], place: str
-) -> None:
+def test_it_refuses_what_does_not_fit_and_names_the_place(change: Callable[[dict[str, Any]], None], place: str) -> None:
     raw = copy.deepcopy(RAW)
     change(raw)
     with pytest.raises(ProcedureFaults) as caught:

@@ -262,11 +262,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@given(
-    run=st.fixed_dictionaries(
-        {"results": st.lists(JSON, max_size=3)}, optional={"tool": JSON, "invocations": JSON}
-    )
-)
+@given(run=st.fixed_dictionaries({"results": st.lists(JSON, max_size=3)}, optional={"tool": JSON, "invocations": JSON}))
 @settings(max_examples=300, deadline=None)
 def test_a_sarif_run_of_any_shape_is_read_or_refused(run: Any) -> None:
     content = json.dumps({"version": "2.1.0", "runs": [run]}).encode()

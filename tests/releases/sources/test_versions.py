@@ -67,9 +67,7 @@ def test_what_is_no_version_is_refused(text: str) -> None:
         ("1.2.3+build.5", ["fix"], "1.2.4"),
     ],
 )
-def test_the_next_version_follows_from_the_kinds_of_change(
-    previous: str | None, kinds: list[str], wanted: str
-) -> None:
+def test_the_next_version_follows_from_the_kinds_of_change(previous: str | None, kinds: list[str], wanted: str) -> None:
     assert suggest(previous, kinds) == wanted
     assert faults(wanted, previous, kinds, production=True) == []
 

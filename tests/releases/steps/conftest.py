@@ -205,9 +205,7 @@ class Target:
 
     def install_old(self) -> None:
         """Bring the old version into force by the product's own steps."""
-        begin = self.context(
-            "0/1/x", previous=None, wanted=self.versions.old, configuration=self.configuration
-        )
+        begin = self.context("0/1/x", previous=None, wanted=self.versions.old, configuration=self.configuration)
         begin = replace(begin, run_token="deployment:0", previous_configuration={})
         self.step("code_deploy", begin)
         self.step("configuration_update", replace(begin, key="0/2/x"))

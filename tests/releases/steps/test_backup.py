@@ -68,9 +68,7 @@ def test_rows_written_while_it_dumps_are_not_in_it(target: Target, tmp_path: Pat
     assert measure(target.spec, target.configuration).data != before
 
 
-@pytest.mark.parametrize(
-    ("cut", "table"), [(3000, "dataset|label"), (10, "beginning|migration|label|dataset")]
-)
+@pytest.mark.parametrize(("cut", "table"), [(3000, "dataset|label"), (10, "beginning|migration|label|dataset")])
 def test_a_dump_that_is_cut_short_stops_the_run_and_names_the_table(
     target: Target, tmp_path: Path, cut: int, table: str
 ) -> None:

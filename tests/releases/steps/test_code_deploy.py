@@ -56,9 +56,7 @@ def test_back_lays_again_what_was_changed_on_the_target(target: Target) -> None:
     target.step("code_deploy", target.context())
     (old / "run").write_text("changed")
     facts = target.step("code_deploy", target.back("1/9/x", {}), direction="back")
-    assert (
-        facts["code"] == target.versions.old.tree == tree_digest(Layout(target.spec.root).current.resolve())
-    )
+    assert facts["code"] == target.versions.old.tree == tree_digest(Layout(target.spec.root).current.resolve())
     assert len([name for name in _left(target) if name.startswith(".changed-")]) == 1
 
 

@@ -48,8 +48,7 @@ CASES = [
     ),
 ]
 IDS = [
-    "-".join([case.name, *(str(v) for v in case.parameters.values() if isinstance(v, str | bool))])
-    for case in CASES
+    "-".join([case.name, *(str(v) for v in case.parameters.values() if isinstance(v, str | bool))]) for case in CASES
 ]
 
 

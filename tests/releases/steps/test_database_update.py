@@ -33,9 +33,7 @@ def out(target: Target) -> tuple[Target, dict[str, Any]]:
 
 
 def _forward(target: Target, earlier: dict[str, Any], epoch: int = 1) -> None:
-    earlier["database_update"] = target.step(
-        "database_update", target.context("1/4/x", epoch, earlier=earlier)
-    )
+    earlier["database_update"] = target.step("database_update", target.context("1/4/x", epoch, earlier=earlier))
 
 
 def _write_after(target: Target) -> None:
@@ -46,9 +44,7 @@ def _write_after(target: Target) -> None:
 
 
 def _back(target: Target, earlier: dict[str, Any], epoch: int = 1, **changes: Any) -> dict[str, Any]:
-    return target.step(
-        "database_update", target.back("1/8/x", earlier, epoch=epoch, **changes), direction="back"
-    )
+    return target.step("database_update", target.back("1/8/x", earlier, epoch=epoch, **changes), direction="back")
 
 
 def test_rows_rewritten_by_the_migration_alone_do_not_count(out: tuple[Target, dict[str, Any]]) -> None:
@@ -78,15 +74,8 @@ def test_back_restores_exactly_what_the_backup_saw_and_keeps_the_rest(
     other.close()
     assert facts["written_since"] == {"dataset": 4, "export": 2, "label": 1} and facts["written_rows"] == 7
     assert facts["exact"] is True and facts["restored"] is True
-    assert (
-        facts["data"]
-        == earlier["backup"]["data"]
-        == measure(target.spec, target.configuration).data
-        != under_new
-    )
-    assert target.sql("SELECT to_regclass('export'), to_regtype('state'), to_regproc('shout')") == [
-        (None, None, None)
-    ]
+    assert facts["data"] == earlier["backup"]["data"] == measure(target.spec, target.configuration).data != under_new
+    assert target.sql("SELECT to_regclass('export'), to_regtype('state'), to_regproc('shout')") == [(None, None, None)]
     kept = [json.loads(line) for line in Path(facts["dump"]).read_text().splitlines()]
     assert len(kept) == 7
     rows = {(line["table"], line["key"].get("id")): line["row"] for line in kept}
@@ -112,9 +101,7 @@ def test_a_second_attempt_after_the_restore_keeps_the_first_count(out: tuple[Tar
     assert len(Path(first["dump"]).read_text().splitlines()) == 7
 
 
-def test_a_restore_that_fails_leaves_the_database_as_it_was(
-    out: tuple[Target, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_a_restore_that_fails_leaves_the_database_as_it_was(out: tuple[Target, dict[str, Any]], tmp_path: Path) -> None:
     target, earlier = out
     _forward(target, earlier)
     under_new = measure(target.spec, target.configuration).data
@@ -128,9 +115,7 @@ def test_a_restore_that_fails_leaves_the_database_as_it_was(
     )
     (folder / "pg_restore").chmod(0o755)
     sound = target.spec
-    target.spec = TargetSpec(
-        "sample", "production", sound.root, dict(sound.settings) | {"postgres_bin": str(folder)}
-    )
+    target.spec = TargetSpec("sample", "production", sound.root, dict(sound.settings) | {"postgres_bin": str(folder)})
     with pytest.raises(StepFailed, match="psql ended with exit code 3: .*division by zero"):
         _back(target, earlier)
     target.spec = sound

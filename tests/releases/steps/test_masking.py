@@ -43,10 +43,7 @@ def test_each_form_is_masked_across_chunks(form: str, size: int) -> None:
 
 
 def test_the_password_inside_an_address_is_masked_alone() -> None:
-    assert (
-        masked("FATAL: hunter%2Ftwo hunter/two", ["postgresql://me:hunter%2Ftwo@host/db"])
-        == "FATAL: **** ****"
-    )
+    assert masked("FATAL: hunter%2Ftwo hunter/two", ["postgresql://me:hunter%2Ftwo@host/db"]) == "FATAL: **** ****"
 
 
 def test_a_longer_secret_that_begins_with_a_shorter_one_leaves_no_end() -> None:

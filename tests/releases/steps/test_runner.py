@@ -47,9 +47,7 @@ def test_the_environment_is_nothing_but_the_list(target: Target, monkeypatch: py
 
 
 def test_output_streams_masked_and_failure_names_command_and_code(target: Target) -> None:
-    code = (
-        "import sys, time\nprint('key pass \"word\"/+ é', flush=True)\ntime.sleep(0.2)\nsys.exit('last line')"
-    )
+    code = "import sys, time\nprint('key pass \"word\"/+ é', flush=True)\ntime.sleep(0.2)\nsys.exit('last line')"
     with holding(target.context()) as held, pytest.raises(StepFailed, match=r"python\S* .* 1: last line"):
         held.run([PYTHON, "-c", code])
     assert b"key **** " in target.shown.replace(b"\n", b" ")

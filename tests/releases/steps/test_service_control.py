@@ -86,10 +86,7 @@ def test_a_program_that_is_not_there_fails(installed: Target) -> None:
 
 
 def test_a_service_deaf_to_term_is_killed(installed: Target) -> None:
-    code = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "print('up', flush=True); time.sleep(60)"
-    )
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True); time.sleep(60)"
     _with_service(installed, start=[sys.executable, "-c", code], ready=None, stop_seconds=0.3)
     pid = installed.step("service_control", installed.context("1/3/x"), action="start")["pid"]
     wait_for(lambda: b"up" in (installed.spec.root / "shared" / "app.log").read_bytes())

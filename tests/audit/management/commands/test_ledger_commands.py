@@ -56,9 +56,7 @@ def test_a_changed_row_is_named_and_the_sealer_refuses(ledger: LedgerDatabase, t
     admin = ledger.as_superuser()
     admin.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
     admin.execute("ALTER TABLE audit_link DISABLE TRIGGER ALL")
-    admin.execute(
-        "UPDATE audit_event SET reason = 'x' FROM audit_link WHERE event_id = audit_event.id AND number = 4"
-    )
+    admin.execute("UPDATE audit_event SET reason = 'x' FROM audit_link WHERE event_id = audit_event.id AND number = 4")
     status, out, _ = _run(ledger, tmp_path, "audit_verify", "--json")
     assert status == 1
     assert json.loads(out)["finding"] == {"number": 4, "what": "column reason is not what the bytes say"}
