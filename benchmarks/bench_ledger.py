@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ ACTOR = Actor(account_id=None, name="bench", kind="command", channel="command")
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-def plain_model(name: str, app_label: str = "audit") -> type[models.Model]:
+@cache
+def plain_model(name: str) -> type[models.Model]:
     """Return a model with a freeze's columns on a table of its own, without triggers and history."""
     fields: dict[str, Any] = {
         field.name: field.clone() for field in Freeze._meta.concrete_fields if not field.is_relation
@@ -46,18 +48,18 @@ def plain_model(name: str, app_label: str = "audit") -> type[models.Model]:
         for field in Freeze._meta.concrete_fields
         if field.is_relation
     }
-    meta = type("Meta", (), {"app_label": app_label, "db_table": name, "managed": False})
+    meta = type("Meta", (), {"app_label": "audit", "db_table": name, "managed": False})
     return type("PlainFreeze", (models.Model,), {**fields, "Meta": meta, "__module__": __name__})
 
 
 def make_plain_table(database: str) -> None:
-    """Lay the table beside the governed one, as its owner, and let the application write it."""
+    """Lay the table beside the governed one, as the server's own role, and let the application write it."""
     from psycopg.conninfo import conninfo_to_dict
 
     name = conninfo_to_dict(database)["dbname"]
-    with psycopg.connect(make_conninfo(os.environ["DATABASE_OWNER_URL"], dbname=str(name))) as owner:
-        owner.execute("CREATE TABLE bench_plain (LIKE environments_freeze INCLUDING ALL)")
-        owner.execute("GRANT ALL ON bench_plain TO PUBLIC")
+    with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=str(name))) as server:
+        server.execute("CREATE TABLE bench_plain (LIKE environments_freeze INCLUDING ALL)")
+        server.execute("GRANT ALL ON bench_plain TO PUBLIC")
 
 
 def freezes(model: type[models.Model], count: int) -> list[Any]:
@@ -65,7 +67,7 @@ def freezes(model: type[models.Model], count: int) -> list[Any]:
     moment = datetime.now(UTC)
     environment = Environment.objects.get(slug="development")
     made = []
-    with transaction.atomic():
+    with acting(ACTOR), transaction.atomic():
         capture.set_context(ACTOR, action="bench:make")
         for index in range(count):
             row = model(

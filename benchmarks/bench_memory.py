@@ -6,7 +6,6 @@ import json
 import os
 import re
 import socket
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def answers(address: str, cookie: str = "") -> bool:
         request = urllib.request.Request(address, headers={"Cookie": cookie})
         with urllib.request.urlopen(request, timeout=20) as response:
             return bool(response.status == 200)
-    except (urllib.error.URLError, ConnectionError):
+    except OSError:  # refused, too late, or an error page
         return False
 
 
@@ -72,9 +71,12 @@ def bench_memory(world: World, report: Report, children: Any, browsers: Any, qui
     seen = [answers(here + page, cookie) for page in pages for _ in range(3)]
     run = runs.scheduled(world, made)
     until(lambda: Deployment.objects.get(pk=run.pk).state == "succeeded", "the end of the run")
-    found = {name: megabytes(child.pid) for name, child in started.items()}
+    fork = started["worker-development"].pid  # the run's last commit comes a little before its process ends
+    until(lambda: len(family(fork)) == 1, "the worker's rest")
+    alive = all(child.poll() is None for child in started.values())
+    found = {name: megabytes(child.pid) for name, child in started.items()} if alive else {}
     note = "proportional share (PSS) of the process and its children; idle again after a run and some pages"
-    valid = all(seen) and all(child.poll() is None for child in started.values())
+    valid = all(seen) and alive
     for name, (pss, rss) in found.items():
         worker = name.startswith("worker")
         report.add(

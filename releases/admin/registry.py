@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
@@ -139,7 +139,7 @@ class InForceAdmin(SeenOnly):
     @column(_("known"))
     def standing(self, row: InForce) -> str:
         """Return whether it is known what runs."""
-        return _t("unknown") if row.unknown else _t("known")
+        return gettext("unknown") if row.unknown else gettext("known")
 
     @column(_("since"), "since")
     def began(self, row: InForce) -> str:
@@ -150,11 +150,11 @@ class InForceAdmin(SeenOnly):
     def how_shown(self, row: InForce) -> str:
         """Return how it came to be."""
         words = {
-            "verified": _t("verified"),
-            "restored": _t("restored"),
-            "settled": _t("settled"),
-            "adopted": _t("adopted"),
-            "proposed": _t("adoption proposed"),
+            "verified": gettext("verified"),
+            "restored": gettext("restored"),
+            "settled": gettext("settled"),
+            "adopted": gettext("adopted"),
+            "proposed": gettext("adoption proposed"),
         }
         return words.get(row.how, row.how)
 

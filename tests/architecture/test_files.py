@@ -1,0 +1,59 @@
+"""Sizes, names and words of the files."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from .files import APPS, ROOT, python, tracked
+
+LONGEST = 400
+LONG = {
+    "docs/reference/procedure.ja.md": "the written procedure itself, kept whole",
+    "requirements.lock": "made by uv",
+}
+NOT_NAMES = {"utils", "util", "helpers", "helper", "services", "managers", "core", "common", "signals", "processors"}
+TEXT = (".py", ".html", ".md", ".toml", ".css", ".txt", ".cfg", ".sh", ".po", ".ini")
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    long = {
+        name: count
+        for name in tracked()
+        if name.endswith((".py", ".html", ".md", ".toml", ".css"))
+        and name not in LONG
+        and "/migrations/" not in name
+        and (count := len((ROOT / name).read_text(encoding="utf-8").splitlines())) > LONGEST
+    }
+    assert not long
+
+
+def test_no_module_is_named_after_nothing() -> None:
+    parts = {part: name for name in python() for part in name.removesuffix(".py").split("/")}
+    assert not {part: name for part, name in parts.items() if part in NOT_NAMES}
+
+
+def test_every_module_and_every_action_says_what_it_is() -> None:
+    from .files import tree
+
+    silent = [
+        name
+        for name in python(*(f"{app}/" for app in APPS))
+        if "/migrations/" not in name and (ROOT / name).stat().st_size and not ast.get_docstring(tree(name))
+    ]
+    assert not silent
+    for name in python("releases/actions/", "environments/actions/"):
+        for node in tree(name).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{name}: {node.name}"
+
+
+def test_no_file_names_the_place_where_it_was_written() -> None:
+    places = re.compile("|".join((r"(?<![\w.])/" + "work/", r"\.\./" + "shared", "/root/" + r"\w", "/home/" + r"\w")))
+    found = {}
+    for name in tracked():
+        if name.endswith(TEXT) or name in ("Makefile", ".ci/run"):
+            match = places.search((ROOT / name).read_text(encoding="utf-8"))
+            if match:
+                found[name] = match[0]
+    assert not found

@@ -1,0 +1,96 @@
+"""Takes each guard of tests/mutants.toml out in a copy of the tree and expects its test to fail; `make mutants` calls it.
+
+Run as `python -m tests.mutants [WORD…]` with the servers' addresses in the environment; WORD: only guards that hold it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LEFT_OUT = shutil.ignore_patterns(
+    ".venv", "var", ".git", "__pycache__", ".hypothesis", ".mypy_cache", ".ruff_cache", ".pytest_cache"
+)
+TESTS_FAILED, SECONDS = 1, 300
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One guard: where it stands, what it becomes, and the test that must notice."""
+
+    guard: str
+    file: str
+    find: str
+    put: str
+    test: str
+
+
+def listed(words: Sequence[str] = ()) -> list[Mutant]:
+    """Return the guards of the list whose names hold one of the words; all without words."""
+    with (ROOT / "tests" / "mutants.toml").open("rb") as file:
+        rows = [Mutant(**row) for row in tomllib.load(file)["mutant"]]
+    return [row for row in rows if not words or any(word in row.guard for word in words)]
+
+
+def _run(copy: Path, tests: Sequence[str]) -> tuple[int, str]:
+    """Run tests in the copy; return pytest's status and what it printed last."""
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return -1, f"no end within {SECONDS} s"
+    return done.returncode, "\n".join(done.stdout.splitlines()[-15:])
+
+
+def _verdict(copy: Path, mutant: Mutant) -> tuple[str, str]:
+    """Return killed, survived or does not apply, with the reason."""
+    path = copy / mutant.file
+    kept = path.read_text(encoding="utf-8")
+    if kept.count(mutant.find) != 1:
+        return "does not apply", f"the text stands {kept.count(mutant.find)} times in {mutant.file}"
+    try:
+        path.write_text(kept.replace(mutant.find, mutant.put), encoding="utf-8")
+        status, printed = _run(copy, [mutant.test])
+    finally:
+        path.write_text(kept, encoding="utf-8")
+    if status == TESTS_FAILED and " error" not in printed.splitlines()[-1]:
+        return "killed", ""
+    return ("survived", "") if status == 0 else ("does not apply", printed)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run all guards, print a table, and return 1 unless every one was noticed."""
+    mutants = listed(words)
+    with tempfile.TemporaryDirectory(prefix="ringi-mutants-") as folder:
+        copy = Path(folder) / "tree"
+        shutil.copytree(ROOT, copy, ignore=LEFT_OUT, symlinks=True)
+        status, printed = _run(copy, sorted({mutant.test for mutant in mutants}))
+        if status != 0:
+            print(f"the named tests do not pass as the tree is:\n{printed}")
+            return 1
+        wrong = 0
+        for mutant in mutants:
+            began = time.monotonic()
+            verdict, reason = _verdict(copy, mutant)
+            wrong += verdict != "killed"
+            print(f"{verdict:<15} {time.monotonic() - began:5.1f} s  {mutant.guard:<70} {mutant.file}", flush=True)
+            if reason:
+                print(reason, flush=True)
+    print(f"{len(mutants) - wrong} of {len(mutants)} guards are held by their tests")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
