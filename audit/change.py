@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -18,7 +19,6 @@ from django_fsm import TransitionNotAllowed
 
 from audit import capture
 from audit.actor import Actor, current
-from audit.models import Outbox
 from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
 
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
@@ -44,6 +44,7 @@ class Act:
     id: uuid.UUID
     rows: dict[tuple[type[models.Model], Any], models.Model] = field(default_factory=dict)
     states: dict[tuple[type[models.Model], Any], str] = field(default_factory=dict)
+    found: dict[tuple[type[models.Model], Any], dict[str, Any]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     object: str = ""
 
@@ -89,8 +90,15 @@ def _lock(act: Act, targets: tuple[tuple[type[models.Model], Any], ...]) -> None
         if row is None:
             raise Invalid(_("There is no %(what)s %(pk)s.") % {"what": model._meta.verbose_name, "pk": pk})
         act.rows[model, pk] = row
+        act.found[model, pk] = _values(row)
         if hasattr(row, "state"):
             act.states[model, pk] = row.state
+
+
+def _values(row: models.Model) -> dict[str, Any]:
+    """Return a row's columns as they are now; what can be changed in place is copied."""
+    values = {column.attname: getattr(row, column.attname) for column in row._meta.concrete_fields}
+    return {name: deepcopy(value) if isinstance(value, dict | list) else value for name, value in values.items()}
 
 
 def _save(act: Act) -> None:
@@ -101,7 +109,9 @@ def _save(act: Act) -> None:
             edges = row._meta.get_field("state").get_all_transitions(type(row))  # type: ignore[union-attr]
             if not any(str(e.source) == before and str(e.target) == after for e in edges):
                 raise RuntimeError(f"{label(row)} went from {before} to {after} through more than one edge")
-        row.save()
+        # A row that was only locked is not written: it would leave a snapshot that says nothing.
+        if _values(row) != act.found.get(key):
+            row.save()
 
 
 @contextmanager
@@ -109,7 +119,7 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
     """Open the door for one act on the rows named (`(Model, pk)`), locked in lock order; yield the Act.
 
     event: `noun:verb`. reason: why, in the actor's words. sign: the act is a signature and needs an identity
-    proved within SIGNATURE_SECONDS. On the way out each row is saved through at most one edge of its machine, one
+    proved within SIGNATURE_SECONDS. On the way out each row that was changed is saved through at most one edge of its machine, one
     action event is written and one outbox row. Doors never nest. Raises NoActor, a Refused (which is itself written
     as an event after the rollback), or whatever the body raises; then the database is unchanged.
     """
@@ -129,8 +139,7 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
             _lock(act, targets)
             yield act
             _save(act)
-            append("action", act, reason=reason, outcome="done")
-            Outbox.objects.create(act=act.id, event=event, object=act.object, payload=act.details)
+            _append_and_post(act, reason)
     except TransitionNotAllowed as refusal:
         wrong = WrongState(_not_from_here(refusal))
         _record(act, wrong)
@@ -163,6 +172,18 @@ def append(kind: str, act: Act, *, reason: str, outcome: str) -> None:
         cursor.execute(
             "SELECT ringi_append(%s, %s, %s, NULL, %s::jsonb, %s, %s)",
             [kind, act.event, act.object, json.dumps(act.details, ensure_ascii=False), reason, outcome],
+        )
+
+
+def _append_and_post(act: Act, reason: str) -> None:
+    """Append the action event and put its message into the outbox, in one trip to the database."""
+    details = json.dumps(act.details, ensure_ascii=False)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH appended AS (SELECT ringi_append('action', %s, %s, NULL, %s::jsonb, %s, 'done') AS event)"
+            " INSERT INTO audit_outbox (act, event, object, payload)"
+            " SELECT %s, %s, %s, %s::jsonb FROM appended WHERE appended.event IS NOT NULL",
+            [act.event, act.object, details, reason, act.id, act.event, act.object, details],
         )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from environments.models import ConfigurationVersion, Target
 from releases.actions.watch.sample import spec_of
 from releases.models import Deployment, Step
-from releases.steps.base import StepContext, Version
+from releases.steps.base import StepContext, TargetSpec, Version
 
 BACK = ("back", "back_verify")
 
@@ -33,32 +34,68 @@ def configuration_of(pk: Any) -> tuple[dict[str, str], tuple[str, ...]]:
     return (row.opened(), row.secret_values()) if row is not None else ({}, ())
 
 
-def context_of(
-    step: Step, epoch: int, output: Callable[[bytes], None], beat: Callable[[], None], deadline: float
-) -> StepContext:
-    """Return the context of one attempt; on the way back, wanted and previous change places."""
-    deployment = step.deployment
+@dataclass(frozen=True)
+class RunFacts:
+    """What stays the same for all steps of a run: its target, both versions, both configurations with secrets."""
+
+    deployment_id: int
+    target: TargetSpec
+    repository: str
+    new: Version
+    old: Version | None
+    new_values: dict[str, str]
+    old_values: dict[str, str]
+    secrets: tuple[str, ...]
+
+
+def facts_of(deployment: Deployment) -> RunFacts:
+    """Read the facts of a run once its first step is claimed."""
     release = deployment.release
     base = deployment.base.get("in_force", {})
-    new = Version(release.version, release.tag, release.commit, release.tree)
-    old = _version(base)
     new_values, new_secrets = configuration_of(deployment.base.get("wanted_configuration"))
     old_values, old_secrets = configuration_of(base.get("configuration"))
+    return RunFacts(
+        deployment_id=deployment.pk,
+        target=spec_of(target_of(deployment)),
+        repository=str(Path(release.application.repository)),
+        new=Version(release.version, release.tag, release.commit, release.tree),
+        old=_version(base),
+        new_values=new_values,
+        old_values=old_values,
+        secrets=tuple({*new_secrets, *old_secrets}),
+    )
+
+
+def context_of(
+    step: Step,
+    epoch: int,
+    output: Callable[[bytes], None],
+    beat: Callable[[], None],
+    deadline: float,
+    facts: RunFacts | None = None,
+) -> StepContext:
+    """Return the context of one attempt; on the way back, wanted and previous change places.
+
+    facts: those of the step's run when they were read before.
+    """
+    deployment = step.deployment
+    if facts is None or facts.deployment_id != deployment.pk:
+        facts = facts_of(deployment)
     back = step.phase in BACK
-    done = deployment.steps.filter(phase__in=["forward", "verify"], state="done").order_by("-ordinal")
+    done = deployment.steps.filter(phase__in=["forward", "verify"], state="done").exclude(kind="check")
     return StepContext(
         key=step.key,
         epoch=epoch,
         run_token=f"deployment:{deployment.pk}",
-        target=spec_of(target_of(deployment)),
-        repository=str(Path(release.application.repository)),
-        wanted=old if back else new,
-        previous=new if back else old,
-        configuration=old_values if back else new_values,
-        previous_configuration=new_values if back else old_values,
-        earlier={row.kind: row.result for row in done if row.kind != "check"},
+        target=facts.target,
+        repository=facts.repository,
+        wanted=facts.old if back else facts.new,
+        previous=facts.new if back else facts.old,
+        configuration=facts.old_values if back else facts.new_values,
+        previous_configuration=facts.new_values if back else facts.old_values,
+        earlier=dict(done.order_by("-ordinal").values_list("kind", "result")),
         deadline_seconds=deadline,
         output=output,
         beat=beat,
-        secrets=tuple({*new_secrets, *old_secrets}),
+        secrets=facts.secrets,
     )

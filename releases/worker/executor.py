@@ -22,7 +22,7 @@ from releases.checks.base import CheckContext, Verdict
 from releases.models import Step
 from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StillRunning
 from releases.steps.target import measure
-from releases.worker.context import BACK, context_of
+from releases.worker.context import BACK, RunFacts, context_of, facts_of
 from releases.worker.lease import Lease
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ def worker_name() -> str:
 
 def run_from(step_id: int | None) -> None:
     """Run a step and those that become ready after it, until none is left or another worker holds it."""
+    facts: RunFacts | None = None
     while step_id is not None:
         try:
             taken = claim(step_id, worker=worker_name())
@@ -46,8 +47,10 @@ def run_from(step_id: int | None) -> None:
             return
         if taken is None:
             return
+        if facts is None:
+            facts = facts_of(taken.step.deployment)
         try:
-            step_id = attempt(taken)
+            step_id = attempt(taken, facts)
         except Fenced as fenced:
             log.warning("%s", fenced)
             return
@@ -57,12 +60,15 @@ def run_from(step_id: int | None) -> None:
             return
 
 
-def attempt(taken: Claim) -> int | None:
-    """Make one attempt of a step; return the id of the step that became ready. Raises Fenced, StillRunning."""
+def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
+    """Make one attempt of a step; return the id of the step that became ready. Raises Fenced, StillRunning.
+
+    facts: of the step's run, when an earlier step of it has read them.
+    """
     step, epoch = taken.step, taken.epoch
     deadline = max(LEAST_DEADLINE, step.estimate_seconds * DEADLINE_FACTOR)
     with Lease(step.pk, epoch) as lease:
-        context = context_of(step, epoch, lease.output, lease.beat, deadline)
+        context = context_of(step, epoch, lease.output, lease.beat, deadline, facts)
         try:
             if step.kind == "check":
                 result, probe = _check(step, context), ""

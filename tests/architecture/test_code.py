@@ -11,7 +11,9 @@ PRODUCT = tuple(f"{app}/" for app in APPS)
 LEAVES = ("releases/steps/", "releases/checks/", "releases/metrics/", "releases/sources/", "releases/procedures/")
 # Writes that name no row of a door, each inside a door or of columns that are no governed facts.
 WRITES = {
-    "releases/actions/step/claim.py": {"update": "closes the lost attempt in the claim's own door; the trigger sees it"},
+    "releases/actions/step/claim.py": {
+        "update": "closes the lost attempt in the claim's own door; the trigger sees it"
+    },
 }
 RAW_WRITES = {
     "releases/worker/lease.py": "lease and output of a running step: not governed, and fenced by the epoch",
@@ -114,7 +116,9 @@ def test_the_leaves_know_no_model_and_no_database() -> None:
     for name in python(*LEAVES):
         for module in imports(name):
             assert not module.startswith("django.db"), f"{name} imports {module}"
-            assert not re.match(r"(releases|environments|audit)\.(models|actions)\b", module), f"{name} imports {module}"
+            assert not re.match(r"(releases|environments|audit)\.(models|actions)\b", module), (
+                f"{name} imports {module}"
+            )
             assert not module.startswith(("releases.gates", "releases.worker", "releases.admin", "releases.api")), name
 
 
@@ -123,7 +127,8 @@ def test_the_demo_acts_over_http_and_reads_the_target() -> None:
         for module in imports(name):
             assert not module.startswith("django.db"), f"{name} imports {module}"
             assert not re.match(
-                r"(releases\.(models|actions|worker|gates|admin|api)|environments\.(models|actions|access)|audit)\b", module
+                r"(releases\.(models|actions|worker|gates|admin|api)|environments\.(models|actions|access)|audit)\b",
+                module,
             ), f"{name} imports {module}"
 
 

@@ -85,6 +85,7 @@ def test_one_act_leaves_one_action_event_and_its_row_events(before: set[Any]) ->
 
 
 def test_a_refusal_leaves_only_itself_with_its_reasons(database: str, before: set[Any]) -> None:
+    """Case 11: the answer says no, and the database says the same."""
     kept = fingerprint(database)
     with acting(COMMAND), pytest.raises(GateClosed):
         with change("test:rename", (Environment, environment().pk), reason="why not") as act:

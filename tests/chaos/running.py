@@ -22,7 +22,7 @@ from config.processes import PROJECT, identity, spawn
 LEASE, BEAT, SWEEP = 1.0, 0.3, 0.3
 EFFECT = Path(__file__).parent / "points" / "effect.py"
 QUEUES_NUMBER = 9  # a database of Valkey that nothing else here uses
-PATIENCE = 20.0
+PATIENCE = 40.0
 
 
 def until[T](what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
@@ -85,6 +85,11 @@ def children(pid: int) -> list[int]:
 def parent(pid: int) -> int:
     """Return the parent of a process."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def ended(pid: int) -> bool:
+    """Tell whether a process has ended, reaped or not."""
+    return identity(pid) is None
 
 
 class Running:

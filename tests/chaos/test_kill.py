@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from releases.demo.targets import own_database
-from tests.chaos.running import EFFECT, Point, Running, command, parent, step, until
+from tests.chaos.running import EFFECT, Point, Running, command, ended, parent, step, until
 from tests.releases.conftest import World
 
 Begin = Callable[[list[dict[str, Any]]], Running]
@@ -110,15 +110,7 @@ def test_a_killed_worker_costs_no_step_and_doubles_none(
 def _kill(which: str, worker: int, horse: int) -> None:
     for pid in {"parent": [worker], "child": [horse], "both": [horse, worker]}[which]:
         os.kill(pid, signal.SIGKILL)
-    until("the worker's child to end", lambda: not os.path.exists(f"/proc/{horse}") or _is_zombie(horse))
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
+    until("the worker's child to end", lambda: ended(horse))
 
 
 def _ran_once(running: Running, asks: bool) -> None:

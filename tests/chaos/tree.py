@@ -20,6 +20,11 @@ from config.processes import PROJECT, identity
 FOREIGN = ("DATABASE_", "REDIS_", "POSTGRES_", "RINGI_", "PYTEST_", "DJANGO_", "SECRET_KEY", "MAKE", "MFLAGS")
 
 
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without the servers that it was given."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+
+
 @dataclass(frozen=True)
 class Tree:
     """One copy: where it lies, and what may be done with it."""
@@ -42,12 +47,11 @@ class Tree:
         """Start `make demo` in a session of its own; its output goes to demo.out in the copy."""
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         with (self.folder / "demo.out").open("ab") as output:
             return subprocess.Popen(
                 ["make", "demo", *words],
                 cwd=self.folder,
-                env=environment | {"RINGI_PORT": str(port)},
+                env=clean_environment() | {"RINGI_PORT": str(port)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

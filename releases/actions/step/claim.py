@@ -77,8 +77,8 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             act.details.update(epoch=step.epoch, worker=worker, taken_over=taken_over)
     except _Dropped:
         return None
-    probe_first = taken_over or StepAttempt.objects.filter(step_id=step_id, epoch__lt=step.epoch).exists()
-    return Claim(step, step.epoch, probe_first)
+    # Each epoch is an attempt; the first one has none before it.
+    return Claim(step, step.epoch, taken_over or step.epoch > 1)
 
 
 def _start(act: Act, deployment: Deployment) -> None:

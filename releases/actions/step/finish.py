@@ -46,7 +46,7 @@ def finish(
         if following is None:
             return None
         following.offer()
-        following.offered_at = now()
+        following.offered_at = step.ended_at
         following.save()
         return following.pk
 
@@ -103,14 +103,11 @@ def _ended(step: Step, epoch: int, outcome: str, output_digest: str, probe: str)
     moment = now()
     step.ended_at = moment
     step.lease_until = None
-    attempt = StepAttempt.objects.get(step=step, epoch=epoch)
-    attempt.ended_at, attempt.outcome, attempt.output_digest, attempt.probe = (
-        moment,
-        outcome,
-        output_digest,
-        probe,
+    written = StepAttempt.objects.filter(step=step, epoch=epoch).update(
+        ended_at=moment, outcome=outcome, output_digest=output_digest, probe=probe
     )
-    attempt.save()
+    if written != 1:
+        raise Fenced(f"step {step.pk}: there is no attempt {epoch}")
 
 
 def _phase_ends(act: Act, step: Step, deployment: Deployment) -> Step | None:

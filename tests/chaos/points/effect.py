@@ -1,6 +1,7 @@
 """What the steps of these tests run on the target: a small effect in two halves, announced in between.
 
-`effect.py TALLY NAME [FOLDER]` appends two lines to a file; `effect.py migrate|check DATABASE FOLDER` makes two batches.
+`effect.py TALLY NAME [FOLDER]` appends two lines to a file; `effect.py migrate DATABASE FOLDER` commits two batches,
+`effect.py check DATABASE` tells whether they are there.
 """
 
 from __future__ import annotations

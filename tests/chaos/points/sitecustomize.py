@@ -1,7 +1,7 @@
 """Holds a worker at a named point from outside: Python loads this by PYTHONPATH, the product knows nothing of it.
 
-CHAOS_POINT is `EVENT ENDING SOURCE`: open, append or rename of a path that ends so, from a file of that name (`*`: any).
-The first process that gets there takes the file `armed` away, announces its pid on the pipe `inside` and waits on `go`.
+CHAOS_POINT is `EVENT ENDING SOURCE`: open, append or rename of a path that ends so, from a file so named (`*`: any).
+The first process that gets there takes the file `armed` away, announces its pid on the pipe `inside`, waits on `go`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,10 @@ def test_two_roles_sign_and_the_tag_is_recorded(world: Any) -> None:
     release = world.fresh(release)
     assert release.state == "confirmed" and len(release.tag_object) == 40
     rows = list(FinalCheck.objects.filter(release=release))
-    assert {(row.role, row.account.username) for row in rows} == {("release_manager", "manager"), ("operator", "operator")}
+    assert {(row.role, row.account.username) for row in rows} == {
+        ("release_manager", "manager"),
+        ("operator", "operator"),
+    }
     assert rows[0].signature["meaning"] == "final_check"
     assert rows[0].facts["way_back_rehearsed"] == "not_measured", "nobody measured it and it says so"
     assert rows[0].facts["digest_unchanged"] is True

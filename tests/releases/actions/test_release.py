@@ -282,3 +282,37 @@ def test_withdrawing_cancels_what_waits_and_is_refused_while_a_run_occupies(worl
     assert world.fresh(release.rounds.get()).state == "void"
     event = Event.objects.filter(action="release:withdraw", kind="action").get()
     assert event.reason == "changed our mind" and event.actor.endswith(":Manager")
+
+
+def test_an_amendment_and_approvals_at_once_leave_no_consent_to_a_draft(world: Any) -> None:
+    """Case 7: whichever comes first, what was amended bears no live round and no granted consent."""
+    from audit.refusals import Refused
+    from releases.actions.consent.decide import approve
+
+    release, round_ = world.submitted()
+    ready, outcomes = threading.Barrier(9), []
+
+    def act(who: str) -> None:
+        try:
+            with world.acting_as(who):
+                ready.wait(20)
+                if who == "manager":
+                    amend(release.pk, reason="one more line")
+                else:
+                    approve(round_.pk, digest=round_.digest)
+                outcomes.append((who, "done"))
+        except Refused as refused:
+            outcomes.append((who, refused.kind))
+        finally:
+            connection.close()
+
+    names = ["manager", *("committee_a", "committee_b") * 4]
+    threads = [threading.Thread(target=act, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(outcomes) == 9 and ("manager", "done") in outcomes
+    assert world.fresh(release).state == "draft"
+    assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "amended")
+    assert not release.rounds.filter(state__in=["open", "granted"]).exists()

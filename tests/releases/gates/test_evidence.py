@@ -14,11 +14,15 @@ from releases.models import Evidence
 
 from .asking import alter, ask, git, own_repository
 
-JUNIT = b'<testsuite tests="2" failures="%d" errors="0"><testcase name="a"/><testcase name="b">%s</testcase></testsuite>'
+JUNIT = (
+    b'<testsuite tests="2" failures="%d" errors="0"><testcase name="a"/><testcase name="b">%s</testcase></testsuite>'
+)
 GREEN, RED = JUNIT % (0, b""), JUNIT % (1, b"<failure/>")
 
 
-def given(world: Any, kind: str, content: bytes, *, where: str = "staging", commit: str = "", test_type: str = "") -> Any:
+def given(
+    world: Any, kind: str, content: bytes, *, where: str = "staging", commit: str = "", test_type: str = ""
+) -> Any:
     with world.acting_as("ci"):
         return hand_in(
             world.application.pk,
@@ -31,9 +35,7 @@ def given(world: Any, kind: str, content: bytes, *, where: str = "staging", comm
 
 
 def coverage(covered: int, valid: int) -> bytes:
-    return (
-        f'<coverage line-rate="{covered / valid}" lines-covered="{covered}" lines-valid="{valid}"/>'.encode()
-    )
+    return f'<coverage line-rate="{covered / valid}" lines-covered="{covered}" lines-valid="{valid}"/>'.encode()
 
 
 def test_coverage_is_compared_unrounded(world: Any) -> None:

@@ -71,9 +71,7 @@ def test_an_epoch_never_falls(world: Any, database: str) -> None:
             environment=world.environments["development"],
             requested_by=world.people["ci"],
         )
-        step = Step.objects.create(
-            deployment=run, phase="forward", ordinal=1, kind="command", parameters={}, epoch=3
-        )
+        step = Step.objects.create(deployment=run, phase="forward", ordinal=1, kind="command", parameters={}, epoch=3)
         act.about(run)
     change_epoch = "UPDATE releases_step SET epoch = %s WHERE id = %s"
     assert refused(database, change_epoch, 2, step.pk) == "RI003"

@@ -160,7 +160,9 @@ def test_a_second_run_on_the_same_consent_is_refused(world: Any, consented: Call
     assert not second.steps.exists()
 
 
-def test_a_gate_that_closes_before_the_claim_puts_the_run_back(world: Any, consented: Callable[..., Deployment]) -> None:
+def test_a_gate_that_closes_before_the_claim_puts_the_run_back(
+    world: Any, consented: Callable[..., Deployment]
+) -> None:
     run = consented(row(TRUE))
     with acting(WORKER):
         queue(run.pk)

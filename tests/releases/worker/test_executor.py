@@ -62,7 +62,9 @@ def test_a_run_goes_through_all_its_steps_to_a_good_end(
     assert set(StepAttempt.objects.values_list("epoch", "outcome")) == {(1, "done")}
 
 
-def test_its_output_is_kept_and_its_secrets_are_masked(world: Any, queued: Callable[..., Deployment], database: str) -> None:
+def test_its_output_is_kept_and_its_secrets_are_masked(
+    world: Any, queued: Callable[..., Deployment], database: str
+) -> None:
     run = queued(row(["/bin/echo", "the word is hidden-development, said loudly"]))
     with acting(WORKER):
         run_from(first(run).pk)

@@ -160,7 +160,9 @@ def over(watch: Watch) -> Watch:
     return alter(watch, began_at=now() - timedelta(seconds=watch.duration_seconds + 1))  # type: ignore[no-any-return]
 
 
-def test_a_watch_with_enough_samples_ends_healthy_and_the_run_succeeds(watched: Callable[..., Watch], world: Any) -> None:
+def test_a_watch_with_enough_samples_ends_healthy_and_the_run_succeeds(
+    watched: Callable[..., Watch], world: Any
+) -> None:
     watch = over(watched(seconds=21 * 60))
     sampled(watch, 19, 1)
     assert completeness(watch) == {"error_rate": 0.95}

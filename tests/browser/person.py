@@ -1,0 +1,123 @@
+"""One person before a browser: what the tests click, type and read, and what the browser complained about."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import BrowserContext, Page, Response
+
+from tests.conftest import PASSWORD
+
+SIX_MINUTES = 360
+
+
+@dataclass
+class Person:
+    """A signed-out browser with a cookie jar of its own; `clicks` counts the links and buttons that were pressed."""
+
+    name: str
+    site: str
+    context: BrowserContext
+    page: Page = field(init=False)
+    complaints: list[str] = field(default_factory=list)
+    clicks: int = 0
+
+    def __post_init__(self) -> None:
+        self.page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.complaints.append(f"{self.page.url}: {error}"))
+        self.page.on("console", self._heard)
+
+    def _heard(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(f"{self.page.url}: {message.text}")
+
+    def sign_in(self) -> None:
+        """Come to the first page, be sent to the sign-in, and sign in with the password."""
+        self.go("/")
+        self.page.locator("#id_login").fill(self.name)
+        self.page.locator("#id_password").fill(PASSWORD)
+        self.press("main form.r-form button.main")
+        assert self.path == "/admin/", f"{self.name} was not signed in: {self.text}"
+
+    def go(self, path: str) -> Response:
+        """Open an address of the site."""
+        answer = self.page.goto(self.site + path)
+        assert answer is not None
+        return answer
+
+    def press(self, selector: str) -> None:
+        """Click a link or a button that leads to another page, and wait for that page."""
+        self.clicks += 1
+        with self.page.expect_navigation():
+            self.page.locator(selector).first.click()
+
+    def choose(self, verb: str, within: str = ".ringi") -> None:
+        """Click the button of a verb, by its key."""
+        self.press(f'{within} a[data-verb="{verb}"]')
+
+    def fill(self, **values: Any) -> None:
+        """Fill fields of a form by name: text, the visible choice of a list, or True for a tick."""
+        for name, value in values.items():
+            place = self.page.locator(f'form.r-form [name="{name}"]')
+            if value is True:
+                place.check()
+            elif place.evaluate("e => e.tagName") == "SELECT":
+                place.select_option(label=value)
+            else:
+                place.fill(value)
+
+    def send(self, **values: Any) -> None:
+        """Fill the form of a verb's page and press its button."""
+        self.fill(**values)
+        self.press("form.r-form button.main")
+
+    def do(self, verb: str, within: str = ".ringi", **values: Any) -> None:
+        """Click a verb, fill its form, send it; it must have been done."""
+        self.choose(verb, within)
+        self.send(**values)
+        assert "/act/" not in self.path and "/account/" not in self.path, f"{verb}: {self.text}"
+
+    def confirm_identity(self) -> None:
+        """Type the password on the page that asks for it before a signature."""
+        assert self.path == "/account/reauthenticate/", self.text
+        self.page.locator("#id_password").fill(PASSWORD)
+        self.press("main form.r-form button.main")
+
+    def let_the_proof_grow_old(self) -> None:
+        """Set the time of the last proof of identity back by six minutes, as if the person had read for so long."""
+        from django.contrib.sessions.backends.db import SessionStore
+
+        key = next(cookie["value"] for cookie in self.context.cookies() if cookie["name"] == "sessionid")
+        session = SessionStore(session_key=key)
+        session["account_authentication_methods"] = [
+            {**method, "at": time.time() - SIX_MINUTES} for method in session["account_authentication_methods"]
+        ]
+        session.save()
+
+    @property
+    def path(self) -> str:
+        """Where the browser is, without the site."""
+        return self.page.url.removeprefix(self.site).split("#")[0].split("?")[0]
+
+    @property
+    def text(self) -> str:
+        """The visible text of the page."""
+        return self.page.locator("body").inner_text()
+
+    @property
+    def wider_than_the_screen(self) -> list[str]:
+        """What reaches over the right edge of the screen although the page does not scroll there by itself."""
+        return list(
+            self.page.evaluate(
+                """() => {
+                  const edge = document.documentElement.clientWidth;
+                  if (document.documentElement.scrollWidth <= edge) return [];
+                  return [...document.body.querySelectorAll('*')]
+                    .filter(e => e.getBoundingClientRect().right > edge + 1)
+                    .map(e => `${e.tagName.toLowerCase()}.${e.className} ${Math.round(e.getBoundingClientRect().right)}`)
+                    .slice(0, 8).concat([`page ${document.documentElement.scrollWidth} > ${edge}`]);
+                }"""
+            )
+        )

@@ -1,0 +1,97 @@
+"""Pictures of every page, kept under var/test/pictures/, each taken only of a page that is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from tests.browser.person import Person
+from tests.browser.walk import latin_words
+
+PICTURES = Path(__file__).resolve().parents[2] / "var" / "test" / "pictures"
+LOOKS: dict[str, dict[str, Any]] = {
+    "ja-light": {"locale": "ja"},
+    "ja-dark": {"locale": "ja", "color_scheme": "dark"},
+    "ja-phone": {"locale": "ja", "phone": True},
+    "en-light": {"locale": "en"},
+}
+
+
+def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return name → (who looks, address)."""
+    verb = {
+        "verb-approve": ("committee_b", "consent", "approve", rows["round"]),
+        "verb-amend": ("manager", "release", "amend", rows["review"]),
+        "verb-roster": ("manager", "roster", "assign", rows["review"]),
+        "verb-verify": ("second_operator", "deployment", "verify", rows["waiting"]),
+        "verb-refused": ("auditor", "release", "amend", rows["review"]),
+        "verb-edit": ("manager", "release", "edit", rows["draft"]),
+    }
+    own = {
+        "my-work-manager": ("manager", "admin:index", []),
+        "my-work-committee": ("committee_b", "admin:index", []),
+        "my-work-operator": ("operator", "admin:index", []),
+        "my-work-auditor": ("auditor", "admin:index", []),
+        "my-work-outsider": ("outsider", "admin:index", []),
+        "release-in-review": ("committee_b", "release", [rows["review"].pk]),
+        "release-rolled-back": ("manager", "release", [rows["released"].pk]),
+        "release-draft": ("manager", "release", [rows["draft"].pk]),
+        "deployment-running": ("operator", "deployment", [rows["running"].pk]),
+        "deployment-waiting": ("second_operator", "deployment", [rows["waiting"].pk]),
+        "deployment-rolled-back": ("operator", "deployment", [rows["back"].pk]),
+        "rollback": ("manager", "rollback", [rows["rollback"].pk]),
+        "round-extra-window": ("committee_a", "round", [rows["extra"].pk]),
+        "calendar": ("manager", "calendar", []),
+        "access": ("auditor", "access", []),
+        "timeline": ("auditor", "timeline", []),
+        "queues": ("operator", "queues", []),
+        "procedure": ("manager", "admin:releases_procedure_change", [rows["released"].procedure_id]),
+        "environment": ("manager", "admin:environments_environment_change", [rows["running"].environment_id]),
+        "application": ("manager", "admin:environments_application_change", [rows["application"].pk]),
+    }
+    lists = ("environments_environment", "environments_configurationversion", "environments_accessgrant",
+             "releases_release", "releases_deployment", "releases_evidence", "releases_obligation",
+             "releases_inforce", "audit_checkpoint")  # fmt: skip
+    found = {name: (who, reverse(view, args=given)) for name, (who, view, given) in own.items()}
+    found |= {name: (who, reverse("act", args=[noun, does, row.pk])) for name, (who, noun, does, row) in verb.items()}
+    found |= {f"list-{name.split('_')[1]}": ("operator", reverse(f"admin:{name}_changelist")) for name in lists}
+    configuration = rows["application"].configurations.first()
+    found["configuration"] = (
+        "operator",
+        reverse("admin:environments_configurationversion_change", args=[configuration.pk]),
+    )
+    return found
+
+
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_is_sound_and_gets_its_picture(
+    look: str, seeded: dict[str, Any], person: Callable[..., Person]
+) -> None:
+    """It answers 200 without an error in the console, nothing reaches over the screen, and Japanese is Japanese."""
+    folder = PICTURES / look
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    people: dict[str, Person] = {"": person("", signed_in=False, **LOOKS[look])}
+    wrong: list[str] = []
+    for name, (who, address) in {"sign-in": ("", reverse("account_login")), **pages(seeded)}.items():
+        if who not in people:
+            people[who] = person(who, **LOOKS[look])
+        reader = people[who]
+        status = reader.go(address).status
+        if status != (403 if name == "verb-refused" else 200):
+            wrong.append(f"{name}: {status}")
+        if over := reader.wider_than_the_screen:
+            wrong.append(f"{name}: wider than the screen: {over}")
+        if look == "ja-light" and (left := latin_words(reader.page)):
+            wrong.append(f"{name}: not translated: {left}")
+        reader.page.screenshot(path=folder / f"{name}.png", full_page=True)
+    expected = "status of 403"
+    for reader in people.values():
+        wrong += [f"console: {heard}" for heard in reader.complaints if expected not in heard]
+    assert not wrong, "\n".join(wrong)

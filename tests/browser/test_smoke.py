@@ -1,0 +1,51 @@
+"""The shortest way through the heart of it: two of the committee consent, the author may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser.person import Person
+
+pytestmark = pytest.mark.smoke
+
+
+def approve(who: Person, release: Any) -> None:
+    """Sign in, follow what waits on My work, read, approve, and prove the identity anew."""
+    who.sign_in()
+    who.press(f'#waiting a[href^="/admin/release/{release.pk}/"]')
+    who.let_the_proof_grow_old()
+    who.choose("consent:approve", "#approvals")
+    assert who.page.locator(".r-digest").inner_text() == release.rounds.get().digest
+    who.send(comment="内容を確認した")
+    who.confirm_identity()
+    assert who.path == f"/admin/release/{release.pk}/", who.text
+
+
+def test_two_of_the_committee_consent_by_clicking_and_the_author_is_refused(
+    world: Any, person: Callable[..., Person]
+) -> None:
+    """In Japanese, one of them on a phone; a password is asked for again because each is a signature."""
+    release, round_ = world.submitted()
+    author = person("author_on_committee", signed_in=False)
+    author.sign_in()
+    author.go(f"/admin/release/{release.pk}/")
+    assert author.page.locator('[data-verb="consent:approve"]').count() == 0
+    author.go(f"/admin/act/consent/approve/{round_.pk}/")
+    author.send()
+    assert "あなたが起案したものです。" in author.page.locator('[role="alert"]').inner_text()
+    assert world.fresh(round_).approvals.count() == 0
+
+    first, second = person("committee_a", signed_in=False), person("committee_b", signed_in=False, phone=True)
+    approve(first, release)
+    assert world.fresh(round_).state == "open"
+    approve(second, release)
+    assert not second.wider_than_the_screen
+    assert world.fresh(round_).state == "granted" and world.fresh(release).state == "approved"
+    first.page.reload()
+    assert first.page.locator(f"#round-{round_.pk} .r-chip.good").count() == 1
+    for who in (first, second):
+        assert not who.complaints
+        print(f"{who.name}: {who.clicks} clicks, 1 signature")

@@ -1,0 +1,59 @@
+"""One case for a server of its own (see test_lost.py): a backend is killed, and PostgreSQL starts itself anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.chaos.running import Point, Running, command, until
+from tests.conftest import _connected, _named
+
+
+@pytest.fixture
+def database(template_database: str, django_db_blocker: Any) -> Iterator[str]:
+    """A clone that no connection of the test outlives; it goes with its server."""
+    clone = f"ringi_test_{uuid.uuid4().hex[:16]}"
+    with psycopg.connect(os.environ["DATABASE_SERVER_URL"], autocommit=True) as connection:
+        named = (sql.Identifier(clone), sql.Identifier(template_database))
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*named))
+    with django_db_blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):
+        yield _named(os.environ["DATABASE_URL"], clone)
+
+
+@pytest.mark.timeout(120)
+def test_the_run_goes_on_after_the_crash(
+    scheduled_run: Callable[[list[dict[str, Any]]], Running], point: Point
+) -> None:
+    from django.db import connection
+
+    running = scheduled_run([command("first"), command("second", point=point.folder), command("third")])
+    scheduler, worker = running.scheduler(), running.worker()
+    point.announced()
+    before = _started()
+    with psycopg.connect(os.environ["DATABASE_SERVER_URL"]) as server:
+        os.kill(server.info.backend_pid, signal.SIGKILL)
+    until("PostgreSQL to answer again", lambda: (moment := _started()) and moment != before)
+    connection.close()
+    point.let_go()
+    running.comes_to("verifying", seconds=40)
+    halves = [f"{name} {half}" for name in ("first", "second", "third") for half in ("began", "ended")]
+    assert running.tally() == halves
+    assert [line["effect"] for line in running.journal()] == ["command:started", "command:done"] * 3
+    assert [worker.poll(), scheduler.poll()] == [None, None]
+
+
+def _started() -> Any:
+    """Return when the server's processes were started last; None while it does not answer."""
+    try:
+        with psycopg.connect(os.environ["DATABASE_SERVER_URL"]) as server:
+            row = server.execute("SELECT min(backend_start) FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
+            return (row.fetchone() or (None,))[0]
+    except psycopg.OperationalError:
+        return None

@@ -1,0 +1,208 @@
+"""What else may be lost: wake-ups, the whole queue, a worker's time, the scheduler, the database's memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.actor import Actor, acting
+from config.processes import PROJECT
+from releases import dispatch
+from tests.chaos.running import LEASE, SWEEP, Point, Running, command, ended, parent, step, until
+from tests.chaos.tree import clean_environment
+
+Begin = Callable[[list[dict[str, Any]]], Running]
+QUEUE, AT_WORK = "rq:queue:production", "rq:wip:production"
+ONCE = ["first began", "first ended", "second began", "second ended", "third began", "third ended"]
+
+
+def _three(point: Point | None = None) -> list[dict[str, Any]]:
+    return [command("first"), command("second", point=point and point.folder), command("third")]
+
+
+def _all_once(running: Running) -> None:
+    assert running.tally() == ONCE
+    effects = [(line["effect"], line["epoch"]) for line in running.journal()]
+    assert effects == [("command:started", 1), ("command:done", 1)] * 3
+    assert [len(running.attempts(ordinal)) for ordinal in (1, 2, 3)] == [1, 1, 1]
+
+
+def _queue_empties(running: Running) -> None:
+    until("the queue to be empty", lambda: not running.redis.llen(QUEUE) and not running.redis.zcard(AT_WORK))
+
+
+@pytest.mark.smoke
+@pytest.mark.timeout(90)
+def test_doubled_and_reordered_wake_ups_run_each_step_once(scheduled_run: Begin) -> None:
+    from releases.models import Step
+
+    running = scheduled_run(_three())
+    running.scheduler()
+    running.comes_to("queued")
+    steps = list(
+        Step.objects.filter(deployment_id=running.deployment_id).order_by("-ordinal").values_list("pk", flat=True)
+    )
+    for pk in [*steps, *reversed(steps)] * 3:
+        dispatch.wake("production", "run_step", step_id=pk)
+    workers = [running.worker() for _ in range(2)]
+    running.comes_to("verifying")
+    for pk in steps:
+        dispatch.wake("production", "run_step", step_id=pk)
+    _queue_empties(running)
+    _all_once(running)
+    assert [worker.poll() for worker in workers] == [None, None]
+
+
+@pytest.mark.smoke
+@pytest.mark.timeout(90)
+def test_a_wake_up_lost_with_the_queue_is_sent_again_within_ten_sweeps(scheduled_run: Begin) -> None:
+    running = scheduled_run(_three())
+    running.scheduler()
+    until("the run to be on the queue", lambda: running.redis.llen(QUEUE))
+    running.redis.flushdb()
+    began = time.monotonic()
+    until("the run to be on the queue again", lambda: running.redis.llen(QUEUE))
+    assert time.monotonic() - began < 10 * SWEEP
+    running.worker()
+    running.comes_to("verifying")
+    _all_once(running)
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("killed", [False, True], ids=["worker lives", "worker's child dies too"])
+def test_a_queue_emptied_during_a_step_loses_nothing(killed: bool, scheduled_run: Begin, point: Point) -> None:
+    running = scheduled_run(
+        [command("first"), command("second", repeatable=True, point=point.folder), command("third")]
+    )
+    running.scheduler()
+    worker = running.worker()
+    point.announced()
+    running.redis.flushdb()
+    if killed:
+        os.kill(running.horse(2), signal.SIGKILL)
+        running.comes_to("verifying")
+        assert running.tally() == [*ONCE[:3], *ONCE[2:]]
+        return
+    point.let_go()
+    running.comes_to("verifying")
+    _all_once(running)
+    dispatch.wake("production", "run_step", step_id=running.step(3).pk)
+    _queue_empties(running)
+    assert worker.poll() is None
+    _all_once(running)
+
+
+@pytest.mark.smoke
+@pytest.mark.timeout(90)
+def test_a_worker_that_slept_through_two_leases_is_refused_by_the_target(scheduled_run: Begin, point: Point) -> None:
+    running = scheduled_run(_three())
+    running.scheduler()
+    sleeper = running.worker("open .ringi/lock *", point)
+    horse = point.announced()
+    for pid in (sleeper.pid, horse):
+        os.kill(pid, signal.SIGSTOP)
+    point.let_go()
+    until("two leases to end", lambda: not _leased(running, 1, 2 * LEASE))
+    running.worker()
+    running.comes_to("verifying")
+    before = _facts(running)
+    for pid in (horse, sleeper.pid):
+        os.kill(pid, signal.SIGCONT)
+    until("the sleeper's child to leave", lambda: ended(horse))
+    assert _facts(running) == before
+    assert running.tally() == ONCE
+    assert {line["epoch"] for line in running.journal(ordinal=1)} == {running.step(1).epoch}
+    assert running.step(1).epoch > 1
+    assert running.attempts(1)[0].outcome == "lost"
+
+
+@pytest.mark.timeout(90)
+def test_an_outcome_that_comes_two_leases_late_is_refused_by_the_row(scheduled_run: Begin, point: Point) -> None:
+    running = scheduled_run([command("first"), step("configuration_update"), command("third")])
+    running.scheduler()
+    sleeper = running.worker("append .ringi/journal.jsonl configuration_update.py", point)
+    horse = point.announced()
+    assert parent(horse) == sleeper.pid
+    for pid in (sleeper.pid, horse):
+        os.kill(pid, signal.SIGSTOP)
+    running.worker()
+    until("the step to be taken over", lambda: running.step(2).epoch >= 3)
+    assert running.step(2).state == "running"  # the target is locked by the sleeper: nobody else may touch it
+    point.let_go()
+    for pid in (horse, sleeper.pid):
+        os.kill(pid, signal.SIGCONT)
+    running.comes_to("verifying")
+    first, *_between, last = running.attempts(2)
+    assert (first.outcome, last.outcome, last.probe) == ("lost", "done", "done")
+    assert len(running.journal("configuration_update:written")) == 1
+    assert running.step(2).output.filter(epoch=1).count() == 0
+
+
+@pytest.mark.smoke
+@pytest.mark.timeout(90)
+def test_a_window_without_a_scheduler_ends_in_one_missed_and_no_start(scheduled_run: Begin) -> None:
+    from audit.change import change
+    from audit.clock import now
+    from audit.models import Outbox
+    from releases.models import Deployment
+    from releases.worker.sweeper import sweep
+
+    running = scheduled_run(_three())
+    running.worker()
+    with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
+        with change("deployment:put_off", (Deployment, running.deployment_id)) as act:  # the hours pass
+            act.get(Deployment).window_end = now() - timedelta(seconds=1)
+        scheduler = running.scheduler()
+        running.comes_to("missed")
+        scheduler.kill()
+        scheduler.wait()
+        for _ in range(3):
+            sweep(now())
+    _queue_empties(running)
+    assert running.state() == "missed"
+    assert Outbox.objects.filter(event="deployment:miss").count() == 1
+    assert running.tally() == running.journal() == []
+    assert Outbox.objects.filter(event="step:claim").count() == 0
+
+
+@pytest.mark.timeout(200)
+def test_a_crash_of_postgresql_during_a_step_loses_nothing(tmp_path: Path) -> None:
+    """In a run of its own, with servers of its own: the crash takes every connection away."""
+    case = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/chaos/postgres_case.py"]
+    argv = ["-m", "config.embedded", "exec", "--with-parent", "--state", str(tmp_path / "servers"), "--"]
+    ran = subprocess.run(
+        [sys.executable, *argv, sys.executable, *case],
+        cwd=PROJECT,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-1000:]
+
+
+def _leased(running: Running, ordinal: int, more: float) -> bool:
+    """Tell whether a step's lease ended less than `more` seconds ago, by the database's clock."""
+    from audit.clock import now
+
+    until_ = running.step(ordinal).lease_until
+    return until_ is not None and bool(until_ + timedelta(seconds=more) > now())
+
+
+def _facts(running: Running) -> list[tuple[Any, ...]]:
+    """Return everything that is known of the run's steps, attempts and output."""
+    from releases.models import Step, StepAttempt, StepOutput
+
+    steps = Step.objects.filter(deployment_id=running.deployment_id).order_by("pk")
+    attempts = StepAttempt.objects.filter(step__in=steps).order_by("pk")
+    output = StepOutput.objects.filter(step__in=steps).order_by("pk")
+    return [*steps.values_list(), *attempts.values_list(), *output.values_list(), *map(tuple, running.tally())]
