@@ -43,6 +43,11 @@ class ConfigurationVersion(models.Model):
         opened = {key: open_sealed(text, self.aad(key)) for key, text in self.sealed.items()}
         return {**self.values, **opened}
 
+    def present_digest(self) -> str:
+        """Return the digest of what the row holds now; it differs from `digest` when the row was altered."""
+        opened = {key: open_sealed(text, self.aad(key)) for key, text in self.sealed.items()}
+        return self.digest_of(self.values, opened)
+
     def aad(self, key: str) -> str:
         """Return what a sealed value is bound to: its application, environment and key."""
         return f"{self.application_id}/{self.environment_id}/{key}"

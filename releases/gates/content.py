@@ -35,7 +35,7 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "tag": release.tag,
         "changes": [[c.kind, c.text, c.ticket] for c in release.changes.all()],
         "plan": release.plan,
-        "configuration": configuration.digest if configuration is not None else None,
+        "configuration": configuration.present_digest() if configuration is not None else None,
         "migrations": migrations,
         "procedure": {"version": procedure.version, "digest": procedure.digest} if procedure is not None else None,
         "window": {

@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
+from audit.refusals import GateClosed
 from releases.actions.release.prepare import done_milestone
 from releases.gates import ask
 from releases.models import ConsentRound, Deployment, InForce, Release, Sample, Step, StepAttempt, Watch
@@ -85,6 +87,7 @@ def _start(act: Act, deployment: Deployment) -> None:
     release = act.get(Release)
     environment = deployment.environment
     ask.require(release, environment)
+    _require_steps_as_planned(deployment, release)
     deployment.start()
     moment = now()
     deployment.started_at = moment
@@ -106,6 +109,12 @@ def _start(act: Act, deployment: Deployment) -> None:
         watch.paused_at = moment
         watch.next_at = None
         watch.save()
+
+
+def _require_steps_as_planned(deployment: Deployment, release: Release) -> None:
+    planned = [(row["kind"], row["parameters"]) for phase in ("forward", "verify") for row in release.plan[phase]]
+    if planned != list(deployment.steps.order_by("ordinal").values_list("kind", "parameters")):
+        raise GateClosed(_("The steps are no longer those of the plan that was consented to."))
 
 
 def _watched_before(deployment: Deployment) -> Any:
