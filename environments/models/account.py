@@ -22,7 +22,7 @@ class Account(AbstractUser):
     kind = models.CharField(_("kind"), max_length=8, choices=Kind, default=Kind.PERSON)
     display_name = models.CharField(_("name as written"), max_length=100)
     affiliation = models.CharField(_("affiliation"), max_length=100, blank=True)
-    job_title = models.CharField(_("title"), max_length=100, blank=True)
+    job_title = models.CharField(_("job title"), max_length=100, blank=True)
     employee_id = models.CharField(_("employee id"), max_length=40, blank=True)
     git_addresses = models.JSONField(_("git addresses"), default=list, blank=True)
     telephone = models.CharField(_("telephone"), max_length=40, blank=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from allauth.account.internal.flows.reauthentication import suspend_request
@@ -13,6 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from audit.actor import Actor, acting, current
 from audit.change import label, note
 from audit.refusals import NotYou, Refused
 from environments.models import Account
@@ -57,13 +60,27 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
     if not form.is_valid():
         return _page(request, verb, instance, form, status=400)
     try:
-        result = verb.act(*([] if pk is None else [pk]), **_cleaned(form))
+        with acting(_as_proved(request)):
+            result = verb.act(*([] if pk is None else [pk]), **_cleaned(form))
     except Refused as refused:
         return _refused(request, verb, instance, form, refused)
     except forms.ValidationError as wrong:
         form.add_error(None, wrong)
         return _page(request, verb, instance, form, status=400)
     return _done(request, verb, instance, result)
+
+
+def _as_proved(request: HttpRequest) -> Actor:
+    """Return the actor with the session's last proof of identity.
+
+    A request that waited for the password is played again inside the request that brought it, whose actor was made
+    before it was checked; without this the password would be asked for twice.
+    """
+    methods = request.session.get("account_authentication_methods", [])
+    if not methods:
+        return current()
+    last = methods[-1]
+    return replace(current(), authenticated_at=datetime.fromtimestamp(last["at"], UTC), method=last["method"])
 
 
 def _cleaned(form: forms.Form) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Obligation(models.Model):
     release = models.ForeignKey(Release, models.PROTECT, related_name="obligations", verbose_name=_("release"))
     what = models.CharField(_("what is owed"), max_length=200)
     due_at = models.DateTimeField(_("due"))
-    settled_at = models.DateTimeField(_("settled"), null=True, blank=True)
+    settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
     settled_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("settled by")
     )

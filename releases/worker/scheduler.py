@@ -7,6 +7,7 @@ import signal
 import time
 from types import FrameType
 
+import psycopg
 from django.conf import settings
 from django.db import Error, connection
 
@@ -37,7 +38,8 @@ class Scheduler:
             while not self.ending:
                 try:
                     self._hold()
-                except Error as fault:
+                # The wait for a NOTIFY is psycopg's own: what it raises, Django does not translate.
+                except (Error, psycopg.Error) as fault:
                     log.warning("the database is out of reach: %s", fault)
                     connection.close()
                     time.sleep(min(1.0, settings.SWEEP))

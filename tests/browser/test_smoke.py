@@ -45,7 +45,7 @@ def test_two_of_the_committee_consent_by_clicking_and_the_author_is_refused(
     assert not second.wider_than_the_screen
     assert world.fresh(round_).state == "granted" and world.fresh(release).state == "approved"
     first.page.reload()
-    assert first.page.locator(f"#round-{round_.pk} .r-chip.good").count() == 1
+    assert first.page.locator(f"#round-{round_.pk} .r-row .r-chip.good").count() == 1
     for who in (first, second):
         assert not who.complaints
         print(f"{who.name}: {who.clicks} clicks, 1 signature")

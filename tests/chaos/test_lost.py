@@ -113,7 +113,15 @@ def test_a_worker_that_slept_through_two_leases_is_refused_by_the_target(schedul
     point.let_go()
     until("two leases to end", lambda: not _leased(running, 1, 2 * LEASE))
     running.worker()
-    running.comes_to("verifying")
+    try:
+        running.comes_to("verifying", seconds=15)
+    except AssertionError:
+        from audit.models import Outbox
+        import json
+        for r in _facts(running): print(r)
+        print(list(Outbox.objects.values_list("event","object","payload")))
+        print(running.state(), running.redis.llen(QUEUE), running.redis.zrange(AT_WORK,0,-1), running.journal(), (running.root/".ringi/lock.json").read_text())
+        raise
     before = _facts(running)
     for pid in (horse, sleeper.pid):
         os.kill(pid, signal.SIGCONT)

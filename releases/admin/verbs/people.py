@@ -42,7 +42,7 @@ def _account(instance: Any) -> Fields:
         "kind": forms.ChoiceField(label=_("kind"), choices=Account.Kind.choices),
         "password": forms.CharField(label=_("first password"), required=False, widget=forms.PasswordInput()),
         "affiliation": text(_("affiliation"), required=False),
-        "job_title": text(_("title"), required=False),
+        "job_title": text(_("job title"), required=False),
         "employee_id": text(_("employee id"), required=False),
         "telephone": text(_("telephone"), required=False),
         "git_addresses": LinesField(label=_("git addresses"), required=False),
