@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
 
 from django.conf import settings
@@ -84,9 +85,18 @@ def _require_signature(actor: Actor) -> None:
         raise SignatureNeeded(_("Confirm who you are: this is a signature."))
 
 
+@cache
+def _locking(model: type[models.Model]) -> str:
+    """Return the statement that fetches and locks one row; building it anew took longer than running it."""
+    quoted = connection.ops.quote_name
+    columns = ", ".join(quoted(str(column.column)) for column in model._meta.concrete_fields)
+    key = quoted(str(model._meta.pk.column))
+    return f"SELECT {columns} FROM {quoted(model._meta.db_table)} WHERE {key} = %s FOR UPDATE"
+
+
 def _lock(act: Act, targets: tuple[tuple[type[models.Model], Any], ...]) -> None:
     for model, pk in sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), str(t[1]))):
-        row = model._base_manager.select_for_update(of=("self",)).filter(pk=pk).first()
+        row = next(iter(model._base_manager.raw(_locking(model), [model._meta.pk.get_prep_value(pk)])), None)
         if row is None:
             raise Invalid(_("There is no %(what)s %(pk)s.") % {"what": model._meta.verbose_name, "pk": pk})
         act.rows[model, pk] = row

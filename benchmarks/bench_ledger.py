@@ -248,5 +248,3 @@ def _hashing(size: int) -> float:
         leaf = sha256(b"\x00" + event).digest()
         chain = sha256(b"\x01" + chain + leaf).digest()
     return 100_000 / (time.perf_counter() - began)
-
-

@@ -67,9 +67,7 @@ def children(state_folder: Path, database: str) -> Iterator[Any]:  # noqa: F811
         argv = [sys.executable, *arguments]
         log = state_folder / "logs" / "bench.log"
         with log.open("ab") as out:
-            started.append(
-                subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-            )
+            started.append(subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out))
         return started[-1]
 
     yield start
@@ -89,4 +87,6 @@ def as_url(conninfo: str) -> str:
     from psycopg.conninfo import conninfo_to_dict
 
     parts = conninfo_to_dict(conninfo)
-    return f"postgres://{parts['user']}:{quote(str(parts['password']))}@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    return (
+        f"postgres://{parts['user']}:{quote(str(parts['password']))}@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    )

@@ -39,6 +39,12 @@ def _days_off(start: datetime, zone: str) -> list[str]:
     return windows.holidays_on(start.astimezone(ZoneInfo(zone)).date(), language=language())
 
 
+def _in_one_language(name: str) -> str:
+    """Return the reader's half of a name; the procedure's windows are named in Japanese / English."""
+    japanese, found, english = name.partition(" / ")
+    return english if found and language() != "ja" else japanese
+
+
 def entries(
     environment: Environment, rows: list[ChangeWindow], freezes: list[Freeze], planned: list[Release], moment: datetime,
     ahead: int = AHEAD,
@@ -54,7 +60,8 @@ def entries(
                 found.append(Entry(row.starts_at, row.ends_at, row.zone, row.name, kind, row.reason))
         elif row.start is not None:
             rule = windows.WindowRule(row.name, row.rrule, row.zone, row.start, timedelta(minutes=row.length_minutes))
-            found += [Entry(w.start, w.end, w.zone, w.name, "window") for w in windows.windows(rule, moment, ahead)]
+            name = _in_one_language(row.name)
+            found += [Entry(w.start, w.end, w.zone, name, "window") for w in windows.windows(rule, moment, ahead)]
     found = sorted(found, key=lambda e: e.start)[:ahead]
     mine = [f for f in freezes if f.environment_id == environment.pk and f.ends_at > moment]
     for entry in found:

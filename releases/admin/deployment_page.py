@@ -106,6 +106,8 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         watch.deployment = row
     followed = log_step(steps)
     text, last = (_log_of(followed) if followed is not None else ("", 0)) if logs else ("", 0)
+    named = [*content.triggers, *content.rollback.grounds] if content is not None else []
+    causes = {entry.key: entry.label(language()) for entry in named}
     labels = [label(row), *(label(step) for step in steps), *(label(b) for b in row.rollbacks.all())]
     return show(
         request,
@@ -120,6 +122,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         phases=[(p, [s for s in steps if s.phase == p]) for p in Step.Phase.values],
         planned=[] if steps else [(p, row.release.plan.get(p, [])) for p in ("forward", "verify")],
         waiting=[s for s in steps if s.state in ("needs_decision", "failed")] if row.state == "waiting" else [],
+        rollbacks=[(b, causes.get(b.cause, b.cause)) for b in row.rollbacks.all()],
         sees=sees,
         logs=logs,
         log_text=text,

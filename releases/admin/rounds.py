@@ -116,7 +116,8 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, "\n".join(lines))
         case "application_for_release", dict():
             fields = [field for field in Release._meta.fields if field.name in value]
-            return Clause(key, label, "\n".join(f"{field.verbose_name}: {value[field.name]}" for field in fields))
+            said = [(f.verbose_name, dict(f.flatchoices).get(value[f.name], value[f.name])) for f in fields]
+            return Clause(key, label, "\n".join(f"{name}: {words}" for name, words in said))
         case "window", {"start": start, "end": end}:
             return Clause(key, label, f"{_moment(start, zone)} – {_moment(end, zone)}")
         case (("start" | "end"), str()):

@@ -14,6 +14,7 @@ WRITES = {
     "releases/actions/step/claim.py": {
         "update": "closes the lost attempt in the claim's own door; the trigger sees it"
     },
+    "releases/actions/step/finish.py": {"update": "ends the attempt in the outcome's own door; it has no snapshots"},
 }
 RAW_WRITES = {
     "releases/worker/lease.py": "lease and output of a running step: not governed, and fenced by the epoch",

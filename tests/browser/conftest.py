@@ -19,7 +19,7 @@ from tests.releases.conftest import sample_repository, world
 __all__ = ["sample_repository", "world"]
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 OPTIONS = ["--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage", "--no-first-run"]
-PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 DESK = {"viewport": {"width": 1366, "height": 900}}
 PATIENCE = 30_000  # milliseconds; others use the machine too
 
@@ -44,8 +44,16 @@ def chromium() -> Iterator[Browser]:
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = before
 
 
+@pytest.fixture(scope="session")
+def static_files() -> None:
+    """Scripts, styles and fonts where the web server looks for them, so that browsers keep them as with people."""
+    from django.core.management import call_command
+
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
 @pytest.fixture
-def site(database: str, tmp_path: Path) -> Iterator[str]:
+def site(database: str, static_files: None, tmp_path: Path) -> Iterator[str]:
     """The address of the web server on this test's database; a page with a traceback fails the test."""
     log = tmp_path / "web.log"
     with serving(database, log) as address:

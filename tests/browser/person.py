@@ -58,13 +58,13 @@ class Person:
         self.press(f'{within} a[data-verb="{verb}"]')
 
     def fill(self, **values: Any) -> None:
-        """Fill fields of a form by name: text, the visible choice of a list, or True for a tick."""
+        """Fill fields of a form by name: text, the choice of a list by value or words, or True for a tick."""
         for name, value in values.items():
             place = self.page.locator(f'form.r-form [name="{name}"]')
             if value is True:
                 place.check()
             elif place.evaluate("e => e.tagName") == "SELECT":
-                place.select_option(label=value)
+                place.select_option(value)
             else:
                 place.fill(value)
 

@@ -24,12 +24,12 @@ def database_url(address: str) -> str:
 
 @contextmanager
 def serving(database: str, log: Path, **settings: str) -> Iterator[str]:
-    """Serve the product on a database and yield its address; DEBUG lets static files come from where they lie."""
+    """Serve the product on a database and yield its address; static files must have been collected."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         address = f"http://127.0.0.1:{port}"
         environment = {**os.environ, "DATABASE_URL": database_url(database), "RINGI_BASE_URL": address}
-        environment |= {"DEBUG": "1", "RINGI_LOG_LEVEL": "WARNING", "RINGI_PROCESS": "browser", **settings}
+        environment |= {"RINGI_LOG_LEVEL": "WARNING", "RINGI_PROCESS": "browser", **settings}
         argv = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listening.fileno()}"]
         argv += ["--workers", "1", "--threads", "4", "--graceful-timeout", "1", "--no-control-socket"]
         server = processes.spawn(argv, environment=environment, log=log, pass_fds=(listening.fileno(),))

@@ -1,0 +1,151 @@
+"""The acts of a release by hand: what people click from the plan to the hour of the production run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.browser.person import Person
+
+TOKYO = ZoneInfo("Asia/Tokyo")
+WRITTEN = {
+    "title": "タグ検索の追加", "ticket": "DS-100", "reason": "利用部門の要望", "impact": "検索画面",
+    "security_impact": "なし", "risk": "low", "test_plan": "結合試験まで", "way_back": "1.2.0 へ戻す",
+}  # fmt: skip
+
+
+def hour(days: float = 0) -> str:
+    """Return a time so many days from now as the date field takes it."""
+    return (datetime.now(TOKYO) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M")
+
+
+def test_a_release_is_planned_and_its_content_fixed_by_clicking(world: Any, person: Callable[..., Person]) -> None:
+    """From My work to a fixed content; a date outside every window is refused, and the page names the next one."""
+    from releases.models import Release
+
+    manager = person("manager")
+    manager.go("/admin/")
+    manager.do("release:plan", application_id="Datasets", version="１.３.０", title="タグ検索", kind="regular")
+    release = Release.objects.get()
+    page = f"/admin/release/{release.pk}/"
+    assert manager.path == page and release.version == "1.3.0", "full-width input is read"
+    manager.do("release:edit", **WRITTEN)
+    manager.do("release:set_source", branch="release/1.3")
+    for configuration in world.configurations.values():
+        manager.do("release:set_configuration", configuration_id=str(configuration.pk))
+    manager.do("release:add_change", kind="feature", text="タグで絞り込める", ticket="DS-101")
+
+    manager.choose("release:move")
+    manager.send(start=hour(days=1))
+    assert manager.path == f"/admin/act/release/move/{release.pk}/"
+    said = manager.page.locator('[role="alert"]').inner_text()
+    assert "次は" in said and "01:00" in said, said
+    assert world.fresh(release).window_start is None
+    manager.send(start=hour())
+    assert manager.path == page
+    assert manager.page.locator("#plan .r-mark").count() == 5, "T-14, T-7, T-3, T-1 and T-0 are drawn"
+    manager.do("release:fix_content", reason="T-14")
+    assert world.fresh(release).state == "content_fixed"
+    assert manager.page.locator('[aria-current="step"]').inner_text() == "リリース内容確定"
+    assert not [heard for heard in manager.complaints if "409" not in heard]
+
+
+def test_checklist_documents_and_roster_are_filled_by_clicking(world: Any, person: Callable[..., Person]) -> None:
+    """Each by the person whose matter it is; every signature stands on the page with its name."""
+    release = world.planned()
+    with world.acting_as("manager"):
+        from releases.actions.release.prepare import fix_content
+
+        fix_content(release.pk)
+    page = f"/admin/release/{release.pk}/"
+    operator, developer, manager = person("operator"), person("developer"), person("manager")
+
+    operator.go(page)
+    operator.do("checklist:sign", "#checklist", evidence="要件一覧を読んだ")
+    assert "要件一覧を読んだ" in operator.page.locator("#checklist li.done").inner_text()
+    developer.go(page)
+    developer.do("document:write", "#documents", body="タグで絞り込めるようになりました。")
+    operator.go(page)
+    operator.do("document:check_content", "#documents", reason="読んだ")
+    first = release.documents.order_by("pk").first()
+    assert world.fresh(first).state == "checked" and "タグで" in world.fresh(first).body
+    manager.go(page)
+    for duty, who in {"worker": "Operator", "verifier": "Second Operator", "rollback_decider": "Manager"}.items():
+        manager.do("roster:assign", duty=duty, account_id=who, telephone="03-1234-5678")
+    assert manager.page.locator('#roster a[href="tel:03-1234-5678"]').count() == 3
+    manager.choose("roster:assign")
+    manager.send(duty="verifier", account_id="Operator", telephone="03-0000-0000")
+    assert manager.page.locator('[role="alert"] li').count() == 1, "worker and verifier are two people"
+    assert not [heard for heard in manager.complaints + operator.complaints if "400" not in heard]
+
+
+def test_the_final_check_is_signed_and_the_run_scheduled_by_clicking(world: Any, person: Callable[..., Person]) -> None:
+    """Two people sign what was measured, and what was not says so; then an operator sets the hour."""
+    release, _round = world.granted()
+    page = f"/admin/release/{release.pk}/"
+    manager, operator = person("manager"), person("operator")
+    for who in (manager, operator):
+        who.go("/admin/")
+        who.press(f'#waiting a[href="{page}#final"]')
+        who.choose("release:confirm")
+        shown = who.page.locator("section.r-card dl").inner_text()
+        assert "未測定" in shown and "はい" in shown and "いいえ" not in shown, shown
+        who.send(reason="確認した")
+        assert who.path == page
+    assert world.fresh(release).state == "confirmed"
+    operator.do("deployment:request", environment_id="本番環境")
+    run = release.deployments.get(environment__slug="production")
+    assert operator.path == f"/admin/deployment/{run.pk}/"
+    operator.do("deployment:schedule")
+    assert world.fresh(run).state == "scheduled" and world.fresh(run).started_by.username == "operator"
+    assert operator.page.locator("[data-live-state]").get_attribute("data-live-state") == "scheduled"
+    assert not manager.complaints and not operator.complaints
+
+
+def test_the_auditor_reads_everything_without_a_button(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
+    """No page that he can reach over the links of the menu and of the first rows leads to a verb."""
+    auditor = person("auditor")
+    auditor.go("/admin/")
+    links = "a => a.map(e => e.getAttribute('href') || '').filter(h => /^.admin.[^#]*$/.test(h))"
+    menu = auditor.page.locator("#nav-sidebar a").evaluate_all(links)
+    rows = [f"/admin/{noun}/{seeded[name].pk}/" for noun, name in
+            (("release", "review"), ("release", "released"), ("deployment", "back"), ("rollback", "rollback"))]  # fmt: skip
+    for address in dict.fromkeys([*menu, *rows]):
+        assert auditor.go(address).status == 200, address
+        assert auditor.page.locator('[data-verb], a[href*="/admin/act/"]').count() == 0, address
+        assert auditor.page.locator('form[method="post"]').evaluate_all(
+            "f => f.map(e => e.getAttribute('action')).every(a => ['/language/', '/account/logout/'].includes(a))"
+        ), address
+    auditor.go("/admin/timeline/")
+    assert auditor.page.locator(".r-events li").count() > 10
+    auditor.page.locator(".r-events summary").first.click()
+    assert auditor.page.locator(".r-events details[open]").count() == 1
+    assert not auditor.complaints
+
+
+def test_the_language_is_switched_on_the_page_and_stays(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
+    """From Japanese to English and back, on the page where one is."""
+    manager = person("manager")
+    manager.go(f"/admin/release/{seeded['review'].pk}/")
+    for language, words in (("en", "Checklist"), ("ja", "チェックリスト")):
+        manager.press(f'button[name="language"][value="{language}"]')
+        assert manager.path == f"/admin/release/{seeded['review'].pk}/"
+        assert manager.page.locator("html").get_attribute("lang") == language
+        assert manager.page.locator("#checklist h3").inner_text() == words
+        manager.go("/admin/calendar/")
+        assert manager.page.locator("html").get_attribute("lang") == language
+        manager.go(f"/admin/release/{seeded['review'].pk}/")
+
+
+def test_consent_is_given_without_javascript(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
+    """Every verb is a link and a form; an extra window needs no more."""
+    round_ = seeded["extra"].rounds.get() if hasattr(seeded["extra"], "rounds") else seeded["extra"]
+    committee = person("committee_b", java_script_enabled=False)
+    committee.go("/admin/")
+    committee.press(f'#waiting a[href="/admin/consent/{round_.pk}/"]')
+    committee.do("consent:approve", comment="承認する")
+    assert round_.approvals.filter(account__username="committee_b").count() == 1
+    committee.press('#nav-sidebar a[href="/admin/calendar/"]')
+    assert committee.path == "/admin/calendar/"
