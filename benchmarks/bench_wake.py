@@ -58,7 +58,7 @@ def bench_due_to_running(world: World, report: Report, children: Any, quiet: Non
         "wake", "due → first step running (p50 / p99)", spread,
         limit=f"queued → claimed {fork}", ratio=spread.p50 / fork.p50, target="p50 ≤ 30, p99 ≤ 60 ms",
         met=spread.p50 <= 30 and spread.p99 <= 60, valid=spread.count == RUNS and not late,
-        note=f"n={RUNS}; due → queued {sweep}, of which looking at the repository {looking.p50:.0f} ms; then RQ's"
+        note=f"n={RUNS}; due → queued {sweep} (looking at the repository alone {looking.p50:.0f} ms); then RQ's"
         " fork, connecting, the gates again and the claim",
         figures={"total": spread.__dict__, "due_to_queued": sweep.__dict__, "queued_to_claimed": fork.__dict__,
                  "observe": looking.__dict__},

@@ -12,7 +12,7 @@ from audit.actor import current
 from audit.refusals import NotYou
 from environments.models import AccessGrant, AccessRule, Account, Environment
 from environments.models.access_grant import AccessGrantQuerySet
-from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_VERBS
+from environments.roles import ENVIRONMENT_VERBS, LEVELS, READING, ROLE_VERBS
 
 
 def roles_of(account: Account, environment: Environment | None = None) -> set[str]:
@@ -30,7 +30,8 @@ def _grants(account: Account, environment: Environment | None) -> AccessGrantQue
 def may(account: Account | None, verb: str, environment: Environment | None = None) -> bool:
     """Tell whether an account may do `verb` now; deny by default. Environment verbs need their environment.
 
-    Scope is a pair: a role counts only in the environment that its own grant names, never by union of others.
+    Scope is a pair: a role counts only in the environment that its own grant names, never by union of others. What
+    is asked without an environment needs a grant for all of them, but for reading.
     """
     if account is None or not account.is_active or account.pk is None:
         return False
@@ -41,6 +42,8 @@ def may(account: Account | None, verb: str, environment: Environment | None = No
             "level", flat=True
         )
         return any(verb in LEVELS[level] for level in levels)
+    if environment is None and verb not in READING:
+        grants = grants.filter(environment=None)
     return any(verb in ROLE_VERBS[role] for role in grants.values_list("role", flat=True))
 
 

@@ -6,11 +6,15 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from audit.actor import Actor, acting
+from audit.capture import set_context
 from environments.access import roles_of
 from environments.models import Account
+
+OWN_ACCOUNT = ("/account/password/", "/account/mfa/totp/", "/account/mfa/recovery-codes/")
 
 
 def person(account: Account, *, channel: str = "admin", address: str = "", request_id: str = "") -> Actor:
@@ -51,4 +55,9 @@ class ActorMiddleware:
             method=last["method"] if last else "",
         )
         with acting(actor):
+            if request.method == "POST" and request.path.startswith(OWN_ACCOUNT):
+                # allauth saves passwords and second factors itself; those tables are governed.
+                with transaction.atomic():
+                    set_context(actor, action="account:secure", reason="")
+                    return self.get_response(request)
             return self.get_response(request)

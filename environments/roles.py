@@ -27,7 +27,7 @@ LEVEL_CHOICES = [
 ]
 
 # A grant of one of these needs a second person.
-DECIDING = frozenset({"committee", "release_manager", "project_manager", "operator"})
+DECIDING = frozenset({"administrator", "committee", "release_manager", "project_manager", "operator"})
 
 LEVELS: dict[str, frozenset[str]] = {
     "full": frozenset(
@@ -56,6 +56,8 @@ LEVELS: dict[str, frozenset[str]] = {
     "none": frozenset(),
 }
 ENVIRONMENT_VERBS = frozenset().union(*LEVELS.values())
+
+READING = frozenset({"look", "audit"})
 
 ROLE_VERBS: dict[str, frozenset[str]] = {
     "administrator": frozenset({"grant", "account", "look"}),

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from audit.actor import Actor, acting
 from releases.actions.rollback.decide import pre_authorise
-from releases.actions.rollback.run import run
+from releases.actions.rollback.run import not_possible, run
 from releases.actions.watch.sample import sample, spec_of
 from releases.models import Rollback
 from releases.steps.written_rows import written_since
@@ -41,5 +41,7 @@ def prepare_rollback(rollback_id: int) -> None:
             rows = written_since(spec_of(target_of(deployment)), values, {s.kind: s.result for s in done})
             if not pre_authorise(rollback_id, rows=rows):
                 return
-        if Rollback.objects.get(pk=rollback_id).state == "authorised":
+        rollback = Rollback.objects.select_related("deployment").get(pk=rollback_id)
+        # What is not possible yet is tried again by the sweep, without an event each time.
+        if rollback.state == "authorised" and not not_possible(rollback.deployment):
             run_from(run(rollback_id))

@@ -124,7 +124,7 @@ def refused(request: HttpRequest, exc: Refused) -> HttpResponse:
 def _environment(request: HttpRequest, slug: str) -> Environment:
     environment = Environment.objects.filter(slug=slug).first()
     scoped = request.auth.environments.all()  # type: ignore[attr-defined]
-    if environment is None or (scoped.exists() and environment not in scoped):
+    if environment is None or environment not in scoped:
         raise NotYou(_("This token does not reach %(environment)s.") % {"environment": slug})
     return environment
 

@@ -13,7 +13,7 @@ from releases.models import Fact, InForce, Release
 
 def document(release: Release, environment: Environment) -> dict[str, Any]:
     """Return the document; two that differ in any key are not the same consent."""
-    base = InForce.objects.filter(application=release.application, environment=environment).first()
+    base = InForce.established(release.application, environment)
     configuration = ConfigurationVersion.objects.filter(
         pk=release.configurations.get(environment.slug), environment=environment
     ).first()

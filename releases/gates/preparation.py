@@ -6,7 +6,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from releases.gates.base import Answer, Question, failed, passed
-from releases.models import Obligation, RosterEntry
+from releases.models import InForce, Obligation, RosterEntry
 from releases.procedures.parts import Gate
 
 
@@ -62,6 +62,9 @@ def obligations(question: Question, gate: Gate) -> Answer:
     """No debt of an earlier emergency is overdue; an emergency itself is not held up."""
     if question.emergency:
         return passed(gate)
+    pointer = InForce.objects.filter(application=question.release.application, environment=question.environment).first()
+    if pointer is not None and pointer.unknown:
+        return failed(gate, _("What is in force there is unknown; only an emergency may follow."), "deployments")
     overdue = Obligation.objects.filter(
         application=question.release.application, settled_at=None, due_at__lt=question.at
     ).first()

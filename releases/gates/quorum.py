@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from environments import access
-from environments.models import Account
+from environments.models import Account, ConfigurationVersion
 from releases.models import Approval, ConsentRound, Deployment, Fact, Release
 
 
@@ -93,6 +93,10 @@ def excluded(release: Release) -> dict[str, str]:
     for address in commit_authors(release):
         for account in Account.objects.filter(git_addresses__contains=[address.lower()]):
             kept_out.setdefault(account.person_key, "commit author")
+    for version in ConfigurationVersion.objects.filter(pk__in=list(release.configurations.values())):
+        kept_out.setdefault(version.created_by.person_key, "editor")
+    for round_ in ConsentRound.objects.filter(release=release, state__in=["open", "granted"]):
+        kept_out.setdefault(round_.applicant.person_key, "applicant")
     for deployment in Deployment.objects.filter(release=release, environment__protected=True):
         if deployment.started_by is not None:
             kept_out.setdefault(deployment.started_by.person_key, "starter")

@@ -12,6 +12,8 @@ from releases.models.release import Release
 class InForce(models.Model):
     """Moved when a run is verified, restored, settled, or when a target is adopted; and by nothing else."""
 
+    PROPOSED = "proposed"
+
     application = models.ForeignKey(Application, models.PROTECT, related_name="in_force", verbose_name=_("application"))
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="in_force", verbose_name=_("environment"))
     release = models.ForeignKey(Release, models.PROTECT, null=True, related_name="+", verbose_name=_("release"))
@@ -30,6 +32,12 @@ class InForce(models.Model):
         verbose_name = _("in force")
         verbose_name_plural = _("in force")
         constraints = [models.UniqueConstraint(fields=["application", "environment"], name="in_force_one_pointer")]
+
+    @classmethod
+    def established(cls, application: Application, environment: Environment) -> InForce | None:
+        """Return the pointer that counts; a proposal that nobody has confirmed does not."""
+        found = cls.objects.filter(application=application, environment=environment)
+        return found.exclude(how=cls.PROPOSED).first()
 
     def __str__(self) -> str:
         return f"{self.environment}: {self.release}"

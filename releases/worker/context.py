@@ -41,7 +41,7 @@ class RunFacts:
     deployment_id: int
     target: TargetSpec
     repository: str
-    new: Version
+    new: Version | None
     old: Version | None
     new_values: dict[str, str]
     old_values: dict[str, str]
@@ -58,7 +58,7 @@ def facts_of(deployment: Deployment) -> RunFacts:
         deployment_id=deployment.pk,
         target=spec_of(target_of(deployment)),
         repository=str(Path(release.application.repository)),
-        new=Version(release.version, release.tag, release.commit, release.tree),
+        new=_version(deployment.base.get("wanted", {})),
         old=_version(base),
         new_values=new_values,
         old_values=old_values,

@@ -75,14 +75,16 @@ def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
             else:
                 result, probe = _make(step, context, taken.taken_over)
             measured = _measured(step, context)
-        except (_Doubt, OSError) as unclear:
-            # An error of the operating system says nothing about how far the effect had come.
-            doubt(step.pk, epoch=epoch, message=str(unclear))
-            return None
         except StepFailed as failed:
             lease.output(f"\n{failed}\n{failed.state}\n".encode())
             lease.flush()
             fail(step.pk, epoch=epoch, message=str(failed), output_digest=lease.digest)
+            return None
+        except (Fenced, StillRunning):
+            raise
+        except Exception as unclear:  # noqa: BLE001  nothing unforeseen says how far the effect had come; a person must look
+            log.exception("step %s", step.pk)
+            doubt(step.pk, epoch=epoch, message=str(unclear) or repr(unclear))
             return None
         lease.flush()
     following = finish(step.pk, epoch=epoch, result=result, output_digest=lease.digest, probe=probe, measured=measured)

@@ -23,11 +23,11 @@ def _below(pid: int) -> set[int]:
 
 def _supervisor(pid: int) -> int:
     """Return the process below `make` that keeps the others running."""
-    return next(found for found in _below(pid) if b"config.processes\0demo\0--served" in _words(found))
+    return next(found for found in _below(pid) if _words(found)[1:3] == [b"-m", b"config.processes"])
 
 
-def _words(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes() if identity(pid) else b""
+def _words(pid: int) -> list[bytes]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if identity(pid) else []
 
 
 @pytest.mark.timeout(2 * BOUND_SECONDS + 60)

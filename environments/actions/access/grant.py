@@ -46,7 +46,10 @@ def propose(
             reason=reason,
             granted_by=giver,
         )
-        if role not in DECIDING or giver is None:
+        alone = role == "administrator" and len(access.holders("administrator")) == 1
+        if alone:
+            act.details["without_second"] = "there is no second administrator yet"
+        if role not in DECIDING or giver is None or alone:
             grant.confirmed_at, grant.confirmed_by = moment, giver
         grant.save()
         act.about(grant, role=role, waits=grant.confirmed_at is None)

@@ -95,6 +95,8 @@ def _approver(round_: ConsentRound) -> tuple[Account, set[str]]:
     kept_out = (
         quorum.excluded(round_.release) if round_.release is not None else {round_.applicant.person_key: "applicant"}
     )
+    if round_.release is not None and not quorum.commit_authors(round_.release):
+        raise GateClosed(_("The authors of the commits are not known; observe the source first."))
     if account.person_key in kept_out:
         raise NotYou(str(DUTIES[kept_out[account.person_key]]), _("So you cannot approve it."))
     roles = access.roles_of(account, round_.environment)

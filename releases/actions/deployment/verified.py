@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, NotYou, WrongState
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import ConfigurationVersion
 from releases.actions.release.steps import manual_checks
@@ -53,7 +53,23 @@ def return_to_base(deployment: Deployment, measured: dict[str, str]) -> InForce:
             "how": "restored",
         },
     )
+    _resume_watches(deployment)
     return pointer
+
+
+def _resume_watches(deployment: Deployment) -> None:
+    moment = now()
+    paused = Watch.objects.filter(
+        deployment__application=deployment.application,
+        deployment__environment=deployment.environment,
+        deployment__state="monitoring",
+        ended_at=None,
+        paused_at__isnull=False,
+    )
+    for watch in paused:
+        watch.duration_seconds += (moment - watch.paused_at).total_seconds() if watch.paused_at else 0
+        watch.paused_at, watch.next_at = None, moment
+        watch.save()
 
 
 def begin_watch(deployment: Deployment, rollback: Rollback | None = None) -> Watch:
@@ -108,6 +124,8 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         if owed:
             language = get_language() or "ja"
             raise Invalid(_("Not confirmed: %(items)s") % {"items": ", ".join(c.label(language) for c in owed)})
+        if not deployment.measured.get("verify"):
+            raise GateClosed(_("The target was not measured after the last check; go back or settle."))
         act.signature("verify", deployment.plan_digest)
         act.details["confirmed"] = list(confirmed)
         deployment.watch()

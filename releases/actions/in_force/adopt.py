@@ -18,8 +18,6 @@ from releases.sources import git, versions
 from releases.steps.base import StepFailed
 from releases.steps.target import Measured, measure, render_configuration
 
-PROPOSED = "proposed"
-
 
 def propose(target_id: int, *, version: str, configuration_id: int, reason: str) -> InForce:
     """Say as the first person which version runs on a target; its code is measured there and must be the tag's tree."""
@@ -60,7 +58,7 @@ def propose(target_id: int, *, version: str, configuration_id: int, reason: str)
                 "data": measured.data,
                 "unknown": True,
                 "since": now(),
-                "how": PROPOSED,
+                "how": InForce.PROPOSED,
                 "proposed_by": account,
             },
         )
@@ -79,7 +77,7 @@ def adopt(pointer_id: int, *, reason: str = "") -> InForce:
     with change("in_force:adopt", (InForce, pointer_id), reason=reason, sign=True) as act:
         pointer = act.get(InForce)
         account = access.require("adopt", pointer.environment)
-        if pointer.how != PROPOSED:
+        if pointer.how != InForce.PROPOSED:
             raise WrongState(_("Nothing waits to be adopted here."))
         first = pointer.proposed_by
         if first is not None and first.person_key == account.person_key:
@@ -113,3 +111,5 @@ def _configuration_lies_there(configuration: ConfigurationVersion, measured: Mea
 def _untouched(target: Target) -> None:
     if Deployment.objects.filter(application=target.application, environment=target.environment).exists():
         raise WrongState(_("Ringi has already run there."))
+    if InForce.established(target.application, target.environment) is not None:
+        raise WrongState(_("Something is in force there already."))

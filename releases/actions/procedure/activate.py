@@ -112,6 +112,12 @@ def put_in_force(procedure: Procedure) -> None:
                 defaults={"level": level.key if level is not None else "none"},
             )
     regular = content.schedule.regular
+    for rule in AccessRule.objects.exclude(role__in=[role.key for role in content.roles]):
+        rule.level = "none"
+        rule.save()
+    for window in ChangeWindow.objects.exclude(rrule__in=["", regular.rrule]).filter(withdrawn_at=None):
+        window.withdrawn_at = now()
+        window.save()
     for environment in Environment.objects.filter(protected=True):
         ChangeWindow.objects.update_or_create(
             environment=environment,
@@ -122,6 +128,7 @@ def put_in_force(procedure: Procedure) -> None:
                 "start": time.fromisoformat(regular.start),
                 "length_minutes": regular.length_minutes,
                 "opened_at": now(),
+                "withdrawn_at": None,
                 "reason": content.version,
             },
         )

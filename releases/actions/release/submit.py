@@ -8,6 +8,7 @@ from audit.change import change
 from audit.refusals import GateClosed
 from environments import access
 from releases.actions.release.move import production_of
+from releases.actions.release.observe import observe
 from releases.gates import quorum
 from releases.gates.content import digest, document
 from releases.models import ConsentRound, Release
@@ -15,6 +16,7 @@ from releases.models import ConsentRound, Release
 
 def submit(release_id: int, *, reason: str = "") -> ConsentRound:
     """Apply for consent: rules and content are frozen on the round; refused while another release holds the window."""
+    observe(release_id)
     with change("release:submit", (Release, release_id), reason=reason) as act:
         applicant = access.require("prepare")
         release = act.get(Release)

@@ -14,6 +14,7 @@ from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from releases import dispatch
+from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Obligation, Rollback, RosterEntry
 
 FROM = ("waiting", "verifying", "monitoring", "failed", "stopped")
@@ -33,6 +34,7 @@ def raise_(
         account = None
         if current().account_id is not None:
             account = access.current_account()
+            critical = _critical(deployment, cause)
             if not access.may(account, "raise", deployment.environment):
                 access.require("roll_back", deployment.environment)
         if deployment.state not in FROM:
@@ -52,6 +54,15 @@ def raise_(
         act.about(rollback, cause=cause)
         dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
     return rollback
+
+
+def _critical(deployment: Deployment, cause: str) -> bool:
+    content = procedure_of(deployment.release)
+    known = {trigger.key: trigger.critical for trigger in content.triggers}
+    known |= {ground.key: True for ground in content.rollback.grounds if ground.key not in known}
+    if cause not in known:
+        raise Invalid(_("The procedure does not know this cause: %(cause)s") % {"cause": cause})
+    return known[cause]
 
 
 def pre_authorise(rollback_id: int, *, rows: dict[str, int]) -> bool:

@@ -6,12 +6,29 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid
+from audit.refusals import Invalid, WrongState
 from environments import access
 from releases import dispatch
 from releases.actions.deployment.queue import lay_steps
+from releases.actions.rollback.decide import FROM
 from releases.actions.step.finish import drop_rest
-from releases.models import Deployment, Rollback, Step, Watch
+from releases.models import Deployment, InForce, Rollback, Step, Watch
+
+
+def not_possible(deployment: Deployment) -> str:
+    """Return why a way back may not begin now; empty when it may."""
+    if deployment.steps.filter(state="running").exists():
+        return _("A step of the run has not ended yet.")
+    if deployment.state == "monitoring":
+        pointer = InForce.established(deployment.application, deployment.environment)
+        newer = Deployment.objects.filter(
+            application=deployment.application, environment=deployment.environment, state__in=Deployment.OCCUPYING
+        )
+        if newer.exists() or pointer is None or pointer.release_id != deployment.release_id:
+            return _("A newer run is under way or in force; it must be settled or taken back first.")
+    if deployment.state not in FROM:
+        return _("This run is not taken back this way.")
+    return ""
 
 
 def run(rollback_id: int) -> int:
@@ -19,6 +36,9 @@ def run(rollback_id: int) -> int:
     peek = Rollback.objects.get(pk=rollback_id)
     with change("rollback:run", (Rollback, rollback_id), (Deployment, peek.deployment_id)) as act:
         rollback, deployment = act.get(Rollback), act.get(Deployment)
+        reason = not_possible(deployment)
+        if reason:
+            raise WrongState(reason)
         rollback.run()
         rollback.began_at = now()
         deployment.roll_back()

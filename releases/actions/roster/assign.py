@@ -13,7 +13,7 @@ from releases.models import Release, RosterEntry
 
 def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reason: str = "") -> RosterEntry:
     """Put a person on the roster with a telephone number; worker and verifier are two people."""
-    with change("roster:assign", (Release, release_id), reason=reason) as act:
+    with change("roster:assign", (Release, release_id), reason=reason, sign=True) as act:
         access.require("roster")
         release = act.get(Release)
         if release.state in Release.ENDS:

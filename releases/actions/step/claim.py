@@ -88,12 +88,20 @@ def _start(act: Act, deployment: Deployment) -> None:
     environment = deployment.environment
     ask.require(release, environment)
     _require_steps_as_planned(deployment, release)
+    if release.state not in release.MAY_RUN[environment.tier]:
+        raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
     deployment.start()
     moment = now()
     deployment.started_at = moment
-    pointer = InForce.objects.filter(application=deployment.application, environment=environment).first()
+    pointer = InForce.established(deployment.application, environment)
     deployment.base = {
         "in_force": recorded(pointer),
+        "wanted": {
+            "version": release.version,
+            "tag": release.tag,
+            "commit": release.commit,
+            "tree": release.tree,
+        },
         "wanted_tree": release.tree,
         "wanted_configuration": release.configurations.get(environment.slug),
     }

@@ -100,7 +100,9 @@ def _people(stage: Stage, first: Person, second: Person) -> None:
     )
     first.do("access:propose", service, role="ci", reason="continuous integration of the dataset service")
     stage.ids["ci"] = service
-    answer = first.act("token:issue", service, days=30)
+    _environments(stage)
+    scope = [stage.ids[name] for name in targets.ENVIRONMENTS]
+    answer = first.act("token:issue", service, days=30, environments=scope)
     stage.ci = Ci(stage.base_url, answer.body["secret"])
 
 
@@ -142,12 +144,15 @@ def _repository(stage: Stage) -> None:
     )
 
 
-def _targets(stage: Stage) -> None:
-    stage.places = targets.make(stage.state)
-    stage.kept["tests database"] = targets.own_database("tests")
+def _environments(stage: Stage) -> None:
     page = stage.manager.page("/admin/environments/environment/")
     for name in targets.ENVIRONMENTS:
         stage.ids[name] = _environment_id(stage, page, name)
+
+
+def _targets(stage: Stage) -> None:
+    stage.places = targets.make(stage.state)
+    stage.kept["tests database"] = targets.own_database("tests")
     stage.ids["datasets"] = stage.manager.do(
         "application:create",
         slug="datasets",

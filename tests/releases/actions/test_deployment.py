@@ -219,7 +219,9 @@ def test_settling_says_where_the_target_stands(world: Any, how: str) -> None:
     alter(deployment, base={"in_force": base})
     walk(release, "start")
     walk(deployment, "queue", "start", "fail")
-    with world.acting_as("operator"):
+    with world.acting_as("operator"), pytest.raises(NotYou, match="another person settles"):
+        settle(deployment.pk, how=how, reason="looked at it")
+    with world.acting_as("second_operator"):
         with pytest.raises(Invalid):
             settle(deployment.pk, how="somehow", reason="x")
         with pytest.raises(Invalid):
@@ -249,6 +251,10 @@ def test_verifying_takes_another_person_and_every_manual_check(world: Any) -> No
     with world.acting_as("second_operator"):
         with pytest.raises(Invalid, match="Not confirmed"):
             verify(deployment.pk, confirmed=("data_integrity",))
+        with pytest.raises(GateClosed, match="not measured"):
+            verify(deployment.pk, confirmed=("data_integrity", "security_settings"))
+    alter(deployment, measured={"verify": {"code": "a", "configuration": "b", "data": "c"}})
+    with world.acting_as("second_operator"):
         verify(deployment.pk, confirmed=("data_integrity", "security_settings"))
     deployment = world.fresh(deployment)
     assert (deployment.state, deployment.verified_by.username) == ("monitoring", "second_operator")

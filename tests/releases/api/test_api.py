@@ -23,7 +23,9 @@ JUNIT = b'<testsuite tests="1" failures="0" errors="0"><testcase name="a"/></tes
 def call(world: Any) -> Callable[..., Any]:
     """Return a function: call a path with a token (default: one of CI for all environments)."""
     with world.acting_as("administrator"):
-        _token, secret = issue_token(world.people["ci"].pk)
+        _token, secret = issue_token(
+            world.people["ci"].pk, environments=tuple(e.pk for e in world.environments.values())
+        )
 
     def ask(method: str, path: str, body: Any = None, *, token: str | None = secret) -> Any:
         headers = {"accept-language": "en"} | ({"authorization": f"Bearer {token}"} if token is not None else {})
