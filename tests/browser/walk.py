@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 from tests.conftest import CAST
 
 WORD = re.compile(r"[A-Za-z][A-Za-z'’]{2,}")
-NOT_WORDS = re.compile(r"\b[0-9a-f]{12,}\b|\b[\w.]+:\d+\b|/srv/\S+|\b(test|session):\w+")
+NOT_WORDS = re.compile(r"\b[0-9a-f]{12,}\b|\b[\w.]+:\d+\b|(?<!\S)/\S+|\b(test|session):\w+")
 PEOPLE = {word.title() for name in CAST for word in name.split("_")}
 NAMES = {"Ringi", "JST", "API", "SHA", "Asia", "Tokyo", "junit", "version", "main", "feature", "release", "hotfix"}
 KEYS = {"datasets", "portal", "development", "staging", "production", "unit", "integration", "system", "acceptance"}

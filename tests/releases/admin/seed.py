@@ -5,9 +5,14 @@ What the actions can do without machines is done by them; what only workers coul
 
 from __future__ import annotations
 
+import os
+import subprocess
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from audit.change import change
@@ -39,7 +44,9 @@ from releases.models import (
 )
 
 ActingAs = Callable[..., AbstractContextManager[Any]]
-TREE = "7" * 40
+TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's empty tree
+COMMIT = "98b7679a904d201227d35a776bef53983088aa88"  # the one that `repository` makes, always the same
+FOLDER = tempfile.TemporaryDirectory(prefix="ringi-seed-")  # goes with the process
 METRICS = ("response_time", "error_rate", "resource_use")
 
 
@@ -51,10 +58,30 @@ def walk(row: Any, *verbs: str) -> Any:
     return row
 
 
+@cache
+def repository() -> Path:
+    """Make a bare repository with one commit of the developer's, COMMIT, on main."""
+    folder = Path(FOLDER.name)
+    who = {"NAME": "Developer", "EMAIL": "developer@datasets.example", "DATE": "2026-11-01T00:00:00Z"}
+    names = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
+
+    def git(*arguments: str) -> str:
+        environment = {**os.environ, **names}
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    git("init", "--quiet", "--bare", "--initial-branch=main")
+    git("hash-object", "-t", "tree", "-w", "/dev/null")
+    git("update-ref", "refs/heads/main", git("commit-tree", TREE, "-m", "first"))
+    return folder
+
+
 def application(acting_as: ActingAs, slug: str = "datasets", name: str = "データセット基盤") -> Application:
     """Make an application with a target and a configuration in each environment."""
     with acting_as("manager"):
-        made = create_application(slug=slug, name=name, repository=f"/srv/{slug}.git")
+        made = create_application(slug=slug, name=name, repository=str(repository()))
     with acting_as("operator"):
         for environment in Environment.objects.all():
             create_target(
@@ -81,7 +108,7 @@ def draft(acting_as: ActingAs, of: Application, version: str, title: str = "メ�
         plan.edit(
             made.pk,
             fields={
-                "branch": "main", "commit": "a" * 40, "tree": TREE, "reason": "利用部門の要望", "ticket": "DS-100",
+                "branch": "main", "commit": COMMIT, "tree": TREE, "reason": "利用部門の要望", "ticket": "DS-100",
                 "impact": "検索画面", "security_impact": "なし", "risk": "medium", "test_plan": "結合試験まで",
                 "way_back": "1.2.0へ戻す",
             },
@@ -115,7 +142,7 @@ def in_review(acting_as: ActingAs, of: Application, version: str, start: Any = N
                 Fact.objects.create(release=act.get(Release), kind=kind, value=value, observed_at=moment)
             Evidence.objects.create(
                 application=of, environment=Environment.objects.get(slug="development"), kind="junit", test_type="unit",
-                commit="a" * 40, tree=TREE, digest=version.ljust(64, "e"), values={"tests": 214}, sentence="214 passed",
+                commit=COMMIT, tree=TREE, digest=version.ljust(64, "e"), values={"tests": 214}, sentence="214 passed",
                 content=b"<testsuite/>", handed_in_by=Account.objects.get(username="developer"),
             )  # fmt: skip
         with change("release:confirm_tests", (Release, made.pk)) as act:
@@ -302,7 +329,7 @@ def more(acting_as: ActingAs, world_: dict[str, Any], count: int) -> None:
                     due_at=now() + timedelta(days=index + 1),
                 )
                 Evidence.objects.create(
-                    application=of, environment=production, kind="junit", test_type="unit", commit="a" * 40, tree=TREE,
+                    application=of, environment=production, kind="junit", test_type="unit", commit=COMMIT, tree=TREE,
                     digest=str(index).ljust(64, "f"), values={}, sentence="ok", content=b"", handed_in_by=developer,
                 )  # fmt: skip
                 made = Deployment.objects.create(
