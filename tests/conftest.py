@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.utils import translation
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -183,7 +184,17 @@ def browsers(people: dict[str, Any]) -> Callable[[str], Any]:
 
 
 @pytest.fixture(autouse=True)
-def state_folder(tmp_path: Path, settings: Any) -> Path:
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of the test's own, for keys and files."""
-    settings.STATE = Path(os.environ.get("RINGI_STATE", tmp_path))
-    return Path(settings.STATE)
+    from django.conf import settings
+
+    folder = Path(os.environ.get("RINGI_STATE", tmp_path))
+    monkeypatch.setattr(settings, "STATE", folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Sentences are compared in English; pages choose their language themselves."""
+    with translation.override("en"):
+        yield
