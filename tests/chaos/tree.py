@@ -84,14 +84,14 @@ class Tree:
 
     def living(self) -> dict[int, str]:
         """Return pid → command line of each process that belongs to this copy, whoever its parent is."""
-        marks = [str(place).encode() for place in (self.folder, *self.tops())]
+        marks = [f"{place}/".encode() for place in (self.folder, *self.tops())]
         found: dict[int, str] = {}
         for entry in Path("/proc").iterdir():
-            if not entry.name.isdecimal() or identity(int(entry.name)) is None:
+            if not entry.name.isdecimal() or identity(int(entry.name)) is None or int(entry.name) == os.getpid():
                 continue
             try:
                 words = (entry / "cmdline").read_bytes()
-                place = os.readlink(entry / "cwd").encode()
+                place = f"{os.readlink(entry / 'cwd')}/".encode()
                 variables = (entry / "environ").read_bytes()
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue  # it has ended meanwhile, or is another user's
