@@ -191,8 +191,8 @@ class Supervisor:
 
     def _launch(self, kept: _Kept) -> None:
         row = kept.row
-        own = {"RINGI_PROCESS": row.name, **row.environment}
-        kept.child = spawn(row.argv, environment={**self.environment, **own}, log=self.log(row.name))
+        own = {**self.environment, "RINGI_PROCESS": row.name, **row.environment}
+        kept.child = spawn(row.argv, environment=own, log=self.log(row.name), death_signal=signal.SIGKILL)
         kept.started = time.monotonic()
         record(self.state / "run" / f"{row.name}.json", kept.child.pid)
 
