@@ -44,7 +44,9 @@ class Person:
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.base_url, follow_redirects=True, timeout=60)
+        # A connection kept open would race with the server, which closes idle ones.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self.client = httpx.Client(base_url=self.base_url, follow_redirects=True, timeout=60, limits=limits)
 
     def sign_in(self) -> None:
         """Sign in with the password. Raises StoryFailed."""
