@@ -197,12 +197,15 @@ def clean(state: Path) -> None:
 class Load:
     """The load generator on production, as a process of its own."""
 
-    def __init__(self, state: Path, place: Place, name: str, *, rate: int, seconds: int) -> None:
+    def __init__(
+        self, state: Path, place: Place, name: str, *, rate: int, seconds: int, write_share: float = 0.02
+    ) -> None:
         self.note = state / "targets" / f"{name}.load.json"
         self.report = state / f"{name}.json"
         words = ["--base-url", place.base_url, "--rate", str(rate), "--seconds", str(seconds)]
+        words += ["--write-share", str(write_share), "--report", str(self.report)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "releases.demo.load", *words, "--write-share", "0.02", "--report", str(self.report)],
+            [sys.executable, "-m", "releases.demo.load", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
