@@ -1,7 +1,7 @@
 """The one list of governed tables: every insert, update and delete in them leaves an event; a column may be left out.
 
 Not governed, and why: sessions, axes' counters, migrations and content types (the framework's own), django_rq (wake-ups
-only), step output and samples (measured series, kept with digests), the outbox (a queue of messages), simple-history's
+only), the API's remembered answers, step output and samples (measured series, kept with digests), the outbox (a queue of messages), simple-history's
 tables (copies for reading), StepAttempt's output digest is governed with its row.
 """
 
@@ -20,7 +20,7 @@ class Governed:
 
 
 GOVERNED: tuple[Governed, ...] = (
-    Governed("environments.Account", frozenset({"last_login"}), frozenset({"password"})),
+    Governed("environments.Account", frozenset({"last_login"}), frozenset({"password", "pending_password"})),
     Governed("environments.Account.groups"),
     Governed("environments.Account.user_permissions"),
     Governed("environments.Token", frozenset(), frozenset()),
@@ -33,6 +33,12 @@ GOVERNED: tuple[Governed, ...] = (
     Governed("environments.AccessGrant"),
     Governed("environments.ChangeWindow"),
     Governed("environments.Freeze"),
+    Governed("environments.CompanyHoliday"),
+    Governed("environments.CalendarFeed"),
+    Governed("environments.Deputy"),
+    Governed("environments.AccessRequest"),
+    Governed("environments.AccessReview"),
+    Governed("environments.AccessReviewItem"),
     Governed("releases.Procedure"),
     Governed("releases.Release"),
     Governed("releases.Release.editors"),
@@ -45,6 +51,10 @@ GOVERNED: tuple[Governed, ...] = (
     Governed("releases.Fact"),
     Governed("releases.ConsentRound"),
     Governed("releases.Approval"),
+    Governed("releases.Meeting"),
+    Governed("releases.Meeting.attendees"),
+    Governed("releases.MeetingDecision"),
+    Governed("releases.Waiver"),
     Governed("releases.Document"),
     Governed("releases.Deployment", frozenset({"not_before"})),
     Governed("releases.Step", frozenset({"lease_until"})),

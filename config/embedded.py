@@ -227,7 +227,8 @@ class _Starter:
             phrase.unlink()
             half.rename(data)
         self.end_unrecorded(data)
-        settings = [part for setting in POSTGRES_SETTINGS.split() for part in ("-c", setting)]
+        words = f"{POSTGRES_SETTINGS} {os.environ.get('RINGI_POSTGRES_SETTINGS', '')}".split()
+        settings = [part for setting in words for part in ("-c", setting)]
         argv = [f"{self.postgres_bin}/postgres", "-D", str(data), *settings, "-p"]
         url = f"postgres://postgres:{self.keys['postgres']}@127.0.0.1:%d/postgres"
         return self.start("postgres", argv, lambda port: psycopg.connect(url % port).close())

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "axes",
     "simple_history",
     "django_rq",
+    "ninja",
     "audit",
     "environments",
     "releases",
@@ -106,6 +107,18 @@ RQ_QUEUES = {
     for name in ENVIRONMENT_QUEUES
 }
 RQ_SHOW_ADMIN_LINK = False
+# Calls of the API are counted in Redis, apart from the default cache: sign-in never waits for Redis.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "rates": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": env.str("REDIS_URL", "redis://127.0.0.1:6379/0"),
+        "KEY_PREFIX": "ringi",
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    },
+}
+# Calls per token and span (s, m, h). The demo looks ten times a second.
+API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
 
 # Seconds. A lease is renewed every BEAT while a step runs; SWEEP is the scheduler's round.
 LEASE = env.float("RINGI_LEASE", 15.0)
@@ -113,6 +126,7 @@ BEAT = env.float("RINGI_BEAT", 5.0)
 SWEEP = env.float("RINGI_SWEEP", 1.0)
 SIGNATURE_SECONDS = 300
 FACT_SECONDS = 60
+TAG_KEY = env.str("RINGI_TAG_KEY", "")
 
 AUTH_USER_MODEL = "environments.Account"
 AUTHENTICATION_BACKENDS = [
@@ -133,8 +147,11 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = SIGNATURE_SECONDS
 ACCOUNT_RATE_LIMITS = {"reauthenticate": "60/m/user", "login": "60/m/ip"}
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_ADAPTER = "environments.sign_in.FactorAdapter"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "environments.sign_in.counted_name"
+AXES_LOCKOUT_TEMPLATE = "account/locked.html"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25
 AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
@@ -157,6 +174,8 @@ WHITENOISE_USE_FINDERS = DEBUG
 
 SECURE_HTTPS = env.bool("RINGI_HTTPS", BASE_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE_HTTPS
+# Without TLS a browser offers keys to localhost only; there the origin is http.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not SECURE_HTTPS
 SECURE_HSTS_SECONDS = 31536000 if SECURE_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HTTPS
 SESSION_COOKIE_HTTPONLY = True

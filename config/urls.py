@@ -5,18 +5,21 @@ from __future__ import annotations
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
 from config.health import health
+from environments.sign_in import closed
 from releases.admin.access_page import access
 from releases.admin.act import act
 from releases.admin.calendar_page import calendar
 from releases.admin.deployment_page import deployment, step_log
+from releases.admin.feed import feed
 from releases.admin.my_work import my_work
 from releases.admin.queue_page import queues
 from releases.admin.release_page import release
+from releases.admin.review_page import review
 from releases.admin.rollback_page import rollback
 from releases.admin.round_page import round_
 from releases.admin.timeline_page import timeline
@@ -40,13 +43,16 @@ urlpatterns = [
     path("admin/timeline/", timeline, name="timeline"),
     path("admin/calendar/", calendar, name="calendar"),
     path("admin/access/", access, name="access"),
+    path("admin/access/review/<int:pk>/", review, name="review"),
     path("admin/queues/", queues, name="queues"),
+    path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),
     path("admin/act/<slug:noun>/<slug:name>/", act, name="act-new"),
     path("admin/act/<slug:noun>/<slug:name>/<int:pk>/", act, name="act"),
     # First, so that the first page and the one sign-in hold whichever site object the admin is given.
     path("admin/", first_page),
     path("admin/login/", login_not_required(RedirectView.as_view(pattern_name="account_login"))),
     path("admin/", admin.site.urls),
+    re_path(r"^account/(?:signup|email|confirm-email|password/set|password/reset|login/code)/", closed),
     path("account/", include("allauth.account.urls")),
     path("account/mfa/", include("allauth.mfa.urls")),
     path("api/v1/", api.urls),

@@ -9,8 +9,8 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit.actor import current
-from audit.refusals import NotYou
-from environments.models import AccessGrant, AccessRule, Account, Environment
+from audit.refusals import NotYou, SignatureNeeded
+from environments.models import AccessGrant, AccessRule, Account, Deputy, Environment, sign_in_name
 from environments.models.access_grant import AccessGrantQuerySet
 from environments.roles import ENVIRONMENT_VERBS, LEVELS, READING, ROLE_VERBS
 
@@ -75,8 +75,45 @@ def holders(role: str, environment: Environment | None = None) -> list[Account]:
     return list(Account.objects.filter(grants__in=grants).distinct().order_by("pk"))
 
 
+def deputies_of(account: Account) -> list[Account]:
+    """Return the persons for whom an account acts now. It goes no further: not for those whom they stand in for."""
+    return list(Account.objects.filter(deputies__in=Deputy.objects.in_force().filter(deputy=account)).order_by("pk"))
+
+
+# What counts as something else than a password, in Actor.method; a recovery code stands in for a lost device.
+SECOND_FACTORS = frozenset({"totp", "webauthn", "recovery_codes", "mfa"})
+
+
+class FactorNeeded(SignatureNeeded):
+    """The environment asks for a second factor, and the last proof of identity was a password alone."""
+
+    kind = "factor_needed"
+
+
+def require_factor(environment: Environment | None) -> None:
+    """Ask for a proof by a second factor where the environment demands it; raises FactorNeeded with a sentence.
+
+    Every action that signs for an environment calls it inside its door; processes and service accounts sign nothing.
+    """
+    actor = current()
+    if environment is None or not environment.demands_mfa or actor.kind != "person":
+        return
+    if not SECOND_FACTORS & set(actor.method.split("+")):
+        raise FactorNeeded(
+            _("%(environment)s asks for a second factor with each signature.") % {"environment": environment}
+        )
+
+
 class GrantBackend(ModelBackend):
     """Password sign-in for persons, and has_perm from grants: everybody with a role may look, nobody may edit rows."""
+
+    def authenticate(self, request: Any, username: Any = None, password: Any = None, **rest: Any) -> Any:
+        """Check a password; the name is read as it is counted, so that full-width letters reach the same account."""
+        if username is not None:
+            asked = sign_in_name(str(username))
+            known = Account.objects.filter(username__iexact=asked).values_list("username", flat=True).first()
+            username = known or asked
+        return super().authenticate(request, username=username, password=password, **rest)
 
     def user_can_authenticate(self, user: Any) -> bool:
         """Refuse closed accounts and service accounts; those come by token."""

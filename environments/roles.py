@@ -29,6 +29,9 @@ LEVEL_CHOICES = [
 # A grant of one of these needs a second person.
 DECIDING = frozenset({"administrator", "committee", "release_manager", "project_manager", "operator"})
 
+# What people may ask for, for some hours: an administrator is none for hours, and CI is no person.
+ASKED_FOR = frozenset(role for role, _label in ROLE_CHOICES) - {"administrator", "ci"}
+
 LEVELS: dict[str, frozenset[str]] = {
     "full": frozenset(
         {"view", "log", "request", "schedule", "start", "stop", "decide", "verify", "configure", "settle"}
@@ -80,13 +83,14 @@ ROLE_VERBS: dict[str, frozenset[str]] = {
             "final_check",
             "approve_document",
             "authorise_rollback",
+            "minutes",
         }
     ),
-    "project_manager": frozenset({"look", "plan", "waive", "approve_document", "propose_window"}),
+    "project_manager": frozenset({"look", "plan", "waive", "approve_document", "propose_window", "minutes"}),
     "developer": frozenset({"look", "change", "document", "evidence", "checklist", "configuration"}),
     "tester": frozenset({"look", "evidence", "checklist", "check_document"}),
     "operator": frozenset({"look", "checklist", "final_check", "configure_target", "raise", "authorise_rollback"}),
-    "committee": frozenset({"look", "approve", "send_back", "reject", "consent"}),
+    "committee": frozenset({"look", "approve", "send_back", "reject", "consent", "minutes"}),
     "auditor": frozenset({"look", "audit"}),
     "ci": frozenset({"evidence"}),
 }

@@ -46,6 +46,11 @@ def _named(url: str, database: str) -> str:
     return make_conninfo(url, dbname=database)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes, so that no worker sits idle beside them at the end."""
+    items.sort(key=lambda item: "scenarios" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def template_database(django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Make the template once per run, whichever worker comes first: migrated, default procedure, people."""
@@ -131,7 +136,10 @@ def database(template_database: str, django_db_blocker: Any) -> Iterator[str]:
     clone = f"ringi_test_{uuid.uuid4().hex[:16]}"
     with psycopg.connect(_server(), autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(clone), sql.Identifier(template_database))
+            # Copying the files costs an eighth of writing each block through the log.
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                sql.Identifier(clone), sql.Identifier(template_database)
+            )
         )
         try:
             with django_db_blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):

@@ -7,11 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.timezone import now
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
+from environments.admin import people, windows
 from environments.admin.rights import rights_of
 from environments.calendar import print_time
 from environments.models import (
@@ -19,14 +21,13 @@ from environments.models import (
     AccessRule,
     Account,
     Application,
-    ChangeWindow,
     ConfigurationVersion,
     Environment,
-    Freeze,
     Target,
 )
 
 HIDDEN = "•••"
+REGISTERED_BESIDE = (people, windows)
 
 
 def shown(at: Any, zone: str = "Asia/Tokyo") -> str:
@@ -38,9 +39,10 @@ def shown(at: Any, zone: str = "Asia/Tokyo") -> str:
 class EnvironmentAdmin(ReadOnlyAdmin):
     """Where applications run."""
 
-    list_display = ("__str__", "tier", "order", "protected", "zone", "purpose_shown")
+    list_display = ("__str__", "tier", "order", "protected", "demands_mfa", "zone", "purpose_shown")
     lookups = frozenset({"tier__exact"})
-    shown_fields = ("slug", "name_ja", "name_en", "purpose_ja", "purpose_en", "tier", "order", "protected", "zone")
+    shown_fields = ("slug", "name_ja", "name_en", "purpose_ja", "purpose_en", "tier", "order", "protected",
+                    "demands_mfa", "zone")  # fmt: skip
     hint = _("Environments are laid out by the procedure when it is activated.")
 
     @column(_("purpose"))
@@ -121,8 +123,9 @@ class AccountAdmin(ReadOnlyAdmin):
     list_filter = ("kind", "is_active")
     lookups = frozenset({"kind__exact", "is_active__exact"})
     search_fields = ("display_name", "username", "employee_id")
-    shown_fields = ("username", "display_name", "kind", "affiliation", "job_title", "employee_id", "git_addresses",
-                    "telephone", "language", "is_active", "roles", "last_login")  # fmt: skip
+    shown_fields = ("username", "display_name", "kind", "affiliation", "job_title", "employee_id", "addresses",
+                    "telephone", "language", "is_active", "roles", "tokens", "must_change_password", "pending_by",
+                    "last_login")  # fmt: skip
     hint = _("A new account has no right until a role is given to it.")
 
     @column(_("roles"))
@@ -132,6 +135,17 @@ class AccountAdmin(ReadOnlyAdmin):
         return ", ".join(
             str(g.get_role_display()) + (f" ({g.environment})" if g.environment else "") for g in grants
         ) or _t("none")
+
+    @column(_("git addresses"))
+    def addresses(self, row: Account) -> str:
+        """Return the addresses by which commits are known to be this person's."""
+        return ", ".join(row.git_addresses) or "—"
+
+    @column(_("tokens"))
+    def tokens(self, row: Account) -> str:
+        """Return the tokens that are not revoked, by the beginning of their digest."""
+        rows = row.tokens.filter(revoked_at=None).order_by("-pk")
+        return ", ".join(f"{token} ({shown(token.expires_at)})" for token in rows) or "—"
 
 
 @admin.register(AccessRule)
@@ -171,9 +185,12 @@ class AccessGrantAdmin(ReadOnlyAdmin):
     @column(_("state"))
     def state_now(self, row: AccessGrant) -> str:
         """Return where the grant stands."""
-        if row.withdrawn_at is not None:
+        moment = now()
+        if row.withdrawn_at is not None or (row.until is not None and row.until <= moment):
             return _t("ended")
-        return _t("in force") if row.confirmed_at is not None else _t("waits for a second person")
+        if row.confirmed_at is None:
+            return _t("waits for a second person")
+        return _t("valid now") if row.begins_at <= moment else _t("begins later")
 
     @column(_("from"), "begins_at")
     def begins(self, row: AccessGrant) -> str:
@@ -184,52 +201,3 @@ class AccessGrantAdmin(ReadOnlyAdmin):
     def ends(self, row: AccessGrant) -> str:
         """Return when it ends."""
         return shown(row.until)
-
-
-@admin.register(ChangeWindow)
-class ChangeWindowAdmin(ReadOnlyAdmin):
-    """When a release may run."""
-
-    list_display = ("name", "environment", "application", "rrule", "opens", "closes", "force")
-    list_select_related = ("environment", "application")
-    list_filter = ("environment",)
-    lookups = frozenset({"environment__id__exact"})
-    ordering = ("-pk",)
-    hint = _("An extra window is proposed on the page of its environment and opens with consent.")
-
-    @column(_("opens"))
-    def opens(self, row: ChangeWindow) -> str:
-        """Return when it opens."""
-        return shown(row.starts_at, row.zone) if row.extra else f"{row.start:%H:%M} {row.zone}" if row.start else "—"
-
-    @column(_("closes"))
-    def closes(self, row: ChangeWindow) -> str:
-        """Return when it closes, or how long it is."""
-        return shown(row.ends_at, row.zone) if row.extra else _t("%(n)d minutes") % {"n": row.length_minutes}
-
-    @column(_("in force since"))
-    def force(self, row: ChangeWindow) -> str:
-        """Return since when it counts."""
-        return _t("withdrawn") if row.withdrawn_at else shown(row.opened_at, row.zone)
-
-
-@admin.register(Freeze)
-class FreezeAdmin(ReadOnlyAdmin):
-    """When nothing is released."""
-
-    list_display = ("name", "environment", "application", "begins", "ends", "absolute", "reason", "created_by")
-    list_select_related = ("environment", "application", "created_by")
-    list_filter = ("environment", "absolute")
-    lookups = frozenset({"environment__id__exact", "absolute__exact"})
-    ordering = ("-pk",)
-    hint = _("A freeze is set on the page of its environment.")
-
-    @column(_("begins"), "starts_at")
-    def begins(self, row: Freeze) -> str:
-        """Return when it begins."""
-        return shown(row.starts_at, row.environment.zone)
-
-    @column(_("ends"), "ends_at")
-    def ends(self, row: Freeze) -> str:
-        """Return when it ends."""
-        return shown(row.ends_at, row.environment.zone)

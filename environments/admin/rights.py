@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from environments.models import AccessGrant, AccessRule, Account, Environment
-from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_VERBS
+from environments.roles import ENVIRONMENT_VERBS, LEVELS, READING, ROLE_VERBS
 
 # Who decides about releases, or checks those who do, sees what runs where without a cell in the matrix.
 OVERSEERS = ("audit", "plan", "approve")
@@ -42,11 +42,15 @@ class Rights:
                 for role, where in self.grants
                 if where in (None, environment.pk)
             )
-        return any(verb in ROLE_VERBS[role] for role in self.roles)
+        return any(
+            verb in ROLE_VERBS[role]
+            for role, where in self.grants
+            if where is None or (where == environment.pk if environment is not None else verb in READING)
+        )
 
     def sees(self, environment: Environment | None, what: str = "view") -> bool:
         """Tell whether configuration, target and metrics (`view`) or step logs (`log`) of an environment are shown."""
-        return self.may(what, environment) or any(self.may(verb) for verb in OVERSEERS)
+        return self.may(what, environment) or any(self.may(verb, environment) for verb in OVERSEERS)
 
 
 def read_rights(account: Any) -> Rights:

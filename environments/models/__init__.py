@@ -1,20 +1,31 @@
 """What runs where, and who may: the public face of the models."""
 
 from environments.models.access_grant import AccessGrant, AccessRule
-from environments.models.account import Account, Token
+from environments.models.access_review import AccessRequest, AccessReview, AccessReviewItem
+from environments.models.account import Account, Token, sign_in_name
+from environments.models.calendar_feed import CalendarFeed
 from environments.models.change_window import ChangeWindow, Freeze
 from environments.models.configuration import ConfigurationVersion
+from environments.models.deputy import Deputy
 from environments.models.environment import Application, Environment, Target
+from environments.models.holiday import CompanyHoliday
 
 __all__ = [
     "AccessGrant",
+    "AccessRequest",
+    "AccessReview",
+    "AccessReviewItem",
     "AccessRule",
     "Account",
     "Application",
+    "CalendarFeed",
     "ChangeWindow",
+    "CompanyHoliday",
     "ConfigurationVersion",
+    "Deputy",
     "Environment",
     "Freeze",
     "Target",
     "Token",
+    "sign_in_name",
 ]

@@ -44,6 +44,14 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
             account__is_active=True,
         )
 
+    def lasting(self) -> AccessGrantQuerySet:
+        """Keep the grants that count now or could later: also those that begin later or wait for a second person."""
+        return self.filter(
+            models.Q(until__isnull=True) | models.Q(until__gt=Now()),
+            withdrawn_at__isnull=True,
+            account__is_active=True,
+        )
+
 
 class AccessGrant(models.Model):
     """A role given to an account, in one environment or all, for a time, with a reason. Never deleted, only ended."""

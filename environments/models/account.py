@@ -9,7 +9,17 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
+
+
+def sign_in_name(text: str) -> str:
+    """Return a sign-in name as it is compared and counted: NFKC, without invisible characters, case folded.
+
+    Full-width letters, capitals and null bytes make no second name, neither of an account nor for the lock-out.
+    """
+    visible = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) not in ("Cc", "Cf"))
+    return unicodedata.normalize("NFKC", visible.casefold()).strip()
 
 
 class Account(AbstractUser):
@@ -27,12 +37,18 @@ class Account(AbstractUser):
     git_addresses = models.JSONField(_("git addresses"), default=list, blank=True)
     telephone = models.CharField(_("telephone"), max_length=40, blank=True)
     language = models.CharField(_("language"), max_length=2, default="ja")
+    must_change_password = models.BooleanField(_("must choose a new password"), default=False)
+    pending_password = models.CharField(_("password that waits for a second person"), max_length=128, blank=True)
+    pending_by: models.ForeignKey[Any, Any] = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("password proposed by")
+    )
 
     class Meta:
         verbose_name = _("account")
         verbose_name_plural = _("accounts")
         constraints = [
             models.CheckConstraint(condition=models.Q(is_superuser=False), name="account_no_superuser"),
+            models.UniqueConstraint(Lower("username"), name="account_username_once"),
         ]
 
     def __str__(self) -> str:

@@ -2,18 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date, timedelta
+
 from django.db import models
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from audit.snapshots import Snapshots
+from environments import calendar
 from environments.models.account import Account
 from environments.models.environment import Application, Environment
+
+
+class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
+    """Queries over windows."""
+
+    def in_force(self) -> ChangeWindowQuerySet:
+        """Keep the windows that count: opened, not withdrawn, and replaced by none that was opened."""
+        return self.filter(opened_at__isnull=False, withdrawn_at__isnull=True).exclude(
+            replaced_by__opened_at__isnull=False
+        )
+
+    def reaching(self, application: Application | int) -> ChangeWindowQuerySet:
+        """Keep the windows of an application and those of whole environments."""
+        return self.filter(models.Q(application=None) | models.Q(application=application))
+
+
+class FreezeQuerySet(models.QuerySet["Freeze"]):
+    """Queries over freezes."""
+
+    def in_force(self) -> FreezeQuerySet:
+        """Keep the freezes that were not lifted."""
+        return self.filter(lifted_at__isnull=True)
+
+    def reaching(self, application: Application | int) -> FreezeQuerySet:
+        """Keep the freezes of an application and those of whole environments."""
+        return self.filter(models.Q(application=None) | models.Q(application=application))
 
 
 class ChangeWindow(models.Model):
     """A recurring rule (rrule, zone, start, length) or one extra window (starts_at, ends_at) that needs consent."""
 
+    class OnHoliday(models.TextChoices):
+        FLAG = "flag", _("held, and marked")
+        SKIP = "skip", _("left out")
+        EARLIER = "earlier", _("moved to the working day before")
+        LATER = "later", _("moved to the working day after")
+
     name = models.CharField(_("name"), max_length=100)
+    name_en = models.CharField(_("name (English)"), max_length=100, blank=True)
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="windows", verbose_name=_("environment"))
     application = models.ForeignKey(
         Application,
@@ -27,12 +65,21 @@ class ChangeWindow(models.Model):
     zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
     start = models.TimeField(_("start"), null=True, blank=True)
     length_minutes = models.PositiveIntegerField(_("length in minutes"), default=0)
+    day_offset = models.SmallIntegerField(_("moved by days"), default=0)
+    since = models.DateField(_("counted from"), default=date(2024, 1, 1))
+    country = models.CharField(_("country of the holidays"), max_length=2, default="JP")
+    on_holiday = models.CharField(_("on a holiday"), max_length=8, choices=OnHoliday, default=OnHoliday.FLAG)
     starts_at = models.DateTimeField(_("opens"), null=True, blank=True)
     ends_at = models.DateTimeField(_("closes"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=300, blank=True)
     proposed_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("proposed by"))
     opened_at = models.DateTimeField(_("in force since"), null=True, blank=True)
     withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    from_procedure = models.BooleanField(_("comes with the procedure"), default=False)
+    replaces = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="replaced_by", verbose_name=_("replaces")
+    )
+    objects = ChangeWindowQuerySet.as_manager()
     history = Snapshots()
 
     LOCK_ORDER = 12
@@ -42,12 +89,35 @@ class ChangeWindow(models.Model):
         verbose_name_plural = _("change windows")
 
     def __str__(self) -> str:
-        return self.name
+        return self.name if get_language() == "ja" else self.name_en or self.name
 
     @property
     def extra(self) -> bool:
         """Tell whether this is one extra window and not a rule."""
         return not self.rrule
+
+    def as_rule(self, company: Mapping[date, str] | None = None) -> calendar.WindowRule | None:
+        """Return the rule as environments/calendar evaluates it, with the company's own days; None for an extra one."""
+        if self.extra or self.start is None:
+            return None
+        return calendar.WindowRule(
+            name=str(self),
+            rrule=self.rrule,
+            zone=self.zone,
+            start=self.start,
+            length=timedelta(minutes=self.length_minutes),
+            since=self.since,
+            day_offset=self.day_offset,
+            on_holiday=self.on_holiday,
+            country=self.country,
+            company=company or {},
+        )
+
+    def as_window(self) -> calendar.Window | None:
+        """Return the one extra window; None for a rule."""
+        if not self.extra or self.starts_at is None or self.ends_at is None:
+            return None
+        return calendar.Window(self.starts_at, self.ends_at, self.zone, str(self))
 
 
 class Freeze(models.Model):
@@ -68,7 +138,11 @@ class Freeze(models.Model):
     absolute = models.BooleanField(_("absolute"), default=False)
     reason = models.CharField(_("reason"), max_length=300)
     created_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("created by"))
+    lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True)
+    objects = FreezeQuerySet.as_manager()
     history = Snapshots()
+
+    LOCK_ORDER = 13
 
     class Meta:
         verbose_name = _("freeze")
@@ -76,3 +150,9 @@ class Freeze(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def as_freeze(self, zone: str) -> calendar.Freeze:
+        """Return the freeze as environments/calendar evaluates it, shown in `zone`."""
+        return calendar.Freeze(
+            calendar.Window(self.starts_at, self.ends_at, zone, self.name), self.absolute, self.reason
+        )

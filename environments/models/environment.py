@@ -25,6 +25,7 @@ class Environment(models.Model):
     tier = models.CharField(_("tier"), max_length=12, choices=Tier)
     order = models.PositiveSmallIntegerField(_("order of promotion"), unique=True)
     protected = models.BooleanField(_("protected"), default=False)
+    demands_mfa = models.BooleanField(_("signatures need a second factor"), default=False)
     zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
     history = Snapshots()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
+from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.reauthentication import suspend_request
 from django import forms
 from django.contrib import admin, messages
@@ -18,12 +21,22 @@ from django.views.decorators.http import require_http_methods
 from audit.actor import Actor, acting, current
 from audit.change import label, note
 from audit.refusals import NotYou, Refused
+from environments.actors import proof_of
 from environments.models import Account
 from releases.admin.links import page_of
 from releases.admin.verbs import verb as find
 from releases.admin.verbs.base import Verb
 
-STATUS = {"not_you": 403, "wrong_state": 409, "gate_closed": 409, "signature_needed": 401, "invalid": 400}
+STATUS = {
+    "not_you": 403,
+    "wrong_state": 409,
+    "gate_closed": 409,
+    "signature_needed": 401,
+    "factor_needed": 401,
+    "invalid": 400,
+}
+
+PREFILLED = ("application_id", "start")
 
 
 def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> forms.Form:
@@ -31,6 +44,11 @@ def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> f
     kind = type("VerbForm", (forms.Form,), dict(verb.fields(instance)))
     if request is None:
         return kind()  # type: ignore[no-any-return]
+    if request.method == "GET":
+        # A link may fill these in and nothing that is signed, such as the date of a window clicked in the calendar.
+        known = [name for name in PREFILLED if name in request.GET and name in kind.base_fields]  # type: ignore[attr-defined]
+        given = {name: request.GET[name] for name in known}
+        return kind(initial=given)  # type: ignore[no-any-return]
     return kind(request.POST, request.FILES)  # type: ignore[no-any-return]
 
 
@@ -50,7 +68,7 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
     if request.method == "GET":
         # Nothing of an object is shown to someone who could not act on it.
         status = 200 if verb.for_you(account, instance) else 403
-        return _page(request, verb, instance, form_for(verb, instance), status=status)
+        return _page(request, verb, instance, form_for(verb, instance, request), status=status)
     form = form_for(verb, instance, request)
     if not verb.for_you(account, instance):
         refusal = NotYou(_("You do not have the right to do this."))
@@ -59,6 +77,8 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
         return _refused(request, verb, instance, form, refusal)
     if not form.is_valid():
         return _page(request, verb, instance, form, status=400)
+    if verb.preview is not None and not _wants_json(request) and request.POST.get("confirmed") != _seen(request):
+        return _page(request, verb, instance, form, status=200, preview=verb.preview(instance, _cleaned(form)))
     try:
         with acting(_as_proved(request)):
             result = verb.act(*([] if pk is None else [pk]), **_cleaned(form))
@@ -76,11 +96,10 @@ def _as_proved(request: HttpRequest) -> Actor:
     A request that waited for the password is played again inside the request that brought it, whose actor was made
     before it was checked; without this the password would be asked for twice.
     """
-    methods = request.session.get("account_authentication_methods", [])
-    if not methods:
-        return current()
-    last = methods[-1]
-    return replace(current(), authenticated_at=datetime.fromtimestamp(last["at"], UTC), method=last["method"])
+    authenticated_at, method = proof_of(request.session)
+    return (
+        current() if authenticated_at is None else replace(current(), authenticated_at=authenticated_at, method=method)
+    )
 
 
 def _cleaned(form: forms.Form) -> dict[str, Any]:
@@ -91,6 +110,13 @@ def _cleaned(form: forms.Form) -> dict[str, Any]:
         else value
         for name, value in form.cleaned_data.items()
     }
+
+
+def _seen(request: HttpRequest) -> str:
+    """Return the digest of the values sent, so that what is confirmed is what the preview was made of."""
+    own = ("csrfmiddlewaretoken", "confirmed")
+    values = sorted((name, request.POST.getlist(name)) for name in request.POST if name not in own)
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -105,6 +131,11 @@ def _refused(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, 
         )
     if refused.kind == "signature_needed":
         return suspend_request(request, reverse("account_reauthenticate"))
+    if refused.kind == "factor_needed":
+        ways = [way["url"] for way in get_adapter().get_reauthentication_methods(request.user) if "mfa" in way["id"]]
+        if ways:
+            return suspend_request(request, ways[0])
+        form.add_error(None, _("Set up a second factor on the page of your account first."))
     for reason in refused.reasons:
         form.add_error(None, str(reason))
     return _page(request, verb, instance, form, status=STATUS.get(refused.kind, 400))
@@ -114,6 +145,9 @@ def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpR
     subject = result if hasattr(result, "pk") else instance
     target = page_of(subject) or page_of(instance) or reverse("admin:index")
     secret = getattr(result, "secret", "")
+    if verb.key == "release:plan" and "start" in request.GET:
+        # It was begun at an empty window of the calendar: its date is the next thing to choose.
+        target = reverse("act", args=["release", "move", result.pk]) + "?" + urlencode({"start": request.GET["start"]})
     if _wants_json(request):
         return JsonResponse(
             {
@@ -126,11 +160,20 @@ def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpR
         )
     messages.success(request, _("Done: %(what)s") % {"what": verb.label})
     if secret:
-        messages.warning(request, _("The token, shown this once: %(secret)s") % {"secret": secret})
+        words = getattr(result, "secret_words", "") or _("The token, shown this once: %(secret)s")
+        messages.warning(request, words % {"secret": secret})
     return HttpResponseRedirect(target)
 
 
-def _page(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, *, status: int) -> HttpResponse:
+def _page(
+    request: HttpRequest,
+    verb: Verb,
+    instance: Any,
+    form: forms.Form,
+    *,
+    status: int,
+    preview: list[tuple[str, str]] | None = None,
+) -> HttpResponse:
     if _wants_json(request):
         errors = [f"{field}: {e}" for field, found in form.errors.items() for e in found]
         return JsonResponse({"ok": False, "kind": "invalid", "reasons": errors}, status=status)
@@ -150,6 +193,8 @@ def _page(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, *, 
             "not_now": verb.not_now(instance),
             "shown": verb.shows(instance) if verb.shows is not None and may and instance is not None else [],
             "back": page_of(instance) or reverse("admin:index"),
+            "preview": preview,
+            "confirmed": _seen(request) if preview is not None else "",
         },
         status=status,
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
+from environments.models import AccessReview, AccessReviewItem
 from releases.models import (
     Approval,
     Change,
@@ -13,10 +14,13 @@ from releases.models import (
     ConsentRound,
     Deployment,
     Document,
+    MeetingDecision,
+    Obligation,
     Release,
     Rollback,
     RosterEntry,
     Step,
+    Waiver,
     Watch,
 )
 
@@ -33,7 +37,7 @@ def page_of(row: Any) -> str:
         return reverse("rollback", args=[row.pk])
     if isinstance(row, (Step, Watch)):
         return reverse("deployment", args=[row.deployment_id])
-    if isinstance(row, (Change, ChecklistItem, RosterEntry)):
+    if isinstance(row, (Change, ChecklistItem, RosterEntry, Waiver, Obligation)):
         return reverse("release", args=[row.release_id])
     if isinstance(row, ConsentRound):
         return (
@@ -43,8 +47,14 @@ def page_of(row: Any) -> str:
         )
     if isinstance(row, Approval):
         return page_of(row.round)
+    if isinstance(row, MeetingDecision):
+        return page_of(row.meeting)
     if isinstance(row, Document):
         return page_of(row.release or row.rollback)
+    if isinstance(row, AccessReview):
+        return reverse("review", args=[row.pk])
+    if isinstance(row, AccessReviewItem):
+        return reverse("review", args=[row.review_id])
     try:
         return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
     except NoReverseMatch:

@@ -109,7 +109,7 @@ class EvidenceAdmin(ReadOnlyAdmin):
 class ObligationAdmin(ReadOnlyAdmin):
     """All debts."""
 
-    list_display = ("what", "release", "due", "settled", "settled_by", "note")
+    list_display = ("__str__", "release", "due", "settled", "settled_by", "note")
     list_select_related = ("release__application", "settled_by")
     list_filter = (("settled_at", admin.EmptyFieldListFilter), "application")
     lookups = frozenset({"settled_at__isempty", "application__id__exact"})

@@ -18,11 +18,13 @@ from environments.models import ConfigurationVersion, Environment
 from environments.roles import ROLE_CHOICES
 from releases.actions.release.confirm import NOT_MEASURED, facts_now
 from releases.admin import happened
-from releases.admin.rounds import Standing, standing_of
+from releases.admin.rounds import Standing, standing_of, words_for
 from releases.admin.shown import language, show
+from releases.gates import quorum
 from releases.gates.ask import answers
 from releases.gates.base import Answer
-from releases.models import ConsentRound, Deployment, Evidence, Procedure, Release, RosterEntry
+from releases.gates.evidence import matrix as matrix_of_tests
+from releases.models import ConsentRound, Deployment, Evidence, Obligation, Procedure, Release, RosterEntry, Waiver
 from releases.procedures.document import Procedure as Content
 
 PATH = (
@@ -209,8 +211,50 @@ def _rounds(release: Release) -> list[ConsentRound]:
     return list(
         ConsentRound.objects.filter(release=release)
         .select_related("environment", "applicant", "release__author")
-        .prefetch_related("approvals__account")
+        .prefetch_related("approvals__account", "approvals__on_behalf", "approvals__meeting")
     )
+
+
+def _lacking(release: Release, environments: list[Environment]) -> str:
+    """Return who is missing although nobody has applied yet, in words; empty when the rules can be met."""
+    if release.state not in ("draft", "content_fixed", "tested") or not release.bound_for_production:
+        return ""
+    protected = [e for e in environments if e.protected]
+    return words_for(quorum.lacking(release, protected[-1])) if protected else ""
+
+
+def _criterion(release: Release, content: Content | None) -> str:
+    items = content.schedule.emergency.criteria if content is not None else ()
+    return next((item.label(language()) for item in items if item.key == release.criterion), release.criterion)
+
+
+def _waivers(release: Release, content: Content | None, moment: datetime) -> list[dict[str, Any]]:
+    """Return each waiver with its words: what is waived, where it stands, in which tone."""
+    labels = {}
+    if content is not None:
+        labels = {gate.key: gate.label(language()) for gate in content.gates}
+        labels |= {f"milestone:{m.key}": m.label(language()) for m in content.milestones}
+    found = []
+    for row in release.waivers.all():
+        state, tone = _("waits for a second person"), "going"
+        if row.refused_at is not None:
+            state, tone = _("refused"), "bad"
+        elif row.withdrawn_at is not None:
+            state, tone = _("ended"), "calm"
+        elif row.until <= moment:
+            state, tone = _("run out"), "calm"
+        elif row.approved_at is not None:
+            state, tone = _("waived"), "warn"
+        found.append(
+            {
+                "row": row,
+                "label": labels.get(row.gate, row.gate),
+                "state": state,
+                "tone": tone,
+                "live": tone in ("going", "warn"),
+            }
+        )
+    return found
 
 
 def candidates_for_duties() -> list[tuple[str, str]]:
@@ -222,12 +266,13 @@ def candidates_for_duties() -> list[tuple[str, str]]:
 def release(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one release."""
     row = get_object_or_404(
-        Release.objects.select_related("application", "author", "procedure").prefetch_related(
+        Release.objects.select_related("application", "author", "procedure", "copied_from__application").prefetch_related(
             "changes__author",
             "checklist__signed_by",
             Prefetch("roster", RosterEntry.objects.select_related("account")),
             "documents__edited_by", "documents__checked_by", "documents__approved_by",
             "final_checks__account", "milestones__done_by", "obligations__settled_by", "editors",
+            Prefetch("waivers", Waiver.objects.select_related("environment", "proposed_by", "decided_by")),
         ),
         pk=pk,
     )  # fmt: skip
@@ -272,7 +317,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         environments=environments,
         rows=matrix(asked),
         where=asked[target][0] if asked else None,
-        blockers=[a for a in asked[target][1] if a.verdict != "pass"] if asked else [],
+        blockers=[a for a in asked[target][1] if not a.passes] if asked else [],
         line=line(row, moment),
         configurations=[(e, chosen.get(e.pk)) for e in environments],
         plan=[(phase, row.plan[phase]) for phase in PHASES if phase in row.plan],
@@ -280,6 +325,13 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         .exclude(tree="")
         .select_related("environment", "handed_in_by")
         .defer("content")[:40],
+        matrix=matrix_of_tests(row) if content is not None and row.bound_for_production else [],
+        lacking=_lacking(row, environments),
+        overdue=Obligation.objects.filter(application_id=row.application_id, settled_at=None, due_at__lt=moment)
+        .exclude(release=row)
+        .select_related("release__application"),
+        waivers=_waivers(row, content, moment),
+        criterion=_criterion(row, content),
         roster=[(name, duties.get(key)) for key, name in candidates_for_duties()],
         rounds=[(r, standings.get(r.pk)) for r in rounds],
         open_round=open_round,

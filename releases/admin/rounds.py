@@ -39,9 +39,7 @@ def standing_of(round_: ConsentRound, account: Account | None) -> Standing:
     """Return where an open round stands, and why the reader cannot consent to it if so."""
     where = quorum.standing(quorum.rules_of(round_), quorum.persons_of(round_))
     missing = [(role, count) for role, count in where.missing]
-    kept_out = (
-        quorum.excluded(round_.release) if round_.release is not None else {round_.applicant.person_key: "applicant"}
-    )
+    kept_out = quorum.kept_out(round_)
     person = account.person_key if account is not None else ""
     given = any(a.account.person_key == person for a in round_.approvals.all())
     duty = kept_out.get(person, "")
@@ -85,6 +83,9 @@ def clause_labels() -> dict[str, str]:
         "preauthorised": _("rollback authorised beforehand"),
         "unanswered": _("when nobody answers"),
         "compressed": _("compressed milestones"),
+        "waivers": _("waivers"),
+        "moved": _("open releases that will follow it"),
+        "kept": _("open releases that stay as they are"),
         "procedure": _("procedure"),
         "tag": _("tag"),
         "commit": _("commit"),
@@ -118,6 +119,18 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             fields = [field for field in Release._meta.fields if field.name in value]
             said = [(f.verbose_name, dict(f.flatchoices).get(value[f.name], value[f.name])) for f in fields]
             return Clause(key, label, "\n".join(f"{name}: {words}" for name, words in said))
+        case "window", {"start": start, "validity_hours": hours}:
+            return Clause(
+                key,
+                label,
+                _("%(start)s, valid for %(n)d hours from the consent") % {"start": _moment(start, zone), "n": hours},
+            )
+        case (("moved" | "kept"), list()):
+            return Clause(key, label, "\n".join(name for _pk, name in value))
+        case "waivers", list():
+            return Clause(
+                key, label, "\n".join(f"{gate} ({where}) – {_moment(until, zone)}" for gate, where, until in value)
+            )
         case "window", {"start": start, "end": end}:
             return Clause(key, label, f"{_moment(start, zone)} – {_moment(end, zone)}")
         case (("start" | "end"), str()):

@@ -17,11 +17,12 @@ from django.utils.translation import gettext as _
 
 from environments import calendar
 from environments.admin.rights import Rights, rights_of
-from environments.models import AccessGrant, Account, Application, ConfigurationVersion, Target
+from environments.models import Account, Application, CompanyHoliday, ConfigurationVersion, Target
 from environments.roles import LEVELS, ROLE_CHOICES
+from releases.admin import grants
 from releases.admin.verbs import VERBS, verbs_on
 from releases.admin.verbs.base import ZONE, Verb, environment_of
-from releases.models import ChecklistItem, InForce, Obligation, Procedure, Release, Step, Watch
+from releases.models import ChecklistItem, InForce, Meeting, Obligation, Procedure, Release, Step, Waiver, Watch
 
 DEFAULT_ZONE = str(ZONE)
 
@@ -30,7 +31,7 @@ _TONES = {
     "tested confirmed pass healthy judged_healthy yes adopted",
     "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
     "reporting requested content_fixed checked authorised proposed",
-    "warn": "waiting needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
+    "warn": "waived conditional waiting needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
     "no_data stale insufficient not_measured compressed restored",
     "bad": "failed rejected void missed rollback_failed faltered fail error refused no overdue",
 }
@@ -44,6 +45,8 @@ MAKES: dict[type[Model], tuple[str, str]] = {
     ConfigurationVersion: ("configuration", "create"),
     Release: ("release", "plan"),
     Procedure: ("procedure", "load"),
+    CompanyHoliday: ("holiday", "add"),
+    Meeting: ("meeting", "record"),
 }
 
 
@@ -157,7 +160,9 @@ def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
     if verb.key == "release:observe":
         return any(rights.may(right) for right in ("plan", "prepare", "change", "evidence", "final_check"))
     environment = environment_of(instance)
-    return any(rights.may(right, environment) for right in verb.rights)
+    if any(rights.may(right, environment) for right in verb.rights):
+        return True
+    return verb.by_deputy and rights.account is not None and verb.for_you(rights.account, instance)
 
 
 def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = (), hide: Iterable[str] = ()) -> list[Button]:
@@ -183,18 +188,17 @@ def new_button(rights: Rights, model: type[Model]) -> list[Button]:
 
 def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
     """Tell whether a verb has nothing left to do on a row that has no machine; such a button would only mislead."""
+    if isinstance(instance, grants.ROWS):
+        return grants.pointless(verb, instance, rights)
     match instance:
-        case AccessGrant():
-            return instance.withdrawn_at is not None or (
-                verb.name == "confirm"
-                and (instance.confirmed_at is not None or instance.granted_by_id == getattr(rights.account, "pk", 0))
-            )
-        case Account():
-            return (verb.noun == "token") != (instance.kind == Account.Kind.SERVICE) and verb.noun == "token"
         case ChecklistItem():
             return instance.signed_at is not None
         case Obligation():
             return instance.settled_at is not None
+        case Waiver():
+            decided = instance.approved_at is not None or instance.refused_at is not None
+            ended = instance.withdrawn_at is not None or instance.refused_at is not None
+            return ended if verb.name == "withdraw" else decided or ended
         case InForce():
             return instance.how != "proposed"
         case Watch():

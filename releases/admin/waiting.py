@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import F, Q
@@ -12,9 +11,12 @@ from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
 from environments.models import AccessGrant, Account, Environment
+from releases.actions.milestone.remind import OWNERS
 from releases.admin.links import page_of
 from releases.admin.rounds import words_for
 from releases.admin.shown import remaining
+from releases.admin.wait import MOST, Wait
+from releases.admin.waiting_access import access_waits
 from releases.gates import quorum
 from releases.models import (
     Approval,
@@ -24,26 +26,13 @@ from releases.models import (
     Document,
     Fact,
     InForce,
+    Milestone,
     Obligation,
     Release,
     Rollback,
+    Waiver,
     Watch,
 )
-
-MOST = 30
-
-
-@dataclass(frozen=True)
-class Wait:
-    """One thing that waits: what to do, about what, where, and until when."""
-
-    what: str
-    about: str
-    url: str
-    note: str = ""
-    due: datetime | None = None
-    zone: str = ""
-    urgent: bool = False
 
 
 def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
@@ -58,8 +47,11 @@ def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
         *_documents(rights, account),
         *_checklist(rights),
         *_obligations(rights, moment),
+        *_waivers(rights, account, moment),
+        *_milestones(rights, moment),
         *_adoptions(rights, account),
         *_grants(rights, account),
+        *access_waits(rights, account, moment),
     ]
     return sorted(found, key=lambda w: (not w.urgent, w.due is None, w.due or moment))
 
@@ -265,17 +257,62 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
 
 
 def _obligations(rights: Rights, moment: datetime) -> list[Wait]:
-    if not rights.may("settle_obligation"):
-        return []
-    rows = Obligation.objects.filter(settled_at=None).select_related("release__application").order_by("due_at")[:MOST]
+    mine = [
+        blocks
+        for blocks, right in (("next", "settle_obligation"), ("start", "approve"))
+        if rights.may(right) or (right == "approve" and "committee" in rights.roles)
+    ]
+    rows = (
+        Obligation.objects.filter(settled_at=None, blocks__in=mine)
+        .select_related("release__application")
+        .order_by("due_at")[:MOST]
+    )
     return [
         Wait(
             _("Settle what is owed"),
-            row.what,
+            str(row),
             reverse("release", args=[row.release_id]) + "#obligations",
             f"{row.release} · {remaining(row.due_at, moment)}",
             row.due_at,
             urgent=row.due_at < moment,
+        )
+        for row in rows
+    ]
+
+
+def _waivers(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
+    if not rights.may("waive"):
+        return []
+    rows = (
+        Waiver.objects.filter(approved_at=None, refused_at=None, withdrawn_at=None, until__gt=moment)
+        .select_related("release__application", "release__author", "environment", "proposed_by")
+        .order_by("pk")[:MOST]
+    )
+    return [
+        Wait(_("Decide about a waiver"), str(row), page_of(row) + "#waivers", row.reason, row.release.window_start)
+        for row in rows
+        if account.person_key not in (row.proposed_by.person_key, row.release.author.person_key)
+    ]
+
+
+def _milestones(rights: Rights, moment: datetime) -> list[Wait]:
+    """Return what is late, for whoever holds the role that owns it."""
+    owned = [guards for guards, role in OWNERS.items() if role in rights.roles and guards != "start"]
+    rows = (
+        Milestone.objects.filter(
+            done_at=None, guards__in=owned, due_at__lt=moment, release__state__in=Release.PREPARING
+        )
+        .select_related("release__application")
+        .order_by("due_at")[:MOST]
+    )
+    return [
+        Wait(
+            _("Late: %(milestone)s") % {"milestone": row},
+            str(row.release),
+            page_of(row.release) + "#plan",
+            remaining(row.due_at, moment),
+            row.due_at,
+            urgent=not row.compressed,
         )
         for row in rows
     ]

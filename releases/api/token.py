@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from ninja.security import HttpBearer
 
 from audit.actor import Actor
-from environments.access import roles_of
-from environments.models import Account, Token
+from audit.refusals import NotYou
+from environments import access
+from environments.models import Account, Environment, Token
+
+# Any one of these lets an account read what runs in an environment; the first three are its level there.
+READS = ("view", "request", "start", "look", "audit", "plan", "approve")
+LOGS = ("log", "audit", "plan", "approve")
 
 
 class TokenBearer(HttpBearer):
@@ -32,6 +40,68 @@ class TokenBearer(HttpBearer):
         )
 
 
+@dataclass(frozen=True)
+class Caller:
+    """The account behind a token and how far both reach: rights come from grants, the token only narrows them."""
+
+    token: Token
+
+    @property
+    def account(self) -> Account:
+        """Return the service account."""
+        return self.token.account
+
+    @cached_property
+    def scope(self) -> list[Environment]:
+        """Return the environments that the token reaches, in order."""
+        return list(self.token.environments.order_by("order"))
+
+    @cached_property
+    def readable(self) -> list[Environment]:
+        """Return the environments whose runs, gates and evidence the account may read with this token."""
+        return [e for e in self.scope if any(access.may(self.account, right, e) for right in READS)]
+
+    def logs(self, environment: Environment) -> bool:
+        """Tell whether the output of steps is shown."""
+        return environment in self.scope and any(access.may(self.account, right, environment) for right in LOGS)
+
+    def reach(self, environment: Environment) -> None:
+        """Raise NotYou when the token does not reach an environment."""
+        if environment not in self.scope:
+            raise NotYou(_("This token does not reach %(environment)s.") % {"environment": environment.slug})
+
+    def read(self, environment: Environment) -> None:
+        """Raise NotYou unless the environment may be read."""
+        self.reach(environment)
+        if environment not in self.readable:
+            where = f" ({environment})"
+            raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "view", "where": where})
+
+    def read_any(self) -> None:
+        """Raise NotYou unless there is at least one environment that may be read: then releases may be too."""
+        if not self.readable:
+            raise NotYou(_("This token reads nothing: it has no environment in which its account has access."))
+
+
+def caller_of(request: HttpRequest) -> Caller:
+    """Return who calls, once per request."""
+    known: Caller | None = getattr(request, "ringi_caller", None)
+    if known is None:
+        known = Caller(request.auth)  # type: ignore[attr-defined]
+        request.ringi_caller = known  # type: ignore[attr-defined]
+    return known
+
+
+def request_id(request: HttpRequest) -> str:
+    """Return the id of a request: what X-Request-Id says (64 printable characters at most), or a new one."""
+    known: str = getattr(request, "ringi_request_id", "")
+    if not known:
+        given = request.headers.get("X-Request-Id", "")
+        known = "".join(c for c in given if "!" <= c <= "~")[:64] or uuid.uuid4().hex
+        request.ringi_request_id = known  # type: ignore[attr-defined]
+    return known
+
+
 def actor_of(request: HttpRequest) -> Actor:
     """Return who acts in a request of the API."""
     account = request.auth.account  # type: ignore[attr-defined]
@@ -40,8 +110,8 @@ def actor_of(request: HttpRequest) -> Actor:
         name=str(account),
         kind="service",
         channel="api",
-        roles=tuple(sorted(roles_of(account))),
+        roles=tuple(sorted(access.roles_of(account))),
         address=request.META.get("REMOTE_ADDR", ""),
-        request_id=request.headers.get("X-Request-Id", "")[:64] or uuid.uuid4().hex,
+        request_id=request_id(request),
         method="token",
     )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.refusals import GateClosed
+from environments import calendar
 from environments.models import Environment
 from releases.gates import consent, evidence, freeze, preparation, promotion, source, window
 from releases.gates.base import Answer, Ask, Question, procedure_of
-from releases.models import Release
+from releases.models import Release, Waiver
 
 # One line a kind: the name that the procedure's gates use, and who answers.
 GATES: tuple[tuple[str, Ask], ...] = (
@@ -27,18 +32,44 @@ GATES: tuple[tuple[str, Ask], ...] = (
     ("obligation", preparation.obligations),
 )
 
+# What two people may waive. Never consent, window, freeze, tag or debts: those have ways of their own.
+WAIVABLE = frozenset({"evidence", "promotion", "checklist", "milestone", "branch", "roster", "document"})
+
 
 def answers(release: Release, environment: Environment, at: datetime | None = None) -> list[Answer]:
     """Ask every gate of the environment's tier, in the procedure's order; `at` defaults to the database's now."""
     procedure = procedure_of(release)
     question = Question(release, environment, procedure, at or now())
     kinds = dict(GATES)
-    return [kinds[gate.kind](question, gate) for gate in procedure.gates_for(environment.tier)]
+    found = [kinds[gate.kind](question, gate) for gate in procedure.gates_for(environment.tier)]
+    return _waived(question, found)
+
+
+def _waived(question: Question, found: list[Answer]) -> list[Answer]:
+    """Let pass what a waiver in force names; a kind that is not WAIVABLE stays closed whatever a row says."""
+    if all(answer.verdict == "pass" for answer in found):
+        return found
+    rows = Waiver.objects.filter(release=question.release, environment=question.environment).select_related(
+        "decided_by"
+    )
+    waivers = {row.gate: row for row in rows if row.counts(question.at)}
+    return [
+        replace(answer, verdict="waived", reason=_waiver_words(waivers[answer.gate], answer))
+        if answer.verdict != "pass" and answer.kind in WAIVABLE and answer.gate in waivers
+        else answer
+        for answer in found
+    ]
+
+
+def _waiver_words(waiver: Waiver, answer: Answer) -> str:
+    text = _("Waived until %(until)s by %(who)s: %(reason)s (%(closed)s)")
+    until = calendar.print_time(waiver.until, waiver.environment.zone, get_language() or "ja")
+    return text % {"until": until, "who": waiver.decided_by, "reason": waiver.reason, "closed": answer.reason}
 
 
 def blockers(release: Release, environment: Environment, at: datetime | None = None) -> list[Answer]:
-    """Return the gates that are not passed; failed and unknown alike."""
-    return [answer for answer in answers(release, environment, at) if answer.verdict != "pass"]
+    """Return the gates that are neither passed nor waived; failed and unknown alike."""
+    return [answer for answer in answers(release, environment, at) if not answer.passes]
 
 
 def require(release: Release, environment: Environment, at: datetime | None = None) -> None:

@@ -13,7 +13,8 @@ from releases.models import Fact, Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 
-Verdict = Literal["pass", "fail", "unknown"]
+Verdict = Literal["pass", "waived", "fail", "unknown"]
+PASSING = ("pass", "waived")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Answer:
     label_ja: str = ""
     label_en: str = ""
     kind: str = ""
+
+    @property
+    def passes(self) -> bool:
+        """Tell whether the run may go on as far as this gate is concerned."""
+        return self.verdict in PASSING
 
 
 Ask = Callable[[Question, Gate], Answer]

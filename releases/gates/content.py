@@ -8,6 +8,7 @@ from typing import Any
 import rfc8785
 
 from environments.models import ConfigurationVersion, Environment
+from releases.gates.base import procedure_of
 from releases.models import Fact, InForce, Release
 
 
@@ -38,14 +39,23 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "configuration": configuration.present_digest() if configuration is not None else None,
         "migrations": migrations,
         "procedure": {"version": procedure.version, "digest": procedure.digest} if procedure is not None else None,
-        "window": {
-            "start": release.window_start.isoformat() if release.window_start else None,
-            "end": release.window_end.isoformat() if release.window_end else None,
-        },
+        "window": _window(release),
         "preauthorised": {"on": release.preauthorised, "rows": release.preauthorised_rows},
         "unanswered": release.unanswered,
+        "waivers": sorted(
+            [w.gate, w.environment.slug, w.until.isoformat()]
+            for w in release.waivers.select_related("environment").filter(approved_at__isnull=False, withdrawn_at=None)
+        ),
         "compressed": sorted(release.milestones.filter(compressed=True).values_list("key", flat=True)),
     }
+
+
+def _window(release: Release) -> dict[str, Any]:
+    start = release.window_start.isoformat() if release.window_start else None
+    if release.kind == Release.Kind.EMERGENCY:
+        # Its consent holds for hours from the moment it is granted; no window closes.
+        return {"start": start, "validity_hours": procedure_of(release).schedule.emergency.validity_hours}
+    return {"start": start, "end": release.window_end.isoformat() if release.window_end else None}
 
 
 def digest(content: dict[str, Any]) -> str:

@@ -2,13 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from environments.models import Environment
-from releases.gates.base import Answer, Question, failed, passed, unknown
-from releases.models import Evidence
+from releases.gates.base import Answer, Question, failed, passed, procedure_of, unknown
+from releases.models import Evidence, InForce, Release
 from releases.procedures.parts import Gate
 from releases.sources import evidence as reading
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the test matrix: what its newest report says. `required`: asked for before production."""
+
+    test_environment: str
+    environment: str
+    label: str
+    required: bool
+    verdict: str
+    sentence: str
+    evidence: Evidence | None
+
+
+@dataclass(frozen=True)
+class TypeRow:
+    """One test type with a cell for each test environment, in the procedure's order."""
+
+    __test__ = False
+    test_type: str
+    label: str
+    cells: list[Cell]
+
+
+def matrix(release: Release) -> list[TypeRow]:
+    """Return test type × test environment for a release's tree; the same words as the gate's. Pages call it."""
+    content = procedure_of(release)
+    language = get_language() or "ja"
+    required = {(cell.type, cell.test_environment) for cell in content.testing.matrix if cell.required}
+    newest = _newest(release)
+    limits = content.threshold_values()
+    rows = []
+    for test_type in content.testing.types:
+        cells = []
+        for place in content.testing.environments:
+            found = newest.get((test_type.key, place.environment))
+            verdict, sentence = (
+                reading.judge("junit", found.values, limits) if found is not None else ("unknown", _("no evidence"))
+            )
+            needed = (test_type.key, place.key) in required
+            cells.append(Cell(place.key, place.environment, place.label(language), needed, verdict, sentence, found))
+        rows.append(TypeRow(test_type.key, test_type.label(language), cells))
+    return rows
 
 
 def required_types(question: Question) -> list[tuple[str, str]]:
@@ -36,20 +85,52 @@ def ask(question: Question, gate: Gate) -> Answer:
         return unknown(gate, _("The commit is not known yet."), "evidence")
     if gate.evidence == "junit":
         reasons = []
+        newest = _newest(question.release)
         for test_type, slug in required_types(question):
-            verdict, sentence = _judge(question, "junit", test_type=test_type, environment=slug)
+            verdict, sentence = _verdict(question, "junit", newest.get((test_type, slug)))
             if verdict != "pass":
                 reasons.append(f"{test_type} ({slug}): {sentence}")
         return failed(gate, "; ".join(reasons), "evidence") if reasons else passed(gate, "", "evidence")
-    verdict, sentence = _judge(question, gate.evidence)
+    found = _evidence(question.release.application_id, question.release.tree, gate.evidence).first()
+    verdict, sentence = _verdict(question, gate.evidence, found)
     return {"pass": passed, "fail": failed}.get(verdict, unknown)(gate, sentence, "evidence")
 
 
-def _judge(question: Question, kind: str, *, test_type: str = "", environment: str = "") -> tuple[str, str]:
-    rows = Evidence.objects.filter(application=question.release.application, tree=question.release.tree, kind=kind)
-    if test_type:
-        rows = rows.filter(test_type=test_type, environment__slug=environment)
-    newest = rows.order_by("-at", "-pk").first()
-    if newest is None:
+def _evidence(application_id: int, tree: str, kind: str) -> Any:
+    """Return the evidence of a kind for a tree, the newest first: an older pass does not hide a newer fail."""
+    rows = Evidence.objects.filter(application=application_id, tree=tree, kind=kind)
+    return rows.defer("content").order_by("-pk")
+
+
+def _newest(release: Release) -> dict[tuple[str, str], Evidence]:
+    """Return (test type, environment slug) → the newest test report for a release's tree, in one query."""
+    found: dict[tuple[str, str], Evidence] = {}
+    if release.tree:
+        rows: Sequence[Evidence] = _evidence(release.application_id, release.tree, "junit").select_related(
+            "environment", "handed_in_by"
+        )
+        for row in rows:
+            found.setdefault((row.test_type, row.environment.slug), row)
+    return found
+
+
+def _verdict(question: Question, kind: str, found: Evidence | None) -> tuple[str, str]:
+    if found is None:
         return "unknown", _("no evidence")
-    return reading.judge(kind, newest.values, question.procedure.threshold_values())
+    values = dict(found.values)
+    if kind == "performance" and "baseline" not in values:
+        values |= _baseline(question)
+    return reading.judge(kind, values, question.procedure.threshold_values())
+
+
+def _baseline(question: Question) -> dict[str, str]:
+    """Return the time measured for what is in force in production, where a report names no baseline of its own."""
+    pointer = (
+        InForce.objects.filter(application=question.release.application, environment__tier=Environment.Tier.PRODUCTION)
+        .select_related("release")
+        .first()
+    )
+    if pointer is None or pointer.release is None or not pointer.release.tree:
+        return {}
+    before = _evidence(question.release.application_id, pointer.release.tree, "performance").first()
+    return {"baseline": before.values["measured"]} if before is not None else {}

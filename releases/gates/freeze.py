@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from django.db.models import Q
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from environments.models import Freeze
+from environments import calendar
 from releases.gates.base import Answer, Question, failed, passed
+from releases.gates.window import opening
 from releases.procedures.parts import Gate
 
 
 def ask(question: Question, gate: Gate) -> Answer:
-    """Deny beats allow; an emergency passes a freeze that is not absolute."""
-    active = Freeze.objects.filter(
-        Q(application=None) | Q(application=question.release.application),
-        environment=question.environment,
-        starts_at__lte=question.at,
-        ends_at__gt=question.at,
-    )
+    """Deny beats allow; an emergency passes a freeze that is not absolute, and a lifted one counts for nobody."""
+    release, environment, at = question.release, question.environment, question.at
+    active = environment.freezes.in_force().reaching(release.application).filter(starts_at__lte=at, ends_at__gt=at)
     if question.emergency:
         active = active.filter(absolute=True)
     freeze = active.order_by("-ends_at").first()
     if freeze is None:
         return passed(gate)
+    until = calendar.print_time(freeze.ends_at, environment.zone, get_language() or "ja")
     text = _("Freeze “%(name)s” until %(end)s: %(reason)s")
-    return failed(gate, text % {"name": freeze.name, "end": freeze.ends_at, "reason": freeze.reason}, "plan")
+    reason = text % {"name": freeze.name, "end": until, "reason": freeze.reason}
+    answer = opening(release.application, environment, at, emergency=question.emergency)
+    if answer.next_start is not None:
+        when = calendar.print_time(answer.next_start, environment.zone, get_language() or "ja")
+        reason = _("%(reason)s (possible again from %(when)s)") % {"reason": reason, "when": when}
+    return failed(gate, reason, "plan")

@@ -59,16 +59,22 @@ def roster(question: Question, gate: Gate) -> Answer:
 
 
 def obligations(question: Question, gate: Gate) -> Answer:
-    """No debt of an earlier emergency is overdue; an emergency itself is not held up."""
+    """Every condition of this release's consent is met, and no debt of the application is overdue.
+
+    An emergency is held up by its own conditions alone.
+    """
+    release = question.release
+    open_debts = Obligation.objects.filter(application=release.application, settled_at=None).select_related("release")
+    condition = open_debts.filter(release=release, blocks=Obligation.Blocks.START).first()
+    if condition is not None:
+        return failed(gate, _("Not met yet: %(what)s") % {"what": condition}, "obligations")
     if question.emergency:
         return passed(gate)
-    pointer = InForce.objects.filter(application=question.release.application, environment=question.environment).first()
+    pointer = InForce.objects.filter(application=release.application, environment=question.environment).first()
     if pointer is not None and pointer.unknown:
         return failed(gate, _("What is in force there is unknown; only an emergency may follow."), "deployments")
-    overdue = Obligation.objects.filter(
-        application=question.release.application, settled_at=None, due_at__lt=question.at
-    ).first()
+    overdue = open_debts.filter(due_at__lt=question.at).first()
     if overdue is not None:
         text = _("Overdue: %(what)s (%(release)s)")
-        return failed(gate, text % {"what": overdue.what, "release": overdue.release}, "obligations")
+        return failed(gate, text % {"what": overdue, "release": overdue.release}, "obligations")
     return passed(gate)

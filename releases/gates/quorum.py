@@ -5,12 +5,14 @@ People are matched by maximum matching, so that a person with two roles never bl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from environments import access
-from environments.models import Account, ConfigurationVersion
-from releases.models import Approval, ConsentRound, Deployment, Fact, Release
+from environments.models import Account, ConfigurationVersion, Environment
+from releases.gates.base import procedure_of
+from releases.models import Approval, ConsentRound, Deployment, Fact, Release, Waiver
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,27 @@ def rules_of(round_: ConsentRound) -> list[Rule]:
 
 def persons_of(round_: ConsentRound) -> list[tuple[str, frozenset[str]]]:
     """Return who has approved a round on its own digest, as persons with the roles they held then."""
-    rows = Approval.objects.filter(round=round_, meaning="approve", digest=round_.digest).select_related("account")
+    rows = Approval.objects.filter(round=round_, meaning__in=Approval.COUNTING, digest=round_.digest).select_related(
+        "account"
+    )
     return [(row.account.person_key, frozenset(row.roles)) for row in rows]
 
 
+def said(round_: ConsentRound) -> set[str]:
+    """Return the persons who have given their word in a round, and those for whom a deputy has."""
+    rows = Approval.objects.filter(round=round_).select_related("account", "on_behalf")
+    return {a.person_key for row in rows for a in (row.account, row.on_behalf) if a is not None}
+
+
+def kept_out(round_: ConsentRound) -> dict[str, str]:
+    """Return person key → the duty that keeps him from giving his word in a round."""
+    if round_.release is not None:
+        return excluded(round_.release)
+    return {round_.applicant.person_key: "applicant"}
+
+
 def excluded(release: Release) -> dict[str, str]:
-    """Return person key → the duty that keeps him from approving (author, editor, commit author, starter)."""
+    """Return person key → the duty that keeps him from approving (author, editor, waiver, commit author, starter)."""
     kept_out: dict[str, str] = {release.author.person_key: "author"}
     for account in release.editors.all():
         kept_out.setdefault(account.person_key, "editor")
@@ -97,6 +114,12 @@ def excluded(release: Release) -> dict[str, str]:
         kept_out.setdefault(version.created_by.person_key, "editor")
     for round_ in ConsentRound.objects.filter(release=release, state__in=["open", "granted"]):
         kept_out.setdefault(round_.applicant.person_key, "applicant")
+    for waiver in Waiver.objects.filter(release=release, approved_at__isnull=False).select_related(
+        "proposed_by", "decided_by"
+    ):
+        for account in (waiver.proposed_by, waiver.decided_by):
+            if account is not None:
+                kept_out.setdefault(account.person_key, "waiver")
     for deployment in Deployment.objects.filter(release=release, environment__protected=True):
         if deployment.started_by is not None:
             kept_out.setdefault(deployment.started_by.person_key, "starter")
@@ -119,13 +142,30 @@ def unknown_authors(release: Release) -> list[str]:
 def candidates(round_: ConsentRound) -> list[Account]:
     """Return who could still give what is missing at the open stage."""
     where = standing(rules_of(round_), persons_of(round_))
-    given = {person for person, _roles in persons_of(round_)}
-    kept_out = excluded(round_.release) if round_.release is not None else {}
-    if round_.release is None:
-        kept_out = {round_.applicant.person_key: "applicant"}
+    out = kept_out(round_).keys() | said(round_)
     found: dict[int, Account] = {}
     for role, _count in where.missing:
         for account in access.holders(role, round_.environment):
-            if account.person_key not in given and account.person_key not in kept_out:
+            if account.person_key not in out:
                 found[account.pk] = account
     return list(found.values())
+
+
+def lacking(release: Release, environment: Environment) -> list[tuple[str, int]]:
+    """Return (role, number of persons) that the rules for a release ask for and that nobody there could give.
+
+    Asked long before anyone applies: with it a release manager sees at T-14 that no two of the committee are left.
+    """
+    subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
+    asked = procedure_of(release).approvals_for(subject, environment.tier)
+    rules = [Rule(r.stage, r.role, r.number) for r in asked if r.role != "none"]
+    out = excluded(release)
+    roles: dict[str, set[str]] = {}
+    for role in {rule.role for rule in rules}:
+        for account in access.holders(role, environment):
+            if account.person_key not in out:
+                roles.setdefault(account.person_key, set()).add(role)
+    slots = [rule.role for rule in rules for _ in range(rule.number)]
+    filled = matched(rules, [(person, frozenset(held)) for person, held in roles.items()])
+    empty = [role for role, person in zip(slots, filled, strict=True) if person is None]
+    return sorted(Counter(empty).items())

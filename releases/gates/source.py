@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from releases.gates.base import Answer, Question, failed, fresh_fact, passed, unknown
+from releases.models import Release
+from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
-from releases.sources import git
+from releases.sources import git, versions
 
 
 def tag(question: Question, gate: Gate) -> Answer:
@@ -18,13 +22,23 @@ def tag(question: Question, gate: Gate) -> Answer:
         return unknown(gate, _("The tag has not been looked at within the last minute."), "evidence")
     seen = fact.value
     if "fault" in seen:
-        return failed(gate, seen["fault"], "evidence")
-    faults = [
+        gone = release.tag_object and seen.get("missing")
+        return failed(gate, _("The tag was removed after it was confirmed.") if gone else seen["fault"], "evidence")
+    faults = tag_faults(release, seen)
+    return failed(gate, " ".join(faults), "evidence") if faults else passed(gate, seen["signer"], "evidence")
+
+
+def tag_faults(release: Release, seen: dict[str, Any]) -> list[str]:
+    """Return everything that is wrong with a tag as it was seen, a sentence each; empty when nothing is."""
+    wanted = release.application.tag_format.replace(versions.PLACE, release.version)
+    return [
         sentence
         for wrong, sentence in (
             (seen["name"] != release.tag, _("The tag has another name.")),
+            (release.tag != wanted, _("The tag of this version is called %(tag)s.") % {"tag": wanted}),
             (not seen["annotated"], _("The tag is not annotated.")),
-            (not seen["signature_good"], _("The tag bears no good signature by a known key.")),
+            (seen["annotated"] and not seen["signed"], _("The tag is not signed.")),
+            (seen["signed"] and not seen["signature_good"], _("The tag bears no good signature by a known key.")),
             (not seen["version_named"], _("The tag does not name the version.")),
             (not seen["date_named"], _("The tag does not name the date.")),
             (not seen["changes_named"], _("The tag does not name the changes.")),
@@ -36,11 +50,11 @@ def tag(question: Question, gate: Gate) -> Answer:
         )
         if wrong
     ]
-    return failed(gate, " ".join(faults), "evidence") if faults else passed(gate, seen["signer"], "evidence")
 
 
 def branch(question: Question, gate: Gate) -> Answer:
-    """The commit is reachable from a head that the environment accepts."""
+    """The commit is on the branch that the release names and reachable from a head that the environment accepts."""
+    release = question.release
     fact = fresh_fact(question, "heads", settings.FACT_SECONDS)
     if fact is None:
         return unknown(gate, _("The branches have not been looked at within the last minute."), "evidence")
@@ -51,4 +65,50 @@ def branch(question: Question, gate: Gate) -> Answer:
     if not heads:
         text = _("The commit is on no branch that this environment accepts (%(patterns)s).")
         return failed(gate, text % {"patterns": ", ".join(patterns)}, "evidence")
+    if wrong := wrong_branch(release.kind, release.branch, question.procedure):
+        return failed(gate, wrong, "evidence")
+    if release.branch not in fact.value:
+        # Merged and deleted is the usual end of a branch; one that is still there must hold the commit.
+        named = fresh_fact(question, "branch", settings.FACT_SECONDS)
+        if named is None or named.value.get("name") != release.branch:
+            return unknown(gate, _("The branches have not been looked at within the last minute."), "evidence")
+        if named.value["there"]:
+            return failed(gate, not_on(release.branch), "evidence")
     return passed(gate, ", ".join(heads), "evidence")
+
+
+def not_on(name: str) -> str:
+    """Return the sentence for a commit that its branch does not hold."""
+    return _("The branch %(branch)s does not hold the commit.") % {"branch": name}
+
+
+def branches_for(kind: str, procedure: Content) -> tuple[str, ...]:
+    """Return the patterns of branches that a kind of release may come from, by the workflows of the procedure.
+
+    An emergency comes from what production takes in an emergency only, a pre-release from everything that any
+    environment takes, and a regular release from all of that but the emergencies' branches: how far it gets with
+    its branch is each environment's own question.
+    """
+    workflows = {row.key: row.pattern for row in procedure.workflows}
+    production = procedure.accepted_patterns("production")
+    hotfix = [p for p in procedure.accepted_patterns("production", emergency=True) if p not in production]
+    urgent = [*hotfix, *([workflows["hotfix"]] if "hotfix" in workflows else [])]
+    wanted = [pattern for row in procedure.accepts for pattern in (*row.patterns, *row.emergency_patterns)]
+    if kind == Release.Kind.EMERGENCY:
+        wanted = urgent
+    elif kind == Release.Kind.REGULAR:
+        wanted = [pattern for pattern in wanted if pattern not in urgent]
+    return tuple(dict.fromkeys(wanted))
+
+
+def wrong_branch(kind: str, name: str, procedure: Content) -> str:
+    """Return why a branch does not fit the kind of a release, empty when it does."""
+    patterns = branches_for(kind, procedure)
+    if git.head_accepts([name], patterns):
+        return ""
+    named = {"branch": name or "—", "patterns": ", ".join(patterns)}
+    if kind == Release.Kind.EMERGENCY:
+        return _("An emergency release comes from a branch %(patterns)s, not from %(branch)s.") % named
+    if kind == Release.Kind.REGULAR:
+        return _("A regular release comes from a branch %(patterns)s, not from %(branch)s.") % named
+    return _("A pre-release comes from a branch %(patterns)s, not from %(branch)s.") % named

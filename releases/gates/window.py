@@ -8,39 +8,46 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from environments import calendar
-from environments.models import Application, ChangeWindow, Environment, Freeze
+from environments.models import Application, ChangeWindow, CompanyHoliday, Environment
 from releases.gates.base import Answer, Question, failed, passed
 from releases.procedures.parts import Gate
+
+AHEAD = 24
 
 
 def opening(
     application: Application, environment: Environment, at: datetime, *, emergency: bool = False
 ) -> calendar.Answer:
     """Say whether a run may start at `at`, why, and when next."""
-    rows = ChangeWindow.objects.filter(environment=environment, opened_at__isnull=False, withdrawn_at__isnull=True)
-    rules, extras = [], []
-    for row in rows:
-        if row.application_id not in (None, application.pk):
-            continue
-        if row.extra and row.starts_at is not None and row.ends_at is not None:
-            extras.append(calendar.Window(row.starts_at, row.ends_at, row.zone, row.name))
-        elif row.start is not None:
-            length = timedelta(minutes=row.length_minutes)
-            rules.append(calendar.WindowRule(row.name, row.rrule, row.zone, row.start, length))
-    freezes = [
-        calendar.Freeze(calendar.Window(f.starts_at, f.ends_at, environment.zone, f.name), f.absolute)
-        for f in Freeze.objects.filter(environment=environment)
-        if f.application_id in (None, application.pk)
-    ]
-    return calendar.next_opening(rules, extras, freezes, at, emergency=emergency)
+    rules, extras = _windows_of(application, environment)
+    freezes = [f.as_freeze(environment.zone) for f in environment.freezes.in_force().reaching(application)]
+    return calendar.next_opening(rules, extras, freezes, at, emergency=emergency, zone=environment.zone)
+
+
+def next_windows(
+    application: Application, environment: Environment, at: datetime, count: int = AHEAD
+) -> list[calendar.Window]:
+    """Return the next `count` windows that end after `at`, regular and extra ones, in order, whatever freezes them."""
+    rules, extras = _windows_of(application, environment)
+    found = [extra for extra in extras if extra.end > at]
+    for rule in rules:
+        found += calendar.windows(rule, at, count)
+    return sorted(found, key=lambda window: (window.start, window.end))[:count]
+
+
+def _windows_of(
+    application: Application, environment: Environment
+) -> tuple[list[calendar.WindowRule], list[calendar.Window]]:
+    company = CompanyHoliday.objects.days()
+    rows: list[ChangeWindow] = list(environment.windows.in_force().reaching(application))
+    rules = [rule for row in rows if (rule := row.as_rule(company)) is not None]
+    extras = [window for row in rows if (window := row.as_window()) is not None]
+    return rules, extras
 
 
 def closed_sentence(answer: calendar.Answer, environment: Environment) -> str:
     """Return why it is closed and when it opens next, in the environment's zone."""
-    if answer.next_start is None:
-        return answer.reason
-    when = calendar.print_time(answer.next_start, environment.zone, get_language() or "ja")
-    return _("%(reason)s Next window: %(when)s.") % {"reason": answer.reason, "when": when}
+    return calendar.sentence(answer, environment.zone)
 
 
 def needed_seconds(plan: dict[str, list[dict[str, float]]]) -> float:

@@ -1,9 +1,11 @@
 """What changes, when and how: the public face of the models."""
 
+from releases.models.committee import Meeting, MeetingDecision
 from releases.models.consent import Approval, ConsentRound
 from releases.models.deployment import Deployment
 from releases.models.document import Document
 from releases.models.evidence import Evidence, Fact
+from releases.models.idempotency import IdempotentCall
 from releases.models.in_force import InForce
 from releases.models.obligation import Obligation
 from releases.models.preparation import ChecklistItem, FinalCheck, Milestone, RosterEntry
@@ -11,6 +13,7 @@ from releases.models.procedure import Procedure
 from releases.models.release import Change, Release
 from releases.models.rollback import Rollback
 from releases.models.step import Step, StepAttempt, StepOutput
+from releases.models.waiver import Waiver
 from releases.models.watch import Sample, Watch
 
 __all__ = [
@@ -23,7 +26,10 @@ __all__ = [
     "Evidence",
     "Fact",
     "FinalCheck",
+    "IdempotentCall",
     "InForce",
+    "Meeting",
+    "MeetingDecision",
     "Milestone",
     "Obligation",
     "Procedure",
@@ -34,5 +40,6 @@ __all__ = [
     "Step",
     "StepAttempt",
     "StepOutput",
+    "Waiver",
     "Watch",
 ]

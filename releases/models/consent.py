@@ -65,17 +65,27 @@ class ConsentRound(ConsentMachine):
 class Approval(models.Model):
     """One person's word in a round: never edited, bound to the digest that was shown."""
 
+    COUNTING = ("approve", "conditional")
+
     class Meaning(models.TextChoices):
         APPROVE = "approve", _("Approved")
+        CONDITIONAL = "conditional", _("Approved with a condition")
         SEND_BACK = "send_back", _("Sent back")
         REJECT = "reject", _("Rejected")
 
     round = models.ForeignKey(ConsentRound, models.PROTECT, related_name="approvals", verbose_name=_("round"))
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
-    meaning = models.CharField(_("meaning"), max_length=10, choices=Meaning)
+    on_behalf = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("on behalf of")
+    )
+    meeting = models.ForeignKey(
+        "releases.Meeting", models.PROTECT, null=True, blank=True, related_name="approvals", verbose_name=_("meeting")
+    )
+    meaning = models.CharField(_("meaning"), max_length=12, choices=Meaning)
     roles = models.JSONField(_("roles at the time"))
     digest = models.CharField(_("digest"), max_length=64)
     comment = models.CharField(_("comment"), max_length=300, blank=True)
+    condition = models.CharField(_("condition"), max_length=200, blank=True)
     signature = models.JSONField(_("signature"))
     at = models.DateTimeField(_("time"))
 

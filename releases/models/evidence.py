@@ -15,7 +15,7 @@ class Evidence(models.Model):
     application = models.ForeignKey(Application, models.PROTECT, related_name="evidence", verbose_name=_("application"))
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
     kind = models.CharField(_("kind"), max_length=20)
-    test_type = models.CharField(_("test type"), max_length=20, blank=True)
+    test_type = models.CharField(_("test type"), max_length=60, blank=True)
     commit = models.CharField(_("commit"), max_length=40)
     tree = models.CharField(_("tree"), max_length=40)
     digest = models.CharField(_("digest"), max_length=64)

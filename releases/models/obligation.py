@@ -1,4 +1,4 @@
-"""What is owed afterwards: debts of an emergency, a condition, a pre-authorised way back (P2, B3, J1)."""
+"""What is owed afterwards: debts of an emergency, a condition, a waiver, a pre-authorised way back (P2, B3, J1)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from environments.models import Account, Application
+from releases.models.preparation import Labelled
 from releases.models.release import Release
 
 
-class Obligation(models.Model):
-    """A debt with a clock; an overdue one blocks the next regular release of its application."""
+class Obligation(Labelled):
+    """A debt with a clock. One of a condition blocks the start of its own release until it is settled."""
+
+    class Blocks(models.TextChoices):
+        NEXT = "next", _("the next regular release, when overdue")
+        START = "start", _("the start of its own release")
 
     application = models.ForeignKey(
         Application, models.PROTECT, related_name="obligations", verbose_name=_("application")
     )
     release = models.ForeignKey(Release, models.PROTECT, related_name="obligations", verbose_name=_("release"))
-    what = models.CharField(_("what is owed"), max_length=200)
+    key = models.CharField(_("kind"), max_length=60)
+    about = models.CharField(_("what exactly"), max_length=200, blank=True)
+    blocks = models.CharField(_("blocks"), max_length=8, choices=Blocks, default=Blocks.NEXT)
     due_at = models.DateTimeField(_("due"))
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
     settled_by = models.ForeignKey(
@@ -32,4 +39,4 @@ class Obligation(models.Model):
         ordering = ["due_at"]
 
     def __str__(self) -> str:
-        return self.what
+        return f"{super().__str__()}: {self.about}" if self.about else super().__str__()

@@ -64,6 +64,9 @@ class Release(ReleaseMachine):
     editors: models.ManyToManyField[Any, Any] = models.ManyToManyField(
         Account, related_name="+", blank=True, verbose_name=_("edited by")
     )
+    copied_from = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="copies", verbose_name=_("copied from")
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     history: Any = Snapshots()
 

@@ -56,6 +56,10 @@ _KEYED = (
 )
 
 
+# What the product itself makes owed, and so asks the procedure for its term.
+OWED = frozenset({"retrospective_review", "full_review", "waiver", "assessment", "condition"})
+
+
 def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collection[str]) -> Found:
     """Yield (path, sentence) for every name without an owner, double key and half-filled rule."""
     yield from _twice(raw)
@@ -68,6 +72,8 @@ def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collec
     yield from _versions(raw)
     yield from _plans(raw, step_kinds)
     yield from _triggers(raw)
+    for key in sorted(OWED - _keys(raw, "obligations")):
+        yield ("obligations",), f"says nothing of {key}"
     for path, row in _rows(raw, "checks"):
         yield from _known(path, row, "kind", check_kinds, "kind of check")
 
@@ -234,12 +240,18 @@ def _approvals(raw: Raw) -> Found:
                     ("approvals",),
                     f"has no row for {subject} in the tier {tier!r}; write the role none or who",
                 )
+            elif subject == "emergency" and tier == "production" and not _asks(rows, "committee"):
+                yield rows[0][0], "an emergency in production always asks the committee"
             elif len(rows) > 1 and any(row.get("role") == "none" for _path, row in rows):
                 yield rows[0][0], f"{subject} in {tier!r} asks nobody and somebody"
             else:
                 stages = sorted({stage for _path, row in rows if (stage := _whole(row, "stage"))})
                 if stages != list(range(1, len(stages) + 1)):
                     yield rows[0][0], f"the stages of {subject} in {tier!r} must count 1, 2, 3"
+
+
+def _asks(rows: list[tuple[Path, Raw]], role: str) -> bool:
+    return any(row.get("role") == role and _whole(row, "number") for _path, row in rows)
 
 
 def _gates(raw: Raw) -> Found:

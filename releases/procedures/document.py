@@ -69,6 +69,7 @@ class Procedure(_Section):
     environments: tuple[parts.Environment, ...] = Field(min_length=1)
     schedule: Schedule
     milestones: tuple[parts.Milestone, ...] = Field(min_length=1)
+    reminders: parts.Reminders
     checklist: tuple[parts.ChecklistItem, ...] = Field(min_length=1)
     stakeholders: tuple[parts.Stakeholder, ...] = Field(min_length=1)
     channels: tuple[parts.Channel, ...] = Field(min_length=1)

@@ -100,14 +100,23 @@ class Regular(Part):
     start: Clock
     length_minutes: Positive
     day_offset: Annotated[int, Strict(), Field(ge=-1, le=1)]
+    on_holiday: Literal["flag", "skip", "earlier", "later"]
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
     milestones_due: Clock
 
 
 class Milestone(Item):
-    """A milestone by days before T-0 and the edge of the release that waits for it."""
+    """A milestone by days (of the calendar or of work) before T-0 and the edge of the release that waits for it."""
 
     days_before: Whole
+    unit: Literal["calendar", "working"] = "calendar"
     guards: Literal["fix_content", "confirm_tests", "approve", "confirm", "start"]
+
+
+class Reminders(Part):
+    """How many hours before a milestone is due its owners are reminded."""
+
+    hours_before: tuple[Positive, ...]
 
 
 class EmergencyMilestone(Part):

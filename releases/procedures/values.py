@@ -36,6 +36,7 @@ GateKind = Literal[
     "document",
     "obligation",
 ]
+# The kinds of evidence that a gate may read: all but a plain file, which nobody can judge by itself.
 EvidenceKind = Literal["", "junit", "coverage", "sarif", "review", "security_scan", "performance"]
 Subject = Literal[
     "regular", "emergency", "extra_window", "late_way_back", "procedure", "stop_switch_off", "ledger_going_on"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import semver
 from django.utils.translation import gettext as _
 
+type Kinds = Mapping[str, str]
 # Kind of change → part of the version it raises; a procedure may bring its own (`Procedure.change_kinds`).
-KINDS: Mapping[str, str] = {"breaking": "major", "feature": "minor", "fix": "patch", "small": "patch"}
+KINDS: Kinds = {"breaking": "major", "feature": "minor", "fix": "patch", "small": "patch"}
 FIRST = "1.0.0"
+PLACE = "{version}"
 _LONGEST = 128
 _RANK = {"patch": 0, "minor": 1, "major": 2}
 
@@ -48,7 +49,34 @@ def is_pre_release(text: str) -> bool:
     return parse(text).prerelease is not None
 
 
-def part_for(kinds: Iterable[str], raises: Mapping[str, str] = KINDS) -> str:
+def of_tag(tag: str, patterns: Sequence[str]) -> str:
+    """Return the version that a tag names by the first pattern (`v{version}`) that fits. Raises BadVersion.
+
+    What stands in the pattern's place must be a version exactly as it is written: a tag is no input of a person.
+    """
+    reason = _("The tag fits none of the patterns %(patterns)s.") % {"patterns": ", ".join(patterns)}
+    for pattern in patterns:
+        before, _place, after = pattern.partition(PLACE)
+        text = tag.removeprefix(before).removesuffix(after)
+        if f"{before}{text}{after}" != tag:
+            continue
+        try:
+            if normalised(text) == text:
+                return text
+            reason = _("“%(text)s” is not written as a plain version.") % {"text": text}
+        except BadVersion as fault:
+            reason = str(fault)
+    raise BadVersion(reason)
+
+
+def wrong_pattern(pattern: str) -> str:
+    """Return why a text is no pattern for tags, empty when it is one."""
+    if pattern.count(PLACE) != 1 or not pattern.replace(PLACE, "").isprintable() or " " in pattern:
+        return _("“%(pattern)s” is not a pattern; write {version} once, as in v{version}.") % {"pattern": pattern}
+    return ""
+
+
+def part_for(kinds: Iterable[str], raises: Kinds = KINDS) -> str:
     """Return the part (major, minor, patch) that the gravest kind of change asks for; patch for none.
 
     Raises BadVersion for an unknown kind: what nobody has weighed is not small.
@@ -62,17 +90,21 @@ def part_for(kinds: Iterable[str], raises: Mapping[str, str] = KINDS) -> str:
     return gravest
 
 
-def suggest(previous: str | None, kinds: Iterable[str], raises: Mapping[str, str] = KINDS) -> str:
+def next_version(previous: str | None, kinds: Iterable[str], raises: Kinds = KINDS) -> str:
     """Return the next version after the one in force for these kinds of change. Raises BadVersion."""
     if previous is None:
         return FIRST
-    before = parse(previous).replace(build=None)
-    part = part_for(kinds, raises)
-    if before.prerelease is not None:
-        return str(before.next_version(part))
-    if before.major == 0 and part == "major":
-        part = "minor"
-    return str({"major": before.bump_major, "minor": before.bump_minor, "patch": before.bump_patch}[part]())
+    return str(_after(parse(previous), part_for(kinds, raises)))
+
+
+suggest = next_version
+
+
+def next_pre_release(version: str, taken: Iterable[str]) -> str:
+    """Return the next beta of a version, above every pre-release of it that is taken. Raises BadVersion."""
+    core = parse(version).finalize_version()
+    before = [row for row in map(parse, taken) if row.finalize_version() == core and row.prerelease is not None]
+    return str(max(before).bump_prerelease() if before else core.bump_prerelease("beta"))
 
 
 def faults(
@@ -80,9 +112,9 @@ def faults(
     previous: str | None,
     kinds: Iterable[str],
     production: bool,
-    raises: Mapping[str, str] = KINDS,
+    raises: Kinds = KINDS,
 ) -> list[str]:
-    """Return every reason, as a sentence, why a version does not fit; empty when it does.
+    """Return every reason, as a sentence that names a version that would fit; empty when this one does.
 
     previous: the version in force, None for nothing. production: whether the release is bound for a
     production tier. Below 1.0.0, where SemVer promises nothing, a breaking change asks for a new minor
@@ -96,18 +128,52 @@ def faults(
         return [str(fault)]
     found = []
     if production and wanted.prerelease is not None:
-        found.append(_("%(version)s is a pre-release and cannot go to production.") % {"version": wanted})
-    if before is None:
-        return found
-    line = operator.attrgetter("major", "minor")
-    # A pre-release of x.y.0 is followed by x.y.0 itself.
-    finishes = before.prerelease is not None and wanted.patch == 0
-    names = {"version": str(wanted), "previous": str(before)}
-    if wanted.compare(before) <= 0:
-        found.append(_("%(version)s is not above %(previous)s, which is in force.") % names)
-        return found
-    if part == "major" and wanted.major == before.major and before.major > 0:
-        found.append(_("A breaking change needs a new major version; %(version)s only follows %(previous)s.") % names)
-    elif part != "patch" and line(wanted) == line(before) and not finishes:
-        found.append(_("A new feature needs a new minor version; %(version)s only follows %(previous)s.") % names)
+        core = wanted.finalize_version()
+        fits = core if before is None or _too_small(core, before, part) == "" else _after(before, part)
+        found.append(
+            _("%(version)s is a pre-release and cannot go to production; %(next)s would fit.")
+            % {"version": wanted, "next": fits}
+        )
+    if before is not None and (text := _too_small(wanted, before, part)):
+        found.append(text % {"version": wanted, "previous": before, "next": _after(before, part)})
     return found
+
+
+def _after(before: semver.Version, part: str) -> semver.Version:
+    if before.major == 0 and part == "major":
+        part = "minor"
+    if before.prerelease is not None:
+        return before.next_version(part)
+    return {"major": before.bump_major, "minor": before.bump_minor, "patch": before.bump_patch}[part]()
+
+
+def _too_small(wanted: semver.Version, before: semver.Version, part: str) -> str:
+    """Return the sentence (with places version, previous, next) why a version does not rise enough; empty if it does."""
+    order = wanted.compare(before)
+    if order == 0 and wanted.build != before.build:
+        return _(
+            "%(version)s differs from %(previous)s, which is in force, only in build metadata, which does not count; "
+            "%(next)s would fit."
+        )
+    if order <= 0:
+        return _("%(version)s is not above %(previous)s, which is in force; %(next)s would fit.")
+    # A pre-release is followed by its own release: 2.0.0 after 2.0.0-rc.1 rises as far as that one did.
+    own = before.prerelease is not None and wanted.finalize_version() == before.finalize_version()
+    if part == "major" and wanted.major == before.major:
+        if before.major > 0 and not (own and wanted.minor == wanted.patch == 0):
+            return _(
+                "A breaking change needs a new major version; %(version)s only follows %(previous)s. "
+                "%(next)s would fit."
+            )
+        if before.major == 0 and wanted.minor == before.minor and not (own and wanted.patch == 0):
+            return _(
+                "Below 1.0.0 a breaking change needs a new minor version; %(version)s only follows %(previous)s. "
+                "%(next)s would fit."
+            )
+    elif (
+        part == "minor"
+        and (wanted.major, wanted.minor) == (before.major, before.minor)
+        and not (own and wanted.patch == 0)
+    ):
+        return _("A new feature needs a new minor version; %(version)s only follows %(previous)s. %(next)s would fit.")
+    return ""

@@ -73,6 +73,13 @@ def verbs(context: dict[str, Any], row: Model, main: str = "", hide: Any = ()) -
 
 
 @register.inclusion_tag("ringi/buttons.html", takes_context=True)
+def these_verbs(context: dict[str, Any], row: Model, keys: str) -> dict[str, list[Button]]:
+    """Show only these of the verbs (keys, space separated) that the reader may use on a row."""
+    shown = verbs(context, row, main=keys)
+    return {place: [b for b in found if b.key in keys.split()] for place, found in shown.items()}
+
+
+@register.inclusion_tag("ringi/buttons.html", takes_context=True)
 def new_verb(context: dict[str, Any], opts: Any) -> dict[str, list[Button]]:
     """Show the verb that makes a row of the model with these options (a class would be called by the template)."""
     return {"now": _shown().new_button(_shown().rights_of(context["request"]), opts.model), "later": []}

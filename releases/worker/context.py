@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from environments.models import ConfigurationVersion, Target
+from releases.actions.release.repository import place_of
 from releases.actions.watch.sample import spec_of
 from releases.models import Deployment, Step
+from releases.sources import git
 from releases.steps.base import StepContext, TargetSpec, Version
 
 BACK = ("back", "back_verify")
@@ -31,7 +32,11 @@ def _version(base: dict[str, Any]) -> Version | None:
 def configuration_of(pk: Any) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return (values with secrets in clear, the secrets); empty for none."""
     row = ConfigurationVersion.objects.filter(pk=pk).first() if pk else None
-    return (row.opened(), row.secret_values()) if row is not None else ({}, ())
+    if row is None:
+        return {}, ()
+    # The way into the repository is the product's own and no business of a target.
+    values = {key: value for key, value in row.opened().items() if key not in git.Credentials.KEYS}
+    return values, row.secret_values()
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def facts_of(deployment: Deployment) -> RunFacts:
     return RunFacts(
         deployment_id=deployment.pk,
         target=spec_of(target_of(deployment)),
-        repository=str(Path(release.application.repository)),
+        repository=str(place_of(release.application)),
         new=_version(deployment.base.get("wanted", {})),
         old=_version(base),
         new_values=new_values,

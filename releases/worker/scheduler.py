@@ -13,7 +13,7 @@ from django.db import Error, connection
 
 from audit.actor import Actor, acting
 from audit.clock import now
-from releases.worker.sweeper import next_due, sweep
+from releases.worker.sweeper import OFTEN, next_due, sweep
 
 log = logging.getLogger(__name__)
 LOCK = "SELECT pg_try_advisory_lock(hashtext('ringi_scheduler'))"
@@ -52,9 +52,13 @@ class Scheduler:
                 time.sleep(settings.SWEEP)
                 return
             cursor.execute("LISTEN ringi_due")
+        rarely_at = 0.0
         while not self.ending:
-            moment = now()
-            sweep(moment)
+            if time.monotonic() < rarely_at:
+                sweep(now(), OFTEN)
+            else:
+                sweep(now())
+                rarely_at = time.monotonic() + 10 * settings.SWEEP
             upcoming = next_due()
             wait = settings.SWEEP
             if upcoming is not None:

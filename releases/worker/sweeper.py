@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import Error
-from django.db.models import F, Q
+from django.db.models import Count, F, Min, Q
 
 from audit.refusals import GateClosed, Refused
 from releases import dispatch
-from releases.actions.consent.decide import lapse_stale
+from releases.actions.consent.lapse import lapse_stale
 from releases.actions.deployment.queue import miss, put_off, queue
 from releases.actions.deployment.stopped import stopped
+from releases.actions.milestone.remind import remind_due
 from releases.actions.release.observe import observe
 from releases.actions.watch.sample import advance, end_due
-from releases.models import Deployment, Rollback, Step, Watch
+from releases.models import Deployment, Fact, Rollback, Step, Watch
 
 log = logging.getLogger(__name__)
+
+
+def seen_lately(release_id: int, moment: datetime) -> bool:
+    """Tell whether the source was looked at so lately that the gates will still trust it when the first step starts."""
+    facts = Fact.objects.filter(release=release_id, environment=None, kind__in=["tag", "heads", "authors"])
+    oldest = facts.aggregate(oldest=Min("observed_at"), found=Count("pk"))
+    return oldest["found"] == 3 and oldest["oldest"] > moment - timedelta(seconds=settings.FACT_SECONDS / 2)
+
+
+def coming_deployments(moment: datetime) -> None:
+    """Look at the source of what is due soon, so that at its hour nothing but the gates has to be asked."""
+    soon = moment + timedelta(seconds=settings.FACT_SECONDS / 4)
+    coming = Deployment.objects.filter(state="scheduled", scheduled_for__gt=moment, scheduled_for__lte=soon)
+    for release_id in coming.values_list("release_id", flat=True).distinct():
+        if not seen_lately(release_id, moment):
+            observe(release_id)
 
 
 def due_deployments(moment: datetime) -> None:
@@ -31,7 +49,8 @@ def due_deployments(moment: datetime) -> None:
     )
     for pk, release_id in due.order_by("scheduled_for").values_list("pk", "release_id"):
         try:
-            observe(release_id)
+            if not seen_lately(release_id, moment):
+                observe(release_id)
             queue(pk)
         except GateClosed as closed:
             put_off(pk, tuple(str(reason) for reason in closed.reasons))
@@ -89,12 +108,19 @@ def stale_rounds(moment: datetime) -> None:
     lapse_stale()
 
 
-ROUNDS = (due_deployments, idle_steps, stopping_deployments, waiting_rollbacks, due_samples, stale_rounds)
+def due_reminders(moment: datetime) -> None:
+    """Remind the owners of milestones that come due."""
+    remind_due()
 
 
-def sweep(moment: datetime) -> None:
+# What decides about the minute; and what reads every open release, and so has its turn more rarely.
+OFTEN = (due_deployments, idle_steps, stopping_deployments, waiting_rollbacks, due_samples, coming_deployments)
+RARELY = (stale_rounds, due_reminders)
+
+
+def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTEN, *RARELY)) -> None:
     """Do one round; what fails in one part does not keep the others from their turn."""
-    for part in ROUNDS:
+    for part in parts:
         try:
             part(moment)
         except Error:

@@ -14,6 +14,9 @@ WRITES = {
     "releases/actions/step/claim.py": {
         "update": "closes the lost attempt in the claim's own door; the trigger sees it"
     },
+    "releases/actions/release/import_tags.py": {
+        "bulk_create": "changes of past releases in the import's own door; they have no snapshots, the trigger sees each"
+    },
     "releases/actions/step/finish.py": {"update": "ends the attempt in the outcome's own door; it has no snapshots"},
 }
 RAW_WRITES = {

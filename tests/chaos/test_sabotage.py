@@ -42,7 +42,7 @@ SABOTAGES = (
     Sabotage(
         "Prove",
         "coverage is compared with two digits",
-        "releases/sources/evidence.py",
+        "releases/sources/evidence/coverage.py",
         'if rate >= Fraction(Decimal(limits["coverage_min"]))',
         'if round(rate, 2) >= Fraction(Decimal(limits["coverage_min"]))',
     ),

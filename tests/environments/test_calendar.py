@@ -25,6 +25,7 @@ from environments.calendar import (
     print_time,
     recurring_freezes,
     rule_fault,
+    sentence,
     windows,
     working_days_after,
 )
@@ -157,7 +158,9 @@ def test_outside_it_is_closed_with_the_next_window_named() -> None:
         _utc(2027, 1, 19, 16),
         _utc(2027, 1, 19, 20),
     )
-    assert "2027-01-20 01:00 JST" in answer.reason
+    assert sentence(answer, "Asia/Tokyo") == (
+        "Outside every window. Next window: Wed 20 Jan 2027 01:00 (late Tuesday night) JST (regular)."
+    )
 
 
 def test_an_extra_window_opens_it() -> None:

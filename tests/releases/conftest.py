@@ -68,7 +68,7 @@ class World:
         with self.acting_as(author):
             given = dict.fromkeys(release.APPLICATION_FIELDS, "as written") | {"risk": "low"} | fields
             edit(release.pk, fields=given)
-            set_source(release.pk, branch="release/1.3")
+            set_source(release.pk, branch="release/" + version.rpartition(".")[0])
             for configuration in self.configurations.values():
                 set_configuration(release.pk, configuration_id=configuration.pk)
             move(release.pk, start=datetime.now(UTC))

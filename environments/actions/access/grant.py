@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 
@@ -11,8 +11,8 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
-from environments.models import AccessGrant, Account, Environment
-from environments.roles import DECIDING
+from environments.models import AccessGrant, AccessRequest, Account, Environment
+from environments.roles import DECIDING, ROLE_CHOICES
 
 
 def propose(
@@ -24,43 +24,92 @@ def propose(
     begins_at: datetime | None = None,
     until: datetime | None = None,
 ) -> AccessGrant:
-    """Give an account a role; nobody gives one to himself, and a deciding role waits for a second person."""
+    """Give an account a role; nobody gives one to himself, and a deciding role waits for a second person.
+
+    Raises NotYou, Invalid, WrongState.
+    """
     with change("access:propose", (Account, account_id), reason=reason, sign=current().kind != "command") as act:
         account = act.get(Account)
-        giver = None if current().kind == "command" else access.require("grant")
+        environment = Environment.objects.filter(pk=environment_id).first() if environment_id else None
+        if environment_id and environment is None:
+            raise Invalid(_("There is no such environment."))
+        giver = None if current().kind == "command" else access.require("grant", environment)
         if giver is not None and giver.person_key == account.person_key:
             raise NotYou(_("Nobody gives a right to himself."))
-        if not reason.strip():
-            raise Invalid(_("A grant needs a reason."))
-        if account.kind == Account.Kind.SERVICE and role != "ci":
-            raise Invalid(_("A service account can only hold the role CI."))
-        moment = now()
-        if until is not None and until <= moment:
-            raise Invalid(_("The end lies in the past."))
-        grant = AccessGrant(
-            account=account,
-            role=role,
-            environment=Environment.objects.get(pk=environment_id) if environment_id else None,
-            begins_at=begins_at or moment,
-            until=until,
-            reason=reason,
-            granted_by=giver,
-        )
-        alone = role == "administrator" and len(access.holders("administrator")) == 1
-        if alone:
-            act.details["without_second"] = "there is no second administrator yet"
-        if role not in DECIDING or giver is None or alone:
-            grant.confirmed_at, grant.confirmed_by = moment, giver
+        require_factor(environment)
+        grant = new_grant(account, role, environment, giver, reason=reason, begins_at=begins_at, until=until)
+        if grant.confirmed_at is None and role == "administrator" and _only_one_ever():
+            act.details["without_second"] = "there has never been a second administrator"
+            grant.confirmed_at, grant.confirmed_by = now(), giver
         grant.save()
+        if giver is not None:
+            act.signature("propose")
         act.about(grant, role=role, waits=grant.confirmed_at is None)
     return grant
 
 
+def new_grant(
+    account: Account,
+    role: str,
+    environment: Environment | None,
+    giver: Account | None,
+    *,
+    reason: str,
+    begins_at: datetime | None = None,
+    until: datetime | None = None,
+) -> AccessGrant:
+    """Return a grant that is not saved yet, from inside a door; a deciding role of a person's giving is unconfirmed.
+
+    Raises Invalid, WrongState.
+    """
+    moment = now()
+    if role not in dict(ROLE_CHOICES):
+        raise Invalid(_("There is no such role."))
+    if not account.is_active:
+        raise WrongState(_("This account is closed."))
+    if not reason.strip():
+        raise Invalid(_("A grant needs a reason."))
+    if account.kind == Account.Kind.SERVICE and role != "ci":
+        raise Invalid(_("A service account can only hold the role CI."))
+    if account.kind == Account.Kind.PERSON and role == "ci":
+        raise Invalid(_("Only a service account holds the role CI."))
+    if until is not None and until <= moment:
+        raise Invalid(_("The end lies in the past."))
+    if until is not None and begins_at is not None and until <= begins_at:
+        raise Invalid(_("It would end before it begins."))
+    grant = AccessGrant(
+        account=account,
+        role=role,
+        environment=environment,
+        begins_at=begins_at or moment,
+        until=until,
+        reason=reason,
+        granted_by=giver,
+    )
+    if giver is None or role not in DECIDING:
+        grant.confirmed_at, grant.confirmed_by = moment, giver
+    return grant
+
+
+def require_factor(environment: Environment | None) -> None:
+    """Ask for a second factor where the environment of a grant demands it; a grant for all of them asks for each."""
+    access.require_factor(environment or Environment.objects.filter(demands_mfa=True).first())
+
+
+def _only_one_ever() -> bool:
+    """Tell whether there has been one administrator only, since the beginning: then nobody could confirm a second.
+
+    Since the beginning, and not now: else one would only have to end the others to decide alone.
+    """
+    earlier = AccessGrant.objects.filter(role="administrator", confirmed_at__isnull=False).select_related("account")
+    return len({grant.account.person_key for grant in earlier}) == 1
+
+
 def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
-    """Confirm a deciding role as the second person."""
+    """Confirm a deciding role as the second person; what was asked for some hours lasts so long from now."""
     with change("access:confirm", (AccessGrant, grant_id), reason=reason, sign=True) as act:
         grant = act.get(AccessGrant)
-        second = access.require("grant")
+        second = access.require("grant", grant.environment)
         if grant.confirmed_at is not None or grant.withdrawn_at is not None:
             raise WrongState(_("This grant does not wait for anyone."))
         first = grant.granted_by
@@ -68,18 +117,25 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
             raise NotYou(_("A second person must confirm this."))
         if grant.account.person_key == second.person_key:
             raise NotYou(_("Nobody gives a right to himself."))
-        grant.confirmed_by, grant.confirmed_at = second, now()
+        require_factor(grant.environment)
+        moment = now()
+        asked = AccessRequest.objects.filter(grant=grant).first()
+        if asked is not None:
+            grant.begins_at, grant.until = moment, moment + timedelta(hours=asked.hours)
+        grant.confirmed_by, grant.confirmed_at = second, moment
+        act.signature("confirm")
     return grant
 
 
 def withdraw(grant_id: int, *, reason: str) -> AccessGrant:
     """End a grant now; it also ends what it was to allow later."""
     with change("access:withdraw", (AccessGrant, grant_id), reason=reason, sign=True) as act:
-        access.require("grant")
         grant = act.get(AccessGrant)
+        access.require("grant", grant.environment)
         if grant.withdrawn_at is not None:
             raise WrongState(_("This grant has already ended."))
         if not reason.strip():
             raise Invalid(_("Ending a grant needs a reason."))
         grant.withdrawn_at = now()
+        act.signature("withdraw")
     return grant

@@ -1,19 +1,18 @@
-"""account:create and token:issue."""
+"""account:create: a person or a service, without any right."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from audit.actor import current
 from audit.change import change
-from audit.clock import now
 from audit.refusals import Invalid
 from environments import access
-from environments.models import Account, Environment, Token
+from environments.actions.account.edit import addresses
+from environments.models import Account
 
 
 def create(
@@ -28,11 +27,16 @@ def create(
     telephone: str = "",
     git_addresses: tuple[str, ...] = (),
     language: str = "ja",
+    must_change_password: bool | None = None,
     reason: str = "",
 ) -> Account:
-    """Make an account without any right. A person needs a password of 12 characters or more, a service has none."""
+    """Make an account without any right. A person needs a password of 12 characters or more, a service has none.
+
+    A first password that somebody else chose is changed at the first sign-in. Raises NotYou, Invalid.
+    """
     with change("account:create", reason=reason) as act:
-        if current().kind != "command":
+        by_command = current().kind == "command"
+        if not by_command:
             access.require("account")
         account = Account(
             username=Account.normalize_username(username.strip()),
@@ -42,18 +46,19 @@ def create(
             job_title=job_title,
             employee_id=employee_id,
             telephone=telephone,
-            git_addresses=[a.strip().lower() for a in git_addresses if a.strip()],
             language=language,
             is_staff=kind == Account.Kind.PERSON,
         )
+        try:
+            UnicodeUsernameValidator()(account.username)
+        except ValidationError as fault:
+            raise Invalid(*fault.messages)
         if Account.objects.filter(username__iexact=account.username).exists():
             raise Invalid(_("There is already an account “%(name)s”.") % {"name": account.username})
+        account.git_addresses = addresses(account, git_addresses)
         if kind == Account.Kind.PERSON:
-            try:
-                validate_password(password, account)
-            except ValidationError as fault:
-                raise Invalid(*fault.messages)
-            account.set_password(password)
+            set_first_password(account, password)
+            account.must_change_password = not by_command if must_change_password is None else must_change_password
         else:
             account.set_unusable_password()
         account.save()
@@ -61,20 +66,10 @@ def create(
     return account
 
 
-def issue_token(
-    account_id: int, *, environments: tuple[int, ...] = (), days: int = 90, reason: str = ""
-) -> tuple[Token, str]:
-    """Make a token for a service account; return it with its secret, which is shown this once."""
-    with change("token:issue", (Account, account_id), reason=reason, sign=True) as act:
-        access.require("account")
-        account = act.get(Account)
-        if account.kind != Account.Kind.SERVICE:
-            raise Invalid(_("Only a service account has tokens."))
-        scope = Environment.objects.filter(pk__in=environments)
-        if scope.count() != len(set(environments)):
-            raise Invalid(_("There is no such environment."))
-        secret, digest = Token.fresh()
-        token = Token.objects.create(account=account, digest=digest, expires_at=now() + timedelta(days=days))
-        token.environments.set(scope)
-        act.about(token)
-    return token, secret
+def set_first_password(account: Account, password: str) -> None:
+    """Give an account a password, from inside a door; raises Invalid with what is weak about it."""
+    try:
+        validate_password(password, account)
+    except ValidationError as fault:
+        raise Invalid(*fault.messages) from fault
+    account.set_password(password)

@@ -24,6 +24,11 @@ class Command(BaseCommand):
             return
         password = secrets.token_urlsafe(15)
         with acting(Actor(account_id=None, name="first_administrator", kind="command", channel="command")):
-            account = create(username="administrator", display_name="Administrator", password=password)
+            account = create(
+                username="administrator",
+                display_name="Administrator",
+                password=password,
+                must_change_password=True,
+            )
             propose(account.pk, role="administrator", reason="first administrator of an empty system")
         self.stdout.write(json.dumps({"username": account.username, "password": password}))

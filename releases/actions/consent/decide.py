@@ -1,6 +1,12 @@
-"""consent:approve, consent:send_back, consent:reject: one person's word, bound to the content that was shown."""
+"""consent:approve, approve_with_condition, send_back, reject: one person's word, bound to the content that was shown.
+
+A word is given in one's own name; a deputy gives it for somebody who is away, and the two count once (J1).
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -10,12 +16,13 @@ from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account, ChangeWindow
-from releases.actions.consent.end import end_rounds
-from releases.actions.procedure.activate import put_in_force
+from releases.actions.obligation.incur import incur
+from releases.actions.procedure.activate import move_over, put_in_force
 from releases.actions.release.prepare import done_milestone
 from releases.gates import quorum
+from releases.gates.base import procedure_of
 from releases.gates.content import difference, digest, document
-from releases.models import Approval, ConsentRound, Procedure, Release
+from releases.models import Approval, ConsentRound, Meeting, Procedure, Release
 
 DUTIES = {
     "author": gettext_lazy("You are its author."),
@@ -23,18 +30,49 @@ DUTIES = {
     "commit author": gettext_lazy("You wrote one of its commits."),
     "starter": gettext_lazy("You have scheduled or started it."),
     "applicant": gettext_lazy("You have applied for it."),
+    "waiver": gettext_lazy("You have proposed or approved a waiver of one of its gates."),
 }
 
 
-def approve(round_id: int, *, digest: str, comment: str = "") -> ConsentRound:
-    """Approve as oneself. `digest` is what the page showed; with the last missing approval the round is granted."""
+def approve(
+    round_id: int,
+    *,
+    digest: str,
+    comment: str = "",
+    on_behalf_id: int | None = None,
+    meeting_id: int | None = None,
+) -> ConsentRound:
+    """Approve. `digest` is what the page showed; with the last missing approval the round is granted.
+
+    on_behalf_id: whom one deputises for; meeting_id: the committee's meeting that decided so.
+    """
     with change("consent:approve", *_targets(round_id), reason=comment, sign=True) as act:
         round_ = _open_round(act, digest)
-        account, roles = _approver(round_)
-        _same_content(round_)
-        _word(act, round_, account, roles, Approval.Meaning.APPROVE, comment)
-        if quorum.standing(quorum.rules_of(round_), quorum.persons_of(round_)).met:
-            _grant(act, round_)
+        _say_yes(act, round_, _voice(round_, on_behalf_id), meeting_id, comment)
+    return round_
+
+
+def approve_with_condition(
+    round_id: int,
+    *,
+    digest: str,
+    condition: str,
+    comment: str = "",
+    on_behalf_id: int | None = None,
+    meeting_id: int | None = None,
+) -> ConsentRound:
+    """条件付き承認: approve, and owe a condition that blocks the start until a committee member settles it."""
+    with change("consent:approve_with_condition", *_targets(round_id), reason=comment, sign=True) as act:
+        round_ = _open_round(act, digest)
+        if round_.release_id is None:
+            raise Invalid(_("Only a release is approved with a condition."))
+        if not condition.strip():
+            raise Invalid(_("Name the condition."))
+        _say_yes(act, round_, _voice(round_, on_behalf_id), meeting_id, comment, condition.strip())
+        release, environment = act.get(Release), round_.environment
+        zone = environment.zone if environment is not None else "UTC"
+        obligation = incur(release, "condition", now(), zone, about=condition.strip(), blocks="start")
+        act.details["obligation"] = obligation.pk
     return round_
 
 
@@ -51,10 +89,10 @@ def reject(round_id: int, *, digest: str, comment: str) -> ConsentRound:
 def _refuse(round_id: int, digest: str, comment: str, meaning: Approval.Meaning) -> ConsentRound:
     with change(f"consent:{meaning}", *_targets(round_id), reason=comment, sign=True) as act:
         round_ = _open_round(act, digest)
-        account, roles = _approver(round_)
+        voice = _voice(round_, None)
         if not comment.strip():
             raise Invalid(_("Say why."))
-        _word(act, round_, account, roles, meaning, comment)
+        _word(act, round_, voice, meaning, comment)
         if meaning == Approval.Meaning.REJECT:
             round_.reject()
         else:
@@ -71,12 +109,14 @@ def _refuse(round_id: int, digest: str, comment: str, meaning: Approval.Meaning)
 
 
 def _targets(round_id: int) -> list[tuple[type, int]]:
-    row = ConsentRound.objects.filter(pk=round_id).values("release", "window", "procedure").first()
+    row = ConsentRound.objects.filter(pk=round_id).values("release", "window", "procedure", "document").first()
     if row is None:
         raise Invalid(_("There is no such round of consent."))
     targets: list[tuple[type, int]] = [(ConsentRound, round_id)]
     rows = ((Release, row["release"]), (ChangeWindow, row["window"]), (Procedure, row["procedure"]))
-    return targets + [(model, pk) for model, pk in rows if pk is not None]
+    # The open releases that a new procedure takes over are moved in the same act.
+    moved = [(Release, pk) for pk, _name in row["document"].get("moved", [])]
+    return targets + [(model, pk) for model, pk in rows if pk is not None] + moved
 
 
 def _open_round(act: Act, shown: str) -> ConsentRound:
@@ -88,28 +128,73 @@ def _open_round(act: Act, shown: str) -> ConsentRound:
     return round_
 
 
-def _approver(round_: ConsentRound) -> tuple[Account, set[str]]:
-    account = access.require("approve" if round_.release_id else "consent", round_.environment)
+@dataclass(frozen=True)
+class Voice:
+    """Who speaks, for whom (None: himself), with which roles."""
+
+    account: Account
+    absent: Account | None
+    roles: set[str]
+
+
+def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
+    """Return whose word this is; raises NotYou when it cannot count."""
+    verb = "approve" if round_.release_id else "consent"
+    account = access.current_account()
     if account.kind != Account.Kind.PERSON:
         raise NotYou(_("Service accounts never count."))
-    kept_out = (
-        quorum.excluded(round_.release) if round_.release is not None else {round_.applicant.person_key: "applicant"}
-    )
+    absent = None
+    if on_behalf_id is not None:
+        absent = next((a for a in access.deputies_of(account) if a.pk == on_behalf_id), None)
+        if absent is None:
+            raise NotYou(_("You are not the deputy of this person now."))
+        if not access.may(absent, verb, round_.environment):
+            raise NotYou(_("%(name)s could not approve this either.") % {"name": absent})
+    else:
+        access.require(verb, round_.environment)
+    access.require_factor(round_.environment)
     if round_.release is not None and not quorum.commit_authors(round_.release):
         raise GateClosed(_("The authors of the commits are not known; observe the source first."))
-    if account.person_key in kept_out:
-        raise NotYou(str(DUTIES[kept_out[account.person_key]]), _("So you cannot approve it."))
-    roles = access.roles_of(account, round_.environment)
+    persons = [account] if absent is None else [account, absent]
+    kept_out = quorum.kept_out(round_)
+    for person in persons:
+        if person.person_key in kept_out:
+            duty = str(DUTIES[kept_out[person.person_key]])
+            raise NotYou(duty if person is account else f"{person}: {duty}", _("So you cannot approve it."))
+    said = quorum.said(round_)
+    if any(person.person_key in said for person in persons):
+        raise NotYou(_("You have already given your word in this round."))
+    roles = access.roles_of(absent or account, round_.environment)
     where = quorum.standing(quorum.rules_of(round_), quorum.persons_of(round_))
     if not any(role in roles for role, _count in where.missing):
         raise NotYou(_("The stage that is open does not wait for your role."))
-    earlier = Approval.objects.filter(round=round_).select_related("account")
-    if any(row.account.person_key == account.person_key for row in earlier):
-        raise NotYou(_("You have already given your word in this round."))
-    return account, roles
+    return Voice(account, absent, roles)
+
+
+def _say_yes(
+    act: Act, round_: ConsentRound, voice: Voice, meeting_id: int | None, comment: str, condition: str = ""
+) -> None:
+    _same_content(round_)
+    meaning = Approval.Meaning.CONDITIONAL if condition else Approval.Meaning.APPROVE
+    _word(act, round_, voice, meaning, comment, condition=condition, meeting=_meeting(round_, voice, meeting_id))
+    if quorum.standing(quorum.rules_of(round_), quorum.persons_of(round_)).met:
+        _grant(act, round_)
+
+
+def _meeting(round_: ConsentRound, voice: Voice, meeting_id: int | None) -> Meeting | None:
+    if meeting_id is None:
+        return None
+    meeting = Meeting.objects.filter(pk=meeting_id, attendees=voice.account).first()
+    if meeting is None:
+        raise Invalid(_("You did not attend that meeting."))
+    if not meeting.decisions.filter(release=round_.release_id).exists():
+        raise Invalid(_("That meeting decided nothing about this release."))
+    return meeting
 
 
 def _same_content(round_: ConsentRound) -> None:
+    if round_.window_end is not None and now() >= round_.window_end:
+        raise GateClosed(_("The consent has expired with its window."))
     release = round_.release
     if release is None or round_.environment is None:
         return
@@ -120,16 +205,27 @@ def _same_content(round_: ConsentRound) -> None:
 
 
 def _word(
-    act: Act, round_: ConsentRound, account: Account, roles: set[str], meaning: Approval.Meaning, comment: str
+    act: Act,
+    round_: ConsentRound,
+    voice: Voice,
+    meaning: Approval.Meaning,
+    comment: str,
+    *,
+    condition: str = "",
+    meeting: Meeting | None = None,
 ) -> None:
+    act.details["on_behalf"] = str(voice.absent) if voice.absent is not None else ""
     Approval.objects.create(
         round=round_,
-        account=account,
+        account=voice.account,
+        on_behalf=voice.absent,
+        meeting=meeting,
         meaning=meaning,
-        roles=sorted(roles),
+        roles=sorted(voice.roles),
         digest=round_.digest,
         comment=comment,
-        signature=act.signature(str(meaning), round_.digest),
+        condition=condition[:200],
+        signature=act.signature(str(meaning), round_.digest, role=", ".join(sorted(voice.roles))),
         at=now(),
     )
 
@@ -140,30 +236,15 @@ def _grant(act: Act, round_: ConsentRound) -> None:
         release = act.get(Release)
         release.approve()
         done_milestone(release, "approve", None)
+        if release.kind == Release.Kind.EMERGENCY:
+            # An emergency's consent holds for hours from now on, in the place of a window.
+            hours = procedure_of(release).schedule.emergency.validity_hours
+            release.window_end = round_.window_end = now() + timedelta(hours=hours)
     if round_.window_id is not None:
         act.get(ChangeWindow).opened_at = now()
     if round_.procedure_id is not None:
-        put_in_force(act.get(Procedure))
+        procedure = act.get(Procedure)
+        put_in_force(procedure)
+        for pk, _name in round_.document["moved"]:
+            move_over(act.get(Release, pk), procedure)
     act.details["granted"] = True
-
-
-def lapse_stale() -> list[int]:
-    """End live rounds whose content has changed or whose window has passed; return the releases (the sweeper's act)."""
-    lapsed = []
-    for round_ in ConsentRound.objects.filter(state__in=["open", "granted"], release__isnull=False):
-        release, environment = round_.release, round_.environment
-        if release is None or environment is None:
-            continue
-        present = document(release, environment)
-        expired = round_.window_end is not None and now() >= round_.window_end
-        key = "window" if expired else difference(round_.document, present)
-        if not key:
-            continue
-        with change("release:lapse", (Release, release.pk), reason=key) as act:
-            held = act.get(Release)
-            end_rounds(held, "expired" if expired else "void", key)
-            if held.state in ("in_review", "approved", "confirmed"):
-                held.lapse()
-            act.details["key"] = key
-        lapsed.append(release.pk)
-    return lapsed

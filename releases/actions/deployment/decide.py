@@ -92,6 +92,7 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
     ) as act:
         deployment, release = act.get(Deployment), act.get(Release)
         account = access.require("settle", deployment.environment)
+        access.require_factor(deployment.environment)
         starter = deployment.started_by
         if deployment.environment.protected and starter is not None and starter.person_key == account.person_key:
             raise NotYou(_("You have scheduled this run; another person settles it."))
@@ -104,21 +105,24 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
         deployment.ended_at = now()
         drop_rest(deployment)
         act.signature("settle")
+        moves = deployment.environment.tier == "production"  # no other run moves a release
         if how == "as_before":
             pointer = deployment.base.get("in_force", {})
             return_to_base(
                 deployment,
                 {"code": pointer.get("code", ""), "configuration": pointer.get("configuration_digest", "")},
             )
-            if release.state == "releasing":
+            if moves and release.state == "releasing":
                 release.stand_down()
+            elif moves and release.state == "monitoring":
+                release.roll_back()
             return deployment
         if how == "as_planned":
             enter_force(deployment, "settled")
         for row in InForce.objects.filter(application=deployment.application, environment=deployment.environment):
             row.unknown = how == "unknown"
             row.save()
-        if release.state in ("releasing", "monitoring"):
+        if moves and release.state in ("releasing", "monitoring"):
             release.abandon()
     return deployment
 
@@ -137,6 +141,7 @@ def _decision(event: str, step_id: int, reason: str) -> Iterator[Act]:
 
 def _decider(deployment: Deployment, reason: str) -> Account:
     account = access.require("decide", deployment.environment)
+    access.require_factor(deployment.environment)
     if deployment.state != "waiting":
         raise WrongState(_("This run does not wait for a decision."))
     starter = deployment.started_by

@@ -27,9 +27,7 @@ def queue(deployment_id: int) -> Deployment:
             deployment = act.get(Deployment)
             environment, release = deployment.environment, deployment.release
             deployment.queue()
-            starter = deployment.started_by
-            if not (access.may(starter, "schedule", environment) or access.may(starter, "start", environment)):
-                raise GateClosed(_("Who scheduled it no longer has the right to."))
+            require_starter(deployment)
             if release.state not in release.MAY_RUN[environment.tier]:
                 raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
             ask.require(release, environment)
@@ -54,6 +52,16 @@ def queue(deployment_id: int) -> Deployment:
             raise
         raise GateClosed(_("Another run occupies this environment.")) from conflict
     return deployment
+
+
+def require_starter(deployment: Deployment) -> None:
+    """Ask, inside an open door, whether who scheduled a run may still do so: authority is of now, not of then.
+
+    Raises GateClosed also when the account is closed or the grant has run out since.
+    """
+    starter, environment = deployment.started_by, deployment.environment
+    if not (access.may(starter, "schedule", environment) or access.may(starter, "start", environment)):
+        raise GateClosed(_("Who scheduled it no longer has the right to."))
 
 
 def lay_steps(deployment: Deployment, phases: tuple[str, ...]) -> list[Step]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection
 from django.utils.translation import gettext as _
@@ -10,11 +10,13 @@ from django.utils.translation import gettext as _
 from audit.actor import current
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, NotYou
+from audit.refusals import GateClosed, Invalid, NotYou
 from environments import access
+from environments.models import Environment
 from releases.actions.release.observe import observe
 from releases.gates import ask
-from releases.models import Approval, ConsentRound, Deployment
+from releases.gates.window import needed_seconds
+from releases.models import Approval, ConsentRound, Deployment, Release
 
 
 def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = "") -> Deployment:
@@ -25,20 +27,27 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
     asked = Deployment.objects.select_related("release", "environment").get(pk=deployment_id)
     observe(asked.release_id)
     signs = asked.environment.protected and current().kind != "service"
-    with change("deployment:schedule", (Deployment, deployment_id), reason=reason, sign=signs) as act:
-        deployment = act.get(Deployment)
-        environment, release = deployment.environment, deployment.release
+    # The environment is locked as well, so that two bookings of one hour see each other; and the release, so that
+    # whoever ends its consent meanwhile waits before he has taken the round that is written on the run here.
+    targets = ((Environment, asked.environment_id), (Release, asked.release_id), (Deployment, deployment_id))
+    with change("deployment:schedule", *targets, reason=reason, sign=signs) as act:
+        deployment, environment = act.get(Deployment), act.get(Environment)
+        release = act.get(Release)
         account = access.current_account()
         if not access.may(account, "schedule", environment):
             access.require("start", environment)
+        if signs:
+            access.require_factor(environment)
         moment = now()
         hour = at or moment
         if hour < moment and at is not None and (moment - hour).total_seconds() > 60:
             raise Invalid(_("That time lies in the past."))
         deployment.schedule()
         if environment.protected:
-            words = Approval.objects.filter(round__release=release, meaning="approve").select_related("account")
-            if any(word.account.person_key == account.person_key for word in words):
+            words = Approval.objects.filter(round__release=release).select_related("account", "on_behalf")
+            if any(
+                p.person_key == account.person_key for w in words for p in (w.account, w.on_behalf) if p is not None
+            ):
                 raise NotYou(_("You have approved this release; another person schedules it."))
             deployment.consent = ConsentRound.objects.filter(
                 release=release, environment=environment, state="granted"
@@ -47,12 +56,38 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
             if signs:
                 act.signature("schedule", deployment.consent.digest if deployment.consent else "")
         ask.require(release, environment, max(hour, moment))
+        moved_aside = _book(deployment, hour)
+        if moved_aside:
+            act.details["cancelled"] = [str(other) for other in moved_aside]
         deployment.scheduled_for = hour
         deployment.started_by = account
         deployment.blockers = []
         with connection.cursor() as cursor:
             cursor.execute("NOTIFY ringi_due")
     return deployment
+
+
+def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:
+    """Refuse an hour in which another run of the application is booked there; an emergency cancels it instead."""
+    release = deployment.release
+    end = hour + timedelta(seconds=needed_seconds(release.plan))
+    booked = Deployment.objects.select_for_update(of=("self",)).filter(
+        application=deployment.application, environment=deployment.environment, state="scheduled"
+    )
+    moved_aside = []
+    for other in booked.exclude(pk=deployment.pk).select_related("release"):
+        if other.scheduled_for is None or other.scheduled_for >= end:
+            continue
+        if other.scheduled_for + timedelta(seconds=needed_seconds(other.release.plan)) <= hour:
+            continue
+        if release.kind != Release.Kind.EMERGENCY or other.release.kind == Release.Kind.EMERGENCY:
+            raise GateClosed(_("Another run is booked for that hour: %(run)s") % {"run": other.release})
+        other.cancel()
+        other.ended_at = now()
+        other.blockers = [_("An emergency took its hour: %(release)s") % {"release": release}]
+        other.save()
+        moved_aside.append(other)
+    return moved_aside
 
 
 def cancel(deployment_id: int, *, reason: str) -> Deployment:

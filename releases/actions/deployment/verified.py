@@ -108,6 +108,7 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
     with change("deployment:verify", *targets, reason=reason, sign=True) as act:
         deployment, release = act.get(Deployment, deployment_id), act.get(Release, peek["release"])
         account = access.require("verify", deployment.environment)
+        access.require_factor(deployment.environment)
         starter = deployment.started_by
         if starter is not None and starter.person_key == account.person_key:
             raise NotYou(_("You have scheduled this run; another person verifies it."))
@@ -132,7 +133,8 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         deployment.verified_by = account
         enter_force(deployment, "verified")
         begin_watch(deployment)
-        if release.state == "releasing":
+        production = deployment.environment.tier == "production"  # no other run moves a release
+        if production and release.state == "releasing":
             release.watch()
         for pk, release_pk in earlier:
             cut = act.get(Deployment, pk)
@@ -142,6 +144,6 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
                 watch.ended_at, watch.verdict, watch.next_at = now(), "cut_short", None
                 watch.save()
             before = act.get(Release, release_pk)
-            if before.state == "monitoring":
+            if production and before.state == "monitoring":
                 before.complete()
     return deployment

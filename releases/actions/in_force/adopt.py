@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 from django.utils.translation import gettext as _
 
@@ -12,6 +11,7 @@ from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import ConfigurationVersion, Target
+from releases.actions.release.repository import refreshed
 from releases.actions.watch.sample import spec_of
 from releases.models import Deployment, InForce, Release
 from releases.sources import git, versions
@@ -22,14 +22,18 @@ from releases.steps.target import Measured, measure, render_configuration
 def propose(target_id: int, *, version: str, configuration_id: int, reason: str) -> InForce:
     """Say as the first person which version runs on a target; its code is measured there and must be the tag's tree."""
     target, configuration, measured = _measured(target_id, configuration_id)
-    text = versions.normalised(version)
+    try:
+        text = versions.normalised(version)
+    except versions.BadVersion as fault:
+        raise Invalid(str(fault))
     tag = target.application.tag_format.format(version=text)
     try:
-        seen = git.commit_facts(Path(target.application.repository), tag)
+        seen = git.commit_facts(refreshed(target.application), tag)
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         raise Invalid(str(fault))
     with change("in_force:propose", (Target, target_id), reason=reason, sign=True) as act:
         account = access.require("adopt", target.environment)
+        access.require_factor(target.environment)
         _untouched(target)
         if measured.code != seen.tree:
             raise GateClosed(_("On the target lies another tree than the one of %(tag)s.") % {"tag": tag})
@@ -77,6 +81,7 @@ def adopt(pointer_id: int, *, reason: str = "") -> InForce:
     with change("in_force:adopt", (InForce, pointer_id), reason=reason, sign=True) as act:
         pointer = act.get(InForce)
         account = access.require("adopt", pointer.environment)
+        access.require_factor(pointer.environment)
         if pointer.how != InForce.PROPOSED:
             raise WrongState(_("Nothing waits to be adopted here."))
         first = pointer.proposed_by

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, WrongState
+from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from releases.models import Obligation
 
@@ -14,8 +14,12 @@ from releases.models import Obligation
 def settle(obligation_id: int, *, note: str) -> Obligation:
     """Say how a debt was settled."""
     with change("obligation:settle", (Obligation, obligation_id), reason=note, sign=True) as act:
-        account = access.require("settle_obligation")
         obligation = act.get(Obligation)
+        # Who applied does not say that the committee's own condition is met.
+        condition = obligation.blocks == Obligation.Blocks.START
+        account = access.require("approve" if condition else "settle_obligation")
+        if condition and account.person_key == obligation.release.author.person_key:
+            raise NotYou(_("You are its author."))
         if obligation.settled_at is not None:
             raise WrongState(_("It is settled already."))
         if not note.strip():

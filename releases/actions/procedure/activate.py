@@ -9,10 +9,14 @@ from django.utils.translation import gettext as _
 from audit.actor import current
 from audit.change import change
 from audit.clock import now
-from audit.refusals import GateClosed, Invalid
-from environments import access
+from audit.refusals import GateClosed, Invalid, WrongState
+from environments import access, calendar
 from environments.models import AccessRule, ChangeWindow, Environment
-from releases.models import ConsentRound, Procedure
+from releases.actions.consent.end import end_rounds
+from releases.actions.release.milestones import lay
+from releases.actions.release.steps import lay_out, production_of, step_plan
+from releases.gates.content import digest as content_digest
+from releases.models import ConsentRound, Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import digest
 
@@ -56,12 +60,28 @@ def _only_first() -> None:
         raise GateClosed(_("Only the first procedure of an empty system is activated without consent."))
 
 
-def submit(procedure_id: int, *, reason: str) -> ConsentRound:
-    """Apply for the activation of a draft under the rules of the active procedure."""
+def open_releases(procedure: Procedure) -> list[Release]:
+    """Return the releases that are under way under an earlier version and could be moved to this one."""
+    rows = Release.objects.filter(state__in=Release.FIXED).exclude(procedure=procedure)
+    return list(rows.select_related("application", "procedure").order_by("pk"))
+
+
+def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> ConsentRound:
+    """Apply for the activation of a draft under the rules of the active procedure.
+
+    moved: the open releases that will follow the new version, which voids their consent; every other one stays
+    under the version it was fixed under, for the reason given. Both lists are part of what is consented to.
+    """
     with change("procedure:submit", (Procedure, procedure_id), reason=reason) as act:
         applicant = access.require("propose_procedure")
         procedure = act.get(Procedure)
         procedure.submit()
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        candidates = {row.pk: str(row) for row in open_releases(procedure)}
+        strange = sorted(set(moved) - candidates.keys())
+        if strange:
+            raise Invalid(_("Not a release that is under way: %(keys)s") % {"keys": ", ".join(map(str, strange))})
         active = Procedure.objects.get(state="active").document
         rules = [
             {"stage": rule.stage, "role": rule.role, "number": rule.number}
@@ -69,16 +89,48 @@ def submit(procedure_id: int, *, reason: str) -> ConsentRound:
         ]
         if not rules:
             raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+        content = {
+            "version": procedure.version,
+            "digest": procedure.digest,
+            "moved": [[pk, name] for pk, name in candidates.items() if pk in moved],
+            "kept": [[pk, name] for pk, name in candidates.items() if pk not in moved],
+            "reason": reason,
+        }
         round_ = ConsentRound.objects.create(
             subject="procedure",
             procedure=procedure,
-            document={"version": procedure.version, "digest": procedure.digest},
-            digest=procedure.digest,
+            document=content,
+            digest=content_digest(content),
             rules=rules,
             applicant=applicant,
         )
         act.about(procedure, round=round_.pk)
     return round_
+
+
+def discard(procedure_id: int, *, reason: str) -> Procedure:
+    """Give a draft up."""
+    with change("procedure:discard", (Procedure, procedure_id), reason=reason) as act:
+        access.require("propose_procedure")
+        procedure = act.get(Procedure)
+        if procedure.state != "draft":
+            raise WrongState(_("Only a draft can be discarded; send it back first."))
+        procedure.discard()
+    return procedure
+
+
+def move_over(release: Release, procedure: Procedure) -> None:
+    """Let an open release follow another version, inside an open door: its consent is void, and what is new is asked."""
+    if release.state not in Release.FIXED:
+        return
+    content = procedure.document
+    release.procedure, release.plan = procedure, step_plan(content)
+    lay_out(release, content)
+    if release.window_start is not None:
+        lay(release, content, production_of(release), release.window_start, now())
+    end_rounds(release, "void", "procedure")
+    if release.state in ("in_review", "approved", "confirmed"):
+        release.lapse()
 
 
 def put_in_force(procedure: Procedure) -> None:
@@ -115,15 +167,23 @@ def put_in_force(procedure: Procedure) -> None:
     for rule in AccessRule.objects.exclude(role__in=[role.key for role in content.roles]):
         rule.level = "none"
         rule.save()
-    for window in ChangeWindow.objects.exclude(rrule__in=["", regular.rrule]).filter(withdrawn_at=None):
+    if fault := calendar.country_fault(regular.country):
+        raise Invalid(fault)
+    for window in ChangeWindow.objects.filter(from_procedure=True, withdrawn_at=None).exclude(rrule=regular.rrule):
         window.withdrawn_at = now()
         window.save()
     for environment in Environment.objects.filter(protected=True):
         ChangeWindow.objects.update_or_create(
             environment=environment,
+            application=None,
+            from_procedure=True,
             rrule=regular.rrule,
             defaults={
-                "name": f"{regular.name.ja} / {regular.name.en}",
+                "name": regular.name.ja,
+                "name_en": regular.name.en,
+                "day_offset": regular.day_offset,
+                "on_holiday": regular.on_holiday,
+                "country": regular.country,
                 "zone": regular.zone,
                 "start": time.fromisoformat(regular.start),
                 "length_minutes": regular.length_minutes,

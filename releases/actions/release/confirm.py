@@ -13,9 +13,9 @@ from audit.clock import now
 from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
 from environments.models import Target
-from releases.actions.release.move import production_of
 from releases.actions.release.observe import observe
 from releases.actions.release.prepare import done_milestone
+from releases.actions.release.steps import production_of
 from releases.gates.ask import answers
 from releases.gates.base import procedure_of
 from releases.gates.content import digest, document
@@ -51,6 +51,7 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         release = act.get(Release)
         environment = production_of(release)
         account = access.require("final_check", environment)
+        access.require_factor(environment)
         if release.state != "approved" or release.window_start is None:
             raise WrongState(_("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()})
         signers = procedure_of(release).final_check.signers
@@ -75,7 +76,7 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         )
         act.details["facts"] = facts
         if len(open_roles) == 1:
-            late = [a.reason for a in answers(release, environment) if a.kind == "tag" and a.verdict != "pass"]
+            late = [a.reason for a in answers(release, environment) if a.kind == "tag" and not a.passes]
             if late:
                 raise GateClosed(*late)
             tag = Fact.objects.get(release=release, kind="tag", environment=None)

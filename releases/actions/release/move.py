@@ -9,23 +9,14 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, WrongState
-from environments import access, calendar
-from environments.models import Environment
+from environments import access
 from releases.actions.consent.end import end_rounds
+from releases.actions.release.milestones import lay
 from releases.actions.release.plan import active_procedure, clear_final_check
+from releases.actions.release.steps import production_of
 from releases.gates.base import procedure_of
 from releases.gates.window import closed_sentence, opening
-from releases.models import Milestone, Release
-
-
-def production_of(release: Release) -> Environment:
-    """Return the protected environment that a release is bound for: the last of its targets' in order."""
-    environment = (
-        Environment.objects.filter(targets__application=release.application, tier="production").order_by("order").last()
-    )
-    if environment is None:
-        raise Invalid(_("The application has no target in production."))
-    return environment
+from releases.models import Release
 
 
 def move(release_id: int, *, start: datetime, reason: str = "") -> Release:
@@ -67,17 +58,7 @@ def _set_window(release: Release, start: datetime) -> None:
     release.window_start = start
     if emergency:
         release.window_end = start + timedelta(hours=procedure.schedule.emergency.validity_hours)
-        due = calendar.milestone_hours(start, procedure.emergency_hours())
     else:
         release.window_end = answer.until
-        due = calendar.milestone_dates(start, procedure.milestone_days(), environment.zone)
-    for row in procedure.milestones:
-        milestone = Milestone.objects.filter(release=release, key=row.key).first() or Milestone(
-            release=release, key=row.key, label_ja=row.ja, label_en=row.en, guards=row.guards
-        )
-        milestone.due_at = due[row.key]
-        milestone.compressed = milestone.done_at is None and due[row.key] < moment
-        if milestone.compressed:
-            milestone.due_at = max(moment, due[row.key])
-        milestone.save()
+    lay(release, procedure, environment, start, moment)
     clear_final_check(release, moment)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from audit.actor import current
 from audit.change import change
 from audit.clock import now
 from environments import access
+from releases.actions.release.repository import refreshed
 from releases.models import Fact, InForce, Release
 from releases.sources import git
 
@@ -18,10 +17,13 @@ RIGHTS = ("prepare", "plan", "change", "evidence", "final_check")
 
 
 def observe(release_id: int) -> dict[str, Any]:
-    """Look at tag, branches, authors and migrations with the real git; store and return the facts by kind."""
+    """Look at tag, branches and authors with the real git; store and return the facts by kind.
+
+    A repository that lies elsewhere is fetched first.
+    """
     release = Release.objects.select_related("application").get(pk=release_id)
     if current().account_id is not None:
-        _may_observe()
+        _may_observe(release_id)
     seen = _look(release)
     with change("release:observe", (Release, release_id)) as act:
         moment = now()
@@ -35,29 +37,33 @@ def observe(release_id: int) -> dict[str, Any]:
     return seen
 
 
-def _may_observe() -> None:
+def _may_observe(release_id: int) -> None:
     account = access.current_account()
     if not any(access.may(account, right) for right in RIGHTS):
-        access.require(RIGHTS[0])
+        with change("release:observe", (Release, release_id)):  # the refusal is an event
+            access.require(RIGHTS[0])
 
 
 def _look(release: Release) -> dict[str, Any]:
-    repository = Path(release.application.repository)
+    try:
+        repository = refreshed(release.application)
+    except git.SourceUnavailable as fault:
+        return dict.fromkeys(("tag", "heads", "branch", "authors"), {"fault": str(fault)})
     pointer = InForce.objects.filter(application=release.application, environment__tier="production").first()
     base = pointer.release.commit if pointer is not None and pointer.release is not None else None
     seen: dict[str, Any] = {}
-    with tempfile.NamedTemporaryFile("w", suffix=".signers") as signers:
-        signers.write(release.application.signers)
-        signers.flush()
-        try:
-            facts = git.facts(repository, tag=release.tag, signers=git.Signers(Path(signers.name)))
-            seen["tag"] = dataclasses.asdict(facts)
-        except (git.SourceUnavailable, git.NoSuchTag) as fault:
-            seen["tag"] = {"fault": str(fault)}
+    try:
+        with git.known(release.application.signers) as signers:
+            facts = git.facts(repository, tag=release.tag, signers=signers, version=release.version)
+        seen["tag"] = dataclasses.asdict(facts)
+    except git.NoSuchTag as fault:
+        seen["tag"] = {"fault": str(fault), "missing": True}
+    except (git.SourceUnavailable, git.BadKey) as fault:
+        seen["tag"] = {"fault": str(fault)}
     try:
         seen["heads"] = git.contains(repository, release.commit) if release.commit else []
+        seen["branch"] = {"name": release.branch, "there": git.has_branch(repository, release.branch)}
         seen["authors"] = git.authors(repository, base, release.commit) if release.commit else []
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
-        seen["heads"] = {"fault": str(fault)}
-        seen["authors"] = {"fault": str(fault)}
+        seen |= dict.fromkeys(("heads", "branch", "authors"), {"fault": str(fault)})
     return seen

@@ -19,6 +19,15 @@ EDITABLE = (
     "test_plan", "way_back", "criterion", "preauthorised", "preauthorised_rows", "unanswered",
 )  # fmt: skip
 
+# What checklist and documents are about; the rest of the application may change without anyone looking again.
+LOOKED_AT = frozenset(EDITABLE) - {"ticket", "risk", "preauthorised", "preauthorised_rows", "unanswered", "criterion"}
+
+
+def criteria() -> dict[str, tuple[str, str]]:
+    """Return emergency criterion → (Japanese, English) of the active procedure."""
+    found = active_procedure().document.schedule.emergency.criteria
+    return {item.key: (item.ja, item.en) for item in found}
+
 
 def plan(
     *,
@@ -37,8 +46,8 @@ def plan(
             text = versions.normalised(version)
         except versions.BadVersion as fault:
             raise Invalid(str(fault))
-        if kind == Release.Kind.EMERGENCY and not criterion:
-            raise Invalid(_("An emergency release names its criterion."))
+        if kind == Release.Kind.EMERGENCY and criterion not in criteria():
+            raise Invalid(_("An emergency release names its criterion: %(keys)s") % {"keys": ", ".join(criteria())})
         taken = Release.objects.filter(application=application, version=text).exclude(
             state__in=["rejected", "withdrawn", "failed", "rolled_back"]
         )
@@ -50,7 +59,7 @@ def plan(
             kind=kind,
             title=title,
             author=author,
-            criterion=criterion,
+            criterion=criterion if kind == Release.Kind.EMERGENCY else "",
             plan=step_plan(active_procedure().document),
             tag=application.tag_format.format(version=text),
         )
@@ -67,11 +76,13 @@ def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Releas
         strange = sorted(set(fields) - set(EDITABLE))
         if strange:
             raise Invalid(_("Not to be edited: %(fields)s") % {"fields": ", ".join(strange)})
-        for name, value in fields.items():
-            setattr(release, name, value)
+        changed = [name for name, value in fields.items() if getattr(release, name) != value]
+        for name in changed:
+            setattr(release, name, fields[name])
         release.editors.add(account)
-        clear_signatures(release)
-        act.about(release, fields=sorted(fields))
+        if set(changed) & LOOKED_AT:
+            clear_signatures(release)
+        act.about(release, fields=sorted(changed))
     return release
 
 
@@ -101,17 +112,29 @@ def set_configuration(release_id: int, *, configuration_id: int, reason: str = "
         version = ConfigurationVersion.objects.filter(pk=configuration_id, application=release.application).first()
         if version is None:
             raise Invalid(_("There is no such configuration of this application."))
+        if release.configurations.get(version.environment.slug) != version.pk:
+            clear_signatures(release, group="technical")
         release.configurations = {**release.configurations, version.environment.slug: version.pk}
         release.editors.add(account)
         act.about(release, environment=version.environment.slug, number=version.number)
     return release
 
 
-def clear_signatures(release: Release) -> None:
-    """Unsign the checklist and the final check, inside an open door, because what they were about has changed."""
-    for item in ChecklistItem.objects.filter(release=release, signed_at__isnull=False):
+def clear_signatures(release: Release, group: str = "") -> None:
+    """Unsign the checklist (or one group of it) inside an open door, because what it was about has changed.
+
+    Without a group the documents begin anew as well: they tell of the changes.
+    """
+    items = ChecklistItem.objects.filter(release=release, signed_at__isnull=False)
+    for item in items.filter(group=group) if group else items:
         item.signed_at, item.signed_by, item.evidence = None, None, ""
         item.save()
+    if group:
+        return
+    for document in release.documents.select_for_update().filter(state__in=["checked", "approved", "ready"]):
+        document.revise()
+        document.checked_by = document.approved_by = None
+        document.save()
 
 
 def clear_final_check(release: Release, moment: Any) -> None:

@@ -14,10 +14,10 @@ from environments.models import Account, Environment
 from releases.actions.consent.end import end_rounds
 from releases.actions.release.number import next_number
 from releases.actions.release.plan import active_procedure, clear_final_check
-from releases.actions.release.steps import step_plan
+from releases.actions.release.steps import lay_out, step_plan
+from releases.actions.release.suggest import wrong
 from releases.gates.ask import answers
-from releases.models import ChecklistItem, Deployment, Document, InForce, Release
-from releases.sources import versions
+from releases.models import Deployment, Release, Waiver
 
 
 def fix_content(release_id: int, *, reason: str = "") -> Release:
@@ -27,35 +27,17 @@ def fix_content(release_id: int, *, reason: str = "") -> Release:
         release = act.get(Release)
         release.fix_content()
         _complete(release)
-        _version_is_right(release)
+        if faults := wrong(release):
+            raise Invalid(*faults)
         _guard(release, "fix_content")
         procedure = active_procedure()
         release.procedure = procedure
         release.number = release.number or next_number(now())
         content = procedure.document
         release.plan = step_plan(content)
-        for item in content.checklist:
-            ChecklistItem.objects.get_or_create(
-                release=release,
-                group=item.group,
-                key=item.key,
-                defaults={"label_ja": item.ja, "label_en": item.en},
-            )
-        for row in content.documents:
-            Document.objects.get_or_create(release=release, kind=row.key, defaults={"body": drafted(release, row.key)})
+        lay_out(release, content)
         _done(act, release, "fix_content")
     return release
-
-
-def drafted(release: Release, kind: str) -> str:
-    """Return a first text of a document, made from the changes."""
-    lines = [f"{release.application} {release.version}", "", release.title, ""]
-    lines += [
-        f"- [{change.get_kind_display()}] {change.text} {change.ticket}".rstrip() for change in release.changes.all()
-    ]
-    if kind == Document.Kind.TECHNICAL:
-        lines += ["", release.impact, release.security_impact, release.way_back]
-    return "\n".join(lines)
 
 
 def confirm_tests(release_id: int, *, reason: str = "") -> Release:
@@ -68,7 +50,7 @@ def confirm_tests(release_id: int, *, reason: str = "") -> Release:
         if last is None:
             raise Invalid(_("The application has no target."))
         asked = [a for a in answers(release, last) if a.kind in ("evidence", "promotion", "checklist")]
-        closed = [a.reason or a.gate for a in asked if a.verdict != "pass"]
+        closed = [a.reason or a.gate for a in asked if not a.passes]
         if release.kind == Release.Kind.PRE_RELEASE:
             closed = []
             if not Deployment.objects.filter(release=release, state__in=Deployment.VERIFIED).exists():
@@ -150,25 +132,13 @@ def _complete(release: Release) -> None:
         raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": ", ".join(lacking)})
 
 
-def _version_is_right(release: Release) -> None:
-    pointer = InForce.objects.filter(application=release.application, environment__tier="production").first()
-    previous = pointer.release.version if pointer is not None and pointer.release is not None else None
-    faults = versions.faults(
-        release.version,
-        previous,
-        list(release.changes.values_list("kind", flat=True)),
-        production=release.bound_for_production,
-    )
-    if faults:
-        raise Invalid(*faults)
-
-
 def _guard(release: Release, verb: str) -> None:
     moment = now()
-    late = release.milestones.filter(guards=verb, done_at=None, compressed=False, due_at__lt=moment).first()
-    if late is not None:
-        text = _("“%(milestone)s” was due earlier; move the release to a later window.")
-        raise GateClosed(text % {"milestone": late})
+    waived = {w.gate for w in Waiver.objects.filter(release=release) if w.counts(moment)}
+    for late in release.milestones.filter(guards=verb, done_at=None, compressed=False, due_at__lt=moment):
+        if f"milestone:{late.key}" not in waived:
+            text = _("“%(milestone)s” was due earlier; move the release to a later window, or have it waived.")
+            raise GateClosed(text % {"milestone": late})
 
 
 def _done(act: Act, release: Release, verb: str) -> None:

@@ -1,9 +1,14 @@
-"""The step plan of a release, made from the procedure and frozen on it: the way out, its checks, the way back."""
+"""What a procedure lays out for a release: its step plan (frozen on it), checklist and documents, and where it goes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+
+from audit.refusals import Invalid
+from environments.models import Environment
+from releases.models import ChecklistItem, Document, Release
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
 
@@ -29,6 +34,37 @@ def step_plan(content: Content) -> dict[str, list[dict[str, Any]]]:
             *_checks(content, "rollback", "outside"),
         ],
     }
+
+
+def lay_out(release: Release, content: Content) -> None:
+    """Make the checklist and the first texts of the documents that a procedure asks for, inside an open door."""
+    for item in content.checklist:
+        ChecklistItem.objects.get_or_create(
+            release=release, group=item.group, key=item.key, defaults={"label_ja": item.ja, "label_en": item.en}
+        )
+    for row in content.documents:
+        Document.objects.get_or_create(release=release, kind=row.key, defaults={"body": drafted(release, row.key)})
+
+
+def drafted(release: Release, kind: str) -> str:
+    """Return a first text of a document, made from the changes."""
+    lines = [f"{release.application} {release.version}", "", release.title, ""]
+    lines += [
+        f"- [{change.get_kind_display()}] {change.text} {change.ticket}".rstrip() for change in release.changes.all()
+    ]
+    if kind == Document.Kind.TECHNICAL:
+        lines += ["", release.impact, release.security_impact, release.way_back]
+    return "\n".join(lines)
+
+
+def production_of(release: Release) -> Environment:
+    """Return the protected environment that a release is bound for: the last of its targets' in order."""
+    environment = (
+        Environment.objects.filter(targets__application=release.application, tier="production").order_by("order").last()
+    )
+    if environment is None:
+        raise Invalid(_("The application has no target in production."))
+    return environment
 
 
 def manual_checks(content: Content, when: str) -> list[parts.Check]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from audit.change import change
+from audit.clock import now
 from audit.refusals import GateClosed
 from environments import access
-from releases.actions.release.move import production_of
 from releases.actions.release.observe import observe
+from releases.actions.release.plan import clear_final_check
+from releases.actions.release.steps import production_of
 from releases.gates import quorum
 from releases.gates.content import digest, document
 from releases.models import ConsentRound, Release
@@ -44,6 +46,8 @@ def submit(release_id: int, *, reason: str = "") -> ConsentRound:
         ]
         if not rules:
             raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+        # What was signed at T-1 of an earlier attempt says nothing about this one.
+        clear_final_check(release, now())
         content = document(release, environment)
         round_ = ConsentRound.objects.create(
             subject=subject,

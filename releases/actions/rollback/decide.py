@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q
@@ -14,8 +13,9 @@ from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from releases import dispatch
+from releases.actions.obligation.incur import incur
 from releases.gates.base import procedure_of
-from releases.models import Deployment, Document, Obligation, Rollback, RosterEntry
+from releases.models import Deployment, Document, Rollback, RosterEntry
 
 FROM = ("waiting", "verifying", "monitoring", "failed", "stopped")
 
@@ -84,13 +84,7 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int]) -> bool:
             deployment.blockers = [_("A rollback waits to be assessed and authorised.")]
             return False
         rollback.pre_authorise()
-        release = deployment.release
-        Obligation.objects.create(
-            application=deployment.application,
-            release=release,
-            what=_("Assess the rollback that was authorised beforehand: %(what)s") % {"what": rollback},
-            due_at=now() + timedelta(hours=24),
-        )
+        incur(deployment.release, "assessment", now(), deployment.environment.zone, about=str(rollback))
         return True
 
 
@@ -116,6 +110,7 @@ def authorise(rollback_id: int, *, reason: str = "") -> Rollback:
         rollback = act.get(Rollback)
         deployment = rollback.deployment
         account = access.require("authorise_rollback", deployment.environment)
+        access.require_factor(deployment.environment)
         decider = (
             RosterEntry.objects.filter(release=deployment.release, duty=RosterEntry.Duty.DECIDER)
             .select_related("account")

@@ -42,7 +42,8 @@ def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Rele
     rollback.restored_at = now()
     deployment.restored()
     deployment.ended_at = now()
-    if release.state in ("releasing", "monitoring", "completed"):
+    production = deployment.environment.tier == "production"  # no other run moves a release
+    if production and release.state in ("releasing", "monitoring", "completed"):
         release.roll_back()
     return_to_base(deployment, found["after"])
     draft_documents(rollback)

@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed
+from releases.actions.deployment.queue import require_starter
+from releases.actions.obligation.incur import incur_at_start
 from releases.actions.release.prepare import done_milestone
 from releases.gates import ask
 from releases.models import ConsentRound, Deployment, InForce, Release, Sample, Step, StepAttempt, Watch
@@ -87,6 +89,7 @@ def _start(act: Act, deployment: Deployment) -> None:
     release = act.get(Release)
     environment = deployment.environment
     ask.require(release, environment)
+    require_starter(deployment)
     _require_steps_as_planned(deployment, release)
     if release.state not in release.MAY_RUN[environment.tier]:
         raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
@@ -113,6 +116,9 @@ def _start(act: Act, deployment: Deployment) -> None:
     if environment.tier == "production" and release.state == "confirmed":
         release.start()
         done_milestone(release, "start", None)
+    owed = incur_at_start(release, environment, moment)
+    if owed:
+        act.details["owed"] = [str(debt) for debt in owed]
     for watch in Watch.objects.filter(deployment__in=_watched_before(deployment), ended_at=None, paused_at=None):
         watch.paused_at = moment
         watch.next_at = None

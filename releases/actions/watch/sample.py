@@ -150,6 +150,7 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
     with change("watch:judge", *targets, reason=reason, sign=True) as act:
         watch, deployment = act.get(Watch), act.get(Deployment)
         account = access.require("verify", deployment.environment)
+        access.require_factor(deployment.environment)
         if watch.verdict != "insufficient":
             raise WrongState(_("This watch does not wait for a verdict."))
         if verdict != "healthy" or not reason.strip():
@@ -168,7 +169,7 @@ def _close(deployment: Deployment, release: Release, rollback: Any) -> None:
     if deployment.state == "monitoring":
         deployment.succeed()
         deployment.ended_at = now()
-    if release.state == "monitoring":
+    if deployment.environment.tier == "production" and release.state == "monitoring":
         release.complete()
         for document in release.documents.filter(state="ready"):
             document.publish()

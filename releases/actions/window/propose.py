@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -10,7 +11,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid
 from environments import access
-from environments.models import Application, ChangeWindow, Environment
+from environments.models import Account, Application, ChangeWindow, Environment
 from releases.actions.release.plan import active_procedure
 from releases.gates.content import digest
 from releases.models import ConsentRound
@@ -19,54 +20,70 @@ from releases.models import ConsentRound
 def propose(
     environment_id: int,
     *,
-    application_id: int,
+    application_id: int | None = None,
     name: str,
     starts_at: datetime,
     ends_at: datetime,
     reason: str,
 ) -> ConsentRound:
-    """Apply for an extra window; it opens when the round that the procedure asks for is granted."""
+    """Apply for an extra window, of one application or of all; it opens when its round of consent is granted."""
     with change("window:propose", (Environment, environment_id), reason=reason) as act:
-        applicant = access.require("propose_window")
         environment = act.get(Environment)
+        applicant = access.require("propose_window", environment)
         if not reason.strip():
             raise Invalid(_("An extra window needs a reason."))
         if ends_at <= starts_at or ends_at <= now():
             raise Invalid(_("The end lies before the beginning or in the past."))
-        rules = [
-            {"stage": rule.stage, "role": rule.role, "number": rule.number}
-            for rule in active_procedure().document.approvals_for("extra_window", environment.tier)
-        ]
-        if not rules:
-            raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
-        application = Application.objects.get(pk=application_id)
         window = ChangeWindow.objects.create(
             name=name,
             environment=environment,
-            application=application,
+            application=application_named(application_id),
             zone=environment.zone,
             starts_at=starts_at,
             ends_at=ends_at,
             reason=reason,
             proposed_by=applicant,
         )
-        content = {
-            "window": window.pk,
-            "application": application.slug,
-            "environment": environment.slug,
-            "start": starts_at.isoformat(),
-            "end": ends_at.isoformat(),
-            "reason": reason,
-        }
-        round_ = ConsentRound.objects.create(
-            subject="extra_window",
-            window=window,
-            environment=environment,
-            document=content,
-            digest=digest(content),
-            rules=rules,
-            applicant=applicant,
-            window_end=ends_at,
-        )
+        content = {"start": starts_at.isoformat(), "end": ends_at.isoformat(), "window": window.pk}
+        round_ = open_round(window, applicant, content, ends=ends_at)
         act.about(window, round=round_.pk)
     return round_
+
+
+def application_named(application_id: int | None) -> Application | None:
+    """Return the application that a window is for, or None for the whole environment; raises Invalid for no such one."""
+    if application_id is None:
+        return None
+    application = Application.objects.filter(pk=application_id).first()
+    if application is None:
+        raise Invalid(_("There is no such application."))
+    return application
+
+
+def open_round(
+    window: ChangeWindow, applicant: Account, content: dict[str, Any], *, ends: datetime | None
+) -> ConsentRound:
+    """Open the round that the procedure asks for an extra window, inside an open door; without a rule it is refused."""
+    environment, application = window.environment, window.application
+    rules = [
+        {"stage": rule.stage, "role": rule.role, "number": rule.number}
+        for rule in active_procedure().document.approvals_for("extra_window", environment.tier)
+    ]
+    if not rules:
+        raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+    document = {
+        "application": application.slug if application is not None else None,
+        "environment": environment.slug,
+        "reason": window.reason,
+        **content,
+    }
+    return ConsentRound.objects.create(
+        subject="extra_window",
+        window=window,
+        environment=environment,
+        document=document,
+        digest=digest(document),
+        rules=rules,
+        applicant=applicant,
+        window_end=ends,
+    )

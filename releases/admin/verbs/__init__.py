@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from releases.admin.verbs import people, releases, runs
+from releases.admin.verbs import access, consent, people, releases, runs, source, windows
 from releases.admin.verbs.base import Verb
 
-VERBS: tuple[Verb, ...] = (*people.VERBS, *releases.VERBS, *runs.VERBS)
+VERBS: tuple[Verb, ...] = (
+    *access.VERBS,
+    *people.VERBS,
+    *releases.VERBS,
+    *source.VERBS,
+    *consent.VERBS,
+    *runs.VERBS,
+    *windows.VERBS,
+)
 
 
 def verb(noun: str, name: str) -> Verb | None:

@@ -14,16 +14,20 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django_fsm import can_proceed
 
-from environments import access
+from environments import access, calendar
 from environments.models import Account, Environment
 
 ZONE = ZoneInfo("Asia/Tokyo")
 
 
 class ZonedDateTimeField(forms.DateTimeField):
-    """A time in ISO form; without an offset it is read in the zone of the environments (Asia/Tokyo)."""
+    """A time in ISO form; without an offset it is read in `zone`, as environments/calendar reads local times."""
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+
+    def __init__(self, *, zone: str = ZONE.key, **options: Any) -> None:
+        super().__init__(**options)
+        self.zone = zone
 
     def to_python(self, value: Any) -> datetime | None:
         """Return an aware time or None."""
@@ -33,7 +37,7 @@ class ZonedDateTimeField(forms.DateTimeField):
             moment = datetime.fromisoformat(str(value))
         except ValueError:
             raise forms.ValidationError(_("Write the time as 2026-12-16T01:00.")) from None
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=ZONE)
+        return moment if moment.tzinfo is not None else calendar.instant(moment, self.zone)
 
 
 class LinesField(forms.CharField):
@@ -80,7 +84,9 @@ class Verb:
     """One verb. `act(pk, **cleaned)` for a verb on a row, `act(**cleaned)` for one that makes a row.
 
     edge: the machine's edge that must be open; states: or the states it is offered in. rights: any one of them is
-    enough; a right that is an environment's is asked there. reason: whether a reason is asked for.
+    enough; a right that is an environment's is asked there. by_deputy: a deputy may do it for whom he stands in.
+    over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
+    shows it and asks once more.
     """
 
     noun: str
@@ -94,8 +100,11 @@ class Verb:
     states: frozenset[str] = frozenset()
     signs: bool = False
     danger: bool = False
+    by_deputy: bool = False
     page: Callable[[Any], str] | None = None
     shows: Callable[[Any], list[tuple[str, str]]] | None = None
+    over: Callable[[Any], str] | None = None
+    preview: Callable[[Any, dict[str, Any]], list[tuple[str, str]]] | None = None
 
     @property
     def key(self) -> str:
@@ -111,10 +120,13 @@ class Verb:
     def for_you(self, account: Account, instance: Any) -> bool:
         """Tell whether the account has the right; without it there is no button."""
         environment = environment_of(instance)
-        return any(access.may(account, right, environment) for right in self.rights)
+        persons = [account, *access.deputies_of(account)] if self.by_deputy else [account]
+        return any(access.may(person, right, environment) for person in persons for right in self.rights)
 
     def not_now(self, instance: Any) -> str:
         """Return why the verb is not possible now; empty when it is."""
+        if instance is not None and self.over is not None and (said := self.over(instance)):
+            return said
         if instance is None or not hasattr(instance, "state"):
             return ""
         wrong = _("This cannot be done while it is “%(state)s”.") % {"state": instance.get_state_display()}

@@ -1,4 +1,4 @@
-"""Verbs on a release, on what is prepared for it, and on its rounds of consent."""
+"""Verbs on a release itself, and handing in what is known about its source."""
 
 from __future__ import annotations
 
@@ -6,42 +6,49 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from environments.models import Account, Application, ConfigurationVersion, Environment
-from releases.actions.checklist import sign
-from releases.actions.consent import decide
+from environments.models import Application, ConfigurationVersion, Environment
 from releases.actions.deployment import request
-from releases.actions.document import review
 from releases.actions.evidence import hand_in
-from releases.actions.release import confirm, move, observe, plan, prepare, set_source, submit
-from releases.actions.roster import assign
+from releases.actions.release import confirm, copy, move, observe, plan, prepare, set_source, submit
+from releases.admin.verbs import source
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, row, text
-from releases.models import Change, ChecklistItem, ConsentRound, Document, Release, RosterEntry
+from releases.admin.verbs.consent import must, reason
+from releases.models import Change, Release
+from releases.sources import evidence as reading
 
 Fields = Mapping[str, forms.Field]
-EVIDENCE_KINDS = [(k, k) for k in ("junit", "coverage", "sarif", "review", "security_scan", "performance")]
+EVIDENCE_KINDS = [(name, name) for name in reading.NAMES]
 TEST_TYPES = [("", "—"), ("unit", _("Unit tests")), ("integration", _("Integration tests")),
               ("system", _("System tests")), ("acceptance", _("Acceptance tests"))]  # fmt: skip
-
-
-def reason(instance: Any) -> Fields:
-    """Return an optional reason."""
-    return {"reason": text(_("reason"), required=False)}
-
-
-def must(instance: Any) -> Fields:
-    """Return a reason that must be given."""
-    return {"reason": text(_("reason"))}
 
 
 def _plan(instance: Any) -> Fields:
     return {
         "application_id": row(_("application"), Application),
-        "version": text(_("version")),
+        "version": source.with_hint(text(_("version"))),
         "title": text(_("title")),
         "kind": forms.ChoiceField(label=_("kind"), choices=Release.Kind.choices),
-        "criterion": text(_("emergency criterion"), required=False),
+        "criterion": forms.ChoiceField(
+            label=_("emergency criterion"), required=False, choices=[("", "—"), *_criteria()]
+        ),
+    }
+
+
+def _criteria() -> list[tuple[str, str]]:
+    japanese = (get_language() or "ja") == "ja"
+    return [(key, ja if japanese else en) for key, (ja, en) in plan.criteria().items()]
+
+
+def _copy(instance: Any) -> Fields:
+    return {
+        "version": text(_("version")),
+        "with_changes": forms.BooleanField(
+            label=_("take its changes as well (the same version again)"), required=False
+        ),
+        "reason": text(_("reason"), required=False),
     }
 
 
@@ -98,38 +105,6 @@ def _postpone(instance: Any) -> Fields:
     return {"start": ZonedDateTimeField(label=_("T-0")), "reason": text(_("reason"))}
 
 
-def _word(instance: Any) -> Fields:
-    shown = instance.digest if isinstance(instance, ConsentRound) else ""
-    return {
-        "digest": forms.CharField(label=_("digest of what is shown"), initial=shown, widget=forms.HiddenInput()),
-        "comment": text(_("comment"), required=False),
-    }
-
-
-def _refusal(instance: Any) -> Fields:
-    return {**_word(instance), "comment": text(_("comment"))}
-
-
-def _content(round_: ConsentRound) -> list[tuple[str, str]]:
-    return [(key, str(value)) for key, value in round_.document.items()]
-
-
-def _item(instance: Any) -> Fields:
-    return {"evidence": text(_("what you have looked at"))}
-
-
-def _body(instance: Any) -> Fields:
-    return {"body": text(_("text"), rows=16, initial=getattr(instance, "body", ""))}
-
-
-def _duty(instance: Any) -> Fields:
-    return {
-        "duty": forms.ChoiceField(label=_("duty"), choices=RosterEntry.Duty.choices),
-        "account_id": row(_("person"), Account),
-        "telephone": text(_("telephone")),
-    }
-
-
 def _evidence(instance: Any) -> Fields:
     return {
         "environment_id": row(_("environment"), Environment),
@@ -156,6 +131,7 @@ def _final(release: Release) -> list[tuple[str, str]]:
 PLAN, PREPARE = ("plan",), ("prepare",)
 VERBS: tuple[Verb, ...] = (
     Verb("release", "plan", _("Plan a release"), plan.plan, PLAN, fields=_plan),
+    Verb("release", "copy", _("Copy to a new release"), copy.copy, PLAN, Release, _copy),
     Verb("release", "edit", _("Edit"), _do_edit, ("plan", "prepare"), Release, _edit, states=frozenset({"draft"})),
     Verb("release", "set_source", _("Take the source"), set_source.set_source, ("plan", "prepare"), Release, _source, states=frozenset({"draft"})),
     Verb("release", "add_change", _("Add a change"), plan.add_change, ("change", "plan"), Release, _change, states=frozenset({"draft"})),
@@ -171,15 +147,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("release", "postpone", _("Postpone"), move.postpone, PREPARE, Release, _postpone, edge="postpone", danger=True),
     Verb("release", "withdraw", _("Withdraw"), prepare.withdraw, PREPARE, Release, must, edge="withdraw", danger=True),
     Verb("release", "confirm", _("Sign the final check"), confirm.confirm, ("final_check",), Release, reason, edge="confirm", signs=True, shows=_final),
-    Verb("consent", "approve", _("Approve"), decide.approve, ("approve", "consent"), ConsentRound, _word, edge="grant", signs=True, shows=_content),
-    Verb("consent", "send_back", _("Send back"), decide.send_back, ("send_back",), ConsentRound, _refusal, edge="send_back", signs=True, shows=_content),
-    Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ConsentRound, _refusal, edge="reject", signs=True, danger=True, shows=_content),
-    Verb("checklist", "sign", _("Sign"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True),
-    Verb("document", "write", _("Write"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
-    Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, reason, edge="check_content", signs=True),
-    Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, reason, edge="approve", signs=True),
-    Verb("document", "prepare", _("Ready to publish"), review.prepare, ("document", "approve_document"), Document, reason, edge="prepare"),
-    Verb("roster", "assign", _("Put on the roster"), assign.assign, ("roster",), Release, _duty, states=frozenset(Release.PREPARING)),
     Verb("evidence", "hand_in", _("Hand in evidence"), _hand_in, ("evidence",), Application, _evidence),
     Verb("deployment", "request", _("Request a run"), request.request, ("look",), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"})),
 )  # fmt: skip

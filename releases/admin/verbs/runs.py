@@ -15,7 +15,7 @@ from releases.actions.rollback import decide as rollbacks
 from releases.actions.rollback.run import retry
 from releases.actions.watch.sample import judge_watch
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, text
-from releases.admin.verbs.releases import must, reason
+from releases.admin.verbs.consent import must, reason
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Rollback, Step, Watch
 

@@ -22,6 +22,7 @@ def play(stage: Stage) -> dict[str, Any]:
     stage.edit("1.3.0", impact="Datasets cannot be written for about two minutes")
     stage.manager.do("release:fix_content", release)
     signed = stage.sign_checklist("1.3.0")
+    written = stage.documents("1.3.0")
     stage.manager.do("release:confirm_tests", release)
     second = int(stage.manager.do("release:submit", release))
     fresh = stage.committee_b.shown_digest(second)
@@ -41,6 +42,7 @@ def play(stage: Stage) -> dict[str, Any]:
         "digest of the second round": fresh[:16],
         "one old and one new approval": one.reasons,
         "checklist signed anew": signed,
+        "documents written anew": written,
         "final check says what is not yet measured": honest,
         "run scheduled": run,
     }

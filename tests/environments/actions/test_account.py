@@ -10,7 +10,8 @@ import pytest
 from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments import access
-from environments.actions.account.create import create, issue_token
+from environments.actions.account.create import create
+from environments.actions.token.issue import issue_token
 from environments.models import Account, Environment, Token
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from audit.refusals import GateClosed, Invalid, NotYou, SignatureNeeded, WrongState
 from releases.actions.consent import decide
+from releases.actions.consent.lapse import lapse_stale
 from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import schedule
 from releases.actions.release.prepare import amend, take_back
@@ -90,7 +91,7 @@ def test_a_changed_configuration_makes_the_consent_stale_and_names_the_key(world
     with acting(Actor(account_id=None, name="x", kind="command", channel="command")):
         with change("test:tamper", (Release, release.pk)) as act:
             act.get(Release).preauthorised = True
-        assert decide.lapse_stale() == [release.pk]
+        assert lapse_stale() == [release.pk]
     assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "preauthorised")
     assert world.fresh(release).state == "tested"
 

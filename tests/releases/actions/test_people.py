@@ -67,7 +67,15 @@ def test_worker_and_verifier_are_two_people_with_telephones(world: Any) -> None:
 
 
 def test_a_debt_is_settled_once_with_a_word_and_a_signature(world: Any) -> None:
-    debt = make(Obligation, application=world.application, release=world.planned(), what="review", due_at=now())
+    debt = make(
+        Obligation,
+        application=world.application,
+        release=world.planned(),
+        key="full_review",
+        label_ja="review",
+        label_en="review",
+        due_at=now(),
+    )
     with world.acting_as("manager", proved=False), pytest.raises(SignatureNeeded):
         settle(debt.pk, note="done")
     with world.acting_as("operator"), pytest.raises(NotYou):

@@ -242,13 +242,17 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
         Obligation.objects.create(
             application=run_.application,
             release=run_.release,
-            what="事前承認した切戻しの評価",
+            key="full_review",
+            label_ja="事前承認した切戻しの評価",
+            label_en="事前承認した切戻しの評価",
             due_at=now() + timedelta(hours=2),
         )
         Obligation.objects.create(
             application=run_.application,
             release=run_.release,
-            what="緊急リリースの事後レビュー",
+            key="full_review",
+            label_ja="緊急リリースの事後レビュー",
+            label_en="緊急リリースの事後レビュー",
             due_at=now() - timedelta(hours=2),
         )
     return made
@@ -325,7 +329,9 @@ def more(acting_as: ActingAs, world_: dict[str, Any], count: int) -> None:
                 Obligation.objects.create(
                     application=of,
                     release=world_["released"],
-                    what=f"owed {index}",
+                    key="full_review",
+                    label_ja=f"owed {index}",
+                    label_en=f"owed {index}",
                     due_at=now() + timedelta(days=index + 1),
                 )
                 Evidence.objects.create(

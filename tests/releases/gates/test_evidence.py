@@ -10,9 +10,10 @@ import pytest
 
 from audit.refusals import Invalid, NotYou
 from releases.actions.evidence.hand_in import hand_in
+from releases.gates.evidence import matrix
 from releases.models import Evidence
 
-from .asking import alter, ask, git, own_repository
+from .asking import alter, ask, git, in_force, own_repository
 
 JUNIT = (
     b'<testsuite tests="2" failures="%d" errors="0"><testcase name="a"/><testcase name="b">%s</testcase></testsuite>'
@@ -152,3 +153,83 @@ def test_only_who_may_hands_in(world: Any) -> None:
                 commit="v1.3.0",
                 content=coverage(1, 1),
             )
+
+
+def test_an_older_pass_handed_in_again_does_not_hide_a_newer_fail(world: Any) -> None:
+    release = world.planned()
+    given(world, "coverage", coverage(95, 100))
+    given(world, "coverage", coverage(80, 100))
+    given(world, "coverage", coverage(95, 100))
+    assert Evidence.objects.count() == 2
+    assert ask(world, release, "coverage").verdict == "fail", "the same file is the same old evidence"
+    given(world, "coverage", coverage(96, 100))
+    assert ask(world, release, "coverage").verdict == "pass"
+
+
+def test_evidence_may_come_before_its_release(world: Any) -> None:
+    given(world, "coverage", coverage(1, 1))
+    assert ask(world, world.planned(), "coverage").verdict == "pass"
+
+
+def test_a_test_type_that_the_procedure_does_not_know_is_refused(world: Any) -> None:
+    with pytest.raises(Invalid, match="unit, integration"):
+        given(world, "junit", GREEN, test_type="unti")
+    with pytest.raises(Invalid):
+        given(world, "file", b"x", test_type="unti")
+    assert not Evidence.objects.exists()
+
+
+def test_an_author_of_the_commits_does_not_vouch_for_its_review(world: Any) -> None:
+    """Neither by handing it in nor by being named as the reviewer; the address, the name and the account count."""
+    release = world.planned()
+    statement = {"reviewer": "Somebody Else", "verdict": "approved"}
+
+    def hand(name: str, **fields: str) -> Any:
+        with world.acting_as(name):
+            return hand_in(
+                world.application.pk,
+                environment_id=world.environments["staging"].pk,
+                kind="review",
+                commit=world.built.commits["v1.3.0"],
+                content=json.dumps(statement | fields).encode(),
+            )
+
+    with pytest.raises(NotYou, match="another person"):
+        hand("developer")
+    for reviewer in ("developer", "Developer", "DEVELOPER@datasets.example", "Dev <developer@datasets.example>"):
+        with pytest.raises(NotYou, match="does not review it"):
+            hand("ci", reviewer=reviewer)
+    assert not Evidence.objects.exists() and ask(world, release, "review").verdict == "unknown"
+    hand("tester")
+    assert ask(world, release, "review").verdict == "pass"
+
+
+def test_without_a_baseline_of_its_own_a_time_is_compared_with_what_is_in_force(world: Any) -> None:
+    release = world.planned()
+    time = {"response_time_seconds": "0.13"}
+    given(world, "performance", json.dumps(time).encode())
+    answer = ask(world, release, "performance")
+    assert answer.verdict == "unknown" and "baseline" in answer.reason
+    in_force(world, "1.2.0")
+    before = {"response_time_seconds": "0.10", "baseline_seconds": "0.10"}
+    given(world, "performance", json.dumps(before).encode(), commit=world.built.commits["v1.2.0"])
+    assert ask(world, release, "performance").verdict == "fail"
+    given(world, "performance", json.dumps({"response_time_seconds": "0.12"}).encode())
+    assert ask(world, release, "performance").verdict == "pass"
+
+
+def test_the_matrix_shows_each_type_in_each_test_environment(world: Any) -> None:
+    release = world.planned()
+    given(world, "junit", GREEN, where="development", test_type="unit")
+    given(world, "junit", RED, test_type="integration")
+    rows = {row.test_type: {cell.test_environment: cell for cell in row.cells} for row in matrix(release)}
+    assert list(rows) == ["unit", "integration", "system", "acceptance"]
+    assert list(rows["unit"]) == ["development", "staging", "production_like"]
+    assert {(t, p) for t, cells in rows.items() for p, cell in cells.items() if cell.required} == {
+        ("unit", "development"), ("integration", "staging"), ("system", "production_like"),
+        ("acceptance", "production_like"),
+    }  # fmt: skip
+    assert rows["unit"]["development"].verdict == "pass" and rows["unit"]["staging"].verdict == "unknown"
+    assert rows["integration"]["staging"].verdict == "fail" and rows["system"]["production_like"].evidence is None
+    assert rows["integration"]["staging"].evidence is not None
+    assert all(cell.sentence and cell.label for cells in rows.values() for cell in cells.values())

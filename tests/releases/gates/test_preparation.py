@@ -56,7 +56,9 @@ def test_an_overdue_obligation_blocks_the_next_regular_release(world: Any) -> No
         Obligation,
         application=world.application,
         release=release,
-        what="review after the emergency",
+        key="full_review",
+        label_ja="review after the emergency",
+        label_en="review after the emergency",
         due_at=now() + timedelta(hours=1),
     )
     assert ask(world, release, "obligations").verdict == "pass", "not due yet"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from audit.clock import now
 from releases.actions.release.observe import observe
+from releases.gates.source import wrong_branch
 from releases.models import Fact
+from releases.procedures.load import default
+from releases.sources.git import create_tag
 
 from .asking import alter, ask, git, own_repository
 
@@ -46,20 +54,82 @@ def test_the_hour_asked_about_does_not_age_what_was_just_seen(world: Any) -> Non
         assert ask(world, release, gate, at=now() + timedelta(days=2)).verdict == "pass"
 
 
-def test_a_tag_without_a_good_signature_fails(world: Any, tmp_path: Path) -> None:
+SENTENCES = {
+    "light": "The tag is not annotated. The tag does not name the version. The tag does not name the date. "
+    "The tag does not name the changes.",
+    "unsigned": "The tag is not signed.",
+    "version": "The tag does not name the version.",
+    "date": "The tag does not name the date.",
+    "changes": "The tag does not name the changes.",
+    "gone": "There is no tag v1.3.0.",
+}
+
+
+@pytest.mark.parametrize("fault", list(SENTENCES))
+def test_each_thing_that_is_wrong_with_a_tag_has_its_sentence(world: Any, tmp_path: Path, fault: str) -> None:
     repository = own_repository(world, tmp_path)
     release = world.planned()
-    commit = world.built.commits["v1.3.0"]
-    git(repository, "tag", "--no-sign", "-f", "-a", "-m", "1.3.0\n2026-11-20\n\n- tags", "v1.3.0", commit)
+    retag(world, repository, fault)
     looked(world, release)
     answer = ask(world, release, "tag")
-    assert answer.verdict == "fail" and "no good signature" in answer.reason
-    git(repository, "tag", "--no-sign", "-f", "v1.3.0", commit)
-    looked(world, release)
-    assert "not annotated" in ask(world, release, "tag").reason
+    assert (answer.verdict, answer.reason) == ("fail", SENTENCES[fault])
+
+
+def retag(world: Any, repository: Path, fault: str) -> None:
+    """Put another tag in the place of v1.3.0: signed by the release's key and right but for one thing."""
+    commit = world.built.commits["v1.3.0"]
     git(repository, "tag", "-d", "v1.3.0")
+    words = {"version": "1.3.1", "date": "no day", "changes": ""}
+    lines = {"version": "1.3.0", "date": "2026-11-20", "changes": "- tags on datasets"}
+    lines |= {fault: words[fault]} if fault in words else {}
+    if fault == "light":
+        git(repository, "tag", "--no-sign", "v1.3.0", commit)
+    elif fault == "unsigned":
+        git(repository, "tag", "--no-sign", "-a", "-m", "\n".join(lines.values()), "v1.3.0", commit)
+    elif fault != "gone":
+        create_tag(
+            repository, name="v1.3.0", commit=commit, message="\n".join(lines.values()),
+            key=world.built.allowed_signers.with_name("release"), tagger="M", address="manager@datasets.example",
+        )  # fmt: skip
+
+
+def test_a_tag_of_another_name_than_the_version_asks_for_fails(world: Any) -> None:
+    release = alter(world.planned(), version="1.3.5")
     looked(world, release)
-    assert ask(world, release, "tag").verdict == "fail"
+    reason = ask(world, release, "tag").reason
+    assert "The tag of this version is called v1.3.5." in reason and "does not name the version" in reason
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
+def test_a_gpg_signature_counts_when_its_key_stands_among_the_signers(world: Any, tmp_path: Path) -> None:
+    repository = own_repository(world, tmp_path)
+    release = world.planned()
+    # The agent's socket needs a short path.
+    home = Path(tempfile.mkdtemp(prefix="gpg-"))
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
+    try:
+        made = [*gpg, "--quick-generate-key", "Manager <manager@datasets.example>", "ed25519", "sign", "never"]
+        subprocess.run(made, check=True, capture_output=True)
+        public = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True, text=True).stdout
+        git(repository, "tag", "-d", "v1.3.0")
+        words = ["-c", f"gpg.program={tmp_path / 'gpg'}", "tag", "-s", "-u", "manager@datasets.example"]
+        (tmp_path / "gpg").write_text(f'#!/bin/sh\nexec gpg --homedir {home} "$@"\n')
+        (tmp_path / "gpg").chmod(0o755)
+        commit = world.built.commits["v1.3.0"]
+        git(repository, *words, "-m", "1.3.0 (2026-11-20)\n\n- tags on datasets", "v1.3.0", commit)
+        looked(world, release)
+        assert ask(world, release, "tag").reason == "The tag bears no good signature by a known key."
+        world.application = alter(world.application, signers=world.application.signers + "\n" + public)
+        looked(world, release)
+        answer = ask(world, release, "tag")
+        assert (answer.verdict, answer.reason) == ("pass", "Manager <manager@datasets.example>")
+        broken = world.application.signers.replace(public.splitlines()[3], "A" * 60)
+        alter(world.application, signers=broken)
+        looked(world, release)
+        assert ask(world, release, "tag").verdict == "fail", "a key block that can't be read"
+    finally:
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def test_a_signature_by_an_unknown_key_fails(world: Any) -> None:
@@ -67,7 +137,7 @@ def test_a_signature_by_an_unknown_key_fails(world: Any) -> None:
     stranger = world.application.signers.replace("manager@", "stranger@").split()
     alter(world.application, signers=" ".join([*stranger[:-1], "A" * len(stranger[-1])]) + "\n")
     looked(world, release)
-    assert ask(world, release, "tag").verdict == "fail"
+    assert ask(world, release, "tag").reason == "The tag bears no good signature by a known key."
 
 
 def test_a_tag_that_was_moved_fails(world: Any, tmp_path: Path) -> None:
@@ -76,9 +146,23 @@ def test_a_tag_that_was_moved_fails(world: Any, tmp_path: Path) -> None:
     seen = Fact.objects.get(release=release, kind="tag").value["object_id"]
     assert ask(world, alter(release, tag_object=seen), "tag").verdict == "pass"
     answer = ask(world, alter(release, tag_object="0" * 40), "tag")
-    assert answer.verdict == "fail" and "moved" in answer.reason
+    assert (answer.verdict, answer.reason) == ("fail", "The tag was moved after it was confirmed.")
     answer = ask(world, alter(release, tag_object="", commit=world.built.commits["v1.2.0"]), "tag")
     assert answer.verdict == "fail" and "another commit" in answer.reason
+
+
+def test_a_tag_that_was_moved_or_removed_after_it_was_confirmed_says_so(world: Any, tmp_path: Path) -> None:
+    repository = own_repository(world, tmp_path)
+    release, _round = world.confirmed()
+    assert release.tag_object == git(repository, "rev-parse", "v1.3.0")
+    looked(world, release)
+    assert ask(world, release, "tag").verdict == "pass"
+    retag(world, repository, "nothing")
+    looked(world, release)
+    assert ask(world, release, "tag").reason == "The tag was moved after it was confirmed."
+    git(repository, "tag", "-d", "v1.3.0")
+    looked(world, release)
+    assert ask(world, release, "tag").reason == "The tag was removed after it was confirmed."
 
 
 def test_a_commit_on_no_accepted_head_fails(world: Any, tmp_path: Path) -> None:
@@ -86,15 +170,63 @@ def test_a_commit_on_no_accepted_head_fails(world: Any, tmp_path: Path) -> None:
     release = world.planned()
     base, tree = world.built.commits["v1.3.0"], world.built.trees["v1.3.0"]
     fix = git(repository, "commit-tree", tree, "-m", "quick", "-p", base)
-    release = alter(release, commit=fix)
-    for head, accepted in (("feature/quick", {"development"}), ("hotfix/quick", {"development", "staging"})):
+    cases = (
+        ("feature/quick", "regular", {"development"}),
+        ("hotfix/quick", "emergency", {"development", "staging", "production"}),
+    )
+    for head, kind, accepted in cases:
         git(repository, "update-ref", f"refs/heads/{head}", fix)
+        release = alter(release, commit=fix, branch=head, kind=kind)
         looked(world, release)
         for slug in world.environments:
             verdict = ask(world, release, "branch", environment=slug).verdict
             assert (verdict == "pass") == (slug in accepted), (head, slug)
-    release = alter(release, kind="emergency")
-    assert ask(world, release, "branch").verdict == "pass", "production takes a hotfix in an emergency"
+    answer = ask(world, alter(release, kind="regular"), "branch")
+    assert answer.verdict == "fail" and "no branch that this environment accepts (main)" in answer.reason
+
+
+def test_the_named_branch_holds_the_commit(world: Any, tmp_path: Path) -> None:
+    repository = own_repository(world, tmp_path)
+    release = world.planned()
+    assert release.branch == "release/1.3"
+    git(repository, "update-ref", "refs/heads/release/1.3", world.built.commits["v1.2.0"])
+    looked(world, release)
+    answer = ask(world, release, "branch")
+    assert (answer.verdict, answer.reason) == ("fail", "The branch release/1.3 does not hold the commit.")
+    git(repository, "update-ref", "-d", "refs/heads/release/1.3")
+    looked(world, release)
+    assert ask(world, release, "branch").verdict == "pass", "merged into main and deleted"
+    release = alter(release, branch="release/1.3.x")
+    assert ask(world, release, "branch").verdict == "unknown", "nobody has looked at that one"
+
+
+@pytest.mark.parametrize(
+    ("kind", "branch", "fits"),
+    [
+        ("regular", "release/1.3", True),
+        ("regular", "main", True),
+        ("regular", "hotfix/x", False),
+        ("regular", "feature/x", True),
+        ("regular", "", False),
+        ("regular", "release", False),
+        ("regular", "xrelease/1.3", False),
+        ("emergency", "hotfix/x", True),
+        ("emergency", "main", False),
+        ("emergency", "release/1.3", False),
+        ("pre_release", "feature/x", True),
+        ("pre_release", "release/1.3", True),
+        ("pre_release", "somewhere", False),
+    ],
+)
+def test_the_workflow_of_the_branch_fits_the_kind(world: Any, kind: str, branch: str, fits: bool) -> None:
+    said = wrong_branch(kind, branch, default())
+    assert (said == "") == fits
+    if not fits:
+        assert said.endswith(f"not from {branch or '—'}."), said
+    release = world.planned()
+    looked(world, release)
+    answer = ask(world, alter(release, kind=kind, branch=branch), "branch")
+    assert said in answer.reason
 
 
 def test_a_repository_that_is_gone_fails_and_says_so(world: Any, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audit.clock import now
-from environments.models import ChangeWindow
+from environments.models import ChangeWindow, Freeze
 from releases.gates.window import needed_seconds, opening
 
 from .asking import alter, ask
@@ -34,7 +34,7 @@ def test_outside_it_names_the_next_window(world: Any) -> None:
 
 def test_a_window_that_was_withdrawn_or_not_yet_consented_to_is_none(world: Any) -> None:
     release = world.planned()
-    alter(ChangeWindow.objects.exclude(rrule="").get(), withdrawn_at=now())
+    alter(ChangeWindow.objects.get(from_procedure=True), withdrawn_at=now())
     alter(extra(world), withdrawn_at=now())
     assert ask(world, release, "window").verdict == "fail"
     alter(extra(world), withdrawn_at=None, opened_at=None)
@@ -47,7 +47,7 @@ def test_another_applications_window_is_not_ours(world: Any) -> None:
     release = world.planned()
     with world.acting_as("manager"):
         other = create_application(slug="other", name="Other", repository="/srv/other.git")
-    alter(ChangeWindow.objects.exclude(rrule="").get(), withdrawn_at=now())
+    alter(ChangeWindow.objects.get(from_procedure=True), withdrawn_at=now())
     alter(extra(world), application=other)
     assert ask(world, release, "window").verdict == "fail"
 
@@ -97,3 +97,38 @@ def test_a_freeze_beats_the_window(world: Any, absolute: bool) -> None:
     emergency = alter(release, kind="emergency")
     for gate in ("freeze", "window"):
         assert ask(world, emergency, gate).verdict == ("fail" if absolute else "pass"), gate
+
+
+def test_closed_says_why_until_when_and_when_it_opens_next(world: Any) -> None:
+    """In the zone of the environment and in the reader's words; no raw time in either gate's sentence."""
+    from django.utils import translation
+
+    from environments.calendar import print_time
+    from tests.releases.gates.asking import make
+
+    release = world.planned()
+    end = now().replace(microsecond=123456) + timedelta(hours=1)
+    environment = world.environments["production"]
+    make(Freeze, name="audit", environment=environment, starts_at=now(), ends_at=end, reason="on site")
+    for gate in ("window", "freeze"):
+        said = ask(world, release, gate).reason
+        assert said.count(print_time(end, "Asia/Tokyo", "en")) == 2, "until then, and open again from then on"
+        assert "on site" in said and "+00:00" not in said and "123456" not in said
+        with translation.override("ja"):
+            said = ask(world, release, gate).reason
+        assert said.count(print_time(end, "Asia/Tokyo", "ja")) == 2 and "Next" not in said and "until" not in said
+
+
+def test_a_lifted_freeze_counts_for_neither_gate(world: Any) -> None:
+    from environments.actions.freeze.lift import lift
+    from tests.releases.gates.asking import make
+
+    release = world.planned()
+    environment = world.environments["production"]
+    row = make(
+        Freeze, name="audit", environment=environment, starts_at=now(), ends_at=now() + timedelta(hours=1), reason="x"
+    )
+    assert [ask(world, release, gate).verdict for gate in ("window", "freeze")] == ["fail", "fail"]
+    with world.acting_as("manager"):
+        lift(row.pk, reason="over early")
+    assert [ask(world, release, gate).verdict for gate in ("window", "freeze")] == ["pass", "pass"]

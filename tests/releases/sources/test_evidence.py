@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from releases.procedures.load import default
-from releases.sources.evidence import KINDS, LARGEST, BadEvidence, judge, read
+from releases.sources.evidence import KINDS, LARGEST, NAMES, BadEvidence, judge, read
 
 LIMITS = default().threshold_values()
 BOMB = (
@@ -78,6 +78,9 @@ def test_tests_that_did_not_run_are_no_pass(content: bytes) -> None:
         _junit(OK, tests=2),
         _junit(OK, OK, tests=2, failures=1),
         _junit(OK, tests=-1),
+        _junit(OK, tests=1, failures=2),
+        _junit(BAD, tests=1, failures=1, skipped=5),
+        b'<testsuites tests="1" failures="3"><testsuite><testcase name="a"/></testsuite></testsuites>',
         b"<coverage/>",
         _junit(OK)[:-20],
         BOMB,
@@ -224,7 +227,7 @@ def test_a_statement_that_says_nothing_sure_is_refused(kind: str, content: bytes
 
 
 def test_size_and_emptiness_are_refused_for_every_kind() -> None:
-    for kind in KINDS:
+    for kind in NAMES:
         for content in (b"", b" \n", b" " * LARGEST + b"xx"):
             with pytest.raises(BadEvidence):
                 read(kind, content)
@@ -244,7 +247,7 @@ def test_a_missing_limit_or_value_is_unknown() -> None:
     assert judge("coverage", {"line_rate": "much"}, LIMITS)[0] == "unknown"
 
 
-@given(kind=st.sampled_from(KINDS), content=st.binary(min_size=1, max_size=200))
+@given(kind=st.sampled_from([name for name in NAMES if name != "file"]), content=st.binary(min_size=1, max_size=200))
 @settings(max_examples=200, deadline=None)
 def test_random_bytes_are_refused_and_nothing_else_is_raised(kind: str, content: bytes) -> None:
     with pytest.raises(BadEvidence):
@@ -271,3 +274,113 @@ def test_a_sarif_run_of_any_shape_is_read_or_refused(run: Any) -> None:
     except BadEvidence:
         return
     assert judge("sarif", reading.values, LIMITS)[0] in ("pass", "fail", "unknown")
+
+
+def test_a_test_that_is_listed_twice_and_counted_once_is_no_contradiction() -> None:
+    twice = '<testcase name="b" classname="c"><error message="while cleaning up">x</error></testcase>'
+    assert read("junit", _junit(BAD, twice, tests=1, failures=1, errors=1)).values["tests"] == 2
+
+
+def test_every_kind_is_registered_once_under_its_file() -> None:
+    assert len(set(NAMES)) == len(KINDS)
+    for kind in KINDS:
+        assert kind.read.__module__ == kind.judge.__module__ == f"releases.sources.evidence.{kind.name}"
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_deep_nesting_is_refused_and_ends_nothing(kind: str) -> None:
+    deep = 100_000
+    for content in (b"<a>" * deep + b"</a>" * deep, b"[" * deep + b"]" * deep, b'{"a":' * deep + b"1" + b"}" * deep):
+        if kind == "file":
+            assert read(kind, content).values == {"bytes": len(content)}
+            continue
+        with pytest.raises(BadEvidence):
+            read(kind, content)
+
+
+def test_a_deeply_nested_report_is_read_for_what_it_lists() -> None:
+    content = b"<testsuite>" * 2000 + OK.encode() + b"</testsuite>" * 2000
+    assert read("junit", content).values["tests"] == 1
+
+
+K6_NEW = {
+    "metrics": {
+        "http_req_duration": {"type": "trend", "contains": "time", "values": {"avg": 90.1, "p(95)": 120.0}},
+        "http_reqs": {"type": "counter", "values": {"count": 1000, "rate": 33.3}},
+        "http_req_failed": {"type": "rate", "values": {"rate": 0.002, "passes": 2, "fails": 998}},
+    }
+}
+K6_OLD = {
+    "metrics": {
+        "http_req_duration": {"avg": 90.1, "p(95)": 120.0, "thresholds": {"p(95)<500": False}},
+        "http_reqs": {"count": 1000, "rate": 33.3},
+        "http_req_failed": {"value": 0.002, "passes": 2, "fails": 998},
+    }
+}
+
+
+@pytest.mark.parametrize("summary", [K6_NEW, K6_OLD])
+def test_both_forms_of_the_k6_summary_are_read(summary: Any) -> None:
+    reading = read("performance", json.dumps(summary).encode())
+    assert reading.values == {"tool": "k6", "measured": "0.12", "requests": 1000, "failed_share": "0.002"}
+    assert judge("performance", reading.values, LIMITS)[0] == "unknown", "a summary alone has no baseline"
+    for baseline, verdict in (("0.1", "pass"), (0.1, "pass"), ("0.0999", "fail")):
+        assert _verdict("performance", json.dumps({**summary, "baseline_seconds": baseline}).encode()) == verdict
+
+
+def test_plain_times_are_compared_unrounded() -> None:
+    for measured, verdict in (("1.2", "pass"), (1.2, "pass"), ("1.200001", "fail"), (0.4, "pass")):
+        content = json.dumps({"response_time_seconds": measured, "baseline_seconds": 1})
+        assert _verdict("performance", content.encode()) == verdict, measured
+    assert _verdict("performance", b'{"response_time_seconds": 1}') == "unknown"
+
+
+def test_a_load_test_without_requests_or_without_answers_says_nothing() -> None:
+    for metric, values in (("http_reqs", {"count": 0}), ("http_req_failed", {"rate": 1})):
+        summary = {"metrics": {**K6_OLD["metrics"], metric: values}, "baseline_seconds": 1}
+        assert _verdict("performance", json.dumps(summary).encode()) == "unknown", metric
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"metrics": {}}',
+        b'{"metrics": {"http_req_duration": 5}}',
+        b'{"metrics": {"http_req_duration": {"values": []}}}',
+        b'{"metrics": {"http_req_duration": {"p(95)": -1}}}',
+        b'{"metrics": {"http_req_duration": {"p(95)": 1e400}}}',
+        b'{"metrics": {"http_req_duration": {"p(95)": Infinity}}}',
+        b'{"metrics": {"http_req_duration": {"p(95)": 0}}}',
+        b'{"metrics": {"http_req_duration": {"p(95)": true}}}',
+        b'{"metrics": {"http_req_duration": {"p(95)": 9}, "http_reqs": {"count": 1.5}}}',
+        b'{"metrics": {"http_req_duration": {"p(95)": 9}, "http_req_failed": {"rate": 1.1}}}',
+        b'{"response_time_seconds": "1", "baseline_seconds": -1}',
+        b'{"response_time_seconds": "1", "baseline_seconds": null}',
+        b'{"response_time_seconds": [1]}',
+        b'{"response_time_seconds": 1, "tool": "a\\u0000b"}',
+    ],
+)
+def test_times_that_are_none_are_refused(content: bytes) -> None:
+    with pytest.raises(BadEvidence):
+        read("performance", content)
+
+
+def test_names_are_kept_as_people_write_them() -> None:
+    statement = {"reviewer": "佐藤\u3000太郎", "verdict": "approved"}
+    assert read("review", json.dumps(statement).encode()).values["reviewer"] == "佐藤\u3000太郎"
+    for name in ("a\x00b", "\ud800", "a\nb"):
+        with pytest.raises(BadEvidence):
+            read("review", json.dumps({**statement, "reviewer": name}).encode())
+
+
+def test_any_file_is_kept_and_passes_no_gate() -> None:
+    reading = read("file", bytes(range(256)))
+    assert reading.values == {"bytes": 256} and judge("file", reading.values, LIMITS)[0] == "unknown"
+
+
+def test_a_gate_of_the_procedure_reads_no_plain_file() -> None:
+    from typing import get_args
+
+    from releases.procedures.values import EvidenceKind
+
+    assert set(get_args(EvidenceKind)) - {""} == set(NAMES) - {"file"}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from django.utils import translation
+from hypothesis import given
+from hypothesis import strategies as st
 
 from releases.procedures.load import default
 from releases.sources.versions import (
@@ -14,11 +16,27 @@ from releases.sources.versions import (
     compare,
     faults,
     is_pre_release,
+    next_pre_release,
     normalised,
+    of_tag,
     parse,
     part_for,
     suggest,
+    wrong_pattern,
 )
+
+# The precedence examples of paragraph 11 of the specification, lowest first.
+PARAGRAPH_11 = [
+    ["1.0.0", "2.0.0", "2.1.0", "2.1.1"],
+    ["1.0.0-alpha", "1.0.0"],
+    ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1",
+     "1.0.0"],
+]  # fmt: skip
+NUMBER = st.integers(0, 30).map(str)
+WORD = st.text("0129abzABZ-", min_size=1, max_size=4)
+IDENTIFIER = NUMBER | WORD.filter(lambda text: not text.isdigit())
+CORE = st.tuples(NUMBER, NUMBER, NUMBER).map(".".join)
+PRE = st.lists(IDENTIFIER, max_size=4).map(".".join)
 
 
 @pytest.fixture(autouse=True)
@@ -27,27 +45,95 @@ def _english() -> Iterator[None]:
         yield
 
 
-def test_the_order_of_the_semver_text_holds() -> None:
-    order = [
-        "1.0.0-alpha",
-        "1.0.0-alpha.1",
-        "1.0.0-alpha.beta",
-        "1.0.0-beta",
-        "1.0.0-beta.2",
-        "1.0.0-beta.11",
-    ]
-    order += ["1.0.0-rc.1", "1.0.0", "1.9.0", "1.10.0"]
-    for lower, higher in zip(order, order[1:], strict=False):
-        assert (compare(lower, higher), compare(higher, lower)) == (-1, 1)
-    assert compare("1.0.0+a", "1.0.0+b") == 0
+def by_the_text(version: str) -> tuple[object, ...]:
+    """Return a key that sorts as paragraph 11 says, written from its words: numbers below words, fewer fields below more,
+    a pre-release below its release, build metadata nowhere."""
+    core, _dash, pre = version.partition("+")[0].partition("-")
+    fields = [(0, int(f), "") if f.isdigit() else (1, 0, f) for f in pre.split(".")] if pre else []
+    return (*map(int, core.split(".")), not pre, fields)
+
+
+@pytest.mark.parametrize("row", PARAGRAPH_11)
+def test_the_order_of_the_semver_text_holds(row: list[str]) -> None:
+    for low, lower in enumerate(row):
+        for higher in row[low + 1 :]:
+            assert (compare(lower, higher), compare(higher, lower)) == (-1, 1)
+    backwards = row[::-1]
+    assert sorted(backwards, key=parse) == row
+
+
+def test_build_metadata_has_no_say_in_the_order() -> None:
+    assert compare("1.0.0+a", "1.0.0+b") == compare("1.0.0+20130313144700", "1.0.0") == 0
+    assert compare("1.0.0-alpha+001", "1.0.0-alpha") == 0
+    assert compare("1.0.0-alpha+z", "1.0.0+a") == -1
+
+
+@given(CORE, PRE, CORE, PRE)
+def test_any_two_versions_stand_as_the_text_says(one: str, pre: str, other: str, other_pre: str) -> None:
+    left, right = (core + ("-" + p if p else "") for core, p in ((one, pre), (one if pre < "b" else other, other_pre)))
+    a, b = by_the_text(left), by_the_text(right)
+    assert compare(left, right) == (a > b) - (a < b)
+
+
+@given(CORE, PRE, st.lists(st.sampled_from(sorted(KINDS)), max_size=3))
+def test_what_is_suggested_is_above_and_is_never_refused(core: str, pre: str, kinds: list[str]) -> None:
+    previous = core + ("-" + pre if pre else "")
+    wanted = suggest(previous, kinds)
+    assert compare(wanted, previous) == 1
+    assert faults(wanted, previous, kinds, production=True) == []
+
+
+@given(CORE, st.lists(PRE, max_size=4))
+def test_the_next_pre_release_is_above_all_that_are_taken_and_below_its_release(core: str, taken: list[str]) -> None:
+    rows = [f"{core}-{pre}" for pre in taken if pre] + ["99.0.0-beta.7", core]
+    wanted = next_pre_release(core, rows)
+    assert is_pre_release(wanted) and compare(wanted, core) == -1
+    assert all(compare(wanted, row) == 1 for row in rows[:-2])
 
 
 def test_full_width_input_is_the_plain_version() -> None:
     assert normalised(" １．２．３－ｂｅｔａ．１ ") == "1.2.3-beta.1"
+    assert normalised("１.２.３－ＲＣ．１＋ｂｕｉｌｄ．５") == "1.2.3-RC.1+build.5"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1.2", "v1.2.3", "1.2.3.4", "01.2.3", "1.2.3-", "1.2.3-01", "1" * 200 + ".0.0", "1.2.3\n4"]
+    "text",
+    ["0.0.0", "1.2.3-0", "1.2.3-0a.00a", "1.2.3--", "1.2.3----1.x-y", "1.2.3+001", "1.0.0-a+b-c.01", "9.99999.1"],
+)
+def test_what_the_text_allows_is_read(text: str) -> None:
+    assert normalised(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1.2",
+        "v1.2.3",
+        "1.2.3.4",
+        "01.2.3",
+        "1.2.3-",
+        "1.2.3-01",
+        "1" * 200 + ".0.0",
+        "1.2.3\n4",
+        "1.02.3",
+        "1.2.03",
+        "-1.2.3",
+        "1.2.3-a..b",
+        "1.2.3-.a",
+        "1.2.3+",
+        "1.2.3+a+b",
+        "1.2.3-a_b",
+        "1.2.3-01.a",
+        "1.2.٣",
+        "1.1٣.0",
+        "1.2.3-é",
+        "1 .2.3",
+        "1.2.3\0",
+        "V1.2.3",
+        "1.2.x",
+        "一.二.三",
+    ],
 )
 def test_what_is_no_version_is_refused(text: str) -> None:
     with pytest.raises(BadVersion):
@@ -73,24 +159,54 @@ def test_the_next_version_follows_from_the_kinds_of_change(previous: str | None,
 
 
 @pytest.mark.parametrize(
-    ("version", "previous", "kinds", "production", "words"),
+    ("version", "previous", "kinds", "sentence"),
     [
-        ("1.3.0", "1.2.0", ["breaking"], True, "major"),
-        ("1.2.1", "1.2.0", ["feature"], True, "minor"),
-        ("1.2.0", "1.2.0", ["fix"], True, "not above"),
-        ("1.2.0+later", "1.2.0", ["fix"], True, "not above"),
-        ("1.1.9", "1.2.0", ["fix"], True, "not above"),
-        ("1.3.0-beta.1", "1.2.0", ["feature"], True, "pre-release"),
-        ("1.3.0", "1.2.0", ["mystery"], True, "mystery"),
-        ("one", "1.2.0", [], True, "semantic"),
+        ("1.3.0", "1.2.0", ["breaking"],
+         "A breaking change needs a new major version; 1.3.0 only follows 1.2.0. 2.0.0 would fit."),
+        ("0.4.1", "0.4.0", ["breaking"],
+         "Below 1.0.0 a breaking change needs a new minor version; 0.4.1 only follows 0.4.0. 0.5.0 would fit."),
+        ("1.2.1", "1.2.0", ["fix", "feature"],
+         "A new feature needs a new minor version; 1.2.1 only follows 1.2.0. 1.3.0 would fit."),
+        ("1.3.2", "1.3.1-beta.1", ["feature"],
+         "A new feature needs a new minor version; 1.3.2 only follows 1.3.1-beta.1. 1.4.0 would fit."),
+        ("1.2.0", "1.2.0", ["fix"], "1.2.0 is not above 1.2.0, which is in force; 1.2.1 would fit."),
+        ("1.1.9", "1.2.0", ["feature"], "1.1.9 is not above 1.2.0, which is in force; 1.3.0 would fit."),
+        ("1.2.0+later", "1.2.0", ["fix"],
+         "1.2.0+later differs from 1.2.0, which is in force, only in build metadata, which does not count; "
+         "1.2.1 would fit."),
+        ("1.2.0", "1.2.0+b", ["fix"],
+         "1.2.0 differs from 1.2.0+b, which is in force, only in build metadata, which does not count; "
+         "1.2.1 would fit."),
+        ("1.3.0-beta.1", "1.2.0", ["feature"],
+         "1.3.0-beta.1 is a pre-release and cannot go to production; 1.3.0 would fit."),
+        ("1.0.0-rc.1", None, ["feature"], "1.0.0-rc.1 is a pre-release and cannot go to production; 1.0.0 would fit."),
+        ("1.3.0", "1.2.0", ["mystery"], "“mystery” is not a kind of change."),
+        ("one", "1.2.0", [], "“one” is not a semantic version such as 1.2.3 or 1.2.3-beta.1."),
     ],
-)
-def test_a_version_that_does_not_fit_is_told_why(
-    version: str, previous: str, kinds: list[str], production: bool, words: str
+)  # fmt: skip
+def test_a_version_that_does_not_fit_is_told_why_and_what_would(
+    version: str, previous: str | None, kinds: list[str], sentence: str
 ) -> None:
-    found = faults(version, previous, kinds, production)
-    assert len(found) == 1
-    assert words in found[0]
+    assert faults(version, previous, kinds, production=True) == [sentence]
+
+
+def test_two_faults_are_two_sentences() -> None:
+    found = faults("1.2.1-rc.1", "1.2.0", ["breaking"], production=True)
+    assert len(found) == 2 and "pre-release" in found[0] and "major" in found[1]
+    assert all("2.0.0 would fit" in sentence for sentence in found)
+
+
+def test_what_rises_further_than_it_must_is_taken() -> None:
+    for version in ("1.2.1", "1.2.9", "1.3.0", "2.0.0", "4.1.7"):
+        assert faults(version, "1.2.0", ["fix"], production=True) == []
+
+
+def test_a_release_completes_its_own_pre_release() -> None:
+    assert suggest("2.0.0-rc.1", ["breaking"]) == "2.0.0"
+    assert faults("2.0.0", "2.0.0-rc.1", ["breaking"], production=True) == []
+    assert suggest("0.4.0-rc.1", ["breaking"]) == "0.4.0"
+    assert faults("0.4.0", "0.4.0-rc.1", ["breaking"], production=True) == []
+    assert faults("2.1.0", "2.0.0-rc.1", ["breaking"], production=True) != [], "another one than its own"
 
 
 def test_a_pre_release_may_go_below_production_and_be_followed_by_its_release() -> None:
@@ -103,3 +219,33 @@ def test_a_pre_release_may_go_below_production_and_be_followed_by_its_release() 
 def test_the_kinds_of_the_default_procedure_are_those_known_here() -> None:
     assert default().change_kinds() == KINDS
     assert part_for(["small", "breaking"]) == "major"
+
+
+@pytest.mark.parametrize(
+    ("tag", "version"),
+    [("v1.2.3", "1.2.3"), ("ckan-2.9.1", "2.9.1"), ("ckan-2.9.1-rc.1", "2.9.1-rc.1"), ("rel/1.0.0/done", "1.0.0")],
+)
+def test_the_version_of_a_tag_is_found_by_its_pattern(tag: str, version: str) -> None:
+    assert of_tag(tag, ["v{version}", "ckan-{version}", "rel/{version}/done"]) == version
+
+
+@pytest.mark.parametrize(
+    ("tag", "why"),
+    [
+        ("ckan-2.9", "“2.9” is not a semantic version"),
+        ("v1.2.3", "none of the patterns ckan-{version}"),
+        ("ckan-", "“” is not a semantic version"),
+        ("ckan-１.2.3", "“１.2.3” is not written as a plain version"),
+        ("ckan", "none of the patterns"),
+        ("ckan-2.9.1b", "not a semantic version"),
+    ],
+)
+def test_a_tag_without_version_is_told_why(tag: str, why: str) -> None:
+    with pytest.raises(BadVersion, match=why.replace("{", r"\{")):
+        of_tag(tag, ["ckan-{version}"])
+
+
+def test_a_pattern_holds_the_place_once() -> None:
+    assert wrong_pattern("v{version}") == wrong_pattern("{version}") == ""
+    for text in ("", "v", "{version}{version}", "v {version}", "v{version}\n", "v{Version}"):
+        assert "not a pattern" in wrong_pattern(text)

@@ -159,15 +159,14 @@ def test_an_alarm_that_nobody_prepared_wakes_a_worker(world: Any, queued: Callab
 
 
 def test_a_part_that_breaks_does_not_keep_the_others_from_their_turn(
-    world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+    world: Any, consented: Callable[..., Deployment]
 ) -> None:
     def breaks(moment: Any) -> None:
         raise ValueError("this part is broken")
 
     run = consented(row(TRUE))
-    monkeypatch.setattr(sweeper, "ROUNDS", (breaks, *sweeper.ROUNDS))
     with acting(WORKER):
-        sweep(now())
+        sweep(now(), (breaks, *sweeper.OFTEN))
     assert world.fresh(run).state == "queued"
 
 

@@ -1,0 +1,30 @@
+"""environment:demand_mfa: whether a signature for an environment needs a second factor."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid, WrongState
+from environments import access
+from environments.models import Environment
+
+
+def demand_mfa(environment_id: int, *, demanded: bool, reason: str) -> Environment:
+    """Ask for a second factor with each signature for an environment, or stop asking.
+
+    It is signed with a second factor both ways: who has none could not go on, and no password alone ends it.
+    """
+    with change("environment:demand_mfa", (Environment, environment_id), reason=reason, sign=True) as act:
+        environment = act.get(Environment)
+        access.require("grant", environment)
+        if environment.demands_mfa == demanded:
+            raise WrongState(_("It is so already."))
+        if not reason.strip():
+            raise Invalid(_("This needs a reason."))
+        environment.demands_mfa = True
+        access.require_factor(environment)
+        environment.demands_mfa = demanded
+        act.signature("demand_mfa")
+        act.about(environment, demanded=demanded)
+    return environment

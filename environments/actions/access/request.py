@@ -1,0 +1,88 @@
+"""access:request, access:allow, access:decline: more access for some hours, asked for by one and given by another."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+from environments.actions.access.grant import new_grant, require_factor
+from environments.models import AccessGrant, AccessRequest, Account, Environment
+from environments.roles import ASKED_FOR, ROLE_CHOICES
+
+MOST_HOURS = 72
+
+
+def request(*, role: str, environment_id: int, hours: int, reason: str) -> AccessRequest:
+    """Ask for a role in an environment for some hours (1 to MOST_HOURS). Raises NotYou, Invalid."""
+    with change("access:request", reason=reason) as act:
+        account = access.require("look")
+        if account.kind != Account.Kind.PERSON:
+            raise NotYou(_("Only a person does this."))
+        environment = Environment.objects.filter(pk=environment_id).first()
+        if environment is None:
+            raise Invalid(_("There is no such environment."))
+        if role not in ASKED_FOR:
+            raise Invalid(_("This role is not given for hours."))
+        if not 1 <= hours <= MOST_HOURS:
+            raise Invalid(_("Ask for 1 to %(hours)d hours.") % {"hours": MOST_HOURS})
+        if not reason.strip():
+            raise Invalid(_("Say what you need it for."))
+        if role in access.roles_of(account, environment):
+            raise Invalid(_("You hold the role “%(role)s” there already.") % {"role": str(dict(ROLE_CHOICES)[role])})
+        same = AccessRequest.objects.filter(account=account, role=role, environment=environment, decided_at=None)
+        if same.exists():
+            raise Invalid(_("You have asked for this already; it waits for an answer."))
+        asked = AccessRequest.objects.create(
+            account=account, role=role, environment=environment, hours=hours, reason=reason.strip()
+        )
+        act.about(asked, role=role, environment=environment.slug, hours=hours)
+    return asked
+
+
+def allow(request_id: int, *, answer: str = "") -> AccessRequest:
+    """Give what was asked for, as another person; a deciding role waits for a second one. It ends by itself.
+
+    Raises NotYou, WrongState.
+    """
+    with change("access:allow", (AccessRequest, request_id), reason=answer, sign=True) as act:
+        asked, giver = _decide(act.get(AccessRequest), answer)
+        require_factor(asked.environment)
+        moment = now()
+        grant: AccessGrant = new_grant(
+            asked.account,
+            asked.role,
+            asked.environment,
+            giver,
+            reason=asked.reason,
+            begins_at=moment,
+            until=moment + timedelta(hours=asked.hours),
+        )
+        grant.save()
+        asked.grant = grant
+        act.signature("allow")
+        act.details.update(grant=grant.pk, until=str(grant.until), waits=grant.confirmed_at is None)
+    return asked
+
+
+def decline(request_id: int, *, answer: str) -> AccessRequest:
+    """Say no, with a reason. Raises NotYou, Invalid, WrongState."""
+    with change("access:decline", (AccessRequest, request_id), reason=answer) as act:
+        asked, _giver = _decide(act.get(AccessRequest), answer)
+        if not answer.strip():
+            raise Invalid(_("Say why."))
+    return asked
+
+
+def _decide(asked: AccessRequest, answer: str) -> tuple[AccessRequest, Account]:
+    giver = access.require("grant", asked.environment)
+    if asked.decided_at is not None:
+        raise WrongState(_("This request has been answered."))
+    if giver.person_key == asked.account.person_key:
+        raise NotYou(_("Nobody gives a right to himself."))
+    asked.decided_by, asked.decided_at, asked.answer = giver, now(), answer.strip()
+    return asked, giver

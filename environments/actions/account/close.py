@@ -1,0 +1,79 @@
+"""account:close and account:reopen: an account that is closed may nothing from that moment on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib.sessions.models import Session
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+from environments.models import AccessGrant, AccessRequest, Account, Deputy, Token
+
+
+def close(account_id: int, *, reason: str) -> Account:
+    """Close an account: its sessions, tokens, grants, requests and deputies end in the same transaction."""
+    with change("account:close", (Account, account_id), reason=reason, sign=True) as act:
+        closer = access.require("account")
+        account = act.get(Account)
+        if not account.is_active:
+            raise WrongState(_("This account is closed already."))
+        if account.person_key == closer.person_key:
+            raise NotYou(_("Nobody closes his own account: another administrator does."))
+        if not reason.strip():
+            raise Invalid(_("Closing an account needs a reason."))
+        account.is_active = False
+        account.pending_password, account.pending_by = "", None
+        moment = now()
+        ended = {
+            "tokens": _end(Token.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
+            "grants": _end(AccessGrant.objects.filter(account=account, withdrawn_at=None), "withdrawn_at", moment),
+            "deputies": _end(
+                Deputy.objects.filter(Q(absent=account) | Q(deputy=account), withdrawn_at=None), "withdrawn_at", moment
+            ),
+            "requests": _end(AccessRequest.objects.filter(account=account, decided_at=None), "decided_at", moment),
+            "sessions": end_sessions(account),
+        }
+        act.signature("close")
+        act.about(account, ended=ended)
+    return account
+
+
+def reopen(account_id: int, *, reason: str) -> Account:
+    """Open a closed account again, without role, token or password: each is given anew."""
+    with change("account:reopen", (Account, account_id), reason=reason, sign=True) as act:
+        opener = access.require("account")
+        account = act.get(Account)
+        if account.is_active:
+            raise WrongState(_("This account is open."))
+        if account.person_key == opener.person_key:
+            raise NotYou(_("Nobody opens an account of his own again: another administrator does."))
+        if not reason.strip():
+            raise Invalid(_("Opening an account again needs a reason."))
+        account.is_active = True
+        account.set_unusable_password()
+        act.signature("reopen")
+    return account
+
+
+def _end(rows: object, column: str, moment: datetime) -> int:
+    count = 0
+    for row in rows.select_for_update(of=("self",)):  # type: ignore[attr-defined]
+        setattr(row, column, moment)
+        row.save()
+        count += 1
+    return count
+
+
+def end_sessions(account: Account) -> int:
+    """Delete every session of an account, from inside a door; return how many there were."""
+    count = 0
+    for session in Session.objects.filter(expire_date__gt=now()).iterator():
+        if session.get_decoded().get("_auth_user_id") == str(account.pk):
+            session.delete()
+            count += 1
+    return count

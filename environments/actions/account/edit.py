@@ -1,0 +1,87 @@
+"""account:edit by an administrator, and account:edit_own: what people may write of themselves."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid, NotYou
+from environments import access
+from environments.models import Account
+
+LANGUAGES = ("ja", "en")
+
+
+def edit(
+    account_id: int,
+    *,
+    display_name: str,
+    affiliation: str = "",
+    job_title: str = "",
+    employee_id: str = "",
+    telephone: str = "",
+    git_addresses: tuple[str, ...] = (),
+    language: str = "ja",
+    reason: str,
+) -> Account:
+    """Change what an account says of its owner, signed by an administrator.
+
+    Git addresses and employee id decide who may approve, so nobody changes his own. Raises NotYou, Invalid.
+    """
+    with change("account:edit", (Account, account_id), reason=reason, sign=True) as act:
+        editor = access.require("account")
+        account = act.get(Account)
+        if not display_name.strip():
+            raise Invalid(_("An account needs a name as written."))
+        if not reason.strip():
+            raise Invalid(_("Changing an account needs a reason."))
+        given = addresses(account, git_addresses)
+        own = account.person_key == editor.person_key
+        if own and (sorted(given) != sorted(account.git_addresses) or employee_id.strip() != account.employee_id):
+            raise NotYou(
+                _("Git addresses and the employee id decide who may approve: another administrator changes yours.")
+            )
+        account.display_name = display_name.strip()
+        account.affiliation, account.job_title = affiliation.strip(), job_title.strip()
+        account.employee_id, account.telephone = employee_id.strip(), telephone.strip()
+        account.git_addresses = given
+        account.language = _language(language)
+        act.signature("edit")
+    return account
+
+
+def edit_own(*, telephone: str, language: str) -> Account:
+    """Change one's own telephone and language. Raises NotYou, Invalid."""
+    who = access.current_account()
+    with change("account:edit_own", (Account, who.pk)) as act:
+        account = act.get(Account)
+        if account.kind != Account.Kind.PERSON:
+            raise NotYou(_("Only a person does this."))
+        account.telephone = telephone.strip()
+        account.language = _language(language)
+    return account
+
+
+def addresses(account: Account, given: tuple[str, ...]) -> list[str]:
+    """Return git addresses as they are kept: small letters, each once. Raises Invalid when one is another person's."""
+    kept = list(dict.fromkeys(address.strip().lower() for address in given if address.strip()))
+    for address in kept:
+        try:
+            validate_email(address)
+        except ValidationError:
+            raise Invalid(_("“%(address)s” is no address.") % {"address": address}) from None
+    for other in Account.objects.exclude(pk=account.pk).exclude(git_addresses=[]):
+        taken = set(kept) & {str(known).lower() for known in other.git_addresses}
+        if taken and other.person_key != account.person_key:
+            raise Invalid(
+                _("%(address)s is an address of %(who)s already.") % {"address": min(taken), "who": str(other)}
+            )
+    return kept
+
+
+def _language(language: str) -> str:
+    if language not in LANGUAGES:
+        raise Invalid(_("There is no such language."))
+    return language

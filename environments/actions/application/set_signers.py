@@ -1,0 +1,27 @@
+"""application:set_signers: whose signatures on the tags of an application count."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid
+from environments import access
+from environments.models import Application
+
+
+def set_signers(application_id: int, *, signers: str, reason: str) -> Application:
+    """Replace the known keys: a line an SSH key as git's allowed signers have it, and armoured PGP public keys.
+
+    Tags that were confirmed before stay what they are; the next look at them counts the new keys.
+    """
+    with change("application:set_signers", (Application, application_id), reason=reason, sign=True) as act:
+        access.require("plan")
+        application = act.get(Application)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        if "PRIVATE KEY" in signers:
+            raise Invalid(_("That is a private key; only public keys belong here."))
+        application.signers = signers.replace("\r\n", "\n").strip() + "\n"
+        act.about(application, keys=len(application.signers.splitlines()))
+    return application

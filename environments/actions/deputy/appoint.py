@@ -1,0 +1,79 @@
+"""deputy:appoint, deputy:confirm, deputy:withdraw: 代理, who gives consent in whose place while somebody is away (J1)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+from environments.models import Account, Deputy
+
+
+def appoint(*, absent_id: int, deputy_id: int, begins_at: datetime, until: datetime, reason: str) -> Deputy:
+    """Name a deputy for an absence: by the absent person himself, or by an account that may grant.
+
+    It counts once somebody who may grant, and is neither of the two nor who appointed, has confirmed it.
+    Raises NotYou, Invalid.
+    """
+    with change("deputy:appoint", (Account, absent_id), reason=reason, sign=True) as act:
+        absent = act.get(Account)
+        who = access.current_account()
+        if who.pk != absent.pk:
+            access.require("grant")
+        deputy = Account.objects.filter(pk=deputy_id).first()
+        if deputy is None:
+            raise Invalid(_("There is no such account."))
+        if not all(one.kind == Account.Kind.PERSON and one.is_active for one in (absent, deputy)):
+            raise Invalid(_("Both are persons with an open account."))
+        if deputy.person_key == absent.person_key:
+            raise Invalid(_("The deputy is another person."))
+        if until <= now() or until <= begins_at:
+            raise Invalid(_("The end lies before the beginning, or in the past."))
+        if not reason.strip():
+            raise Invalid(_("A deputy needs a reason."))
+        same = Deputy.objects.filter(absent=absent, withdrawn_at=None, begins_at__lt=until, until__gt=begins_at).first()
+        if same is not None:
+            raise Invalid(_("%(deputy)s is the deputy for that time already.") % {"deputy": str(same.deputy)})
+        made = Deputy.objects.create(
+            absent=absent,
+            deputy=deputy,
+            begins_at=begins_at,
+            until=until,
+            reason=reason.strip(),
+            appointed_by=who,
+        )
+        act.signature("appoint")
+        act.about(made, absent=absent.pk, deputy=deputy.pk)
+    return made
+
+
+def confirm(deputy_id: int, *, reason: str = "") -> Deputy:
+    """Confirm a deputy, as a third person who may grant. Raises NotYou, WrongState."""
+    with change("deputy:confirm", (Deputy, deputy_id), reason=reason, sign=True) as act:
+        third = access.require("grant")
+        row = act.get(Deputy)
+        if row.confirmed_at is not None or row.withdrawn_at is not None or row.until <= now():
+            raise WrongState(_("This deputy does not wait for anyone."))
+        if third.person_key in {row.absent.person_key, row.deputy.person_key, row.appointed_by.person_key}:
+            raise NotYou(_("Somebody else confirms it: neither the absent, nor the deputy, nor who appointed."))
+        row.confirmed_by, row.confirmed_at = third, now()
+        act.signature("confirm")
+    return row
+
+
+def withdraw(deputy_id: int, *, reason: str) -> Deputy:
+    """End it at once: the absent person, the deputy, or somebody who may grant. Raises NotYou, Invalid, WrongState."""
+    with change("deputy:withdraw", (Deputy, deputy_id), reason=reason) as act:
+        row, who = act.get(Deputy), access.current_account()
+        if who.pk not in (row.absent_id, row.deputy_id):
+            access.require("grant")
+        if row.withdrawn_at is not None:
+            raise WrongState(_("This has ended already."))
+        if not reason.strip():
+            raise Invalid(_("Ending it needs a reason."))
+        row.withdrawn_at = now()
+    return row

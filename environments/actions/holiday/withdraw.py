@@ -1,0 +1,24 @@
+"""holiday:withdraw: a company holiday is none any more."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, WrongState
+from environments import access
+from environments.models import CompanyHoliday
+
+
+def withdraw(holiday_id: int, *, reason: str) -> CompanyHoliday:
+    """Withdraw a company holiday with a reason; windows that it moved go back to their day."""
+    with change("holiday:withdraw", (CompanyHoliday, holiday_id), reason=reason, sign=True) as act:
+        access.require("plan")
+        holiday = act.get(CompanyHoliday)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        if holiday.withdrawn_at is not None:
+            raise WrongState(_("It was withdrawn already."))
+        holiday.withdrawn_at = now()
+    return holiday

@@ -1,0 +1,56 @@
+"""token:issue and token:revoke: the keys of service accounts to the API."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, WrongState
+from environments import access
+from environments.models import Account, Environment, Token
+
+LONGEST_DAYS = 365
+
+
+def issue_token(
+    account_id: int, *, environments: tuple[int, ...] = (), days: int = 90, reason: str = ""
+) -> tuple[Token, str]:
+    """Make a token for a service account; return it with its secret, which is shown this once.
+
+    environments: where it reaches; none means that it reaches nowhere. Raises NotYou, Invalid, WrongState.
+    """
+    with change("token:issue", (Account, account_id), reason=reason, sign=True) as act:
+        access.require("account")
+        account = act.get(Account)
+        if account.kind != Account.Kind.SERVICE:
+            raise Invalid(_("Only a service account has tokens."))
+        if not account.is_active:
+            raise WrongState(_("This account is closed."))
+        if not 1 <= days <= LONGEST_DAYS:
+            raise Invalid(_("A token is valid for 1 to %(days)d days.") % {"days": LONGEST_DAYS})
+        scope = Environment.objects.filter(pk__in=environments)
+        if scope.count() != len(set(environments)):
+            raise Invalid(_("There is no such environment."))
+        secret, digest = Token.fresh()
+        token = Token.objects.create(account=account, digest=digest, expires_at=now() + timedelta(days=days))
+        token.environments.set(scope)
+        act.signature("issue")
+        act.about(token)
+    return token, secret
+
+
+def revoke(token_id: int, *, reason: str) -> Token:
+    """End a token at once. Raises NotYou, Invalid, WrongState."""
+    with change("token:revoke", (Token, token_id), reason=reason, sign=True) as act:
+        access.require("account")
+        token = act.get(Token)
+        if token.revoked_at is not None:
+            raise WrongState(_("This token is revoked already."))
+        if not reason.strip():
+            raise Invalid(_("Revoking a token needs a reason."))
+        token.revoked_at = now()
+        act.signature("revoke")
+    return token

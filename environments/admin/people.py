@@ -1,0 +1,159 @@
+"""Tokens, requests for access, reviews and deputies in the admin: read here, changed by verbs only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.timezone import now
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from audit.admin.read_only import ReadOnlyAdmin, column
+from environments.calendar import print_time
+from environments.models import AccessRequest, AccessReview, Deputy, Token
+
+
+def shown(at: Any) -> str:
+    """Return a time for a column; a dash for none."""
+    return print_time(at, "Asia/Tokyo", get_language() or "ja") if at is not None else "—"
+
+
+@admin.register(Token)
+class TokenAdmin(ReadOnlyAdmin):
+    """Keys of service accounts; what is stored is a digest, and only its beginning is shown."""
+
+    list_display = ("__str__", "account", "state_now", "made", "ends", "reach")
+    list_select_related = ("account",)
+    list_filter = ("account", ("revoked_at", admin.EmptyFieldListFilter))
+    lookups = frozenset({"account__id__exact", "revoked_at__isempty"})
+    ordering = ("-pk",)
+    shown_fields = ("account", "state_now", "reach", "created_at", "expires_at", "revoked_at")
+    hint = _("A token is issued on the page of a service account and shown once; what is kept is its digest.")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Fetch the environments of all rows together."""
+        return super().get_queryset(request).prefetch_related("environments")
+
+    @column(_("state"))
+    def state_now(self, row: Token) -> str:
+        """Return whether the token works."""
+        if row.revoked_at is not None:
+            return _t("revoked")
+        if row.expires_at <= now():
+            return _t("expired")
+        return _t("valid now") if row.account.is_active else _t("its account is closed")
+
+    @column(_("created"), "created_at")
+    def made(self, row: Token) -> str:
+        """Return when it was issued."""
+        return shown(row.created_at)
+
+    @column(_("expires"), "expires_at")
+    def ends(self, row: Token) -> str:
+        """Return when it ends."""
+        return shown(row.expires_at)
+
+    @column(_("environments"))
+    def reach(self, row: Token) -> str:
+        """Return where it reaches."""
+        return ", ".join(str(environment) for environment in row.environments.all()) or _t("none")
+
+
+@admin.register(AccessRequest)
+class AccessRequestAdmin(ReadOnlyAdmin):
+    """Who asked for more access, for how long, and what became of it."""
+
+    list_display = ("__str__", "hours", "state_now", "asked", "decided_by", "reason")
+    list_select_related = ("account", "environment", "decided_by", "grant")
+    list_filter = ("role", "environment", ("decided_at", admin.EmptyFieldListFilter))
+    lookups = frozenset({"role__exact", "environment__id__exact", "decided_at__isempty"})
+    shown_fields = ("account", "role", "environment", "hours", "reason", "asked", "state_now", "decided_by", "answer",
+                    "grant")  # fmt: skip
+    hint = _(
+        "Anyone with a role may ask for another one for some hours; somebody else gives it, and it ends by itself."
+    )
+
+    @column(_("state"))
+    def state_now(self, row: AccessRequest) -> str:
+        """Return what became of it."""
+        if row.decided_at is None:
+            return _t("waits for an answer")
+        if row.grant is None:
+            return _t("declined")
+        if row.grant.confirmed_at is None and row.grant.withdrawn_at is None:
+            return _t("waits for a second person")
+        return _t("given until %(until)s") % {"until": shown(row.grant.withdrawn_at or row.grant.until)}
+
+    @column(_("asked"), "asked_at")
+    def asked(self, row: AccessRequest) -> str:
+        """Return when it was asked."""
+        return shown(row.asked_at)
+
+
+@admin.register(AccessReview)
+class AccessReviewAdmin(ReadOnlyAdmin):
+    """The rounds in which every grant is looked at again; each has a page of its own."""
+
+    list_display = ("__str__", "opened_by", "opened", "due", "closed", "reason")
+    list_select_related = ("opened_by",)
+    lookups = frozenset()
+    hint = _("An administrator opens a review on the page of the access matrix; each grant is kept or ended in it.")
+
+    def detail(self, request: HttpRequest, row: Model) -> HttpResponse:
+        """Send to the page of the review."""
+        return HttpResponseRedirect(reverse("review", args=[row.pk]))
+
+    @column(_("opened"), "opened_at")
+    def opened(self, row: AccessReview) -> str:
+        """Return when it was opened."""
+        return shown(row.opened_at)
+
+    @column(_("due"), "due_at")
+    def due(self, row: AccessReview) -> str:
+        """Return until when everything is to be decided."""
+        return shown(row.due_at)
+
+    @column(_("closed"), "closed_at")
+    def closed(self, row: AccessReview) -> str:
+        """Return when it was closed."""
+        return shown(row.closed_at)
+
+
+@admin.register(Deputy)
+class DeputyAdmin(ReadOnlyAdmin):
+    """Who stands in for whom."""
+
+    list_display = ("absent", "deputy", "state_now", "begins", "ends", "appointed_by", "confirmed_by", "reason")
+    list_select_related = ("absent", "deputy", "appointed_by", "confirmed_by")
+    list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
+    lookups = frozenset({"withdrawn_at__isempty"})
+    shown_fields = ("absent", "deputy", "state_now", "begins", "ends", "reason", "appointed_by", "confirmed_by",
+                    "confirmed_at", "withdrawn_at")  # fmt: skip
+    hint = _(
+        "A deputy gives consent in the place of somebody who is away, in his own name, once a third has confirmed it."
+    )
+
+    @column(_("state"))
+    def state_now(self, row: Deputy) -> str:
+        """Return where it stands."""
+        moment = now()
+        if row.withdrawn_at is not None or row.until <= moment:
+            return _t("ended")
+        if row.confirmed_at is None:
+            return _t("waits for a third person")
+        return _t("valid now") if row.begins_at <= moment else _t("begins later")
+
+    @column(_("from"), "begins_at")
+    def begins(self, row: Deputy) -> str:
+        """Return when it begins."""
+        return shown(row.begins_at)
+
+    @column(_("until"), "until")
+    def ends(self, row: Deputy) -> str:
+        """Return when it ends."""
+        return shown(row.until)

@@ -1,0 +1,124 @@
+"""Days and instants: holidays, working days, milestones, and how a time is read and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import holidays
+from django.utils.translation import gettext as _
+
+_WEEKDAYS_JA = "月火水木金土日"
+_WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS_EN = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_LATE_NIGHT_ENDS = 5
+
+
+def aware(at: datetime) -> None:
+    """Raise ValueError for a time without a zone."""
+    if at.tzinfo is None:
+        raise ValueError("a time without a zone")
+
+
+def latest_safe_start(end: datetime, needed: timedelta) -> datetime:
+    """Return the last instant at which a run and its way back, `needed` long, still fit before `end`."""
+    return end - needed
+
+
+def milestone_dates(
+    t0: datetime, milestones: Mapping[str, int], zone: str, *, due: time = time(18)
+) -> dict[str, datetime]:
+    """Return for each milestone (key → days before T-0) when it is due (aware, UTC).
+
+    Days are days of the calendar in `zone`, due at the local time `due`; the one of zero days is T-0 itself.
+    """
+    aware(t0)
+    day = t0.astimezone(ZoneInfo(zone)).date()
+    return {
+        key: instant(datetime.combine(day - timedelta(days=days), due), zone) if days else t0.astimezone(UTC)
+        for key, days in milestones.items()
+    }
+
+
+def milestone_hours(t0: datetime, milestones: Mapping[str, int]) -> dict[str, datetime]:
+    """Return for each milestone of an emergency (key → hours before T-0) when it is due (aware, UTC)."""
+    aware(t0)
+    return {key: t0.astimezone(UTC) - timedelta(hours=hours) for key, hours in milestones.items()}
+
+
+def country_fault(country: str) -> str:
+    """Return what is wrong with a country whose holidays are to be kept (ISO 3166, two letters), or an empty text."""
+    if country in holidays.list_supported_countries():
+        return ""
+    return _("The national holidays of “%(country)s” are not known.") % {"country": country}
+
+
+def holidays_on(
+    day: date, country: str = "JP", *, language: str = "ja", company: Mapping[date, str] | None = None
+) -> list[str]:
+    """Return the names of the public and the company's own holiday on a day; empty for neither."""
+    names = [_public(country, day.year, language).get(day, ""), (company or {}).get(day, "")]
+    return [name for name in names if name]
+
+
+def is_working_day(day: date, country: str = "JP", *, company: Mapping[date, str] | None = None) -> bool:
+    """Tell whether a day is no weekend, no public holiday and none of the company's own."""
+    return day.weekday() < 5 and not holidays_on(day, country, company=company)
+
+
+def working_days_after(
+    day: date, count: int, country: str = "JP", *, company: Mapping[date, str] | None = None
+) -> date:
+    """Return the day `count` working days after `day` (no weekend, public or company holiday)."""
+    while count > 0:
+        day += timedelta(days=1)
+        if is_working_day(day, country, company=company):
+            count -= 1
+    return day
+
+
+def print_time(at: datetime, zone: str, language: str) -> str:
+    """Return a time as people read it, with the night it belongs to: `2026/12/16(水) 01:00(火曜深夜) JST`."""
+    aware(at)
+    local = at.astimezone(ZoneInfo(zone))
+    late = local.hour < _LATE_NIGHT_ENDS
+    eve = (local.weekday() - 1) % 7
+    place = local.tzname() or ""
+    if not place.isalpha():
+        offset = local.strftime("%z")
+        place = f"UTC{offset[:3]}:{offset[3:5]}"
+    if language == "ja" or language.startswith("ja-"):
+        night = f"({_WEEKDAYS_JA[eve]}曜深夜)" if late else ""
+        return f"{local:%Y/%m/%d}({_WEEKDAYS_JA[local.weekday()]}) {local:%H:%M}{night} {place}"
+    night = f" (late {_WEEKDAYS_EN[eve]} night)" if late else ""
+    weekday = _WEEKDAYS_EN[local.weekday()][:3]
+    return f"{weekday} {local.day} {_MONTHS_EN[local.month - 1]} {local.year} {local:%H:%M}{night} {place}"
+
+
+def instant(wall: datetime, zone: str) -> datetime:
+    """Return the instant (UTC) of a naive local time: after the gap if in one, the earlier if twice."""
+    place = ZoneInfo(zone)
+    early = wall.replace(tzinfo=place, fold=0)
+    as_utc = early.astimezone(UTC)
+    if as_utc.astimezone(place).replace(tzinfo=None) == wall:
+        return as_utc
+    # In a gap fold=0 counts with the offset before it and fold=1 with the one after: the jump lies between.
+    before = early.utcoffset()
+    low, high = wall.replace(tzinfo=place, fold=1).astimezone(UTC), as_utc
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) // 2
+        middle = middle.replace(microsecond=0)
+        if middle.astimezone(place).utcoffset() == before:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@lru_cache(maxsize=1024)
+def _public(country: str, year: int, language: str) -> dict[date, str]:
+    wanted = "ja" if language == "ja" or language.startswith("ja-") else "en_US"
+    supported = holidays.country_holidays(country).supported_languages
+    return dict(holidays.country_holidays(country, years=year, language=wanted if wanted in supported else None))

@@ -1,0 +1,88 @@
+"""Asking for more access for some hours, and the periodic review of every grant (E3)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from environments.models.access_grant import AccessGrant
+from environments.models.account import Account
+from environments.models.environment import Environment
+from environments.roles import ROLE_CHOICES
+
+
+class AccessRequest(models.Model):
+    """Somebody asks for a role in an environment for some hours; somebody else grants or declines it."""
+
+    account = models.ForeignKey(Account, models.PROTECT, related_name="access_requests", verbose_name=_("account"))
+    role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
+    hours = models.PositiveSmallIntegerField(_("for so many hours"))
+    reason = models.CharField(_("reason"), max_length=300)
+    asked_at = models.DateTimeField(_("asked"), auto_now_add=True)
+    decided_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
+    )
+    decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
+    grant = models.OneToOneField(
+        AccessGrant, models.PROTECT, null=True, blank=True, related_name="request", verbose_name=_("grant")
+    )
+    answer = models.CharField(_("answer"), max_length=300, blank=True)
+
+    LOCK_ORDER = 7
+
+    class Meta:
+        verbose_name = _("access request")
+        verbose_name_plural = _("access requests")
+        ordering = ["-asked_at"]
+
+    def __str__(self) -> str:
+        return f"{self.account} · {self.get_role_display()} · {self.environment}"
+
+
+class AccessReview(models.Model):
+    """One round of review: by its due date every grant that was in force when it opened is confirmed or withdrawn."""
+
+    opened_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("opened by"))
+    opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
+    due_at = models.DateTimeField(_("due"))
+    closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=300)
+
+    LOCK_ORDER = 8
+
+    class Meta:
+        verbose_name = _("access review")
+        verbose_name_plural = _("access reviews")
+        ordering = ["-opened_at"]
+
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.pk}"
+
+
+class AccessReviewItem(models.Model):
+    """One grant in a review and what was said of it."""
+
+    class Verdict(models.TextChoices):
+        KEEP = "keep", _("Still needed")
+        WITHDRAW = "withdraw", _("Withdrawn")
+
+    review = models.ForeignKey(AccessReview, models.PROTECT, related_name="items", verbose_name=_("review"))
+    grant = models.ForeignKey(AccessGrant, models.PROTECT, related_name="reviews", verbose_name=_("grant"))
+    verdict = models.CharField(_("verdict"), max_length=8, choices=Verdict, blank=True)
+    decided_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
+    )
+    decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
+    note = models.CharField(_("note"), max_length=300, blank=True)
+
+    LOCK_ORDER = 9
+
+    class Meta:
+        verbose_name = _("reviewed grant")
+        verbose_name_plural = _("reviewed grants")
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["review", "grant"], name="review_item_once")]
+
+    def __str__(self) -> str:
+        return str(self.grant)

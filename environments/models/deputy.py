@@ -1,0 +1,55 @@
+"""代理: who acts for whom while somebody is away (J1)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from environments.models.account import Account
+
+
+class DeputyQuerySet(models.QuerySet["Deputy"]):
+    """Queries over deputies."""
+
+    def in_force(self) -> DeputyQuerySet:
+        """Keep those that count now: confirmed, begun, not ended, not withdrawn, both accounts open."""
+        return self.filter(
+            confirmed_at__isnull=False,
+            begins_at__lte=Now(),
+            until__gt=Now(),
+            withdrawn_at__isnull=True,
+            absent__is_active=True,
+            deputy__is_active=True,
+        )
+
+
+class Deputy(models.Model):
+    """One person's absence and who gives consent in his place, in the deputy's own name. Never deleted, only ended."""
+
+    absent = models.ForeignKey(Account, models.PROTECT, related_name="deputies", verbose_name=_("absent"))
+    deputy = models.ForeignKey(Account, models.PROTECT, related_name="deputises_for", verbose_name=_("deputy"))
+    begins_at = models.DateTimeField(_("from"))
+    until = models.DateTimeField(_("until"))
+    reason = models.CharField(_("reason"), max_length=300)
+    appointed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("appointed by"))
+    confirmed_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("confirmed by")
+    )
+    confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = DeputyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("deputy")
+        verbose_name_plural = _("deputies")
+        ordering = ["-begins_at"]
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(absent=models.F("deputy")), name="deputy_is_another"),
+            models.CheckConstraint(condition=models.Q(until__gt=models.F("begins_at")), name="deputy_for_a_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.deputy} ← {self.absent}"

@@ -1,0 +1,45 @@
+"""The company's own holidays, beside the national ones that environments/calendar.py knows (P1, J5)."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from django.db import models
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from audit.snapshots import Snapshots
+
+
+class CompanyHolidayQuerySet(models.QuerySet["CompanyHoliday"]):
+    """Queries over the company's own days."""
+
+    def days(self) -> dict[date, str]:
+        """Return day → name in the reader's language of those that were not withdrawn."""
+        return {row.day: str(row) for row in self.filter(withdrawn_at__isnull=True)}
+
+
+class CompanyHoliday(models.Model):
+    """One day on which the company rests. Never deleted, only withdrawn."""
+
+    day = models.DateField(_("day"))
+    name_ja = models.CharField(_("name (Japanese)"), max_length=60)
+    name_en = models.CharField(_("name (English)"), max_length=60)
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    objects = CompanyHolidayQuerySet.as_manager()
+    history = Snapshots()
+
+    LOCK_ORDER = 14
+
+    class Meta:
+        verbose_name = _("company holiday")
+        verbose_name_plural = _("company holidays")
+        ordering = ["day"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["day"], condition=models.Q(withdrawn_at__isnull=True), name="company_holiday_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name_ja if get_language() == "ja" else self.name_en

@@ -1,0 +1,66 @@
+"""What comes due afterwards, and when: debts are made inside the act that incurs them (P2, P3, J1)."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from environments import calendar
+from environments.models import CompanyHoliday, Environment
+from releases.gates.base import procedure_of
+from releases.models import Obligation, Release, Waiver
+from releases.procedures.parts import ObligationRule
+
+END_OF_DAY = time(18)
+
+
+def incur(
+    release: Release, key: str, since: datetime, zone: str, *, about: str = "", blocks: str = "next"
+) -> Obligation:
+    """Make the debt `key` of the procedure, due counted from `since`; `about` says what exactly is owed.
+
+    Raises LookupError for a key that the procedure does not have: it is code that names it.
+    """
+    rule = next((r for r in procedure_of(release).obligations if r.key == key), None)
+    if rule is None:
+        raise LookupError(f"the procedure has no obligation {key!r}")
+    return Obligation.objects.create(
+        application=release.application,
+        release=release,
+        key=key,
+        label_ja=rule.ja,
+        label_en=rule.en,
+        about=about[:200],
+        blocks=blocks,
+        due_at=due(rule, since, zone),
+    )
+
+
+def incur_at_start(release: Release, environment: Environment, moment: datetime) -> list[Obligation]:
+    """Make what a run owes that starts now: each waiver that lets it start, and what an emergency skips."""
+    owed = []
+    waivers = Waiver.objects.select_for_update().filter(
+        release=release,
+        environment=environment,
+        approved_at__isnull=False,
+        withdrawn_at=None,
+        obligation=None,
+        until__gt=moment,
+    )
+    for waiver in waivers:
+        waiver.obligation = incur(release, "waiver", moment, environment.zone, about=waiver.gate)
+        waiver.save()
+        owed.append(waiver.obligation)
+    if environment.protected and release.kind == Release.Kind.EMERGENCY:
+        owed.append(incur(release, "retrospective_review", moment, environment.zone))
+        owed.append(incur(release, "full_review", moment, environment.zone))
+    return owed
+
+
+def due(rule: ObligationRule, since: datetime, zone: str) -> datetime:
+    """Return when a debt is due: hours are counted on the clock, working days end at 18:00 in the zone."""
+    if rule.unit == "hours":
+        return since + timedelta(hours=rule.within)
+    company = {h.day: h.name_ja for h in CompanyHoliday.objects.filter(withdrawn_at=None)}
+    day = calendar.working_days_after(since.astimezone(ZoneInfo(zone)).date(), rule.within, company=company)
+    return calendar.instant(datetime.combine(day, END_OF_DAY), zone)

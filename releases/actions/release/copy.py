@@ -1,0 +1,50 @@
+"""release:copy: the next release, or the same one again after it failed, begun from what is written already."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid
+from environments import access
+from environments.models import Application
+from releases.actions.release.plan import active_procedure
+from releases.actions.release.steps import step_plan
+from releases.models import Change, Release
+from releases.sources import versions
+
+
+def copy(release_id: int, *, version: str, with_changes: bool = False, reason: str = "") -> Release:
+    """Start a draft with the words of another release: no source, date, configuration, consent or signature comes along.
+
+    with_changes: also take its changes, for a version that is tried again.
+    """
+    source = Release.objects.get(pk=release_id)
+    with change("release:copy", (Application, source.application_id), (Release, release_id), reason=reason) as act:
+        author = access.require("plan")
+        earlier, application = act.get(Release), act.get(Application)
+        try:
+            text = versions.normalised(version)
+        except versions.BadVersion as fault:
+            raise Invalid(str(fault))
+        taken = Release.objects.filter(application=application, version=text)
+        if taken.exclude(state__in=["rejected", "withdrawn", "failed", "rolled_back"]).exists():
+            raise Invalid(_("Version %(version)s is already planned or released.") % {"version": text})
+        made = Release.objects.create(
+            application=application,
+            version=text,
+            kind=earlier.kind,
+            criterion=earlier.criterion,
+            title=earlier.title,
+            author=author,
+            copied_from=earlier,
+            plan=step_plan(active_procedure().document),
+            tag=application.tag_format.format(version=text),
+            **{name: getattr(earlier, name) for name in Release.APPLICATION_FIELDS},
+        )
+        if with_changes:
+            for row in earlier.changes.all():
+                Change.objects.create(release=made, kind=row.kind, text=row.text, ticket=row.ticket, author=row.author)
+                made.editors.add(row.author)
+        act.about(made, copied_from=str(earlier))
+    return made

@@ -1,0 +1,128 @@
+"""release:make_tag: the product makes the signed tag of a release; none is ever moved (V3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from audit.change import change, label, note
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, WrongState
+from environments import access
+from releases.actions.release.observe import observe
+from releases.actions.release.repository import credentials_of, refreshed
+from releases.actions.release.steps import production_of
+from releases.models import Release
+from releases.sources import git
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made: read and allowed inside the door, done outside of it."""
+
+    release: Release
+    message: str
+    tagger: str
+    address: str
+
+
+def make_tag(release_id: int, *, reason: str = "") -> Release:
+    """Make the tag of a release whose content is fixed: annotated, with version, date and changes, signed.
+
+    Signed with the key of RINGI_TAG_KEY, which the application's signers must know. A repository that lies elsewhere
+    gets it at once. The order is an event, and so is the tag; what failed between them is noted. Raises NotYou,
+    WrongState, Invalid, GateClosed.
+    """
+    order = _ordered(release_id, reason)
+    release = order.release
+    try:
+        key = _key()
+        repository = refreshed(release.application)
+        if git.tag_object(repository, release.tag):
+            raise GateClosed(_("There is a tag %(tag)s already; a tag is never moved.") % {"tag": release.tag})
+        address = _known_as(release, key)
+        made = _make(order, repository, key, order.address or address)
+    except GateClosed as refused:
+        _failed(release, str(refused))
+        raise
+    except (git.SourceUnavailable, git.NoSuchRevision, git.TagRefused, git.BadKey) as fault:
+        _failed(release, str(fault))
+        raise GateClosed(str(fault)) from fault
+    with change("release:tag_made", (Release, release_id), reason=reason) as act:
+        act.about(act.get(Release), tag=release.tag, tag_object=made, commit=release.commit)
+    observe(release_id)
+    return Release.objects.get(pk=release_id)
+
+
+def message_of(release: Release) -> str:
+    """Return the message of a release's tag: version, date of T-0 (else today) and changes."""
+    return git.tag_message(release.version, _day(release), [row.text for row in release.changes.all()])
+
+
+def _ordered(release_id: int, reason: str) -> Order:
+    with change("release:make_tag", (Release, release_id), reason=reason) as act:
+        account = access.require("prepare")
+        release = act.get(Release)
+        if release.state not in Release.FIXED:
+            raise WrongState(_("A tag is made once the content is fixed and until the release begins."))
+        if not settings.TAG_KEY:
+            raise Invalid(_("No key to sign tags with is set: RINGI_TAG_KEY names the file of a private SSH key."))
+        addresses = account.git_addresses or [""]
+        order = Order(release, message_of(release), str(account), addresses[0])
+        act.about(release, tag=release.tag, commit=release.commit, message=order.message)
+    return order
+
+
+def _day(release: Release) -> date:
+    try:
+        zone = production_of(release).zone
+    except Invalid:
+        zone = "Asia/Tokyo"
+    return (release.window_start or now()).astimezone(ZoneInfo(zone)).date()
+
+
+def _key() -> Path:
+    key = Path(settings.TAG_KEY)
+    git.public_key(key)
+    return key
+
+
+def _known_as(release: Release, key: Path) -> str:
+    """Return as whom the application knows the key; a tag that the gate would refuse is not made."""
+    with git.known(release.application.signers) as signers:
+        principal = git.accepted_as(key, signers)
+    if not principal:
+        line = f'ringi@example namespaces="git" {git.public_key(key)}'
+        text = _("The application does not know the key of RINGI_TAG_KEY; its allowed signers need the line: %(line)s")
+        raise GateClosed(text % {"line": line})
+    return principal
+
+
+def _make(order: Order, repository: Path, key: Path, address: str) -> str:
+    release = order.release
+
+    def make() -> str:
+        return git.create_tag(
+            repository,
+            name=release.tag,
+            commit=release.commit,
+            message=order.message,
+            key=key,
+            tagger=order.tagger,
+            address=address,
+            at=now(),
+        )
+
+    application = release.application
+    if not git.is_remote(application.repository):
+        return make()
+    return git.publish(application.repository, repository, release.tag, make, credentials_of(application))
+
+
+def _failed(release: Release, sentence: str) -> None:
+    note("release:make_tag", object=label(release), outcome="failed", tag=release.tag, reasons=[sentence])

@@ -1,0 +1,119 @@
+"""The version that fits next, for pages and refusals; and release:set_version, which takes another one into a draft."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+from environments.models import Application
+from releases.actions.release.plan import clear_signatures
+from releases.gates.base import procedure_of
+from releases.models import InForce, Procedure, Release
+from releases.sources import versions
+
+GIVEN_UP = ("rejected", "withdrawn", "failed", "rolled_back")
+
+
+@dataclass(frozen=True)
+class Next:
+    """What would follow on the version in force (None: nothing is): after fixes, features, breaking changes."""
+
+    in_force: str | None
+    patch: str
+    minor: str
+    major: str
+
+
+def in_force(application: Application) -> str | None:
+    """Return the version in force in production, None for nothing."""
+    pointer = (
+        InForce.objects.filter(application=application, environment__tier="production")
+        .select_related("release")
+        .first()
+    )
+    return pointer.release.version if pointer is not None and pointer.release is not None else None
+
+
+def next_versions(application: Application) -> Next:
+    """Return the versions that would fit next, by the gravest kind of change."""
+    previous, taken = in_force(application), _taken(application)
+    by_part = {"patch": "fix", "minor": "feature", "major": "breaking"}
+    return Next(previous, **{part: _free(previous, [kind], taken, versions.KINDS) for part, kind in by_part.items()})
+
+
+def next_version(application: Application, kinds: Sequence[str], *, kind: str = "regular", but: int = 0) -> str:
+    """Return the next free version of an application for these kinds of change, a beta of it for a pre-release.
+
+    but: primary key of a release whose own version does not count as taken. Raises Invalid for an unknown kind.
+    """
+    taken = _taken(application, but)
+    procedure = Procedure.objects.filter(state="active").first()
+    raises = procedure.document.change_kinds() if procedure is not None else versions.KINDS
+    try:
+        if kind != Release.Kind.PRE_RELEASE:
+            return _free(in_force(application), kinds, taken, raises)
+        return versions.next_pre_release(_free(in_force(application), kinds, taken, raises), taken)
+    except versions.BadVersion as fault:
+        raise Invalid(str(fault))
+
+
+def for_release(release: Release) -> str:
+    """Return the version that fits the changes of a release; its own one where that fits."""
+    kinds = list(release.changes.values_list("kind", flat=True))
+    if not wrong(release):
+        return release.version
+    return next_version(release.application, kinds, kind=release.kind, but=release.pk)
+
+
+def wrong(release: Release) -> list[str]:
+    """Return every reason why the version of a release does not fit its changes, a sentence each."""
+    return versions.faults(
+        release.version,
+        in_force(release.application),
+        list(release.changes.values_list("kind", flat=True)),
+        production=release.bound_for_production,
+        raises=procedure_of(release).change_kinds(),
+    )
+
+
+def set_version(release_id: int, *, version: str = "", reason: str = "") -> Release:
+    """Give a draft another version, and with it its tag; left empty, the suggested one. Clears its signatures."""
+    # The application is locked as well, so that plans and this never give one version twice.
+    owner = Release.objects.filter(pk=release_id).values_list("application_id", flat=True).first()
+    targets = [(Release, release_id), *([(Application, owner)] if owner is not None else [])]
+    with change("release:set_version", *targets, reason=reason) as act:
+        release = act.get(Release)
+        account = access.current_account()
+        if not (access.may(account, "plan") or access.may(account, "prepare")):
+            raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "plan", "where": ""})
+        if release.state != "draft":
+            raise WrongState(_("Only a draft can be edited; amend it first."))
+        try:
+            text = versions.normalised(version) if version.strip() else for_release(release)
+        except versions.BadVersion as fault:
+            raise Invalid(str(fault))
+        if text in _taken(release.application, release.pk):
+            raise Invalid(_("Version %(version)s is already planned or released.") % {"version": text})
+        before, release.version = release.version, text
+        release.tag = release.application.tag_format.replace(versions.PLACE, text)
+        release.editors.add(account)
+        clear_signatures(release)
+        act.about(release, version=text, before=before)
+    return release
+
+
+def _taken(application: Application, but: int = 0) -> set[str]:
+    rows = Release.objects.filter(application=application).exclude(state__in=GIVEN_UP).exclude(pk=but)
+    return set(rows.values_list("version", flat=True))
+
+
+def _free(previous: str | None, kinds: Sequence[str], taken: set[str], raises: versions.Kinds) -> str:
+    found = versions.next_version(previous, kinds, raises)
+    while found in taken:
+        found = versions.next_version(found, kinds, raises)
+    return found

@@ -1,0 +1,59 @@
+"""waiver:approve, waiver:refuse, waiver:withdraw: the second person's word, and taking a waiver back (P2)."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import Act, change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+from environments.models import Account
+from releases.models import Waiver
+
+
+def approve(waiver_id: int, *, reason: str = "") -> Waiver:
+    """Let it count. Who waives is no approver of this release any more, and a round that is live becomes void."""
+    with change("waiver:approve", (Waiver, waiver_id), reason=reason, sign=True) as act:
+        waiver, account = _second(act)
+        if now() >= waiver.until:
+            raise WrongState(_("Its time has passed."))
+        waiver.decided_by, waiver.approved_at = account, now()
+        act.signature("waive")
+    return waiver
+
+
+def refuse(waiver_id: int, *, reason: str) -> Waiver:
+    """Say no."""
+    with change("waiver:refuse", (Waiver, waiver_id), reason=reason, sign=True) as act:
+        waiver, account = _second(act)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        waiver.decided_by, waiver.refused_at = account, now()
+        act.signature("refuse_waiver")
+    return waiver
+
+
+def withdraw(waiver_id: int, *, reason: str) -> Waiver:
+    """End a waiver now; the gate is closed again. What is owed for it stays owed."""
+    with change("waiver:withdraw", (Waiver, waiver_id), reason=reason, sign=True) as act:
+        account = access.current_account()
+        if not access.may(account, "propose_waiver"):
+            access.require("waive")
+        waiver = act.get(Waiver)
+        if waiver.withdrawn_at is not None or waiver.refused_at is not None:
+            raise WrongState(_("It has ended already."))
+        waiver.withdrawn_at = now()
+        act.signature("withdraw_waiver")
+    return waiver
+
+
+def _second(act: Act) -> tuple[Waiver, Account]:
+    account = access.require("waive")
+    waiver = act.get(Waiver)
+    access.require_factor(waiver.environment)
+    if waiver.approved_at is not None or waiver.refused_at is not None or waiver.withdrawn_at is not None:
+        raise WrongState(_("It does not wait for anyone."))
+    if account.person_key in (waiver.proposed_by.person_key, waiver.release.author.person_key):
+        raise NotYou(_("This must be another person than the one before."))
+    return waiver, account

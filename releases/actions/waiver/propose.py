@@ -1,0 +1,53 @@
+"""waiver:propose: ask a second person to let a closed gate, or a late milestone, pass for a time (P2, P3)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, WrongState
+from environments import access
+from environments.models import Environment
+from releases.gates.ask import WAIVABLE
+from releases.gates.base import procedure_of
+from releases.models import Release, Waiver
+
+MILESTONE = "milestone:"
+
+
+def waivable(release: Release) -> list[tuple[str, str, str]]:
+    """Return (key, Japanese, English) of everything that may be waived for a release: gates, then late milestones."""
+    content = procedure_of(release)
+    gates = [(gate.key, gate.ja, gate.en) for gate in content.gates if gate.kind in WAIVABLE]
+    dates = [(MILESTONE + m.key, m.ja, m.en) for m in content.milestones if m.guards != "start"]
+    return gates + dates
+
+
+def propose(release_id: int, *, environment_id: int, gate: str, until: datetime, reason: str) -> Waiver:
+    """Propose a waiver; it counts for nothing until another person approves it."""
+    with change("waiver:propose", (Release, release_id), reason=reason, sign=True) as act:
+        account = access.require("propose_waiver")
+        release = act.get(Release)
+        if release.state not in Release.PREPARING:
+            raise WrongState(_("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()})
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        if gate not in {key for key, _ja, _en in waivable(release)}:
+            raise Invalid(_("This can never be waived: %(gate)s") % {"gate": gate})
+        if until <= now():
+            raise Invalid(_("The end lies in the past."))
+        environment = Environment.objects.get(pk=environment_id)
+        same = Waiver.objects.filter(
+            release=release, environment=environment, gate=gate, refused_at=None, withdrawn_at=None, until__gt=now()
+        )
+        if same.exists():
+            raise WrongState(_("There is a waiver of this gate already."))
+        waiver = Waiver.objects.create(
+            release=release, environment=environment, gate=gate, reason=reason, until=until, proposed_by=account
+        )
+        act.signature("propose_waiver")
+        act.about(waiver, gate=gate, environment=environment.slug)
+    return waiver

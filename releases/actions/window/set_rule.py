@@ -1,0 +1,124 @@
+"""window:set_rule: a recurring window of an environment or an application, beside the procedure's regular one (P1)."""
+
+from __future__ import annotations
+
+from datetime import date, time
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, WrongState
+from environments import access, calendar
+from environments.models import ChangeWindow, Environment
+from releases.actions.window.propose import application_named, open_round
+
+LONGEST_MINUTES = 7 * 24 * 60
+FARTHEST_DAYS = 7
+
+
+def set_rule(
+    environment_id: int,
+    *,
+    name: str,
+    name_en: str = "",
+    application_id: int | None = None,
+    replaces_id: int | None = None,
+    rrule: str,
+    start: time,
+    length_minutes: int,
+    zone: str = "",
+    day_offset: int = 0,
+    since: date | None = None,
+    country: str = "JP",
+    on_holiday: str = "flag",
+    reason: str,
+) -> ChangeWindow:
+    """Make or replace a recurring window. In a protected environment it counts only when its round is granted.
+
+    rrule: days in RFC 5545; start: local clock in `zone` (the environment's by default); since: the first day counted,
+    today by default. Raises Invalid for a rule that is none, GateClosed for the procedure's own window.
+    """
+    targets: list[tuple[type, int]] = [(Environment, environment_id)]
+    if replaces_id is not None:
+        targets.append((ChangeWindow, replaces_id))
+    with change("window:set_rule", *targets, reason=reason) as act:
+        environment = act.get(Environment)
+        applicant = access.require("propose_window", environment)
+        zone = zone or environment.zone
+        window = ChangeWindow(
+            name=name.strip(),
+            name_en=name_en.strip(),
+            environment=environment,
+            application=application_named(application_id),
+            rrule=rrule.strip().upper(),
+            zone=zone,
+            start=start,
+            length_minutes=length_minutes,
+            day_offset=day_offset,
+            since=since or now().astimezone(ZoneInfo(environment.zone)).date(),
+            country=country,
+            on_holiday=on_holiday,
+            reason=reason,
+            proposed_by=applicant,
+        )
+        if fault := rule_faults(window):
+            raise Invalid(*fault)
+        if not reason.strip():
+            raise Invalid(_("A window needs a reason."))
+        if replaces_id is not None:
+            window.replaces = _replaceable(act.get(ChangeWindow), window)
+        if environment.protected:
+            window.save()
+            round_ = open_round(window, applicant, {"window": _as_text(window)}, ends=None)
+            act.about(window, round=round_.pk)
+        else:
+            window.opened_at = now()
+            window.save()
+            act.about(window)
+    return window
+
+
+def rule_faults(window: ChangeWindow) -> list[str]:
+    """Return what is wrong with a recurring window, in sentences; none when it can be evaluated."""
+    faults = []
+    if not window.name:
+        faults.append(_("A window needs a name."))
+    if fault := calendar.rule_fault(window.rrule):
+        faults.append(_("The rule %(fault)s.") % {"fault": fault})
+    if window.zone not in available_timezones():
+        faults.append(_("There is no time zone “%(zone)s”.") % {"zone": window.zone})
+    if not 0 < window.length_minutes <= LONGEST_MINUTES:
+        faults.append(_("A window lasts from one minute to seven days."))
+    if abs(window.day_offset) > FARTHEST_DAYS:
+        faults.append(_("A window is moved by seven days at most."))
+    if fault := calendar.country_fault(window.country):
+        faults.append(fault)
+    if window.on_holiday not in ChangeWindow.OnHoliday.values:
+        faults.append(_("What happens on a holiday must be chosen."))
+    return faults
+
+
+def _replaceable(earlier: ChangeWindow, window: ChangeWindow) -> ChangeWindow:
+    if earlier.environment_id != window.environment_id or earlier.application_id != window.application_id:
+        raise Invalid(_("A window is replaced by one of the same environment and application."))
+    if earlier.extra:
+        raise Invalid(_("An extra window is not replaced; propose another one."))
+    if earlier.from_procedure:
+        raise GateClosed(_("This window comes with the procedure; activate another version of the procedure."))
+    if not ChangeWindow.objects.in_force().filter(pk=earlier.pk).exists():
+        raise WrongState(_("The window to be replaced is not in force."))
+    if earlier.replaced_by.filter(withdrawn_at=None).exists():
+        raise WrongState(_("Another rule that would replace it waits for consent."))
+    return earlier
+
+
+def _as_text(window: ChangeWindow) -> str:
+    """Return every value that is consented to on one line, so that none can change without changing the digest."""
+    replaced = f"; replaces {window.replaces_id}" if window.replaces_id else ""
+    assert window.start is not None
+    return (
+        f"{window.rrule}; {window.start.isoformat()} {window.zone} +{window.length_minutes} min; offset {window.day_offset};"
+        f" since {window.since}; {window.country} {window.on_holiday}; {window.name} ({window.pk}){replaced}"
+    )

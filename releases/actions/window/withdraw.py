@@ -1,0 +1,41 @@
+"""window:withdraw: a window stops counting at once, and what waits for consent to it ends."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, WrongState
+from environments import access
+from environments.models import ChangeWindow
+from releases.models import ConsentRound
+
+
+def withdraw(window_id: int, *, reason: str) -> ChangeWindow:
+    """Withdraw a window, extra or recurring, for good; what it had replaced does not come back."""
+    rounds = ConsentRound.objects.filter(window=window_id, state__in=["open", "granted"]).values_list("pk", flat=True)
+    targets: list[tuple[type, int]] = [(ChangeWindow, window_id), *((ConsentRound, pk) for pk in rounds)]
+    with change("window:withdraw", *targets, reason=reason, sign=True) as act:
+        window = act.get(ChangeWindow)
+        access.require("propose_window", window.environment)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        if fault := over(window):
+            raise WrongState(fault)
+        if window.from_procedure:
+            raise GateClosed(
+                _("This window comes with the procedure; set a freeze, or activate another version of it.")
+            )
+        moment = now()
+        window.withdrawn_at = moment
+        for (model, _pk), round_ in act.rows.items():
+            if model is ConsentRound and isinstance(round_, ConsentRound) and round_.state in ("open", "granted"):
+                round_.take_back() if round_.state == "open" else round_.void()
+                round_.void_key, round_.ended_at = "window", moment
+    return window
+
+
+def over(window: ChangeWindow) -> str:
+    """Return why a window cannot be withdrawn any more; empty when it can."""
+    return _("It was withdrawn already.") if window.withdrawn_at is not None else ""

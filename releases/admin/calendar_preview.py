@@ -1,0 +1,192 @@
+"""What a window, a freeze or a holiday would do, before it is saved: the lines of the verbs' preview. Read only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from environments import calendar
+from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
+from releases.actions.window.set_rule import rule_faults
+from releases.admin.calendar_entries import (
+    AHEAD,
+    Entry,
+    fill,
+    language,
+    of_rule,
+    overlap,
+    read,
+    runs_between,
+    when,
+    windows_of,
+)
+
+Lines = list[tuple[str, str]]
+
+
+def of_new_rule(environment: Environment, values: dict[str, Any]) -> Lines:
+    """Return the next 24 windows of a rule: those on a holiday flagged, moved or left out with the reason."""
+    moment = now()
+    window = ChangeWindow(
+        environment=environment,
+        application=Application.objects.filter(pk=values["application_id"]).first(),
+        name=values["name"],
+        name_en=values["name_en"],
+        rrule=values["rrule"].strip().upper(),
+        zone=values["zone"] or environment.zone,
+        start=values["start"],
+        length_minutes=values["length_minutes"],
+        day_offset=values["day_offset"] or 0,
+        since=values["since"] or moment.astimezone(ZoneInfo(environment.zone)).date(),
+        country=values["country"],
+        on_holiday=values["on_holiday"],
+    )
+    if faults := rule_faults(window):
+        return [(_("It cannot be saved like this"), "\n".join(faults))]
+    rows = read(moment)
+    rule = window.as_rule(rows.company)
+    assert rule is not None
+    found = [of_rule(window, day) for day in calendar.occurrences(rule, moment, AHEAD, language=language())]
+    return _windows(environment, found, rows.freezes) or [(_("Windows"), _("It meets no day any more."))]
+
+
+def of_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
+    """Return what a new freeze would hit: windows, planned releases and scheduled runs, by name."""
+    start, end = values["starts_at"], values["ends_at"]
+    if end <= start:
+        return [(_("It cannot be saved like this"), _("The end lies before the beginning or in the past."))]
+    lines = [(_("Closed time"), f"{when(start, environment.zone)} – {when(end, environment.zone)}")]
+    lines += _hit(environment, values["application_id"], start, end, absolute=values["absolute"])
+    others = [
+        f"{f.name}: {when(f.starts_at, environment.zone)} – {when(f.ends_at, environment.zone)}"
+        for f in environment.freezes.in_force()
+        if overlap(f.starts_at, f.ends_at, start, end)
+    ]
+    if others:
+        lines.append((_("Other freezes at that time"), "\n".join(others)))
+    return lines
+
+
+def of_lifting(freeze: Freeze, values: dict[str, Any]) -> Lines:
+    """Return what lifting a freeze would open again."""
+    start = max(freeze.starts_at, now())
+    if start >= freeze.ends_at:
+        return []
+    return [
+        (_("Opens again"), f"{when(start, freeze.environment.zone)} – {when(freeze.ends_at, freeze.environment.zone)}"),
+        *_hit(freeze.environment, freeze.application_id, start, freeze.ends_at, absolute=freeze.absolute),
+    ]
+
+
+def of_extra(environment: Environment, values: dict[str, Any]) -> Lines:
+    """Return the extra window as it would be: in the zone of the environment, with holidays and freezes."""
+    start, end = values["starts_at"], values["ends_at"]
+    if end <= start:
+        return [(_("It cannot be saved like this"), _("The end lies before the beginning or in the past."))]
+    rows = read(now())
+    entry = Entry(start, end, environment.zone, values["name"], "extra")
+    day = start.astimezone(ZoneInfo(environment.zone)).date()
+    entry.holidays = calendar.holidays_on(day, language=language(), company=rows.company)
+    return _windows(environment, [entry], rows.freezes)
+
+
+def of_withdrawal(window: ChangeWindow, values: dict[str, Any]) -> Lines:
+    """Return what would have no window any more: the next windows, and the releases planned in them."""
+    moment = now()
+    rows = replace(read(moment), windows=[window])
+    environment = window.environment
+    lost = windows_of(environment, rows, moment)
+    lines: Lines = []
+    for entry in lost:
+        fill(entry, [], rows.planned)
+    names = list(dict.fromkeys(str(r) for e in lost for r in e.releases)) if environment.protected else []
+    lines.append((_("Planned releases that would lose their window"), "\n".join(names) or _("none")))
+    lines += _windows(environment, lost, [])
+    return lines
+
+
+def of_holiday(instance: Any, values: dict[str, Any]) -> Lines:
+    """Return which windows a new company holiday would flag, move or leave out, and what is planned in them."""
+    company = {
+        **CompanyHoliday.objects.days(),
+        values["day"]: values["name_ja"] if language() == "ja" else values["name_en"],
+    }
+    return _changed(company)
+
+
+def of_working(holiday: CompanyHoliday, values: dict[str, Any]) -> Lines:
+    """Return which windows the withdrawal of a company holiday would put back."""
+    company = CompanyHoliday.objects.days()
+    company.pop(holiday.day, None)
+    return _changed(company)
+
+
+def _changed(company: dict[Any, str]) -> Lines:
+    moment = now()
+    rows = read(moment)
+    after = replace(rows, company=company)
+    lines: Lines = []
+    for environment in Environment.objects.all():
+        before = windows_of(environment, rows, moment)
+        for old, new in zip(before, windows_of(environment, after, moment), strict=False):
+            if (old.start, old.kind, old.holidays, old.note) == (new.start, new.kind, new.holidays, new.note):
+                continue
+            fill(old, [], rows.planned if environment.protected else [])
+            said = [f"{when(old.start, old.zone)} → {_words(new)}", *(str(r) for r in old.releases)]
+            lines.append((f"{environment} · {new.name}", "\n".join(said)))
+    return lines or [(_("Windows"), _("None of the next windows changes."))]
+
+
+def _hit(
+    environment: Environment, application_id: int | None, start: datetime, end: datetime, *, absolute: bool
+) -> Lines:
+    rows = read(start)
+    windows = [
+        e
+        for e in windows_of(environment, rows, start)
+        if overlap(start, end, e.start, e.end)
+        and e.kind != "skipped"
+        and (application_id is None or e.application is None or e.application.pk == application_id)
+    ]
+    planned = [
+        r
+        for r in rows.planned
+        if environment.protected
+        and application_id in (None, r.application_id)
+        and overlap(start, end, r.window_start, r.window_end)
+    ]
+    runs = [r for r in runs_between(environment, start, end) if application_id in (None, r.application_id)]
+    names = []
+    for release in planned:
+        passes = release.kind == release.Kind.EMERGENCY and not absolute
+        note = f" ({_('an emergency passes')})" if passes else ""
+        names.append(f"{release} “{release.title}”: {when(release.window_start, environment.zone)}{note}")
+    return [
+        (_("Windows"), "\n".join(_words(e) for e in windows) or _("none")),
+        (_("Planned releases"), "\n".join(names) or _("none")),
+        (_("Scheduled runs"), "\n".join(f"{r}: {when(r.scheduled_for, environment.zone)}" for r in runs) or _("none")),
+    ]
+
+
+def _windows(environment: Environment, found: list[Entry], freezes: list[Freeze]) -> Lines:
+    mine = [f for f in freezes if f.environment_id == environment.pk]
+    for entry in found:
+        fill(entry, mine, [])
+    lines = [f"{place}. {_words(entry)}" for place, entry in enumerate(found, start=1)]
+    return [(_("Next windows"), "\n".join(lines))] if lines else []
+
+
+def _words(entry: Entry) -> str:
+    said = [f"{when(entry.start, entry.zone)} – {when(entry.end, entry.zone)}"]
+    if entry.holidays:
+        said.append(_("on a holiday: %(why)s") % {"why": ", ".join(entry.holidays)})
+    if entry.note and entry.kind in ("window", "skipped"):
+        said.append(entry.note)
+    if entry.frozen:
+        said.append(_("frozen: %(name)s") % {"name": entry.frozen})
+    return " · ".join(said)

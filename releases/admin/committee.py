@@ -1,0 +1,68 @@
+"""Lists of waivers and of the committee's meetings, and a meeting's page with its decisions and approvals (J3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from audit.admin.read_only import ReadOnlyAdmin, column
+from releases.admin.shown import when
+from releases.models import Meeting, Waiver
+
+
+@admin.register(Meeting)
+class MeetingAdmin(ReadOnlyAdmin):
+    """All meetings of the release committee."""
+
+    list_display = ("__str__", "held", "present", "recorded_by")
+    list_select_related = ("recorded_by",)
+    search_fields = ("minutes",)
+    shown_fields = ("held", "present", "minutes", "recorded_by")
+    detail_template = "ringi/meeting.html"
+    hint = _("A meeting decides nothing by itself: each attendee gives his own word, which links to it.")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Meeting]:
+        """Read the attendees along."""
+        return super().get_queryset(request).prefetch_related("attendees")
+
+    @column(_("held"), "held_at")
+    def held(self, row: Meeting) -> str:
+        """Return when it was held."""
+        return when(row.held_at)
+
+    @column(_("attendees"))
+    def present(self, row: Meeting) -> str:
+        """Return who attended."""
+        return ", ".join(str(person) for person in row.attendees.all())
+
+    def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return the decisions and the approvals that link to the meeting."""
+        return {
+            "decisions": row.decisions.select_related("release__application"),
+            "approvals": row.approvals.select_related("account", "on_behalf", "round__release__application"),
+        }
+
+
+@admin.register(Waiver)
+class WaiverAdmin(ReadOnlyAdmin):
+    """All waivers."""
+
+    list_display = ("release", "environment", "gate", "ends", "proposed_by", "decided_by", "approved")
+    list_select_related = ("release__application", "environment", "proposed_by", "decided_by")
+    list_filter = ("environment", ("approved_at", admin.EmptyFieldListFilter))
+    lookups = frozenset({"environment__id__exact", "approved_at__isempty"})
+    hint = _("Two people let a closed gate pass for a time; what was waived is owed afterwards.")
+
+    @column(_("until"), "until")
+    def ends(self, row: Waiver) -> str:
+        """Return until when it counts."""
+        return when(row.until, row.environment.zone)
+
+    @column(_("approved"), "approved_at")
+    def approved(self, row: Waiver) -> str:
+        """Return when the second person approved it."""
+        return when(row.approved_at, row.environment.zone)

@@ -1,0 +1,201 @@
+"""The calendar of an application as RFC 5545 at a secret address, for calendar programs: no session is needed.
+
+It tells when, where and which version, and nothing else: no step, no configuration, no reason in people's words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import icalendar
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
+from django.utils import translation
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from audit.clock import now
+from environments import access, calendar
+from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
+from releases.models import Release
+
+AHEAD = timedelta(days=366)
+BEHIND = timedelta(days=7)
+# How long what was withdrawn is still told as cancelled, so that programs that look rarely hear of it.
+CANCELLED_FOR = timedelta(days=30)
+PLANNED = (*Release.PREPARING, "releasing", "monitoring")
+
+
+@dataclass(frozen=True)
+class Version:
+    """How often a row has changed, and when it last did; both only rise."""
+
+    sequence: int
+    at: datetime
+
+
+@login_not_required
+@require_safe
+def feed(request: HttpRequest, secret: str) -> HttpResponse:
+    """Serve one address. An unknown one, a revoked one and one whose account is closed are answered alike."""
+    row = (
+        CalendarFeed.objects.filter(digest=CalendarFeed.digest_of(secret), revoked_at=None, account__is_active=True)
+        .select_related("account", "application")
+        .first()
+    )
+    if row is None or not access.may(row.account, "look"):
+        return _private(HttpResponseNotFound("Not found\n", content_type="text/plain; charset=utf-8"))
+    with translation.override(row.account.language):
+        body = document(row.application, now())
+    etag = quote_etag(hashlib.sha256(body).hexdigest())
+    answer = HttpResponse(body, content_type="text/calendar; charset=utf-8")
+    answer.headers["ETag"] = etag
+    answer.headers["Content-Disposition"] = f'inline; filename="{row.application.slug}.ics"'
+    return _private(get_conditional_response(request, etag=etag, response=answer) or answer)
+
+
+def _private(answer: HttpResponse) -> HttpResponse:
+    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.headers["X-Robots-Tag"] = "noindex"
+    return answer
+
+
+def document(application: Application, moment: datetime) -> bytes:
+    """Return the calendar of an application, in the language that is active; the same bytes while nothing changes."""
+    made = icalendar.Calendar()
+    made.add("PRODID", "-//Ringi//Change calendar//EN")
+    made.add("VERSION", "2.0")
+    made.add("CALSCALE", "GREGORIAN")
+    made.add("X-WR-CALNAME", _("Releases of %(application)s") % {"application": application})
+    made.add("REFRESH-INTERVAL", timedelta(hours=1), parameters={"VALUE": "DURATION"})
+    company = CompanyHoliday.objects.days()
+    holidays = _of_holidays()
+    for environment in Environment.objects.all():
+        for row in environment.windows.reaching(application).order_by("pk"):
+            events = (
+                _extra(row, environment, moment) if row.extra else _rule(row, environment, company, holidays, moment)
+            )
+            for event in events:
+                made.add_component(event)
+        for freeze in environment.freezes.reaching(application).order_by("pk"):
+            for event in _freeze(freeze, environment, moment):
+                made.add_component(event)
+    for release in application.releases.exclude(window_start=None).order_by("pk"):
+        for event in _release(release, moment):
+            made.add_component(event)
+    return made.to_ical()
+
+
+def _extra(row: ChangeWindow, environment: Environment, moment: datetime) -> Iterable[icalendar.Event]:
+    window = row.as_window()
+    if window is None or window.end < moment - BEHIND or _forgotten(row.withdrawn_at, moment):
+        return
+    status = "CANCELLED" if row.withdrawn_at else "CONFIRMED" if row.opened_at else "TENTATIVE"
+    name = _("Extra window: %(name)s (%(environment)s)") % {"name": row, "environment": environment}
+    yield _event(f"window-{row.pk}", name, window.start, window.end, status, _version(row))
+
+
+def _rule(
+    row: ChangeWindow, environment: Environment, company: dict[date, str], holidays: Version | None, moment: datetime
+) -> Iterable[icalendar.Event]:
+    rule = row.as_rule(company)
+    replaced = _replaced(row)
+    ended = min(filter(None, [row.withdrawn_at, replaced]), default=None)
+    if rule is None or row.opened_at is None or _forgotten(ended, moment):
+        return
+    version = _version(row)
+    if replaced is not None:
+        version = Version(version.sequence + 1, max(version.at, replaced))
+    if holidays is not None:
+        version = Version(version.sequence + holidays.sequence, max(version.at, holidays.at))
+    for day in calendar.occurrences(rule, moment - BEHIND, 400, language=translation.get_language() or "ja"):
+        if day.named.start > moment + AHEAD:
+            return
+        window = day.window or day.named
+        if window.end <= window.start:
+            continue
+        name = _("Change window: %(name)s (%(environment)s)") % {"name": row, "environment": environment}
+        status = "CANCELLED" if ended or day.window is None else "CONFIRMED"
+        # Named by the day that the rule names, so that it keeps its name wherever it is moved.
+        named = day.day - timedelta(days=row.day_offset)
+        event = _event(f"window-{row.pk}-{named:%Y%m%d}", name, window.start, window.end, status, version)
+        if day.holidays:
+            event.add("DESCRIPTION", _("On a holiday: %(names)s") % {"names": ", ".join(day.holidays)})
+        yield event
+
+
+def _replaced(row: ChangeWindow) -> datetime | None:
+    """Return when a rule that replaced this one was opened; nothing is written on the replaced row itself."""
+    return row.replaced_by.exclude(opened_at=None).order_by("opened_at").values_list("opened_at", flat=True).first()
+
+
+def _freeze(freeze: Freeze, environment: Environment, moment: datetime) -> Iterable[icalendar.Event]:
+    if freeze.ends_at < moment - BEHIND or _forgotten(freeze.lifted_at, moment):
+        return
+    words = {"name": freeze, "environment": environment}
+    name = (
+        _("Absolute freeze: %(name)s (%(environment)s)") if freeze.absolute else _("Freeze: %(name)s (%(environment)s)")
+    )
+    status = "CANCELLED" if freeze.lifted_at else "CONFIRMED"
+    yield _event(f"freeze-{freeze.pk}", name % words, freeze.starts_at, freeze.ends_at, status, _version(freeze))
+
+
+def _release(release: Release, moment: datetime) -> Iterable[icalendar.Event]:
+    start, end = release.window_start, release.window_end
+    if start is None or end is None or end < moment - BEHIND:
+        return
+    version = _version(release)
+    if release.state not in PLANNED and _forgotten(version.at, moment):
+        return
+    gone = release.state in ("withdrawn", "rejected", "failed", "rolled_back")
+    settled = ("confirmed", "releasing", "monitoring", "completed")
+    status = "CANCELLED" if gone else "CONFIRMED" if release.state in settled else "TENTATIVE"
+    event = _event(f"release-{release.pk}", _("T-0: %(release)s") % {"release": release}, start, end, status, version)
+    event.add("DESCRIPTION", f"{release.get_kind_display()} · {release.get_state_display()}")
+    yield event
+
+
+def _event(uid: str, name: str, start: datetime, end: datetime, status: str, version: Version) -> icalendar.Event:
+    event = icalendar.Event()
+    event.add("UID", f"{uid}@ringi")
+    event.add("SUMMARY", name)
+    # In UTC: the program shows its reader's own zone, and no zone table has to be carried along.
+    event.add("DTSTART", calendar_time(start))
+    event.add("DTEND", calendar_time(max(end, start + timedelta(minutes=1))))
+    event.add("STATUS", status)
+    event.add("SEQUENCE", version.sequence)
+    event.add("DTSTAMP", calendar_time(version.at))
+    event.add("LAST-MODIFIED", calendar_time(version.at))
+    event.add("TRANSP", "TRANSPARENT")
+    event.add("CLASS", "PRIVATE")
+    return event
+
+
+def calendar_time(at: datetime) -> datetime:
+    """Return a time as RFC 5545 writes it: UTC, whole seconds."""
+    return at.astimezone(UTC).replace(microsecond=0)
+
+
+def _forgotten(ended: datetime | None, moment: datetime) -> bool:
+    return ended is not None and ended < moment - CANCELLED_FOR
+
+
+def _version(row: Any) -> Version:
+    """Return the version of a row from its snapshots: each change adds one."""
+    dates = list(row.history.order_by("history_date").values_list("history_date", flat=True))
+    return Version(len(dates) - 1, dates[-1])
+
+
+def _of_holidays() -> Version | None:
+    """Return the version of the company's days: they move what rules give."""
+    dates = list(
+        CompanyHoliday.history.order_by("history_date").values_list("history_date", flat=True)  # type: ignore[attr-defined]
+    )
+    return Version(len(dates), dates[-1]) if dates else None

@@ -1,0 +1,106 @@
+"""Grants as people read them: who holds, will hold, waits for or held a role. The pages about access call it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from environments.admin.rights import Rights
+from environments.models import (
+    AccessGrant,
+    AccessRequest,
+    AccessReview,
+    AccessReviewItem,
+    Account,
+    Deputy,
+    Token,
+)
+from releases.admin.verbs.base import Verb
+
+# The rows of which `pointless` knows; they have no machine.
+ROWS = (AccessGrant, AccessRequest, AccessReview, AccessReviewItem, Account, Deputy, Token)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a grant stands: its key (now, future, waits, ended, withdrawn), in words, and the tone of its chip."""
+
+    key: str
+    words: str
+    tone: str
+
+
+def standing(grant: AccessGrant, moment: datetime) -> Standing:
+    """Return where a grant stands at a moment."""
+    if grant.withdrawn_at is not None:
+        return Standing("withdrawn", _("ended early"), "calm")
+    if grant.until is not None and grant.until <= moment:
+        return Standing("ended", _("ended"), "calm")
+    if grant.confirmed_at is None:
+        return Standing("waits", _("waits for a second person"), "warn")
+    if grant.begins_at > moment:
+        return Standing("future", _("begins later"), "going")
+    return Standing("now", _("valid now"), "good")
+
+
+def by_standing(grants: Iterable[AccessGrant], moment: datetime) -> dict[str, list[tuple[AccessGrant, Standing]]]:
+    """Return grants under where they stand."""
+    found: dict[str, list[tuple[AccessGrant, Standing]]] = {}
+    for grant in grants:
+        where = standing(grant, moment)
+        found.setdefault(where.key, []).append((grant, where))
+    return found
+
+
+def pointless(verb: Verb, row: Any, rights: Rights) -> bool:
+    """Tell whether a verb has nothing left to do on a row, or only for somebody else; its button would mislead."""
+    me = rights.account
+    mine = me.person_key if me is not None else ""
+    match row:
+        case AccessGrant():
+            second = verb.name != "confirm" or (
+                row.confirmed_at is None
+                and row.granted_by_id != getattr(me, "pk", 0)
+                and row.account.person_key != mine
+            )
+            return row.withdrawn_at is not None or not second
+        case AccessRequest():
+            return row.decided_at is not None or row.account.person_key == mine
+        case AccessReview():
+            return row.closed_at is not None
+        case AccessReviewItem():
+            return bool(row.verdict) or row.review.closed_at is not None or row.grant.account.person_key == mine
+        case Deputy():
+            parties = (row.absent_id, row.deputy_id)
+            if row.withdrawn_at is not None:
+                return True
+            if verb.name == "confirm":
+                return row.confirmed_at is not None or getattr(me, "pk", 0) in (*parties, row.appointed_by_id)
+            return getattr(me, "pk", 0) not in parties and not rights.may("grant")
+        case Token():
+            return row.revoked_at is not None
+        case Account():
+            return _account(verb, row, rights, mine)
+    return False
+
+
+def _account(verb: Verb, row: Account, rights: Rights, mine: str) -> bool:
+    own, service = row.person_key == mine, row.kind == Account.Kind.SERVICE
+    match verb.key:
+        case "account:reopen":
+            return row.is_active or own
+        case "account:edit":
+            return False
+        case "account:drop_password":
+            return not row.pending_password or not (own or rights.may("account"))
+        case "account:confirm_password":
+            return not row.pending_password or own or row.pending_by_id == getattr(rights.account, "pk", 0)
+        case "account:set_password":
+            return not row.is_active or own or service
+        case "token:issue":
+            return not row.is_active or not service
+    return not row.is_active or own

@@ -1,0 +1,245 @@
+"""Verbs about accounts, tokens, grants, requests for access, reviews of access, deputies and the second factor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from audit.actor import NoActor, current
+from environments.actions.access import demand_mfa, grant, request, review
+from environments.actions.account import close as closing
+from environments.actions.account import create as accounts
+from environments.actions.account import edit as editing
+from environments.actions.account import password as passwords
+from environments.actions.deputy import appoint as deputies
+from environments.actions.token import issue as tokens
+from environments.models import (
+    AccessGrant,
+    AccessRequest,
+    AccessReview,
+    AccessReviewItem,
+    Account,
+    Deputy,
+    Environment,
+    Token,
+)
+from environments.roles import ASKED_FOR, ROLE_CHOICES
+from releases.admin.verbs.base import LinesField, Verb, ZonedDateTimeField, row, text
+
+Fields = Mapping[str, forms.Field]
+LANGUAGES = [("ja", "日本語"), ("en", "English")]
+
+
+def people(label: Any, initial: Any = None) -> forms.ModelChoiceField[Account]:
+    """Return a choice of one person with an open account."""
+    open_accounts = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name")
+    return forms.ModelChoiceField(label=label, queryset=open_accounts, initial=initial)
+
+
+def _myself() -> Account | None:
+    try:
+        own = current().account_id
+    except NoActor:
+        return None
+    return Account.objects.filter(pk=own).first() if own is not None else None
+
+
+def _profile(of: Account | None) -> Fields:
+    return {
+        "display_name": text(_("name as written"), initial=of.display_name if of else ""),
+        "affiliation": text(_("affiliation"), required=False, initial=of.affiliation if of else ""),
+        "job_title": text(_("job title"), required=False, initial=of.job_title if of else ""),
+        "employee_id": text(_("employee id"), required=False, initial=of.employee_id if of else ""),
+        "telephone": text(_("telephone"), required=False, initial=of.telephone if of else ""),
+        "git_addresses": LinesField(
+            label=_("git addresses"), required=False, initial="\n".join(of.git_addresses) if of else ""
+        ),
+        "language": forms.ChoiceField(
+            label=_("language"), choices=LANGUAGES, initial=of.language if of else LANGUAGES[0][0]
+        ),
+    }
+
+
+def _password() -> forms.CharField:
+    widget = forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    return forms.CharField(label=_("first password"), required=False, widget=widget)
+
+
+def _account(instance: Any) -> Fields:
+    return {
+        "username": text(_("sign-in name")),
+        "kind": forms.ChoiceField(label=_("kind"), choices=Account.Kind.choices),
+        "password": _password(),
+        **_profile(None),
+    }
+
+
+def _edit(instance: Any) -> Fields:
+    return {**_profile(instance), "reason": text(_("reason"))}
+
+
+def _own(instance: Any) -> Fields:
+    profile = _profile(_myself())
+    return {"telephone": profile["telephone"], "language": profile["language"]}
+
+
+def _new_password(instance: Any) -> Fields:
+    return {"password": _password(), "reason": text(_("reason"))}
+
+
+def _token(instance: Any) -> Fields:
+    return {
+        "environments": forms.ModelMultipleChoiceField(
+            label=_("environments"), queryset=Environment.objects.all(), required=False
+        ),
+        "days": forms.IntegerField(label=_("valid for days"), min_value=1, max_value=365, initial=90),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _issue(pk: int, *, environments: Any, days: int, reason: str) -> Any:
+    token, secret = tokens.issue_token(pk, environments=tuple(e.pk for e in environments), days=days, reason=reason)
+    token.secret = secret  # type: ignore[attr-defined]  # shown this once by the page
+    return token
+
+
+def _grant(instance: Any) -> Fields:
+    service = isinstance(instance, Account) and instance.kind == Account.Kind.SERVICE
+    return {
+        "role": forms.ChoiceField(
+            label=_("role"), choices=[(key, name) for key, name in ROLE_CHOICES if (key == "ci") == service]
+        ),
+        "environment_id": row(_("environment (none: all)"), Environment, required=False),
+        "begins_at": ZonedDateTimeField(label=_("from (none: at once)"), required=False),
+        "until": ZonedDateTimeField(label=_("until"), required=False),
+        "reason": text(_("reason")),
+    }
+
+
+def _request(instance: Any) -> Fields:
+    return {
+        "role": forms.ChoiceField(
+            label=_("role"), choices=[(key, name) for key, name in ROLE_CHOICES if key in ASKED_FOR]
+        ),
+        "environment_id": row(_("environment"), Environment),
+        "hours": forms.IntegerField(label=_("for so many hours"), min_value=1, max_value=request.MOST_HOURS, initial=4),
+        "reason": text(_("what you need it for")),
+    }
+
+
+def _answer(instance: Any) -> Fields:
+    return {"answer": text(_("answer"), required=False)}
+
+
+def _refusal(instance: Any) -> Fields:
+    return {"answer": text(_("why not"))}
+
+
+def _asked(asked: AccessRequest) -> list[tuple[str, str]]:
+    cell = asked.environment.access_rules.filter(role=asked.role).first()
+    return [
+        (_now("person"), str(asked.account)),
+        (_now("role"), str(asked.get_role_display())),
+        (_now("environment"), str(asked.environment)),
+        (_now("access level"), str(cell.get_level_display()) if cell else "—"),
+        (_now("hours"), str(asked.hours)),
+        (_now("reason"), asked.reason),
+    ]
+
+
+def _granted(of: AccessGrant) -> list[tuple[str, str]]:
+    return [
+        (_now("person"), str(of.account)),
+        (_now("role"), str(of.get_role_display())),
+        (_now("environment"), str(of.environment or _now("all"))),
+        (_now("granted by"), str(of.granted_by or "—")),
+        (_now("reason"), of.reason),
+    ]
+
+
+def _reviewed(item: AccessReviewItem) -> list[tuple[str, str]]:
+    return _granted(item.grant)
+
+
+def _opening(instance: Any) -> Fields:
+    return {"due_at": ZonedDateTimeField(label=_("due")), "reason": text(_("reason"))}
+
+
+def _note(instance: Any) -> Fields:
+    return {"note": text(_("note"), required=False)}
+
+
+def _why(instance: Any) -> Fields:
+    return {"note": text(_("why it ends"))}
+
+
+def _deputy(instance: Any) -> Fields:
+    return {
+        "absent_id": people(_("who is away"), _myself()),
+        "deputy_id": people(_("deputy")),
+        "begins_at": ZonedDateTimeField(label=_("from")),
+        "until": ZonedDateTimeField(label=_("until")),
+        "reason": text(_("reason")),
+    }
+
+
+def _stands_in(of: Deputy) -> list[tuple[str, str]]:
+    return [
+        (_now("who is away"), str(of.absent)),
+        (_now("deputy"), str(of.deputy)),
+        (_now("appointed by"), str(of.appointed_by)),
+        (_now("reason"), of.reason),
+    ]
+
+
+def _factor(instance: Any) -> Fields:
+    return {
+        "demanded": forms.TypedChoiceField(
+            label=_("each signature for this environment"),
+            choices=[("yes", _("needs a second factor")), ("no", _("needs the password only"))],
+            initial="no" if getattr(instance, "demands_mfa", False) else "yes",
+            coerce=lambda value: value == "yes",
+        ),
+        "reason": text(_("reason")),
+    }
+
+
+def _reason(instance: Any) -> Fields:
+    return {"reason": text(_("reason"), required=False)}
+
+
+def _must(instance: Any) -> Fields:
+    return {"reason": text(_("reason"))}
+
+
+ADMIN, GIVE, LOOK = ("account",), ("grant",), ("look",)
+VERBS: tuple[Verb, ...] = (
+    Verb("account", "create", _("New account"), accounts.create, ADMIN, fields=_account),
+    Verb("account", "edit", _("Change the account"), editing.edit, ADMIN, Account, _edit, signs=True),
+    Verb("account", "edit_own", _("Telephone and language"), editing.edit_own, LOOK, fields=_own),
+    Verb("account", "set_password", _("Set a first password"), passwords.set_password, ADMIN, Account, _new_password, signs=True),
+    Verb("account", "confirm_password", _("Confirm the first password"), passwords.confirm_password, ADMIN, Account, _reason, signs=True),
+    Verb("account", "drop_password", _("Drop the first password"), passwords.drop_password, LOOK, Account, _must),
+    Verb("account", "close", _("Close the account"), closing.close, ADMIN, Account, _must, signs=True, danger=True),
+    Verb("account", "reopen", _("Open the account again"), closing.reopen, ADMIN, Account, _must, signs=True),
+    Verb("token", "issue", _("Issue a token"), _issue, ADMIN, Account, _token, signs=True),
+    Verb("token", "revoke", _("Revoke the token"), tokens.revoke, ADMIN, Token, _must, signs=True, danger=True),
+    Verb("access", "propose", _("Give a role"), grant.propose, GIVE, Account, _grant, signs=True),
+    Verb("access", "confirm", _("Confirm"), grant.confirm, GIVE, AccessGrant, _reason, signs=True, shows=_granted),
+    Verb("access", "withdraw", _("End"), grant.withdraw, GIVE, AccessGrant, _must, signs=True, danger=True, shows=_granted),
+    Verb("access", "request", _("Ask for more access"), request.request, LOOK, fields=_request),
+    Verb("access", "allow", _("Give it"), request.allow, GIVE, AccessRequest, _answer, signs=True, shows=_asked),
+    Verb("access", "decline", _("Decline"), request.decline, GIVE, AccessRequest, _refusal, danger=True, shows=_asked),
+    Verb("review", "open", _("Open a review"), review.open_review, GIVE, fields=_opening, signs=True),
+    Verb("review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=_reviewed),
+    Verb("review", "withdraw", _("End the grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=_reviewed),
+    Verb("review", "close", _("Close the review"), review.close, GIVE, AccessReview, _reason, signs=True),
+    Verb("deputy", "appoint", _("Appoint a deputy"), deputies.appoint, LOOK, fields=_deputy, signs=True),
+    Verb("deputy", "confirm", _("Confirm the deputy"), deputies.confirm, GIVE, Deputy, _reason, signs=True, shows=_stands_in),
+    Verb("deputy", "withdraw", _("End the deputising"), deputies.withdraw, LOOK, Deputy, _must, danger=True, shows=_stands_in),
+    Verb("environment", "demand_mfa", _("Second factor for signatures"), demand_mfa.demand_mfa, GIVE, Environment, _factor, signs=True),
+)  # fmt: skip

@@ -1,0 +1,160 @@
+"""Verbs on rounds of consent, waivers, debts, meetings of the committee, and what is signed before T-0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from environments import access
+from environments.models import Account, Environment
+from releases.actions.checklist import sign
+from releases.actions.consent import decide
+from releases.actions.document import review
+from releases.actions.meeting import record
+from releases.actions.obligation import settle
+from releases.actions.roster import assign
+from releases.actions.waiver import decide as waivers
+from releases.actions.waiver import propose
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, row, text
+from releases.models import (
+    ChecklistItem,
+    ConsentRound,
+    Document,
+    Meeting,
+    MeetingDecision,
+    Obligation,
+    Release,
+    RosterEntry,
+    Waiver,
+)
+
+Fields = Mapping[str, forms.Field]
+
+
+def reason(instance: Any) -> Fields:
+    """Return an optional reason."""
+    return {"reason": text(_("reason"), required=False)}
+
+
+def must(instance: Any) -> Fields:
+    """Return a reason that must be given."""
+    return {"reason": text(_("reason"))}
+
+
+def _shown(instance: Any) -> dict[str, forms.Field]:
+    digest = instance.digest if isinstance(instance, ConsentRound) else ""
+    return {"digest": forms.CharField(label=_("digest of what is shown"), initial=digest, widget=forms.HiddenInput())}
+
+
+def _yes(instance: Any) -> Fields:
+    fields = {**_shown(instance), "comment": text(_("comment"), required=False)}
+    account = access.current_account()
+    absent = access.deputies_of(account)
+    if absent:
+        chosen = row(_("on behalf of (none: yourself)"), Account, required=False)
+        chosen.queryset = Account.objects.filter(pk__in=[person.pk for person in absent])
+        fields["on_behalf_id"] = chosen
+    meetings = Meeting.objects.filter(attendees=account, decisions__release=getattr(instance, "release_id", None))
+    if meetings.exists():
+        held = row(_("meeting that decided so"), Meeting, required=False)
+        held.queryset = meetings
+        fields["meeting_id"] = held
+    return fields
+
+
+def _conditional(instance: Any) -> Fields:
+    return {**_yes(instance), "condition": text(_("condition that must be met before the start"))}
+
+
+def _refusal(instance: Any) -> Fields:
+    return {**_shown(instance), "comment": text(_("comment"))}
+
+
+def _content(round_: ConsentRound) -> list[tuple[str, str]]:
+    return [(key, str(value)) for key, value in round_.document.items()]
+
+
+def _item(instance: Any) -> Fields:
+    return {"evidence": text(_("what you have looked at"))}
+
+
+def _body(instance: Any) -> Fields:
+    return {"body": text(_("text"), rows=16, initial=getattr(instance, "body", ""))}
+
+
+def _duty(instance: Any) -> Fields:
+    return {
+        "duty": forms.ChoiceField(label=_("duty"), choices=RosterEntry.Duty.choices),
+        "account_id": row(_("person"), Account),
+        "telephone": text(_("telephone")),
+    }
+
+
+def _waiver(instance: Any) -> Fields:
+    japanese = (get_language() or "ja") == "ja"
+    found = propose.waivable(instance) if isinstance(instance, Release) else []
+    where = row(_("environment"), Environment)
+    if isinstance(instance, Release):
+        where.queryset = Environment.objects.filter(targets__application=instance.application)
+    return {
+        "environment_id": where,
+        "gate": forms.ChoiceField(
+            label=_("gate or milestone"), choices=[(key, ja if japanese else en) for key, ja, en in found]
+        ),
+        "until": ZonedDateTimeField(label=_("until"), initial=getattr(instance, "window_end", None)),
+        "reason": text(_("reason")),
+    }
+
+
+def _meeting(instance: Any) -> Fields:
+    return {
+        "held_at": ZonedDateTimeField(label=_("held")),
+        "attendees": forms.ModelMultipleChoiceField(
+            label=_("attendees"), queryset=Account.objects.filter(kind="person", is_active=True)
+        ),
+        "minutes": text(_("minutes"), rows=10),
+    }
+
+
+def _record(*, attendees: Any, **rest: Any) -> Meeting:
+    return record.record(attendees=tuple(person.pk for person in attendees), **rest)
+
+
+def _decision(instance: Any) -> Fields:
+    chosen = row(_("release"), Release)
+    chosen.queryset = Release.objects.filter(state__in=Release.PREPARING)
+    return {
+        "release_id": chosen,
+        "decision": forms.ChoiceField(label=_("decision"), choices=MeetingDecision.Decision.choices),
+        "note": text(_("note"), required=False),
+    }
+
+
+def _note(instance: Any) -> Fields:
+    return {"note": text(_("how it was settled"))}
+
+
+LIVE = frozenset(Release.PREPARING)
+VERBS: tuple[Verb, ...] = (
+    Verb("consent", "approve", _("Approve"), decide.approve, ("approve", "consent"), ConsentRound, _yes, edge="grant", signs=True, by_deputy=True, shows=_content),
+    Verb("consent", "approve_with_condition", _("Approve with a condition"), decide.approve_with_condition, ("approve",), ConsentRound, _conditional, edge="grant", signs=True, by_deputy=True, shows=_content),
+    Verb("consent", "send_back", _("Send back"), decide.send_back, ("send_back",), ConsentRound, _refusal, edge="send_back", signs=True, shows=_content),
+    Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ConsentRound, _refusal, edge="reject", signs=True, danger=True, shows=_content),
+    Verb("checklist", "sign", _("Sign"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True),
+    Verb("document", "write", _("Write"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
+    Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, reason, edge="check_content", signs=True),
+    Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, reason, edge="approve", signs=True),
+    Verb("document", "prepare", _("Ready to publish"), review.prepare, ("document", "approve_document"), Document, reason, edge="prepare"),
+    Verb("roster", "assign", _("Put on the roster"), assign.assign, ("roster",), Release, _duty, states=LIVE),
+    Verb("waiver", "propose", _("Propose a waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True),
+    Verb("waiver", "approve", _("Waive"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True),
+    Verb("waiver", "refuse", _("Do not waive"), waivers.refuse, ("waive",), Waiver, must, signs=True),
+    Verb("waiver", "withdraw", _("End the waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True),
+    Verb("obligation", "settle", _("Settle"), settle.settle, ("settle_obligation", "approve"), Obligation, _note, signs=True),
+    Verb("meeting", "record", _("Record a meeting"), _record, ("minutes",), fields=_meeting, signs=True),
+    Verb("meeting", "decide", _("Enter a decision"), record.decide, ("minutes",), Meeting, _decision, signs=True),
+)  # fmt: skip

@@ -1,0 +1,194 @@
+"""Verbs about versions and tags: another version for a draft, the signed tag of a release, the import of old tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext, gettext_lazy, ngettext
+
+from audit.refusals import Refused
+from environments.actions.application.set_signers import set_signers
+from environments.models import Application
+from releases.actions.release import import_tags, make_tag, suggest
+from releases.admin.verbs.base import LinesField, Verb, text
+from releases.models import Release
+from releases.sources import git, versions
+
+Fields = Mapping[str, forms.Field]
+MOST_SHOWN = 40
+
+
+def with_hint(field: forms.CharField) -> forms.CharField:
+    """Put below a field for a version what is in force in each application and what would follow."""
+    field.help_text = _hint()
+    return field
+
+
+def _hint() -> str:
+    lines = []
+    for application in Application.objects.all():
+        row = suggest.next_versions(application)
+        named = {"application": application, "version": row.in_force or "—"}
+        named |= {"patch": row.patch, "minor": row.minor, "major": row.major}
+        lines.append(
+            gettext(
+                "%(application)s (in force: %(version)s): %(patch)s for fixes, %(minor)s for new features, "
+                "%(major)s for breaking changes."
+            )
+            % named
+            if row.in_force
+            else gettext("%(application)s: nothing is in force yet; %(major)s would be the first.") % named
+        )
+    return " ".join(lines)
+
+
+def _version(instance: Any) -> Fields:
+    field = text(gettext_lazy("version (empty: the suggested one)"), required=False)
+    return {"version": field, "reason": text(gettext_lazy("reason"), required=False)}
+
+
+def _suggestion(release: Release) -> list[tuple[str, str]]:
+    try:
+        fitting = suggest.for_release(release)
+    except Refused as refused:
+        fitting = str(refused)
+    return [
+        (gettext("now"), release.version),
+        (gettext("in force in production"), suggest.in_force(release.application) or "—"),
+        (gettext("suggested by the changes"), fitting),
+        (gettext("what does not fit"), " ".join(suggest.wrong(release)) or gettext("nothing")),
+    ]
+
+
+def _message(release: Release) -> list[tuple[str, str]]:
+    first, *rest = make_tag.message_of(release).strip().splitlines()
+    return [
+        (gettext("tag"), release.tag),
+        (gettext("commit"), release.commit),
+        (gettext("message"), first),
+        (gettext("changes"), " · ".join(line.removeprefix("- ") for line in rest if line)),
+    ]
+
+
+def _signers(instance: Any) -> Fields:
+    known = instance.signers if isinstance(instance, Application) else ""
+    field = text(gettext_lazy("allowed signers"), rows=8, initial=known)
+    field.help_text = gettext_lazy("One SSH key per line, as git reads it; armoured PGP public keys as they are.")
+    return {"signers": field, "reason": text(gettext_lazy("reason"))}
+
+
+def repository_field() -> forms.CharField:
+    """Return a field for a path or an address of a repository; a wrong one is refused before it is kept anywhere."""
+    field = text(gettext_lazy("repository"))
+    field.help_text = gettext_lazy("A path on this machine, or an https, ssh or file address without password.")
+    field.validators.append(_fits)
+    return field
+
+
+def _fits(repository: str) -> None:
+    if wrong := git.wrong_address(repository.strip()):
+        raise forms.ValidationError(wrong)
+
+
+def _patterns(instance: Any) -> Fields:
+    pattern = instance.tag_format if isinstance(instance, Application) else f"v{versions.PLACE}"
+    return {
+        "patterns": LinesField(
+            label=gettext_lazy("patterns of tags"),
+            initial=pattern,
+            help_text=gettext_lazy("One on a line, with {version} in the version's place, such as ckan-{version}."),
+        ),
+        "reason": text(gettext_lazy("reason")),
+    }
+
+
+def _would_import(application: Application, values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what an import would make and what it would skip, before it is done."""
+    patterns = tuple(values["patterns"])
+    faults = [fault for pattern in patterns if (fault := versions.wrong_pattern(pattern))]
+    if faults:
+        return [(gettext("Not possible"), " ".join(faults))]
+    try:
+        found, skipped = import_tags.look(application, patterns)
+    except git.SourceUnavailable as fault:
+        return [(gettext("Not possible"), str(fault))]
+    there = set(Release.objects.filter(application=application).values_list("version", flat=True))
+    new = [f"{row.version} ({row.tag.at.date() if row.tag.at else '—'})" for row in found if row.version not in there]
+    known = [row.version for row in found if row.version in there]
+    return [
+        (_counted(ngettext("%(n)d past release", "%(n)d past releases", len(new)), new), _some(new, ", ")),
+        (_counted(ngettext("%(n)d known already", "%(n)d known already", len(known)), known), _some(known, ", ")),
+        (
+            _counted(ngettext("%(n)d tag skipped", "%(n)d tags skipped", len(skipped)), skipped),
+            _some(_grouped(skipped), "\n"),
+        ),
+    ]
+
+
+def _grouped(skipped: list[tuple[str, str]]) -> list[str]:
+    """Return a line for each reason, with the tags that it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for tag, why in skipped:
+        by_reason.setdefault(why, []).append(tag)
+    return [f"{why} {_some(tags, ', ')}" for why, tags in by_reason.items()]
+
+
+def _counted(sentence: str, rows: list[Any]) -> str:
+    return sentence % {"n": len(rows)}
+
+
+def _some(rows: list[str], between: str) -> str:
+    if not rows:
+        return "—"
+    if len(rows) <= MOST_SHOWN:
+        return between.join(rows)
+    rest = gettext("and %(count)d more") % {"count": len(rows) - MOST_SHOWN}
+    return between.join([*rows[:MOST_SHOWN], rest])
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "release",
+        "set_version",
+        gettext_lazy("Choose the version"),
+        suggest.set_version,
+        ("plan", "prepare"),
+        Release,
+        _version,
+        states=frozenset({"draft"}),
+        shows=_suggestion,
+    ),
+    Verb(
+        "release",
+        "make_tag",
+        gettext_lazy("Make the signed tag"),
+        make_tag.make_tag,
+        ("prepare",),
+        Release,
+        lambda instance: {"reason": text(gettext_lazy("reason"), required=False)},
+        states=frozenset(Release.FIXED),
+        shows=_message,
+    ),
+    Verb(
+        "release",
+        "import_tags",
+        gettext_lazy("Take over old tags"),
+        import_tags.import_tags,
+        ("plan",),
+        Application,
+        _patterns,
+        preview=_would_import,
+    ),
+    Verb(
+        "application",
+        "set_signers",
+        gettext_lazy("Change the allowed signers"),
+        set_signers,
+        ("plan",),
+        Application,
+        _signers,
+        signs=True,
+    ),
+)

@@ -1,0 +1,153 @@
+"""Verbs about windows, freezes, company holidays and calendar addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.urls import reverse
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from environments.actions.feed import create as feeds
+from environments.actions.feed import revoke
+from environments.actions.freeze import lift
+from environments.actions.holiday import add as holidays
+from environments.actions.holiday import withdraw as holiday_withdraw
+from environments.actions.window import freeze as freezes
+from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
+from releases.actions.window import propose, set_rule, withdraw
+from releases.admin import calendar_preview as preview
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, text
+
+Fields = Mapping[str, forms.Field]
+
+
+def _must(instance: Any) -> Fields:
+    return {"reason": text(_("reason"))}
+
+
+def _moment(label: Any, instance: Any) -> forms.Field:
+    zone = instance.zone if isinstance(instance, Environment) else "Asia/Tokyo"
+    return ZonedDateTimeField(label=label, zone=zone, help_text=_("Local time in %(zone)s") % {"zone": zone})
+
+
+def _whom() -> forms.Field:
+    return forms.ModelChoiceField(
+        label=_("application"), queryset=Application.objects.all(), required=False, empty_label=_("all applications")
+    )
+
+
+def _freeze(instance: Any) -> Fields:
+    return {
+        "application_id": _whom(),
+        "name": text(_("name")),
+        "starts_at": _moment(_("begins"), instance),
+        "ends_at": _moment(_("ends"), instance),
+        "absolute": forms.BooleanField(label=_("absolute (holds for emergencies too)"), required=False),
+        "reason": text(_("reason")),
+    }
+
+
+def _extra(instance: Any) -> Fields:
+    return {
+        "application_id": _whom(),
+        "name": text(_("name")),
+        "starts_at": _moment(_("opens"), instance),
+        "ends_at": _moment(_("closes"), instance),
+        "reason": text(_("reason")),
+    }
+
+
+def _rule(instance: Any) -> Fields:
+    rules = ChangeWindow.objects.in_force().filter(environment=instance, from_procedure=False).exclude(rrule="")
+    return {
+        "application_id": _whom(),
+        "replaces_id": forms.ModelChoiceField(label=_("replaces"), queryset=rules, required=False, empty_label="—"),
+        "name": text(_("name (Japanese)")),
+        "name_en": text(_("name (English)"), required=False),
+        "rrule": forms.CharField(
+            label=_("days (recurrence rule)"),
+            initial="FREQ=MONTHLY;BYDAY=3WE",
+            help_text=_(
+                "FREQ=MONTHLY;BYDAY=3WE: each third Wednesday. FREQ=WEEKLY;BYDAY=TU,TH: each Tuesday and Thursday. "
+                "FREQ=MONTHLY;BYMONTHDAY=-1: the last day of each month."
+            ),
+        ),
+        "start": forms.TimeField(
+            label=_("start"), initial="01:00", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
+        ),
+        "length_minutes": forms.IntegerField(
+            label=_("length in minutes"), initial=240, min_value=1, max_value=set_rule.LONGEST_MINUTES
+        ),
+        "zone": text(_("time zone"), required=False, initial=getattr(instance, "zone", "")),
+        "day_offset": forms.IntegerField(
+            label=_("moved by days"),
+            initial=0,
+            required=False,
+            min_value=-set_rule.FARTHEST_DAYS,
+            max_value=set_rule.FARTHEST_DAYS,
+            help_text=_("1: the night that follows the day"),
+        ),
+        "since": forms.DateField(
+            label=_("counted from"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+        ),
+        "country": forms.CharField(
+            label=_("country of the holidays"), initial="JP", min_length=2, max_length=2,
+            help_text=_("two letters, such as JP"),
+        ),
+        "on_holiday": forms.ChoiceField(label=_("on a holiday"), choices=ChangeWindow.OnHoliday.choices),
+        "reason": text(_("reason")),
+    }  # fmt: skip
+
+
+def _set_rule(pk: int, *, day_offset: int | None, **values: Any) -> ChangeWindow:
+    return set_rule.set_rule(pk, day_offset=day_offset or 0, **values)
+
+
+def _holiday(instance: Any) -> Fields:
+    return {
+        "day": forms.DateField(label=_("day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")),
+        "name_ja": text(_("name (Japanese)")),
+        "name_en": text(_("name (English)")),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _withdrawn(holiday: CompanyHoliday) -> str:
+    return _now("It was withdrawn already.") if holiday.withdrawn_at is not None else ""
+
+
+def _revoked(feed: CalendarFeed) -> str:
+    return _now("This address was revoked already.") if feed.revoked_at is not None else ""
+
+
+def _address(pk: int) -> CalendarFeed:
+    made, secret = feeds.create(pk)
+    shown: Any = made  # the page shows these once
+    shown.secret = settings.BASE_URL.rstrip("/") + reverse("calendar-feed", args=[secret])
+    shown.secret_words = _now("The calendar address, shown this once: %(secret)s")
+    return made
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("window", "propose", _("Propose an extra window"), propose.propose, ("propose_window",), Environment, _extra,
+         preview=preview.of_extra),
+    Verb("window", "set_rule", _("Set a recurring window"), _set_rule, ("propose_window",), Environment, _rule,
+         preview=preview.of_new_rule),
+    Verb("window", "withdraw", _("Withdraw the window"), withdraw.withdraw, ("propose_window",), ChangeWindow, _must,
+         signs=True, danger=True, over=withdraw.over, preview=preview.of_withdrawal),
+    Verb("window", "freeze", _("Freeze"), freezes.freeze, ("plan",), Environment, _freeze, signs=True,
+         preview=preview.of_freeze),
+    Verb("freeze", "lift", _("Lift the freeze"), lift.lift, ("plan",), Freeze, _must, signs=True, danger=True,
+         over=lift.over, preview=preview.of_lifting),
+    Verb("holiday", "add", _("New company holiday"), holidays.add, ("plan",), fields=_holiday, signs=True,
+         preview=preview.of_holiday),
+    Verb("holiday", "withdraw", _("Withdraw the holiday"), holiday_withdraw.withdraw, ("plan",), CompanyHoliday, _must,
+         signs=True, danger=True, over=_withdrawn, preview=preview.of_working),
+    Verb("feed", "create", _("New calendar address"), _address, feeds.RIGHTS, Application),
+    Verb("feed", "revoke", _("Revoke the address"), revoke.revoke, feeds.RIGHTS, CalendarFeed, danger=True,
+         over=_revoked),
+)  # fmt: skip

@@ -1,0 +1,21 @@
+"""What one line of My work says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+MOST = 30
+
+
+@dataclass(frozen=True)
+class Wait:
+    """One thing that waits: what to do, about what, where, and until when."""
+
+    what: str
+    about: str
+    url: str
+    note: str = ""
+    due: datetime | None = None
+    zone: str = ""
+    urgent: bool = False

@@ -1,0 +1,45 @@
+"""What waits about access: requests, an open review, deputies and first passwords. My work's list calls it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Count, Q
+from django.utils.translation import gettext as _
+
+from environments.admin.rights import Rights
+from environments.models import AccessRequest, AccessReview, Account, Deputy
+from releases.admin.links import page_of
+from releases.admin.wait import MOST, Wait
+
+
+def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
+    """Return what waits about access, each for somebody who may answer it."""
+    found: list[Wait] = []
+    if rights.may("account"):
+        held = Account.objects.exclude(pending_password="").exclude(Q(pending_by=account) | Q(pk=account.pk))
+        found += [
+            Wait(_("Confirm the first password"), str(row), page_of(row), str(row.pending_by), urgent=True)
+            for row in held.select_related("pending_by")[:MOST]
+        ]
+    asked = AccessRequest.objects.filter(decided_at=None).exclude(account=account)
+    for row in asked.select_related("account", "environment").order_by("asked_at")[:MOST]:
+        if rights.may("grant", row.environment):
+            hours = _("%(n)d h") % {"n": row.hours}
+            found.append(Wait(_("Answer a request for access"), str(row), page_of(row), f"{hours} · {row.reason}",
+                              urgent=True))  # fmt: skip
+    if rights.may("grant"):
+        for review in AccessReview.objects.filter(closed_at=None).annotate(
+            left=Count("items", filter=Q(items__verdict=""))
+        ):
+            words = _("%(n)d grants are undecided") % {"n": review.left}
+            found.append(Wait(_("Review the grants"), str(review), page_of(review), words, review.due_at,
+                              urgent=review.due_at < moment))  # fmt: skip
+        absences = Deputy.objects.filter(confirmed_at=None, withdrawn_at=None, until__gt=moment).exclude(
+            Q(absent=account) | Q(deputy=account) | Q(appointed_by=account)
+        )
+        found += [
+            Wait(_("Confirm a deputy"), str(row), page_of(row), row.reason, row.begins_at)
+            for row in absences.select_related("absent", "deputy")[:MOST]
+        ]
+    return found

@@ -1,0 +1,42 @@
+"""Pages by cursor: the newest first, opaque, and stable while rows are added."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from pydantic import Field
+
+from audit.refusals import Invalid
+from releases.api.words import Line
+
+MOST = 100
+Limit = Annotated[int, Field(ge=1, le=MOST)]
+Cursor = Annotated[Line, Field(max_length=60)]
+
+
+def page(rows: QuerySet[Any], noun: str, cursor: str, limit: int) -> tuple[list[Any], str | None]:
+    """Return one page and the cursor of the next, or None at the end. Raises Invalid for a cursor that is none."""
+    if cursor:
+        rows = rows.filter(pk__lt=_read(noun, cursor))
+    found = list(rows.order_by("-pk")[: limit + 1])
+    following = _write(noun, found[limit - 1].pk) if len(found) > limit else None
+    return found[:limit], following
+
+
+def _write(noun: str, pk: int) -> str:
+    return base64.urlsafe_b64encode(f"{noun}<{pk}".encode()).decode().rstrip("=")
+
+
+def _read(noun: str, cursor: str) -> int:
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        text = ""
+    name, _sign, pk = text.partition("<")
+    if name != noun or not (pk.isdigit() and len(pk) < 19):
+        raise Invalid(_("This cursor is not from this list."))
+    return int(pk)

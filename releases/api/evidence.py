@@ -1,0 +1,90 @@
+"""Evidence: hand a report in, and list what there is for a commit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from django.db.models import Q
+from django.http import HttpRequest
+from ninja import File, Form, Router, Schema
+from ninja.files import UploadedFile
+from pydantic import StringConstraints
+
+from audit.refusals import Invalid
+from releases.actions.evidence.hand_in import hand_in
+from releases.api import cursor as cursors
+from releases.api import shapes
+from releases.api.once import writes
+from releases.api.rows import application_named, environment_named, known
+from releases.api.token import caller_of
+from releases.api.words import Revision, Slug
+from releases.models import Evidence, Procedure, Release
+from releases.sources import evidence as reading
+
+router = Router(tags=["evidence"])
+
+
+class EvidenceIn(Schema):
+    """What a report is about; `environment` may also be a test environment of the procedure."""
+
+    application: Slug
+    environment: Slug
+    kind: Slug
+    commit: Revision
+    test_type: Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]*$", max_length=60)] = ""
+
+
+def judged(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
+    """Return evidence with the verdicts that the thresholds of the active procedure give."""
+    procedure = Procedure.objects.filter(state="active").first()
+    limits = procedure.document.threshold_values() if procedure is not None else {}
+    return [shapes.evidence_out(row, *reading.judge(row.kind, row.values, limits)) for row in rows]
+
+
+@router.post("", response=shapes.EvidenceOut)
+@writes
+def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[UploadedFile]) -> shapes.EvidenceOut:
+    """Hand in one report; the same file twice is one evidence."""
+    environment = environment_named(caller_of(request), fields.environment)
+    application = application_named(fields.application)
+    try:
+        reading.check_size(file.size or 0)
+    except reading.BadEvidence as fault:
+        raise Invalid(str(fault))
+    made = hand_in(
+        application.pk,
+        environment_id=environment.pk,
+        kind=fields.kind,
+        commit=fields.commit,
+        test_type=fields.test_type,
+        content=file.read(),
+    )
+    return judged([made])[0]
+
+
+@router.get("", response=shapes.EvidencePage)
+def list_evidence(
+    request: HttpRequest,
+    commit: Revision = "",
+    application: Slug | None = None,
+    kind: Slug | None = None,
+    limit: cursors.Limit = 50,
+    cursor: cursors.Cursor = "",
+) -> Any:
+    """List evidence, the newest first; for a commit, whatever counts for its tree."""
+    caller = caller_of(request)
+    caller.read_any()
+    wanted = Q(environment__in=caller.readable)
+    if commit:
+        trees = {
+            *Evidence.objects.filter(commit=commit).values_list("tree", flat=True),
+            *Release.objects.filter(commit=commit).exclude(tree="").values_list("tree", flat=True),
+        }
+        wanted &= Q(commit=commit) | Q(tree__in=trees)
+    if application:
+        wanted &= Q(application=application_named(application))
+    if kind:
+        wanted &= Q(kind=known(kind, reading.NAMES, "kind"))
+    rows = Evidence.objects.filter(wanted).select_related("application", "environment", "handed_in_by").defer("content")
+    found, following = cursors.page(rows, "evidence", cursor, limit)
+    return shapes.EvidencePage(items=judged(found), next=following)

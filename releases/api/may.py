@@ -1,0 +1,70 @@
+"""Who may: the token's own account, asked the one question that every action asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from ninja import Router
+
+from audit.refusals import NotYou
+from environments import access
+from environments.models import AccessRule, Environment
+from environments.roles import ENVIRONMENT_VERBS, LEVEL_CHOICES, ROLE_CHOICES, ROLE_VERBS
+from releases.api import shapes
+from releases.api.rows import environment_named, known
+from releases.api.token import caller_of
+from releases.api.words import Slug
+
+router = Router(tags=["may"])
+VERBS = tuple(sorted(ENVIRONMENT_VERBS.union(*ROLE_VERBS.values())))
+
+
+@router.get("", response=shapes.MayOut)
+def who_may(request: HttpRequest, verb: Slug, environment: Slug | None = None) -> Any:
+    """Say whether the token's account may do a verb, anywhere or in one environment, and why."""
+    caller = caller_of(request)
+    known(verb, VERBS, "verb")
+    where, reached = _where(request, environment)
+    roles = sorted(access.roles_of(caller.account, where))
+    levels = []
+    if where is not None:
+        levels = sorted(AccessRule.objects.filter(role__in=roles, environment=where).values_list("level", flat=True))
+    allowed = reached and access.may(caller.account, verb, where)
+    return shapes.MayOut(
+        account=str(caller.account),
+        verb=verb,
+        environment=environment,
+        may=allowed,
+        why=_why(verb, where, reached, roles, levels, allowed),
+        roles=roles,
+        levels=levels,
+        token_reaches=[e.slug for e in caller.scope],
+        token_expires_at=caller.token.expires_at,
+    )
+
+
+def _where(request: HttpRequest, environment: str | None) -> tuple[Environment | None, bool]:
+    if environment is None:
+        return None, True
+    try:
+        return environment_named(caller_of(request), environment), True
+    except NotYou:
+        return Environment.objects.filter(slug=environment).first(), False
+
+
+def _why(
+    verb: str, where: Environment | None, reached: bool, roles: list[str], levels: list[str], allowed: bool
+) -> str:
+    if not reached:
+        return _("This token does not reach %(environment)s.") % {"environment": where.slug if where else ""}
+    if where is None and verb in ENVIRONMENT_VERBS:
+        return _("This right belongs to an environment; name one.")
+    names = dict(ROLE_CHOICES)
+    held = ", ".join(str(names[role]) for role in roles) or _("no role")
+    if levels:
+        words = dict(LEVEL_CHOICES)
+        held += " (" + ", ".join(str(words[level]) for level in levels) + ")"
+    text = _("It follows from: %(held)s.") if allowed else _("It does not follow from: %(held)s.")
+    return text % {"held": held}

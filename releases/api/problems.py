@@ -1,0 +1,95 @@
+"""Every refusal and fault of the API as problem+json (RFC 9457), with a type that programs can tell apart."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
+
+from audit.refusals import Refused
+from releases.api.token import request_id
+
+log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+# Kind → (status, title). The kind is the fragment of the type.
+KINDS: Mapping[str, tuple[int, Any]] = {
+    "malformed": (400, gettext_lazy("The request cannot be read")),
+    "unauthenticated": (401, gettext_lazy("A token is needed")),
+    "not_you": (403, gettext_lazy("Not allowed")),
+    "signature_needed": (403, gettext_lazy("A person must sign this")),
+    "not_found": (404, gettext_lazy("Not found")),
+    "method_not_allowed": (405, gettext_lazy("No such method here")),
+    "wrong_state": (409, gettext_lazy("Not possible now")),
+    "gate_closed": (409, gettext_lazy("A gate is closed")),
+    "in_progress": (409, gettext_lazy("The same call is still going on")),
+    "too_large": (413, gettext_lazy("Too large")),
+    "invalid": (422, gettext_lazy("A value makes no sense")),
+    "key_reused": (422, gettext_lazy("The key belongs to another call")),
+    "too_many": (429, gettext_lazy("Too many calls")),
+    "fault": (500, gettext_lazy("An unforeseen fault")),
+}
+DOCUMENTED = (400, 401, 403, 404, 409, 413, 422, 429, 500)
+
+
+def problem(request: HttpRequest, kind: str, detail: str, *, reasons: Sequence[str] = (), **more: Any) -> HttpResponse:
+    """Return one problem; `instance` is the id under which the ledger and the log know the request."""
+    status, title = KINDS[kind]
+    body = {
+        "type": f"about:blank#{kind}",
+        "title": str(title),
+        "status": status,
+        "detail": detail,
+        "instance": f"urn:ringi:request:{request_id(request)}",
+        "reasons": list(reasons) or [detail],
+        **more,
+    }
+    response = HttpResponse(json.dumps(body, ensure_ascii=False), status=status, content_type=MEDIA_TYPE)
+    if status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse:
+    """Return the problem that an exception is; one that nobody foresaw is logged and tells nothing of the inside."""
+    match fault:
+        case Refused():
+            reasons = [str(reason) for reason in fault.reasons]
+            return problem(
+                request, fault.kind if fault.kind in KINDS else "invalid", " ".join(reasons), reasons=reasons
+            )
+        case ValidationError():
+            errors = [{"where": ".".join(map(str, e["loc"])), "fault": str(e["msg"])} for e in fault.errors]
+            reasons = [f"{e['where']}: {e['fault']}" for e in errors]
+            return problem(request, "invalid", _("The request has faults."), reasons=reasons, errors=errors)
+        case Http404():
+            return problem(request, "not_found", str(fault) or _("There is no such thing."))
+        case Throttled():
+            response = problem(request, "too_many", _("This token has made too many calls; wait a little."))
+            response["Retry-After"] = str(max(1, int(fault.wait or 1)))
+            return response
+        case AuthenticationError():
+            return problem(
+                request,
+                "unauthenticated",
+                _("Send a token that is in force: %(header)s") % {"header": "Authorization: Bearer …"},
+            )
+        case RequestDataTooBig():
+            return problem(request, "too_large", _("The request is too large."))
+        case HttpError() | MultiPartParserError() | BadRequest() | SuspiciousOperation() | UnicodeError():
+            return problem(request, "malformed", _("The request cannot be read."))
+    log.error(
+        "%s %s (request %s)",
+        request.method,
+        request.path,
+        request_id(request),
+        exc_info=fault if isinstance(fault, Exception) else True,
+    )
+    return problem(request, "fault", _("The fault is in the log under the number of this request."))

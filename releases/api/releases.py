@@ -1,0 +1,302 @@
+"""Releases: list, show with what blocks each one, and every verb of a release as one row below."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from django.conf import settings
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from ninja import Router, Schema
+
+from audit.actor import current
+from audit.change import change
+from audit.refusals import Invalid, SignatureNeeded
+from environments.models import Environment
+from releases.actions.release import copy, make_tag, move, observe, plan, prepare, set_source, submit, suggest
+from releases.api import cursor as cursors
+from releases.api import shapes
+from releases.api.clearing import clears
+from releases.api.once import writes
+from releases.api.rows import application_named, environment_named, known, reach_all, release_named, release_numbered
+from releases.api.token import Caller, caller_of
+from releases.api.words import Count, Id, Line, Moment, MustWhy, Revision, Slug, Text, Version, Why
+from releases.gates.ask import answers
+from releases.gates.base import PASSING, Answer
+from releases.models import Deployment, Procedure, Release
+
+router = Router(tags=["releases"])
+STATES = tuple(str(state) for state in Release.State.values)
+
+
+class PlanIn(Schema):
+    """A release to be planned."""
+
+    application: Slug
+    version: Version
+    title: Line
+    kind: Literal["regular", "emergency", "pre_release"] = "regular"
+    criterion: Line = ""
+    reason: Why = ""
+
+
+class EditIn(Schema):
+    """Fields of a draft; what is left out stays as it is."""
+
+    title: Line | None = None
+    reason: Text | None = None
+    ticket: Line | None = None
+    impact: Text | None = None
+    security_impact: Text | None = None
+    risk: Literal["low", "medium", "high"] | None = None
+    test_plan: Text | None = None
+    way_back: Text | None = None
+    preauthorised: bool | None = None
+    preauthorised_rows: Count | None = None
+    unanswered: Literal["go_back", "stay"] | None = None
+
+
+class SourceIn(Schema):
+    """Branch, and the commit, branch or tag to take (empty: the release's tag)."""
+
+    branch: Line
+    revision: Revision = ""
+    reason: Why = ""
+
+
+class ChangeIn(Schema):
+    """A change that the release brings."""
+
+    kind: Literal["breaking", "feature", "fix", "small"]
+    text: Line
+    ticket: Line = ""
+    reason: Why = ""
+
+
+class ConfigurationIn(Schema):
+    """The version of the configuration that an environment will get."""
+
+    configuration_id: Id
+    reason: Why = ""
+
+
+class MoveIn(Schema):
+    """T-0, with its offset."""
+
+    start: Moment
+    reason: Why = ""
+
+
+class PostponeIn(Schema):
+    """T-0 in another window, and why."""
+
+    start: Moment
+    reason: MustWhy
+
+
+class ReasonIn(Schema):
+    """A reason, which may be left out."""
+
+    reason: Why = ""
+
+
+class MustIn(Schema):
+    """A reason that must be given."""
+
+    reason: MustWhy
+
+
+class VersionIn(Schema):
+    """Another version; left empty, the one that fits the changes."""
+
+    version: Version | Literal[""] = ""
+    reason: Why = ""
+
+
+class CopyIn(Schema):
+    """The version of the copy, and whether it brings the same changes."""
+
+    version: Version
+    with_changes: bool = False
+    reason: Why = ""
+
+
+class NothingIn(Schema):
+    """Nothing to say."""
+
+
+def _edit(release_id: int, **fields: Any) -> Any:
+    given = {name: value for name, value in fields.items() if value is not None}
+    if not given:
+        raise Invalid(_("Name at least one field."))
+    return plan.edit(release_id, fields=given)
+
+
+@dataclass(frozen=True)
+class ApiVerb:
+    """One verb on a row: its own path, the body it takes, and the action. `signs`: for persons only."""
+
+    name: str
+    body: type[Schema]
+    act: Callable[..., Any] | None
+    says: str
+    signs: bool = False
+
+
+VERBS: tuple[ApiVerb, ...] = (
+    ApiVerb("edit", EditIn, _edit, "Set fields of a draft."),
+    ApiVerb("copy", CopyIn, copy.copy, "Begin a release with the words of this one; answers with the new one."),
+    ApiVerb("set_version", VersionIn, suggest.set_version, "Give a draft another version."),
+    ApiVerb("set_source", SourceIn, set_source.set_source, "Take branch, commit and tree from the repository."),
+    ApiVerb("add_change", ChangeIn, plan.add_change, "Add a change to a draft."),
+    ApiVerb("set_configuration", ConfigurationIn, plan.set_configuration, "Choose a configuration."),
+    ApiVerb("move", MoveIn, move.move, "Choose the date, inside a window."),
+    ApiVerb("fix_content", ReasonIn, prepare.fix_content, "Fix the content (T-14)."),
+    ApiVerb("make_tag", ReasonIn, make_tag.make_tag, "Make the signed tag of a release whose content is fixed."),
+    ApiVerb("observe", NothingIn, observe.observe, "Look at the repository again."),
+    ApiVerb("confirm_tests", ReasonIn, prepare.confirm_tests, "Confirm the tests (T-7)."),
+    ApiVerb("conclude", ReasonIn, prepare.conclude, "End a release that is not bound for production."),
+    ApiVerb("submit", ReasonIn, submit.submit, "Apply for consent."),
+    ApiVerb("take_back", ReasonIn, prepare.take_back, "Take the application back."),
+    ApiVerb("amend", MustIn, prepare.amend, "Open the content again; ends the round of consent."),
+    ApiVerb("postpone", PostponeIn, move.postpone, "Move an approved release to another window."),
+    ApiVerb("withdraw", MustIn, prepare.withdraw, "Give the release up for good."),
+    ApiVerb("confirm", ReasonIn, None, "The final check: a signature, so refused for a token.", signs=True),
+)
+
+
+def refuse_to_sign(event: str, model: type[Model], pk: int) -> None:
+    """Refuse a signed verb to whoever is no person, and leave the event that says so."""
+    with change(event, (model, pk)):
+        if current().kind != "person":
+            raise SignatureNeeded(_("This is a signature: only a person can give it, on the pages."))
+
+
+def standing(caller: Caller, release: Release) -> list[shapes.StandingOut]:
+    """Return how a release stands towards each environment that the caller reads and it is bound for."""
+    found = []
+    ready = release.procedure is not None or Procedure.objects.filter(state="active").exists()
+    for environment in caller.readable:
+        production = environment.tier == Environment.Tier.PRODUCTION
+        if not environment.targets.filter(application=release.application).exists():
+            continue
+        if production and not release.bound_for_production:
+            continue
+        asked = answers(release, environment) if ready and release.state not in Release.ENDS else []
+        closed = [answer for answer in asked if answer.verdict not in PASSING]
+        allows = release.state in Release.MAY_RUN[environment.tier]
+        found.append(
+            shapes.StandingOut(
+                environment=environment.slug,
+                open=allows and bool(asked) and not closed,
+                state_allows=allows,
+                blockers=[_blocker(answer, release) for answer in closed],
+                gates=[shapes.gate_out(answer) for answer in asked],
+            )
+        )
+    return found
+
+
+def _blocker(answer: Answer, release: Release) -> shapes.BlockerOut:
+    japanese = (get_language() or "ja").startswith("ja")
+    return shapes.BlockerOut(
+        gate=answer.gate,
+        verdict=answer.verdict,
+        reason=answer.reason,
+        label=answer.label_ja if japanese else answer.label_en,
+        clears=clears(answer, release),
+        link=f"{settings.BASE_URL}/admin/release/{release.pk}/#{answer.anchor}",
+    )
+
+
+def _out(release_id: int) -> shapes.ReleaseOut:
+    release = Release.objects.select_related("application").get(pk=release_id)
+    return shapes.ReleaseOut(**shapes.release_fields(release))
+
+
+@router.get("", response=shapes.ReleasePage)
+def list_releases(
+    request: HttpRequest,
+    application: Slug | None = None,
+    state: Slug | None = None,
+    limit: cursors.Limit = 50,
+    cursor: cursors.Cursor = "",
+) -> Any:
+    """List releases, the newest first."""
+    caller_of(request).read_any()
+    rows = Release.objects.select_related("application")
+    if application:
+        rows = rows.filter(application=application_named(application))
+    if state:
+        rows = rows.filter(state=known(state, STATES, "state"))
+    found, following = cursors.page(rows, "release", cursor, limit)
+    items = [shapes.ReleaseOut(**shapes.release_fields(row)) for row in found]
+    return shapes.ReleasePage(items=items, next=following)
+
+
+@router.get("/{int:release_id}", response=shapes.ReleaseDetail)
+def show_release(request: HttpRequest, release_id: Id) -> Any:
+    """Show a release with what blocks it and what would clear it, per environment."""
+    caller = caller_of(request)
+    release = release_numbered(caller, release_id)
+    runs = Deployment.objects.filter(release=release, environment__in=caller.readable).select_related(
+        "release", "application", "environment", "requested_by", "started_by"
+    )
+    return shapes.ReleaseDetail(
+        **shapes.release_fields(release),
+        environments=standing(caller, release),
+        changes=[shapes.ChangeOut(kind=c.kind, text=c.text, ticket=c.ticket) for c in release.changes.all()],
+        milestones=[
+            shapes.MilestoneOut(key=m.key, label=str(m), due_at=m.due_at, done_at=m.done_at)
+            for m in release.milestones.all()
+        ],
+        runs=[shapes.RunLine(**shapes.run_fields(run)) for run in runs[: cursors.MOST]],
+    )
+
+
+@router.post("", response=shapes.ReleaseOut)
+@writes
+def plan_release(request: HttpRequest, fields: PlanIn) -> shapes.ReleaseOut:
+    """Plan a release: a draft of its version."""
+    application = application_named(fields.application)
+    reach_all(caller_of(request), application)
+    given = fields.model_dump(exclude={"application"})
+    return _out(plan.plan(application_id=application.pk, **given).pk)
+
+
+@router.get("/{slug:application}/{version}/gates/{slug:environment}", response=list[shapes.GateOut])
+def show_gates(request: HttpRequest, application: Slug, version: Version, environment: Slug) -> Any:
+    """Say what blocks a release from an environment."""
+    caller = caller_of(request)
+    where = environment_named(caller, environment)
+    caller.read(where)
+    release = release_named(application, version)
+    if release.procedure is None and not Procedure.objects.filter(state="active").exists():
+        return []
+    return [shapes.gate_out(answer) for answer in answers(release, where)]
+
+
+def _register(verb: ApiVerb) -> None:
+    def view(request: HttpRequest, release_id: int, body: Any) -> shapes.ReleaseOut:
+        caller = caller_of(request)
+        release = release_numbered(caller, release_id)
+        reach_all(caller, release.application)
+        if verb.act is None:
+            refuse_to_sign(f"release:{verb.name}", Release, release.pk)
+            return _out(release.pk)
+        made = verb.act(release.pk, **body.model_dump())
+        return _out(made.pk if isinstance(made, Release) else release.pk)
+
+    view.__name__, view.__doc__ = f"{verb.name}_release", verb.says
+    view.__annotations__ = {"request": HttpRequest, "release_id": Id, "body": verb.body, "return": shapes.ReleaseOut}
+    assert inspect.signature(view).parameters["body"].annotation is verb.body
+    router.post(f"/{{int:release_id}}/{verb.name}", response=shapes.ReleaseOut, summary=verb.says)(writes(view))
+
+
+for _row in VERBS:
+    _register(_row)

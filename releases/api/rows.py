@@ -1,0 +1,90 @@
+"""Fetching what a path or a body names, within the reach of the token; one sentence where there is nothing."""
+
+from __future__ import annotations
+
+from django.http import Http404
+from django.utils.translation import gettext as _
+
+from audit.refusals import Invalid
+from environments.models import Application, Environment, Target
+from releases.api.token import Caller
+from releases.models import Deployment, Procedure, Release
+
+ENDED_BADLY = ("rejected", "withdrawn", "failed", "rolled_back")
+
+
+def environment_named(caller: Caller, name: str) -> Environment:
+    """Return an environment by its key, or by the key of a test environment that the procedure maps to one."""
+    environment = Environment.objects.filter(slug=name).first()
+    if environment is None:
+        procedure = Procedure.objects.filter(state="active").first()
+        places = procedure.document.testing.environments if procedure is not None else ()
+        mapped = next((place.environment for place in places if place.key == name), "")
+        environment = Environment.objects.filter(slug=mapped).first()
+    if environment is None:
+        raise Http404(_("There is no environment “%(name)s”.") % {"name": name})
+    caller.reach(environment)
+    return environment
+
+
+def application_named(name: str) -> Application:
+    """Return an application by its key."""
+    application = Application.objects.filter(slug=name).first()
+    if application is None:
+        raise Http404(_("There is no application “%(name)s”.") % {"name": name})
+    return application
+
+
+def release_numbered(caller: Caller, release_id: int) -> Release:
+    """Return a release that the caller may read."""
+    caller.read_any()
+    release = Release.objects.select_related("application", "procedure").filter(pk=release_id).first()
+    if release is None:
+        raise Http404(_("There is no such release."))
+    return release
+
+
+def release_named(application: str, version: str) -> Release:
+    """Return the live or finished release of a version; one that ended badly may have been followed by a copy."""
+    release = (
+        Release.objects.filter(application__slug=application, version=version)
+        .exclude(state__in=ENDED_BADLY)
+        .select_related("application", "procedure")
+        .first()
+    )
+    if release is None:
+        raise Http404(_("There is no such release."))
+    return release
+
+
+def run_numbered(caller: Caller, run_id: int, *, to_read: bool = True) -> Deployment:
+    """Return a run in an environment that the caller reads, or at least reaches."""
+    run = (
+        Deployment.objects.select_related(
+            "release__application", "release__procedure", "application", "environment", "requested_by", "started_by"
+        )
+        .filter(pk=run_id)
+        .first()
+    )
+    if run is None:
+        raise Http404(_("There is no such run."))
+    if to_read:
+        caller.read(run.environment)
+    else:
+        caller.reach(run.environment)
+    return run
+
+
+def reach_all(caller: Caller, application: Application) -> None:
+    """Raise NotYou unless the token reaches every environment of an application: a release belongs to all of them."""
+    places = Environment.objects.filter(pk__in=Target.objects.filter(application=application).values("environment"))
+    for environment in places if places.exists() else Environment.objects.all():
+        caller.reach(environment)
+
+
+def known(value: str, words: tuple[str, ...], name: str) -> str:
+    """Return a word of a list, or raise Invalid naming the list."""
+    if value not in words:
+        text = _("%(name)s is one of: %(words)s")
+        raise Invalid(text % {"name": name, "words": ", ".join(words)})
+    return value

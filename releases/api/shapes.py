@@ -1,0 +1,307 @@
+"""What the API answers with: rows as they stand, in the words of the admin."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ninja import Schema
+
+from releases.gates.base import Answer
+from releases.models import Deployment, Evidence, Release, Step
+
+
+class GateOut(Schema):
+    """One gate's answer."""
+
+    gate: str
+    verdict: str
+    reason: str
+
+
+class BlockerOut(GateOut):
+    """A gate that is not passed, what would clear it, and the place of the release page where that is done."""
+
+    label: str
+    clears: str
+    link: str
+
+
+class ReleaseOut(Schema):
+    """A release as it stands."""
+
+    id: int
+    application: str
+    version: str
+    number: str | None
+    kind: str
+    title: str
+    state: str
+    commit: str
+    tree: str
+    tag: str
+    window_start: datetime | None
+    window_end: datetime | None
+    created_at: datetime
+
+
+class StandingOut(Schema):
+    """How a release stands towards one environment: `open` says that a run might start there now."""
+
+    environment: str
+    open: bool
+    state_allows: bool
+    blockers: list[BlockerOut]
+    gates: list[GateOut]
+
+
+class ChangeOut(Schema):
+    """One change."""
+
+    kind: str
+    text: str
+    ticket: str
+
+
+class MilestoneOut(Schema):
+    """One milestone."""
+
+    key: str
+    label: str
+    due_at: datetime
+    done_at: datetime | None
+
+
+class RunLine(Schema):
+    """A run in one line."""
+
+    id: int
+    release_id: int
+    application: str
+    version: str
+    environment: str
+    state: str
+    requested_by: str
+    scheduled_by: str | None
+    scheduled_for: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    blockers: list[str]
+
+
+class ReleaseDetail(ReleaseOut):
+    """A release with what blocks it and what would clear it, per environment that the caller reads."""
+
+    environments: list[StandingOut]
+    changes: list[ChangeOut]
+    milestones: list[MilestoneOut]
+    runs: list[RunLine]
+
+
+class StepOut(Schema):
+    """A step of a run."""
+
+    ordinal: int
+    phase: str
+    kind: str
+    state: str
+
+
+class RollbackOut(Schema):
+    """The way back of a run."""
+
+    id: int
+    cause: str
+    state: str
+    facts: dict[str, Any]
+
+
+class RunOut(Schema):
+    """A run as the CI's one call shows it."""
+
+    id: int
+    release: str
+    environment: str
+    state: str
+    release_state: str
+    blockers: list[str]
+    steps: list[StepOut]
+    rollback: RollbackOut | None
+
+
+class StepDetail(StepOut):
+    """A step with its times; `failure` only for who may read the log."""
+
+    label: str
+    required: bool
+    started_at: datetime | None
+    ended_at: datetime | None
+    failure: str | None
+
+
+class CheckOut(Schema):
+    """A check of a run: what was measured against which limit."""
+
+    ordinal: int
+    label: str
+    state: str
+    verdict: str | None
+    value: str | None
+    limit: str | None
+
+
+class RunDetail(RunLine):
+    """A run with steps, checks, the way back, and the end of the log for who may read it (else null)."""
+
+    steps: list[StepDetail]
+    checks: list[CheckOut]
+    rollback: RollbackOut | None
+    log: str | None
+
+
+class EvidenceOut(Schema):
+    """What was read from a report, and what the thresholds in force make of it."""
+
+    id: int
+    application: str
+    environment: str
+    kind: str
+    test_type: str
+    commit: str
+    tree: str
+    digest: str
+    values: dict[str, Any]
+    sentence: str
+    verdict: str
+    judgement: str
+    handed_in_by: str
+    at: datetime
+
+
+class WindowOut(Schema):
+    """One coming window (or the rest of one that freezes leave)."""
+
+    name: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+class WindowsOut(Schema):
+    """Whether a run may start now, why, until or from when, and the next windows."""
+
+    application: str
+    environment: str
+    zone: str
+    at: datetime
+    open: bool
+    reason: str
+    until: datetime | None
+    next: list[WindowOut]
+
+
+class MayOut(Schema):
+    """Whether the token's own account may, and from what that follows."""
+
+    account: str
+    verb: str
+    environment: str | None
+    may: bool
+    why: str
+    roles: list[str]
+    levels: list[str]
+    token_reaches: list[str]
+    token_expires_at: datetime
+
+
+class ReleasePage(Schema):
+    """A page of releases."""
+
+    items: list[ReleaseOut]
+    next: str | None
+
+
+class RunPage(Schema):
+    """A page of runs."""
+
+    items: list[RunLine]
+    next: str | None
+
+
+class EvidencePage(Schema):
+    """A page of evidence."""
+
+    items: list[EvidenceOut]
+    next: str | None
+
+
+def gate_out(answer: Answer) -> GateOut:
+    """Return one gate's answer."""
+    return GateOut(gate=answer.gate, verdict=answer.verdict, reason=answer.reason)
+
+
+def release_fields(release: Release) -> dict[str, Any]:
+    """Return the fields that both forms of a release have."""
+    names = ("version", "number", "kind", "title", "state", "commit", "tree", "tag")
+    times = ("window_start", "window_end", "created_at")
+    return {"id": release.pk, "application": release.application.slug} | {
+        name: getattr(release, name) for name in (*names, *times)
+    }
+
+
+def run_fields(run: Deployment) -> dict[str, Any]:
+    """Return the fields that both forms of a run have."""
+    return {
+        "id": run.pk,
+        "release_id": run.release_id,
+        "application": run.application.slug,
+        "version": run.release.version,
+        "environment": run.environment.slug,
+        "state": run.state,
+        "requested_by": str(run.requested_by),
+        "scheduled_by": str(run.started_by) if run.started_by is not None else None,
+        "scheduled_for": run.scheduled_for,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "blockers": [str(reason) for reason in run.blockers],
+    }
+
+
+def rollback_out(run: Deployment) -> RollbackOut | None:
+    """Return the way back of a run, if there is one."""
+    found = run.rollbacks.first()
+    if found is None:
+        return None
+    return RollbackOut(id=found.pk, cause=found.cause, state=found.state, facts=found.facts)
+
+
+def run_out(run: Deployment) -> RunOut:
+    """Return a run as the CI's one call shows it."""
+    return RunOut(
+        id=run.pk,
+        release=str(run.release),
+        environment=run.environment.slug,
+        state=run.state,
+        release_state=run.release.state,
+        blockers=[str(reason) for reason in run.blockers],
+        steps=[step_out(step) for step in run.steps.all()],
+        rollback=rollback_out(run),
+    )
+
+
+def step_out(step: Step) -> StepOut:
+    """Return a step."""
+    return StepOut(ordinal=step.ordinal, phase=step.phase, kind=step.kind, state=step.state)
+
+
+def evidence_out(row: Evidence, verdict: str, judgement: str) -> EvidenceOut:
+    """Return evidence with what the thresholds make of it."""
+    names = ("kind", "test_type", "commit", "tree", "digest", "values", "sentence", "at")
+    return EvidenceOut(
+        id=row.pk,
+        application=row.application.slug,
+        environment=row.environment.slug,
+        verdict=verdict,
+        judgement=judgement,
+        handed_in_by=str(row.handed_in_by),
+        **{name: getattr(row, name) for name in names},
+    )

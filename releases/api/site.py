@@ -1,0 +1,152 @@
+"""The API as a whole: sign-in, rate, problems, its description and the page that shows it; one line a noun below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from ninja import NinjaAPI, Router
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.docs import DocsBase
+from ninja.openapi.schema import OpenAPISchema
+
+from audit.refusals import Refused
+from releases.api import deployments, evidence, may, problems, releases, windows
+from releases.api.once import HEADER, LONGEST
+from releases.api.rate import TokenRate
+from releases.api.token import TokenBearer
+
+ROUTERS: tuple[tuple[str, Router], ...] = (
+    ("/releases", releases.router),
+    ("/deployments", deployments.router),
+    ("/runs", deployments.runs),
+    ("/evidence", evidence.router),
+    ("/windows", windows.router),
+    ("/may", may.router),
+)
+
+
+class ApiPage(DocsBase):
+    """The description of the API as a page, with what comes with the package: nothing is loaded from elsewhere."""
+
+    def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
+        """Show it."""
+        return render(request, "ringi/api.html", {"openapi": self.get_openapi_url(api, kwargs)})
+
+
+def token_or_person(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Show the description to who has a token that is in force, or is signed in."""
+
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        if request.path.endswith("/docs"):
+            return redirect_to_login(request.get_full_path())
+        if TokenBearer()(request) is None:
+            raise AuthenticationError
+        return view(request, *args, **kwargs)
+
+    return shown
+
+
+def answered(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn what happens outside of ninja's own reach (no such method, no such page, a fault) into problems as well."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            response = view(request, *args, **kwargs)
+        except Exception as fault:  # noqa: BLE001  the last place where a fault can become an answer without its inside
+            return problems.of(request, fault)
+        if response.status_code == 405:
+            refused = problems.problem(request, "method_not_allowed", _("This path has no such method."))
+            refused["Allow"] = response["Allow"]
+            return refused
+        return response
+
+    return answer
+
+
+class TokenAPI(NinjaAPI):
+    """ninja's API outside the session's sign-in; its own bearer token is asked on every path."""
+
+    @property
+    def urls(self) -> Any:
+        """Return ninja's URLs, free of the redirect to the sign-in page."""
+        patterns, app, namespace = super().urls
+        for pattern in patterns:
+            if pattern.callback is not None:
+                pattern.callback = login_not_required(answered(pattern.callback))
+        return patterns, app, namespace
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        """Return the description, with the problems that every operation may answer and the key that writes take."""
+        schema = super().get_openapi_schema(**options)
+        schema["components"]["schemas"]["Problem"] = PROBLEM
+        content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        titles: dict[int, str] = {}
+        for status, title in problems.KINDS.values():
+            titles[status] = f"{titles[status]} / {title}" if status in titles else str(title)
+        for operations in schema["paths"].values():
+            for method, operation in operations.items():
+                for status in problems.DOCUMENTED:
+                    operation["responses"][status] = {"description": titles[status], "content": content}
+                if method == "post":
+                    operation.setdefault("parameters", []).append(KEY)
+        return schema
+
+
+KEY = {
+    "in": "header",
+    "name": HEADER,
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST},
+    "description": "The same key with the same call is done once and answered the same for seven days.",
+}
+PROBLEM = {
+    "title": "Problem",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "instance", "reasons"],
+    "properties": {
+        "type": {"type": "string", "enum": [f"about:blank#{kind}" for kind in problems.KINDS]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "reasons": {"type": "array", "items": {"type": "string"}},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+}
+
+api = TokenAPI(
+    title="Ringi",
+    version="1",
+    description="Release governance for service accounts. The rules are those of the pages; there is no second set.",
+    urls_namespace="api",
+    auth=TokenBearer(),
+    throttle=[TokenRate()],
+    docs=ApiPage(),
+    docs_url="/docs",
+    docs_decorator=token_or_person,  # type: ignore[arg-type]
+)
+for kind in (Refused, HttpError, ValidationError, Http404, Exception):
+    api.add_exception_handler(kind, problems.of)
+for prefix, router in ROUTERS:
+    api.add_router(prefix, router)
+
+nowhere = Router()
+
+
+@nowhere.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:rest}", include_in_schema=False)
+def no_such_path(request: HttpRequest, rest: str) -> None:
+    """Answer what is no path of the API, to who has a token."""
+    raise Http404(_("There is no such path in the API."))
+
+
+api.add_router("", nowhere)

@@ -1,0 +1,51 @@
+"""When a run may start: open now, why not, and the next windows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Router
+
+from audit.clock import now
+from environments.models import Application, Environment
+from releases.api import shapes
+from releases.api.rows import application_named, environment_named
+from releases.api.token import caller_of
+from releases.api.words import Slug
+from releases.gates.window import closed_sentence, opening
+
+router = Router(tags=["windows"])
+COUNT = 24
+
+
+def coming(application: Application, environment: Environment, at: datetime) -> list[shapes.WindowOut]:
+    """Return the next COUNT openings after `at`, freezes cut out, as the gate sees them."""
+    found: list[shapes.WindowOut] = []
+    answer = opening(application, environment, at)
+    while len(found) < COUNT and answer.next_start is not None and answer.next_end is not None:
+        name = answer.next_window.name if answer.next_window is not None else ""
+        found.append(shapes.WindowOut(name=name, starts_at=answer.next_start, ends_at=answer.next_end))
+        answer = opening(application, environment, answer.next_start)
+    return found
+
+
+@router.get("", response=shapes.WindowsOut)
+def show_windows(request: HttpRequest, application: Slug, environment: Slug) -> Any:
+    """Say whether a regular run may start now, and list the next windows."""
+    caller = caller_of(request)
+    where = environment_named(caller, environment)
+    caller.read(where)
+    what, moment = application_named(application), now()
+    answer = opening(what, where, moment)
+    return shapes.WindowsOut(
+        application=what.slug,
+        environment=where.slug,
+        zone=where.zone,
+        at=moment,
+        open=answer.open,
+        reason=answer.reason if answer.open else closed_sentence(answer, where),
+        until=answer.until,
+        next=coming(what, where, moment),
+    )

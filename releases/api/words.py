@@ -1,0 +1,30 @@
+"""The forms of values that a request may carry, each bounded, so that nothing odd reaches an action."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+
+# No control characters in a line; in a text the line break and the tab are allowed.
+_LINE = r"^[^\x00-\x1f\x7f]*$"
+_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+
+
+def _near(at: datetime) -> datetime:
+    if not 2000 <= at.year <= 2150:
+        raise ValueError("lies outside of the years 2000 to 2150")
+    return at
+
+
+Line = Annotated[str, StringConstraints(pattern=_LINE, max_length=200)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]+$", max_length=60)]
+Version = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=60)]
+Revision = Annotated[str, StringConstraints(pattern=_LINE, max_length=200)]
+Text = Annotated[str, StringConstraints(pattern=_TEXT, max_length=20_000)]
+Why = Annotated[str, StringConstraints(pattern=_TEXT, max_length=2_000)]
+MustWhy = Annotated[str, StringConstraints(pattern=_TEXT, max_length=2_000, min_length=1)]
+Moment = Annotated[AwareDatetime, AfterValidator(_near)]
+Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]

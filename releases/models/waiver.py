@@ -1,0 +1,47 @@
+"""A gate that is let pass although it is closed: named, for a time, by two people, and owed afterwards (P2, P3)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Account, Environment
+from releases.models.obligation import Obligation
+from releases.models.release import Release
+
+
+class Waiver(models.Model):
+    """One gate of one release in one environment, or a milestone (`milestone:<key>`); counts only when approved."""
+
+    release = models.ForeignKey(Release, models.PROTECT, related_name="waivers", verbose_name=_("release"))
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
+    gate = models.CharField(_("gate"), max_length=80)
+    reason = models.CharField(_("reason"), max_length=300)
+    until = models.DateTimeField(_("until"))
+    proposed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("proposed by"))
+    proposed_at = models.DateTimeField(_("proposed"), auto_now_add=True)
+    decided_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
+    )
+    approved_at = models.DateTimeField(_("approved"), null=True, blank=True)
+    refused_at = models.DateTimeField(_("refused"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    obligation = models.OneToOneField(
+        Obligation, models.PROTECT, null=True, blank=True, related_name="waiver", verbose_name=_("obligation")
+    )
+
+    LOCK_ORDER = 57
+
+    class Meta:
+        verbose_name = _("waiver")
+        verbose_name_plural = _("waivers")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.release} · {self.gate} ({self.environment})"
+
+    def counts(self, at: datetime) -> bool:
+        """Tell whether it lets the gate pass at a time."""
+        return self.approved_at is not None and self.withdrawn_at is None and at < self.until

@@ -1,0 +1,65 @@
+"""Coverage XML (Cobertura): covered and valid lines, compared unrounded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+
+from django.utils.translation import gettext as _
+
+from releases.sources.evidence.base import BadEvidence, EvidenceKind, Judgement, Reading, Values, count_of, read_xml
+
+_ROUNDING = Fraction(1, 2000)
+_PLAIN_SHARE = re.compile(r"[0-9]{1,3}(\.[0-9]{0,30})?", re.ASCII)
+
+
+def read(content: bytes) -> Reading:
+    """Take the lines, or where only a rate is written that."""
+    root = read_xml(content)
+    if root.tag != "coverage":
+        raise BadEvidence(_("The file is not a Cobertura coverage report."))
+    valid, covered = count_of(root, "lines-valid"), count_of(root, "lines-covered")
+    rate = _share(root.get("line-rate"))
+    if valid is None or covered is None:
+        if rate is None:
+            raise BadEvidence(_("The report names no coverage of lines."))
+        return Reading("coverage", {"line_rate": str(rate)}, _("Coverage of lines: %(rate)s.") % {"rate": rate})
+    if covered > valid:
+        raise BadEvidence(_("The report covers more lines than there are."))
+    values: Values = {"lines_covered": covered, "lines_valid": valid}
+    if valid:
+        if rate is not None and abs(Fraction(rate) - Fraction(covered, valid)) > _ROUNDING:
+            raise BadEvidence(
+                _("The report contradicts itself: a rate of %(rate)s, but %(covered)d of %(valid)d lines.")
+                % {"rate": rate, "covered": covered, "valid": valid}
+            )
+        values["line_rate"] = str(Decimal(covered) / Decimal(valid))
+    return Reading("coverage", values, _("%(lines_covered)d of %(lines_valid)d lines are covered.") % values)
+
+
+def _share(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    # Digits only: an exponent could write a number that fills the memory when it is compared exactly.
+    share = Decimal(text) if _PLAIN_SHARE.fullmatch(text) else None
+    if share is None or share > 1:
+        raise BadEvidence(_("A coverage of “%(text)s” is not between 0 and 1.") % {"text": text[:40]})
+    return share
+
+
+def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+    """Compare the rate with its limit, unrounded: 0.89996 stays below 0.9 however it is printed."""
+    if values.get("lines_valid") == 0:
+        return "unknown", _("No line was counted.")
+    if "lines_valid" in values:
+        rate = Fraction(int(values["lines_covered"]), int(values["lines_valid"]))
+    else:
+        rate = Fraction(Decimal(values["line_rate"]))
+    return "pass" if rate >= Fraction(Decimal(limits["coverage_min"])) else "fail", _(
+        "Coverage %(rate)s; at least %(limit)s is asked for."
+    ) % {"rate": values["line_rate"], "limit": limits["coverage_min"]}
+
+
+KIND = EvidenceKind("coverage", read, judge)

@@ -1,0 +1,108 @@
+"""Response time against a baseline: k6's summary, or a plain JSON with both times in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from releases.sources.evidence.base import (
+    BadEvidence,
+    EvidenceKind,
+    Judgement,
+    Reading,
+    Values,
+    read_statement,
+    seconds_of,
+    words_of,
+)
+
+_DURATION, _SHARE, _COUNT = "http_req_duration", "http_req_failed", "http_reqs"
+_QUANTILE = "p(95)"
+
+
+def read(content: bytes) -> Reading:
+    """Take the time measured, and the baseline where the file names one."""
+    statement = read_statement(content)
+    if isinstance(statement.get("metrics"), dict):
+        values = _k6(statement)
+    elif "response_time_seconds" in statement:
+        values = {"measured": seconds_of(statement["response_time_seconds"], "response_time_seconds")}
+        if statement.get("tool") is not None:
+            values["tool"] = words_of(statement, "tool")
+    else:
+        values = {
+            "tool": words_of(statement, "tool"),
+            "measured": seconds_of(statement.get("measured"), "measured"),
+            "baseline": seconds_of(statement.get("baseline"), "baseline"),
+        }
+    if "baseline_seconds" in statement:
+        values["baseline"] = seconds_of(statement["baseline_seconds"], "baseline_seconds")
+    if "baseline" in values:
+        text = _("%(measured)s s measured against a baseline of %(baseline)s s.")
+    else:
+        text = _("%(measured)s s measured; the file names no baseline.")
+    return Reading("performance", values, text % values)
+
+
+def _k6(statement: dict[str, Any]) -> Values:
+    """Return the 95th percentile of k6's summary (milliseconds there), from either of its two forms."""
+    found = {name: _numbers(statement["metrics"].get(name)) for name in (_DURATION, _SHARE, _COUNT)}
+    quantile = found[_DURATION].get(_QUANTILE)
+    if quantile is None:
+        raise BadEvidence(
+            _("The summary of %(tool)s has no %(name)s of the response time.") % {"tool": "k6", "name": _QUANTILE}
+        )
+    values: Values = {"tool": "k6", "measured": seconds_of(quantile / 1000, _QUANTILE)}
+    count = found[_COUNT].get("count")
+    if count is not None:
+        if count != int(count):
+            raise BadEvidence(_("“%(name)s” is not a count: %(text)s.") % {"name": _COUNT, "text": str(count)[:40]})
+        values["requests"] = int(count)
+    failed = found[_SHARE].get("rate", found[_SHARE].get("value"))
+    if failed is not None:
+        if failed > 1:
+            raise BadEvidence(_("A share of “%(text)s” is not between 0 and 1.") % {"text": str(failed)[:40]})
+        values["failed_share"] = f"{failed:.6f}".rstrip("0").rstrip(".")
+    return values
+
+
+def _numbers(metric: Any) -> dict[str, Decimal]:
+    """Return a metric's numbers: in `values` (handleSummary), or beside each other (--summary-export)."""
+    if metric is None:
+        return {}
+    if not isinstance(metric, dict):
+        raise BadEvidence(_("A metric of the summary is not an object."))
+    inner = metric.get("values", metric)
+    if not isinstance(inner, dict):
+        raise BadEvidence(_("A metric of the summary is not an object."))
+    numbers: dict[str, Decimal] = {}
+    for name, value in inner.items():
+        if isinstance(value, int | Decimal) and not isinstance(value, bool):
+            number = Decimal(value)
+            if not number.is_finite() or not 0 <= number < 10**12 or (number and number.adjusted() < -18):
+                raise BadEvidence(
+                    _("“%(name)s” is not a number of zero or more: %(text)s.") % {"name": name, "text": str(value)[:40]}
+                )
+            numbers[name] = number
+    return numbers
+
+
+def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
+    """Compare the ratio of both times with its limit, unrounded."""
+    if values.get("requests") == 0:
+        return "unknown", _("No request was made.")
+    if "failed_share" in values and Decimal(values["failed_share"]) >= 1:
+        return "unknown", _("Every request failed, so the times say nothing.")
+    if "baseline" not in values:
+        return "unknown", _("There is no baseline to compare with.")
+    ratio = Fraction(Decimal(values["measured"])) / Fraction(Decimal(values["baseline"]))
+    return "pass" if ratio <= Fraction(Decimal(limits["performance_ratio_max"])) else "fail", _(
+        "%(ratio)s times the baseline; at most %(limit)s times is allowed."
+    ) % {"ratio": f"{float(ratio):.3f}", "limit": limits["performance_ratio_max"]}
+
+
+KIND = EvidenceKind("performance", read, judge)

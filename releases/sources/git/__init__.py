@@ -1,0 +1,60 @@
+"""Facts from a real git repository, its mirror when it lies elsewhere, and the tags that the product makes."""
+
+from __future__ import annotations
+
+from releases.sources.git.facts import (
+    CommitFacts,
+    NoSuchRevision,
+    NoSuchTag,
+    TagFacts,
+    authors,
+    commit_facts,
+    commit_signature,
+    contains,
+    facts,
+    has_branch,
+    head_accepts,
+    resolve,
+)
+from releases.sources.git.message import changes as named_changes
+from releases.sources.git.message import kind_of, tag_message
+from releases.sources.git.program import SourceUnavailable
+from releases.sources.git.remote import Credentials, is_remote, publish, refresh, wrong_address
+from releases.sources.git.signing import BadKey, Signature, Signers, accepted_as, known, public_key
+from releases.sources.git.tags import Tagged, TagRefused, create_tag, listed, subjects, tag_object
+
+__all__ = [
+    "BadKey",
+    "CommitFacts",
+    "Credentials",
+    "NoSuchRevision",
+    "NoSuchTag",
+    "Signature",
+    "Signers",
+    "SourceUnavailable",
+    "TagFacts",
+    "TagRefused",
+    "Tagged",
+    "accepted_as",
+    "authors",
+    "commit_facts",
+    "commit_signature",
+    "contains",
+    "create_tag",
+    "facts",
+    "has_branch",
+    "head_accepts",
+    "is_remote",
+    "kind_of",
+    "known",
+    "listed",
+    "named_changes",
+    "public_key",
+    "publish",
+    "refresh",
+    "resolve",
+    "subjects",
+    "tag_message",
+    "tag_object",
+    "wrong_address",
+]

@@ -1,0 +1,172 @@
+"""What a repository says of tags, commits, branches and authors; observed by actions before a gate is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from django.utils.translation import gettext as _
+
+from releases.sources.git import message as words
+from releases.sources.git.program import OBJECT, names_ref, object_id, read, run
+from releases.sources.git.signing import Signature, Signers, checked
+
+_ADDRESS = re.compile(r"<([^<>\s]+)>")
+
+
+class NoSuchTag(Exception):
+    """There is no such tag, or it names no commit; the message is shown to people."""
+
+
+class NoSuchRevision(Exception):
+    """There is no such commit; the message is shown to people."""
+
+
+@dataclass(frozen=True)
+class CommitFacts:
+    """A commit and its tree (object ids) and who wrote it (addresses, co-authors included)."""
+
+    commit: str
+    tree: str
+    authors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TagFacts:
+    """A tag as it stands in the repository. `object_id` is the tag object, or the commit of a light tag.
+
+    version_named: the signed object itself bears the tag's name and its message names the version;
+    date_named: the message has a date; changes_named: it has a line beside these.
+    """
+
+    name: str
+    object_id: str
+    annotated: bool
+    commit: str
+    tree: str
+    tagger: str
+    message: str
+    signed: bool
+    signature_good: bool
+    signer: str
+    version_named: bool
+    date_named: bool
+    changes_named: bool
+
+
+def facts(
+    repository: Path, *, tag: str, signers: Signers | None = None, tag_prefix: str = "v", version: str = ""
+) -> TagFacts:
+    """Read a tag and check its signature. Raises SourceUnavailable, NoSuchTag.
+
+    version: what the message must name; left out, the tag's name without its prefix.
+    """
+    if not names_ref(repository, f"refs/tags/{tag}"):
+        raise NoSuchTag(_("“%(tag)s” is not a name for a tag.") % {"tag": tag})
+    found = run(repository, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"refs/tags/{tag}"])
+    if found.returncode:
+        raise NoSuchTag(_("There is no tag %(tag)s.") % {"tag": tag})
+    object_ = object_id(found.stdout)
+    peeled = run(repository, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{object_}^{{commit}}"])
+    if peeled.returncode:
+        raise NoSuchTag(_("The tag %(tag)s does not name a commit.") % {"tag": tag})
+    commit = object_id(peeled.stdout)
+    annotated = object_ != commit
+    header, message, signature = {}, "", Signature(False, False, "")
+    if annotated:
+        # Read by object id, so that a tag moved meanwhile can't mix the facts of two.
+        head, _blank, body = read(repository, ["cat-file", "tag", object_]).partition("\n\n")
+        header = dict(line.partition(" ")[::2] for line in head.splitlines())
+        message = words.unsigned(body)
+        signature = checked(repository, "verify-tag", object_, signed="-----BEGIN " in body, signers=signers)
+    version = version or tag.removeprefix(tag_prefix)
+    return TagFacts(
+        name=tag,
+        object_id=object_,
+        annotated=annotated,
+        commit=commit,
+        tree=_tree(repository, commit),
+        tagger=header.get("tagger", "").rpartition("> ")[0] + (">" if "tagger" in header else ""),
+        message=message,
+        signed=signature.signed,
+        signature_good=signature.good,
+        signer=signature.signer,
+        version_named=header.get("tag") == tag and words.names_version(message, version),
+        date_named=words.names_date(message),
+        changes_named=bool(words.changes(message, version)),
+    )
+
+
+def commit_facts(repository: Path, rev: str) -> CommitFacts:
+    """Read a commit by object id, branch or tag name. Raises SourceUnavailable, NoSuchRevision."""
+    commit = resolve(repository, rev)
+    return CommitFacts(commit, _tree(repository, commit), tuple(_people(repository, ["--no-walk", commit])))
+
+
+def resolve(repository: Path, rev: str) -> str:
+    """Return the object id of the commit that a full id, branch or tag names. Raises as commit_facts."""
+    candidates = [rev] if OBJECT.fullmatch(rev) else [f"refs/heads/{rev}", f"refs/tags/{rev}"]
+    for candidate in candidates:
+        if not OBJECT.fullmatch(candidate) and not names_ref(repository, candidate):
+            break
+        arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{candidate}^{{commit}}"]
+        found = run(repository, arguments)
+        if not found.returncode:
+            return object_id(found.stdout)
+    raise NoSuchRevision(_("There is no commit “%(rev)s”.") % {"rev": rev})
+
+
+def commit_signature(repository: Path, commit: str, signers: Signers | None = None) -> Signature:
+    """Check the signature of a commit (full object id). Raises SourceUnavailable, NoSuchRevision."""
+    commit = resolve(repository, commit)
+    head = read(repository, ["cat-file", "commit", commit]).partition("\n\n")[0]
+    signed = any(line.startswith(("gpgsig ", "gpgsig-sha256 ")) for line in head.splitlines())
+    return checked(repository, "verify-commit", commit, signed=signed, signers=signers)
+
+
+def contains(repository: Path, commit: str) -> list[str]:
+    """Return the heads (branch names) from which a commit is reachable. Raises as commit_facts."""
+    commit = resolve(repository, commit)
+    listing = read(repository, ["for-each-ref", f"--contains={commit}", "--format=%(refname:lstrip=2)", "refs/heads"])
+    return sorted(listing.splitlines())
+
+
+def has_branch(repository: Path, name: str) -> bool:
+    """Say whether there is a branch of this name. Raises SourceUnavailable."""
+    ref = f"refs/heads/{name}"
+    if not names_ref(repository, ref):
+        return False
+    return run(repository, ["show-ref", "--verify", "--quiet", ref]).returncode == 0
+
+
+def head_accepts(heads: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """Return the heads that match a pattern such as `feature/*`; empty when none is accepted."""
+    return [head for head in heads if any(fnmatchcase(head, pattern) for pattern in patterns)]
+
+
+def authors(repository: Path, base: str | None, commit: str) -> list[str]:
+    """Return the addresses of all who wrote the commits after `base` up to `commit`, co-authors included.
+
+    Addresses are those of the commits, in lower case; a mail map in the repository changes nothing. base
+    None: from the beginning. Raises as commit_facts.
+    """
+    span = [resolve(repository, commit)] + ([f"^{resolve(repository, base)}"] if base is not None else [])
+    return _people(repository, span)
+
+
+def _people(repository: Path, revisions: Sequence[str]) -> list[str]:
+    form = "--format=%ae%n%(trailers:key=Co-authored-by,valueonly,unfold)"
+    listing = read(repository, ["log", "--no-mailmap", form, *revisions, "--"])
+    people: dict[str, None] = {}
+    for line in listing.splitlines():
+        address = _ADDRESS.search(line)
+        if bare := (address[1] if address else line).strip().lower():
+            people[bare] = None
+    return list(people)
+
+
+def _tree(repository: Path, commit: str) -> str:
+    return object_id(read(repository, ["rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}"]).encode())

@@ -1,0 +1,141 @@
+"""More access for some hours: asked by one, given by another, ended by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import Actor, acting
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
+from environments import access
+from environments.actions.access.grant import confirm
+from environments.actions.access.request import MOST_HOURS, allow, decline, request
+from environments.models import AccessGrant, AccessRequest, Environment
+
+COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
+
+
+@pytest.fixture
+def production(database: str) -> Environment:
+    return Environment.objects.get(slug="production")
+
+
+@pytest.fixture
+def ask(acting_as: Callable[..., Any], production: Environment) -> Callable[..., AccessRequest]:
+    """Return a function: somebody asks for a role in production."""
+
+    def asked(name: str, role: str = "tester", **fields: Any) -> AccessRequest:
+        given: dict[str, Any] = {"environment_id": production.pk, "hours": 4, "reason": "an incident"} | fields
+        with acting_as(name):
+            return request(role=role, **given)
+
+    return asked
+
+
+def test_it_is_given_for_the_hours_and_ends_by_itself(
+    people: dict[str, Any], acting_as: Callable[..., Any], ask: Callable[..., AccessRequest], production: Environment
+) -> None:
+    asked = ask("developer")
+    with acting_as("administrator"):
+        allowed = allow(asked.pk)
+    grant = allowed.grant
+    assert grant is not None and grant.granted_by == people["administrator"]
+    assert abs(grant.until - now() - timedelta(hours=4)) < timedelta(minutes=1)
+    assert access.roles_of(people["developer"], production) == {"developer", "tester"}
+    staging = Environment.objects.get(slug="staging")
+    assert "tester" not in access.roles_of(people["developer"], staging), "only where it was asked for"
+    with acting(COMMAND), change("test:age", (AccessGrant, grant.pk)) as act:
+        act.get(AccessGrant).until = now()
+    assert access.roles_of(people["developer"], production) == {"developer"}
+
+
+def test_a_deciding_role_waits_for_a_second_person_and_lasts_from_then(
+    people: dict[str, Any], acting_as: Callable[..., Any], ask: Callable[..., AccessRequest], production: Environment
+) -> None:
+    asked = ask("developer", "operator", hours=2)
+    with acting_as("administrator"):
+        grant = allow(asked.pk).grant
+        assert grant is not None
+        assert not access.may(people["developer"], "start", production)
+        with pytest.raises(NotYou, match="second person"):
+            confirm(grant.pk)
+    with acting(COMMAND), change("test:age", (AccessGrant, grant.pk)) as act:
+        act.get(AccessGrant).until = now() + timedelta(minutes=1)
+    with acting_as("second_administrator"):
+        kept = confirm(grant.pk)
+    assert kept.until is not None and kept.until - kept.begins_at == timedelta(hours=2)
+    assert access.may(people["developer"], "start", production)
+
+
+def test_nobody_answers_himself(
+    people: dict[str, Any],
+    newcomer: Callable[..., Any],
+    acting_as: Callable[..., Any],
+    ask: Callable[..., AccessRequest],
+) -> None:
+    own = ask("administrator")
+    people["day"] = newcomer("day", "tester", employee_id="E-9")
+    people["night"] = newcomer("night", "administrator", employee_id="e-9")
+    other = ask("day", "operator")
+    with acting_as("administrator"), pytest.raises(NotYou, match="himself"):
+        allow(own.pk)
+    with acting_as("night"), pytest.raises(NotYou, match="himself"):
+        allow(other.pk)
+    assert not AccessGrant.objects.filter(request__isnull=False).exists()
+
+
+def test_others_answer_nothing(acting_as: Callable[..., Any], ask: Callable[..., AccessRequest]) -> None:
+    asked = ask("developer")
+    for name in ("manager", "committee_a", "operator", "auditor", "outsider"):
+        with acting_as(name), pytest.raises(NotYou):
+            allow(asked.pk)
+        with acting_as(name), pytest.raises(NotYou):
+            decline(asked.pk, answer="no")
+
+
+def test_it_is_declined_with_a_reason_once(acting_as: Callable[..., Any], ask: Callable[..., AccessRequest]) -> None:
+    asked = ask("developer")
+    with acting_as("administrator", proved=False), pytest.raises(SignatureNeeded):
+        allow(asked.pk)
+    with acting_as("administrator"):
+        with pytest.raises(Invalid, match="why"):
+            decline(asked.pk, answer=" ")
+        assert decline(asked.pk, answer="not tonight").grant is None
+        for again in (lambda: allow(asked.pk), lambda: decline(asked.pk, answer="x")):
+            with pytest.raises(WrongState):
+                again()
+    assert ask("developer").pk != asked.pk, "one may ask again"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"hours": 0}, "hours"),
+        ({"hours": MOST_HOURS + 1}, "hours"),
+        ({"reason": " "}, "need it for"),
+        ({"environment_id": 987654}, "environment"),
+        ({"role": "administrator"}, "not given"),
+        ({"role": "ci"}, "not given"),
+        ({"role": "ｏｐｅｒａｔｏｒ"}, "not given"),
+        ({"role": "developer"}, "already"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(ask: Callable[..., AccessRequest], fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        ask("developer", **fields)
+    assert not AccessRequest.objects.exists()
+
+
+def test_one_asks_once_and_with_a_role(ask: Callable[..., AccessRequest]) -> None:
+    ask("developer")
+    with pytest.raises(Invalid, match="waits"):
+        ask("developer")
+    with pytest.raises(NotYou):
+        ask("outsider")
+    with pytest.raises(NotYou):
+        ask("ci")

@@ -1,0 +1,118 @@
+"""A review round: every grant in force is kept or ended by another person, with a due date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
+from environments import access
+from environments.actions.access.grant import propose
+from environments.actions.access.grant import withdraw as end_grant
+from environments.actions.access.review import close, keep, open_review, undecided, withdraw
+from environments.models import AccessGrant, AccessReview, AccessReviewItem
+
+
+@pytest.fixture
+def review(acting_as: Callable[..., Any]) -> AccessReview:
+    with acting_as("administrator"):
+        return open_review(due_at=now() + timedelta(days=14), reason="second half of the year")
+
+
+def item_of(review: AccessReview, account: Any, role: str) -> AccessReviewItem:
+    return review.items.get(grant__account=account, grant__role=role)
+
+
+def test_it_collects_every_grant_in_force(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator"):
+        waits = propose(people["outsider"].pk, role="committee", reason="new")
+        later = propose(people["outsider"].pk, role="tester", reason="later", begins_at=now() + timedelta(days=1))
+        ended = AccessGrant.objects.get(account=people["tester"])
+        end_grant(ended.pk, reason="left")
+        review = open_review(due_at=now() + timedelta(days=14), reason="half-year")
+    held = set(review.items.values_list("grant", flat=True))
+    assert held == set(AccessGrant.objects.in_force().values_list("pk", flat=True))
+    assert not held & {waits.pk, later.pk, ended.pk}
+
+
+def test_only_somebody_who_may_grant_reviews(acting_as: Callable[..., Any], review: AccessReview) -> None:
+    item = review.items.filter(grant__role="tester").get()
+    for name in ("manager", "committee_a", "auditor", "operator", "outsider"):
+        with acting_as(name):
+            for act in (
+                lambda: keep(item.pk),
+                lambda: withdraw(item.pk, note="no"),
+                lambda: close(review.pk),
+                lambda: open_review(due_at=now() + timedelta(days=1), reason="x"),
+            ):
+                with pytest.raises(NotYou):
+                    act()
+    with acting_as("administrator", proved=False), pytest.raises(SignatureNeeded):
+        keep(item.pk)
+
+
+def test_ending_in_a_review_holds_at_once(
+    people: dict[str, Any], acting_as: Callable[..., Any], review: AccessReview
+) -> None:
+    item = item_of(review, people["tester"], "tester")
+    with acting_as("administrator"):
+        with pytest.raises(Invalid, match="reason"):
+            withdraw(item.pk, note=" ")
+        assert access.may(people["tester"], "evidence")
+        withdraw(item.pk, note="changed teams")
+        for again in (lambda: keep(item.pk), lambda: withdraw(item.pk, note="x")):
+            with pytest.raises(WrongState):
+                again()
+    assert not access.may(people["tester"], "evidence")
+    item.refresh_from_db()
+    assert (item.verdict, item.decided_by, item.note) == ("withdraw", people["administrator"], "changed teams")
+
+
+def test_nobody_reviews_his_own_grant(
+    people: dict[str, Any], acting_as: Callable[..., Any], review: AccessReview
+) -> None:
+    own = item_of(review, people["administrator"], "administrator")
+    with acting_as("administrator"):
+        for act in (lambda: keep(own.pk), lambda: withdraw(own.pk, note="x")):
+            with pytest.raises(NotYou, match="own"):
+                act()
+    with acting_as("second_administrator"):
+        assert keep(own.pk, note="still in office").verdict == "keep"
+
+
+def test_it_closes_when_everything_is_decided(
+    people: dict[str, Any], acting_as: Callable[..., Any], review: AccessReview
+) -> None:
+    with acting_as("administrator"):
+        with pytest.raises(WrongState, match="undecided"):
+            close(review.pk)
+        with pytest.raises(WrongState, match="open already"):
+            open_review(due_at=now() + timedelta(days=1), reason="another")
+    for item in undecided(review):
+        reviewer = "second_administrator" if item.grant.account == people["administrator"] else "administrator"
+        with acting_as(reviewer):
+            if item.grant.account == people["developer"]:
+                end_grant(item.grant_id, reason="left in the meantime: needs no word any more")
+            else:
+                keep(item.pk)
+    with acting_as("administrator"):
+        close(review.pk)
+        with pytest.raises(WrongState):
+            close(review.pk)
+        assert open_review(due_at=now() + timedelta(days=1), reason="the next").pk != review.pk
+    signed = Event.objects.filter(action="review:keep", kind="action").count()
+    assert signed == review.items.filter(verdict="keep").count() > 5
+
+
+def test_a_review_has_a_reason_and_a_due_date_ahead(acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator"):
+        with pytest.raises(Invalid, match="past"):
+            open_review(due_at=now() - timedelta(seconds=1), reason="x")
+        with pytest.raises(Invalid, match="reason"):
+            open_review(due_at=now() + timedelta(days=1), reason=" ")
+    assert not AccessReview.objects.exists()

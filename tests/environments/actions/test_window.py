@@ -1,0 +1,139 @@
+"""Freezes, company holidays and calendar addresses: governed like the rest, each write with its right (case 15)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
+from environments.actions.feed.create import create
+from environments.actions.feed.revoke import revoke
+from environments.actions.freeze.lift import lift
+from environments.actions.holiday.add import add
+from environments.actions.holiday.withdraw import withdraw
+from environments.actions.target.create import create_application
+from environments.actions.window.freeze import freeze
+from environments.models import CalendarFeed, CompanyHoliday, Environment, Freeze
+
+OTHERS = ("operator", "developer", "tester", "committee_a", "auditor", "administrator", "outsider")
+
+
+def frozen(acting_as: Callable[..., Any], **fields: Any) -> Freeze:
+    """Freeze production from now on for a day, as the release manager."""
+    span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(days=1)}
+    with acting_as("manager"):
+        return freeze(
+            Environment.objects.get(slug="production").pk, **{"name": "year end", "reason": "closing", **span, **fields}
+        )
+
+
+def test_only_who_plans_sets_and_lifts_a_freeze(acting_as: Callable[..., Any]) -> None:
+    row = frozen(acting_as)
+    for name in OTHERS:
+        with acting_as(name), pytest.raises(NotYou):
+            lift(row.pk, reason="x")
+        with acting_as(name), pytest.raises(NotYou):
+            freeze(row.environment_id, name="x", starts_at=now(), ends_at=now() + timedelta(hours=1), reason="x")
+    assert Freeze.objects.in_force().get() == row
+
+
+def test_a_grant_for_another_environment_sets_and_lifts_nothing_here(
+    acting_as: Callable[..., Any], people: dict[str, Any], newcomer: Callable[..., Any]
+) -> None:
+    """Scope is a pair: who plans in staging does not touch production."""
+    row = frozen(acting_as)
+    people["elsewhere"] = newcomer("elsewhere", ("release_manager", Environment.objects.get(slug="staging")))
+    with acting_as("elsewhere"), pytest.raises(NotYou):
+        lift(row.pk, reason="x")
+    span = {"starts_at": now(), "ends_at": now() + timedelta(hours=1)}
+    with acting_as("elsewhere"):
+        own = freeze(Environment.objects.get(slug="staging").pk, name="own", reason="x", **span)
+        assert lift(own.pk, reason="x").lifted_at is not None, "in its own environment it does both"
+    with acting_as("elsewhere"), pytest.raises(NotYou):
+        freeze(row.environment_id, name="x", reason="x", **span)
+    with acting_as("elsewhere"), pytest.raises(NotYou):
+        add(day=date(2026, 12, 30), name_ja="休", name_en="off")
+
+
+def test_lifting_is_signed_needs_a_reason_and_is_done_once(acting_as: Callable[..., Any]) -> None:
+    row = frozen(acting_as)
+    with acting_as("manager", proved=False), pytest.raises(SignatureNeeded):
+        lift(row.pk, reason="x")
+    with acting_as("manager"), pytest.raises(Invalid):
+        lift(row.pk, reason=" ")
+    with acting_as("project_manager"):
+        assert lift(row.pk, reason="closed early").lifted_at is not None
+    assert not Freeze.objects.in_force().exists()
+    with acting_as("manager"), pytest.raises(WrongState, match="already"):
+        lift(row.pk, reason="again")
+    assert row.history.count() == 2
+
+
+def test_a_freeze_is_for_one_application_or_for_all(acting_as: Callable[..., Any]) -> None:
+    with acting_as("manager"):
+        ours = create_application(slug="ours", name="Ours", repository="/srv/ours.git")
+        other = create_application(slug="other", name="Other", repository="/srv/other.git")
+    whole, one = frozen(acting_as), frozen(acting_as, application_id=ours.pk, name="one")
+    assert set(Freeze.objects.in_force().reaching(ours)) == {whole, one}, "overlapping ones are fine"
+    assert set(Freeze.objects.in_force().reaching(other)) == {whole}
+    with pytest.raises(Invalid):
+        frozen(acting_as, application_id=9999)
+
+
+def test_a_freeze_without_reason_backwards_or_in_the_past_is_refused(acting_as: Callable[..., Any]) -> None:
+    for fields in (
+        {"reason": " "},
+        {"ends_at": now() - timedelta(hours=2)},
+        {"starts_at": now() - timedelta(days=3), "ends_at": now() - timedelta(days=2)},
+    ):
+        with pytest.raises(Invalid):
+            frozen(acting_as, **fields)
+    assert not Freeze.objects.exists()
+
+
+def test_a_company_holiday_is_added_and_withdrawn_by_who_plans(acting_as: Callable[..., Any]) -> None:
+    given = {"day": date(2026, 12, 30), "name_ja": "年末休業", "name_en": "Year-end"}
+    for name in OTHERS:
+        with acting_as(name), pytest.raises(NotYou):
+            add(**given)
+    with acting_as("manager", proved=False), pytest.raises(SignatureNeeded):
+        add(**given)
+    with acting_as("manager"):
+        row = add(**given)
+        assert CompanyHoliday.objects.days() == {date(2026, 12, 30): "Year-end"}
+        with pytest.raises(Invalid, match="already"):
+            add(**given)
+    with acting_as("operator"), pytest.raises(NotYou):
+        withdraw(row.pk, reason="x")
+    with acting_as("manager"):
+        withdraw(row.pk, reason="we work")
+        assert not CompanyHoliday.objects.days()
+        with pytest.raises(WrongState):
+            withdraw(row.pk, reason="again")
+        assert add(**given).pk != row.pk, "the same day may be added again"
+
+
+def test_an_address_is_kept_as_a_digest_only_and_revoked_by_its_owner(acting_as: Callable[..., Any]) -> None:
+    with acting_as("manager"):
+        application = create_application(slug="ours", name="Ours", repository="/srv/ours.git")
+    with acting_as("developer"):
+        row, secret = create(application.pk)
+    assert len(secret) >= 43 and row.digest == CalendarFeed.digest_of(secret)
+    assert secret not in str([list(r.values()) for r in CalendarFeed.objects.values()])
+    with acting_as("manager"), pytest.raises(NotYou, match="another"):
+        revoke(row.pk)
+    for name in ("auditor", "ci", "outsider"):
+        with acting_as(name), pytest.raises(NotYou):
+            create(application.pk)
+    with acting_as("developer"):
+        revoke(row.pk)
+        with pytest.raises(WrongState):
+            revoke(row.pk)
+    with acting_as("tester"):
+        second, _secret = create(application.pk)
+    with acting_as("administrator"):
+        assert revoke(second.pk).revoked_at is not None

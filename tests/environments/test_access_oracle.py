@@ -1,0 +1,115 @@
+"""`may` beside a naive oracle: scope is a pair, a grant counts in its time only, and pages answer the same."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from audit.actor import Actor, acting
+from audit.change import change
+from audit.clock import now
+from environments import access
+from environments.admin.rights import read_rights
+from environments.models import AccessGrant, AccessRule, Account, Environment, sign_in_name
+from environments.roles import ENVIRONMENT_VERBS, LEVEL_CHOICES, LEVELS, READING, ROLE_CHOICES, ROLE_VERBS
+
+COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
+ROLES = [role for role, _label in ROLE_CHOICES if role != "ci"]
+STATES = ("now", "now", "now", "future", "over", "withdrawn", "waits")
+VERBS = sorted(ENVIRONMENT_VERBS.union(*ROLE_VERBS.values()))
+GRANTS = st.lists(
+    st.tuples(st.sampled_from(ROLES), st.sampled_from([None, "development", "staging", "production"]),
+              st.sampled_from(STATES)),
+    max_size=5,
+)  # fmt: skip
+
+
+def times(state: str, moment: datetime) -> dict[str, Any]:
+    """Return the columns of a grant that stands as `state` says."""
+    hour = timedelta(hours=1)
+    return {
+        "begins_at": moment + hour if state == "future" else moment - 2 * hour,
+        "until": moment - hour if state == "over" else None if state == "now" else moment + 9 * hour,
+        "withdrawn_at": moment - hour if state == "withdrawn" else None,
+        "confirmed_at": None if state == "waits" else moment - 2 * hour,
+    }
+
+
+@given(rows=GRANTS)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_may_agrees_with_a_naive_oracle(newcomer: Callable[..., Account], rows: list[tuple[str, Any, str]]) -> None:
+    """Case 10."""
+    where: dict[str | None, Environment | None] = {None: None} | {e.slug: e for e in Environment.objects.all()}
+    matrix = {
+        (rule.role, rule.environment.slug): rule.level for rule in AccessRule.objects.select_related("environment")
+    }
+    account = newcomer(f"someone{Account.objects.count()}")
+    moment = now()
+    with acting(COMMAND), change("test:grant", (Account, account.pk)):
+        for role, slug, state in rows:
+            AccessGrant.objects.create(
+                account=account, role=role, environment=where[slug], reason="x", **times(state, moment)
+            )
+    rights = read_rights(account)
+    for slug, environment in where.items():
+        for verb in VERBS:
+            expected = False
+            for role, scope, state in rows:
+                if state != "now":
+                    continue
+                if slug is not None and scope in (None, slug) and verb in ENVIRONMENT_VERBS:
+                    expected |= verb in LEVELS[matrix.get((role, slug), "none")]
+                if slug is not None and scope in (None, slug) and verb not in ENVIRONMENT_VERBS:
+                    expected |= verb in ROLE_VERBS[role]
+                if slug is None and (scope is None or verb in READING):
+                    expected |= verb in ROLE_VERBS[role]
+            assert access.may(account, verb, environment) == expected, (verb, slug)
+            assert rights.may(verb, environment) == expected, ("page", verb, slug)
+
+
+def test_roles_and_levels_have_no_lookalike() -> None:
+    """Case 12: they are code, and no two names are one under NFKC and case folding."""
+    for names in (
+        [role for role, _label in ROLE_CHOICES],
+        [level for level, _label in LEVEL_CHOICES],
+        [str(label) for _role, label in ROLE_CHOICES],
+        [str(label) for _level, label in LEVEL_CHOICES],
+        VERBS,
+    ):
+        folded = [unicodedata.normalize("NFKC", name).casefold() for name in names]
+        assert len(set(folded)) == len(names)
+    for role, _label in ROLE_CHOICES:
+        assert role.isascii() and role == role.lower()
+
+
+def test_a_lookalike_of_a_role_is_no_role(newcomer: Callable[..., Account]) -> None:
+    """Case 12: neither is it given, nor does a row that holds it allow anything."""
+    import pytest
+
+    from audit.refusals import Invalid
+    from environments.actions.access.grant import propose
+
+    account = newcomer("someone")
+    with acting(COMMAND):
+        for role in ("Operator", "ｏｐｅｒａｔｏｒ", "operator ", "operator\u200b", "орerator", ""):
+            with pytest.raises(Invalid, match="role"):
+                propose(account.pk, role=role, reason="x")
+    assert not AccessGrant.objects.filter(account=account).exists()
+
+
+def test_names_of_accounts_have_no_lookalike(newcomer: Callable[..., Account]) -> None:
+    """Case 12: the database agrees, also for who writes past the action."""
+    import pytest
+    from django.db import IntegrityError
+
+    newcomer("sato")
+    with acting(COMMAND), pytest.raises(IntegrityError, match="account_username_once"):
+        with change("test:twin") as act:
+            twin = Account.objects.create(username="SATO", display_name="x")
+            act.about(twin)
+    assert {sign_in_name(name) for name in ("sato", "SATO", "ｓａｔｏ", "sa\x00to", " sato ", "sa\u200bto")} == {"sato"}

@@ -1,0 +1,193 @@
+"""Second factors: set up on one's own pages, sealed at rest, asked for at the sign-in and where an environment does."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from django.core.cache import cache
+from django.test import Client
+
+from audit.actor import acting, current
+from audit.models import Event
+from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
+from environments.access import FactorNeeded, require_factor
+from environments.actions.access.demand_mfa import demand_mfa
+from environments.actions.access.grant import confirm, propose, withdraw
+from environments.actions.access.request import allow, request
+from environments.models import Environment
+from tests.conftest import PASSWORD
+
+
+def code(secret: str) -> str:
+    """Return what an authenticator app shows now; a code counts once, so those used before are forgotten."""
+    cache.clear()
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30)))
+
+
+@pytest.fixture
+def production(database: str) -> Environment:
+    return Environment.objects.get(slug="production")
+
+
+def signed_in(name: str) -> Client:
+    cache.clear()
+    client = Client(headers={"accept-language": "en"})
+    client.post("/account/login/", {"login": name, "password": PASSWORD})
+    client.cookies["django_language"] = "en"
+    return client
+
+
+def set_up(client: Client) -> str:
+    """Set up an authenticator app as a person does; return its secret."""
+    page = client.get("/account/mfa/totp/activate/")
+    if page.status_code == 302:
+        client.post(page["location"], {"password": PASSWORD})
+        page = client.get("/account/mfa/totp/activate/")
+    secret = re.search(r"<code>([A-Z2-7]{16,})</code>", page.content.decode())
+    assert secret is not None, page.content.decode()[:2000]
+    done = client.post("/account/mfa/totp/activate/", {"code": code(secret[1])})
+    assert done.status_code == 302 and done["location"] == "/account/mfa/recovery-codes/", done.content.decode()[:3000]
+    return secret[1]
+
+
+def test_an_app_is_set_up_with_recovery_codes(people: dict[str, Any]) -> None:
+    client = signed_in("operator")
+    assert "Set up the app" in client.get("/account/mfa/").content.decode()
+    secret = set_up(client)
+    codes = re.findall(r"<code>(\d{8})</code>", client.get("/account/mfa/recovery-codes/").content.decode())
+    assert len(set(codes)) == 10
+    kept = [str(row.data) for row in Authenticator.objects.filter(user=people["operator"])]
+    assert len(kept) == 2 and all(secret not in text for text in kept), "sealed at rest"
+    seen = b"".join(bytes(e.bytes) for e in Event.objects.filter(object__startswith="mfa.Authenticator"))
+    assert seen and secret.encode() not in seen
+    events = Event.objects.filter(object__startswith="mfa.Authenticator", kind="row")
+    assert {event.actor.split(":")[1] for event in events} == {str(people["operator"].pk)}
+
+
+def test_the_sign_in_asks_for_the_factor(people: dict[str, Any]) -> None:
+    secret = set_up(signed_in("operator"))
+    client = signed_in("operator")
+    assert client.get("/admin/").status_code == 302, "the password alone is not enough"
+    page = client.get("/account/mfa/authenticate/")
+    assert page.status_code == 200 and "Second factor" in page.content.decode()
+    client.post("/account/mfa/authenticate/", {"code": "000000"})
+    assert client.get("/admin/").status_code == 302
+    client.post("/account/mfa/authenticate/", {"code": code(secret)})
+    assert client.get("/admin/").status_code == 200
+
+
+def test_a_recovery_code_opens_once(people: dict[str, Any]) -> None:
+    first = signed_in("operator")
+    set_up(first)
+    codes = re.findall(r"<code>(\d{8})</code>", first.get("/account/mfa/recovery-codes/").content.decode())
+    for expected in (200, 302):
+        client = signed_in("operator")
+        client.post("/account/mfa/authenticate/", {"code": codes[0]})
+        assert client.get("/admin/").status_code == expected
+    used = Event.objects.filter(object__startswith="mfa.Authenticator", actor__startswith="system:visitor")
+    assert used.exists(), "using one up is written down, although nobody is signed in yet"
+
+
+def test_a_replaced_identity_proof_is_kept_with_its_kind(people: dict[str, Any]) -> None:
+    """Signing with the app: the signature's method says so."""
+    client = signed_in("operator")
+    secret = set_up(client)
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time() - 4000}]
+    session.save()
+    client.post("/account/mfa/reauthenticate/?next=/admin/", {"code": code(secret)})
+    records = client.session["account_authentication_methods"]
+    assert records[-1]["type"] == "totp"
+
+
+def test_an_environment_that_asks_for_a_factor_takes_no_password_alone(
+    acting_as: Callable[..., Any], production: Environment
+) -> None:
+    with acting_as("operator"):
+        require_factor(production)
+        require_factor(None)
+        production.demands_mfa = True
+        with pytest.raises(FactorNeeded, match="second factor"):
+            require_factor(production)
+        for method in ("password+totp", "webauthn", "password+recovery_codes", "mfa"):
+            with acting(replace(current(), method=method)):
+                require_factor(production)
+        for method in ("", "password", "totp2", "password+other", "token"):
+            with acting(replace(current(), method=method)), pytest.raises(SignatureNeeded):
+                require_factor(production)
+
+
+def test_a_second_factor_is_demanded_by_who_has_one(acting_as: Callable[..., Any], production: Environment) -> None:
+    with acting_as("manager"), pytest.raises(NotYou):
+        demand_mfa(production.pk, demanded=True, reason="x")
+    with acting_as("administrator", proved=False), pytest.raises(SignatureNeeded):
+        demand_mfa(production.pk, demanded=True, reason="x")
+    with acting_as("administrator"):
+        with pytest.raises(FactorNeeded):
+            demand_mfa(production.pk, demanded=True, reason="policy")
+        with acting(replace(current(), method="password+totp")):
+            with pytest.raises(WrongState):
+                demand_mfa(production.pk, demanded=False, reason="x")
+            with pytest.raises(Invalid):
+                demand_mfa(production.pk, demanded=True, reason=" ")
+            assert demand_mfa(production.pk, demanded=True, reason="policy").demands_mfa
+        with pytest.raises(FactorNeeded):
+            demand_mfa(production.pk, demanded=False, reason="a password alone ends it not")
+    assert Environment.objects.get(pk=production.pk).demands_mfa
+
+
+def test_the_verb_leads_to_the_factor_and_is_done_at_once(people: dict[str, Any], production: Environment) -> None:
+    """From the button over the code to the act, as a person goes."""
+    without = signed_in("second_administrator")
+    address = f"/admin/act/environment/demand_mfa/{production.pk}/"
+    refused = without.post(address, {"demanded": "yes", "reason": "policy"})
+    assert refused.status_code == 401 and "Set up a second factor" in refused.content.decode()
+    client = signed_in("administrator")
+    secret = set_up(client)
+    asked = client.post(address, {"demanded": "yes", "reason": "policy"})
+    assert asked.status_code == 302 and asked["location"].startswith("/account/mfa/reauthenticate/")
+    page = client.get(asked["location"])
+    assert "signature" in page.content.decode()
+    done = client.post(asked["location"], {"code": code(secret), "next": address})
+    assert done.status_code == 302, done.content.decode()[:2000]
+    assert Environment.objects.get(pk=production.pk).demands_mfa
+    event = Event.objects.get(action="environment:demand_mfa", kind="action")
+    assert b'"method":"password+totp"' in bytes(event.bytes).replace(b'": "', b'":"')
+
+
+def test_a_person_comes_to_his_pages_from_the_menu(people: dict[str, Any]) -> None:
+    client = signed_in("operator")
+    assert 'href="/account/mfa/"' in client.get("/admin/").content.decode()
+    html = client.get("/account/mfa/").content.decode()
+    for address in re.findall(r'href="(/(?:account|admin)/[^"]*)"', html):
+        assert client.get(address, follow=True).status_code == 200, address
+
+
+def test_giving_a_role_there_needs_the_factor_too(
+    people: dict[str, Any], acting_as: Callable[..., Any], production: Environment
+) -> None:
+    """Also one for all environments, which reaches there; ending one does not."""
+    staging = Environment.objects.get(slug="staging")
+    with acting_as("administrator"), acting(replace(current(), method="password+totp")):
+        demand_mfa(production.pk, demanded=True, reason="policy")
+        grant = propose(people["outsider"].pk, role="committee", reason="new")
+    with acting_as("developer"):
+        asked = request(role="tester", environment_id=production.pk, hours=1, reason="INC-7")
+    with acting_as("second_administrator"):
+        for act in (
+            lambda: propose(people["outsider"].pk, role="tester", reason="x", environment_id=production.pk),
+            lambda: propose(people["outsider"].pk, role="tester", reason="x"),
+            lambda: confirm(grant.pk),
+            lambda: allow(asked.pk),
+        ):
+            with pytest.raises(FactorNeeded):
+                act()
+        propose(people["outsider"].pk, role="tester", reason="x", environment_id=staging.pk)
+        withdraw(grant.pk, reason="not needed")

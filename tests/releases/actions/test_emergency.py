@@ -1,0 +1,167 @@
+"""An emergency from its criterion to its debts: no window, always the committee, and everything skipped is owed (P2)."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from audit.actor import acting
+from environments.models import ChangeWindow, Freeze
+from releases.actions.consent.decide import approve
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
+from releases.actions.obligation.settle import settle
+from releases.actions.release.confirm import confirm
+from releases.actions.release.move import move
+from releases.actions.release.observe import observe
+from releases.actions.release.plan import add_change, edit, plan, set_configuration
+from releases.actions.release.prepare import confirm_tests, fix_content
+from releases.actions.release.set_source import set_source
+from releases.actions.release.submit import submit
+from releases.actions.roster.assign import assign
+from releases.actions.step.claim import claim
+from releases.actions.waiver import decide as waivers
+from releases.actions.waiver.propose import propose
+from releases.gates.ask import WAIVABLE, blockers
+from releases.gates.base import procedure_of
+from releases.models import Obligation
+from tests.releases.gates.asking import COMMAND, alter, ask, git, in_force, make, own_repository
+
+
+def hotfix(world: Any, folder: Path) -> None:
+    """Put a fix on hotfix/1.2.1, tagged and signed, and nowhere else."""
+    repository = own_repository(world, folder)
+    key = folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    public = key.with_suffix(".pub").read_text().strip()
+    signers = f"{world.application.signers}\ndeveloper@datasets.example {public}\n"
+    world.application = alter(world.application, signers=signers)
+    base = world.built.commits["v1.2.0"]
+    commit = git(repository, "commit-tree", f"{base}^{{tree}}", "-p", base, "-m", "Close the hole")
+    git(repository, "branch", "hotfix/1.2.1", commit)
+    words = ["-c", "gpg.format=ssh", "-c", f"user.signingkey={key}", "tag", "-s", "v1.2.1", commit]
+    git(repository, *words, "-m", "1.2.1", "-m", f"{datetime.now(UTC):%Y-%m-%d}", "-m", "- Close the hole")
+
+
+def filled(world: Any) -> Any:
+    """Plan the emergency with every word that an application needs."""
+    with world.acting_as("manager"):
+        release = plan(
+            application_id=world.application.pk,
+            version="1.2.1",
+            title="Close the hole",
+            kind="emergency",
+            criterion="security_hole",
+        )
+    with world.acting_as("developer"):
+        add_change(release.pk, kind="fix", text="The hole is closed")
+    with world.acting_as("manager"):
+        edit(release.pk, fields=dict.fromkeys(release.APPLICATION_FIELDS, "as written") | {"risk": "high"})
+        set_source(release.pk, branch="hotfix/1.2.1")
+        for configuration in world.configurations.values():
+            set_configuration(release.pk, configuration_id=configuration.pk)
+        move(release.pk, start=datetime.now(UTC))
+    return world.fresh(release)
+
+
+def waive_everything(world: Any, release: Any) -> list[str]:
+    """Waive each gate of production that may be waived; return their keys."""
+    keys = [g.key for g in procedure_of(release).gates_for("production") if g.kind in WAIVABLE and g.kind != "roster"]
+    for key in keys:
+        with world.acting_as("manager"):
+            row = propose(
+                release.pk,
+                environment_id=world.environments["production"].pk,
+                gate=key,
+                until=datetime.now(UTC) + timedelta(hours=20),
+                reason="the hole is used already",
+            )
+        with world.acting_as("project_manager"):
+            waivers.approve(row.pk)
+    return keys
+
+
+def roster(world: Any, release: Any) -> None:
+    duties = {"worker": "operator", "verifier": "second_operator", "responsible": "manager"}
+    for duty, who in (duties | {"rollback_decider": "second_operator"}).items():
+        with world.acting_as("manager"):
+            assign(release.pk, duty=duty, account_id=world.people[who].pk, telephone="+81-3-0000-0000")
+
+
+def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped(world: Any, tmp_path: Path) -> None:
+    production = world.environments["production"]
+    hotfix(world, tmp_path)
+    in_force(world, "1.2.0")
+    for window in ChangeWindow.objects.filter(environment=production):
+        alter(window, withdrawn_at=datetime.now(UTC))
+    freeze = make(
+        Freeze,
+        name="quarter's end",
+        environment=production,
+        starts_at=datetime.now(UTC) - timedelta(hours=1),
+        ends_at=datetime.now(UTC) + timedelta(days=3),
+        reason="closing",
+    )
+    release = filled(world)
+    assert [m.compressed for m in release.milestones.exclude(guards="start")] == [True] * 4
+    with world.acting_as("manager"):
+        fix_content(release.pk)
+    waived = waive_everything(world, world.fresh(release))
+    roster(world, release)
+    with world.acting_as("manager"):
+        observe(release.pk)
+        confirm_tests(release.pk)
+        round_ = submit(release.pk)
+    assert "consent" in {a.gate for a in blockers(world.fresh(release), production)}
+    with world.acting_as("committee_a"):
+        approve(round_.pk, digest=round_.digest)
+    assert world.fresh(release).state == "in_review"
+    with world.acting_as("committee_b"):
+        approve(round_.pk, digest=round_.digest)
+    granted = world.fresh(round_)
+    assert timedelta(hours=23) < granted.window_end - datetime.now(UTC) <= timedelta(hours=24)
+    for name in ("manager", "operator"):
+        with world.acting_as(name):
+            confirm(release.pk)
+    alter(freeze, absolute=True)
+    assert ask(world, release, "freeze").verdict == "fail"
+    alter(freeze, absolute=False)
+    assert blockers(world.fresh(release), production) == []
+    with world.acting_as("operator"):
+        run = request_and_schedule(world, release)
+    assert not Obligation.objects.exists()
+    with acting(COMMAND):
+        queue(run.pk)
+        taken = claim(run.steps.get(ordinal=1).pk, worker="w")
+    assert taken is not None and world.fresh(run).state == "running" and world.fresh(round_).state == "consumed"
+    debts = {(o.key, o.about) for o in Obligation.objects.all()}
+    assert debts == {("retrospective_review", ""), ("full_review", ""), *(("waiver", key) for key in waived)}
+
+    alter(freeze, lifted_at=datetime.now(UTC))
+    world.open_window()
+    regular = world.planned("1.3.0")
+    assert ask(world, regular, "obligations").verdict == "pass", "nothing is overdue yet"
+    review = alter(Obligation.objects.get(key="retrospective_review"), due_at=datetime.now(UTC) - timedelta(seconds=1))
+    answer = ask(world, regular, "obligations")
+    assert answer.verdict == "fail" and "1.2.1" in answer.reason and answer.anchor == "obligations"
+    with world.acting_as("manager"):
+        settle(review.pk, note="minutes of Thursday")
+    assert ask(world, regular, "obligations").verdict == "pass"
+
+
+def request_and_schedule(world: Any, release: Any) -> Any:
+    run = request(release.pk, environment_id=world.environments["production"].pk)
+    schedule(run.pk)
+    return world.fresh(run)
+
+
+def test_a_regular_release_does_not_go_to_production_from_a_hotfix_branch(world: Any, tmp_path: Path) -> None:
+    hotfix(world, tmp_path)
+    release = filled(world)
+    with world.acting_as("manager"):
+        observe(release.pk)
+    assert ask(world, release, "branch").verdict == "pass"
+    assert ask(world, alter(release, kind="regular"), "branch").verdict == "fail"

@@ -1,0 +1,231 @@
+"""Emergencies, milestones and their reminders, bookings, copies: what planning promises (P2, P3)."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from audit.actor import acting
+from audit.models import Outbox
+from audit.refusals import GateClosed, Invalid
+from releases.actions.milestone.remind import remind_due
+from releases.actions.obligation.incur import due
+from releases.actions.release.copy import copy
+from releases.actions.release.milestones import due_dates, working_day_before
+from releases.actions.release.plan import active_procedure, add_change, edit, plan, set_configuration
+from releases.gates.content import document
+from releases.models import Release
+from tests.releases.gates.asking import COMMAND, alter, make, walk
+
+TOKYO = ZoneInfo("Asia/Tokyo")
+
+
+def test_an_emergency_names_one_of_the_procedures_criteria(world: Any) -> None:
+    with world.acting_as("manager"):
+        for wrong in ("", "because"):
+            with pytest.raises(Invalid, match="security_hole"):
+                plan(application_id=world.application.pk, version="1.2.1", title="x", kind="emergency", criterion=wrong)
+        made = plan(
+            application_id=world.application.pk, version="1.2.1", title="x", kind="emergency", criterion="legal_duty"
+        )
+    assert made.criterion == "legal_duty"
+
+
+def test_an_emergencys_consent_is_valid_for_hours_from_its_grant(world: Any) -> None:
+    release = alter(world.planned(), kind="emergency", procedure=active_procedure())
+    window = document(release, world.environments["production"])["window"]
+    assert window["validity_hours"] == 24 and "end" not in window
+
+
+def test_an_emergency_owes_its_reviews_from_its_start(world: Any) -> None:
+    from audit.change import change
+    from releases.actions.obligation.incur import incur_at_start
+
+    release = alter(world.planned(), kind="emergency", procedure=active_procedure())
+    moment = datetime.now(UTC)
+    with world.acting_as("operator"), change("test:start", (Release, release.pk)) as act:
+        owed = incur_at_start(act.get(Release), world.environments["production"], moment)
+    assert {(o.key, o.blocks) for o in owed} == {("retrospective_review", "next"), ("full_review", "next")}
+    assert next(o for o in owed if o.key == "retrospective_review").due_at == moment + timedelta(hours=24)
+
+
+def test_working_days_end_at_six_in_the_evening_of_the_zone(world: Any) -> None:
+    from releases.procedures.parts import ObligationRule
+
+    rule = ObligationRule(key="x", ja="x", en="x", within=5, unit="working_days", source="ours")
+    since = datetime(2026, 12, 28, 15, tzinfo=UTC)  # the 29th in Tokyo; new year's day is a holiday
+    assert due(rule, since, "Asia/Tokyo") == datetime(2027, 1, 6, 18, tzinfo=TOKYO)
+
+
+def test_milestones_count_days_of_work_where_the_procedure_says_so(world: Any) -> None:
+    content = active_procedure().document
+    rows = tuple(m.model_copy(update={"unit": "working"}) for m in content.milestones)
+    start = datetime(2026, 5, 20, 1, tzinfo=TOKYO)
+    counted = due_dates(
+        content.model_copy(update={"milestones": rows}), start, world.environments["production"], emergency=False
+    )
+    # Golden week (29 April, 3–6 May) lies in the fourteen working days before 20 May 2026.
+    assert counted["content_fixed"] == datetime(2026, 4, 24, 18, tzinfo=TOKYO)
+    plainly = due_dates(content, start, world.environments["production"], emergency=False)
+    assert plainly["content_fixed"] == datetime(2026, 5, 6, 18, tzinfo=TOKYO)
+    assert plainly["released"] == start
+
+
+def test_a_company_holiday_is_no_working_day() -> None:
+    assert working_day_before(date(2026, 11, 25), 1, "JP", {}) == date(2026, 11, 24)
+    assert working_day_before(date(2026, 11, 25), 1, "JP", {date(2026, 11, 24): "創立記念日"}) == date(2026, 11, 20)
+
+
+def test_owners_are_reminded_at_each_lead_once_and_once_when_it_is_late(world: Any) -> None:
+    release = world.planned()
+    for row in release.milestones.all():
+        alter(row, compressed=False, reminded=[], due_at=datetime.now(UTC) + timedelta(days=30))
+    milestone = release.milestones.get(key="tests_done")
+    seen = []
+    for ahead in (timedelta(hours=80), timedelta(hours=71), timedelta(hours=23), timedelta(seconds=-1)):
+        alter(milestone, due_at=datetime.now(UTC) + ahead)
+        for _again in range(2):
+            with acting(COMMAND):
+                seen += [(ahead, pk) for pk in remind_due()]
+    assert [pk for _ahead, pk in seen] == [milestone.pk] * 3
+    told = Outbox.objects.filter(event="milestone:remind").order_by("pk")
+    assert [row.payload["lead_hours"] for row in told] == [72, 24, 0]
+    assert {row.payload["role"] for row in told} == {"release_manager"}
+
+
+def test_a_copy_takes_the_words_and_nothing_that_was_decided(world: Any) -> None:
+    release = world.tested()
+    with world.acting_as("manager"):
+        made = copy(release.pk, version="1.3.1")
+    assert (made.state, made.reason, made.copied_from) == ("draft", release.reason, release)
+    assert not (made.commit or made.number or made.configurations or made.window_start or made.preauthorised)
+    assert not made.changes.exists() and not made.checklist.exists() and not made.roster.exists()
+    with world.acting_as("manager"), pytest.raises(Invalid, match="already"):
+        copy(release.pk, version="1.3.1")
+
+
+def test_only_what_was_looked_at_is_unsigned_by_an_edit(world: Any) -> None:
+    from releases.actions.release.prepare import amend
+
+    release = world.tested()
+    with world.acting_as("manager"):
+        amend(release.pk, reason="a word is missing")
+        edit(release.pk, fields={"ticket": "T-9", "preauthorised": True})
+    assert release.checklist.filter(signed_at=None).count() == 0
+    assert {d.state for d in release.documents.all()} == {"ready"}
+    other = make_configuration(world)
+    with world.acting_as("manager"):
+        set_configuration(release.pk, configuration_id=other.pk)
+    assert set(release.checklist.filter(signed_at=None).values_list("group", flat=True)) == {"technical"}
+    assert {d.state for d in release.documents.all()} == {"ready"}
+    with world.acting_as("developer"):
+        add_change(release.pk, kind="fix", text="one more")
+    assert release.checklist.exclude(signed_at=None).count() == 0
+    assert {d.state for d in release.documents.all()} == {"draft"}
+
+
+def make_configuration(world: Any) -> Any:
+    from environments.actions.configuration.create import create
+
+    with world.acting_as("manager"):
+        return create(
+            application_id=world.application.pk,
+            environment_id=world.environments["staging"].pk,
+            values={"PORT": "8081"},
+            secrets={"PASSWORD": "another"},
+            reason="second",
+        )
+
+
+def booked(world: Any, release: Any, hour: datetime) -> Any:
+    from releases.models import Deployment
+
+    run = make(
+        Deployment,
+        release=release,
+        application=release.application,
+        environment=world.environments["production"],
+        requested_by=world.people["operator"],
+    )
+    from audit.change import change
+
+    with world.acting_as("operator"), change("test:schedule", (Deployment, run.pk)) as act:
+        act.get(Deployment).schedule()
+        act.get(Deployment).scheduled_for = hour
+    return world.fresh(run)
+
+
+def test_two_runs_are_not_booked_for_one_hour_and_an_emergency_takes_it(world: Any) -> None:
+    from releases.actions.deployment.request import request
+    from releases.actions.deployment.schedule import schedule
+
+    hour = datetime.now(UTC) + timedelta(minutes=30)
+    other = world.planned("1.4.0")
+    first = booked(world, other, hour)
+    release, _round = world.confirmed()
+    with world.acting_as("operator"):
+        run = request(release.pk, environment_id=world.environments["production"].pk)
+        with pytest.raises(GateClosed, match="booked"):
+            schedule(run.pk, at=hour + timedelta(minutes=5))
+        assert world.fresh(run).state == "requested" and world.fresh(first).state == "scheduled"
+        schedule(run.pk, at=hour + timedelta(hours=2))
+    assert world.fresh(run).state == "scheduled"
+
+
+def test_an_emergency_cancels_the_regular_booking_in_the_same_act(world: Any) -> None:
+    from audit.change import change
+    from releases.actions.deployment.schedule import _book
+    from releases.models import Deployment
+
+    hour = datetime.now(UTC) + timedelta(minutes=30)
+    first = booked(world, world.planned("1.4.0"), hour)
+    urgent = alter(world.planned("1.3.0"), kind="emergency")
+    run = booked(world, urgent, hour + timedelta(days=3))
+    with world.acting_as("operator"), change("test:book", (Deployment, run.pk)) as act:
+        assert _book(act.get(Deployment), hour) == [first]
+    assert world.fresh(first).state == "cancelled" and "emergency" in world.fresh(first).blockers[0]
+
+
+def test_activating_a_procedure_moves_what_was_named_and_keeps_the_rest(world: Any) -> None:
+    from releases.actions.consent.decide import approve
+    from releases.actions.procedure.activate import load, submit
+    from releases.procedures.document import Procedure as Content
+
+    moved, round_ = world.granted()
+    kept = alter(walk(world.planned("1.4.0"), "fix_content"), procedure=active_procedure())
+    raw = active_procedure().document.model_dump(mode="json")
+    raw["version"] = "1.1.0"
+    entry = {"date": "2026-11-25", "version": "1.1.0", "ja": "項目の追加", "en": "One point more", "source": "ours"}
+    raw["history"] = [*raw["history"], entry]
+    more = {"key": "licences", "group": "technical", "ja": "ライセンスの確認", "en": "Licences", "source": "ours"}
+    raw["checklist"] = [*raw["checklist"], more]
+    with world.acting_as("manager"):
+        draft = load(Content.checked(raw), reason="licences")
+        asked = submit(draft.pk, reason="1.4.0 is nearly out", moved=(moved.pk,))
+    assert asked.document["kept"] == [[kept.pk, str(kept)]]
+    for name in ("committee_a", "committee_b"):
+        with world.acting_as(name):
+            approve(asked.pk, digest=asked.digest)
+    assert active_procedure() == world.fresh(draft)
+    moved = world.fresh(moved)
+    assert (moved.state, moved.procedure_id) == ("tested", draft.pk)
+    assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "procedure")
+    assert moved.checklist.filter(key="licences", signed_at=None).exists()
+    assert world.fresh(kept).procedure.version == "1.0.1"
+
+
+def test_only_releases_under_way_are_moved(world: Any) -> None:
+    from releases.actions.procedure.activate import load, submit
+    from releases.procedures.document import Procedure as Content
+
+    raw = active_procedure().document.model_dump(mode="json")
+    raw["version"] = "1.1.0"
+    entry = {"date": "2026-11-25", "version": "1.1.0", "ja": "改訂", "en": "Revised", "source": "ours"}
+    raw["history"] = [*raw["history"], entry]
+    with world.acting_as("manager"):
+        draft = load(Content.checked(raw), reason="x")
+        with pytest.raises(Invalid, match="under way"):
+            submit(draft.pk, reason="x", moved=(world.planned().pk,))

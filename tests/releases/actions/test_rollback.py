@@ -1,0 +1,83 @@
+"""The decisions of going back: a form that can't be skipped, the one whom the roster names, and no close without report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from releases.actions.document import review
+from releases.actions.rollback import decide
+from releases.models import Deployment, Document, Rollback
+from tests.releases.gates.asking import COMMAND, make, walk
+
+
+@pytest.fixture
+def run(world: Any) -> Deployment:
+    """A run that is watched in production."""
+    deployment: Deployment = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    return deployment
+
+
+def test_impact_method_and_timing_come_first_and_the_roster_names_who_decides(world: Any, run: Deployment) -> None:
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
+        with pytest.raises(WrongState):
+            decide.raise_(run.pk, cause="grave_failure", note="again")
+    with world.acting_as("second_operator"), pytest.raises(WrongState):
+        decide.authorise(alarm.pk, reason="at once")
+    with world.acting_as("manager"):
+        with pytest.raises(Invalid):
+            decide.assess(alarm.pk, impact="all users", method=" ", timing="now")
+        decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="now")
+    for name in ("operator", "manager"):
+        with world.acting_as(name), pytest.raises(NotYou, match="Second Operator"):
+            decide.authorise(alarm.pk)
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk)
+    assert (world.fresh(alarm).state, world.fresh(alarm).authorised_by.username) == ("authorised", "second_operator")
+
+
+def test_an_alarm_is_dismissed_with_a_reason_and_may_then_be_raised_again(world: Any, run: Deployment) -> None:
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause="slower", critical=False, note="the lists")
+        with pytest.raises(NotYou):
+            decide.dismiss(alarm.pk, reason="no")
+    with world.acting_as("manager"):
+        with pytest.raises(Invalid):
+            decide.dismiss(alarm.pk, reason=" ")
+        decide.dismiss(alarm.pk, reason="the network")
+    with world.acting_as("operator"):
+        decide.raise_(run.pk, cause="slower", critical=False, note="still")
+    assert Rollback.objects.filter(deployment=run).count() == 2
+
+
+def test_it_does_not_close_without_report_cause_prevention_and_assessment(world: Any, run: Deployment) -> None:
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause="grave_failure", note="down")
+    walk(alarm, "pre_authorise", "run", "verify", "report")
+    papers = [
+        make(Document, rollback=alarm, kind=kind, body="as it was", edited_by=world.people["developer"])
+        for kind in ("report", "cause", "prevention")
+    ]
+    for paper in papers:
+        with world.acting_as("manager"), pytest.raises(GateClosed, match="Not approved yet"):
+            decide.close(alarm.pk)
+        with world.acting_as("tester"):
+            review.check_content(paper.pk)
+        with world.acting_as("manager"):
+            review.approve(paper.pk)
+    with world.acting_as("manager"):
+        with pytest.raises(GateClosed, match="assessment"):
+            decide.close(alarm.pk)
+        decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="at once")
+        decide.close(alarm.pk)
+    assert world.fresh(alarm).state == "closed" and world.fresh(alarm).closed_at is not None
+
+
+def test_what_was_raised_by_a_process_names_no_person(world: Any, run: Deployment) -> None:
+    with acting(COMMAND):
+        alarm = decide.raise_(run.pk, cause="error_rate", note="3 of 5")
+    assert alarm.raised_by is None

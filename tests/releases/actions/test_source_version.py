@@ -1,0 +1,99 @@
+"""The next version is suggested from what is in force and what is planned, and a draft can take it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from audit.refusals import Invalid, NotYou, WrongState
+from releases.actions.release import suggest
+from releases.actions.release.plan import add_change, plan
+from releases.actions.release.prepare import fix_content, withdraw
+from releases.models import Release
+from tests.releases.gates.asking import in_force
+
+
+def draft(world: Any, version: str, *kinds: str, kind: str = "regular") -> Release:
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version=version, title=version, kind=kind)
+        for name in kinds:
+            add_change(release.pk, kind=name, text="a change")
+    return release
+
+
+def test_the_next_versions_follow_the_one_in_force(world: Any) -> None:
+    assert suggest.next_versions(world.application) == suggest.Next(None, "1.0.0", "1.0.0", "1.0.0")
+    in_force(world, "1.2.0")
+    assert suggest.next_versions(world.application) == suggest.Next("1.2.0", "1.2.1", "1.3.0", "2.0.0")
+
+
+def test_what_is_planned_already_is_not_suggested_again_until_it_is_given_up(world: Any) -> None:
+    in_force(world, "1.2.0")
+    planned = draft(world, "1.3.0")
+    assert suggest.next_versions(world.application).minor == "1.4.0"
+    with world.acting_as("manager"):
+        withdraw(planned.pk, reason="no")
+    assert suggest.next_versions(world.application).minor == "1.3.0"
+
+
+def test_a_draft_is_told_what_fits_its_changes(world: Any) -> None:
+    in_force(world, "1.2.0")
+    for version, kinds, fits in (
+        ("1.3.0", ["feature"], "1.3.0"),
+        ("1.2.1", ["feature"], "1.4.0"),
+        ("1.5.0", ["breaking"], "2.0.0"),
+        ("1.1.0", ["fix"], "1.2.2"),
+    ):
+        assert suggest.for_release(draft(world, version, *kinds)) == fits, version
+
+
+def test_a_pre_release_is_told_the_next_beta(world: Any) -> None:
+    in_force(world, "1.2.0")
+    release = draft(world, "1.2.1-beta.1", "feature", kind="pre_release")
+    assert suggest.for_release(release) == "1.3.0-beta.1"
+    draft(world, "1.3.0-beta.1", kind="pre_release")
+    assert suggest.for_release(release) == "1.3.0-beta.2"
+
+
+def test_a_draft_takes_the_suggested_version_and_its_tag(world: Any) -> None:
+    in_force(world, "1.2.0")
+    release = draft(world, "1.2.1", "feature")
+    with world.acting_as("manager"):
+        suggest.set_version(release.pk)
+    fresh = world.fresh(release)
+    assert (fresh.version, fresh.tag) == ("1.3.0", "v1.3.0")
+    with world.acting_as("project_manager"):
+        suggest.set_version(release.pk, version="１.４.0")
+    fresh = world.fresh(release)
+    assert (fresh.version, fresh.tag, fresh.history.count()) == ("1.4.0", "v1.4.0", 3)
+    assert {row.username for row in fresh.editors.all()} >= {"manager", "project_manager"}
+
+
+def test_another_version_is_refused_where_it_may_not_be(world: Any) -> None:
+    in_force(world, "1.2.0")
+    release, other = draft(world, "1.3.0"), draft(world, "1.4.0")
+    with world.acting_as("manager"):
+        for version in ("1.3.0", "1.2.0"):
+            with pytest.raises(Invalid, match="already planned or released"):
+                suggest.set_version(other.pk, version=version)
+        with pytest.raises(Invalid, match="semantic"):
+            suggest.set_version(other.pk, version="next")
+        with pytest.raises(Invalid, match="There is no"):
+            suggest.set_version(0, version="1.9.0")
+        withdraw(release.pk, reason="no")
+        with pytest.raises(WrongState):
+            suggest.set_version(release.pk, version="1.9.0")
+    for name in ("developer", "operator", "committee_a", "auditor"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            suggest.set_version(other.pk, version="1.9.0")
+    assert world.fresh(other).version == "1.4.0"
+
+
+def test_the_refusal_to_fix_the_content_names_what_would_fit(world: Any) -> None:
+    in_force(world, "1.2.0")
+    release = world.planned("1.3.0")
+    with world.acting_as("manager"):
+        add_change(release.pk, kind="breaking", text="another form of answers")
+        with pytest.raises(Invalid, match=r"2\.0\.0 would fit"):
+            fix_content(release.pk)

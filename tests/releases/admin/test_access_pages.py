@@ -1,0 +1,184 @@
+"""The pages about access: the grid, who holds what, and what each reader is offered; nothing is decided there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from audit.actor import Actor, acting
+from audit.change import change
+from audit.clock import now
+from environments.actions.access.grant import propose
+from environments.actions.access.grant import withdraw as end_grant
+from environments.actions.access.request import request
+from environments.actions.access.review import open_review
+from environments.actions.account.close import close
+from environments.actions.account.password import set_password
+from environments.actions.deputy.appoint import appoint
+from environments.actions.token.issue import issue_token
+from environments.models import AccessGrant, AccessReview, Environment
+from environments.roles import LEVEL_CHOICES, LEVELS, ROLE_CHOICES, ROLE_VERBS
+from releases.admin.access_page import right_words
+
+COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
+
+
+@pytest.fixture
+def busy(people: dict[str, Any], acting_as: Callable[..., Any]) -> AccessReview:
+    """One of everything that waits about access."""
+    moment = now()
+    with acting_as("developer"):
+        request(role="tester", environment_id=Environment.objects.get(slug="production").pk, hours=2, reason="INC-7")
+    with acting_as("committee_a"):
+        appoint(
+            absent_id=people["committee_a"].pk,
+            deputy_id=people["committee_b"].pk,
+            begins_at=moment,
+            until=moment + timedelta(days=3),
+            reason="leave",
+        )
+    with acting_as("administrator"):
+        propose(people["outsider"].pk, role="committee", reason="new member")
+        propose(people["outsider"].pk, role="tester", reason="from May", begins_at=moment + timedelta(days=9))
+        end_grant(AccessGrant.objects.get(account=people["tester"]).pk, reason="left")
+        set_password(people["committee_b"].pk, password="a-longer-way-in-2026", reason="forgotten")
+        issue_token(people["ci"].pk)
+        return open_review(due_at=moment + timedelta(days=14), reason="half-year")
+
+
+def html_of(client: Any, address: str) -> str:
+    answer = client.get(address)
+    assert answer.status_code == 200, address
+    return str(answer.content.decode())
+
+
+def test_the_grid_names_every_role_level_and_verb(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+    html = html_of(browsers("auditor"), "/admin/access/")
+    for _key, label in ROLE_CHOICES:
+        assert f'<th scope="row" class="r-nowrap">{label}</th>' in html
+    for key, label in LEVEL_CHOICES:
+        assert key == "none" or f">{label}</span>" in html, key
+    words = right_words()
+    missing = {verb for verbs in (*LEVELS.values(), *ROLE_VERBS.values()) for verb in verbs} - set(words)
+    assert not missing, "a right without words is shown as a key"
+
+
+def test_the_page_shows_who_holds_will_hold_waits_and_held(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+    html = html_of(browsers("auditor"), "/admin/access/")
+    for words in ("waits for a second person", "begins later", "valid now", "ended early", "2 hours", "half-year"):
+        assert words in html, words
+
+
+def test_each_reader_is_offered_what_he_may(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+    offers = {
+        "administrator": {"access:withdraw", "access:allow", "access:decline", "review:open", "deputy:confirm"},
+        "second_administrator": {"access:confirm", "access:allow", "review:open", "deputy:confirm"},
+        "committee_a": {"access:request", "deputy:appoint", "deputy:withdraw"},
+        "developer": {"access:request", "deputy:appoint"},
+    }
+    withheld = {
+        "administrator": {"access:confirm"},
+        "committee_a": {"access:allow", "access:withdraw", "review:open", "deputy:confirm"},
+        "developer": {"access:allow", "access:withdraw", "review:open", "deputy:withdraw"},
+        "auditor": {"access:request", "deputy:appoint", "access:allow", "review:open"},
+    }
+    for name in sorted(offers.keys() | withheld.keys()):
+        html = html_of(browsers(name), "/admin/access/")
+        for verb in offers.get(name, set()):
+            assert f'data-verb="{verb}"' in html, (name, verb)
+        for verb in withheld.get(name, set()):
+            assert f'data-verb="{verb}"' not in html, (name, verb)
+
+
+def test_a_review_is_decided_line_by_line_but_not_ones_own(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+    html = html_of(browsers("administrator"), f"/admin/access/review/{busy.pk}/")
+    assert html.count('data-verb="review:keep"') == busy.items.count() - 1
+    assert "another administrator decides it" in html
+    reader = html_of(browsers("auditor"), f"/admin/access/review/{busy.pk}/")
+    assert "data-verb" not in reader and "Committee A" in reader
+    assert browsers("outsider").get(f"/admin/access/review/{busy.pk}/").status_code == 403
+
+
+def test_an_item_is_kept_on_its_page_and_leads_back(
+    busy: AccessReview, people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    item = busy.items.get(grant__account=people["developer"])
+    done = browsers("administrator").post(f"/admin/act/review/keep/{item.pk}/", {"note": "still in the team"})
+    assert (done.status_code, done["location"]) == (302, f"/admin/access/review/{busy.pk}/")
+    item.refresh_from_db()
+    assert (item.verdict, item.note) == ("keep", "still in the team")
+
+
+def test_an_overdue_review_is_marked(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+    """On the matrix, on its page, and first in My work of who may decide."""
+    with acting(COMMAND), change("test:age", (AccessReview, busy.pk)) as act:
+        act.get(AccessReview).due_at = now() - timedelta(days=1)
+    for address in ("/admin/access/", f"/admin/access/review/{busy.pk}/"):
+        assert '<span class="r-chip bad">overdue</span>' in html_of(browsers("auditor"), address)
+    work = html_of(browsers("administrator"), "/admin/")
+    assert "Review the grants" in work and 'class="urgent"' in work
+
+
+def test_my_work_names_what_waits_for_whom(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+    second = html_of(browsers("second_administrator"), "/admin/")
+    for words in ("Answer a request for access", "Confirm a deputy", "Confirm the first password", "Confirm a role"):
+        assert words in second, words
+    first = html_of(browsers("administrator"), "/admin/")
+    assert "Confirm the first password" not in first, "the second person is another one"
+    assert "Answer a request for access" not in html_of(browsers("committee_a"), "/admin/")
+
+
+def test_an_account_offers_what_fits_it(
+    busy: AccessReview, people: dict[str, Any], acting_as: Callable[..., Any], browsers: Callable[[str], Any]
+) -> None:
+    def offered(name: str, reader: str = "administrator") -> set[str]:
+        html = html_of(browsers(reader), f"/admin/environments/account/{people[name].pk}/change/")
+        keys = ("edit", "close", "reopen", "set_password", "confirm_password", "drop_password")
+        found = {key for key in keys if f'data-verb="account:{key}"' in html}
+        return found | {key for key in ("token:issue", "access:propose") if f'data-verb="{key}"' in html}
+
+    assert offered("developer") == {"edit", "close", "set_password", "access:propose"}
+    assert offered("administrator") == {"edit"}, "nothing of his own but what he is called"
+    assert offered("ci") == {"edit", "close", "token:issue", "access:propose"}
+    assert "confirm_password" in offered("committee_b", "second_administrator")
+    assert "confirm_password" not in offered("committee_b")
+    assert offered("committee_b", "committee_b") == {"drop_password"} and offered("committee_b", "manager") == set()
+    with acting_as("administrator"):
+        close(people["developer"].pk, reason="left")
+    assert offered("developer") == {"edit", "reopen"}
+
+
+def test_lists_of_tokens_requests_and_deputies_answer(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
+    client = browsers("auditor")
+    for name in ("token", "accessrequest", "accessreview", "deputy", "accessgrant", "account"):
+        html = html_of(client, f"/admin/environments/{name}/")
+        assert "Nothing here yet" not in html, name
+        assert client.get(f"/admin/environments/{name}/", {"digest__startswith": "a"}).status_code in (302, 400), name
+
+
+def test_no_more_queries_for_more_grants(
+    busy: AccessReview, people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    client = browsers("second_administrator")
+    addresses = ["/admin/access/", f"/admin/access/review/{busy.pk}/", "/admin/environments/accessgrant/"]
+
+    def counted() -> list[int]:
+        counts = []
+        for address in addresses:
+            client.get(address)
+            with CaptureQueriesContext(connection) as caught:
+                html_of(client, address)
+            counts.append(len(caught))
+        return counts
+
+    before = counted()
+    with acting(COMMAND):
+        for name in ("developer", "operator", "auditor", "manager", "project_manager"):
+            for role in ("tester", "developer"):
+                propose(people[name].pk, role=role, reason="more")
+    assert counted() == before

@@ -1,0 +1,46 @@
+"""Case 9: authority is asked when something runs, for who scheduled it, and not only when it was scheduled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import Actor, acting
+from audit.change import change
+from audit.clock import now
+from audit.refusals import GateClosed
+from environments.actions.access.grant import withdraw
+from environments.actions.account.close import close
+from environments.models import AccessGrant
+from releases.actions.deployment.queue import queue, require_starter
+from tests.releases.conftest import sample_repository, world
+
+__all__ = ["sample_repository", "world"]
+SCHEDULER = Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")
+
+
+def taken_away(world: Any, way: str) -> None:
+    """Take the right of who scheduled the run: the grant ends, is over, or the account is closed."""
+    grant = AccessGrant.objects.get(account=world.people["operator"], role="operator")
+    if way == "over":
+        with acting(SCHEDULER), change("test:age", (AccessGrant, grant.pk)) as act:
+            act.get(AccessGrant).until = now() - timedelta(seconds=1)
+        return
+    with world.acting_as("administrator"):
+        if way == "withdrawn":
+            withdraw(grant.pk, reason="moved")
+        else:
+            close(world.people["operator"].pk, reason="left")
+
+
+@pytest.mark.parametrize("way", ["withdrawn", "over", "closed"])
+def test_a_run_of_somebody_without_the_right_is_not_queued(world: Any, way: str, acting_as: Callable[..., Any]) -> None:
+    run = world.scheduled()
+    require_starter(run)
+    taken_away(world, way)
+    with acting(SCHEDULER), pytest.raises(GateClosed, match="no longer has the right"):
+        queue(run.pk)
+    assert world.fresh(run).state == "scheduled" and not run.steps.exists()

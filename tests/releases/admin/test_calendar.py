@@ -1,0 +1,257 @@
+"""The calendar page and the previews: what is planned, what a window or a freeze would do before it is saved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from audit.clock import now
+from environments.actions.holiday.add import add
+from environments.models import ChangeWindow, CompanyHoliday, Environment, Freeze
+from releases.admin.calendar_month import chosen
+from tests.releases.gates.asking import alter
+
+TOKYO = ZoneInfo("Asia/Tokyo")
+
+
+def production() -> Environment:
+    """The row."""
+    return Environment.objects.get(slug="production")
+
+
+def page(client: Client, **query: str) -> str:
+    """Return the calendar."""
+    answer = client.get(reverse("calendar"), query)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def cell(html: str, day: date) -> str:
+    """Return the cell of a day of the shown month."""
+    cells = re.findall(r'<td class="[^"]*">.*?</td>', html.split('id="month"')[1].split("</table>")[0], re.S)
+    inside = [c for c in cells if not re.match(r'<td class="[^"]* out', c)]
+    (found,) = [c for c in inside if f"<b>{day.day}</b>" in c]
+    return found
+
+
+def month_of(at: datetime) -> tuple[str, date]:
+    """Return the month as the address has it, and the day, in Tokyo."""
+    local = at.astimezone(TOKYO)
+    return f"{local:%Y-%m}", local.date()
+
+
+def test_the_grid_shows_windows_freezes_releases_milestones_and_holidays(
+    world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    client = browsers("manager")
+    review = world["review"]
+    month, day = month_of(review.window_start)
+    html = page(client, month=month)
+    assert "01:00–05:00" in cell(html, day) and "Regular release" in cell(html, day)
+    assert f"T-0 {review}" in cell(html, day) and reverse("release", args=[review.pk]) in cell(html, day)
+    milestone = review.milestones.exclude(guards="start").last()
+    month, day = month_of(milestone.due_at)
+    assert f"· {review}" in cell(page(client, month=month), day)
+    freeze = Freeze.objects.get()
+    month, day = month_of(freeze.starts_at + timedelta(days=1))
+    assert freeze.name in cell(page(client, month=month), day)
+    assert "New Year" in cell(page(client, month="2027-01"), date(2027, 1, 1))
+    with acting_as("manager"):
+        add(day=date(2027, 1, 12), name_ja="創立記念日", name_en="Founding day")
+    assert "Founding day" in cell(page(client, month="2027-01"), date(2027, 1, 12))
+    client.cookies["django_language"] = "ja"
+    html = page(client, month="2027-01")
+    assert (
+        "2027年1月" in html and "元日" in cell(html, date(2027, 1, 1)) and "創立記念日" in cell(html, date(2027, 1, 12))
+    )
+
+
+def test_the_grid_keeps_to_one_environment_when_asked(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    month, day = month_of(world["review"].window_start)
+    assert "Regular release" not in cell(page(browsers("manager"), month=month, environment="staging"), day)
+    assert "Regular release" in cell(page(browsers("manager"), month=month, environment="production"), day)
+
+
+@pytest.mark.parametrize("text", ["", "x", "2026-13", "2026-00", "0001-01", "9999-12", "99999-1", "2026-1-1", "\x00"])
+def test_a_month_that_is_none_is_the_present_one(text: str, world: dict[str, Any]) -> None:
+    assert chosen(text, now()) == now().astimezone(TOKYO).date().replace(day=1)
+
+
+def test_an_empty_window_leads_to_planning_with_its_date(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    client = browsers("manager")
+    start = world["review"].window_start + timedelta(days=60)
+    month, _day = month_of(start)
+    html = page(client, month=month)
+    (link,) = set(re.findall(r'href="([^"]*release/plan/\?start=[^"]+)"', html.split("</table>")[0]))
+    assert re.search(r"start=\d{4}-\d\d-\d\dT01%3A00$", link)
+    given = {
+        "application_id": world["application"].pk,
+        "version": "1.9.0",
+        "title": "from the calendar",
+        "kind": "regular",
+    }
+    answer = client.post(link, given)
+    assert answer.status_code == 302 and "/act/release/move/" in answer.url
+    form = client.get(answer.url).content.decode()
+    assert re.search(
+        r'name="start"[^>]*value="\d{4}-\d\d-\d\dT01:00"|value="\d{4}-\d\d-\d\dT01:00"[^>]*name="start"', form
+    )
+    assert "release/plan" not in page(browsers("auditor"), month=month)
+    assert "release/plan" not in page(browsers("operator"), month=month)
+
+
+def test_a_link_fills_in_nothing_that_is_signed(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    address = reverse("act", args=["consent", "approve", world["round"].pk])
+    html = browsers("committee_b").get(address, {"digest": "f" * 64, "comment": "planted"}).content.decode()
+    fields = re.findall(r"<(?:input|textarea)[^>]*>", html.split("r-form")[1])
+    assert len(fields) > 2 and not any("planted" in f or "f" * 64 in f for f in fields)
+
+
+def rule_form(**fields: Any) -> dict[str, Any]:
+    """A filled form of a recurring window."""
+    given = {
+        "name": "週次", "name_en": "Weekly", "rrule": "FREQ=MONTHLY;BYMONTHDAY=3", "start": "01:00", "zone": "Asia/Tokyo",
+        "length_minutes": "240", "day_offset": "0", "country": "JP", "on_holiday": "later", "reason": "x",
+    }  # fmt: skip
+    return given | fields
+
+
+def seal(html: str) -> str:
+    """Return what the preview wants to have confirmed."""
+    found = re.search(r'name="confirmed" value="([0-9a-f]{64})"', html)
+    assert found
+    return found[1]
+
+
+def preview(html: str) -> str:
+    """Return the preview's part of a page."""
+    return html.split('id="preview"')[1].split("</section>")[0]
+
+
+def test_a_rule_is_previewed_with_its_24_windows_before_it_is_saved(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    client = browsers("manager")
+    address = reverse("act", args=["window", "set_rule", production().pk])
+    answer = client.post(address, rule_form())
+    html = answer.content.decode()
+    shown = preview(html)
+    assert answer.status_code == 200 and re.findall(r"(?:<dd>|<br>)(\d+)\. ", shown) == [str(n) for n in range(1, 25)]
+    assert "Moved from 3 May 2027: Constitution Day" in shown or "Moved from 3 Nov" in shown
+    assert not ChangeWindow.objects.filter(name="週次").exists()
+    left = preview(client.post(address, rule_form(on_holiday="skip")).content.decode())
+    assert "Left out: " in left
+    flagged = preview(client.post(address, rule_form(on_holiday="flag")).content.decode())
+    assert "on a holiday: " in flagged
+    # Something else than what was shown is shown first.
+    other = client.post(address, rule_form(length_minutes="60", confirmed=seal(html)))
+    assert other.status_code == 200 and seal(other.content.decode()) != seal(html)
+    done = client.post(address, rule_form(confirmed=seal(html)))
+    assert done.status_code == 302
+    assert ChangeWindow.objects.get(name="週次").opened_at is None, "it waits for consent"
+
+
+def test_a_rule_that_is_none_is_told_in_the_preview(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    address = reverse("act", args=["window", "set_rule", production().pk])
+    client = browsers("manager")
+    answer = client.post(address, rule_form(rrule="FREQ=HOURLY", zone="Mars/Olympus", country="zz"))
+    assert "needs FREQ=DAILY" in preview(answer.content.decode()) and "Mars" in preview(answer.content.decode())
+    refused = client.post(address, rule_form(rrule="FREQ=HOURLY") | {"confirmed": "0" * 64})
+    assert refused.status_code == 200
+    again = client.post(address, rule_form(rrule="FREQ=HOURLY", confirmed=seal(refused.content.decode())))
+    assert again.status_code == 400 and not ChangeWindow.objects.filter(name="週次").exists()
+
+
+def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    client, review = browsers("manager"), world["review"]
+    address = reverse("act", args=["window", "freeze", production().pk])
+    local = review.window_start.astimezone(TOKYO)
+    given = {
+        "name": "棚卸し", "reason": "x", "starts_at": f"{local - timedelta(hours=2):%Y-%m-%dT%H:%M}",
+        "ends_at": f"{local + timedelta(hours=2):%Y-%m-%dT%H:%M}",
+    }  # fmt: skip
+    answer = client.post(address, given)
+    shown = preview(answer.content.decode())
+    assert str(review) in shown and "01:00" in shown and not Freeze.objects.filter(name="棚卸し").exists()
+    other = client.post(address, given | {"application_id": world["released"].application_id})
+    assert str(review) not in preview(other.content.decode()), "a freeze of another application does not hit it"
+    done = client.post(address, given | {"confirmed": seal(answer.content.decode())})
+    assert done.status_code == 302
+    row = Freeze.objects.get(name="棚卸し")
+    assert row.starts_at == (review.window_start - timedelta(hours=2))
+    lifting = reverse("act", args=["freeze", "lift", row.pk])
+    shown = client.post(lifting, {"reason": "done"}).content.decode()
+    assert str(review) in preview(shown)
+    assert client.post(lifting, {"reason": "done", "confirmed": seal(shown)}).status_code == 302
+    assert Freeze.objects.get(pk=row.pk).lifted_at is not None
+    assert "was lifted already" in client.get(lifting).content.decode(), "not now: said, not offered again"
+
+
+def test_a_withdrawal_and_a_holiday_tell_what_they_change(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    client, review = browsers("manager"), world["review"]
+    regular = ChangeWindow.objects.get(from_procedure=True, environment=production())
+    shown = preview(
+        client.post(reverse("act", args=["window", "withdraw", regular.pk]), {"reason": "x"}).content.decode()
+    )
+    assert str(review) in shown
+    alter(regular, on_holiday="later")
+    day = review.window_start.astimezone(TOKYO).date()
+    given = {"day": day.isoformat(), "name_ja": "創立記念日", "name_en": "Founding day"}
+    html = client.post(reverse("act-new", args=["holiday", "add"]), given).content.decode()
+    assert "Moved from" in preview(html) and "Founding day" in preview(html) and str(review) in preview(html)
+    assert (
+        client.post(reverse("act-new", args=["holiday", "add"]), given | {"confirmed": seal(html)}).status_code == 302
+    )
+    assert CompanyHoliday.objects.get().day == day
+
+
+def test_a_program_is_not_asked_twice(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    client = browsers("manager")
+    given = {
+        "name": "n",
+        "reason": "x",
+        "starts_at": now().isoformat(),
+        "ends_at": (now() + timedelta(hours=1)).isoformat(),
+    }
+    address = reverse("act", args=["window", "freeze", production().pk])
+    answer = client.post(address, given, headers={"accept": "application/json"})
+    assert answer.json()["ok"] and Freeze.objects.filter(name="n").exists()
+
+
+def test_a_local_time_is_read_in_the_zone_of_its_environment(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """02:30 does not exist in New York on 14 March 2027: the first instant after the gap, 03:00 EDT."""
+    alter(production(), zone="America/New_York")
+    given = {"name": "gap", "reason": "x", "starts_at": "2027-03-14T02:30", "ends_at": "2027-03-14T06:00"}
+    address = reverse("act", args=["window", "freeze", production().pk])
+    browsers("manager").post(address, given, headers={"accept": "application/json"})
+    row = Freeze.objects.get(name="gap")
+    assert row.starts_at.isoformat() == "2027-03-14T07:00:00+00:00"
+    assert row.ends_at.isoformat() == "2027-03-14T10:00:00+00:00"
+
+
+def test_a_moved_and_a_left_out_window_are_marked_in_list_and_grid(
+    world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    regular = ChangeWindow.objects.get(from_procedure=True, environment=production())
+    day = world["review"].window_start.astimezone(TOKYO).date()
+    with acting_as("manager"):
+        add(day=day, name_ja="創立記念日", name_en="Founding day")
+    client = browsers("manager")
+    for on_holiday, words in (("flag", "Founding day"), ("later", "Moved from"), ("skip", "Left out: Founding day")):
+        alter(regular, on_holiday=on_holiday)
+        html = page(client, month=f"{day:%Y-%m}")
+        assert words in html.split('id="month"')[1].split("</table>")[0]
+        assert words in html.split('id="production"')[1]

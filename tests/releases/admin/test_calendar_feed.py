@@ -1,0 +1,259 @@
+"""The calendar at a secret address: RFC 5545 to the byte, alive only while its account may look, and telling little."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import icalendar
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from audit.clock import now
+from environments.actions.feed.create import create
+from environments.actions.feed.revoke import revoke
+from environments.actions.freeze.lift import lift
+from environments.actions.holiday.add import add
+from environments.actions.window.freeze import freeze
+from environments.models import CalendarFeed, ChangeWindow, Environment
+from releases.actions.window.withdraw import withdraw
+from releases.admin.feed import document
+from tests.releases.gates.asking import alter
+
+Answer = Any
+
+
+@pytest.fixture
+def feed(world: dict[str, Any], acting_as: Callable[..., Any]) -> Callable[..., Answer]:
+    """Ask the developer's address of the application, without a session."""
+    with acting_as("developer"):
+        _row, secret = create(world["application"].pk)
+
+    def ask(**headers: str) -> Answer:
+        return Client(headers=headers).get(reverse("calendar-feed", args=[secret]))
+
+    ask.secret = secret  # type: ignore[attr-defined]
+    return ask
+
+
+def events(answer: Answer) -> dict[str, icalendar.Event]:
+    """Return the events by UID, read strictly; each UID once."""
+    calendar = icalendar.Calendar.from_ical(answer.content)
+    assert isinstance(calendar, icalendar.Calendar) and not calendar.errors
+    rows = calendar.walk("VEVENT")
+    assert not [error for row in rows for error in row.errors]
+    found = {str(row["UID"]): row for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def of(found: dict[str, icalendar.Event], kind: str) -> dict[str, icalendar.Event]:
+    """Keep the events of a kind."""
+    return {uid: event for uid, event in found.items() if uid.startswith(kind)}
+
+
+def test_it_is_what_rfc_5545_asks_for(feed: Callable[..., Answer]) -> None:
+    """CRLF, lines of 75 octets at most that fold between characters, the required properties, times in UTC."""
+    alter(Environment.objects.get(slug="production").freezes.get(), name="年末年始の全社的な凍結, 監査を含む; " * 3)
+    answer = feed()
+    assert answer.status_code == 200 and answer["Content-Type"] == "text/calendar; charset=utf-8"
+    body: bytes = answer.content
+    assert (
+        body.endswith(b"\r\n") and b"\n" not in body.replace(b"\r\n", b"") and b"\r" not in body.replace(b"\r\n", b"")
+    )
+    lines = body.split(b"\r\n")[:-1]
+    assert max(map(len, lines)) <= 75 and any(line.startswith(b" ") for line in lines)
+    for line in lines:
+        line.decode()  # no character is cut in two
+    plain = body.decode().replace("\r\n ", "").split("\r\n")
+    assert plain[0] == "BEGIN:VCALENDAR" and plain[-2] == "END:VCALENDAR"
+    assert plain.count("VERSION:2.0") == 1 and sum(line.startswith("PRODID:") for line in plain) == 1
+    for line in plain[:-1]:
+        assert re.match(r"[A-Z-]+(;[A-Z-]+=[^:;]+)*:", line), line
+    blocks = "\n".join(plain).split("BEGIN:VEVENT\n")[1:]
+    assert blocks
+    for block in blocks:
+        names = [re.split("[;:]", line)[0] for line in block.split("END:VEVENT")[0].strip().split("\n")]
+        for name in ("UID", "DTSTAMP", "DTSTART", "DTEND", "SUMMARY", "STATUS", "SEQUENCE", "LAST-MODIFIED"):
+            assert names.count(name) == 1, f"{name}: {block}"
+    for line in plain:
+        if line.startswith(("DTSTART", "DTEND", "DTSTAMP", "LAST-MODIFIED")):
+            assert re.fullmatch(r"[A-Z-]+:\d{8}T\d{6}Z", line), line
+
+
+def test_it_holds_windows_extra_ones_freezes_and_planned_releases(
+    world: dict[str, Any], feed: Callable[..., Answer]
+) -> None:
+    found = events(feed())
+    production = Environment.objects.get(slug="production")
+    regular = ChangeWindow.objects.get(from_procedure=True, environment=production)
+    windows = of(found, f"window-{regular.pk}-")
+    assert len(windows) in (12, 13), "twelve months of them"
+    for uid, event in windows.items():
+        start = event["DTSTART"].dt
+        assert re.fullmatch(r"window-\d+-\d{8}@ringi", uid) and event["DTEND"].dt - start == timedelta(hours=4)
+        assert start.hour == 16 and (start + timedelta(hours=9)).weekday() == 2
+    freeze_row = production.freezes.get()
+    assert str(found[f"freeze-{freeze_row.pk}@ringi"]["STATUS"]) == "CONFIRMED"
+    extra = ChangeWindow.objects.get(rrule="")
+    assert str(found[f"window-{extra.pk}@ringi"]["STATUS"]) == "TENTATIVE", "it waits for consent"
+    review = world["review"]
+    event = found[f"release-{review.pk}@ringi"]
+    assert event["DTSTART"].dt == review.window_start.replace(microsecond=0)
+    assert str(event["STATUS"]) == "TENTATIVE" and review.version in str(event["SUMMARY"])
+    assert not any(f"release-{world[name].pk}@" in uid for uid in found for name in ("released", "draft"))
+
+
+def test_no_governed_secret_and_no_reason_is_in_it(world: dict[str, Any], feed: Callable[..., Answer]) -> None:
+    said = feed().content.decode().replace("\r\n ", "")
+    review = world["review"]
+    for hidden in (
+        "繁忙期", "取引先の依頼", review.title, review.reason, review.ticket, review.commit, "DATABASE_PASSWORD",
+        "hidden-from-everyone", "backup", "/srv/", "developer",
+    ):  # fmt: skip
+        assert hidden not in said, hidden
+
+
+def test_a_change_raises_the_sequence_and_keeps_the_uid(
+    world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any]
+) -> None:
+    uid = f"release-{world['review'].pk}@ringi"
+    before = events(feed())[uid]
+    release = alter(world["review"], window_start=world["review"].window_start + timedelta(hours=1))
+    after = events(feed())[uid]
+    assert after["SEQUENCE"] == before["SEQUENCE"] + 1
+    assert after["DTSTART"].dt == release.window_start.replace(microsecond=0) != before["DTSTART"].dt
+    assert after["LAST-MODIFIED"].dt >= before["LAST-MODIFIED"].dt
+
+
+def test_a_moved_window_keeps_its_uid_and_its_sequence_rises(
+    world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any]
+) -> None:
+    """The rule's own row is not touched when a company holiday moves one of its windows."""
+    regular = ChangeWindow.objects.get(from_procedure=True, environment__slug="production")
+    alter(regular, on_holiday="later")
+    uid, before = sorted(of(events(feed()), f"window-{regular.pk}-").items())[2]
+    day = date.fromisoformat(f"{uid[-14:-10]}-{uid[-10:-8]}-{uid[-8:-6]}")
+    with acting_as("manager"):
+        add(day=day, name_ja="創立記念日", name_en="Founding day")
+    after = events(feed())[uid]
+    assert after["DTSTART"].dt > before["DTSTART"].dt and after["SEQUENCE"] > before["SEQUENCE"]
+    assert "創立記念日" in str(after["DESCRIPTION"])
+    alter(regular, on_holiday="skip")
+    gone = events(feed())[uid]
+    assert str(gone["STATUS"]) == "CANCELLED" and gone["SEQUENCE"] > after["SEQUENCE"]
+
+
+def test_what_is_withdrawn_is_told_as_cancelled_for_thirty_days(
+    world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any]
+) -> None:
+    extra = ChangeWindow.objects.get(rrule="")
+    production = Environment.objects.get(slug="production")
+    row = production.freezes.get()
+    before = events(feed())
+    with acting_as("manager"):
+        withdraw(extra.pk, reason="not needed")
+        lift(row.pk, reason="over")
+    found = events(feed())
+    for uid in (f"window-{extra.pk}@ringi", f"freeze-{row.pk}@ringi"):
+        assert str(found[uid]["STATUS"]) == "CANCELLED"
+        assert found[uid]["SEQUENCE"] > before[uid]["SEQUENCE"]
+    alter(row, lifted_at=now() - timedelta(days=31))
+    assert f"freeze-{row.pk}@ringi" not in events(feed())
+    regular = ChangeWindow.objects.get(from_procedure=True, environment=production)
+    alter(regular, withdrawn_at=now())
+    statuses = {str(e["STATUS"]) for e in of(events(feed()), f"window-{regular.pk}-").values()}
+    assert statuses == {"CANCELLED"}
+    alter(regular, withdrawn_at=now() - timedelta(days=31))
+    assert not of(events(feed()), f"window-{regular.pk}-")
+
+
+def test_unchanged_it_is_the_same_to_the_byte_and_answered_304(
+    world: dict[str, Any], feed: Callable[..., Answer]
+) -> None:
+    """Also a minute later: the stamps are those of the last change and not of the asking."""
+    moment = now()
+    assert document(world["application"], moment) == document(world["application"], moment + timedelta(minutes=1))
+    first, second = feed(), feed()
+    for event in events(first).values():
+        assert event["DTSTAMP"].dt == event["LAST-MODIFIED"].dt
+    assert first.content == second.content and first["ETag"] == second["ETag"]
+    again = feed(if_none_match=first["ETag"])
+    assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
+    assert feed(if_none_match='"other"').status_code == 200
+    assert "private" in first["Cache-Control"] and first["Referrer-Policy"] == "no-referrer"
+
+
+def test_it_speaks_the_language_of_its_account(world: dict[str, Any], feed: Callable[..., Answer], people: Any) -> None:
+    assert "リリース" in feed().content.decode()
+    alter(people["developer"], language="en")
+    said = feed().content.decode().replace("\r\n ", "")
+    assert "SUMMARY:Change window: Regular release (Production)" in said
+
+
+def test_another_applications_releases_and_freezes_are_not_in_it(
+    world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any]
+) -> None:
+    other = world["released"].application
+    with acting_as("manager"):
+        production = Environment.objects.get(slug="production")
+        row = freeze(
+            production.pk, name="theirs", starts_at=now(), ends_at=now() + timedelta(days=1), reason="x",
+            application_id=other.pk,
+        )  # fmt: skip
+    assert f"freeze-{row.pk}@ringi" not in events(feed())
+    theirs = document(other, now())
+    assert f"freeze-{row.pk}@ringi".encode() in theirs
+
+
+def test_an_address_dies_with_its_account_its_role_and_its_revocation(
+    world: dict[str, Any], feed: Any, acting_as: Callable[..., Any], people: Any
+) -> None:
+    assert feed().status_code == 200
+    closed = alter(people["developer"], is_active=False)
+    assert feed().status_code == 404
+    alter(closed, is_active=True)
+    assert feed().status_code == 200
+    grant = closed.grants.get()
+    alter(grant, withdrawn_at=now())
+    assert feed().status_code == 404, "without the right to look"
+    alter(grant, withdrawn_at=None)
+    with acting_as("developer"):
+        revoke(CalendarFeed.objects.get(digest=CalendarFeed.digest_of(feed.secret)).pk)
+    assert feed().status_code == 404
+
+
+def test_an_unknown_secret_is_answered_as_a_dead_one_with_the_same_work(
+    world: dict[str, Any], feed: Any, acting_as: Callable[..., Any], django_assert_num_queries: Any
+) -> None:
+    with acting_as("developer"):
+        revoke(CalendarFeed.objects.get(digest=CalendarFeed.digest_of(feed.secret)).pk)
+    answers = []
+    for secret in (feed.secret, "x", "x" * 3000, "ー" * 43, "a\x00b", feed.secret[:-1]):
+        with django_assert_num_queries(1):
+            answers.append(Client().get(reverse("calendar-feed", args=[secret])))
+    assert {(a.status_code, a.content) for a in answers} == {(404, b"Not found\n")}
+    address = reverse("calendar-feed", args=[feed.secret])
+    assert Client().post(address).status_code == 405 and Client().delete(address).status_code == 405
+
+
+def test_the_verb_shows_the_address_once(world: dict[str, Any], browsers: Callable[[str], Any], settings: Any) -> None:
+    client = browsers("developer")
+    answer = client.post(reverse("act", args=["feed", "create", world["application"].pk]), {}, follow=True)
+    found = re.search(r"https?://\S+/calendar/feed/([\w-]{43})\.ics", answer.content.decode())
+    assert answer.status_code == 200 and found
+    assert found[0].startswith(settings.BASE_URL)
+    assert Client().get(reverse("calendar-feed", args=[found[1]])).status_code == 200
+    assert found[1] not in client.get(reverse("admin:environments_calendarfeed_changelist")).content.decode()
+    row = CalendarFeed.objects.get()
+    assert client.get(reverse("admin:environments_calendarfeed_change", args=[row.pk])).status_code == 200
+    other = browsers("operator")
+    assert other.get(reverse("admin:environments_calendarfeed_change", args=[row.pk])).status_code != 200
+
+
+def test_dates_beyond_a_year_are_left_out(world: dict[str, Any], feed: Callable[..., Answer]) -> None:
+    limit = datetime.now(UTC) + timedelta(days=367)
+    assert all(event["DTSTART"].dt < limit for event in events(feed()).values())

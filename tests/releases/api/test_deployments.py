@@ -1,0 +1,143 @@
+"""Runs over HTTP: CI deploys to development and staging by itself, to production only what is approved (E3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from releases.models import Deployment, Step, StepOutput
+from tests.releases.gates.asking import alter, make, walk
+
+from .conftest import ask, token_for
+
+
+def asked(environment: str, **more: Any) -> dict[str, Any]:
+    return {"application": "datasets", "version": "1.3.0", "environment": environment} | more
+
+
+def test_ci_requests_and_starts_in_development_and_staging(world: Any, call: Callable[..., Any]) -> None:
+    release = world.planned()
+    world.evidence("1.3.0")
+    with world.acting_as("manager"):
+        from releases.actions.release.prepare import fix_content
+
+        fix_content(release.pk)
+    for environment in ("development", "staging"):
+        made = call("post", "/deployments", asked(environment, reason="merged"))
+        assert (made.status_code, made.json()["state"]) == (200, "requested")
+        started = call("post", f"/deployments/{made.json()['id']}/start", {})
+        if environment == "staging":
+            assert started.status_code == 409 and "Development" in started.json()["detail"], "not before the one before"
+            world.verified_run(release, "development")
+            started = call("post", f"/deployments/{made.json()['id']}/start", {})
+        assert (started.status_code, started.json()["state"]) == (200, "scheduled"), started.json()
+        assert started.json()["scheduled_by"] == "Ci"
+        walk(Deployment.objects.get(pk=made.json()["id"]), "cancel")
+
+
+def test_ci_starts_in_production_only_what_is_approved(world: Any, call: Callable[..., Any]) -> None:
+    release, _round = world.submitted()
+    assert call("post", "/deployments", asked("production")).status_code in (403, 409)
+    walk(release, "approve", "confirm")
+    assert call("post", "/deployments", asked("production")).status_code == 403, "asking for it is a person's"
+    with world.acting_as("operator"):
+        from releases.actions.deployment.request import request
+
+        run = request(release.pk, environment_id=world.environments["production"].pk)
+    refused = call("post", f"/deployments/{run.pk}/start", {})
+    assert refused.status_code == 409 and "no granted consent" in refused.json()["detail"]
+    assert world.fresh(run).state == "requested"
+
+
+def test_ci_starts_in_production_what_was_consented_to(world: Any, call: Callable[..., Any]) -> None:
+    release, _round = world.confirmed()
+    with world.acting_as("operator"):
+        from releases.actions.deployment.request import request
+
+        run = request(release.pk, environment_id=world.environments["production"].pk)
+    started = call("post", f"/deployments/{run.pk}/start", {"reason": "the hour has come"})
+    assert (started.status_code, started.json()["state"]) == (200, "scheduled")
+    for verb, body in (("cancel", {"reason": "r"}), ("stop", {"reason": "r"})):
+        assert call("post", f"/deployments/{run.pk}/{verb}", body).status_code == 403, "CI starts, and no more"
+    for verb in ("verify", "give_up", "settle"):
+        refused = call("post", f"/deployments/{run.pk}/{verb}", {"reason": "r"})
+        assert refused.json()["type"] == "about:blank#signature_needed", verb
+
+
+def test_an_hour_is_kept_with_its_zone(world: Any, call: Callable[..., Any]) -> None:
+    world.planned()
+    world.evidence("1.3.0")
+    run = call("post", "/deployments", asked("development")).json()["id"]
+    path = f"/deployments/{run}/schedule"
+    assert call("post", path, {"at": "2027-01-20T01:00:00"}).status_code == 422, "a time without a zone is none"
+    past = call("post", path, {"at": "2001-01-20T01:00:00+09:00"})
+    assert past.status_code == 422 and "past" in past.json()["detail"]
+    assert call("post", path, {}).status_code == 422
+
+
+@pytest.fixture
+def logged(world: Any) -> Any:
+    """A run in development with a step that has output and a check that was measured."""
+    run = world.verified_run(world.planned(), "development")
+    fields = {"deployment": run, "label_ja": "確認", "label_en": "Check", "parameters": {}}
+    step = make(Step, phase="forward", ordinal=1, kind="command", failure="secret place", **fields)
+    alter(step, started_at=run.created_at)
+    check = make(Step, phase="verify", ordinal=2, kind="http", **fields)
+    alter(check, result={"verdict": "pass", "value": "200", "limit": "200"})
+    make(StepOutput, step=step, epoch=1, text="one\n")
+    make(StepOutput, step=step, epoch=1, text="two\n")
+    return run
+
+
+def test_a_run_shows_steps_and_checks_and_its_log_to_who_may_read_it(world: Any, logged: Any, managing: str) -> None:
+    ci = ask("get", f"/deployments/{logged.pk}", token=token_for(world, world.people["ci"])).json()
+    assert [step["kind"] for step in ci["steps"]] == ["command", "http"]
+    assert ci["checks"][0] | {"label": ""} == {
+        "ordinal": 2, "label": "", "state": "pending", "verdict": "pass", "value": "200", "limit": "200",
+    }  # fmt: skip
+    assert ci["log"] is None and ci["steps"][0]["failure"] is None, "reading the log is a right of its own"
+    full = ask("get", f"/deployments/{logged.pk}", token=managing).json()
+    assert full["log"] == "one\ntwo\n" and full["steps"][0]["failure"] == "secret place"
+
+
+def test_runs_are_listed_in_the_environments_that_are_read(world: Any, call: Callable[..., Any]) -> None:
+    release = world.planned()
+    runs = {name: world.verified_run(release, name) for name in ("development", "staging")}
+    assert [row["id"] for row in call("get", "/deployments").json()["items"]] == [
+        runs["staging"].pk, runs["development"].pk,
+    ]  # fmt: skip
+    narrow = token_for(world, world.people["ci"], "staging")
+    assert [row["environment"] for row in ask("get", "/deployments", token=narrow).json()["items"]] == ["staging"]
+    assert ask("get", "/deployments?environment=development", token=narrow).status_code == 403
+    assert ask("get", f"/deployments/{runs['development'].pk}", token=narrow).status_code == 403
+    found = call("get", f"/deployments?environment=development&state=succeeded&release={release.pk}").json()["items"]
+    assert [row["id"] for row in found] == [runs["development"].pk]
+
+
+def test_windows_are_told_with_the_reason_and_the_next_ones(world: Any, call: Callable[..., Any]) -> None:
+    told = call("get", "/windows?application=datasets&environment=production").json()
+    assert told["open"] and told["zone"] == "Asia/Tokyo", "the world has an extra window around now"
+    assert len(told["next"]) == 24
+    starts = [row["starts_at"] for row in told["next"]]
+    assert starts == sorted(set(starts)) and all(row["ends_at"] > row["starts_at"] for row in told["next"])
+    from audit.clock import now
+    from environments.models import ChangeWindow
+
+    for row in ChangeWindow.objects.all():
+        alter(row, withdrawn_at=now())
+    closed = call("get", "/windows?application=datasets&environment=production").json()
+    assert not closed["open"] and closed["reason"] and closed["next"] == []
+
+
+def test_the_account_is_told_what_it_may_and_why(world: Any, call: Callable[..., Any]) -> None:
+    start = call("get", "/may?verb=start&environment=production").json()
+    assert start["may"] and start["levels"] == ["ci_after_approval"] and start["roles"] == ["ci"]
+    request = call("get", "/may?verb=request&environment=production").json()
+    assert not request["may"] and "Deployment after approval" in request["why"]
+    narrow = token_for(world, world.people["ci"], "staging")
+    beyond = ask("get", "/may?verb=start&environment=production", token=narrow).json()
+    assert not beyond["may"] and "does not reach" in beyond["why"] and beyond["token_reaches"] == ["staging"]
+    assert call("get", "/may?verb=evidence").json()["may"]
+    assert call("get", "/may?verb=fly").status_code == 422

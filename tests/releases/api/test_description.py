@@ -1,0 +1,108 @@
+"""What is no path, what is broken, and the description: problems throughout, and nothing for who is nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from releases.models import Evidence
+
+from .conftest import ask, token_for
+from .test_api import report, run_of
+
+
+def is_problem(answer: Any, status: int, kind: str) -> dict[str, Any]:
+    """Check the form of RFC 9457 and return the problem."""
+    assert (answer.status_code, answer["content-type"]) == (status, "application/problem+json"), answer.content
+    found: dict[str, Any] = answer.json()
+    assert found["type"] == f"about:blank#{kind}" and found["status"] == status and found["title"] and found["detail"]
+    assert found["instance"].startswith("urn:ringi:request:")
+    return found
+
+
+def test_everything_that_goes_wrong_is_a_problem(world: Any, call: Callable[..., Any]) -> None:
+    is_problem(call("get", "/nothing"), 404, "not_found")
+    is_problem(call("get", "/"), 404, "not_found")
+    is_problem(call("get", "/releases/1/gates"), 404, "not_found")
+    is_problem(call("put", "/runs", {}), 405, "method_not_allowed")
+    is_problem(call("get", "/releases", token=None), 401, "unauthenticated")
+    is_problem(call("get", "/runs/99"), 404, "not_found")
+    faulty = is_problem(call("post", "/runs", {"application": "datasets"}), 422, "invalid")
+    assert any("version" in reason for reason in faulty["reasons"]) and faulty["errors"][0]["where"]
+    token = token_for(world, world.people["ci"])
+    is_problem(ask("post", "/runs", b"{", token=token, raw=True), 400, "malformed")
+    is_problem(ask("post", "/runs", b"\xff\xfe", token=token, raw=True), 400, "malformed")
+    is_problem(ask("post", "/runs", b'{"x": "' + b"a" * 3_000_000 + b'"}', token=token, raw=True), 413, "too_large")
+
+
+def test_a_fault_tells_nothing_of_the_inside(
+    world: Any, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_args: Any, **_more: Any) -> None:
+        raise RuntimeError("password=hunter2")
+
+    world.planned()
+    monkeypatch.setattr("releases.api.deployments.schedule", broken)
+    answer = call("post", "/runs", run_of("development"), **{"X-Request-Id": "trace-7", "Idempotency-Key": "k"})
+    problem = is_problem(answer, 500, "fault")
+    assert b"hunter2" not in answer.content and problem["instance"].endswith("trace-7")
+    assert "trace-7" in caplog.text and "hunter2" in caplog.text, "the log has it under the same number"
+    again = call("post", "/runs", run_of("development"), **{"Idempotency-Key": "k"})
+    assert again.status_code == 500 and again.content == answer.content, "an act of unknown end is not done again"
+
+
+def test_a_request_is_found_again_in_the_ledger(world: Any, call: Callable[..., Any]) -> None:
+    from audit.models import Event
+
+    world.planned()
+    refused = call("post", "/runs", run_of("development"), **{"X-Request-Id": "trace-8"})
+    assert is_problem(refused, 409, "gate_closed")["instance"].endswith("trace-8")
+    assert b"trace-8" in bytes(Event.objects.filter(action="deployment:schedule").latest("at").bytes)
+
+
+def test_problems_are_told_in_japanese_too(world: Any, call: Callable[..., Any]) -> None:
+    answer = call("get", "/runs/99", **{"accept-language": "ja"})
+    assert not answer.json()["detail"].isascii() and not answer.json()["title"].isascii()
+
+
+def test_the_description_is_for_tokens_and_people_only(world: Any, browsers: Any, call: Callable[..., Any]) -> None:
+    is_problem(Client().get("/api/v1/openapi.json"), 401, "unauthenticated")
+    assert Client().get("/api/v1/docs").status_code == 302
+    told = call("get", "/openapi.json").json()
+    assert told["openapi"].startswith("3.") and "/api/v1/releases/{release_id}" in told["paths"]
+    assert told["components"]["securitySchemes"]["TokenBearer"]["scheme"] == "bearer"
+    keys = [p["name"] for p in told["paths"]["/api/v1/runs"]["post"]["parameters"]]
+    assert keys == ["Idempotency-Key"]
+    reader = browsers("auditor")
+    assert reader.get("/api/v1/openapi.json").json() == told
+    page = reader.get("/api/v1/docs").content.decode()
+    assert "/api/v1/openapi.json" in page and "https://" not in page, "nothing is loaded from elsewhere"
+
+
+def test_a_session_alone_opens_no_path(world: Any, browsers: Any) -> None:
+    for path in ("/releases", "/deployments", "/may?verb=start"):
+        assert browsers("manager").get(f"/api/v1{path}").status_code == 401, path
+
+
+def test_a_file_that_is_too_large_becomes_no_evidence(world: Any, call: Callable[..., Any]) -> None:
+    file = SimpleUploadedFile("big.xml", b" " * (100 * 1024 * 1024))
+    assert "10 MB" in is_problem(call("post", "/evidence", report(world, file=file)), 422, "invalid")["detail"]
+    assert not Evidence.objects.exists()
+
+
+def test_evidence_is_taken_before_the_release_exists_and_listed_by_commit(world: Any, call: Callable[..., Any]) -> None:
+    """A test environment's name stands for the environment that the procedure maps it to."""
+    made = call("post", "/evidence", report(world, environment="production_like", test_type="system")).json()
+    assert made["environment"] == "staging" and made["verdict"] == "pass" and made["handed_in_by"] == "Ci"
+    commit = world.built.commits["v1.3.0"]
+    listed = call("get", f"/evidence?commit={commit}&kind=junit").json()["items"]
+    assert listed == [made]
+    assert call("get", f"/evidence?commit={'0' * 40}").json()["items"] == []
+    narrow = token_for(world, world.people["ci"], "development")
+    assert ask("get", "/evidence", token=narrow).json()["items"] == []
+    assert call("post", "/evidence", report(world, test_type="unti")).status_code == 422
+    assert call("post", "/evidence", report(world, kind="file", test_type="")).json()["verdict"] == "unknown"

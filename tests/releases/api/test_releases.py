@@ -1,0 +1,160 @@
+"""Releases over HTTP: listed, shown with what blocks them, and moved by the same verbs as on the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from releases.api.clearing import CLEARS
+from releases.api.releases import VERBS
+from releases.gates.ask import GATES
+from releases.models import Release
+
+from .conftest import ask, token_for
+
+
+def test_a_release_says_what_blocks_it_and_what_would_clear_it(world: Any, call: Callable[..., Any]) -> None:
+    release = world.planned()
+    before = call("get", f"/releases/{release.pk}").json()["environments"][0]["blockers"]
+    assert [row["gate"] for row in before] == ["tests", "branch"], "the source has not been looked at"
+    assert call("post", f"/releases/{release.pk}/observe", {}).status_code == 200
+    shown = call("get", f"/releases/{release.pk}").json()
+    places = {row["environment"]: row for row in shown["environments"]}
+    assert set(places) == {"development", "staging", "production"}
+    assert not places["development"]["open"] and places["development"]["state_allows"]
+    (blocker,) = places["development"]["blockers"]
+    assert blocker["gate"] == "tests" and "unit" in blocker["reason"]
+    assert blocker["clears"] == f"Hand in the evidence for commit {release.commit[:12]}: POST /api/v1/evidence."
+    assert blocker["link"].endswith(f"/admin/release/{release.pk}/#evidence")
+    assert not places["production"]["state_allows"]
+    consent = next(row for row in places["production"]["blockers"] if row["gate"] == "consent")
+    assert "committee" in consent["clears"] and consent["link"].endswith("#approvals")
+    world.evidence("1.3.0")
+    again = call("get", f"/releases/{release.pk}").json()
+    assert next(row for row in again["environments"] if row["environment"] == "development")["open"]
+    assert [change["kind"] for change in again["changes"]] == ["feature"]
+    assert len(again["milestones"]) == 5
+
+
+def test_every_kind_of_gate_has_its_way_to_be_cleared() -> None:
+    assert set(CLEARS) >= {name for name, _ask in GATES}
+
+
+def test_a_narrow_token_sees_its_environments_only(world: Any) -> None:
+    release = world.planned()
+    narrow = token_for(world, world.people["ci"], "staging")
+    shown = ask("get", f"/releases/{release.pk}", token=narrow).json()
+    assert [row["environment"] for row in shown["environments"]] == ["staging"]
+    from environments.actions.token.issue import issue_token
+
+    with world.acting_as("administrator"):
+        _token, none = issue_token(world.people["ci"].pk)
+    assert ask("get", f"/releases/{release.pk}", token=none).status_code == 403, "no environment is none, not all"
+    assert ask("get", "/releases", token=none).status_code == 403
+
+
+def test_an_account_without_a_role_reads_nothing(world: Any, call: Callable[..., Any]) -> None:
+    from audit.clock import now
+    from environments.models import AccessGrant
+    from tests.releases.gates.asking import alter
+
+    release = world.planned()
+    run = world.verified_run(release, "development")
+    for grant in AccessGrant.objects.filter(account=world.people["ci"]):
+        alter(grant, withdrawn_at=now())
+    for path in (
+        "/releases", f"/releases/{release.pk}", "/deployments", f"/deployments/{run.pk}", f"/runs/{run.pk}", "/evidence",
+        "/windows?application=datasets&environment=staging", "/releases/datasets/1.3.0/gates/staging",
+    ):  # fmt: skip
+        assert call("get", path).status_code == 403, path
+    answer = call("get", "/may?verb=start&environment=staging")
+    assert answer.json()["may"] is False and "no role" in answer.json()["why"]
+
+
+def test_releases_are_filtered_by_application_and_state(world: Any, call: Callable[..., Any]) -> None:
+    world.planned()
+    assert [row["version"] for row in call("get", "/releases?application=datasets&state=draft").json()["items"]] == [
+        "1.3.0"
+    ]
+    assert call("get", "/releases?state=completed").json()["items"] == []
+    assert call("get", "/releases?application=nothing").status_code == 404
+    unknown = call("get", "/releases?state=sleeping")
+    assert unknown.status_code == 422 and "draft" in unknown.json()["detail"]
+
+
+def test_a_release_is_brought_to_fixed_content_over_http(world: Any, managing: str) -> None:
+    """The same verbs in the same order as on the pages, by an account that has the rights."""
+    planned = ask("post", "/releases", {"application": "datasets", "version": "1.3.0", "title": "Tags"}, token=managing)
+    assert planned.status_code == 200 and planned.json()["state"] == "draft"
+    path = f"/releases/{planned.json()['id']}"
+    fields = dict.fromkeys(Release.APPLICATION_FIELDS, "as written") | {"risk": "low"}
+    for verb, body in (
+        ("add_change", {"kind": "feature", "text": "Datasets can be tagged"}),
+        ("edit", fields),
+        ("set_source", {"branch": "release/1.3"}),
+        *(("set_configuration", {"configuration_id": c.pk}) for c in world.configurations.values()),
+        ("move", {"start": _soon()}),
+        ("fix_content", {"reason": "all is in"}),
+    ):
+        done = ask("post", f"{path}/{verb}", body, token=managing)
+        refused = verb == "add_change" and done.status_code == 403
+        assert done.status_code == 200 or refused, (verb, done.json())
+        if refused:  # a release manager plans, and a developer writes the changes
+            with world.acting_as("developer"):
+                from releases.actions.release.plan import add_change
+
+                add_change(planned.json()["id"], **body)
+    assert done.json()["state"] == "content_fixed" and done.json()["number"].startswith("FY")
+    assert ask("post", f"{path}/edit", {"title": "late"}, token=managing).status_code == 409
+    assert ask("post", f"{path}/edit", {}, token=managing).status_code == 422
+
+
+def _soon() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat()
+
+
+def test_ci_may_not_plan_nor_prepare(world: Any, call: Callable[..., Any]) -> None:
+    from audit.models import Event
+
+    release = world.planned()
+    body = {"application": "datasets", "version": "9.0.0", "title": "x"}
+    assert call("post", "/releases", body).status_code == 403
+    must = {
+        "reason": "r",
+        "start": _soon(),
+        "branch": "b",
+        "kind": "fix",
+        "text": "t",
+        "configuration_id": 1,
+        "version": "9.9.9",
+        "title": "t",
+    }
+    for verb in VERBS:
+        if verb.name == "observe":  # who may hand in evidence may have the source looked at
+            assert call("post", f"/releases/{release.pk}/observe", {}).status_code == 200
+            continue
+        fields = {name: must[name] for name in verb.body.model_fields if name in must}
+        assert call("post", f"/releases/{release.pk}/{verb.name}", fields).status_code == 403, verb.name
+    assert world.fresh(release).state == "draft"
+    assert Event.objects.filter(action="release:withdraw", outcome="refused").exists()
+
+
+def test_a_token_never_signs(world: Any, managing: str) -> None:
+    from releases.actions.release.confirm import confirm
+
+    release, _round = world.granted()
+    refused = ask("post", f"/releases/{release.pk}/confirm", {}, token=managing)
+    assert refused.status_code == 403 and refused.json()["type"] == "about:blank#signature_needed"
+    assert world.fresh(release).state == "approved"
+    with world.acting_as("manager"):
+        confirm(release.pk)
+
+
+def test_a_token_that_reaches_one_environment_moves_no_release(world: Any, managing: str) -> None:
+    release = world.planned()
+    narrow = token_for(world, world.people["managing"], "development", "staging")
+    refused = ask("post", f"/releases/{release.pk}/withdraw", {"reason": "r"}, token=narrow)
+    assert refused.status_code == 403 and "production" in refused.json()["detail"]
+    assert ask("post", f"/releases/{release.pk}/withdraw", {"reason": "r"}, token=managing).status_code == 200
