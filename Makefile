@@ -9,6 +9,8 @@ INSTALLED := .venv/.installed
 UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo .uv/bin/uv; fi)
 UV_FILE := $(filter .uv/bin/uv,$(UV))
 WITH_SERVERS = $(PYTHON) -m config.embedded exec --with-parent --state
+# Databases of tests live for seconds: what a power cut would lose is made again.
+THROW_AWAY = fsync=off full_page_writes=off synchronous_commit=off
 TESTS ?= tests
 PYTEST = $(PYTHON) -m pytest $(PYTEST_FLAGS)
 ROOT_COPY = /var/tmp/ringi-$(shell printf %s "$(realpath .)" | sha256sum | cut -c1-12)
@@ -47,7 +49,7 @@ up: messages ## an empty, usable system with servers of its own, for trials
 
 .PHONY: test
 test: messages ## the test suite (TESTS=tests/audit for a part)
-	@exec $(WITH_SERVERS) var/test -- $(PYTEST) -n 2 --dist loadfile $(TESTS) --ignore=tests/browser --ignore=tests/chaos
+	@RINGI_POSTGRES_SETTINGS="$(THROW_AWAY)" exec $(WITH_SERVERS) var/test -- $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(TESTS) --ignore=tests/browser --ignore=tests/chaos
 
 .PHONY: check
 check: messages ## style, types, layers, settings, migrations, translations, then the tests
@@ -66,8 +68,12 @@ browser: messages ## the pages in a real browser (SMOKE=1: the short run)
 	@exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/browser $(if $(SMOKE),-m smoke)
 
 .PHONY: chaos
-chaos: messages ## killed workers, stopped servers, sabotage of each chapter (SMOKE=1: the short run)
-	@exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/chaos $(if $(SMOKE),-m smoke)
+chaos: messages ## killed workers, stopped servers, sabotage of each chapter, long histories (SMOKE=1: the short run)
+	@RINGI_LEAST=100 exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/chaos $(if $(SMOKE),-m smoke,tests/scenarios/test_consent_machine.py)
+
+.PHONY: mutants
+mutants: messages ## take each guard out in a copy; its test must fail
+	@RINGI_POSTGRES_SETTINGS="$(THROW_AWAY)" exec $(WITH_SERVERS) var/test -- $(PYTHON) -m tests.mutants
 
 .PHONY: bench
 bench: messages ## the measurements, as a table

@@ -68,7 +68,8 @@ def state(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def no_servers_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "REDIS_URL", "DATABASE_OWNER_URL", "DATABASE_SERVER_URL", "POSTGRES_BIN"):
+    urls = ("DATABASE_URL", "REDIS_URL", "DATABASE_OWNER_URL", "DATABASE_SERVER_URL")
+    for name in (*urls, "POSTGRES_BIN", "RINGI_POSTGRES_SETTINGS"):
         monkeypatch.delenv(name, raising=False)
 
 
