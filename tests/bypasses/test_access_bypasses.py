@@ -1,0 +1,248 @@
+"""How access, tokens and admins were got round elsewhere, one test a case.
+
+The numbers are those of the published cases that the design was written against (CVE-2026-102488 and others).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import combinations
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.db import IntegrityError, connection
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from audit.actor import acting
+from audit.clock import now
+from audit.governed import GOVERNED
+from audit.models import Event
+from audit.refusals import Invalid, NotYou, Refused
+from environments import access
+from environments.actions.access import grant
+from environments.actions.account import edit as editing
+from environments.actions.account import password as passwords
+from environments.actions.account.close import close
+from environments.actions.account.create import create
+from environments.actions.freeze.lift import lift
+from environments.actions.token.issue import issue_token
+from environments.actions.window.freeze import freeze
+from environments.models import AccessGrant, Account, Environment, Freeze, Token
+from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_VERBS
+from releases.admin.verbs import VERBS
+from tests.conftest import PASSWORD
+from tests.releases.gates.asking import COMMAND, make
+from tests.scenarios.test_matrix import whole
+
+ActingAs = Callable[..., Any]
+People = dict[str, Any]
+
+
+def newcomer(name: str, *grants: tuple[str, Environment | None]) -> Account:
+    """Make a person who holds roles, each in its environment."""
+    with acting(COMMAND):
+        made = create(username=name, display_name=name, kind="person", password=PASSWORD)
+        for role, environment in grants:
+            where = environment.pk if environment is not None else None
+            grant.propose(made.pk, role=role, environment_id=where, reason="for the test")
+    return made
+
+
+def in_the_ledger(word: str) -> bool:
+    """Tell whether the bytes of any event hold a word."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM audit_event WHERE position(%s::bytea in bytes) > 0", [word.encode()])
+        return bool(cursor.fetchone()[0])
+
+
+def test_10_scoped_roles_are_not_merged(people: People) -> None:
+    """Every two grants of a role in an environment give what each of them gives alone, and nothing more."""
+    environments = {e.slug: e for e in Environment.objects.all()}
+    pairs = [(role, slug) for role in ("operator", "developer", "committee") for slug in environments]
+    cells = {(r.role, r.environment.slug): r.level for r in apps.get_model("environments.AccessRule").objects.all()}
+    verbs = sorted(ENVIRONMENT_VERBS.union(*ROLE_VERBS.values()))
+    for number, two in enumerate(combinations(pairs, 2)):
+        if number % 4:
+            continue
+        account = newcomer(f"person-{number}", *((role, environments[slug]) for role, slug in two))
+        for slug, environment in environments.items():
+            held = {role for role, where in two if where == slug}
+            expected = {
+                verb
+                for verb in verbs
+                if any(
+                    verb in (LEVELS[cells.get((role, slug), "none")] if verb in ENVIRONMENT_VERBS else ROLE_VERBS[role])
+                    for role in held
+                )
+            }
+            assert {verb for verb in verbs if access.may(account, verb, environment)} == expected, (two, slug)
+
+
+def test_11_refused_means_unchanged(people: People, browsers: Callable[[str], Any]) -> None:
+    """The answer is 403, and the rows are those of before."""
+    client = browsers("outsider")
+    before, events = whole(), Event.objects.filter(outcome="refused").count()
+    tries = [(verb, None) for verb in VERBS if verb.model is None]
+    tries += [(verb, people["operator"].pk) for verb in VERBS if verb.model is Account]
+    tries += [(v, Environment.objects.get(slug="production").pk) for v in VERBS if v.model is Environment]
+    for verb, pk in tries:
+        assert client.post(verb.url(pk), {}).status_code == 403, verb.key
+    assert whole() == before
+    assert Event.objects.filter(outcome="refused").count() - events == len(tries) > 15
+
+
+@pytest.mark.parametrize("role", ["Administrator", "ａdministrator", "administrator ", "administrat\u043er", ""])
+def test_12_what_looks_like_a_role_is_none(people: People, acting_as: ActingAs, role: str) -> None:
+    with acting_as("administrator"), pytest.raises(Invalid):
+        grant.propose(people["outsider"].pk, role=role, reason="x")
+
+
+@pytest.mark.parametrize("name", ["MANAGER", "ｍanager", "man\u200bager", " manager"])
+def test_12_what_looks_like_an_account_is_taken(people: People, acting_as: ActingAs, name: str) -> None:
+    with acting_as("administrator"), pytest.raises((Refused, IntegrityError)):
+        create(username=name, display_name="x", kind="person", password=PASSWORD)
+    assert Account.objects.filter(username__icontains="anager").exclude(username="project_manager").count() == 1
+
+
+def test_13_the_token_of_a_closed_account_opens_nothing(people: People, acting_as: ActingAs) -> None:
+    production = Environment.objects.get(slug="production")
+    with acting_as("administrator"):
+        _token, secret = issue_token(people["ci"].pk, environments=(production.pk,))
+    client = Client(headers={"authorization": f"Bearer {secret}"})
+    assert client.get("/api/v1/releases").status_code == 200
+    with acting_as("administrator"):
+        close(people["ci"].pk, reason="replaced")
+    assert client.get("/api/v1/releases").status_code == 401
+    assert not Token.objects.filter(account=people["ci"], revoked_at=None).exists()
+
+
+def test_14_a_null_byte_does_not_start_the_count_anew(people: People, settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {"login": "1000/m/ip", "login_failed": "1000/m/ip"}
+    client = Client()
+    for name in ("operator", "OPERATOR", "op\u200berator", "ｏperator", " operator"):
+        client.post("/account/login/", {"login": name, "password": "wrong"})
+    for name in ("operator", "operator\x00", "\x00operator"):
+        client.post("/account/login/", {"login": name, "password": PASSWORD})
+        assert client.get("/admin/").status_code == 302, "still locked"
+
+
+def test_15_calendars_are_governed_like_the_rest(people: People, acting_as: ActingAs) -> None:
+    """Nobody without the right opens or lifts a freeze, and each change of one is in the ledger."""
+    production = Environment.objects.get(slug="production")
+    times = {"starts_at": now(), "ends_at": now() + timedelta(days=1)}
+    with acting_as("manager"):
+        row = freeze(production.pk, name="year's end", reason="closed", **times)
+    for name in ("developer", "operator", "tester", "committee_a", "auditor", "outsider"):
+        with acting_as(name), pytest.raises(NotYou):
+            freeze(production.pk, name="x", reason="x", **times)
+        with acting_as(name), pytest.raises(NotYou):
+            lift(row.pk, reason="x")
+    assert Freeze.objects.get(pk=row.pk).lifted_at is None
+    assert {"environments.Freeze", "environments.ChangeWindow", "environments.CompanyHoliday"} <= {
+        table.model for table in GOVERNED
+    }
+    assert Event.objects.filter(kind="row", object=f"environments.Freeze:{row.pk}").exists()
+
+
+def test_17_no_address_is_forgotten(people: People) -> None:
+    """Each one asks for a sign-in, a token or a secret, but for these."""
+    public = {"health/", "language/"}
+
+    def addresses(resolver: Any, before: str = "") -> Any:
+        for entry in resolver.url_patterns:
+            if isinstance(entry, URLResolver):
+                yield from addresses(entry, before + str(entry.pattern))
+            elif isinstance(entry, URLPattern):
+                yield before + str(entry.pattern), entry.callback
+
+    open_ones = {
+        address
+        for address, view in addresses(get_resolver())
+        if not getattr(view, "login_required", True) and not address.startswith(("api/", "account/", "^account"))
+    }
+    assert open_ones == {"", "admin/login/", "calendar/feed/<str:secret>.ics", *public}
+    client = Client()
+    for address in ("api/v1/releases", "api/v1/deployments", "api/v1/evidence"):
+        assert client.get("/" + address).status_code in (401, 405), address
+    assert client.get("/calendar/feed/guessed.ics").status_code == 404
+
+
+def test_18_a_token_is_shown_once_and_found_nowhere(
+    people: People, acting_as: ActingAs, browsers: Callable[[str], Any]
+) -> None:
+    with acting_as("administrator"):
+        token, secret = issue_token(people["ci"].pk)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        for (table,) in cursor.fetchall():
+            cursor.execute(f'SELECT count(*) FROM "{table}" t WHERE t::text LIKE %s', [f"%{secret[6:]}%"])
+            assert cursor.fetchone()[0] == 0, table
+    assert not in_the_ledger(secret)
+    for name in ("administrator", "auditor"):
+        html = browsers(name).get(reverse("admin:environments_token_changelist")).content.decode()
+        assert secret not in html and token.digest not in html
+
+
+def test_21_secrets_are_masked_and_a_forwarded_address_is_not_believed(
+    people: People, acting_as: ActingAs, browsers: Callable[[str], Any]
+) -> None:
+    with acting_as("administrator"):
+        passwords.set_password(people["outsider"].pk, password="a-quite-long-first-one", reason="new here")
+    people["outsider"].refresh_from_db()
+    for word in ("a-quite-long-first-one", people["outsider"].password.split("$")[-1]):
+        assert not in_the_ledger(word)
+    browsers("outsider").post("/admin/act/release/plan/", {}, headers={"x-forwarded-for": "203.0.113.9"})
+    assert not in_the_ledger("203.0.113.9")
+
+
+def test_22_a_verb_without_a_row_is_denied_as_well(people: People, browsers: Callable[[str], Any]) -> None:
+    """And every page asks for a sign-in by default."""
+    assert "django.contrib.auth.middleware.LoginRequiredMiddleware" in settings.MIDDLEWARE
+    without = [verb for verb in VERBS if verb.model is None]
+    assert len(without) > 5
+    for verb in without:
+        assert Client().post(verb.url(), {}).status_code in (302, 403), verb.key
+        assert browsers("outsider").post(verb.url(), {}).status_code == 403, verb.key
+        assert verb.rights, f"{verb.key} asks for no right"
+    assert browsers("manager").post("/admin/act/release/no_such_verb/1/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("model", "hidden"),
+    [("account", "password"), ("account", "pending_password"), ("token", "digest"), ("configurationversion", "sealed"),
+     ("accessgrant", "account__password")],
+)  # fmt: skip
+def test_23_a_hidden_column_is_not_guessed_through_a_list(
+    people: People, browsers: Callable[[str], Any], model: str, hidden: str
+) -> None:
+    address = reverse(f"admin:environments_{model}_changelist")
+    client = browsers("auditor")
+    for lookup in ("startswith", "contains", "gt", "regex", "isnull"):
+        assert client.get(address, {f"{hidden}__{lookup}": "p"}).status_code in (302, 400), lookup
+    everything = client.get(address, {"q": "pbkdf2"}).content.decode()
+    assert "committee_a" not in everything.lower()
+
+
+def test_24_nobody_takes_over_an_account_with_more_rights(people: People, acting_as: ActingAs) -> None:
+    """Who manages accounts gets neither a committee member's password nor a second name by himself."""
+    with acting_as("administrator"):
+        held = people["committee_a"].password
+        passwords.set_password(people["committee_a"].pk, password="a-quite-long-first-one", reason="forgotten")
+        people["committee_a"].refresh_from_db()
+        assert people["committee_a"].password == held, "it waits for a second administrator"
+        with pytest.raises(NotYou):
+            passwords.confirm_password(people["committee_a"].pk)
+        with pytest.raises(NotYou):
+            editing.edit(people["administrator"].pk, display_name="A", employee_id="E-1", reason="me")
+    for name in ("manager", "operator", "committee_b"):
+        with acting_as(name), pytest.raises(NotYou):
+            passwords.set_password(people["administrator"].pk, password="a-quite-long-first-one", reason="x")
+    waiting = make(AccessGrant, account=people["outsider"], role="committee", begins_at=now(), reason="x",
+                   granted_by=people["administrator"])  # fmt: skip
+    with acting_as("administrator"), pytest.raises(NotYou):
+        grant.confirm(waiting.pk)
+    assert not access.may(people["outsider"], "approve")

@@ -1,0 +1,360 @@
+"""How consent was got round elsewhere, one test a case: edits after approval, odd paths, policies that change themselves.
+
+The numbers are those of the published cases that the design was written against (CVE-2023-4812 and others).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit.actor import acting
+from audit.models import Event
+from audit.refusals import GateClosed, Invalid, NotYou, Refused, SignatureNeeded, WrongState
+from environments.actions.access import grant
+from environments.actions.configuration.create import create as configure
+from environments.actions.target.create import create_application, create_target
+from environments.actions.token.issue import issue_token
+from environments.models import AccessGrant
+from releases.actions.consent import decide
+from releases.actions.consent.lapse import lapse_stale
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
+from releases.actions.procedure.activate import load
+from releases.actions.procedure.activate import submit as apply_for
+from releases.actions.release.confirm import confirm
+from releases.actions.release.copy import copy
+from releases.actions.release.move import postpone
+from releases.actions.release.plan import edit, set_configuration
+from releases.actions.release.prepare import amend, confirm_tests, fix_content
+from releases.actions.release.submit import submit
+from releases.actions.rollback import decide as rollbacks
+from releases.actions.rollback.run import run as go_back
+from releases.actions.step.claim import claim
+from releases.actions.waiver import decide as waivers
+from releases.actions.waiver.propose import propose
+from releases.gates import quorum
+from releases.models import Approval, ConsentRound, Deployment, Procedure, Release, RosterEntry
+from tests.releases.gates.asking import COMMAND, alter, ask, make, walk
+from tests.scenarios.stock import Stock
+
+
+def submitted(stock: Stock) -> tuple[Any, ConsentRound]:
+    """Return a release in review and its round."""
+    release = stock.take()
+    with stock.world.acting_as("manager"):
+        return release, submit(release.pk)
+
+
+def approved(stock: Stock) -> tuple[Any, ConsentRound]:
+    """Return a release with the consent of two."""
+    release, round_ = submitted(stock)
+    say_yes(stock, round_)
+    return release, ConsentRound.objects.get(pk=round_.pk)
+
+
+def say_yes(stock: Stock, round_: ConsentRound, *names: str) -> None:
+    """Let committee members approve."""
+    for name in names or ("committee_a", "committee_b"):
+        with stock.world.acting_as(name):
+            decide.approve(round_.pk, digest=round_.digest)
+
+
+def scheduled(stock: Stock) -> tuple[Any, ConsentRound, Deployment]:
+    """Return a confirmed release whose run in production is due."""
+    release, round_ = approved(stock)
+    for name in ("manager", "operator"):
+        with stock.world.acting_as(name):
+            confirm(release.pk)
+    with stock.world.acting_as("operator"):
+        run = request(release.pk, environment_id=stock.world.environments["production"].pk)
+        return release, round_, schedule(run.pk)
+
+
+def another(version: str, **changed: Any) -> Any:
+    """Return the active procedure with other content."""
+    active = Procedure.objects.get(state="active")
+    return type(active.document).model_validate(active.content | {"version": version} | changed)
+
+
+def fewer(number: int) -> list[dict[str, Any]]:
+    """Return the approval rules with another number for regular releases in production."""
+    rows: list[dict[str, Any]] = Procedure.objects.get(state="active").content["approvals"]
+    mine = ("regular", "production")
+    return [row | ({"number": number} if (row["subject"], row["tier"]) == mine else {}) for row in rows]
+
+
+def test_01_an_edit_after_the_approval_makes_the_count_nothing(stock: Stock) -> None:
+    release, round_ = submitted(stock)
+    say_yes(stock, round_, "committee_a")
+    with stock.world.acting_as("manager"):
+        amend(release.pk, reason="one more word")
+        edit(release.pk, fields={"ticket": "T-99"})
+        fix_content(release.pk)
+        confirm_tests(release.pk)
+        second = submit(release.pk)
+    assert second.digest != round_.digest and quorum.persons_of(second) == []
+    assert ConsentRound.objects.get(pk=round_.pk).state == "void"
+    with stock.world.acting_as("committee_b"), pytest.raises(GateClosed):
+        decide.approve(second.pk, digest=round_.digest)
+    say_yes(stock, second, "committee_b")
+    assert ConsentRound.objects.get(pk=second.pk).state == "open", "one of two"
+
+
+def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
+    """A run that was scheduled under one consent does not start under none, nor under the next one by itself."""
+    release, _round, run = scheduled(stock)
+    with stock.world.acting_as("manager"):
+        postpone(release.pk, start=datetime.now(UTC), reason="later")
+    assert Deployment.objects.get(pk=run.pk).state == "cancelled"
+    for state in ("requested", "scheduled"):
+        stray = make(
+            Deployment, release=release, application=release.application, environment=run.environment, consent=run.consent,
+            requested_by=run.requested_by, started_by=run.started_by, scheduled_for=datetime.now(UTC),
+        )  # fmt: skip
+        if state == "scheduled":
+            walk(stray, "schedule")
+        with acting(COMMAND), pytest.raises(Refused):
+            queue(stray.pk)
+        walk(stray, "cancel")
+    with stock.world.acting_as("manager"):
+        round_ = submit(release.pk)
+    say_yes(stock, round_)
+    assert not Release.objects.get(pk=release.pk).final_checks.filter(cleared_at=None).exists(), "signed anew at T-1"
+    for name in ("manager", "operator"):
+        with stock.world.acting_as(name):
+            confirm(release.pk)
+
+
+def test_03_a_change_does_not_carry_its_own_policy(stock: Stock) -> None:
+    """A round keeps the rules that it was opened under, and a new procedure needs the old one's consent."""
+    release, round_ = submitted(stock)
+    with stock.world.acting_as("author_on_committee"):
+        draft = load(another("1.8.0", approvals=fewer(1)), reason="one is enough")
+        applied = apply_for(draft.pk, reason="one is enough")
+        with pytest.raises(NotYou):
+            decide.approve(applied.pk, digest=applied.digest)
+    say_yes(stock, round_, "committee_a")
+    say_yes(stock, applied, "committee_a")
+    assert Procedure.objects.get(state="active").version != "1.8.0", "one of two"
+    say_yes(stock, applied, "committee_b")
+    assert Procedure.objects.get(state="active").version == "1.8.0"
+    assert ConsentRound.objects.get(pk=round_.pk).state == "open", "its own rules still ask for two"
+    assert Release.objects.get(pk=release.pk).procedure.version != "1.8.0"
+
+
+def test_04_a_policy_that_is_missing_denies(stock: Stock) -> None:
+    release = stock.take()
+    approvals = [row for row in release.procedure.content["approvals"] if row["tier"] != "production"]
+    alter(release.procedure, content=release.procedure.content | {"approvals": approvals})
+    with stock.world.acting_as("manager"), pytest.raises(GateClosed, match="no approval rule"):
+        submit(release.pk)
+    assert Release.objects.get(pk=release.pk).state == "tested"
+    assert not ConsentRound.objects.filter(release=release).exists()
+
+
+def test_05_every_channel_refuses_alike(stock: Stock, browsers: Callable[[str], Any]) -> None:
+    """The author approves neither by the action, nor by the page, nor by JSON; a token or a command signs nothing."""
+    _release, round_ = submitted(stock)
+    with stock.world.acting_as("author_on_committee"), pytest.raises(NotYou, match="author"):
+        decide.approve(round_.pk, digest=round_.digest)
+    page = f"/admin/act/consent/approve/{round_.pk}/"
+    client = browsers("author_on_committee")
+    assert client.post(page, {"digest": round_.digest}).status_code == 403
+    told = client.post(page, {"digest": round_.digest}, headers={"accept": "application/json"})
+    assert (told.status_code, told.json()["kind"]) == (403, "not_you")
+    with acting(COMMAND), pytest.raises(NotYou):
+        decide.approve(round_.pk, digest=round_.digest)
+    with stock.world.acting_as("ci"), pytest.raises(NotYou):
+        decide.approve(round_.pk, digest=round_.digest)
+    with stock.world.acting_as("committee_a", proved=False), pytest.raises(SignatureNeeded):
+        decide.approve(round_.pk, digest=round_.digest)
+    assert not Approval.objects.filter(round=round_).exists()
+    refused = Event.objects.filter(action="consent:approve", outcome="refused").count()
+    assert refused == 6, "each of them left its event"
+
+
+def test_06_without_eligible_approvers_nothing_is_approved(stock: Stock) -> None:
+    _release, round_ = submitted(stock)
+    for name in ("committee_a", "committee_b"):
+        row = AccessGrant.objects.get(account=stock.world.people[name], role="committee")
+        with stock.world.acting_as("administrator"):
+            grant.withdraw(row.pk, reason="moved")
+    assert quorum.candidates(round_) == []
+    with stock.world.acting_as("committee_a"), pytest.raises(NotYou):
+        decide.approve(round_.pk, digest=round_.digest)
+    for rules in (
+        [],
+        [{"stage": 1, "role": "none", "number": 0}],
+        [{"stage": 1, "role": "committee", "number": 0}][:0],
+    ):
+        alter(round_, rules=rules)
+        assert not quorum.standing(quorum.rules_of(ConsentRound.objects.get(pk=round_.pk)), []).met
+    assert ConsentRound.objects.get(pk=round_.pk).state == "open"
+
+
+def test_07_a_change_between_reading_and_approving_is_seen(stock: Stock) -> None:
+    """The content is compared inside the transaction that counts; with many at once in scenarios/test_races.py."""
+    release, round_ = submitted(stock)
+    say_yes(stock, round_, "committee_a")
+    ready, told = threading.Barrier(2), []
+
+    def approve() -> None:
+        try:
+            with stock.world.acting_as("committee_b"):
+                ready.wait(20)
+                decide.approve(round_.pk, digest=round_.digest)
+        except Refused as refused:
+            told.append(refused.kind)
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=approve)
+    other.start()
+    ready.wait(20)
+    with stock.world.acting_as("manager"):
+        amend(release.pk, reason="a word")
+    other.join(60)
+    assert ConsentRound.objects.get(pk=round_.pk).state == "void" and told in ([], ["wrong_state"])
+    release, round_ = submitted_again(stock, release)
+    alter(release, unanswered="stay")
+    with stock.world.acting_as("committee_b"), pytest.raises(GateClosed, match="unanswered"):
+        decide.approve(round_.pk, digest=round_.digest)
+
+
+def submitted_again(stock: Stock, release: Any) -> tuple[Any, ConsentRound]:
+    """Bring a draft back into review."""
+    with stock.world.acting_as("manager"):
+        fix_content(release.pk)
+        confirm_tests(release.pk)
+        return release, submit(release.pk)
+
+
+@pytest.mark.parametrize("name", ["auditor", "operator", "developer", "tester", "project_manager", "outsider"])
+def test_08_who_may_look_may_not_decide(stock: Stock, browsers: Callable[[str], Any], name: str) -> None:
+    _release, round_ = submitted(stock)
+    for verb in ("approve", "send_back", "reject"):
+        answer = browsers(name).post(
+            f"/admin/act/consent/{verb}/{round_.pk}/", {"digest": round_.digest, "comment": "x"}
+        )
+        assert answer.status_code == 403
+    assert not Approval.objects.exists() or Approval.objects.filter(round=round_).count() == 0
+
+
+def test_09_the_right_is_asked_when_it_runs_and_not_only_when_it_was_asked_for(stock: Stock) -> None:
+    _release, round_, run = scheduled(stock)
+    row = AccessGrant.objects.get(account=stock.world.people["operator"], role="operator")
+    with stock.world.acting_as("administrator"):
+        grant.withdraw(row.pk, reason="left the shift")
+    with acting(COMMAND), pytest.raises(GateClosed, match="no longer has the right"):
+        queue(run.pk)
+    assert ConsentRound.objects.get(pk=round_.pk).state == "granted", "nothing was used"
+
+
+def test_16_a_copy_needs_the_right_to_plan(stock: Stock, browsers: Callable[[str], Any]) -> None:
+    """Copying and importing take the same right as what they make."""
+    release = stock.take()
+    for name in ("developer", "operator", "committee_a", "auditor", "outsider"):
+        with stock.world.acting_as(name), pytest.raises(NotYou):
+            copy(release.pk, version="1.9.0")
+        tags = browsers(name).post(
+            f"/admin/act/release/import_tags/{stock.world.application.pk}/", {"patterns": "v{version}", "reason": "x"}
+        )
+        assert tags.status_code == 403
+        with stock.world.acting_as(name), pytest.raises(NotYou):
+            load(another("1.9.1"), reason="x")
+    assert not Release.objects.filter(version="1.9.0").exists()
+    assert not Procedure.objects.filter(version="1.9.1").exists()
+
+
+def test_20_a_copy_takes_no_reference_with_it(stock: Stock) -> None:
+    """Neither a configuration nor a source; and none of another application is taken afterwards."""
+    world, release = stock.world, stock.take()
+    with world.acting_as("manager"):
+        made = copy(release.pk, version="1.3.1")
+        other = create_application(slug="other", name="Other", repository=str(world.built.path))
+        place = world.environments["production"].pk
+        create_target(application_id=other.pk, environment_id=place, root="/srv/other", settings={})
+        foreign = configure(
+            application_id=other.pk, environment_id=place, values={"PORT": "1"}, secrets={}, reason="its own"
+        )
+        assert made.configurations == {} and made.commit == ""
+        with pytest.raises(Invalid, match="no such configuration"):
+            set_configuration(made.pk, configuration_id=foreign.pk)
+    assert Release.objects.get(pk=made.pk).configurations == {}
+
+
+def test_25_the_way_back_passes_people_as_well(stock: Stock) -> None:
+    """Raised is not authorised, who decides is named by the roster, and it begins only when authorised."""
+    release, _round, run = scheduled(stock)
+    with acting(COMMAND):
+        queue(run.pk)
+        claim(run.steps.get(ordinal=1).pk, worker="w")
+    walk(run, "fail")
+    with stock.world.acting_as("operator"):
+        alarm = rollbacks.raise_(run.pk, cause="grave_failure", note="seen")
+    with acting(COMMAND), pytest.raises(WrongState):
+        go_back(alarm.pk)
+    with acting(COMMAND):
+        assert not rollbacks.pre_authorise(alarm.pk, rows={}), "the consent did not allow it beforehand"
+    with stock.world.acting_as("manager"):
+        rollbacks.assess(alarm.pk, impact="a", method="b", timing="c")
+    decider = RosterEntry.objects.get(release=release, duty="rollback_decider").account.username
+    for name in ("operator", "manager", "committee_a", "auditor"):
+        assert name != decider
+        with stock.world.acting_as(name), pytest.raises(NotYou):
+            rollbacks.authorise(alarm.pk)
+    with stock.world.acting_as(decider, proved=False), pytest.raises(SignatureNeeded):
+        rollbacks.authorise(alarm.pk)
+    assert Deployment.objects.get(pk=run.pk).state == "failed"
+    with stock.world.acting_as(decider):
+        rollbacks.authorise(alarm.pk)
+
+
+def test_an_approval_comes_too_late_once_the_window_is_over(stock: Stock) -> None:
+    """Expiry: a round whose window has passed is granted by nobody, even before the sweeper has ended it."""
+    _release, round_ = submitted(stock)
+    alter(round_, window_end=datetime.now(UTC) - timedelta(seconds=1))
+    with stock.world.acting_as("committee_a"), pytest.raises(GateClosed, match="expired"):
+        decide.approve(round_.pk, digest=round_.digest)
+    with acting(COMMAND):
+        lapse_stale()
+    assert ConsentRound.objects.get(pk=round_.pk).state == "expired"
+
+
+def test_a_token_starts_nothing_that_was_not_consented_to(stock: Stock) -> None:
+    """CI after approval: the gate holds for it as for everybody."""
+    world, (release, _round) = stock.world, approved(stock)
+    with world.acting_as("administrator"):
+        issue_token(world.people["ci"].pk, environments=(world.environments["production"].pk,))
+    stray = make(
+        Deployment, release=release, application=release.application, environment=world.environments["production"],
+        requested_by=world.people["ci"],
+    )  # fmt: skip
+    alter(release, unanswered="stay")
+    with world.acting_as("ci"), pytest.raises(Refused):
+        schedule(stray.pk)
+    assert ask(world, release, "consent").verdict == "fail"
+
+
+def test_a_waiver_takes_two_people_also_where_one_holds_both_roles(stock: Stock) -> None:
+    world, release = stock.world, stock.take()
+    with acting(COMMAND):
+        for name, role in (("manager", "project_manager"), ("author_on_committee", "project_manager")):
+            grant.propose(world.people[name].pk, role=role, reason="both roles")
+    with world.acting_as("manager"):
+        row = propose(
+            release.pk, environment_id=world.environments["production"].pk, gate="coverage", reason="the tool is down",
+            until=datetime.now(UTC) + timedelta(hours=1),
+        )  # fmt: skip
+    for name in ("manager", "author_on_committee"):
+        with world.acting_as(name), pytest.raises(NotYou, match="another person"):
+            waivers.approve(row.pk)
+    with world.acting_as("project_manager"):
+        waivers.approve(row.pk)

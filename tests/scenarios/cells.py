@@ -1,0 +1,138 @@
+"""One row of every kind that a verb of the admin is offered on, at the beginning of its machine."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from audit.actor import acting
+from environments.actions.access import grant
+from environments.actions.account.create import create
+from environments.models import (
+    AccessGrant,
+    AccessRequest,
+    AccessReview,
+    AccessReviewItem,
+    CalendarFeed,
+    CompanyHoliday,
+    Deputy,
+    Freeze,
+    Token,
+)
+from releases.actions.procedure.activate import load
+from releases.gates.content import digest, document
+from releases.models import (
+    ConsentRound,
+    Deployment,
+    Fact,
+    InForce,
+    Meeting,
+    Obligation,
+    Procedure,
+    Release,
+    Rollback,
+    Step,
+    Waiver,
+    Watch,
+)
+from tests.releases.conftest import World
+from tests.releases.gates.asking import COMMAND, make
+from tests.scenarios.stock import Stock
+
+
+class Rows:
+    """A draft release with everything around it; `of` returns the rows of a model."""
+
+    def __init__(self, stock: Stock) -> None:
+        self.world: World = stock.world
+        self.found: dict[type, list[Any]] = {}
+        world, people, moment = self.world, self.world.people, datetime.now(UTC)
+        self._scoped()
+        first = stock.release
+        taken = stock.take()
+        draft = self._draft()
+        production = world.environments["production"]
+        procedure = Procedure.objects.get(state="active")
+        runs = [self._run(draft, environment) for environment in world.environments.values()]
+        run = runs[-1]
+        step = make(Step, deployment=run, ordinal=1, phase="forward", kind="command", label_ja="x", label_en="x",
+                    required=False, parameters={}, estimate_seconds=1)  # fmt: skip
+        make(Fact, release=draft, kind="authors", value=["developer@datasets.example"], observed_at=moment)
+        content = document(draft, production)
+        round_ = make(
+            ConsentRound, subject="regular", release=draft, environment=production, document=content,
+            digest=digest(content), rules=[{"stage": 1, "role": "committee", "number": 2}], applicant=people["manager"],
+        )  # fmt: skip
+        watch = make(Watch, deployment=run, interval_seconds=60, duration_seconds=60, triggers=[], baseline={},
+                     began_at=moment, verdict="insufficient")  # fmt: skip
+        obligation = make(Obligation, application=world.application, release=draft, key="waiver", label_ja="x",
+                          label_en="x", due_at=moment)  # fmt: skip
+        waiver = make(Waiver, release=draft, environment=production, gate="coverage", reason="x",
+                      until=moment + timedelta(hours=1), proposed_by=people["manager"])  # fmt: skip
+        pointer = make(InForce, application=world.application, environment=production, since=moment, how="proposed",
+                       proposed_by=people["second_operator"], configuration=world.configurations["production"])  # fmt: skip
+        with acting(COMMAND):
+            changed = procedure.content | {"version": "1.9.9"}
+            another = load(type(procedure.document).model_validate(changed), reason="x")
+        waiting = make(AccessGrant, account=people["tester"], role="operator", begins_at=moment, reason="x",
+                       granted_by=people["second_administrator"])  # fmt: skip
+        review = make(
+            AccessReview, due_at=moment + timedelta(days=1), reason="x", opened_by=people["second_administrator"]
+        )
+        item = make(AccessReviewItem, review=review, grant=AccessGrant.objects.get(account=people["developer"]))
+        asked = make(
+            AccessRequest, account=people["developer"], role="tester", environment=production, hours=2, reason="x"
+        )
+        deputy = make(Deputy, absent=people["committee_b"], deputy=people["tester"], begins_at=moment, reason="x",
+                      until=moment + timedelta(hours=5), appointed_by=people["committee_b"])  # fmt: skip
+        self._keep(
+            draft, step, round_, watch, obligation, waiver, pointer, another, waiting, item, review, asked, deputy, run,
+            make(Rollback, deployment=run, cause="grave_failure", raised_at=moment),
+            make(Meeting, held_at=moment - timedelta(hours=1), minutes="x", recorded_by=people["manager"]),
+            make(Token, account=people["ci"], digest="f" * 64, expires_at=moment + timedelta(days=1)),
+            make(Freeze, name="x", environment=production, starts_at=moment + timedelta(days=3), reason="x",
+                 ends_at=moment + timedelta(days=4)),
+            make(CompanyHoliday, day=date(2027, 5, 10), name_ja="創立記念日"),
+            make(CalendarFeed, application=world.application, digest="c" * 64, account=people["manager"]),
+            world.application, production, people["developer"], world.targets["production"],
+            taken.checklist.first(), production.windows.exclude(starts_at=None).first(),
+        )  # fmt: skip
+        self.found[Deployment] = runs
+        text = first.documents.first()
+        self._keep(make(type(text), release=draft, kind="changelog", body="x"))
+
+    def _keep(self, *rows: Any) -> None:
+        for row in rows:
+            self.found.setdefault(type(row), []).append(row)
+
+    def _scoped(self) -> None:
+        """Two who hold a role in staging alone."""
+        with acting(COMMAND):
+            for name, role in (("operator_staging", "operator"), ("committee_staging", "committee")):
+                made = create(username=name, display_name=name, kind="person", password="correct-horse-battery")
+                where = self.world.environments["staging"].pk
+                grant.propose(made.pk, role=role, environment_id=where, reason="a part")
+                self.world.people[name] = made
+
+    def _draft(self) -> Release:
+        made: Release = make(
+            Release, application=self.world.application, version="7.0.0", title="x", tag="v7.0.0",
+            author=self.world.people["author_on_committee"], procedure=Procedure.objects.get(state="active"),
+            window_start=datetime.now(UTC), window_end=datetime.now(UTC) + timedelta(hours=4), plan=_plan(),
+        )  # fmt: skip
+        return made
+
+    def _run(self, release: Release, environment: Any) -> Deployment:
+        made: Deployment = make(
+            Deployment, release=release, application=release.application, environment=environment,
+            requested_by=self.world.people["manager"], started_by=self.world.people["second_operator"],
+        )  # fmt: skip
+        return made
+
+    def of(self, model: type) -> list[Any]:
+        """Return the rows of a model, fetched again."""
+        return [model._default_manager.get(pk=row.pk) for row in self.found[model]]  # type: ignore[attr-defined]
+
+
+def _plan() -> dict[str, list[Any]]:
+    return {phase: [] for phase in ("forward", "verify", "back", "back_verify")}

@@ -1,0 +1,41 @@
+"""The world of the release tests, with a repository that is looked at once, for scenarios of many steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.releases.conftest import World, sample_repository, world
+from tests.scenarios.cells import Rows
+from tests.scenarios.stock import Stock
+
+__all__ = ["sample_repository", "stock", "world"]
+
+
+@pytest.fixture
+def looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask the real git once for each commit that is looked at; it lies in the way of thousands of steps."""
+    from releases.actions.release import observe
+    from releases.models import Release
+
+    seen: dict[Any, dict[str, Any]] = {}
+    look = observe._look
+
+    def remembered(release: Release) -> dict[str, Any]:
+        key = (release.application.repository, release.tag, release.commit, release.branch)
+        return seen.setdefault(key, {}) or seen[key].update(look(release)) or seen[key]
+
+    monkeypatch.setattr(observe, "_look", remembered)
+
+
+@pytest.fixture
+def stock(world: World, looked_at_once: None) -> Stock:
+    """Copies of a release that has been tested, each in a few milliseconds."""
+    return Stock(world)
+
+
+@pytest.fixture
+def rows(stock: Stock) -> Rows:
+    """One row of every kind that a verb is offered on."""
+    return Rows(stock)

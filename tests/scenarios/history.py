@@ -1,0 +1,329 @@
+"""One history of consent: each act is tried on the real actions and asked of the reference model; they must agree.
+
+The rules of test_consent_machine.py choose the acts; `bring` goes forward to where the next one can succeed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
+
+from audit.actor import acting
+from audit.refusals import Refused
+from environments.actions.access import grant as grants
+from environments.models import AccessGrant, Account, Deputy
+from releases.actions.consent import decide
+from releases.actions.consent.lapse import lapse_stale
+from releases.actions.deployment.decide import settle
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
+from releases.actions.obligation.settle import settle as settle_debt
+from releases.actions.release import prepare
+from releases.actions.release.confirm import confirm
+from releases.actions.release.move import move
+from releases.actions.release.submit import submit
+from releases.actions.step.claim import claim
+from releases.models import Approval, ConsentRound, Deployment, Obligation, Release
+from tests.releases.gates.asking import COMMAND, walk
+from tests.scenarios.reference import BEFORE, WAITING, Reference
+from tests.scenarios.stock import Stock
+
+COMMITTEE = ("committee_a", "committee_b", "committee_c", "committee_d", "committee_e")
+PEOPLE = (*COMMITTEE, "author_on_committee", "manager", "project_manager", "operator", "second_operator", "developer")
+DONE: Counter[str] = Counter()
+REFUSED: Counter[str] = Counter()
+FAULTS: list[str] = []
+
+
+class History(RuleBasedStateMachine):
+    """Releases of one application, one after the other, and the people around them."""
+
+    stock: Stock
+    people: dict[str, Account]
+
+    @initialize()  # type: ignore[misc]
+    def begin(self) -> None:
+        """Take a release that has been tested; roles are what the grants say."""
+        if self.over():
+            return
+        roles: dict[str, set[str]] = {name: set() for name in PEOPLE}
+        for row in AccessGrant.objects.filter(withdrawn_at=None, account__username__in=PEOPLE):
+            roles[row.account.username].add(row.role)
+        self.release = self.stock.take()
+        self.window = 0
+        self.restore = (
+            {name: set(held) for name, held in roles.items()} if not hasattr(self, "restore") else self.restore
+        )
+        commits = {"developer"}
+        self.model = Reference(
+            roles=roles,
+            author="author_on_committee",
+            makers={*commits, "manager"},  # the manager made the configurations
+            deputies={(d.deputy.username, d.absent.username) for d in Deputy.objects.filter(withdrawn_at=None)},
+            content={"ticket": self.release.ticket, "unanswered": "go_back", "window": 0, "waivers": set()},
+        )
+
+    def over(self) -> bool:
+        """Tell whether nothing more is to be done; the test decides."""
+        return False
+
+    # Doing and comparing
+
+    def act(self, verb: str, who: str, call: Callable[[], Any], allowed: bool, effect: Callable[[], Any]) -> bool:
+        """Do it as somebody (empty: as a process) and compare with what the model allows."""
+        try:
+            with self.stock.world.acting_as(who) if who else acting(COMMAND):
+                result = call()
+            done = result is not None if verb in ("lapse", "claim") else True
+        except Refused as refused:
+            assert refused.reasons and all(str(reason).strip() for reason in refused.reasons), "a refusal says why"
+            done, result = False, refused
+        if done != allowed:
+            FAULTS.append(f"{verb} by {who or 'a process'}: done={done}, {result!r}; {self.model}")
+        assert done == allowed, FAULTS[-1]
+        (DONE if done else REFUSED)[verb] += 1
+        if done:
+            effect()
+        return done
+
+    @invariant()
+    def both_stand_at_the_same_place(self) -> None:
+        """Release, round, voices and run are where the model says."""
+        if not hasattr(self, "release"):
+            return
+        model = self.model
+        assert Release.objects.values_list("state", flat=True).get(pk=self.release.pk) == model.state, model
+        row = self.real_round()
+        found = (row.state, Approval.objects.filter(round=row, meaning__in=Approval.COUNTING).count()) if row else None
+        assert found == ((model.round.state, model.round.yes) if model.round else None), model
+        run = self.real_run()
+        assert (run.state if run else "") == model.run, model
+        assert ConsentRound.objects.filter(release=self.release, state="consumed").count() == model.starts, model
+
+    def real_round(self) -> ConsentRound | None:
+        """Return the latest round of the release."""
+        return ConsentRound.objects.filter(release=self.release).order_by("-pk").first()
+
+    def real_run(self) -> Deployment | None:
+        """Return the latest run in production."""
+        return Deployment.objects.filter(release=self.release, environment__slug="production").order_by("-pk").first()
+
+    def pick(self, fitting: list[str], luck: int, number: int) -> str:
+        """Return mostly somebody for whom it should work, sometimes anybody."""
+        chosen = sorted(fitting) if fitting and luck < 8 else list(PEOPLE)
+        return chosen[number % len(chosen)]
+
+    def who(self, *roles: str) -> list[str]:
+        """Return who holds one of the roles."""
+        return [name for name in PEOPLE if self.model.has(name, *roles)]
+
+    # The way to where an act can succeed
+
+    def bring(self, luck: int, *places: str) -> None:
+        """Go forward until release or run stands at one of the places; one time in ten do not."""
+        if luck == 9:
+            return
+        for _step in range(30):
+            there = self.model.run in places or (self.model.state in places and self.model.run not in WAITING)
+            if there and not self.model.stale():
+                return
+            self.forward(_step)
+        raise AssertionError(f"no way to {places}: {self.model}")
+
+    def forward(self, number: int = 0) -> None:
+        """Do the next thing on the way to a start, by somebody who may."""
+        model, state = self.model, self.model.state
+        if state not in (*BEFORE, "releasing"):
+            self.begin()
+        elif model.stale():
+            self.lapse()
+        elif state == "draft":
+            self.to_fix()
+        elif state == "content_fixed":
+            self.to_confirm_tests()
+        elif state == "tested":
+            self.to_submit(self.need("release_manager", "manager"))
+        elif state == "in_review":
+            able = [name for name in COMMITTEE if model.may_approve(name)]
+            if able:
+                self.to_approve(
+                    able[number % len(able)], condition=DONE["approve_with_condition"] < DONE["approve"] / 4
+                )
+            else:
+                lost = [n for n in COMMITTEE if not model.has(n, "committee") and n not in model.live.said]
+                self.give(lost[0], "committee") if lost else self.to_take_back()
+        elif state == "approved":
+            able = [name for name in PEOPLE if model.may_sign(name)]
+            self.to_confirm(able[0]) if able else self.give("operator", "operator")
+        elif model.conditions:
+            self.to_settle_condition(self.need("committee", "committee_a"))
+        elif model.run in ("", "cancelled", "missed", "settled"):
+            self.to_request(self.starter())
+        elif model.run == "requested":
+            self.to_schedule(self.starter())
+        elif model.run == "scheduled":
+            if not model.has(model.starter, "operator"):
+                self.give(model.starter, "operator")
+            self.to_queue()
+        elif model.run == "queued":
+            self.to_claim()
+        else:
+            self.to_settle()
+
+    def need(self, role: str, otherwise: str) -> str:
+        """Return somebody other than the author with a role; give it to somebody when nobody has it."""
+        found = [name for name in self.who(role) if name != self.model.author]
+        if not found:
+            self.give(otherwise, role)
+        return found[0] if found else otherwise
+
+    def starter(self) -> str:
+        """Return an operator who has approved nothing."""
+        found = [name for name in self.who("operator") if name not in self.model.spoken]
+        if not found:
+            self.give("second_operator", "operator")
+        return found[0] if found else "second_operator"
+
+    # Acts
+
+    def to_fix(self, who: str = "") -> None:
+        who = who or self.need("release_manager", "manager")
+        fits = self.model.has(who, "release_manager") and self.model.state == "draft"
+        if fits and self.window:
+            # A milestone that was done when it was postponed and is open again lies in the past: a new date compresses it.
+            with self.stock.world.acting_as(who):
+                move(self.release.pk, start=datetime.now(UTC))
+            self.window += 1
+            self.model.content["window"] = self.window
+        self.act(
+            "fix_content", who, lambda: prepare.fix_content(self.release.pk), fits, lambda: self.set("content_fixed")
+        )
+
+    def to_confirm_tests(self, who: str = "") -> None:
+        who = who or self.need("release_manager", "manager")
+        fits = self.model.has(who, "release_manager") and self.model.state == "content_fixed"
+        self.act("confirm_tests", who, lambda: prepare.confirm_tests(self.release.pk), fits, lambda: self.set("tested"))
+
+    def set(self, state: str) -> None:
+        """Note that the release stands elsewhere."""
+        self.model.state = state
+
+    def to_submit(self, who: str) -> None:
+        model = self.model
+        fits = model.has(who, "release_manager") and model.state == "tested"
+        self.act("submit", who, lambda: submit(self.release.pk), fits, lambda: model.submit(who))
+
+    def to_take_back(self, who: str = "") -> None:
+        model = self.model
+        who = who or self.need("release_manager", "manager")
+        fits = model.has(who, "release_manager") and model.state == "in_review"
+        self.act("take_back", who, lambda: prepare.take_back(self.release.pk), fits,
+                 lambda: model.move("tested", "taken_back"))  # fmt: skip
+
+    def to_approve(self, who: str, *, absent: str = "", shown: bool = True, condition: bool = False) -> None:
+        row, model = self.real_round(), self.model
+        if row is None:
+            return
+        said: dict[str, Any] = {"digest": row.digest if shown else "0" * 64}
+        if absent:
+            said["on_behalf_id"] = self.people[absent].pk
+        call = decide.approve
+        if condition:
+            call, said["condition"] = decide.approve_with_condition, "the desk is told"
+        verb = "approve_with_condition" if condition else "approve_for_another" if absent else "approve"
+        self.act(verb, who, lambda: call(row.pk, **said), model.may_approve(who, absent, shown=shown),
+                 lambda: model.approve(who, absent, condition=condition))  # fmt: skip
+
+    def to_confirm(self, who: str) -> None:
+        model = self.model
+        self.act("confirm", who, lambda: confirm(self.release.pk), bool(model.may_sign(who)), lambda: model.sign(who))
+
+    def to_request(self, who: str) -> None:
+        model, where = self.model, self.stock.world.environments["production"].pk
+        fits = model.has(who, "operator") and model.state in ("confirmed", "releasing") and model.run not in WAITING
+        self.act("request", who, lambda: request(self.release.pk, environment_id=where), fits and model.run != "running",
+                 lambda: setattr(model, "run", "requested"))  # fmt: skip
+
+    def to_schedule(self, who: str) -> None:
+        model, run = self.model, self.real_run()
+        if run is None:
+            return
+        fits = model.has(who, "operator") and model.run == "requested" and who not in model.spoken and model.may_run()
+        self.act("schedule", who, lambda: schedule(run.pk), fits, lambda: self.scheduled(who))
+
+    def scheduled(self, who: str) -> None:
+        """Note who has scheduled the run."""
+        self.model.run, self.model.starter = "scheduled", who
+        self.model.starters.add(who)
+
+    def to_queue(self) -> None:
+        model, run = self.model, self.real_run()
+        if run is None:
+            return
+        fits = model.run == "scheduled" and model.has(model.starter, "operator") and model.may_run()
+        self.act("queue", "", lambda: queue(run.pk), fits and model.state == "confirmed",
+                 lambda: setattr(model, "run", "queued"))  # fmt: skip
+
+    def to_claim(self) -> None:
+        model, run = self.model, self.real_run()
+        step = run.steps.order_by("ordinal").first() if run is not None else None
+        if step is None or run is None or run.state != "queued":
+            return
+        self.act(
+            "claim", "", lambda: claim(step.pk, worker="w"), model.run == "queued" and model.may_run(), model.start
+        )
+
+    def to_settle(self, who: str = "") -> None:
+        model, run = self.model, self.real_run()
+        if run is None or model.run != "running":
+            return
+        if run.state == "running":
+            walk(run, "fail")
+        others = [name for name in self.who("operator") if name != model.starter]
+        if not who and not others:
+            self.give("second_operator" if model.starter != "second_operator" else "operator", "operator")
+            others = [name for name in self.who("operator") if name != model.starter]
+        who = who or others[0]
+        model.run = "failed"
+
+        def effect() -> None:
+            model.run, model.state = "settled", "tested"
+
+        done = self.act("settle", who, lambda: settle(run.pk, how="as_before", reason="seen"), who in others, effect)
+        if not done:
+            model.run = "running"
+            self.to_settle()
+
+    def to_settle_condition(self, who: str) -> None:
+        model = self.model
+        debt = Obligation.objects.filter(release=self.release, blocks="start", settled_at=None).first()
+        assert (debt is not None) == bool(model.conditions)
+        if debt is None:
+            return
+        fits = model.has(who, "committee") and who != model.author
+        self.act("settle_condition", who, lambda: settle_debt(debt.pk, note="done"), fits,
+                 lambda: setattr(model, "conditions", model.conditions - 1))  # fmt: skip
+
+    def give(self, who: str, role: str) -> None:
+        """Give a role, as the command may."""
+        if not self.model.has(who, role):
+            self.act("give_role", "", lambda: grants.propose(self.people[who].pk, role=role, reason="needed"), True,
+                     lambda: self.model.roles[who].add(role))  # fmt: skip
+
+    def lapse(self) -> None:
+        """Let the sweeper end what is stale."""
+        model, live = self.model, self.model.live
+        stale = model.stale()
+
+        def effect() -> None:
+            assert live is not None
+            model.end_round("expired" if live.expired else "void")
+            if model.state in ("in_review", "approved", "confirmed"):
+                model.state = "tested"
+
+        self.act("lapse", "", lambda: lapse_stale() or None, stale, effect)

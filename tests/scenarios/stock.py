@@ -1,0 +1,72 @@
+"""Releases that stand at `tested`: one is brought there by the actions, the others are copies of its rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from audit.actor import acting
+from audit.change import change
+from releases.actions.release.prepare import withdraw
+from releases.models import Deployment, Release
+from tests.releases.conftest import World
+from tests.releases.gates.asking import COMMAND, walk
+
+COPIED = ("changes", "milestones", "checklist", "roster", "documents")
+RUN = ("scheduled", "queued", "running", "verifying", "monitoring", "succeeded")
+
+
+class Stock:
+    """Makes tested releases of one version, one at a time: what came before has ended."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        first = world.tested()
+        self.release = first
+        self.rows = {name: list(getattr(first, name).all()) for name in COPIED}
+        self.editors = list(first.editors.all())
+        self.runs = list(Deployment.objects.filter(release=first).order_by("pk"))
+        self.count = 0
+        self.end(first)
+
+    def end(self, release: Any) -> None:
+        """Withdraw a release, after the run that occupies production was settled."""
+        for run in Deployment.objects.filter(release=release, state__in=["running", "queued"]):
+            walk(run, *(("fail", "settle") if run.state == "running" else ("cancel",)))
+        found = Release.objects.get(pk=release.pk)
+        if found.state == "releasing":
+            found = walk(found, "stand_down")
+        if found.state not in Release.ENDS:
+            with self.world.acting_as("manager"):
+                withdraw(found.pk, reason="the next one")
+
+    def take(self) -> Any:
+        """Return a new release at `tested`, with everything that its gates ask for, in a window of its own."""
+        self.count += 1
+        with acting(COMMAND), change("test:copy") as act:
+            made = _twin(self.release, state="draft", number=f"C-{self.count}")
+            made.window_start = self.release.window_start + timedelta(microseconds=self.count)
+            made.save_base(raw=True)
+            made.editors.set(self.editors)
+            for rows in self.rows.values():
+                type(rows[0])._default_manager.bulk_create(
+                    [_twin(row, release=made, **({"state": "draft"} if hasattr(row, "state") else {})) for row in rows]
+                )
+            for state in ("checked", "approved", "ready"):
+                made.documents.update(state=state)
+            for run in self.runs:
+                copied = _twin(run, release=made, state="requested")
+                copied.save_base(raw=True)
+                for state in RUN:
+                    Deployment.objects.filter(pk=copied.pk).update(state=state)
+            for state in ("content_fixed", "tested"):
+                Release.objects.filter(pk=made.pk).update(state=state)
+            act.about(made)
+        return Release.objects.get(pk=made.pk)
+
+
+def _twin(row: Any, **fields: Any) -> Any:
+    values = {f.attname: getattr(row, f.attname) for f in row._meta.concrete_fields if not f.primary_key}
+    names = {name: value for name, value in fields.items() if not hasattr(value, "pk")}
+    names |= {f"{name}_id": value.pk for name, value in fields.items() if hasattr(value, "pk")}
+    return type(row)(**(values | names))

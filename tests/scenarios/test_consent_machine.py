@@ -1,0 +1,366 @@
+"""Every history of consent: random acts by random people against a reference model written independently.
+
+Most acts are first brought to where they can succeed, so that the run is not void: each of COUNTED must have succeeded
+at least LEAST times. A refusal that the model allows, or an act that it forbids, fails.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
+
+from audit.actor import acting
+from environments.actions.access import grant as grants
+from environments.actions.account.create import create
+from environments.actions.deputy import appoint as deputies
+from environments.models import AccessGrant, Account, Deputy
+from releases.actions.consent import decide
+from releases.actions.deployment.queue import miss
+from releases.actions.deployment.schedule import cancel
+from releases.actions.release import prepare
+from releases.actions.release.move import postpone
+from releases.actions.release.plan import edit
+from releases.actions.waiver import decide as waivers
+from releases.actions.waiver.propose import propose
+from releases.models import Deployment, Waiver
+from tests.releases.gates.asking import COMMAND, alter
+from tests.scenarios.history import COMMITTEE, DONE, FAULTS, PEOPLE, REFUSED, History
+from tests.scenarios.reference import BEFORE, WAITING
+from tests.scenarios.stock import Stock
+
+LEAST = int(os.environ.get("RINGI_LEAST", "15"))  # make chaos asks for 100
+TOGGLED = (*COMMITTEE, "project_manager", "operator", "developer")
+GATES = ("coverage", "review", "performance")
+COUNTED = (
+    "submit", "approve", "approve_with_condition", "approve_for_another", "send_back", "reject", "take_back", "amend",
+    "edit", "fix_content", "confirm_tests", "postpone", "withdraw", "waive", "end_waiver", "lapse", "expire", "confirm",
+    "request", "schedule", "queue", "claim", "cancel", "miss", "settle", "settle_condition", "give_role", "end_role",
+)  # fmt: skip
+RUN = settings(
+    max_examples=400,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)
+LUCK, PICK = st.integers(0, 9), st.integers(0, 999)
+
+
+class ConsentMachine(History):
+    """Releases of one application, one after the other, and the people around them."""
+
+    def approve(self, luck: int, number: int, shown: int) -> None:
+        """Approve, once in a while what one was not shown."""
+        self.bring(luck, "in_review")
+        fitting = [name for name in PEOPLE if self.model.may_approve(name)]
+        self.to_approve(self.pick(fitting, luck, number), shown=shown > 0)
+
+    def approve_with_condition(self, luck: int, number: int) -> None:
+        """Approve with a condition."""
+        self.bring(luck, "in_review")
+        fitting = [name for name in PEOPLE if self.model.may_approve(name)]
+        self.to_approve(self.pick(fitting, luck, number), condition=True)
+
+    def approve_for_another(self, luck: int, number: int, other: int) -> None:
+        """Approve as a deputy, or without being one."""
+        self.bring(luck, "in_review")
+        pairs = sorted(pair for pair in self.model.deputies if self.model.may_approve(*pair))
+        if not pairs and luck < 8:
+            self.appoint(number, other)
+            pairs = sorted(pair for pair in self.model.deputies if self.model.may_approve(*pair))
+        deputy, absent = pairs[number % len(pairs)] if pairs else (PEOPLE[number % 11], PEOPLE[other % 7])
+        if deputy != absent:
+            self.to_approve(deputy, absent=absent)
+
+    def appoint(self, number: int, other: int) -> None:
+        """Appoint a deputy who is not one yet."""
+        absent, deputy = COMMITTEE[number % 5], PEOPLE[other % 11]
+        taken = {one for _deputy, one in self.model.deputies}
+        if absent == deputy or absent in taken:
+            return
+        moment, world = datetime.now(UTC), self.stock.world
+        with world.acting_as(absent):
+            row = deputies.appoint(
+                absent_id=self.people[absent].pk,
+                deputy_id=self.people[deputy].pk,
+                begins_at=moment - timedelta(seconds=5),
+                until=moment + timedelta(hours=8),
+                reason="away",
+            )
+        with world.acting_as("administrator"):
+            deputies.confirm(row.pk)
+        self.model.deputies.add((deputy, absent))
+
+    def end_deputy(self, number: int) -> None:
+        """Let somebody come back."""
+        if self.model.deputies:
+            deputy, absent = sorted(self.model.deputies)[number % len(self.model.deputies)]
+            row = Deputy.objects.get(absent__username=absent, withdrawn_at=None)
+            with self.stock.world.acting_as(absent):
+                deputies.withdraw(row.pk, reason="back")
+            self.model.deputies.discard((deputy, absent))
+
+    def refuse(self, luck: int, number: int, final: bool) -> None:
+        """Send back or reject."""
+        self.bring(luck, "in_review")
+        row, model = self.real_round(), self.model
+        if row is None:
+            return
+        who = self.pick([name for name in PEOPLE if model.may_speak(name)], luck, number)
+        verb, call = ("reject", decide.reject) if final else ("send_back", decide.send_back)
+
+        def effect() -> None:
+            model.say(who)
+            model.move("rejected" if final else "draft", "rejected" if final else "sent_back")
+
+        self.act(verb, who, lambda: call(row.pk, digest=row.digest, comment="no"), model.may_speak(who), effect)
+
+    def take_back(self, luck: int, number: int) -> None:
+        """Take the application back."""
+        self.bring(luck, "in_review")
+        self.to_take_back(self.pick(self.who("release_manager"), luck, number))
+
+    def amend_and_edit(self, luck: int, number: int) -> None:
+        """Open the content, and write in it; who edits is kept out from now on."""
+        self.bring(luck, *(("in_review", "approved", "confirmed", "tested", "scheduled")[number % 5],))
+        model = self.model
+        who = self.pick(self.who("release_manager"), luck, number)
+        fits = model.has(who, "release_manager") and model.state in BEFORE and model.state != "draft"
+        self.act("amend", who, lambda: prepare.amend(self.release.pk, reason="more"), fits,
+                 lambda: model.move("draft", "void"))  # fmt: skip
+        who = self.pick(self.who("release_manager", "project_manager"), luck, number + 1)
+        ticket = f"T-{number % 3}"
+
+        def effect() -> None:
+            model.editors.add(who)
+            model.content["ticket"] = ticket
+
+        fits = model.has(who, "release_manager", "project_manager") and model.state == "draft"
+        self.act("edit", who, lambda: edit(self.release.pk, fields={"ticket": ticket}), fits, effect)
+
+    def postpone(self, luck: int, number: int) -> None:
+        """Choose another window."""
+        self.bring(luck, ("approved", "confirmed", "scheduled")[number % 3])
+        model, who = self.model, self.pick(self.who("release_manager"), luck, number)
+
+        def effect() -> None:
+            self.window += 1
+            model.content["window"] = self.window
+            model.move("tested", "void")
+
+        fits = model.has(who, "release_manager") and model.state in ("approved", "confirmed")
+        self.act(
+            "postpone", who, lambda: postpone(self.release.pk, start=datetime.now(UTC), reason="later"), fits, effect
+        )
+
+    def withdraw(self, luck: int, number: int) -> None:
+        """Give it up."""
+        model, who = self.model, self.pick(self.who("release_manager"), luck, number)
+        fits = model.has(who, "release_manager") and model.state in BEFORE
+        self.act("withdraw", who, lambda: prepare.withdraw(self.release.pk, reason="no"), fits,
+                 lambda: model.move("withdrawn", "void"))  # fmt: skip
+
+    def waive(self, luck: int, number: int) -> None:
+        """Propose and approve a waiver; it is part of the content."""
+        self.bring(luck, ("tested", "in_review", "approved")[number % 3])
+        model, gate = self.model, GATES[number % 3]
+        first = self.need("release_manager", "manager")
+        if gate in model.waivers or model.state not in BEFORE:
+            return
+        with self.stock.world.acting_as(first):
+            row = propose(
+                self.release.pk,
+                environment_id=self.stock.world.environments["production"].pk,
+                gate=gate,
+                until=datetime.now(UTC) + timedelta(hours=3),
+                reason="tool",
+            )
+        model.waivers[gate] = (first, False)
+        second = self.pick(self.who("project_manager"), luck, number)
+
+        def effect() -> None:
+            model.waived_by |= {first, second}
+            model.waivers[gate] = (first, True)
+            model.content["waivers"].add(f"{gate}:{row.pk}")
+
+        fits = model.has(second, "project_manager") and second not in (first, model.author)
+        self.act("waive", second, lambda: waivers.approve(row.pk), fits, effect)
+
+    def end_waiver(self, luck: int, number: int) -> None:
+        """Withdraw a waiver."""
+        row = Waiver.objects.filter(release=self.release, withdrawn_at=None).order_by("pk").first()
+        if row is None:
+            return
+        model, who = self.model, self.pick(self.who("project_manager", "release_manager"), luck, number)
+
+        def effect() -> None:
+            model.waivers.pop(row.gate)
+            model.content["waivers"].discard(f"{row.gate}:{row.pk}")
+
+        fits = model.has(who, "project_manager", "release_manager")
+        self.act("end_waiver", who, lambda: waivers.withdraw(row.pk, reason="back"), fits, effect)
+
+    def tamper(self, luck: int, number: int) -> None:
+        """Change something that the digest covers from outside; sometimes the sweeper sees it at once."""
+        self.bring(luck, ("in_review", "approved", "queued")[number % 3])
+        value = ("go_back", "stay")[number % 2]
+        alter(self.release, unanswered=value)
+        self.model.content["unanswered"] = value
+        if luck % 2:
+            self.lapse()
+
+    def expire(self, luck: int, number: int) -> None:
+        """Let the window of the round pass."""
+        self.bring(luck, ("in_review", "confirmed", "queued")[number % 3])
+        row, live = self.real_round(), self.model.live
+        if row is not None and live is not None and not live.expired:
+            alter(row, window_end=datetime.now(UTC) - timedelta(seconds=1))
+            live.expired = True
+            DONE["expire"] += 1
+        self.anything(number)
+
+    def anything(self, number: int) -> None:
+        """Try whatever comes next on the way to a start, whether it is allowed or not."""
+        who = PEOPLE[number % 11]
+        tries = (self.to_submit, self.to_approve, self.to_confirm, self.to_request, self.to_schedule)
+        tries[number % 5](who)
+        (self.to_queue, self.to_claim, self.lapse)[number % 3]()
+
+    def start(self, luck: int) -> None:
+        """Start a run, and settle it as before."""
+        self.bring(luck, "queued")
+        self.to_claim()
+        if luck % 2:
+            self.to_settle()
+
+    def settle_by(self, number: int) -> None:
+        """Settle a run that has started, by whoever."""
+        self.to_settle(PEOPLE[number % 11])
+
+    def end_run(self, luck: int, number: int, missed: bool) -> None:
+        """Cancel or miss a run that has not begun: the consent stays good."""
+        self.bring(luck, ("requested", "scheduled", "queued")[number % 3] if not missed else "scheduled")
+        run: Deployment | None = self.real_run()
+        model = self.model
+        if run is None:
+            return
+        if missed:
+            self.act("miss", "", lambda: miss(run.pk) or True, model.run in ("scheduled", "queued"),
+                     lambda: setattr(model, "run", "missed"))  # fmt: skip
+            return
+        who = self.pick(self.who("release_manager", "operator"), luck, number)
+        fits = model.has(who, "release_manager", "operator") and model.run in WAITING
+        self.act("cancel", who, lambda: cancel(run.pk, reason="no"), fits, lambda: setattr(model, "run", "cancelled"))
+
+    def settle_condition(self, number: int) -> None:
+        """Settle what was promised, by whoever."""
+        if not self.model.conditions:
+            self.approve_with_condition(0, number)
+        self.to_settle_condition(self.pick(self.who("committee"), number % 10, number))
+
+    def change_roles(self, number: int) -> None:
+        """Take a role from somebody, or give it."""
+        who = TOGGLED[number % len(TOGGLED)]
+        role = "operator" if who == "operator" else "committee"
+        if not self.model.has(who, role):
+            self.give(who, role)
+            return
+        row = AccessGrant.objects.get(account=self.people[who], role=role, withdrawn_at=None)
+        self.act("end_role", "administrator", lambda: grants.withdraw(row.pk, reason="moved"), True,
+                 lambda: self.model.roles[who].discard(role))  # fmt: skip
+
+    @rule(luck=LUCK, number=PICK, other=PICK)
+    def lacking(self, luck: int, number: int, other: int) -> None:
+        """Mostly what has succeeded least so far, so that no act is rare; nothing more once all are done often enough."""
+        if self.over():
+            return
+        if other % 8 < 3:
+            (lambda: self.tamper(luck, number), lambda: self.anything(number), lambda: self.end_deputy(number))[
+                other % 8
+            ]()
+            return
+        rare = min(COUNTED, key=lambda verb: DONE[verb])
+        doing: dict[str, Any] = {
+            "approve_with_condition": lambda: self.approve_with_condition(luck, number),
+            "approve_for_another": lambda: self.approve_for_another(luck, number, other),
+            "send_back": lambda: self.refuse(luck, number, False),
+            "reject": lambda: self.refuse(luck, number, True),
+            "take_back": lambda: self.take_back(luck, number),
+            "amend": lambda: self.amend_and_edit(luck, number),
+            "edit": lambda: self.amend_and_edit(luck, number),
+            "postpone": lambda: self.postpone(luck, number),
+            "withdraw": lambda: self.withdraw(luck, number),
+            "waive": lambda: self.waive(luck, number),
+            "end_waiver": lambda: (self.waive(luck, number), self.end_waiver(luck, number)),
+            "expire": lambda: self.expire(luck, number),
+            "lapse": lambda: (self.expire(luck, number), self.lapse()),
+            "cancel": lambda: self.end_run(luck, number, False),
+            "miss": lambda: self.end_run(luck, number, True),
+            "settle_condition": lambda: self.settle_condition(number),
+            "give_role": lambda: self.change_roles(number),
+            "end_role": lambda: self.change_roles(number),
+            "settle": lambda: self.start(luck | 1),
+        }
+        doing.get(rare, lambda: self.start(luck))()
+
+    def over(self) -> bool:
+        """Tell whether every act has been done often enough; then what is left of the run is empty."""
+        return min(DONE[verb] for verb in COUNTED) >= LEAST
+
+    def teardown(self) -> None:
+        """Each attempt in production has used a consent of its own; then make room for the next release."""
+        if not hasattr(self, "release"):
+            return
+        runs = Deployment.objects.filter(environment__slug="production").exclude(
+            state__in=[*WAITING, "cancelled", "missed"]
+        )
+        used = [run.consent for run in runs.select_related("consent")]
+        assert all(consent is not None and consent.state == "consumed" for consent in used)
+        assert len({consent.pk for consent in used if consent is not None}) == len(used), "single use"
+        self.put_back()
+        self.stock.end(self.release)
+
+    def put_back(self) -> None:
+        """Leave people as they were found, so that no history depends on another."""
+        for name, held in self.restore.items():
+            for role in self.model.roles[name] - held:
+                alter(
+                    AccessGrant.objects.get(account=self.people[name], role=role, withdrawn_at=None),
+                    withdrawn_at=datetime.now(UTC),
+                )
+            for role in held - self.model.roles[name]:
+                with acting(COMMAND):
+                    grants.propose(self.people[name].pk, role=role, reason="back")
+        for row in Deputy.objects.filter(withdrawn_at=None):
+            alter(row, withdrawn_at=datetime.now(UTC))
+
+
+@pytest.mark.timeout(900)
+def test_in_every_history_consent_means_what_the_rules_say(stock: Stock) -> None:
+    with acting(COMMAND):
+        for name in COMMITTEE[2:]:
+            made = create(username=name, display_name=name, kind="person", password="correct-horse-battery")
+            stock.world.people[name] = made
+            grants.propose(made.pk, role="committee", reason="a seat")
+    people: dict[str, Account] = stock.world.people
+    machine: Any = type("Machine", (ConsentMachine,), {"stock": stock, "people": people})
+    DONE.clear()
+    REFUSED.clear()
+    FAULTS.clear()
+    try:
+        run_state_machine_as_test(machine, settings=RUN)
+    except Exception:
+        if FAULTS:
+            pytest.fail(FAULTS[0])
+        raise
+    print(f"done {sorted(DONE.items())}\nrefused {sorted(REFUSED.items())}")
+    rare = {verb: DONE[verb] for verb in COUNTED if DONE[verb] < LEAST}
+    assert not rare, f"void: {rare} succeeded less than {LEAST} times"

@@ -1,0 +1,100 @@
+"""Only runs in production move a release: what happens in staging at the same time leaves it where it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.change import change
+from audit.clock import now
+from releases.actions.consent.decide import approve
+from releases.actions.deployment.decide import settle
+from releases.actions.release.confirm import confirm
+from releases.actions.release.submit import submit
+from releases.actions.rollback.restored import restored
+from releases.actions.watch.sample import _close
+from releases.models import ConsentRound, Deployment, FinalCheck, Release, Rollback
+from tests.releases.gates.asking import COMMAND, make, walk
+from tests.scenarios.stock import Stock
+
+
+def started(stock: Stock, *, at: str = "releasing") -> Any:
+    """Return a release whose run in production is under way."""
+    edges = ["submit", "approve", "confirm", "start", "watch", "complete"]
+    reached = ["in_review", "approved", "confirmed", "releasing", "monitoring", "completed"]
+    return walk(stock.take(), *edges[: reached.index(at) + 1])
+
+
+def lower(stock: Stock, release: Any, *edges: str, environment: str = "staging") -> Any:
+    """Return a run of a lower tier, taken along its edges."""
+    run = make(
+        Deployment,
+        release=release,
+        application=release.application,
+        environment=stock.world.environments[environment],
+        requested_by=stock.world.people["operator"],
+        base={"wanted_tree": release.tree},
+    )
+    return walk(run, *edges)
+
+
+@pytest.mark.parametrize("how", ["as_before", "as_planned", "unknown"])
+def test_settling_a_run_in_staging_moves_no_release(stock: Stock, how: str) -> None:
+    release = started(stock)
+    run = lower(stock, release, "schedule", "queue", "start", "fail")
+    with stock.world.acting_as("second_operator"):
+        settle(run.pk, how=how, reason="looked")
+    assert Release.objects.get(pk=release.pk).state == "releasing"
+
+
+@pytest.mark.parametrize("at", ["releasing", "monitoring", "completed"])
+def test_going_back_in_staging_takes_back_no_release(stock: Stock, at: str) -> None:
+    release = started(stock, at=at)
+    run = lower(stock, release, "schedule", "queue", "start", "fail", "roll_back")
+    alarm = walk(make(Rollback, deployment=run, cause="grave_failure", raised_at=now()), "assess", "authorise", "run")
+    same = dict.fromkeys(("code", "configuration", "data"), "")
+    targets = ((Rollback, alarm.pk), (Deployment, run.pk), (Release, release.pk))
+    with acting(COMMAND), change("test:restored", *targets) as act:
+        act.get(Deployment).measured = {"back": same}
+        restored(act, act.get(Rollback), act.get(Deployment), act.get(Release))
+    assert Deployment.objects.get(pk=run.pk).state == "rolled_back"
+    assert Release.objects.get(pk=release.pk).state == at
+
+
+def test_a_watch_in_staging_completes_no_release(stock: Stock) -> None:
+    release = started(stock, at="monitoring")
+    run = lower(stock, release, "schedule", "queue", "start", "verify", "watch")
+    with acting(COMMAND), change("test:close", (Deployment, run.pk), (Release, release.pk)) as act:
+        _close(act.get(Deployment), act.get(Release), None)
+    assert Release.objects.get(pk=release.pk).state == "monitoring"
+
+
+def test_a_release_whose_way_back_was_finished_by_hand_has_an_end(stock: Stock) -> None:
+    """Settled as before after its watch had begun: it was taken back."""
+    release = started(stock, at="monitoring")
+    run = lower(stock, release, "schedule", "queue", "start", "verify", "watch", "roll_back", "falter",
+                environment="production")  # fmt: skip
+    with stock.world.acting_as("second_operator"):
+        settle(run.pk, how="as_before", reason="restored by hand")
+    assert Release.objects.get(pk=release.pk).state == "rolled_back"
+    assert not ConsentRound.objects.filter(release=release, state__in=["open", "granted"]).exists()
+
+
+def test_a_second_attempt_is_checked_anew(stock: Stock) -> None:
+    """The final check of the first attempt neither counts for the next one nor stands in its way."""
+    world, release = stock.world, stock.take()
+    for attempt in (1, 2):
+        with world.acting_as("manager"):
+            round_ = submit(release.pk)
+        for name in ("committee_a", "committee_b"):
+            with world.acting_as(name):
+                approve(round_.pk, digest=round_.digest)
+        for name in ("manager", "operator"):
+            with world.acting_as(name):
+                confirm(release.pk)
+        assert Release.objects.get(pk=release.pk).state == "confirmed"
+        assert FinalCheck.objects.filter(release=release).count() == 2 * attempt
+        walk(ConsentRound.objects.get(pk=round_.pk), "consume")
+        walk(Release.objects.get(pk=release.pk), "start", "stand_down")

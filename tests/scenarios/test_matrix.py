@@ -1,0 +1,214 @@
+"""Person × verb × environment × state: whoever is refused leaves the database as it was, but for the refused event.
+
+The grid: every verb of the admin, through its action with the values that its form would bring; nine members of the
+cast, and one who holds a role in one environment only; every state of its machine for a row that has one, reached along
+the product's edges; for runs the three environments, in the lower two of them in four states. All persons of a
+cell try on the same rows, in one transaction that is taken back; what succeeds is taken back at once. The whole of the
+governed tables is compared before and after, and each refusal must have left exactly one event.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django import forms
+from django.apps import apps
+from django.db import connection, models, transaction
+
+from audit.actor import acting
+from audit.change import change
+from audit.governed import GOVERNED
+from audit.refusals import Refused
+from environments.models import Account
+from releases.admin.verbs import VERBS
+from releases.admin.verbs.base import Verb
+from releases.machines.edges import edges, initial
+from releases.models import Deployment, Procedure, Release
+from tests.releases.gates.asking import COMMAND
+from tests.scenarios.cells import Rows
+
+PERSONS = (
+    "administrator", "manager", "project_manager", "developer", "committee_a", "operator", "auditor", "outsider", "ci",
+    "operator_staging",
+)  # fmt: skip
+NEVER = ("auditor", "outsider")
+# What everybody may who may look: about himself alone.
+ONES_OWN = {"account:edit_own", "access:request", "deputy:appoint"}
+# These look at the repository first, which is an act of its own (release:observe) and keeps what was seen.
+TOML = Path(__file__).resolve().parents[2] / "releases" / "procedures" / "default.toml"
+LOOKING = {"release:submit", "release:confirm", "deployment:schedule"}
+FACTS = frozenset({"releases.Fact"})
+LOWER_STATES = ("requested", "scheduled", "failed", "monitoring")
+
+
+@contextmanager
+def taken_back() -> Iterator[None]:
+    """Do what is inside in one transaction, and take it back; the door's own transactions become parts of it."""
+    outer = transaction.atomic()
+    outer._from_testcase = True  # type: ignore[attr-defined]  # what Django's own test cases say
+    with outer:
+        yield
+        transaction.set_rollback(True)
+
+
+def whole(*, without: frozenset[str] = frozenset()) -> str:
+    """Return one digest over all governed tables, but for those named."""
+    parts = []
+    for row in GOVERNED:
+        if row.model in without:
+            continue
+        app, _dot, rest = row.model.partition(".")
+        name, _dot, through = rest.partition(".")
+        model: Any = apps.get_model(app, name)
+        if through:
+            model = getattr(model, through).through
+        table = connection.ops.quote_name(model._meta.db_table)
+        parts.append(f"SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) AS part FROM {table} t")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT md5(string_agg(part, '|')) FROM ({' UNION ALL '.join(parts)}) parts")
+        (found,) = cursor.fetchone()
+    return str(found)
+
+
+def refusals() -> int:
+    """Return how many refused events there are."""
+    from audit.models import Event
+
+    return Event.objects.filter(outcome="refused").count()
+
+
+def walked(row: Any, state: str) -> Any:
+    """Take a row to a state of its machine along the shortest way of the product's edges."""
+    model = type(row)
+    ways: dict[str, list[str]] = {initial(model): []}
+    waiting = deque(ways)
+    while waiting:
+        place = waiting.popleft()
+        for edge in edges(model):
+            if edge.source == place and edge.target not in ways:
+                ways[edge.target] = [*ways[place], edge.verb]
+                waiting.append(edge.target)
+    for verb in ways[state]:
+        with acting(COMMAND), change("test:walk", (model, row.pk)) as act:
+            getattr(act.get(model), verb)()
+    return model._default_manager.get(pk=row.pk)
+
+
+def value(field: forms.Field, instance: Any) -> Any:
+    """Return what a form would bring for a field, as the verb's action gets it."""
+    if isinstance(field, forms.ModelMultipleChoiceField):
+        return list(field.queryset[:1])  # type: ignore[union-attr]
+    if isinstance(field, forms.ModelChoiceField):
+        found = field.queryset.first() if field.required else None  # type: ignore[union-attr]
+        return found.pk if found is not None else None
+    if isinstance(field, forms.MultipleChoiceField):
+        return [key for key, _label in field.choices]  # type: ignore[union-attr,misc]
+    if isinstance(field, forms.TypedChoiceField):
+        return True
+    if isinstance(field, forms.ChoiceField):
+        chosen = [key for key, _label in field.choices if key]  # type: ignore[union-attr,misc]
+        return field.initial if field.initial in chosen else chosen[0] if chosen else ""
+    if isinstance(field, forms.FileField):
+        from django.core.files.base import ContentFile
+
+        return ContentFile(b'<testsuite tests="1"><testcase name="a"/></testsuite>')
+    given: Any = field.initial() if callable(field.initial) else field.initial
+    if isinstance(field, forms.IntegerField):
+        return given if given is not None else 1
+    if isinstance(field, forms.DateTimeField):
+        return datetime.now(UTC) + timedelta(hours=1)
+    if isinstance(field, forms.DateField):
+        return (datetime.now(UTC) + timedelta(days=9)).date()
+    if isinstance(field, forms.TimeField):
+        return time(1)
+    if isinstance(field, forms.JSONField):
+        return {}
+    if isinstance(field, forms.BooleanField):
+        return bool(given)
+    plain = type(field).__name__
+    if plain in ("LinesField", "PairsField"):
+        return field.to_python(given or "")
+    return given or "written"
+
+
+def cells(rows: Rows) -> Iterator[tuple[Verb, Any, str]]:
+    """Yield every verb with each row and state that it is tried on."""
+    for verb in VERBS:
+        if verb.model is None:
+            yield verb, None, ""
+            continue
+        for row in rows.of(verb.model):
+            if not hasattr(row, "state"):
+                yield verb, row, ""
+                continue
+            lower = verb.model is Deployment and row.environment.slug != "production"
+            for state in LOWER_STATES if lower else sorted(type(row).State.values):
+                if verb.model is not Procedure or state not in ("active", "retired"):  # there is one that is active
+                    yield verb, row, str(state)
+
+
+def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[str]) -> None:
+    """Let every person try a verb on a row in a state; compare the database around the refusals."""
+    with taken_back():
+        instance = walked(row, state) if state else row
+        without = FACTS if verb.key in LOOKING else frozenset()
+        before, events, refused, early = whole(without=without), refusals(), 0, 0
+        for name in PERSONS:
+            with rows.world.acting_as(name):
+                arguments = {key: value(field, instance) for key, field in verb.fields(instance).items()}
+                if verb.key == "procedure:load":
+                    content = TOML.read_text(encoding="utf-8")
+                    arguments["content"] = content.replace('"1.0.1"', '"1.9.8"')
+                point = transaction.savepoint_create()
+                try:
+                    verb.act(*([] if row is None else [row.pk]), **arguments)
+                except Refused as no:
+                    refused += 1
+                    early += no.kind == "invalid"  # what makes no sense may be refused before a door is open
+                    transaction.savepoint_commit(point)
+                    tally[f"{verb.key} refused"] += 1
+                    continue
+                except forms.ValidationError:
+                    tally["invalid"] += 1
+                else:
+                    assert name not in NEVER or verb.key in ONES_OWN, f"{name} did {verb.key} on {instance} {state}"
+                    tally[f"{verb.key} done"] += 1
+                transaction.savepoint_rollback(point)
+        place = f"{verb.key} on {instance} {state}"
+        assert whole(without=without) == before, f"{place}: a refusal has left something"
+        assert refused - early <= refusals() - events <= refused, (
+            f"{place}: {refused} refusals, {refusals() - events} events"
+        )
+
+
+@pytest.mark.timeout(900)
+def test_a_refusal_leaves_nothing_but_its_event(rows: Rows) -> None:
+    tally: Counter[str] = Counter()
+    tried = 0
+    for verb, row, state in cells(rows):
+        try_all(rows, verb, row, state, tally)
+        tried += 1
+    done = {verb.key for verb in VERBS if tally[f"{verb.key} done"]}
+    never_refused = {verb.key for verb in VERBS if not tally[f"{verb.key} refused"]}
+    print(f"{tried} cells, {sum(n for key, n in tally.items() if key.endswith('refused'))} refusals,"
+          f" {sum(n for key, n in tally.items() if key.endswith('done'))} done; never done:"
+          f" {sorted({v.key for v in VERBS} - done)}")  # fmt: skip
+    assert not never_refused, never_refused
+    assert len(done) > len(VERBS) / 2, sorted({v.key for v in VERBS} - done)
+
+
+def test_every_state_and_every_person_is_in_the_grid(rows: Rows) -> None:
+    found = list(cells(rows))
+    assert {verb.key for verb, _row, _state in found} == {verb.key for verb in VERBS}
+    assert {state for verb, _row, state in found if verb.model is Release} == set(Release.State.values)
+    places = {(row.environment.slug, state) for verb, row, state in found if verb.model is Deployment}
+    assert {state for slug, state in places if slug == "production"} == set(Deployment.State.values)
+    assert {slug for slug, _state in places} == {"development", "staging", "production"}
+    assert Account.objects.filter(username__in=PERSONS).count() == len(PERSONS)
+    assert isinstance(rows.of(Release)[0], models.Model)

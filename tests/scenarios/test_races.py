@@ -1,0 +1,226 @@
+"""Thirty-two real connections at once: one starts, whoever is refused is told why, and nothing dead-locks.
+
+An error of the database (a dead lock, a broken constraint) that escapes an action fails the test, and so does a race
+in which nobody succeeds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit.actor import acting
+from audit.refusals import Refused
+from releases.actions.consent import decide
+from releases.actions.consent.lapse import lapse_stale
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import cancel, schedule
+from releases.actions.release.confirm import confirm
+from releases.actions.release.move import postpone
+from releases.actions.release.plan import edit
+from releases.actions.release.prepare import amend, take_back
+from releases.actions.release.submit import submit
+from releases.actions.step.claim import claim
+from releases.models import Approval, ConsentRound, Deployment, Release, StepAttempt
+from tests.releases.gates.asking import COMMAND
+from tests.scenarios.stock import Stock
+
+MANY = 32
+Racer = tuple[str, str, Callable[[], Any]]  # what, by whom (empty: a process), the act
+pytestmark = pytest.mark.timeout(600)
+
+
+def race(stock: Stock, racers: list[Racer]) -> Counter[str]:
+    """Let all go at once, each on a connection of its own; return how many of each kind were done."""
+    assert len(racers) == MANY
+    ready, counting = threading.Barrier(MANY), threading.Lock()
+    done, refused, faults = Counter[str](), [], []
+
+    def run(what: str, who: str, call: Callable[[], Any]) -> None:
+        try:
+            with stock.world.acting_as(who) if who else acting(COMMAND):
+                connection.ensure_connection()
+                ready.wait(60)
+                result = call()
+            with counting:
+                done[what] += result is not None and result != []
+        except Refused as no:
+            refused.append(no)
+        except Exception as fault:
+            faults.append((what, who, repr(fault)))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=racer) for racer in racers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
+    assert not any(thread.is_alive() for thread in threads), "somebody waits for ever"
+    assert not faults, faults
+    assert all(no.reasons and all(str(reason).strip() for reason in no.reasons) for no in refused), "the reason is told"
+    assert sum(done.values()), Counter(str(no) for no in refused)
+    return done
+
+
+def granted(stock: Stock) -> tuple[Any, ConsentRound]:
+    """Return a release with the consent of two."""
+    release = stock.take()
+    with stock.world.acting_as("manager"):
+        round_ = submit(release.pk)
+    for name in ("committee_a", "committee_b"):
+        with stock.world.acting_as(name):
+            decide.approve(round_.pk, digest=round_.digest)
+    return release, ConsentRound.objects.get(pk=round_.pk)
+
+
+def requested(stock: Stock) -> tuple[Any, ConsentRound, Deployment]:
+    """Return a confirmed release with a run in production that nobody has scheduled."""
+    release, round_ = granted(stock)
+    for name in ("manager", "operator"):
+        with stock.world.acting_as(name):
+            confirm(release.pk)
+    with stock.world.acting_as("operator"):
+        run = request(release.pk, environment_id=stock.world.environments["production"].pk)
+    return release, round_, run
+
+
+def scheduled(stock: Stock) -> tuple[Any, ConsentRound, Deployment]:
+    """Return a confirmed release with a run that is due."""
+    release, round_, run = requested(stock)
+    with stock.world.acting_as("operator"):
+        schedule(run.pk)
+    return release, round_, run
+
+
+def queued(stock: Stock) -> tuple[Any, ConsentRound, Deployment, int]:
+    """Return a confirmed release with a run whose first step is ready, and that step's number."""
+    release, round_, run = scheduled(stock)
+    with acting(COMMAND):
+        queue(run.pk)
+    return release, round_, run, run.steps.get(ordinal=1).pk
+
+
+def consistent(release: Any) -> None:
+    """A live release has a live round, and only a consumed consent has started anything."""
+    found = Release.objects.get(pk=release.pk)
+    live = list(ConsentRound.objects.filter(release=release, state__in=["open", "granted"]))
+    assert len(live) == (found.state in ("in_review", "approved", "confirmed")), (found.state, live)
+    for run in Deployment.objects.filter(release=release, environment__slug="production", state="running"):
+        assert run.consent is not None and run.consent.state == "consumed" and found.state == "releasing"
+
+
+def test_of_all_who_approve_edit_and_start_exactly_one_starts(stock: Stock) -> None:
+    release, round_, run, step = queued(stock)
+    racers: list[Racer] = [("claim", "", lambda: claim(step, worker="w")) for _ in range(12)]
+    racers += [("edit", "manager", lambda: edit(release.pk, fields={"ticket": "T-9"})) for _ in range(7)]
+    for name in ("committee_a", "committee_b", "author_on_committee"):
+        racers += [("approve", name, lambda: decide.approve(round_.pk, digest=round_.digest)) for _ in range(2)]
+    racers += [("queue", "", lambda: queue(run.pk)) for _ in range(7)]
+    assert race(stock, racers) == Counter(claim=1, edit=0, approve=0, queue=0)
+    assert StepAttempt.objects.filter(step=step).count() == 1
+    assert ConsentRound.objects.get(pk=round_.pk).state == "consumed"
+    consistent(release)
+
+
+def test_of_all_schedulers_one_queues_and_of_all_workers_one_starts(stock: Stock) -> None:
+    _release, _round, run = scheduled(stock)
+    assert race(stock, [("queue", "", lambda: queue(run.pk))] * MANY) == Counter(queue=1)
+    step = run.steps.get(ordinal=1).pk
+    assert race(stock, [("claim", "", lambda: claim(step, worker="w"))] * MANY) == Counter(claim=1)
+
+
+@pytest.mark.parametrize("again", range(2))
+def test_case_7_either_it_starts_or_it_is_opened_again_never_both(stock: Stock, again: int) -> None:
+    release, round_, _run, step = queued(stock)
+    racers: list[Racer] = [("claim", "", lambda: claim(step, worker="w"))] * 12
+    racers += [("amend", "manager", lambda: amend(release.pk, reason="a word"))] * 12
+    racers += [("postpone", "manager", lambda: postpone(release.pk, start=datetime.now(UTC), reason="later"))] * 8
+    done = race(stock, racers)
+    assert done["amend"] <= 1 and done["postpone"] <= 1
+    assert done["claim"] == (not done["amend"] and not done["postpone"]), done
+    assert ConsentRound.objects.get(pk=round_.pk).state == ("consumed" if done["claim"] else "void")
+    consistent(release)
+
+
+@pytest.mark.parametrize("again", range(2))
+def test_case_7_an_approval_and_a_change_at_once_leave_no_approval_of_other_content(stock: Stock, again: int) -> None:
+    release = stock.take()
+    with stock.world.acting_as("manager"):
+        round_ = submit(release.pk)
+    said = {"digest": round_.digest}
+    racers: list[Racer] = [
+        ("approve", f"committee_{'ab'[n % 2]}", lambda: decide.approve(round_.pk, **said)) for n in range(12)
+    ]
+    racers += [("amend", "manager", lambda: amend(release.pk, reason="a word"))] * 6
+    racers += [("take_back", "manager", lambda: take_back(release.pk))] * 6
+    racers += [("send_back", "committee_b", lambda: decide.send_back(round_.pk, comment="no", **said))] * 4
+    racers += [("lapse", "", lapse_stale)] * 4
+    done = race(stock, racers)
+    assert done["approve"] <= 2 and done["amend"] <= 2 and done["lapse"] == 0, done
+    assert Approval.objects.filter(round=round_).count() == done["approve"] + done["send_back"]
+    assert ConsentRound.objects.get(pk=round_.pk).state != "open", "somebody ended it"
+    consistent(release)
+
+
+@pytest.mark.parametrize("again", range(3))
+def test_scheduling_and_changing_at_once_do_not_dead_lock(stock: Stock, again: int) -> None:
+    """Each of them needs the release, its round and its run."""
+    release, _round, run = requested(stock)
+    racers: list[Racer] = [("schedule", f"{'second_' * (n % 2)}operator", lambda: schedule(run.pk)) for n in range(12)]
+    racers += [("amend", "manager", lambda: amend(release.pk, reason="a word"))] * 7
+    racers += [("postpone", "manager", lambda: postpone(release.pk, start=datetime.now(UTC), reason="later"))] * 6
+    racers += [("cancel", "manager", lambda: cancel(run.pk, reason="no"))] * 3
+    racers += [("lapse", "", lapse_stale)] * 4
+    done = race(stock, racers)
+    assert done["schedule"] <= 1 and done["amend"] == 1, done
+    assert Deployment.objects.get(pk=run.pk).state == "cancelled", "what waits does not outlive its consent"
+    consistent(release)
+
+
+def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_dead_lock(
+    stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The amendment comes while the run is locked and its consent not yet written on it; both end."""
+    from releases.actions.deployment import schedule as scheduling
+
+    release, round_, run = requested(stock)
+    inside, book, faults = threading.Event(), scheduling._book, []
+
+    def book_late(*arguments: Any) -> Any:
+        inside.set()
+        with connection.cursor() as cursor:
+            for _look in range(2000):
+                cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                               " AND datname = current_database()")  # fmt: skip
+                if cursor.fetchone()[0]:
+                    break
+        return book(*arguments)
+
+    def change_it() -> None:
+        try:
+            inside.wait(60)
+            with stock.world.acting_as("manager"):
+                amend(release.pk, reason="a word")
+        except Exception as fault:
+            faults.append(repr(fault))
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(scheduling, "_book", book_late)
+    other = threading.Thread(target=change_it)
+    other.start()
+    with stock.world.acting_as("operator"):
+        schedule(run.pk)
+    other.join(120)
+    assert not faults, faults
+    assert Deployment.objects.get(pk=run.pk).state == "cancelled"
+    assert ConsentRound.objects.get(pk=round_.pk).state == "void"
+    consistent(release)
