@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from ninja import Router, Schema
+from ninja import Router
 
 from audit.refusals import Invalid
 from releases.actions.deployment import decide
@@ -27,7 +27,7 @@ from releases.api.rows import (
     run_numbered,
 )
 from releases.api.token import Caller, caller_of
-from releases.api.words import Id, Moment, Slug, Version, Why
+from releases.api.words import Body, Id, Moment, Slug, Version, Why
 from releases.models import Deployment, Step, StepOutput
 
 router = Router(tags=["deployments"])
@@ -37,7 +37,7 @@ TAIL = 200
 CHECKS = ("verify", "back_verify")
 
 
-class DeploymentIn(Schema):
+class DeploymentIn(Body):
     """A run to be asked for: the release by its id, or by application and version."""
 
     environment: Slug
@@ -47,7 +47,7 @@ class DeploymentIn(Schema):
     reason: Why = ""
 
 
-class RunIn(Schema):
+class RunIn(Body):
     """A run to be made now."""
 
     application: Slug
@@ -56,7 +56,7 @@ class RunIn(Schema):
     reason: Why = ""
 
 
-class ScheduleIn(Schema):
+class ScheduleIn(Body):
     """The hour, with its offset."""
 
     at: Moment

@@ -25,7 +25,7 @@ from releases.api.clearing import clears
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known, reach_all, release_named, release_numbered
 from releases.api.token import Caller, caller_of
-from releases.api.words import Count, Id, Line, Moment, MustWhy, Revision, Slug, Text, Version, Why
+from releases.api.words import Body, Count, Id, Line, Moment, MustWhy, Revision, Slug, Text, Version, Why
 from releases.gates.ask import answers
 from releases.gates.base import PASSING, Answer
 from releases.models import Deployment, Procedure, Release
@@ -34,7 +34,7 @@ router = Router(tags=["releases"])
 STATES = tuple(str(state) for state in Release.State.values)
 
 
-class PlanIn(Schema):
+class PlanIn(Body):
     """A release to be planned."""
 
     application: Slug
@@ -45,7 +45,7 @@ class PlanIn(Schema):
     reason: Why = ""
 
 
-class EditIn(Schema):
+class EditIn(Body):
     """Fields of a draft; what is left out stays as it is."""
 
     title: Line | None = None
@@ -61,7 +61,7 @@ class EditIn(Schema):
     unanswered: Literal["go_back", "stay"] | None = None
 
 
-class SourceIn(Schema):
+class SourceIn(Body):
     """Branch, and the commit, branch or tag to take (empty: the release's tag)."""
 
     branch: Line
@@ -69,7 +69,7 @@ class SourceIn(Schema):
     reason: Why = ""
 
 
-class ChangeIn(Schema):
+class ChangeIn(Body):
     """A change that the release brings."""
 
     kind: Literal["breaking", "feature", "fix", "small"]
@@ -78,47 +78,47 @@ class ChangeIn(Schema):
     reason: Why = ""
 
 
-class ConfigurationIn(Schema):
+class ConfigurationIn(Body):
     """The version of the configuration that an environment will get."""
 
     configuration_id: Id
     reason: Why = ""
 
 
-class MoveIn(Schema):
+class MoveIn(Body):
     """T-0, with its offset."""
 
     start: Moment
     reason: Why = ""
 
 
-class PostponeIn(Schema):
+class PostponeIn(Body):
     """T-0 in another window, and why."""
 
     start: Moment
     reason: MustWhy
 
 
-class ReasonIn(Schema):
+class ReasonIn(Body):
     """A reason, which may be left out."""
 
     reason: Why = ""
 
 
-class MustIn(Schema):
+class MustIn(Body):
     """A reason that must be given."""
 
     reason: MustWhy
 
 
-class VersionIn(Schema):
+class VersionIn(Body):
     """Another version; left empty, the one that fits the changes."""
 
     version: Version | Literal[""] = ""
     reason: Why = ""
 
 
-class CopyIn(Schema):
+class CopyIn(Body):
     """The version of the copy, and whether it brings the same changes."""
 
     version: Version
@@ -126,7 +126,7 @@ class CopyIn(Schema):
     reason: Why = ""
 
 
-class NothingIn(Schema):
+class NothingIn(Body):
     """Nothing to say."""
 
 

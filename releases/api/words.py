@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from ninja import Schema
+from pydantic import AfterValidator, AwareDatetime, Field, ModelWrapValidatorHandler, StringConstraints, model_validator
 
 # No control characters in a line; in a text the line break and the tab are allowed.
 _LINE = r"^[^\x00-\x1f\x7f]*$"
@@ -28,3 +29,15 @@ MustWhy = Annotated[str, StringConstraints(pattern=_TEXT, max_length=2_000, min_
 Moment = Annotated[AwareDatetime, AfterValidator(_near)]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Body(Schema):
+    """What a call sends as JSON: an object."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def be_an_object(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Refuse what is no object: its attributes would be taken for the fields (of `"a"`, `str.title`)."""
+        if not isinstance(value, dict | cls):
+            raise ValueError("is no object")
+        return handler(value)
