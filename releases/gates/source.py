@@ -22,10 +22,18 @@ def tag(question: Question, gate: Gate) -> Answer:
         return unknown(gate, _("The tag has not been looked at within the last minute."), "evidence")
     seen = fact.value
     if "fault" in seen:
-        gone = release.tag_object and seen.get("missing")
-        return failed(gate, _("The tag was removed after it was confirmed.") if gone else seen["fault"], "evidence")
+        return failed(gate, _unseen(release, seen), "evidence")
     faults = tag_faults(release, seen)
     return failed(gate, " ".join(faults), "evidence") if faults else passed(gate, seen["signer"], "evidence")
+
+
+def _unseen(release: Release, seen: dict[str, Any]) -> str:
+    """Return why there is no tag to look at, in the reader's words where the words are ours."""
+    if not seen.get("missing"):
+        return str(seen["fault"])
+    if release.tag_object:
+        return _("The tag was removed after it was confirmed.")
+    return _("There is no tag %(tag)s.") % {"tag": release.tag}
 
 
 def tag_faults(release: Release, seen: dict[str, Any]) -> list[str]:

@@ -30,6 +30,10 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "verb-verify": ("second_operator", "deployment", "verify", rows["waiting"]),
         "verb-refused": ("auditor", "release", "amend", rows["review"]),
         "verb-edit": ("manager", "release", "edit", rows["draft"]),
+        "verb-waive": ("manager", "waiver", "propose", rows["draft"]),
+        "verb-copy": ("manager", "release", "copy", rows["released"]),
+        "verb-window-rule": ("manager", "window", "set_rule", rows["running"].environment),
+        "verb-freeze": ("manager", "window", "freeze", rows["running"].environment),
     }
     own = {
         "my-work-manager": ("manager", "admin:index", []),
@@ -47,6 +51,13 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "round-extra-window": ("committee_a", "round", [rows["extra"].pk]),
         "calendar": ("manager", "calendar", []),
         "access": ("auditor", "access", []),
+        "password": ("developer", "account_change_password", []),
+        "second-factor": ("developer", "mfa_index", []),
+        "programming-interface": ("developer", "api:openapi-view", []),
+        "verb-plan": ("manager", "act-new", ["release", "plan"]),
+        "verb-request-access": ("developer", "act-new", ["access", "request"]),
+        "verb-appoint": ("committee_a", "act-new", ["deputy", "appoint"]),
+        "verb-meeting": ("manager", "act-new", ["meeting", "record"]),
         "timeline": ("auditor", "timeline", []),
         "queues": ("operator", "queues", []),
         "procedure": ("manager", "admin:releases_procedure_change", [rows["released"].procedure_id]),
@@ -54,8 +65,10 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "application": ("manager", "admin:environments_application_change", [rows["application"].pk]),
     }
     lists = ("environments_environment", "environments_configurationversion", "environments_accessgrant",
-             "releases_release", "releases_deployment", "releases_evidence", "releases_obligation",
-             "releases_inforce", "audit_checkpoint")  # fmt: skip
+             "environments_changewindow", "environments_freeze", "environments_companyholiday", "environments_token",
+             "environments_deputy", "releases_release", "releases_deployment", "releases_evidence",
+             "releases_obligation", "releases_waiver", "releases_meeting", "releases_inforce",
+             "audit_checkpoint")  # fmt: skip
     found = {name: (who, reverse(view, args=given)) for name, (who, view, given) in own.items()}
     found |= {name: (who, reverse("act", args=[noun, does, row.pk])) for name, (who, noun, does, row) in verb.items()}
     found |= {f"list-{name.split('_')[1]}": ("operator", reverse(f"admin:{name}_changelist")) for name in lists}
