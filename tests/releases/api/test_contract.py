@@ -22,6 +22,7 @@ from tests.releases.gates.asking import alter
 from .conftest import ask, token_for
 
 # Cases per operation: a twentieth of this with data that fit the description, and as many with data that do not.
+pytestmark = pytest.mark.timeout(300)
 EXAMPLES = int(os.environ.get("RINGI_TEST_EXAMPLES", "100"))
 NOBODY = ("anonymous", "revoked")
 DESCRIBED = [
