@@ -86,11 +86,13 @@ ROLE_VERBS: dict[str, frozenset[str]] = {
             "minutes",
         }
     ),
-    "project_manager": frozenset({"look", "plan", "waive", "approve_document", "propose_window", "minutes"}),
+    "project_manager": frozenset(
+        {"look", "plan", "waive", "approve_document", "propose_window", "minutes", "settle_obligation"}
+    ),
     "developer": frozenset({"look", "change", "document", "evidence", "checklist", "configuration"}),
     "tester": frozenset({"look", "evidence", "checklist", "check_document"}),
     "operator": frozenset({"look", "checklist", "final_check", "configure_target", "raise", "authorise_rollback"}),
-    "committee": frozenset({"look", "approve", "send_back", "reject", "consent", "minutes"}),
+    "committee": frozenset({"look", "approve", "send_back", "reject", "consent", "minutes", "settle_obligation"}),
     "auditor": frozenset({"look", "audit"}),
     "ci": frozenset({"evidence"}),
 }

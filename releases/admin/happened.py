@@ -8,9 +8,34 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from audit.models import Event
 from releases.admin.verbs import VERBS
 
+# What no button does: acts of the workers, the scheduler and the way in.
+OTHER_ACTS = {
+    "account:change_password": _("Change one's password"),
+    "session:sign_in": _("Sign in"),
+    "deployment:queue": _("Queue the deployment"),
+    "deployment:put_off": _("Wait: a gate is closed"),
+    "deployment:put_back": _("Take the deployment out of the queue"),
+    "deployment:miss": _("Miss the window"),
+    "deployment:stopped": _("Stop after the step"),
+    "deployment:succeed": _("End the deployment well"),
+    "milestone:remind": _("Remind of a milestone"),
+    "procedure:activate": _("Put the procedure in force"),
+    "release:lapse": _("End the consent: what it was about has changed"),
+    "release:tag_made": _("Make the tag"),
+    "rollback:pre_authorise": _("Go back as authorised beforehand"),
+    "rollback:run": _("Begin the way back"),
+    "step:claim": _("Take a step"),
+    "step:doubt": _("Doubt a step: its worker is silent"),
+    "step:fail": _("A step failed"),
+    "step:finish": _("Finish a step"),
+    "watch:end": _("End the watch"),
+    "window:lapse": _("End the application for a window"),
+}
 _HIDDEN = frozenset({"id", "history"})
 
 
@@ -52,12 +77,12 @@ def actor_name(label: str) -> str:
 
 
 def act_name(action: str) -> str:
-    """Return an action in words: its verb's label where people have one."""
+    """Return an action in words: its verb's label, or that of OTHER_ACTS."""
     return str(_labels().get(action, action))
 
 
 def _labels() -> dict[str, Any]:
-    return {verb.key: verb.label for verb in VERBS}
+    return OTHER_ACTS | {verb.key: verb.label for verb in VERBS}
 
 
 def _text(value: Any) -> str:

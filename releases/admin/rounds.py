@@ -14,6 +14,7 @@ from environments.roles import ROLE_CHOICES
 from releases.actions.consent.decide import DUTIES
 from releases.admin.shown import language, missing_persons, span, when
 from releases.gates import quorum
+from releases.gates.content import clause_labels
 from releases.models import Change, ConsentRound, Release
 
 
@@ -63,39 +64,6 @@ class Clause:
     exact: str = ""
 
 
-def clause_labels() -> dict[str, str]:
-    """Return key of the document → its words, in the order in which people ask about it."""
-    return {
-        "application": _("application"),
-        "version": _("version"),
-        "environment": _("environment"),
-        "kind": _("kind"),
-        "window": _("window"),
-        "start": _("opens"),
-        "end": _("closes"),
-        "reason": _("reason"),
-        "application_for_release": _("what is applied for"),
-        "changes": _("changes"),
-        "base": _("what is in force now"),
-        "plan": _("step plan"),
-        "configuration": _("configuration"),
-        "migrations": _("migrations"),
-        "preauthorised": _("rollback authorised beforehand"),
-        "unanswered": _("when nobody answers"),
-        "compressed": _("compressed milestones"),
-        "waivers": _("waivers"),
-        "moved": _("open releases that will follow it"),
-        "kept": _("open releases that stay as they are"),
-        "procedure": _("procedure"),
-        "tag": _("tag"),
-        "commit": _("commit"),
-        "tree": _("tree"),
-        "digest": _("digest"),
-        "amended": _("amended"),
-        "withdrawn": _("withdrawn"),
-    }
-
-
 def clauses(document: dict[str, Any], zone: str = "") -> list[Clause]:
     """Return what is consented to in the order in which people ask about it; keys without words stay as they are."""
     labels = clause_labels()
@@ -123,7 +91,7 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(
                 key,
                 label,
-                _("%(start)s, valid for %(n)d hours from the consent") % {"start": _moment(start, zone), "n": hours},
+                _("%(start)s, valid for %(n)d hours from then on") % {"start": _moment(start, zone), "n": hours},
             )
         case (("moved" | "kept"), list()):
             return Clause(key, label, "\n".join(name for _pk, name in value))

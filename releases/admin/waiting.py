@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from django.db.models import F, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from environments import access
 from environments.admin.rights import Rights
 from environments.models import AccessGrant, Account, Environment
 from releases.actions.milestone.remind import OWNERS
@@ -19,12 +19,10 @@ from releases.admin.wait import MOST, Wait
 from releases.admin.waiting_access import access_waits
 from releases.gates import quorum
 from releases.models import (
-    Approval,
     ChecklistItem,
     ConsentRound,
     Deployment,
     Document,
-    Fact,
     InForce,
     Milestone,
     Obligation,
@@ -56,44 +54,30 @@ def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     return sorted(found, key=lambda w: (not w.urgent, w.due is None, w.due or moment))
 
 
-def kept_out(account: Account, releases: Iterable[Release]) -> set[int]:
-    """Return the releases that this person may not approve: author, editor, commit author or starter of a run."""
-    rows = list(releases)
-    keys = [release.pk for release in rows]
-    person = account.person_key
-    out = {r.pk for r in rows if r.author.person_key == person}
-    out |= {r.pk for r in rows if any(e.person_key == person for e in r.editors.all())}
-    mine = {address.lower() for address in account.git_addresses}
-    for pk, value in Fact.objects.filter(release__in=keys, kind="authors").values_list("release_id", "value"):
-        if isinstance(value, list) and mine & {str(a).lower() for a in value}:
-            out.add(pk)
-    started = Deployment.objects.filter(release__in=keys, environment__protected=True, started_by=account)
-    return out | set(started.values_list("release_id", flat=True))
-
-
 def _rounds(rights: Rights, account: Account) -> list[Wait]:
-    if not (rights.may("approve") or rights.may("consent")):
+    absent = access.deputies_of(account)
+    if not (rights.may("approve") or rights.may("consent") or absent):
         return []
-    rows = list(
+    rows = (
         ConsentRound.objects.filter(state="open")
-        .select_related("release__application", "release__author", "environment", "window", "procedure", "applicant")
-        .prefetch_related("approvals__account", "release__editors")
+        .select_related("release__application", "release__author", "environment", "window", "procedure__author",
+                        "applicant")
+        .prefetch_related("approvals__account", "approvals__on_behalf")
         .order_by("window_start", "pk")[:MOST]
-    )
-    out = kept_out(account, [r.release for r in rows if r.release is not None])
+    )  # fmt: skip
+    out = quorum.excluded_of([row.release for row in rows if row.release is not None])
+    voices = [(account, set(rights.roles)), *((person, access.roles_of(person)) for person in absent)]
     found = []
     for row in rows:
-        if row.release_id in out or (row.release is None and row.applicant.person_key == account.person_key):
+        words = row.approvals.all()
+        standing = quorum.standing(quorum.rules_of(row), quorum.counting(row, words))
+        asked = {role for role, _count in standing.missing}
+        fitting = [person for person, roles in voices if asked & roles]
+        if not fitting:
             continue
-        if any(a.account.person_key == account.person_key for a in row.approvals.all()):
-            continue
-        given = [
-            (a.account.person_key, frozenset(a.roles))
-            for a in row.approvals.all()
-            if a.meaning == Approval.Meaning.APPROVE and a.digest == row.digest
-        ]
-        standing = quorum.standing(quorum.rules_of(row), given)
-        if not any(role in rights.roles for role, _count in standing.missing):
+        kept_out = out[row.release_id] if row.release_id is not None else quorum.kept_out_of_rules(row)
+        silent = kept_out.keys() | quorum.speakers(words)
+        if account.person_key in silent or all(person.person_key in silent for person in fitting):
             continue
         about = row.release or row.window or row.procedure
         found.append(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
+from releases.gates import quorum
 from releases.gates.base import Answer, Question, failed, passed
-from releases.gates.content import difference, digest, document
+from releases.gates.content import clause_labels, difference, digest, document
 from releases.models import ConsentRound
 from releases.procedures.parts import Gate
 
@@ -18,10 +19,17 @@ def ask(question: Question, gate: Gate) -> Answer:
         used = ConsentRound.objects.filter(release=release, environment=environment, state="consumed").exists()
         reason = _("The consent has been used; a new one is needed.") if used else _("There is no granted consent.")
         return failed(gate, reason, "approvals")
+    if unknown := quorum.unknown_authors(release):
+        text = _("Nobody is known by the git address %(addresses)s; enter it at the account.")
+        return failed(gate, text % {"addresses": ", ".join(unknown)}, "approvals")
     present = document(release, environment)
     if digest(present) != round_.digest:
         key = difference(round_.document, present)
-        return failed(gate, _("The consent is stale: “%(key)s” has changed.") % {"key": key}, "approvals")
+        return failed(
+            gate,
+            _("The consent is stale: “%(key)s” has changed.") % {"key": clause_labels().get(key, key)},
+            "approvals",
+        )
     if round_.window_end is not None and question.at >= round_.window_end:
         return failed(gate, _("The consent has expired with its window."), "approvals")
     return passed(gate, round_.digest[:12], "approvals")

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 import rfc8785
+from django.utils.translation import gettext as _
 
 from environments.models import ConfigurationVersion, Environment
 from releases.gates.base import procedure_of
@@ -19,6 +20,8 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         pk=release.configurations.get(environment.slug), environment=environment
     ).first()
     procedure = release.procedure
+    # That consent or final check came late is waived while they are given; it changes nothing of what is done.
+    afterwards = {f"milestone:{m.key}" for m in release.milestones.all() if m.guards in ("approve", "confirm")}
     migrations = Fact.objects.filter(release=release, kind="migrations").values_list("value", flat=True).first()
     return {
         "application": release.application.slug,
@@ -34,6 +37,7 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "commit": release.commit,
         "tree": release.tree,
         "tag": release.tag,
+        "signers": hashlib.sha256(release.application.signers.encode()).hexdigest(),
         "changes": [[c.kind, c.text, c.ticket] for c in release.changes.all()],
         "plan": release.plan,
         "configuration": configuration.present_digest() if configuration is not None else None,
@@ -45,6 +49,7 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "waivers": sorted(
             [w.gate, w.environment.slug, w.until.isoformat()]
             for w in release.waivers.select_related("environment").filter(approved_at__isnull=False, withdrawn_at=None)
+            if w.gate not in afterwards
         ),
         "compressed": sorted(release.milestones.filter(compressed=True).values_list("key", flat=True)),
     }
@@ -69,3 +74,38 @@ def difference(consented: dict[str, Any], present: dict[str, Any]) -> str:
         if consented.get(key) != value:
             return key
     return next((key for key in consented if key not in present), "")
+
+
+def clause_labels() -> dict[str, str]:
+    """Return key of the document → its words, in the order in which people ask about it."""
+    return {
+        "application": _("application"),
+        "version": _("version"),
+        "environment": _("environment"),
+        "kind": _("kind"),
+        "window": _("window"),
+        "start": _("opens"),
+        "end": _("closes"),
+        "reason": _("reason"),
+        "application_for_release": _("what is applied for"),
+        "changes": _("changes"),
+        "base": _("what is in force now"),
+        "plan": _("step plan"),
+        "configuration": _("configuration"),
+        "migrations": _("migrations"),
+        "preauthorised": _("rollback authorised beforehand"),
+        "unanswered": _("when nobody answers"),
+        "compressed": _("compressed milestones"),
+        "waivers": _("waivers"),
+        "moved": _("open releases that will follow it"),
+        "kept": _("open releases that stay as they are"),
+        "procedure": _("procedure"),
+        "tag": _("tag"),
+        "signers": _("keys whose signatures count"),
+        "commit": _("commit"),
+        "tree": _("tree"),
+        "digest": _("digest"),
+        "amended": _("amended"),
+        "withdrawn": _("withdrawn"),
+        "postponed": _("postponed"),
+    }

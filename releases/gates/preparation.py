@@ -73,7 +73,7 @@ def obligations(question: Question, gate: Gate) -> Answer:
     pointer = InForce.objects.filter(application=release.application, environment=question.environment).first()
     if pointer is not None and pointer.unknown:
         return failed(gate, _("What is in force there is unknown; only an emergency may follow."), "deployments")
-    overdue = open_debts.filter(due_at__lt=question.at).first()
+    overdue = open_debts.filter(blocks=Obligation.Blocks.NEXT, due_at__lt=question.at).first()
     if overdue is not None:
         text = _("Overdue: %(what)s (%(release)s)")
         return failed(gate, text % {"what": overdue, "release": overdue.release}, "obligations")

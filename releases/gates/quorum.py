@@ -6,9 +6,12 @@ People are matched by maximum matching, so that a person with two roles never bl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
+from audit.refusals import GateClosed
 from environments import access
 from environments.models import Account, ConfigurationVersion, Environment
 from releases.gates.base import procedure_of
@@ -38,7 +41,7 @@ def matched(rules: Sequence[Rule], persons: Sequence[tuple[str, frozenset[str]]]
 
     The number of filled slots is the greatest possible (augmenting paths).
     """
-    slots = [rule.role for rule in rules for _ in range(rule.number)]
+    slots = [rule.role for rule in rules for _slot in range(rule.number)]
     roles = dict(persons)
     taken: list[str | None] = [None] * len(slots)
 
@@ -69,7 +72,7 @@ def standing(rules: Sequence[Rule], persons: Sequence[tuple[str, frozenset[str]]
             missing: list[tuple[str, int]] = []
             index = 0
             for rule in upto:
-                empty = sum(1 for _ in range(rule.number) if filled[(index := index + 1) - 1] is None)
+                empty = sum(1 for _slot in range(rule.number) if filled[(index := index + 1) - 1] is None)
                 if empty:
                     missing.append((rule.role, empty))
             return Standing(False, stage, tuple(missing))
@@ -83,47 +86,75 @@ def rules_of(round_: ConsentRound) -> list[Rule]:
 
 def persons_of(round_: ConsentRound) -> list[tuple[str, frozenset[str]]]:
     """Return who has approved a round on its own digest, as persons with the roles they held then."""
-    rows = Approval.objects.filter(round=round_, meaning__in=Approval.COUNTING, digest=round_.digest).select_related(
-        "account"
-    )
-    return [(row.account.person_key, frozenset(row.roles)) for row in rows]
+    return counting(round_, Approval.objects.filter(round=round_).select_related("account"))
+
+
+def counting(round_: ConsentRound, words: Iterable[Approval]) -> list[tuple[str, frozenset[str]]]:
+    """Return the persons, with the roles they held then, whose words count as approvals of what a round is about."""
+    yes = (word for word in words if word.meaning in Approval.COUNTING and word.digest == round_.digest)
+    return [(word.account.person_key, frozenset(word.roles)) for word in yes]
 
 
 def said(round_: ConsentRound) -> set[str]:
     """Return the persons who have given their word in a round, and those for whom a deputy has."""
-    rows = Approval.objects.filter(round=round_).select_related("account", "on_behalf")
-    return {a.person_key for row in rows for a in (row.account, row.on_behalf) if a is not None}
+    return speakers(Approval.objects.filter(round=round_).select_related("account", "on_behalf"))
+
+
+def speakers(words: Iterable[Approval]) -> set[str]:
+    """Return the persons of whom these are the words, and those for whom they were given."""
+    return {person.person_key for word in words for person in (word.account, word.on_behalf) if person is not None}
 
 
 def kept_out(round_: ConsentRound) -> dict[str, str]:
     """Return person key → the duty that keeps him from giving his word in a round."""
-    if round_.release is not None:
-        return excluded(round_.release)
-    return {round_.applicant.person_key: "applicant"}
+    return excluded(round_.release) if round_.release is not None else kept_out_of_rules(round_)
+
+
+def kept_out_of_rules(round_: ConsentRound) -> dict[str, str]:
+    """Return the same for a round about a window or a procedure: who applied, and who wrote the procedure."""
+    out = {round_.applicant.person_key: "applicant"}
+    if round_.procedure is not None and round_.procedure.author is not None:
+        out.setdefault(round_.procedure.author.person_key, "author")
+    return out
 
 
 def excluded(release: Release) -> dict[str, str]:
     """Return person key → the duty that keeps him from approving (author, editor, waiver, commit author, starter)."""
-    kept_out: dict[str, str] = {release.author.person_key: "author"}
-    for account in release.editors.all():
-        kept_out.setdefault(account.person_key, "editor")
-    for address in commit_authors(release):
-        for account in Account.objects.filter(git_addresses__contains=[address.lower()]):
-            kept_out.setdefault(account.person_key, "commit author")
-    for version in ConfigurationVersion.objects.filter(pk__in=list(release.configurations.values())):
-        kept_out.setdefault(version.created_by.person_key, "editor")
-    for round_ in ConsentRound.objects.filter(release=release, state__in=["open", "granted"]):
-        kept_out.setdefault(round_.applicant.person_key, "applicant")
-    for waiver in Waiver.objects.filter(release=release, approved_at__isnull=False).select_related(
-        "proposed_by", "decided_by"
-    ):
+    return excluded_of([release])[release.pk]
+
+
+def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
+    """Return the same for many releases by their keys, in a number of queries that does not grow with them."""
+    out: dict[int, dict[str, str]] = {r.pk: {r.author.person_key: "author"} for r in releases}
+    for release in Release.objects.filter(pk__in=out).prefetch_related("editors"):
+        for account in release.editors.all():
+            out[release.pk].setdefault(account.person_key, "editor")
+    facts = Fact.objects.filter(release__in=out, kind="authors").values_list("release_id", "value")
+    wrote = {pk: {str(a).lower() for a in value} for pk, value in facts if isinstance(value, list)}
+    addresses = sorted(set().union(*wrote.values()))
+    for account in Account.objects.filter(git_addresses__has_any_keys=addresses) if addresses else ():
+        for pk, theirs in wrote.items():
+            if theirs & {str(a).lower() for a in account.git_addresses}:
+                out[pk].setdefault(account.person_key, "commit author")
+    chosen = {key for release in releases for key in release.configurations.values()}
+    for version in ConfigurationVersion.objects.filter(pk__in=chosen).select_related("created_by"):
+        for release in releases:
+            if version.pk in release.configurations.values():
+                out[release.pk].setdefault(version.created_by.person_key, "editor")
+    rounds = ConsentRound.objects.filter(release__in=out, state__in=ConsentRound.LIVE).select_related("applicant")
+    for about, round_ in ((r.release_id, r) for r in rounds):
+        if about is not None:
+            out[about].setdefault(round_.applicant.person_key, "applicant")
+    waivers = Waiver.objects.filter(release__in=out, approved_at__isnull=False)
+    for waiver in waivers.select_related("proposed_by", "decided_by"):
         for account in (waiver.proposed_by, waiver.decided_by):
             if account is not None:
-                kept_out.setdefault(account.person_key, "waiver")
-    for deployment in Deployment.objects.filter(release=release, environment__protected=True):
-        if deployment.started_by is not None:
-            kept_out.setdefault(deployment.started_by.person_key, "starter")
-    return kept_out
+                out[waiver.release_id].setdefault(account.person_key, "waiver")
+    runs = Deployment.objects.filter(release__in=out, environment__protected=True)
+    for run in runs.select_related("started_by"):
+        if run.started_by is not None:
+            out[run.release_id].setdefault(run.started_by.person_key, "starter")
+    return out
 
 
 def commit_authors(release: Release) -> list[str]:
@@ -137,6 +168,13 @@ def unknown_authors(release: Release) -> list[str]:
     return [
         a for a in commit_authors(release) if not Account.objects.filter(git_addresses__contains=[a.lower()]).exists()
     ]
+
+
+def require_known_authors(release: Release) -> None:
+    """Raise GateClosed while an address of the release's commits belongs to no account."""
+    if unknown := unknown_authors(release):
+        text = _("Nobody is known by the git address %(addresses)s; enter it at the account.")
+        raise GateClosed(text % {"addresses": ", ".join(unknown)})
 
 
 def candidates(round_: ConsentRound) -> list[Account]:
@@ -165,7 +203,7 @@ def lacking(release: Release, environment: Environment) -> list[tuple[str, int]]
         for account in access.holders(role, environment):
             if account.person_key not in out:
                 roles.setdefault(account.person_key, set()).add(role)
-    slots = [rule.role for rule in rules for _ in range(rule.number)]
+    slots = [rule.role for rule in rules for _slot in range(rule.number)]
     filled = matched(rules, [(person, frozenset(held)) for person, held in roles.items()])
     empty = [role for role, person in zip(slots, filled, strict=True) if person is None]
     return sorted(Counter(empty).items())

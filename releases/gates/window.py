@@ -61,12 +61,12 @@ def ask(question: Question, gate: Gate) -> Answer:
     answer = opening(release.application, environment, at, emergency=question.emergency)
     if not answer.open:
         return failed(gate, closed_sentence(answer, environment), "plan")
-    if question.emergency:
-        return passed(gate, _("An emergency needs no window."), "plan")
-    end = min(filter(None, [answer.until, release.window_end]), default=None)
     if release.window_start is not None and at < release.window_start:
         when = calendar.print_time(release.window_start, environment.zone, get_language() or "ja")
         return failed(gate, _("The release is planned for %(when)s.") % {"when": when}, "plan")
+    if question.emergency:
+        return passed(gate, _("An emergency needs no window."), "plan")
+    end = min(filter(None, [answer.until, release.window_end]), default=None)
     if end is None or at >= end:
         return failed(gate, _("The release's own window has closed."), "plan")
     latest = calendar.latest_safe_start(end, timedelta(seconds=needed_seconds(release.plan)))

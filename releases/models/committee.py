@@ -43,6 +43,8 @@ class MeetingDecision(models.Model):
         REJECT = "reject", _("Reject")
         DEFER = "defer", _("Decide later")
 
+    FOR = (Decision.APPROVE, Decision.CONDITIONAL)
+
     meeting = models.ForeignKey(Meeting, models.PROTECT, related_name="decisions", verbose_name=_("meeting"))
     release = models.ForeignKey(Release, models.PROTECT, related_name="meeting_decisions", verbose_name=_("release"))
     decision = models.CharField(_("decision"), max_length=12, choices=Decision)

@@ -143,6 +143,6 @@ def act_name(action: Any) -> str:
 @register.filter
 def clause(key: Any) -> str:
     """Return the words of a key of what is consented to."""
-    from releases.admin.rounds import clause_labels
+    from releases.gates.content import clause_labels
 
     return clause_labels().get(str(key), str(key))

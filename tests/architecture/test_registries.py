@@ -10,9 +10,10 @@ import pytest
 
 from audit.governed import GOVERNED
 from releases import checks, metrics, steps
+from releases.admin.happened import act_name
 from releases.gates.ask import GATES
 
-from .files import ROOT, tracked
+from .files import ROOT, python, tracked
 
 # Tables without a row trigger, and why.
 UNGOVERNED = {
@@ -55,6 +56,15 @@ def test_every_table_is_governed_or_says_why_not(database: str) -> None:
     assert silent - set(UNGOVERNED) == set(), "a new table: govern it, or say here why not"
     assert not captured & set(UNGOVERNED)
     assert len(captured) == len(GOVERNED), "each entry of the list has its trigger"
+
+
+def test_every_act_has_a_name_in_words() -> None:
+    """The pages name acts by it, those of processes too."""
+    written = set()
+    for file in python("releases/actions/", "environments/"):
+        written |= set(re.findall(r"""(?:change|note)\(\s*"([a-z_]+:[a-z_]+)\"""", (ROOT / file).read_text()))
+    assert len(written) > 80
+    assert {kind for kind in written if act_name(kind) == kind} == set()
 
 
 def test_every_governed_column_that_is_left_out_is_no_fact() -> None:

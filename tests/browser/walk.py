@@ -12,7 +12,21 @@ WORD = re.compile(r"[A-Za-z][A-Za-z'’]{2,}")
 NOT_WORDS = re.compile(r"\b[0-9a-f]{12,}\b|\b[\w.]+:\d+\b|(?<!\S)/\S+|\b(test|session):\w+|FREQ=[A-Z0-9=;,+-]+")
 PEOPLE = {word.title() for name in CAST for word in name.split("_")}
 USERNAMES = set(CAST)
-NAMES = {"Ringi", "JST", "API", "SHA", "Asia", "Tokyo", "RRULE", "junit", "version", "main", "feature", "release", "hotfix"}
+NAMES = {
+    "Ringi",
+    "JST",
+    "API",
+    "SHA",
+    "Asia",
+    "Tokyo",
+    "RRULE",
+    "junit",
+    "version",
+    "main",
+    "feature",
+    "release",
+    "hotfix",
+}
 KEYS = {"datasets", "portal", "development", "staging", "production", "unit", "integration", "system", "acceptance"}
 # What people wrote in the rows that are shown, and the English half of what is kept in both languages.
 WRITTEN = ("3 of 5 samples over the limit", "214 passed", "cast of the tests", "first procedure of an empty system",

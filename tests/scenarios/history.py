@@ -161,7 +161,8 @@ class History(RuleBasedStateMachine):
             able = [name for name in PEOPLE if model.may_sign(name)]
             self.to_confirm(able[0]) if able else self.give("operator", "operator")
         elif model.conditions:
-            self.to_settle_condition(self.need("committee", "committee_a"))
+            able = [name for name in self.who("committee") if name not in model.kept_out()]
+            self.to_settle_condition(able[0]) if able else self.give("committee_a", "committee")
         elif model.run in ("", "cancelled", "missed", "settled"):
             self.to_request(self.starter())
         elif model.run == "requested":
@@ -305,7 +306,7 @@ class History(RuleBasedStateMachine):
         assert (debt is not None) == bool(model.conditions)
         if debt is None:
             return
-        fits = model.has(who, "committee") and who != model.author
+        fits = model.has(who, "committee") and who not in model.kept_out()
         self.act("settle_condition", who, lambda: settle_debt(debt.pk, note="done"), fits,
                  lambda: setattr(model, "conditions", model.conditions - 1))  # fmt: skip
 

@@ -112,6 +112,7 @@ class Reference:
         if self.live is not None:
             self.live.state = state
         self.finals = {}
+        self.conditions = 0
         if self.run in WAITING:
             self.run = "cancelled"
 

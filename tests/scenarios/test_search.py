@@ -25,7 +25,7 @@ FIRED = """
 consent/decide.py _refuse round_.reject round_.send_back release.reject release.send_back
 consent/decide.py _grant round_.grant release.approve
 consent/end.py end_rounds deployment.cancel
-consent/lapse.py lapse_stale held.lapse
+consent/lapse.py _lapse_release release.lapse; consent/lapse.py _lapse_window held.expire
 deployment/decide.py give_up deployment.fail; deployment/decide.py stop deployment.stop deployment.stopped
 deployment/decide.py succeed deployment.succeed; deployment/decide.py settle deployment.settle release.abandon release.stand_down release.roll_back
 deployment/decide.py _go_on deployment.resume deployment.recheck
@@ -37,6 +37,7 @@ deployment/schedule.py cancel deployment.cancel
 deployment/stopped.py stopped deployment.stopped
 deployment/verified.py verify deployment.watch release.watch cut.cut_short before.complete
 in_force/adopt.py propose release.record; procedure/activate.py move_over release.lapse
+procedure/activate.py take_back round_.take_back; procedure/activate.py end_other_applications other.void
 release/confirm.py confirm release.confirm; release/import_tags.py _record release.record
 release/move.py postpone release.postpone; release/prepare.py fix_content release.fix_content; release/prepare.py confirm_tests release.confirm_tests
 release/prepare.py conclude release.conclude; release/prepare.py amend release.amend

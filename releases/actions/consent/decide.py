@@ -16,13 +16,14 @@ from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account, ChangeWindow
+from releases.actions.consent.end import end_conditions
 from releases.actions.obligation.incur import incur
-from releases.actions.procedure.activate import move_over, put_in_force
-from releases.actions.release.prepare import done_milestone
+from releases.actions.procedure import activate
+from releases.actions.release.prepare import done_milestone, require_in_time
 from releases.gates import quorum
 from releases.gates.base import procedure_of
-from releases.gates.content import difference, digest, document
-from releases.models import Approval, ConsentRound, Meeting, Procedure, Release
+from releases.gates.content import clause_labels, difference, digest, document
+from releases.models import Approval, ConsentRound, Meeting, MeetingDecision, Procedure, Release
 
 DUTIES = {
     "author": gettext_lazy("You are its author."),
@@ -101,10 +102,12 @@ def _refuse(round_id: int, digest: str, comment: str, meaning: Approval.Meaning)
         if round_.release_id is not None:
             release = act.get(Release)
             release.reject() if meaning == Approval.Meaning.REJECT else release.send_back()
+            end_conditions(release)
         if round_.window_id is not None:
             act.get(ChangeWindow).withdrawn_at = now()
         if round_.procedure_id is not None:
-            act.get(Procedure).send_back()
+            procedure = act.get(Procedure)
+            procedure.discard() if meaning == Approval.Meaning.REJECT else procedure.send_back()
     return round_
 
 
@@ -153,8 +156,11 @@ def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
     else:
         access.require(verb, round_.environment)
     access.require_factor(round_.environment)
-    if round_.release is not None and not quorum.commit_authors(round_.release):
-        raise GateClosed(_("The authors of the commits are not known; observe the source first."))
+    if round_.release is not None:
+        if not quorum.commit_authors(round_.release):
+            raise GateClosed(_("The authors of the commits are not known; observe the source first."))
+        # An address taken from an account after the application would let its owner approve his own commits.
+        quorum.require_known_authors(round_.release)
     persons = [account] if absent is None else [account, absent]
     kept_out = quorum.kept_out(round_)
     for person in persons:
@@ -187,21 +193,23 @@ def _meeting(round_: ConsentRound, voice: Voice, meeting_id: int | None) -> Meet
     meeting = Meeting.objects.filter(pk=meeting_id, attendees=voice.account).first()
     if meeting is None:
         raise Invalid(_("You did not attend that meeting."))
-    if not meeting.decisions.filter(release=round_.release_id).exists():
-        raise Invalid(_("That meeting decided nothing about this release."))
+    if not meeting.decisions.filter(release=round_.release_id, decision__in=MeetingDecision.FOR).exists():
+        raise Invalid(_("That meeting did not decide for this release."))
     return meeting
 
 
 def _same_content(round_: ConsentRound) -> None:
     if round_.window_end is not None and now() >= round_.window_end:
         raise GateClosed(_("The consent has expired with its window."))
+    if round_.procedure is not None and round_.document["base"] != activate.in_force():
+        raise GateClosed(_("Another version of the procedure has come into force since; apply anew."))
     release = round_.release
     if release is None or round_.environment is None:
         return
     present = document(release, round_.environment)
     if digest(present) != round_.digest:
         key = difference(round_.document, present)
-        raise GateClosed(_("The consent is stale: “%(key)s” has changed.") % {"key": key})
+        raise GateClosed(_("The consent is stale: “%(key)s” has changed.") % {"key": clause_labels().get(key, key)})
 
 
 def _word(
@@ -234,17 +242,20 @@ def _grant(act: Act, round_: ConsentRound) -> None:
     round_.grant()
     if round_.release_id is not None:
         release = act.get(Release)
+        require_in_time(release, "approve")
         release.approve()
         done_milestone(release, "approve", None)
         if release.kind == Release.Kind.EMERGENCY:
-            # An emergency's consent holds for hours from now on, in the place of a window.
+            # An emergency's consent holds for hours from its T-0 on, in the place of a window.
             hours = procedure_of(release).schedule.emergency.validity_hours
-            release.window_end = round_.window_end = now() + timedelta(hours=hours)
+            begins = max(now(), release.window_start or now())
+            release.window_end = round_.window_end = begins + timedelta(hours=hours)
     if round_.window_id is not None:
         act.get(ChangeWindow).opened_at = now()
     if round_.procedure_id is not None:
         procedure = act.get(Procedure)
-        put_in_force(procedure)
+        activate.put_in_force(procedure)
+        activate.end_other_applications(round_)
         for pk, _name in round_.document["moved"]:
-            move_over(act.get(Release, pk), procedure)
+            activate.move_over(act.get(Release, pk), procedure)
     act.details["granted"] = True

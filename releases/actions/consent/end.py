@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from audit.clock import now
-from releases.models import ConsentRound, Deployment, FinalCheck, Release
+from releases.models import ConsentRound, Deployment, FinalCheck, Obligation, Release
 
 EDGES = {
     "void": ConsentRound.void,
@@ -27,6 +29,7 @@ def end_rounds(release: Release, how: str, key: str = "") -> list[ConsentRound]:
         round_.ended_at = now()
         round_.save()
         ended.append(round_)
+    end_conditions(release)
     for row in FinalCheck.objects.filter(release=release, cleared_at=None):
         row.cleared_at = now()
         row.save()
@@ -40,3 +43,11 @@ def end_rounds(release: Release, how: str, key: str = "") -> list[ConsentRound]:
         deployment.blockers = [key] if key else []
         deployment.save()
     return ended
+
+
+def end_conditions(release: Release) -> None:
+    """End what a consent that is over has asked for: nobody can meet it any more, and the next one asks anew."""
+    owed = Obligation.objects.filter(release=release, blocks=Obligation.Blocks.START, settled_at=None)
+    for condition in owed.select_for_update():
+        condition.settled_at, condition.note = now(), _("The consent that asked for it has ended.")
+        condition.save()

@@ -1,31 +1,76 @@
-"""release:lapse: end rounds of consent whose content or window is no longer what was consented to."""
+"""release:lapse and window:lapse: end rounds whose content or window is no longer what was consented to."""
 
 from __future__ import annotations
 
+import logging
+
+from django.db import Error
+
 from audit.change import change
 from audit.clock import now
+from environments.models import ChangeWindow
 from releases.actions.consent.end import end_rounds
 from releases.gates.content import difference, document
 from releases.models import ConsentRound, Release
 
+log = logging.getLogger(__name__)
+
+
+class _StillGood(Exception):
+    """What looked stale is not, or not any more, now that it is locked."""
+
 
 def lapse_stale() -> list[int]:
-    """End live rounds whose content has changed or whose window has passed; return the releases (the sweeper's act)."""
+    """End live rounds whose content has changed or whose window has passed; return the releases (the sweeper's act).
+
+    One that cannot be ended is written to the log and keeps no other from its turn.
+    """
     lapsed = []
-    for round_ in ConsentRound.objects.filter(state__in=["open", "granted"], release__isnull=False):
-        release, environment = round_.release, round_.environment
-        if release is None or environment is None:
+    for round_ in ConsentRound.objects.filter(state__in=ConsentRound.LIVE).select_related("release", "environment"):
+        try:
+            if not stale(round_):
+                continue
+            if round_.release_id is not None:
+                _lapse_release(round_)
+                lapsed.append(round_.release_id)
+            elif round_.window_id is not None:
+                _lapse_window(round_)
+        except _StillGood:
             continue
-        present = document(release, environment)
-        expired = round_.window_end is not None and now() >= round_.window_end
-        key = "window" if expired else difference(round_.document, present)
-        if not key:
-            continue
-        with change("release:lapse", (Release, release.pk), reason=key) as act:
-            held = act.get(Release)
-            end_rounds(held, "expired" if expired else "void", key)
-            if held.state in ("in_review", "approved", "confirmed"):
-                held.lapse()
-            act.details["key"] = key
-        lapsed.append(release.pk)
+        except Error:
+            raise
+        except Exception:
+            log.exception("round %s cannot be ended", round_.pk)
     return lapsed
+
+
+def stale(round_: ConsentRound) -> str:
+    """Return what has changed since the application, `window` when its time is over; empty while it is good."""
+    granted_for_good = round_.state == "granted" and round_.release_id is None
+    if round_.window_end is not None and now() >= round_.window_end and not granted_for_good:
+        return "window"
+    if round_.release is None or round_.environment is None:
+        return ""
+    return difference(round_.document, document(round_.release, round_.environment))
+
+
+def _lapse_release(round_: ConsentRound) -> None:
+    with change("release:lapse", (Release, round_.release_id), (ConsentRound, round_.pk)) as act:
+        release, held = act.get(Release), act.get(ConsentRound)
+        held.release = release
+        key = stale(held)
+        if held.state not in ConsentRound.LIVE or not key:
+            raise _StillGood
+        end_rounds(release, "expired" if key == "window" else "void", key)
+        if release.state in ("in_review", "approved", "confirmed"):
+            release.lapse()
+        act.details["key"] = key
+
+
+def _lapse_window(round_: ConsentRound) -> None:
+    with change("window:lapse", (ChangeWindow, round_.window_id), (ConsentRound, round_.pk)) as act:
+        held = act.get(ConsentRound)
+        if held.state != "open" or not stale(held):
+            raise _StillGood
+        held.expire()
+        held.ended_at = act.get(ChangeWindow).withdrawn_at = now()

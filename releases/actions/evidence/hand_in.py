@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.refusals import Invalid, NotYou
 from environments import access
-from environments.models import Account, Application, Environment
+from environments.models import Account, Application, Environment, sign_in_name
 from releases.actions.release.repository import holding
 from releases.models import Evidence, InForce, Procedure
 from releases.sources import evidence as reading
@@ -100,7 +100,7 @@ def _not_the_author(account: Account, reviewer: str, authors: list[str]) -> None
         authors
     ):
         raise NotYou(_("You have written a part of this; another person hands in its review."))
-    named = reviewer.casefold()
-    names = {name.casefold() for a in wrote for name in (a.username, a.display_name)} | set(authors)
+    named = sign_in_name(reviewer)
+    names = {sign_in_name(name) for a in wrote for name in (a.username, a.display_name)} | set(authors)
     if named in names or any(f"<{address}>" in named for address in authors):
         raise NotYou(_("%(reviewer)s has written a part of this and does not review it.") % {"reviewer": reviewer})

@@ -39,6 +39,12 @@ def propose(target_id: int, *, version: str, configuration_id: int, reason: str)
             raise GateClosed(_("On the target lies another tree than the one of %(tag)s.") % {"tag": tag})
         _configuration_lies_there(configuration, measured)
         release = Release.objects.filter(application=target.application, version=text, state="recorded").first()
+        if release is not None and (release.commit, release.tree) != (seen.commit, seen.tree):
+            text = _("%(version)s is recorded with commit %(recorded)s, and %(tag)s is %(seen)s.")
+            raise GateClosed(
+                text
+                % {"version": release.version, "recorded": release.commit[:12], "tag": tag, "seen": seen.commit[:12]}
+            )
         if release is None:
             release = Release.objects.create(
                 application=target.application,

@@ -32,7 +32,7 @@ def incur(
         label_en=rule.en,
         about=about[:200],
         blocks=blocks,
-        due_at=due(rule, since, zone),
+        due_at=due(rule, since, zone, procedure_of(release).schedule.regular.country),
     )
 
 
@@ -57,10 +57,10 @@ def incur_at_start(release: Release, environment: Environment, moment: datetime)
     return owed
 
 
-def due(rule: ObligationRule, since: datetime, zone: str) -> datetime:
-    """Return when a debt is due: hours are counted on the clock, working days end at 18:00 in the zone."""
+def due(rule: ObligationRule, since: datetime, zone: str, country: str) -> datetime:
+    """Return when a debt is due: hours on the clock; working days of the country, the last one until 18:00 in the zone."""
     if rule.unit == "hours":
         return since + timedelta(hours=rule.within)
     company = {h.day: h.name_ja for h in CompanyHoliday.objects.filter(withdrawn_at=None)}
-    day = calendar.working_days_after(since.astimezone(ZoneInfo(zone)).date(), rule.within, company=company)
+    day = calendar.working_days_after(since.astimezone(ZoneInfo(zone)).date(), rule.within, country, company=company)
     return calendar.instant(datetime.combine(day, END_OF_DAY), zone)

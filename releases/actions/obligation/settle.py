@@ -8,6 +8,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
+from releases.gates import quorum
 from releases.models import Obligation
 
 
@@ -18,8 +19,10 @@ def settle(obligation_id: int, *, note: str) -> Obligation:
         # Who applied does not say that the committee's own condition is met.
         condition = obligation.blocks == Obligation.Blocks.START
         account = access.require("approve" if condition else "settle_obligation")
-        if condition and account.person_key == obligation.release.author.person_key:
+        if account.person_key == obligation.release.author.person_key:
             raise NotYou(_("You are its author."))
+        if condition and account.person_key in quorum.excluded(obligation.release):
+            raise NotYou(_("You have a part in this release; another member of the committee says that it is met."))
         if obligation.settled_at is not None:
             raise WrongState(_("It is settled already."))
         if not note.strip():

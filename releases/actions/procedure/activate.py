@@ -90,6 +90,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
         if not rules:
             raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
         content = {
+            "base": in_force(),
             "version": procedure.version,
             "digest": procedure.digest,
             "moved": [[pk, name] for pk, name in candidates.items() if pk in moved],
@@ -106,6 +107,37 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
         )
         act.about(procedure, round=round_.pk)
     return round_
+
+
+def in_force() -> dict[str, str]:
+    """Return version and digest of the active procedure, as an application for a new one names them."""
+    active = Procedure.objects.get(state="active")
+    return {"version": active.version, "digest": active.digest}
+
+
+def end_other_applications(granted: ConsentRound) -> None:
+    """Send back what was applied for under the rules that have just been replaced, inside an open door."""
+    rounds = ConsentRound.objects.select_for_update().filter(procedure__isnull=False, state="open")
+    for other in rounds.exclude(pk=granted.pk):
+        assert other.procedure is not None
+        other.void()
+        other.void_key, other.ended_at = "base", now()
+        other.save()
+        other.procedure.send_back()
+        other.procedure.save()
+
+
+def take_back(procedure_id: int, *, reason: str) -> Procedure:
+    """引戻し: take the application for a new version back; it is a draft again."""
+    with change("procedure:take_back", (Procedure, procedure_id), reason=reason) as act:
+        access.require("propose_procedure")
+        procedure = act.get(Procedure)
+        procedure.send_back()
+        for round_ in ConsentRound.objects.select_for_update().filter(procedure=procedure, state="open"):
+            round_.take_back()
+            round_.ended_at = now()
+            round_.save()
+    return procedure
 
 
 def discard(procedure_id: int, *, reason: str) -> Procedure:

@@ -14,7 +14,7 @@ from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
 from environments.models import Target
 from releases.actions.release.observe import observe
-from releases.actions.release.prepare import done_milestone
+from releases.actions.release.prepare import done_milestone, require_in_time
 from releases.actions.release.steps import production_of
 from releases.gates.ask import answers
 from releases.gates.base import procedure_of
@@ -64,7 +64,8 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
             raise NotYou(_("The final check does not wait for your role."))
         wrong = [key for key, value in facts.items() if value is False]
         if wrong:
-            raise GateClosed(_("Not so: %(items)s") % {"items": ", ".join(_labels(release, wrong))})
+            raise GateClosed(_("Not so: %(items)s") % {"items": ", ".join(labels(release, wrong))})
+        require_in_time(release, "confirm")
         FinalCheck.objects.create(
             release=release,
             role=role,
@@ -86,6 +87,7 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
     return release
 
 
-def _labels(release: Release, keys: list[str]) -> list[str]:
+def labels(release: Release, keys: list[str]) -> list[str]:
+    """Return the items of the final check in the reader's language, in the order of `keys`."""
     items = {item.key: item for item in procedure_of(release).final_check.items}
     return [items[key].label(get_language() or "ja") for key in keys]

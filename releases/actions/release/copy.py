@@ -42,6 +42,8 @@ def copy(release_id: int, *, version: str, with_changes: bool = False, reason: s
             tag=application.tag_format.format(version=text),
             **{name: getattr(earlier, name) for name in Release.APPLICATION_FIELDS},
         )
+        # Whose words they are does not approve them under another name.
+        made.editors.add(earlier.author, *earlier.editors.all())
         if with_changes:
             for row in earlier.changes.all():
                 Change.objects.create(release=made, kind=row.kind, text=row.text, ticket=row.ticket, author=row.author)

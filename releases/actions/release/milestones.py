@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -40,17 +41,33 @@ def working_day_before(day: date, count: int, country: str, company: dict[date, 
     return day
 
 
-def lay(release: Release, content: Content, environment: Environment, start: datetime, moment: datetime) -> None:
-    """Make or move the milestones of a release for T-0; what a move puts into the past is compressed: due at once."""
+def lay(
+    release: Release,
+    content: Content,
+    environment: Environment,
+    start: datetime,
+    moment: datetime,
+    *,
+    reopened: Collection[str] = (),
+) -> None:
+    """Make or move the milestones of a release for T-0; what a move puts into the past is compressed: due at once.
+
+    `reopened`: the edges whose milestones are to be done once more because of the move.
+    """
     due = due_dates(content, start, environment, emergency=release.kind == Release.Kind.EMERGENCY)
     for row in content.milestones:
         milestone = Milestone.objects.filter(release=release, key=row.key).first() or Milestone(
             release=release, key=row.key, label_ja=row.ja, label_en=row.en, guards=row.guards
         )
+        # What was late already is not made punctual by moving T-0 to an hour that leaves it in the past.
+        again = milestone.done_at is not None and row.guards in reopened
+        late = milestone.pk is not None and not milestone.compressed and milestone.due_at < moment and not again
+        if again:
+            milestone.done_at = milestone.done_by = None
         if milestone.due_at != due[row.key]:
             milestone.reminded = []
         milestone.due_at = due[row.key]
-        milestone.compressed = milestone.done_at is None and due[row.key] < moment
-        if milestone.compressed:
+        milestone.compressed = due[row.key] < moment and not late
+        if milestone.compressed and milestone.done_at is None:
             milestone.due_at = moment
         milestone.save()

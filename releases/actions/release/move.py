@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
@@ -38,14 +39,11 @@ def postpone(release_id: int, *, start: datetime, reason: str) -> Release:
         release = act.get(Release)
         release.postpone()
         end_rounds(release, "void", "window")
-        _set_window(release, start)
-        for milestone in release.milestones.filter(guards__in=["approve", "confirm"]):
-            milestone.done_at = milestone.done_by = None
-            milestone.save()
+        _set_window(release, start, reopened=("approve", "confirm"))
     return release
 
 
-def _set_window(release: Release, start: datetime) -> None:
+def _set_window(release: Release, start: datetime, reopened: Collection[str] = ()) -> None:
     moment = now()
     environment = production_of(release)
     emergency = release.kind == Release.Kind.EMERGENCY
@@ -60,5 +58,5 @@ def _set_window(release: Release, start: datetime) -> None:
         release.window_end = start + timedelta(hours=procedure.schedule.emergency.validity_hours)
     else:
         release.window_end = answer.until
-    lay(release, procedure, environment, start, moment)
+    lay(release, procedure, environment, start, moment, reopened=reopened)
     clear_final_check(release, moment)

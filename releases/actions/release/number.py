@@ -16,6 +16,5 @@ def next_number(moment: datetime) -> str:
     year = local.year if local.month >= 4 else local.year - 1
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_release_number'))")
-    last = Release.objects.filter(number__startswith=f"FY{year}-").order_by("-number").first()
-    count = int(str(last.number).rsplit("-", 1)[1]) if last is not None else 0
-    return f"FY{year}-{count + 1:04d}"
+    given = Release.objects.filter(number__startswith=f"FY{year}-").values_list("number", flat=True)
+    return f"FY{year}-{max((int(str(n).rsplit('-', 1)[1]) for n in given), default=0) + 1:04d}"

@@ -12,9 +12,10 @@ from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account, Environment
 from releases.actions.consent.end import end_rounds
+from releases.actions.obligation.incur import incur
 from releases.actions.release.number import next_number
 from releases.actions.release.plan import active_procedure, clear_final_check
-from releases.actions.release.steps import lay_out, step_plan
+from releases.actions.release.steps import lay_out, production_of, step_plan
 from releases.actions.release.suggest import wrong
 from releases.gates.ask import answers
 from releases.models import Deployment, Release, Waiver
@@ -29,7 +30,7 @@ def fix_content(release_id: int, *, reason: str = "") -> Release:
         _complete(release)
         if faults := wrong(release):
             raise Invalid(*faults)
-        _guard(release, "fix_content")
+        require_in_time(release, "fix_content")
         procedure = active_procedure()
         release.procedure = procedure
         release.number = release.number or next_number(now())
@@ -57,7 +58,7 @@ def confirm_tests(release_id: int, *, reason: str = "") -> Release:
                 closed = [_("It has not been verified anywhere yet.")]
         if closed:
             raise GateClosed(*closed)
-        _guard(release, "confirm_tests")
+        require_in_time(release, "confirm_tests")
         _done(act, release, "confirm_tests")
     return release
 
@@ -132,13 +133,26 @@ def _complete(release: Release) -> None:
         raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": ", ".join(lacking)})
 
 
-def _guard(release: Release, verb: str) -> None:
+def require_in_time(release: Release, verb: str) -> None:
+    """Raise GateClosed when the milestone that guards an edge is past and not waived; inside an open door.
+
+    What is late under a waiver is owed from then on.
+    """
     moment = now()
-    waived = {w.gate for w in Waiver.objects.filter(release=release) if w.counts(moment)}
-    for late in release.milestones.filter(guards=verb, done_at=None, compressed=False, due_at__lt=moment):
-        if f"milestone:{late.key}" not in waived:
+    late = list(release.milestones.filter(guards=verb, done_at=None, compressed=False, due_at__lt=moment))
+    if not late:
+        return
+    environment = production_of(release)
+    waivers = Waiver.objects.select_for_update().filter(release=release, environment=environment)
+    counting = {waiver.gate: waiver for waiver in waivers if waiver.counts(moment)}
+    for milestone in late:
+        waiver = counting.get(f"milestone:{milestone.key}")
+        if waiver is None:
             text = _("“%(milestone)s” was due earlier; move the release to a later window, or have it waived.")
-            raise GateClosed(text % {"milestone": late})
+            raise GateClosed(text % {"milestone": milestone})
+        if waiver.obligation is None:
+            waiver.obligation = incur(release, "waiver", moment, environment.zone, about=str(milestone))
+            waiver.save()
 
 
 def _done(act: Act, release: Release, verb: str) -> None:

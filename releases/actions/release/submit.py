@@ -6,11 +6,13 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import GateClosed
+from audit.refusals import GateClosed, Invalid
 from environments import access
 from releases.actions.release.observe import observe
 from releases.actions.release.plan import clear_final_check
+from releases.actions.release.prepare import require_in_time
 from releases.actions.release.steps import production_of
+from releases.actions.release.suggest import wrong
 from releases.gates import quorum
 from releases.gates.content import digest, document
 from releases.models import ConsentRound, Release
@@ -24,10 +26,11 @@ def submit(release_id: int, *, reason: str = "") -> ConsentRound:
         release = act.get(Release)
         release.submit()
         environment = production_of(release)
-        unknown = quorum.unknown_authors(release)
-        if unknown:
-            text = _("Nobody is known by the git address %(addresses)s; enter it at the account.")
-            raise GateClosed(text % {"addresses": ", ".join(unknown)})
+        # What is in force may have changed since the content was fixed.
+        if faults := wrong(release):
+            raise Invalid(*faults)
+        require_in_time(release, "approve")
+        quorum.require_known_authors(release)
         if not quorum.commit_authors(release):
             raise GateClosed(_("The authors of the commits are not known yet; observe the source first."))
         subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"

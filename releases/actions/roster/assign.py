@@ -5,22 +5,26 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from audit.change import change
-from audit.refusals import Invalid, WrongState
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account
+from releases.actions.release.plan import clear_final_check
 from releases.models import Release, RosterEntry
 
 
 def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reason: str = "") -> RosterEntry:
     """Put a person on the roster with a telephone number; worker and verifier are two people."""
     with change("roster:assign", (Release, release_id), reason=reason, sign=True) as act:
-        access.require("roster")
+        who = access.require("roster")
         release = act.get(Release)
         if release.state in Release.ENDS:
             raise WrongState(_("The release has ended."))
         account = Account.objects.get(pk=account_id)
         if account.kind != Account.Kind.PERSON:
             raise Invalid(_("A service account is no person on a roster."))
+        if release.state == "confirmed" and account.person_key == who.person_key:
+            raise NotYou(_("The final check has been signed with the roster as it is; another person puts you on it."))
         if not telephone.strip():
             raise Invalid(_("A telephone number is needed."))
         pair = {"worker": "verifier", "verifier": "worker"}.get(duty)
@@ -30,5 +34,7 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
         entry, _made = RosterEntry.objects.update_or_create(
             release=release, duty=duty, defaults={"account": account, "telephone": telephone}
         )
+        if release.state == "approved":
+            clear_final_check(release, now())
         act.about(entry)
     return entry

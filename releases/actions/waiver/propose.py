@@ -11,6 +11,7 @@ from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.models import Environment
+from releases.actions.release.steps import production_of
 from releases.gates.ask import WAIVABLE
 from releases.gates.base import procedure_of
 from releases.models import Release, Waiver
@@ -40,6 +41,8 @@ def propose(release_id: int, *, environment_id: int, gate: str, until: datetime,
         if until <= now():
             raise Invalid(_("The end lies in the past."))
         environment = Environment.objects.get(pk=environment_id)
+        if gate.startswith(MILESTONE) and environment != production_of(release):
+            raise Invalid(_("A late milestone is waived for the protected environment that the release is bound for."))
         same = Waiver.objects.filter(
             release=release, environment=environment, gate=gate, refused_at=None, withdrawn_at=None, until__gt=now()
         )

@@ -166,6 +166,17 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "procedure",
+        "take_back",
+        _("Take back"),
+        activate.take_back,
+        ("propose_procedure",),
+        Procedure,
+        _reason,
+        edge="send_back",
+        states=frozenset({"in_review"}),
+    ),
+    Verb(
+        "procedure",
         "discard",
         _("Discard"),
         activate.discard,

@@ -125,7 +125,9 @@ def _environment(instance: Any) -> Fields:
 
 def _final(release: Release) -> list[tuple[str, str]]:
     words = {True: _("yes"), False: _("no"), confirm.NOT_MEASURED: _("not yet measured")}
-    return [(key, str(words[value])) for key, value in confirm.facts_now(release).items()]
+    facts = confirm.facts_now(release)
+    items = zip(confirm.labels(release, list(facts)), facts.values(), strict=True)
+    return [(label, str(words[value])) for label, value in items]
 
 
 PLAN, PREPARE = ("plan",), ("prepare",)

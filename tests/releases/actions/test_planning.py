@@ -57,7 +57,10 @@ def test_working_days_end_at_six_in_the_evening_of_the_zone(world: Any) -> None:
 
     rule = ObligationRule(key="x", ja="x", en="x", within=5, unit="working_days", source="ours")
     since = datetime(2026, 12, 28, 15, tzinfo=UTC)  # the 29th in Tokyo; new year's day is a holiday
-    assert due(rule, since, "Asia/Tokyo") == datetime(2027, 1, 6, 18, tzinfo=TOKYO)
+    assert due(rule, since, "Asia/Tokyo", "JP") == datetime(2027, 1, 6, 18, tzinfo=TOKYO)
+    adults_day = datetime(2027, 1, 5, tzinfo=TOKYO)  # 成人の日 is the 11th, and no holiday elsewhere
+    ends = [due(rule, adults_day, "Asia/Tokyo", country) for country in ("JP", "DE")]
+    assert ends == [datetime(2027, 1, 13, 18, tzinfo=TOKYO), datetime(2027, 1, 12, 18, tzinfo=TOKYO)]
 
 
 def test_milestones_count_days_of_work_where_the_procedure_says_so(world: Any) -> None:

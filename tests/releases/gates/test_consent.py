@@ -8,7 +8,7 @@ from typing import Any
 from audit.actor import acting
 from audit.change import change
 from audit.clock import now
-from releases.gates.content import difference, digest, document
+from releases.gates.content import clause_labels, difference, digest, document
 from releases.models import ConsentRound, Release
 
 from .asking import COMMAND, alter, ask
@@ -46,7 +46,7 @@ def test_any_difference_closes_it_and_is_named(world: Any) -> None:
         kept = {name: getattr(release, name) for name in fields}
         changed = alter(release, **{name: value() if callable(value) else value for name, value in fields.items()})
         answer = ask(world, changed, "consent")
-        assert answer.verdict == "fail" and f"“{key}”" in answer.reason, key
+        assert answer.verdict == "fail" and f"“{clause_labels()[key]}”" in answer.reason, key
         alter(release, **kept)
         assert ask(world, release, "consent").verdict == "pass", key
 
@@ -59,7 +59,7 @@ def test_a_change_added_or_what_is_in_force_changed_closes_it(world: Any) -> Non
     release, _round = world.granted()
     make(InForce, application=world.application, environment=world.environments["production"], code="0" * 40,
          since=now(), how="adopted")  # fmt: skip
-    assert "“base”" in ask(world, release, "consent").reason
+    assert "“what is in force now”" in ask(world, release, "consent").reason
     with acting(COMMAND), change("test:clear"):
         InForce.objects.all().delete()
     make(Change, release=release, kind="fix", text="one more thing", author=world.people["developer"])

@@ -1,0 +1,301 @@
+"""Ways round consent that people inside the company have: their own words, lateness, old rules, other hands."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, Refused
+from environments.actions.account import edit as editing
+from environments.actions.application.set_signers import set_signers
+from environments.models import Account, ChangeWindow
+from releases.actions.consent import decide, lapse
+from releases.actions.evidence.hand_in import hand_in
+from releases.actions.meeting import record
+from releases.actions.obligation.settle import settle
+from releases.actions.procedure.activate import load, take_back
+from releases.actions.procedure.activate import submit as apply_for
+from releases.actions.release import move, prepare
+from releases.actions.release.confirm import confirm
+from releases.actions.release.copy import copy
+from releases.actions.release.submit import submit
+from releases.actions.roster.assign import assign
+from releases.actions.waiver import decide as waivers
+from releases.actions.waiver.propose import propose
+from releases.actions.window.propose import propose as propose_window
+from releases.gates import quorum
+from releases.models import ConsentRound, InForce, Obligation, Procedure, Release
+from tests.bypasses.test_consent_bypasses import another, approved, fewer, say_yes, scheduled, submitted
+from tests.releases.gates.asking import COMMAND, alter, ask, make, walk
+from tests.scenarios.stock import Stock
+
+
+def late(release: Release, guards: str, days: int = 1) -> Any:
+    """Let the milestone that guards an edge be past."""
+    return alter(release.milestones.get(guards=guards), compressed=False, due_at=now() - timedelta(days=days))
+
+
+def test_an_author_of_a_commit_whose_address_was_taken_away_does_not_approve(stock: Stock) -> None:
+    _release, round_ = submitted(stock)
+    people = stock.world.people
+    author = Account.objects.get(username="committee_b")
+    alter(people["developer"], git_addresses=[])
+    alter(author, git_addresses=["developer@datasets.example"])
+    with stock.world.acting_as("committee_b"), pytest.raises(NotYou, match="commits"):
+        decide.approve(round_.pk, digest=round_.digest)
+    with stock.world.acting_as("administrator"):
+        editing.edit(author.pk, display_name=author.display_name, git_addresses=(), reason="tidy")
+    with stock.world.acting_as("committee_b"), pytest.raises(Refused, match="developer@datasets.example"):
+        decide.approve(round_.pk, digest=round_.digest)
+
+
+def test_consent_and_final_check_that_come_late_are_waived_by_two_or_not_given(stock: Stock) -> None:
+    world = stock.world
+    release = stock.take()
+    for guards in ("approve", "confirm"):
+        late(release, guards, days=-1)
+    with world.acting_as("manager"):
+        round_ = submit(release.pk)
+    late(release, "approve")
+    with world.acting_as("committee_a"):
+        decide.approve(round_.pk, digest=round_.digest)
+    with world.acting_as("committee_b"), pytest.raises(Refused, match="was due earlier"):
+        decide.approve(round_.pk, digest=round_.digest)
+    waive(stock, release, "approve")
+    with world.acting_as("committee_b"):
+        decide.approve(round_.pk, digest=round_.digest)
+    assert Obligation.objects.filter(release=release, key="waiver").count() == 1
+    late(release, "confirm")
+    with world.acting_as("operator"), pytest.raises(Refused, match="was due earlier"):
+        confirm(release.pk)
+    waive(stock, release, "confirm")
+    with world.acting_as("operator"):
+        confirm(release.pk)
+
+
+def waive(stock: Stock, release: Release, guards: str) -> None:
+    """Let two people waive a late milestone."""
+    world = stock.world
+    key = release.milestones.get(guards=guards).key
+    production = world.environments["production"].pk
+    with world.acting_as("manager"):
+        row = propose(release.pk, environment_id=production, gate=f"milestone:{key}", until=soon(), reason="late")
+    with world.acting_as("project_manager"):
+        waivers.approve(row.pk)
+
+
+def soon() -> Any:
+    """Return an end in a few minutes."""
+    return now() + timedelta(minutes=5)
+
+
+def test_lateness_that_was_waived_is_owed_wherever_and_however_short(stock: Stock) -> None:
+    world, release = stock.world, stock.world.planned()
+    key = late(release, "fix_content").key
+    with world.acting_as("manager"):
+        with pytest.raises(Invalid, match="protected environment"):
+            propose(
+                release.pk,
+                environment_id=world.environments["development"].pk,
+                gate=f"milestone:{key}",
+                until=soon(),
+                reason="late",
+            )
+        with pytest.raises(Refused, match="was due earlier"):
+            prepare.fix_content(release.pk)
+    waive(stock, release, "fix_content")
+    with world.acting_as("manager"):
+        prepare.fix_content(release.pk)
+    assert Obligation.objects.get(release=release, key="waiver").about
+
+
+def test_moving_to_the_same_hour_makes_nothing_punctual(stock: Stock) -> None:
+    world, release = stock.world, stock.world.planned()
+    late(release, "fix_content")
+    with world.acting_as("manager"):
+        move.move(release.pk, start=Release.objects.get(pk=release.pk).window_start)
+        with pytest.raises(Refused, match="was due earlier"):
+            prepare.fix_content(release.pk)
+
+
+def test_the_author_of_the_words_does_not_approve_their_copy(stock: Stock) -> None:
+    release = stock.world.planned()
+    with stock.world.acting_as("manager"):
+        made = copy(release.pk, version="1.3.1")
+    assert release.author.person_key in quorum.excluded(made)
+
+
+def test_who_wrote_a_procedure_does_not_approve_it_when_another_applies(stock: Stock) -> None:
+    with stock.world.acting_as("author_on_committee"):
+        draft = load(another("1.8.0"), reason="mine")
+    with stock.world.acting_as("manager"):
+        round_ = apply_for(draft.pk, reason="x")
+    with stock.world.acting_as("author_on_committee"), pytest.raises(NotYou):
+        decide.approve(round_.pk, digest=round_.digest)
+
+
+def test_what_was_applied_for_under_old_rules_does_not_undo_new_ones(stock: Stock) -> None:
+    with stock.world.acting_as("manager"):
+        lax = load(another("1.8.0", approvals=fewer(1)), reason="lax")
+        first = apply_for(lax.pk, reason="x")
+        strict = load(another("1.9.0", approvals=fewer(3)), reason="strict")
+        second = apply_for(strict.pk, reason="x")
+    say_yes(stock, second)
+    assert Procedure.objects.get(state="active").version == "1.9.0"
+    assert ConsentRound.objects.get(pk=first.pk).state == "void"
+    assert Procedure.objects.get(pk=lax.pk).state == "draft"
+    with pytest.raises(Refused):
+        say_yes(stock, first)
+
+
+def test_a_rejected_procedure_is_rejected_for_good_and_one_taken_back_is_not(stock: Stock) -> None:
+    with stock.world.acting_as("manager"):
+        draft = load(another("1.8.0"), reason="x")
+        apply_for(draft.pk, reason="x")
+        take_back(draft.pk, reason="a word")
+        round_ = apply_for(draft.pk, reason="x")
+    with stock.world.acting_as("committee_a"):
+        decide.reject(round_.pk, digest=round_.digest, comment="never")
+    assert Procedure.objects.get(pk=draft.pk).state == "discarded"
+    with stock.world.acting_as("manager"), pytest.raises(Refused):
+        apply_for(draft.pk, reason="again")
+
+
+def test_whose_signatures_count_is_part_of_what_is_consented_to(stock: Stock) -> None:
+    release, _round = approved(stock)
+    with stock.world.acting_as("manager"):
+        set_signers(stock.world.application.pk, signers="mole@x ssh-ed25519 AAAA", reason="x")
+    answer = ask(stock.world, release, "consent")
+    assert answer.verdict == "fail" and "keys whose signatures count" in answer.reason
+
+
+def test_a_version_that_has_been_overtaken_is_not_applied_for(stock: Stock) -> None:
+    world, release = stock.world, stock.take()
+    above = make(
+        Release, application=world.application, version="1.9.0", title="x", author=world.people["operator"],
+        tag="v1.9.0", commit=world.built.commits["v1.2.0"], tree=world.built.trees["v1.2.0"],
+    )  # fmt: skip
+    walk(above, "record")
+    make(
+        InForce, application=world.application, environment=world.environments["production"], release=above,
+        configuration=world.configurations["production"], code=above.tree, configuration_digest="c" * 64,
+        since=now(), how="adopted",
+    )  # fmt: skip
+    with world.acting_as("manager"), pytest.raises(Refused, match="1.9.0"):
+        submit(release.pk)
+
+
+def test_a_condition_ends_with_the_consent_that_asked_for_it(stock: Stock) -> None:
+    release, round_ = submitted(stock)
+    with stock.world.acting_as("committee_a"):
+        decide.approve_with_condition(round_.pk, digest=round_.digest, condition="tell the users")
+    with stock.world.acting_as("manager"):
+        prepare.withdraw(release.pk, reason="not needed")
+    condition = Obligation.objects.get(release=release)
+    assert condition.settled_at is not None and condition.settled_by is None
+    assert ask(stock.world, stock.take(), "obligations").verdict == "pass"
+
+
+def test_nobody_with_a_part_in_it_says_that_a_condition_is_met_or_a_review_was_held(stock: Stock) -> None:
+    release, round_ = submitted(stock)
+    with stock.world.acting_as("committee_a"):
+        decide.approve_with_condition(round_.pk, digest=round_.digest, condition="x")
+    with acting(COMMAND), change("test:edit", (Release, release.pk)) as act:
+        act.get(Release).editors.add(stock.world.people["committee_b"])
+    with stock.world.acting_as("committee_b"), pytest.raises(NotYou, match="part in this release"):
+        settle(Obligation.objects.get(release=release).pk, note="done")
+    review = make(
+        Obligation, application=stock.world.application, release=release, key="retrospective_review", label_ja="a",
+        label_en="a", due_at=now(),
+    )  # fmt: skip
+    with stock.world.acting_as(release.author.username), pytest.raises(NotYou, match="author"):
+        settle(review.pk, note="fine")
+
+
+def test_an_approval_rests_on_no_meeting_that_said_no(stock: Stock) -> None:
+    release, round_ = submitted(stock)
+    attendees = (stock.world.people["committee_a"].pk,)
+    with stock.world.acting_as("manager"):
+        held = record.record(held_at=now() - timedelta(hours=1), attendees=attendees, minutes="no")
+        record.decide(held.pk, release_id=release.pk, decision="reject")
+    with stock.world.acting_as("committee_a"), pytest.raises(Refused, match="did not decide for"):
+        decide.approve(round_.pk, digest=round_.digest, meeting_id=held.pk)
+
+
+def test_after_the_final_check_nobody_puts_himself_on_the_roster(stock: Stock) -> None:
+    release, _round, _run = scheduled(stock)
+    manager = stock.world.people["manager"].pk
+    with stock.world.acting_as("manager"), pytest.raises(NotYou, match="another person"):
+        assign(release.pk, duty="rollback_decider", account_id=manager, telephone="1")
+
+
+def test_an_application_for_a_window_that_is_over_ends(stock: Stock) -> None:
+    production = stock.world.environments["production"].pk
+    with stock.world.acting_as("manager"):
+        row = propose_window(production, name="x", starts_at=now(), ends_at=now() + timedelta(seconds=0.2), reason="x")
+    while now() < row.window_end:
+        time.sleep(0.05)
+    with acting(COMMAND):
+        lapse.lapse_stale()
+    assert ConsentRound.objects.get(pk=row.pk).state == "expired"
+    assert ChangeWindow.objects.get(pk=row.window_id).withdrawn_at is not None
+
+
+def test_a_round_that_came_meanwhile_is_not_ended_for_the_one_before(
+    stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = stock.world
+    release, _round = submitted(stock)
+    alter(release, ticket="T-1")
+    real, anew = lapse.change, []
+
+    def late_door(*arguments: Any, **options: Any) -> Any:
+        if not anew:
+            anew.append(0)
+            with world.acting_as("manager"):
+                prepare.take_back(release.pk)
+                anew[0] = submit(release.pk).pk
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(lapse, "change", late_door)
+    with acting(COMMAND):
+        lapse.lapse_stale()
+    assert ConsentRound.objects.get(pk=anew[0]).state == "open"
+
+
+def test_an_emergency_does_not_start_before_its_hour(stock: Stock) -> None:
+    release = stock.take()
+    alter(
+        release,
+        kind="emergency",
+        window_start=now() + timedelta(hours=10),
+        window_end=now() + timedelta(hours=34),
+    )
+    assert ask(stock.world, release, "window").verdict == "fail"
+
+
+def test_a_review_is_not_by_an_author_in_other_letters(stock: Stock) -> None:
+    world = stock.world
+    with world.acting_as("ci"), pytest.raises(Refused, match="does not review"):
+        hand_in(
+            world.application.pk,
+            environment_id=world.environments["staging"].pk,
+            kind="review",
+            commit=world.built.commits["v1.3.0"],
+            content=json.dumps({"reviewer": "Ｄeveloper", "verdict": "approved"}).encode(),
+        )
+
+
+def test_what_is_signed_at_the_end_is_told_in_the_readers_words(stock: Stock, browsers: Callable[[str], Any]) -> None:
+    release, round_ = submitted(stock)
+    say_yes(stock, round_)
+    page = browsers("manager").get(f"/admin/act/release/confirm/{release.pk}/", headers={"accept-language": "ja"})
+    assert "roster_complete" not in page.content.decode() and "tag_unchanged" not in page.content.decode()
