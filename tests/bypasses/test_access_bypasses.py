@@ -6,6 +6,7 @@ The numbers are those of the published cases that the design was written against
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations
 from typing import Any
@@ -18,6 +19,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from audit.actor import acting
+from audit.change import change
 from audit.clock import now
 from audit.governed import GOVERNED
 from audit.models import Event
@@ -31,10 +33,12 @@ from environments.actions.account.create import create
 from environments.actions.freeze.lift import lift
 from environments.actions.token.issue import issue_token
 from environments.actions.window.freeze import freeze
+from environments.actors import person
 from environments.models import AccessGrant, Account, Environment, Freeze, Token
 from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_VERBS
 from releases.admin.verbs import VERBS
 from tests.conftest import PASSWORD
+from tests.releases.api.test_once import together
 from tests.releases.gates.asking import COMMAND, make
 from tests.scenarios.test_matrix import whole
 
@@ -246,3 +250,57 @@ def test_24_nobody_takes_over_an_account_with_more_rights(people: People, acting
     with acting_as("administrator"), pytest.raises(NotYou):
         grant.confirm(waiting.pk)
     assert not access.may(people["outsider"], "approve")
+
+
+def test_two_administrators_are_not_made_one_to_grant_alone(people: People, acting_as: ActingAs) -> None:
+    """What was counted once stays counted, whatever the employee ids say afterwards."""
+    for name in ("administrator", "second_administrator"):
+        with acting(COMMAND), change("test:merge", (Account, people[name].pk)) as act:
+            act.get(Account).employee_id = "E-1"
+    with acting_as("administrator"):
+        waiting = grant.propose(people["outsider"].pk, role="administrator", reason="a third one")
+    assert waiting.confirmed_at is None and not access.may(people["outsider"], "grant")
+
+
+def test_nobody_gives_another_account_his_own_employee_id(people: People, acting_as: ActingAs) -> None:
+    """Nor takes it away from an account of his: either would change for whom he counts."""
+    people["night"] = newcomer("night", ("operator", None))
+    with acting_as("second_administrator"):
+        for name in ("administrator", "night"):
+            editing.edit(people[name].pk, display_name=name, employee_id="E-1", reason="as the personnel list says")
+    with acting_as("administrator"):
+        for name, number in (
+            ("second_administrator", "Ｅ-１ "),
+            ("committee_a", "e-1"),
+            ("night", "E-2"),
+            ("night", ""),
+        ):
+            with pytest.raises(NotYou):
+                editing.edit(people[name].pk, display_name=name, employee_id=number, reason="me")
+    held = dict(Account.objects.exclude(employee_id="").values_list("username", "employee_id"))
+    assert held == {"administrator": "E-1", "night": "E-1"}
+
+
+def test_an_employee_id_is_given_as_a_role_is(people: People, acting_as: ActingAs) -> None:
+    """It decides who counts: by somebody who may grant, with a second factor where one is demanded."""
+    with acting(COMMAND), change("test:demand", (Environment, Environment.objects.get(slug="production").pk)) as act:
+        act.get(Environment).demands_mfa = True
+    with acting_as("administrator"):
+        editing.edit(people["tester"].pk, display_name="Tester", reason="the name alone")
+        with pytest.raises(access.FactorNeeded):
+            editing.edit(people["tester"].pk, display_name="Tester", employee_id="E-3", reason="new")
+
+
+def test_two_seconds_at_once_are_not_both_given_alone(people: People) -> None:
+    """The first administrator gives two at the same moment; one of them waits."""
+    with acting(COMMAND), change("test:rewind"):
+        AccessGrant.objects.filter(account=people["second_administrator"]).delete()
+    pair = [people["outsider"].pk, people["tester"].pk]
+    first = replace(person(people["administrator"]), authenticated_at=now(), method="password")
+
+    def give(place: int) -> AccessGrant:
+        with acting(first):
+            return grant.propose(pair[place], role="administrator", reason="at once")
+
+    given = together(2, give)
+    assert [row.confirmed_at is None for row in given].count(True) == 1, given

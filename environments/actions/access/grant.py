@@ -99,10 +99,16 @@ def require_factor(environment: Environment | None) -> None:
 def _only_one_ever() -> bool:
     """Tell whether there has been one administrator only, since the beginning: then nobody could confirm a second.
 
-    Since the beginning, and not now: else one would only have to end the others to decide alone.
+    Since the beginning, and not now: else one would only have to end the others to decide alone. Accounts are counted
+    and not persons: an employee id can be edited afterwards.
     """
-    earlier = AccessGrant.objects.filter(role="administrator", confirmed_at__isnull=False).select_related("account")
-    return len({grant.account.person_key for grant in earlier}) == 1
+    earlier = AccessGrant.objects.filter(role="administrator", confirmed_at__isnull=False)
+    accounts = earlier.values("account").distinct()
+    if accounts.count() != 1:
+        return False
+    # Counted anew under a lock, so that of two given at once one is the third.
+    list(earlier.select_for_update(of=("self",)).order_by("pk"))
+    return accounts.count() == 1
 
 
 def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:

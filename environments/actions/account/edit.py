@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.refusals import Invalid, NotYou
 from environments import access
+from environments.actions.access.grant import require_factor
 from environments.models import Account
 
 LANGUAGES = ("ja", "en")
@@ -28,7 +29,8 @@ def edit(
 ) -> Account:
     """Change what an account says of its owner, signed by an administrator.
 
-    Git addresses and employee id decide who may approve, so nobody changes his own. Raises NotYou, Invalid.
+    Git addresses and employee id decide who may approve, so nobody changes his own, nor gives his own employee id to
+    another account; and an employee id is given as a role is. Raises NotYou, Invalid.
     """
     with change("account:edit", (Account, account_id), reason=reason, sign=True) as act:
         editor = access.require("account")
@@ -38,14 +40,19 @@ def edit(
         if not reason.strip():
             raise Invalid(_("Changing an account needs a reason."))
         given = addresses(account, git_addresses)
-        own = account.person_key == editor.person_key
-        if own and (sorted(given) != sorted(account.git_addresses) or employee_id.strip() != account.employee_id):
+        before, renumbered = account.person_key, employee_id.strip() != account.employee_id
+        account.employee_id = employee_id.strip()
+        own = editor.person_key in (before, account.person_key)
+        if own and (renumbered or sorted(given) != sorted(account.git_addresses)):
             raise NotYou(
                 _("Git addresses and the employee id decide who may approve: another administrator changes yours.")
             )
+        if renumbered:
+            access.require("grant")
+            require_factor(None)
         account.display_name = display_name.strip()
         account.affiliation, account.job_title = affiliation.strip(), job_title.strip()
-        account.employee_id, account.telephone = employee_id.strip(), telephone.strip()
+        account.telephone = telephone.strip()
         account.git_addresses = given
         account.language = _language(language)
         act.signature("edit")
