@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
@@ -24,6 +24,16 @@ from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
 
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
 _open: ContextVar[bool] = ContextVar("ringi_door_open", default=False)
+_asked_of_signatures: list[Callable[[str, Iterable[models.Model]], None]] = []
+
+
+def ask_of_signatures(question: Callable[[str, Iterable[models.Model]], None]) -> None:
+    """Have the door call `question(event, rows)` for every act that signs; it raises a Refused. Apps call it at start.
+
+    It is asked twice: with the locked rows before anything is done, and with the rows made inside on the way out.
+    """
+    if question not in _asked_of_signatures:
+        _asked_of_signatures.append(question)
 
 
 def present_reason() -> str:
@@ -48,6 +58,7 @@ class Act:
     found: dict[tuple[type[models.Model], Any], dict[str, Any]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     object: str = ""
+    made: list[models.Model] = field(default_factory=list)
 
     def get[M: models.Model](self, model: type[M], pk: Any = None) -> M:
         """Return the locked row of a model, the only one or the one with `pk`."""
@@ -59,6 +70,7 @@ class Act:
     def about(self, instance: models.Model, **details: Any) -> None:
         """Name the row that the action event is about (for rows made inside the door) and add details to it."""
         self.object = label(instance)
+        self.made.append(instance)
         self.details.update(details)
 
     def signature(self, meaning: str, digest: str = "", role: str = "") -> dict[str, Any]:
@@ -83,6 +95,12 @@ def _require_signature(actor: Actor) -> None:
     since = actor.authenticated_at
     if since is None or (datetime.now(UTC) - since).total_seconds() > settings.SIGNATURE_SECONDS:
         raise SignatureNeeded(_("Confirm who you are: this is a signature."))
+
+
+def _ask(act: Act, sign: bool) -> None:
+    if sign:
+        for question in _asked_of_signatures:
+            question(act.event, [*act.rows.values(), *act.made])
 
 
 @cache
@@ -129,7 +147,7 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
     """Open the door for one act on the rows named (`(Model, pk)`), locked in lock order; yield the Act.
 
     event: `noun:verb`. reason: why, in the actor's words. sign: the act is a signature and needs an identity
-    proved within SIGNATURE_SECONDS. On the way out each row that was changed is saved through at most one edge of its machine, one
+    proved within SIGNATURE_SECONDS, and whatever apps ask of signatures. On the way out each row that was changed is saved through at most one edge of its machine, one
     action event is written and one outbox row. Doors never nest. Raises NoActor, a Refused (which is itself written
     as an event after the rollback), or whatever the body raises; then the database is unchanged.
     """
@@ -147,7 +165,9 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
         with transaction.atomic(durable=True):
             capture.set_context(actor, action=event, action_id=act.id, reason=reason)
             _lock(act, targets)
+            _ask(act, sign)
             yield act
+            _ask(act, sign and bool(act.made))
             _save(act)
             _append_and_post(act, reason)
     except TransitionNotAllowed as refusal:

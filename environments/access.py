@@ -8,7 +8,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from audit.actor import current
+from audit.actor import Actor, current
 from audit.refusals import NotYou, SignatureNeeded
 from environments.models import AccessGrant, AccessRule, Account, Deputy, Environment, sign_in_name
 from environments.models.access_grant import AccessGrantQuerySet
@@ -90,18 +90,25 @@ class FactorNeeded(SignatureNeeded):
     kind = "factor_needed"
 
 
+def has_factor(actor: Actor) -> bool:
+    """Tell whether an actor's last proof of identity includes a second factor; processes and services sign nothing."""
+    return actor.kind != "person" or bool(SECOND_FACTORS & set(actor.method.split("+")))
+
+
 def require_factor(environment: Environment | None) -> None:
     """Ask for a proof by a second factor where the environment demands it; raises FactorNeeded with a sentence.
 
-    Every action that signs for an environment calls it inside its door; processes and service accounts sign nothing.
+    The door asks it of each act that signs, for what the act is about (environments/signing.py).
     """
-    actor = current()
-    if environment is None or not environment.demands_mfa or actor.kind != "person":
-        return
-    if not SECOND_FACTORS & set(actor.method.split("+")):
+    if environment is not None and environment.demands_mfa and not has_factor(current()):
         raise FactorNeeded(
             _("%(environment)s asks for a second factor with each signature.") % {"environment": environment}
         )
+
+
+def require_factor_anywhere() -> None:
+    """Ask for it where any environment demands it: for what counts in all of them; raises FactorNeeded."""
+    require_factor(Environment.objects.filter(demands_mfa=True).first())
 
 
 class GrantBackend(ModelBackend):

@@ -7,3 +7,10 @@ class EnvironmentsConfig(AppConfig):
     """What runs where, and who may."""
 
     name = "environments"
+
+    def ready(self) -> None:
+        """Let the door ask of each signature whether it needs a second factor."""
+        from audit.change import ask_of_signatures
+        from environments.signing import require_factor
+
+        ask_of_signatures(require_factor)

@@ -36,7 +36,6 @@ def propose(
         giver = None if current().kind == "command" else access.require("grant", environment)
         if giver is not None and giver.person_key == account.person_key:
             raise NotYou(_("Nobody gives a right to himself."))
-        require_factor(environment)
         grant = new_grant(account, role, environment, giver, reason=reason, begins_at=begins_at, until=until)
         if grant.confirmed_at is None and role == "administrator" and _only_one_ever():
             act.details["without_second"] = "there has never been a second administrator"
@@ -91,11 +90,6 @@ def new_grant(
     return grant
 
 
-def require_factor(environment: Environment | None) -> None:
-    """Ask for a second factor where the environment of a grant demands it; a grant for all of them asks for each."""
-    access.require_factor(environment or Environment.objects.filter(demands_mfa=True).first())
-
-
 def _only_one_ever() -> bool:
     """Tell whether there has been one administrator only, since the beginning: then nobody could confirm a second.
 
@@ -123,7 +117,6 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
             raise NotYou(_("A second person must confirm this."))
         if grant.account.person_key == second.person_key:
             raise NotYou(_("Nobody gives a right to himself."))
-        require_factor(grant.environment)
         moment = now()
         asked = AccessRequest.objects.filter(grant=grant).first()
         if asked is not None:

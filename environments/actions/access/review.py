@@ -10,7 +10,6 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
-from environments.actions.access.grant import require_factor
 from environments.models import AccessGrant, AccessReview, AccessReviewItem, Account
 
 
@@ -38,7 +37,6 @@ def keep(item_id: int, *, note: str = "") -> AccessReviewItem:
         item = _decide(act, AccessReviewItem.Verdict.KEEP, note)
         if act.get(AccessGrant).withdrawn_at is not None:
             raise WrongState(_("This grant has already ended."))
-        require_factor(item.grant.environment)
     return item
 
 

@@ -9,7 +9,6 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.refusals import Invalid, NotYou
 from environments import access
-from environments.actions.access.grant import require_factor
 from environments.models import Account
 
 LANGUAGES = ("ja", "en")
@@ -49,7 +48,7 @@ def edit(
             )
         if renumbered:
             access.require("grant")
-            require_factor(None)
+            access.require_factor_anywhere()
         account.display_name = display_name.strip()
         account.affiliation, account.job_title = affiliation.strip(), job_title.strip()
         account.telephone = telephone.strip()

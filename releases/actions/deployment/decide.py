@@ -92,7 +92,6 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
     ) as act:
         deployment, release = act.get(Deployment), act.get(Release)
         account = access.require("settle", deployment.environment)
-        access.require_factor(deployment.environment)
         starter = deployment.started_by
         if deployment.environment.protected and starter is not None and starter.person_key == account.person_key:
             raise NotYou(_("You have scheduled this run; another person settles it."))
@@ -141,7 +140,6 @@ def _decision(event: str, step_id: int, reason: str) -> Iterator[Act]:
 
 def _decider(deployment: Deployment, reason: str) -> Account:
     account = access.require("decide", deployment.environment)
-    access.require_factor(deployment.environment)
     if deployment.state != "waiting":
         raise WrongState(_("This run does not wait for a decision."))
     starter = deployment.started_by

@@ -37,8 +37,6 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
         # Who may only start what is due, chooses no hour.
         if at is not None or not access.may(account, "start", environment):
             access.require("schedule", environment)
-        if signs:
-            access.require_factor(environment)
         moment = now()
         hour = at or moment
         if hour < moment and at is not None and (moment - hour).total_seconds() > 60:

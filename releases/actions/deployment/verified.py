@@ -108,7 +108,6 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
     with change("deployment:verify", *targets, reason=reason, sign=True) as act:
         deployment, release = act.get(Deployment, deployment_id), act.get(Release, peek["release"])
         account = access.require("verify", deployment.environment)
-        access.require_factor(deployment.environment)
         starter = deployment.started_by
         if starter is not None and starter.person_key == account.person_key:
             raise NotYou(_("You have scheduled this run; another person verifies it."))

@@ -33,7 +33,6 @@ def propose(target_id: int, *, version: str, configuration_id: int, reason: str)
         raise Invalid(str(fault))
     with change("in_force:propose", (Target, target_id), reason=reason, sign=True) as act:
         account = access.require("adopt", target.environment)
-        access.require_factor(target.environment)
         _untouched(target)
         if measured.code != seen.tree:
             raise GateClosed(_("On the target lies another tree than the one of %(tag)s.") % {"tag": tag})
@@ -87,7 +86,6 @@ def adopt(pointer_id: int, *, reason: str = "") -> InForce:
     with change("in_force:adopt", (InForce, pointer_id), reason=reason, sign=True) as act:
         pointer = act.get(InForce)
         account = access.require("adopt", pointer.environment)
-        access.require_factor(pointer.environment)
         if pointer.how != InForce.PROPOSED:
             raise WrongState(_("Nothing waits to be adopted here."))
         first = pointer.proposed_by

@@ -110,7 +110,6 @@ def authorise(rollback_id: int, *, reason: str = "") -> Rollback:
         rollback = act.get(Rollback)
         deployment = rollback.deployment
         account = access.require("authorise_rollback", deployment.environment)
-        access.require_factor(deployment.environment)
         decider = (
             RosterEntry.objects.filter(release=deployment.release, duty=RosterEntry.Duty.DECIDER)
             .select_related("account")

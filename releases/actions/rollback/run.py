@@ -75,7 +75,6 @@ def retry(rollback_id: int, *, reason: str) -> Rollback:
     ) as act:
         rollback, deployment, step = act.get(Rollback), act.get(Deployment), act.get(Step)
         access.require("roll_back", deployment.environment)
-        access.require_factor(deployment.environment)
         rollback.retry()
         if deployment.state == "rollback_failed":
             deployment.retry()

@@ -150,7 +150,6 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
     with change("watch:judge", *targets, reason=reason, sign=True) as act:
         watch, deployment = act.get(Watch), act.get(Deployment)
         account = access.require("verify", deployment.environment)
-        access.require_factor(deployment.environment)
         if watch.verdict != "insufficient":
             raise WrongState(_("This watch does not wait for a verdict."))
         if verdict != "healthy" or not reason.strip():

@@ -149,7 +149,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, reason, edge="check_content", signs=True),
     Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, reason, edge="approve", signs=True),
     Verb("document", "prepare", _("Ready to publish"), review.prepare, ("document", "approve_document"), Document, reason, edge="prepare"),
-    Verb("roster", "assign", _("Put on the roster"), assign.assign, ("roster",), Release, _duty, states=LIVE),
+    Verb("roster", "assign", _("Put on the roster"), assign.assign, ("roster",), Release, _duty, states=LIVE, signs=True),
     Verb("waiver", "propose", _("Propose a waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True),
     Verb("waiver", "approve", _("Waive"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True),
     Verb("waiver", "refuse", _("Do not waive"), waivers.refuse, ("waive",), Waiver, must, signs=True),

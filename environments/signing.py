@@ -1,0 +1,73 @@
+"""What a signature is about, and so whether it needs a second factor. The door asks it of every act that signs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Model
+
+from audit.actor import current
+from environments import access
+from environments.models import AccessGrant, Application, Deputy, Environment, Token
+
+# What takes a right away at once. Nobody who has lost his device leaves one in force for it.
+TAKES_AWAY = frozenset({"access:withdraw", "review:withdraw", "token:revoke"})
+# From a row to the environment that it names itself, and else to the application whose targets say it.
+NAMED = ("environment", "deployment", "rollback", "grant")
+BY_TARGETS = ("release", "application")
+
+
+def require_factor(event: str, rows: Iterable[Model]) -> None:
+    """Ask for a second factor when an act that signs is about an environment that demands it; raises FactorNeeded."""
+    if event in TAKES_AWAY or access.has_factor(current()):
+        return
+    demanding = list(Environment.objects.filter(demands_mfa=True))
+    if not demanding:
+        return
+    about = environments_of(rows)
+    for environment in demanding:
+        if environment.pk in about:
+            access.require_factor(environment)
+
+
+def environments_of(rows: Iterable[Model]) -> set[int]:
+    """Return the ids of the environments that rows are about.
+
+    A run, a round, a window or a grant names its own; what names none but belongs to a release is about all to which
+    its application goes.
+    """
+    rows = list(rows)
+    named = set().union(*(_named(row) for row in rows))
+    return named or set().union(*(_by_targets(row) for row in rows))
+
+
+def _named(row: Any) -> set[int]:
+    match row:
+        case Environment():
+            return {row.pk}
+        case Token():
+            return set(row.environments.values_list("pk", flat=True))
+        case AccessGrant(environment=None) | Deputy():
+            return _everywhere()
+    if getattr(row, "procedure_id", None) is not None and getattr(row, "environment_id", 0) is None:
+        return _everywhere()  # a round about the rules of all of them
+    for name in NAMED:
+        found = getattr(row, name, None)
+        if isinstance(found, Model):
+            return _named(found)
+    return set()
+
+
+def _by_targets(row: Any) -> set[int]:
+    if isinstance(row, Application):
+        return set(row.targets.values_list("environment", flat=True))
+    for name in BY_TARGETS:
+        found = getattr(row, name, None)
+        if isinstance(found, Model):
+            return _by_targets(found)
+    return set()
+
+
+def _everywhere() -> set[int]:
+    return set(Environment.objects.values_list("pk", flat=True))

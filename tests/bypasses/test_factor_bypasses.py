@@ -1,0 +1,126 @@
+"""How a second factor that an environment demands was got round, one test a case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.forms import ValidationError
+
+from audit import change as door
+from audit.actor import acting, current
+from audit.change import change
+from audit.refusals import Refused, SignatureNeeded, WrongState
+from environments.access import FactorNeeded
+from environments.models import Application, Environment
+from environments.signing import environments_of
+from releases.actions.deployment import decide
+from releases.actions.roster.assign import assign
+from releases.admin.verbs import VERBS
+from releases.admin.verbs.base import Verb
+from releases.models import Deployment
+from tests.releases.gates.asking import COMMAND, make
+from tests.scenarios.cells import Rows
+from tests.scenarios.test_matrix import PERSONS, taken_back, value
+
+SIGNING = [verb for verb in VERBS if verb.signs]
+# Signatures about no environment: a new verb is put here with a reason, or asks for the factor by itself.
+ELSEWHERE = {
+    "account:set_password": "an account",
+    "account:confirm_password": "an account",
+    "account:close": "an account",
+    "account:reopen": "an account",
+    "access:withdraw": "takes away: nobody who has lost his device leaves a right in force for it",
+    "review:withdraw": "takes away",
+    "token:revoke": "takes away",
+    "review:open": "a list of grants, each decided by itself",
+    "review:close": "a list of grants",
+    "application:create": "it has no target yet",
+    "holiday:add": "the company's days",
+    "holiday:withdraw": "the company's days",
+    "meeting:record": "minutes; what was decided is entered for each release",
+}
+
+
+def demand(*slugs: str) -> None:
+    """Let environments ask for a second factor with each signature."""
+    for environment in Environment.objects.filter(slug__in=slugs):
+        with acting(COMMAND), change("test:demand", (Environment, environment.pk)) as act:
+            act.get(Environment).demands_mfa = True
+
+
+def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
+    """Return what the verb's form would bring."""
+    given = {key: value(field, row) for key, field in verb.fields(row).items()}
+    match verb.key:
+        case "deputy:appoint":
+            given["deputy_id"] = rows.world.people["tester"].pk
+        case "target:create":
+            another = make(Application, slug="another", name="Another", repository="x")
+            given |= {"root": "/srv/another", "application_id": another.pk}
+        case "token:issue":
+            given["environments"] = Environment.objects.all()
+    return given
+
+
+def asked(rows: Rows, verb: Verb, row: Any, method: str, reached: list[str]) -> bool:
+    """Tell whether a verb asks for the factor, when done by somebody with the right who has proved by `method`."""
+    name = next((name for name in PERSONS if verb.for_you(rows.world.people[name], row)), "manager")
+    with taken_back(), rows.world.acting_as(name), acting(replace(current(), method=method)):
+        reached.clear()
+        try:
+            verb.act(*([] if row is None else [row.pk]), **arguments(rows, verb, row))
+        except FactorNeeded:
+            return True
+        except Refused:
+            # What is refused before the door, or is no signature here, is about the row's environments all the same.
+            return not reached and row is not None and method == "password" and bool(environments_of([row]))
+    return False
+
+
+def test_no_signature_about_an_environment_forgets_the_factor(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every verb of the admin that signs, on a row of its kind: a password alone is not enough."""
+    reached: list[str] = []
+    questions = [lambda event, about: reached.append(event), *door._asked_of_signatures]
+    monkeypatch.setattr(door, "_asked_of_signatures", questions)
+    demand("development", "staging", "production")
+    forgotten = set()
+    for verb in SIGNING:
+        found = [None] if verb.model is None else rows.of(verb.model)
+        for row in [rows.world.people["ci"]] if verb.key == "token:issue" else found:
+            if not asked(rows, verb, row, "password", reached):
+                forgotten.add(verb.key)
+            assert not asked(rows, verb, row, "password+totp", reached), verb.key
+    assert forgotten == set(ELSEWHERE)
+
+
+def test_every_verb_that_signs_says_so(rows: Rows) -> None:
+    """So that none is left out above: without a fresh proof, the verbs that are signatures are those declared so."""
+    signatures = set()
+    for verb in VERBS:
+        for row in [None] if verb.model is None else rows.of(verb.model):
+            name = next((name for name in PERSONS if verb.for_you(rows.world.people[name], row)), "manager")
+            with taken_back(), rows.world.acting_as(name, proved=False):
+                try:
+                    verb.act(*([] if row is None else [row.pk]), **arguments(rows, verb, row))
+                except SignatureNeeded:
+                    signatures.add(verb.key)
+                except (Refused, ValidationError):
+                    continue
+    early = {"in_force:propose", "rollback:retry", "deployment:schedule"}  # refused before the door with these rows
+    assert signatures | early == {verb.key for verb in SIGNING}
+
+
+def test_a_demand_reaches_what_is_bound_for_the_environment_and_no_further(rows: Rows) -> None:
+    """A run in development is not held up by production's demand; the release itself, which goes there, is."""
+    demand("production")
+    runs = {run.environment.slug: run for run in rows.of(Deployment)}
+    with rows.world.acting_as("operator"):
+        for slug, refusal in (("development", WrongState), ("production", FactorNeeded)):
+            with pytest.raises(refusal):
+                decide.give_up(runs[slug].pk, reason="x")
+    with rows.world.acting_as("manager"), pytest.raises(FactorNeeded):
+        assign(
+            runs["development"].release_id, duty="worker", account_id=rows.world.people["operator"].pk, telephone="1"
+        )
