@@ -47,15 +47,16 @@ def visitor(address: str) -> Actor:
 def proof_of(session: Mapping[str, Any]) -> tuple[datetime | None, str]:
     """Return when the owner of a session last proved who he is, and by what within the time that a proof holds.
 
-    The methods are joined in their order: `password`, `password+totp`, `webauthn`.
+    The methods are joined in their order: `password`, `password+totp`, `webauthn`. Each has its own age: a new password
+    does not make an old code new.
     """
     records = session.get("account_authentication_methods", [])
     if not records:
         return None, ""
-    last = records[-1]
-    fresh = [record for record in records if last["at"] - record["at"] <= settings.SIGNATURE_SECONDS]
+    oldest = datetime.now(UTC).timestamp() - settings.SIGNATURE_SECONDS
+    fresh = [record for record in records if record["at"] >= oldest]
     names = [record.get("type", "mfa") if record["method"] == "mfa" else record["method"] for record in fresh]
-    return datetime.fromtimestamp(last["at"], UTC), "+".join(dict.fromkeys(names))
+    return datetime.fromtimestamp(records[-1]["at"], UTC), "+".join(dict.fromkeys(names))
 
 
 class ActorMiddleware:

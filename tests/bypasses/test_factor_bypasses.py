@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.forms import ValidationError
 
 from audit import change as door
@@ -20,6 +22,7 @@ from releases.actions.roster.assign import assign
 from releases.admin.verbs import VERBS
 from releases.admin.verbs.base import Verb
 from releases.models import Deployment
+from tests.environments.test_actors import seen_by
 from tests.releases.gates.asking import COMMAND, make
 from tests.scenarios.cells import Rows
 from tests.scenarios.test_matrix import PERSONS, taken_back, value
@@ -124,3 +127,20 @@ def test_a_demand_reaches_what_is_bound_for_the_environment_and_no_further(rows:
         assign(
             runs["development"].release_id, duty="worker", account_id=rows.world.people["operator"].pk, telephone="1"
         )
+
+
+def test_an_old_code_is_not_renewed_by_a_fresh_password(rows: Rows) -> None:
+    """Each proof has its own age, counted from now and not from the last one."""
+    demand("production")
+    held = settings.SIGNATURE_SECONDS
+    code, run = {"method": "mfa", "type": "totp"}, rows.of(Deployment)[-1]
+    for ages, method in (
+        ((held + 100, held - 100), "password"),
+        ((held - 100, 10), "totp+password"),
+        ((9999, 9000), ""),
+    ):
+        proofs = [code | {"at": time.time() - ages[0]}, {"method": "password", "at": time.time() - ages[1]}]
+        actor = seen_by(rows.world.people["operator"], {"account_authentication_methods": proofs})
+        assert actor is not None and actor.method == method, ages
+        with acting(actor), pytest.raises(WrongState if "totp" in method else SignatureNeeded):
+            decide.give_up(run.pk, reason="x")
