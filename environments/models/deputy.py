@@ -23,6 +23,10 @@ class DeputyQuerySet(models.QuerySet["Deputy"]):
             deputy__is_active=True,
         )
 
+    def lasting(self) -> DeputyQuerySet:
+        """Keep those that count now or could later: also those that begin later or wait to be confirmed."""
+        return self.filter(until__gt=Now(), withdrawn_at__isnull=True)
+
 
 class Deputy(models.Model):
     """One person's absence and who gives consent in his place, in the deputy's own name. Never deleted, only ended."""

@@ -30,6 +30,7 @@ from environments.actions.account import edit as editing
 from environments.actions.account import password as passwords
 from environments.actions.account.close import close
 from environments.actions.account.create import create
+from environments.actions.deputy.appoint import appoint
 from environments.actions.freeze.lift import lift
 from environments.actions.token.issue import issue_token
 from environments.actions.window.freeze import freeze
@@ -304,3 +305,16 @@ def test_two_seconds_at_once_are_not_both_given_alone(people: People) -> None:
 
     given = together(2, give)
     assert [row.confirmed_at is None for row in given].count(True) == 1, given
+
+
+def test_the_password_of_a_deputy_is_not_set_by_one_alone(people: People, acting_as: ActingAs) -> None:
+    """Who stands in for the committee speaks with its voice, so his account is taken over as hardly as a member's."""
+    times = {"begins_at": now() + timedelta(hours=1), "until": now() + timedelta(days=1)}
+    for absent, deputy in (("committee_a", "tester"), ("developer", "outsider")):
+        with acting_as(absent):
+            appoint(absent_id=people[absent].pk, deputy_id=people[deputy].pk, reason="on leave", **times)
+        held = people[deputy].password
+        with acting_as("administrator"):
+            passwords.set_password(people[deputy].pk, password="a-quite-long-first-one", reason="forgotten")
+        people[deputy].refresh_from_db()
+        assert bool(people[deputy].pending_password) == (people[deputy].password == held) == (deputy == "tester"), deputy

@@ -1,11 +1,12 @@
 """account:set_password, account:confirm_password, account:drop_password: a new first password for someone.
 
 Whoever sets a password could sign in with it. So that nobody comes by a deciding role in this way, the password of an
-account that holds one (or will) counts only when a second administrator has confirmed it.
+account that holds one (or will, or stands in for who does) counts only when a second administrator has confirmed it.
 """
 
 from __future__ import annotations
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -13,7 +14,7 @@ from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.actions.account.close import end_sessions
 from environments.actions.account.create import set_first_password
-from environments.models import AccessGrant, Account
+from environments.models import AccessGrant, Account, Deputy
 from environments.roles import DECIDING
 
 
@@ -82,5 +83,7 @@ def _put(account: Account) -> None:
 
 
 def needs_second(account: Account) -> bool:
-    """Tell whether an account holds, or will hold, a role that decides."""
-    return AccessGrant.objects.lasting().filter(account=account, role__in=DECIDING).exists()
+    """Tell whether an account holds, or will hold, a role that decides, or stands in for somebody who does."""
+    absent = Deputy.objects.lasting().filter(deputy=account).values("absent")
+    speaks_for = Q(account=account) | Q(account__in=absent)
+    return AccessGrant.objects.lasting().filter(speaks_for, role__in=DECIDING).exists()
