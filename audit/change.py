@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from functools import cache
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import DataError, connection, models, transaction
 from django.utils.translation import gettext as _
 from django_fsm import TransitionNotAllowed
 
@@ -23,6 +24,7 @@ from audit.actor import Actor, current
 from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
 
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
+_TOO_LONG = re.compile(r"value too long for type character varying\((\d+)\)")
 _open: ContextVar[bool] = ContextVar("ringi_door_open", default=False)
 _asked_of_signatures: list[Callable[[str, Iterable[models.Model]], None]] = []
 
@@ -177,6 +179,12 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
     except Refused as refused:
         _record(act, refused)
         raise
+    except DataError as fault:
+        senseless = _too_much(fault)
+        if senseless is None:
+            raise
+        _record(act, senseless)
+        raise senseless from fault
     finally:
         _open.reset(opened)
         _reason.reset(reasoned)
@@ -186,6 +194,14 @@ def _not_from_here(refusal: TransitionNotAllowed) -> str:
     row = getattr(refusal, "object", None)
     state = row.get_state_display() if row is not None and hasattr(row, "get_state_display") else "?"
     return _("This cannot be done while it is “%(state)s”.") % {"state": state}
+
+
+def _too_much(fault: DataError) -> Invalid | None:
+    """Return the refusal that a limit of a column is; None for a fault of ours."""
+    text = str(fault)
+    if found := _TOO_LONG.search(text):
+        return Invalid(_("A text is longer than %(most)s characters.") % {"most": found[1]})
+    return Invalid(_("A number is too large.")) if "out of range" in text else None
 
 
 def _record(act: Act, refused: Refused) -> None:

@@ -25,7 +25,7 @@ from releases.api.clearing import clears
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known, reach_all, release_named, release_numbered
 from releases.api.token import Caller, caller_of
-from releases.api.words import Body, Count, Id, Line, Moment, MustWhy, Revision, Slug, Text, Version, Why
+from releases.api.words import Body, Count, Id, Line, Moment, MustWhy, Revision, Slug, Text, Ticket, Version, Why
 from releases.gates.ask import answers
 from releases.gates.base import PASSING, Answer
 from releases.models import Deployment, Procedure, Release
@@ -50,7 +50,7 @@ class EditIn(Body):
 
     title: Line | None = None
     reason: Text | None = None
-    ticket: Line | None = None
+    ticket: Ticket | None = None
     impact: Text | None = None
     security_impact: Text | None = None
     risk: Literal["low", "medium", "high"] | None = None
@@ -74,7 +74,7 @@ class ChangeIn(Body):
 
     kind: Literal["breaking", "feature", "fix", "small"]
     text: Line
-    ticket: Line = ""
+    ticket: Ticket = ""
     reason: Why = ""
 
 

@@ -21,6 +21,7 @@ def _near(at: datetime) -> datetime:
 
 Line = Annotated[str, StringConstraints(pattern=_LINE, max_length=200)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]+$", max_length=60)]
+Ticket = Annotated[str, StringConstraints(pattern=_LINE, max_length=100)]
 Version = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=60)]
 Revision = Annotated[str, StringConstraints(pattern=_LINE, max_length=200)]
 Text = Annotated[str, StringConstraints(pattern=_TEXT, max_length=20_000)]

@@ -317,4 +317,6 @@ def test_the_password_of_a_deputy_is_not_set_by_one_alone(people: People, acting
         with acting_as("administrator"):
             passwords.set_password(people[deputy].pk, password="a-quite-long-first-one", reason="forgotten")
         people[deputy].refresh_from_db()
-        assert bool(people[deputy].pending_password) == (people[deputy].password == held) == (deputy == "tester"), deputy
+        assert bool(people[deputy].pending_password) == (people[deputy].password == held) == (deputy == "tester"), (
+            deputy
+        )

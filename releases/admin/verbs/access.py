@@ -28,7 +28,7 @@ from environments.models import (
     Token,
 )
 from environments.roles import ASKED_FOR, ROLE_CHOICES
-from releases.admin.verbs.base import LinesField, Verb, ZonedDateTimeField, row, text
+from releases.admin.verbs.base import LINE, LinesField, Verb, ZonedDateTimeField, length, row, text
 
 Fields = Mapping[str, forms.Field]
 LANGUAGES = [("ja", "日本語"), ("en", "English")]
@@ -50,11 +50,21 @@ def _myself() -> Account | None:
 
 def _profile(of: Account | None) -> Fields:
     return {
-        "display_name": text(_("name as written"), initial=of.display_name if of else ""),
-        "affiliation": text(_("affiliation"), required=False, initial=of.affiliation if of else ""),
-        "job_title": text(_("job title"), required=False, initial=of.job_title if of else ""),
-        "employee_id": text(_("employee id"), required=False, initial=of.employee_id if of else ""),
-        "telephone": text(_("telephone"), required=False, initial=of.telephone if of else ""),
+        "display_name": text(
+            _("name as written"), initial=of.display_name if of else "", most=length(Account, "display_name")
+        ),
+        "affiliation": text(
+            _("affiliation"), required=False, initial=of.affiliation if of else "", most=length(Account, "affiliation")
+        ),
+        "job_title": text(
+            _("job title"), required=False, initial=of.job_title if of else "", most=length(Account, "job_title")
+        ),
+        "employee_id": text(
+            _("employee id"), required=False, initial=of.employee_id if of else "", most=length(Account, "employee_id")
+        ),
+        "telephone": text(
+            _("telephone"), required=False, initial=of.telephone if of else "", most=length(Account, "telephone")
+        ),
         "git_addresses": LinesField(
             label=_("git addresses"), required=False, initial="\n".join(of.git_addresses) if of else ""
         ),
@@ -66,12 +76,12 @@ def _profile(of: Account | None) -> Fields:
 
 def _password() -> forms.CharField:
     widget = forms.PasswordInput(attrs={"autocomplete": "new-password"})
-    return forms.CharField(label=_("first password"), required=False, widget=widget)
+    return forms.CharField(label=_("first password"), required=False, widget=widget, max_length=LINE)
 
 
 def _account(instance: Any) -> Fields:
     return {
-        "username": text(_("sign-in name")),
+        "username": text(_("sign-in name"), most=length(Account, "username")),
         "kind": forms.ChoiceField(label=_("kind"), choices=Account.Kind.choices),
         "password": _password(),
         **_profile(None),

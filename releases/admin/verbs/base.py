@@ -18,6 +18,8 @@ from environments import access, calendar
 from environments.models import Account, Environment
 
 ZONE = ZoneInfo("Asia/Tokyo")
+# Most characters of a text: of a reason or a comment as the models keep it, and of a text of several rows.
+LINE, TEXT = 300, 200_000
 
 
 class ZonedDateTimeField(forms.DateTimeField):
@@ -68,10 +70,19 @@ class PairsField(forms.CharField):
         return pairs
 
 
-def text(label: Any, *, required: bool = True, rows: int = 0, initial: str = "") -> forms.CharField:
-    """Return a text field, of several rows when asked for."""
+def text(
+    label: Any, *, required: bool = True, rows: int = 0, initial: str = "", most: int | None = None
+) -> forms.CharField:
+    """Return a text field, of several rows when asked for. most: characters; of one row LINE, of several TEXT."""
     widget = forms.Textarea(attrs={"rows": rows}) if rows else forms.TextInput()
-    return forms.CharField(label=label, required=required, widget=widget, initial=initial)
+    most = most or (TEXT if rows else LINE)
+    return forms.CharField(label=label, required=required, widget=widget, initial=initial, max_length=most)
+
+
+def length(model: type[Model], name: str) -> int | None:
+    """Return how many characters a column of a model holds."""
+    longest: int | None = model._meta.get_field(name).max_length  # type: ignore[union-attr]
+    return longest
 
 
 def row(label: Any, model: type[Model], *, required: bool = True) -> forms.ModelChoiceField[Any]:

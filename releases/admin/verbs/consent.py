@@ -19,8 +19,9 @@ from releases.actions.obligation import settle
 from releases.actions.roster import assign
 from releases.actions.waiver import decide as waivers
 from releases.actions.waiver import propose
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, row, text
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, row, text
 from releases.models import (
+    Approval,
     ChecklistItem,
     ConsentRound,
     Document,
@@ -47,7 +48,13 @@ def must(instance: Any) -> Fields:
 
 def _shown(instance: Any) -> dict[str, forms.Field]:
     digest = instance.digest if isinstance(instance, ConsentRound) else ""
-    return {"digest": forms.CharField(label=_("digest of what is shown"), initial=digest, widget=forms.HiddenInput())}
+    shown = forms.CharField(
+        label=_("digest of what is shown"),
+        initial=digest,
+        widget=forms.HiddenInput(),
+        max_length=length(ConsentRound, "digest"),
+    )
+    return {"digest": shown}
 
 
 def _yes(instance: Any) -> Fields:
@@ -67,7 +74,10 @@ def _yes(instance: Any) -> Fields:
 
 
 def _conditional(instance: Any) -> Fields:
-    return {**_yes(instance), "condition": text(_("condition that must be met before the start"))}
+    return {
+        **_yes(instance),
+        "condition": text(_("condition that must be met before the start"), most=length(Approval, "condition")),
+    }
 
 
 def _refusal(instance: Any) -> Fields:
@@ -90,7 +100,7 @@ def _duty(instance: Any) -> Fields:
     return {
         "duty": forms.ChoiceField(label=_("duty"), choices=RosterEntry.Duty.choices),
         "account_id": row(_("person"), Account),
-        "telephone": text(_("telephone")),
+        "telephone": text(_("telephone"), most=length(RosterEntry, "telephone")),
     }
 
 

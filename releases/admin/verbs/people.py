@@ -20,8 +20,8 @@ from releases import checks, steps
 from releases.actions.in_force import adopt
 from releases.actions.procedure import activate
 from releases.admin.verbs import source
-from releases.admin.verbs.base import PairsField, Verb, row, text
-from releases.models import InForce, Procedure
+from releases.admin.verbs.base import PairsField, Verb, length, row, text
+from releases.models import InForce, Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.document import ProcedureFaults
 
@@ -30,11 +30,11 @@ Fields = Mapping[str, forms.Field]
 
 def _application(instance: Any) -> Fields:
     return {
-        "slug": forms.SlugField(label=_("key")),
-        "name": text(_("name")),
+        "slug": forms.SlugField(label=_("key"), max_length=length(Application, "slug")),
+        "name": text(_("name"), most=length(Application, "name")),
         "repository": source.repository_field(),
         "signers": text(_("allowed signers"), required=False, rows=4),
-        "tag_format": text(_("tag format"), initial="v{version}"),
+        "tag_format": text(_("tag format"), initial="v{version}", most=length(Application, "tag_format")),
     }
 
 
@@ -42,7 +42,7 @@ def _target(instance: Any) -> Fields:
     return {
         "application_id": row(_("application"), Application),
         "environment_id": row(_("environment"), Environment),
-        "root": text(_("folder")),
+        "root": text(_("folder"), most=length(Target, "root")),
         "settings": forms.JSONField(label=_("settings"), widget=forms.Textarea(attrs={"rows": 10})),
     }
 
@@ -59,7 +59,7 @@ def _configuration(instance: Any) -> Fields:
 
 def _adoption(instance: Any) -> Fields:
     return {
-        "version": text(_("version")),
+        "version": text(_("version"), most=length(Release, "version")),
         "configuration_id": row(_("configuration"), ConfigurationVersion),
         "reason": text(_("reason")),
     }

@@ -14,7 +14,7 @@ from releases.actions.deployment import request
 from releases.actions.evidence import hand_in
 from releases.actions.release import confirm, copy, move, observe, plan, prepare, set_source, submit
 from releases.admin.verbs import source
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, row, text
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, row, text
 from releases.admin.verbs.consent import must, reason
 from releases.models import Change, Release
 from releases.sources import evidence as reading
@@ -28,8 +28,8 @@ TEST_TYPES = [("", "—"), ("unit", _("Unit tests")), ("integration", _("Integra
 def _plan(instance: Any) -> Fields:
     return {
         "application_id": row(_("application"), Application),
-        "version": source.with_hint(text(_("version"))),
-        "title": text(_("title")),
+        "version": source.with_hint(text(_("version"), most=length(Release, "version"))),
+        "title": text(_("title"), most=length(Release, "title")),
         "kind": forms.ChoiceField(label=_("kind"), choices=Release.Kind.choices),
         "criterion": forms.ChoiceField(
             label=_("emergency criterion"), required=False, choices=[("", "—"), *_criteria()]
@@ -44,7 +44,7 @@ def _criteria() -> list[tuple[str, str]]:
 
 def _copy(instance: Any) -> Fields:
     return {
-        "version": text(_("version")),
+        "version": text(_("version"), most=length(Release, "version")),
         "with_changes": forms.BooleanField(
             label=_("take its changes as well (the same version again)"), required=False
         ),
@@ -59,7 +59,9 @@ def _edit(instance: Any) -> Fields:
         fields[name] = (
             forms.ChoiceField(label=_("risk class"), choices=Release.Risk.choices)
             if name == "risk"
-            else text(model_field.verbose_name, rows=0 if name in ("title", "ticket") else 3)  # type: ignore[union-attr]
+            else text(
+                model_field.verbose_name, rows=0 if name in ("title", "ticket") else 3, most=length(Release, name)
+            )  # type: ignore[union-attr]
         )
     fields["preauthorised"] = forms.BooleanField(label=_("rollback authorised beforehand"), required=False)
     fields["preauthorised_rows"] = forms.IntegerField(label=_("up to so many rows"), min_value=0, initial=0)
@@ -77,7 +79,7 @@ def _do_edit(pk: int, **fields: Any) -> Release:
 
 def _source(instance: Any) -> Fields:
     return {
-        "branch": text(_("source branch")),
+        "branch": text(_("source branch"), most=length(Release, "branch")),
         "revision": text(_("commit, branch or tag (empty: the release's tag)"), required=False),
     }
 
@@ -85,8 +87,8 @@ def _source(instance: Any) -> Fields:
 def _change(instance: Any) -> Fields:
     return {
         "kind": forms.ChoiceField(label=_("kind"), choices=Change.Kind.choices),
-        "text": text(_("change")),
-        "ticket": text(_("ticket"), required=False),
+        "text": text(_("change"), most=length(Change, "text")),
+        "ticket": text(_("ticket"), required=False, most=length(Change, "ticket")),
     }
 
 

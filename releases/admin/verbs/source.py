@@ -12,7 +12,7 @@ from audit.refusals import Refused
 from environments.actions.application.set_signers import set_signers
 from environments.models import Application
 from releases.actions.release import import_tags, make_tag, suggest
-from releases.admin.verbs.base import LinesField, Verb, text
+from releases.admin.verbs.base import LinesField, Verb, length, text
 from releases.models import Release
 from releases.sources import git, versions
 
@@ -81,7 +81,7 @@ def _signers(instance: Any) -> Fields:
 
 def repository_field() -> forms.CharField:
     """Return a field for a path or an address of a repository; a wrong one is refused before it is kept anywhere."""
-    field = text(gettext_lazy("repository"))
+    field = text(gettext_lazy("repository"), most=length(Application, "repository"))
     field.help_text = gettext_lazy("A path on this machine, or an https, ssh or file address without password.")
     field.validators.append(_fits)
     return field

@@ -20,7 +20,7 @@ from environments.actions.window import freeze as freezes
 from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.actions.window import propose, set_rule, withdraw
 from releases.admin import calendar_preview as preview
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, text
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, text
 
 Fields = Mapping[str, forms.Field]
 
@@ -43,7 +43,7 @@ def _whom() -> forms.Field:
 def _freeze(instance: Any) -> Fields:
     return {
         "application_id": _whom(),
-        "name": text(_("name")),
+        "name": text(_("name"), most=length(Freeze, "name")),
         "starts_at": _moment(_("begins"), instance),
         "ends_at": _moment(_("ends"), instance),
         "absolute": forms.BooleanField(label=_("absolute (holds for emergencies too)"), required=False),
@@ -54,7 +54,7 @@ def _freeze(instance: Any) -> Fields:
 def _extra(instance: Any) -> Fields:
     return {
         "application_id": _whom(),
-        "name": text(_("name")),
+        "name": text(_("name"), most=length(ChangeWindow, "name")),
         "starts_at": _moment(_("opens"), instance),
         "ends_at": _moment(_("closes"), instance),
         "reason": text(_("reason")),
@@ -66,11 +66,12 @@ def _rule(instance: Any) -> Fields:
     return {
         "application_id": _whom(),
         "replaces_id": forms.ModelChoiceField(label=_("replaces"), queryset=rules, required=False, empty_label="—"),
-        "name": text(_("name (Japanese)")),
-        "name_en": text(_("name (English)"), required=False),
+        "name": text(_("name (Japanese)"), most=length(ChangeWindow, "name")),
+        "name_en": text(_("name (English)"), required=False, most=length(ChangeWindow, "name_en")),
         "rrule": forms.CharField(
             label=_("days (recurrence rule)"),
             initial="FREQ=MONTHLY;BYDAY=3WE",
+            max_length=length(ChangeWindow, "rrule"),
             help_text=_(
                 "FREQ=MONTHLY;BYDAY=3WE: each third Wednesday. FREQ=WEEKLY;BYDAY=TU,TH: each Tuesday and Thursday. "
                 "FREQ=MONTHLY;BYMONTHDAY=-1: the last day of each month."
@@ -82,7 +83,7 @@ def _rule(instance: Any) -> Fields:
         "length_minutes": forms.IntegerField(
             label=_("length in minutes"), initial=240, min_value=1, max_value=set_rule.LONGEST_MINUTES
         ),
-        "zone": text(_("time zone"), required=False, initial=getattr(instance, "zone", "")),
+        "zone": text(_("time zone"), required=False, most=length(ChangeWindow, "zone"), initial=getattr(instance, "zone", "")),
         "day_offset": forms.IntegerField(
             label=_("moved by days"),
             initial=0,
@@ -110,8 +111,8 @@ def _set_rule(pk: int, *, day_offset: int | None, **values: Any) -> ChangeWindow
 def _holiday(instance: Any) -> Fields:
     return {
         "day": forms.DateField(label=_("day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")),
-        "name_ja": text(_("name (Japanese)")),
-        "name_en": text(_("name (English)")),
+        "name_ja": text(_("name (Japanese)"), most=length(CompanyHoliday, "name_ja")),
+        "name_en": text(_("name (English)"), most=length(CompanyHoliday, "name_en")),
         "reason": text(_("reason"), required=False),
     }
 

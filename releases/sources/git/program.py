@@ -17,6 +17,7 @@ from pathlib import Path
 from django.utils.translation import gettext as _
 
 SECONDS = 60
+LONGEST_NAME = 1000
 OBJECT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 FIXED = (
     "core.hooksPath=/dev/null",
@@ -129,8 +130,8 @@ def object_id(output: bytes) -> str:
 
 def names_ref(repository: Path, name: str) -> bool:
     """Say whether a text is a full name that a ref may have."""
-    # Asked of git itself, after what could be taken for an option or end a line is out.
-    if name.rpartition("/")[2].startswith("-") or not name.isprintable():
+    # Asked of git itself, after what could be taken for an option, end a line or not be passed on is out.
+    if len(name) > LONGEST_NAME or name.rpartition("/")[2].startswith("-") or not name.isprintable():
         return False
     return run(repository, ["check-ref-format", name]).returncode == 0
 

@@ -1,0 +1,84 @@
+"""What is too long to be kept: a sentence says so, and nothing falls over, one test a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from django import forms
+
+from audit.actor import acting
+from audit.models import Event
+from audit.refusals import Invalid, Refused
+from environments.actions.account.create import create
+from environments.models import Account
+from releases.admin.verbs import VERBS
+from releases.admin.verbs.base import Verb
+from tests.bypasses.test_factor_bypasses import arguments
+from tests.conftest import PASSWORD
+from tests.releases.api.conftest import ask, call, managing
+from tests.releases.gates.asking import COMMAND
+from tests.scenarios.cells import Rows
+from tests.scenarios.test_matrix import PERSONS, taken_back
+
+__all__ = ["call", "managing"]
+LONG = "長" * 70_000
+
+
+def fields_of(rows: Rows, verb: Verb, row: Any) -> Mapping[str, forms.Field]:
+    """Return the fields of a verb's form, as an administrator sees it."""
+    with rows.world.acting_as("administrator"):
+        return verb.fields(row)
+
+
+def test_no_act_falls_over_a_long_text(rows: Rows) -> None:
+    """Every verb, past its form: the database's limit becomes a refusal with a sentence."""
+    fallen = {}
+    for verb in VERBS:
+        for row in [None] if verb.model is None else rows.of(verb.model):
+            name = next((name for name in PERSONS if verb.for_you(rows.world.people[name], row)), "manager")
+            with taken_back(), rows.world.acting_as(name):
+                given = arguments(rows, verb, row)
+                given |= {key: LONG for key, old in given.items() if old == "written"}
+                try:
+                    verb.act(*([] if row is None else [row.pk]), **given)
+                except (Refused, forms.ValidationError):
+                    continue
+                except Exception as fault:  # noqa: BLE001  all that are no refusal are told together
+                    fallen[verb.key] = f"{type(fault).__name__}: {fault}"[:120]
+    assert not fallen
+
+
+def test_the_sentence_says_how_long_it_may_be(people: dict[str, Any]) -> None:
+    with acting(COMMAND), pytest.raises(Invalid, match="longer than 100 characters"):
+        create(username="long", display_name="長" * 101, kind="person", password=PASSWORD)
+    assert not Account.objects.filter(username="long").exists()
+    assert Event.objects.filter(action="account:create", outcome="refused").count() == 1
+    with acting(COMMAND):
+        create(username="long", display_name="長" * 100, kind="person", password=PASSWORD)
+
+
+def test_every_form_of_the_admin_has_a_limit(rows: Rows) -> None:
+    """So that the field itself says it, before anything is signed."""
+    without = {
+        f"{verb.key} {name}"
+        for verb in VERBS
+        for row in ([None] if verb.model is None else rows.of(verb.model))
+        for name, field in fields_of(rows, verb, row).items()
+        if type(field) is forms.CharField and field.max_length is None
+    }
+    assert not without
+
+
+def test_a_page_and_the_api_answer_with_a_sentence(
+    people: dict[str, Any], browsers: Callable[[str], Any], call: Callable[..., Any], world: Any, managing: str
+) -> None:
+    fields = {"role": "tester", "reason": LONG}
+    page = browsers("administrator").post(f"/admin/act/access/propose/{people['outsider'].pk}/", fields)
+    assert page.status_code == 400 and "at most 300 characters" in page.content.decode()
+    release = world.planned()
+    change = {"kind": "fix", "text": "x", "ticket": "T" * 150}
+    for body in (change, change | {"ticket": "", "text": LONG}, change | {"ticket": "", "reason": LONG}):
+        answer = ask("post", f"/releases/{release.pk}/add_change", body, token=managing)
+        assert answer.status_code == 422 and answer.json()["reasons"], body
