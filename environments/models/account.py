@@ -42,6 +42,14 @@ class Account(AbstractUser):
     pending_by: models.ForeignKey[Any, Any] = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("password proposed by")
     )
+    factors_pending_by: models.ForeignKey[Any, Any] = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("removal of the second factor proposed by"),
+    )
 
     class Meta:
         verbose_name = _("account")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
@@ -99,6 +100,12 @@ def _account(verb: Verb, row: Account, rights: Rights, mine: str) -> bool:
             return not row.pending_password or not (own or rights.may("account"))
         case "account:confirm_password":
             return not row.pending_password or own or row.pending_by_id == getattr(rights.account, "pk", 0)
+        case "account:keep_factors":
+            return row.factors_pending_by_id is None or not (own or rights.may("account"))
+        case "account:confirm_factors":
+            return row.factors_pending_by_id in (None, getattr(rights.account, "pk", 0)) or own
+        case "account:drop_factors":
+            return own or service or not Authenticator.objects.filter(user=row).exists()
         case "account:set_password":
             return not row.is_active or own or service
         case "token:issue":

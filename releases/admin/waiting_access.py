@@ -22,6 +22,19 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
             Wait(_("Confirm the first password"), str(row), page_of(row), str(row.pending_by), urgent=True)
             for row in held.select_related("pending_by")[:MOST]
         ]
+        losing = Account.objects.exclude(factors_pending_by=None).exclude(
+            Q(factors_pending_by=account) | Q(pk=account.pk)
+        )
+        found += [
+            Wait(
+                _("Confirm that the second factor goes"),
+                str(row),
+                page_of(row),
+                str(row.factors_pending_by),
+                urgent=True,
+            )
+            for row in losing.select_related("factors_pending_by")[:MOST]
+        ]
     asked = AccessRequest.objects.filter(decided_at=None).exclude(account=account)
     for row in asked.select_related("account", "environment").order_by("asked_at")[:MOST]:
         if rights.may("grant", row.environment):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from allauth.mfa.models import Authenticator
 from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -12,11 +13,11 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
-from environments.models import AccessGrant, AccessRequest, Account, Deputy, Token
+from environments.models import AccessGrant, AccessRequest, Account, CalendarFeed, Deputy, Token
 
 
 def close(account_id: int, *, reason: str) -> Account:
-    """Close an account: its sessions, tokens, grants, requests and deputies end in the same transaction."""
+    """Close an account: all that it could come back by ends in the same transaction."""
     with change("account:close", (Account, account_id), reason=reason, sign=True) as act:
         closer = access.require("account")
         account = act.get(Account)
@@ -27,7 +28,7 @@ def close(account_id: int, *, reason: str) -> Account:
         if not reason.strip():
             raise Invalid(_("Closing an account needs a reason."))
         account.is_active = False
-        account.pending_password, account.pending_by = "", None
+        account.pending_password, account.pending_by, account.factors_pending_by = "", None, None
         moment = now()
         ended = {
             "tokens": _end(Token.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
@@ -36,6 +37,8 @@ def close(account_id: int, *, reason: str) -> Account:
                 Deputy.objects.filter(Q(absent=account) | Q(deputy=account), withdrawn_at=None), "withdrawn_at", moment
             ),
             "requests": _end(AccessRequest.objects.filter(account=account, decided_at=None), "decided_at", moment),
+            "feeds": _end(CalendarFeed.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
+            "factors": end_factors(account),
             "sessions": end_sessions(account),
         }
         act.signature("close")
@@ -66,6 +69,12 @@ def _end(rows: object, column: str, moment: datetime) -> int:
         setattr(row, column, moment)
         row.save()
         count += 1
+    return count
+
+
+def end_factors(account: Account) -> int:
+    """Delete the second factors and recovery codes of an account, from inside a door; return how many there were."""
+    count: int = Authenticator.objects.filter(user=account).delete()[0]
     return count
 
 

@@ -14,6 +14,7 @@ from environments.actions.access import demand_mfa, grant, request, review
 from environments.actions.account import close as closing
 from environments.actions.account import create as accounts
 from environments.actions.account import edit as editing
+from environments.actions.account import factors
 from environments.actions.account import password as passwords
 from environments.actions.deputy import appoint as deputies
 from environments.actions.token import issue as tokens
@@ -234,6 +235,9 @@ VERBS: tuple[Verb, ...] = (
     Verb("account", "set_password", _("Set a first password"), passwords.set_password, ADMIN, Account, _new_password, signs=True),
     Verb("account", "confirm_password", _("Confirm the first password"), passwords.confirm_password, ADMIN, Account, _reason, signs=True),
     Verb("account", "drop_password", _("Drop the first password"), passwords.drop_password, LOOK, Account, _must),
+    Verb("account", "drop_factors", _("Remove the second factor"), factors.drop_factors, ADMIN, Account, _must, signs=True, danger=True),
+    Verb("account", "confirm_factors", _("Confirm that the second factor goes"), factors.confirm_factors, ADMIN, Account, _reason, signs=True, danger=True),
+    Verb("account", "keep_factors", _("Keep the second factor"), factors.keep_factors, LOOK, Account, _must),
     Verb("account", "close", _("Close the account"), closing.close, ADMIN, Account, _must, signs=True, danger=True),
     Verb("account", "reopen", _("Open the account again"), closing.reopen, ADMIN, Account, _must, signs=True),
     Verb("token", "issue", _("Issue a token"), _issue, ADMIN, Account, _token, signs=True),
