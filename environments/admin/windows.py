@@ -75,7 +75,8 @@ class FreezeAdmin(ReadOnlyAdmin):
     list_filter = ("environment", "absolute")
     lookups = frozenset({"environment__id__exact", "absolute__exact"})
     ordering = ("-pk",)
-    shown_fields = ("name", "environment", "whom", "begins", "ends", "absolute", "reason", "created_by", "lifted")
+    shown_fields = ("name", "environment", "whom", "begins", "ends", "absolute", "reason", "created_by", "lift_proposed_by",
+                    "lifted")  # fmt: skip
     hint = _("A freeze is set on the page of its environment.")
 
     @column(_("application"))

@@ -138,6 +138,9 @@ class Freeze(models.Model):
     absolute = models.BooleanField(_("absolute"), default=False)
     reason = models.CharField(_("reason"), max_length=300)
     created_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("created by"))
+    lift_proposed_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("lifting proposed by")
+    )
     lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True)
     objects = FreezeQuerySet.as_manager()
     history = Snapshots()

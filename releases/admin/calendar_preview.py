@@ -77,7 +77,9 @@ def of_lifting(freeze: Freeze, values: dict[str, Any]) -> Lines:
     start = max(freeze.starts_at, now())
     if start >= freeze.ends_at:
         return []
+    asked = [(_("lifting proposed by"), str(freeze.lift_proposed_by))] if freeze.lift_proposed_by is not None else []
     return [
+        *asked,
         (_("Opens again"), f"{when(start, freeze.environment.zone)} – {when(freeze.ends_at, freeze.environment.zone)}"),
         *_hit(freeze.environment, freeze.application_id, start, freeze.ends_at, absolute=freeze.absolute),
     ]

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from environments import access
 from environments.admin.rights import Rights
-from environments.models import AccessGrant, Account, Environment
+from environments.models import AccessGrant, Account, Environment, Freeze
 from releases.actions.milestone.remind import OWNERS
 from releases.admin.links import page_of
 from releases.admin.rounds import words_for
@@ -46,6 +46,7 @@ def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
         *_checklist(rights),
         *_obligations(rights, moment),
         *_waivers(rights, account, moment),
+        *_freezes(rights, account, moment),
         *_milestones(rights, moment),
         *_adoptions(rights, account),
         *_grants(rights, account),
@@ -276,6 +277,16 @@ def _waivers(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
         Wait(_("Decide about a waiver"), str(row), page_of(row) + "#waivers", row.reason, row.release.window_start)
         for row in rows
         if account.person_key not in (row.proposed_by.person_key, row.release.author.person_key)
+    ]
+
+
+def _freezes(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
+    """Return the absolute freezes that somebody has asked to lift, for another one who plans."""
+    rows = Freeze.objects.in_force().exclude(lift_proposed_by=None).filter(ends_at__gt=moment)
+    return [
+        Wait(_("Decide about lifting a freeze"), str(row), page_of(row), str(row.lift_proposed_by), row.ends_at)
+        for row in rows.select_related("lift_proposed_by", "environment").order_by("ends_at")[:MOST]
+        if rights.may("plan", row.environment) and row.lift_proposed_by.person_key != account.person_key
     ]
 
 

@@ -70,13 +70,13 @@ def _once(request: HttpRequest, answer: Callable[[], HttpResponse]) -> HttpRespo
 
 def _claim(request: HttpRequest, key: str, digest: str) -> tuple[IdempotentCall, bool]:
     """Return the key's row and whether this call made it; committed at once, so that a twin sees it."""
-    account = caller_of(request).account
-    IdempotentCall.objects.filter(account=account, at__lt=now() - KEPT).delete()
+    token = caller_of(request).token
+    IdempotentCall.objects.filter(token=token, at__lt=now() - KEPT).delete()
     try:
         with transaction.atomic():
-            return IdempotentCall.objects.create(account=account, key=key, digest=digest), True
+            return IdempotentCall.objects.create(token=token, key=key, digest=digest), True
     except IntegrityError:
-        return IdempotentCall.objects.get(account=account, key=key), False
+        return IdempotentCall.objects.get(token=token, key=key), False
 
 
 def _again(request: HttpRequest, row: IdempotentCall, digest: str) -> HttpResponse:

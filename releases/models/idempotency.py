@@ -5,13 +5,13 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from environments.models import Account
+from environments.models import Token
 
 
 class IdempotentCall(models.Model):
-    """One write of one account under one key, with the digest of what it asked for and the answer it was given."""
+    """One write with one token under one key, with the digest of what it asked for and the answer it was given."""
 
-    account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("account"))
+    token = models.ForeignKey(Token, models.PROTECT, related_name="+", verbose_name=_("token"))
     key = models.CharField(_("key"), max_length=200)
     digest = models.CharField(_("digest of the request"), max_length=64)
     status = models.PositiveSmallIntegerField(_("status"), null=True, blank=True)
@@ -21,7 +21,7 @@ class IdempotentCall(models.Model):
     class Meta:
         verbose_name = _("repeatable call")
         verbose_name_plural = _("repeatable calls")
-        constraints = [models.UniqueConstraint(fields=["account", "key"], name="idempotency_key_once")]
+        constraints = [models.UniqueConstraint(fields=["token", "key"], name="idempotency_key_once")]
 
     def __str__(self) -> str:
         return self.key

@@ -23,7 +23,7 @@ from audit.change import change
 from audit.clock import now
 from audit.governed import GOVERNED
 from audit.models import Event
-from audit.refusals import Invalid, NotYou, Refused
+from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
 from environments import access
 from environments.actions.access import grant
 from environments.actions.account import edit as editing
@@ -39,6 +39,7 @@ from environments.models import AccessGrant, Account, Environment, Freeze, Token
 from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_VERBS
 from releases.admin.verbs import VERBS
 from tests.conftest import PASSWORD
+from tests.releases.api.conftest import ask, token_for
 from tests.releases.api.test_once import together
 from tests.releases.gates.asking import COMMAND, make
 from tests.scenarios.test_matrix import whole
@@ -320,3 +321,48 @@ def test_the_password_of_a_deputy_is_not_set_by_one_alone(people: People, acting
         assert bool(people[deputy].pending_password) == (people[deputy].password == held) == (deputy == "tester"), (
             deputy
         )
+
+
+def test_nobody_opens_alone_an_absolute_freeze_that_another_has_set(people: People, acting_as: ActingAs) -> None:
+    """Two lift it, whoever they are; one's own, and one that an emergency passes, one alone."""
+    production = Environment.objects.get(slug="production")
+    times = {"starts_at": now(), "ends_at": now() + timedelta(days=1), "name": "audit", "reason": "closing"}
+    with acting_as("manager"):
+        own, other, passed = (freeze(production.pk, absolute=absolute, **times) for absolute in (True, True, False))
+        assert lift(own.pk, reason="my own").lifted_at is not None
+    with acting_as("project_manager"):
+        assert lift(passed.pk, reason="not absolute").lifted_at is not None
+        assert lift(other.pk, reason="a hurry").lifted_at is None
+        with pytest.raises(WrongState, match="another person"):
+            lift(other.pk, reason="a hurry")
+    assert Freeze.objects.in_force().get() == other
+    with acting_as("author_on_committee"):
+        assert lift(other.pk, reason="I have looked at it").lifted_at is not None
+    nobodys = make(Freeze, environment=production, absolute=True, **times)
+    with acting_as("manager"):
+        assert lift(nobodys.pk, reason="x").lifted_at is None
+
+
+def test_an_account_is_made_with_a_fresh_proof(people: People, acting_as: ActingAs) -> None:
+    """A forgotten session makes nobody, as it changes nobody."""
+    given = {"username": "new", "display_name": "New", "kind": "person", "password": PASSWORD}
+    with acting_as("administrator", proved=False), pytest.raises(SignatureNeeded):
+        create(**given)
+    with acting_as("administrator"):
+        made = create(**given)
+    event = Event.objects.get(action="account:create", kind="action", object=f"environments.Account:{made.pk}")
+    assert b'"signature"' in bytes(event.bytes)
+
+
+def test_a_key_of_one_token_repeats_no_answer_of_another(world: Any, settings: Any) -> None:
+    """Also of one account: the other token may not even reach what was answered."""
+    settings.API_RATE = "1000/s"
+    world.planned()
+    world.evidence("1.3.0")
+    wide, narrow = (token_for(world, world.people["ci"], *reach) for reach in ((), ("staging",)))
+    body = {"application": "datasets", "version": "1.3.0", "environment": "development"}
+    first, other, again = (
+        ask("post", "/runs", body, token=token, **{"Idempotency-Key": "k"}) for token in (wide, narrow, wide)
+    )
+    assert (first.status_code, other.status_code) == (200, 403), other.content
+    assert again["Idempotency-Replayed"] == "true" and again.content == first.content

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "account:set_password": "an account",
     "account:confirm_password": "an account",
     "account:close": "an account",
+    "account:create": "an account",
     "account:reopen": "an account",
     "account:drop_factors": "an account",
     "account:confirm_factors": "an account",

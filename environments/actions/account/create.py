@@ -34,8 +34,8 @@ def create(
 
     A first password that somebody else chose is changed at the first sign-in. Raises NotYou, Invalid.
     """
-    with change("account:create", reason=reason) as act:
-        by_command = current().kind == "command"
+    by_command = current().kind == "command"
+    with change("account:create", reason=reason, sign=not by_command) as act:
         if not by_command:
             access.require("account")
         account = Account(
@@ -62,6 +62,8 @@ def create(
         else:
             account.set_unusable_password()
         account.save()
+        if not by_command:
+            act.signature("create")
         act.about(account)
     return account
 

@@ -12,14 +12,29 @@ from environments.models import Freeze
 
 
 def lift(freeze_id: int, *, reason: str) -> Freeze:
-    """Lift a freeze with a reason, at once and for good; another one must be set to close again."""
+    """Lift a freeze with a reason, for good; another one must be set to close again.
+
+    It is lifted at once, but for an absolute one that somebody else has set: there the first person asks, and the
+    second one who lifts it opens. Raises NotYou, Invalid, WrongState.
+    """
     with change("freeze:lift", (Freeze, freeze_id), reason=reason, sign=True) as act:
         freeze = act.get(Freeze)
-        access.require("plan", freeze.environment)
+        account = access.require("plan", freeze.environment)
         if not reason.strip():
             raise Invalid(_("Say why."))
         if fault := over(freeze):
             raise WrongState(fault)
+        first, setter = freeze.lift_proposed_by, freeze.created_by
+        own = setter is not None and setter.person_key == account.person_key
+        act.signature("lift")
+        act.details["waits"] = False
+        if freeze.absolute and not own:
+            if first is None:
+                freeze.lift_proposed_by = account
+                act.details["waits"] = True
+                return freeze
+            if first.person_key == account.person_key:
+                raise WrongState(_("You have asked for it already; another person lifts it."))
         freeze.lifted_at = now()
     return freeze
 

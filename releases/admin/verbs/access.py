@@ -229,7 +229,7 @@ def _must(instance: Any) -> Fields:
 
 ADMIN, GIVE, LOOK = ("account",), ("grant",), ("look",)
 VERBS: tuple[Verb, ...] = (
-    Verb("account", "create", _("New account"), accounts.create, ADMIN, fields=_account),
+    Verb("account", "create", _("New account"), accounts.create, ADMIN, fields=_account, signs=True),
     Verb("account", "edit", _("Change the account"), editing.edit, ADMIN, Account, _edit, signs=True),
     Verb("account", "edit_own", _("Telephone and language"), editing.edit_own, LOOK, fields=_own),
     Verb("account", "set_password", _("Set a first password"), passwords.set_password, ADMIN, Account, _new_password, signs=True),
