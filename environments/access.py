@@ -12,7 +12,7 @@ from audit.actor import Actor, current
 from audit.refusals import NotYou, SignatureNeeded
 from environments.models import AccessGrant, AccessRule, Account, Deputy, Environment, sign_in_name
 from environments.models.access_grant import AccessGrantQuerySet
-from environments.roles import ENVIRONMENT_VERBS, LEVELS, READING, ROLE_VERBS
+from environments.roles import ENVIRONMENT_VERBS, LEVELS, READING, RIGHT_WORDS, ROLE_VERBS
 
 
 def roles_of(account: Account, environment: Environment | None = None) -> set[str]:
@@ -62,9 +62,16 @@ def require(verb: str, environment: Environment | None = None) -> Account:
     """Return the acting account if it may; raises NotYou with a sentence that names the missing right."""
     account = current_account()
     if not may(account, verb, environment):
-        where = f" ({environment})" if environment is not None else ""
-        raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": verb, "where": where})
+        raise lacking(verb, environment)
     return account
+
+
+def lacking(verb: str, environment: Environment | None = None) -> NotYou:
+    """Return the refusal that names a missing right in the reader's words."""
+    where = f" ({environment})" if environment is not None else ""
+    return NotYou(
+        _("You do not have the right “%(verb)s”%(where)s.") % {"verb": RIGHT_WORDS.get(verb, verb), "where": where}
+    )
 
 
 def holders(role: str, environment: Environment | None = None) -> list[Account]:

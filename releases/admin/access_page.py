@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from environments.admin.rights import Rights, page, rights_of
 from environments.models import AccessGrant, AccessRequest, AccessReview, AccessRule, Deputy, Environment
-from environments.roles import DECIDING, LEVEL_CHOICES, LEVELS, ROLE_CHOICES, ROLE_VERBS
+from environments.roles import DECIDING, LEVEL_CHOICES, LEVELS, RIGHT_WORDS, ROLE_CHOICES, ROLE_VERBS
 from releases.admin.grants import by_standing, standing
 from releases.admin.shown import Button, button, show
 from releases.admin.verbs import VERBS
@@ -21,51 +21,7 @@ from releases.admin.verbs import VERBS
 
 def right_words() -> dict[str, str]:
     """Return each right in the reader's words, in the order in which a release needs them."""
-    return {
-        "view": _("View"),
-        "look": _("View"),
-        "log": _("Log"),
-        "audit": _("Audit"),
-        "plan": _("Plan a release"),
-        "prepare": _("Prepare a release"),
-        "change": _("Changes"),
-        "evidence": _("Hand in evidence"),
-        "checklist": _("Checklist"),
-        "document": _("Documents"),
-        "check_document": _("Check the document"),
-        "approve_document": _("Approve the document"),
-        "roster": _("Put on the roster"),
-        "configuration": _("Configurations"),
-        "configure": _("Configurations"),
-        "configure_target": _("Targets"),
-        "propose_window": _("Propose an extra window"),
-        "propose_waiver": _("Propose a waiver"),
-        "waive": _("Agree to a waiver"),
-        "propose_procedure": _("New version of the procedure"),
-        "consent": _("Consent"),
-        "approve": _("Approve"),
-        "send_back": _("Send back"),
-        "reject": _("Reject"),
-        "final_check": _("Sign the final check"),
-        "request": _("Request a run"),
-        "schedule": _("Schedule"),
-        "start": _("Start a run"),
-        "stop": _("Stop"),
-        "cancel": _("Cancel"),
-        "decide": _("Decide how the run goes on"),
-        "verify": _("Verify"),
-        "raise": _("Raise a rollback"),
-        "assess": _("Assess the rollback"),
-        "authorise_rollback": _("Authorise the rollback"),
-        "roll_back": _("Way back"),
-        "dismiss": _("Dismiss"),
-        "settle": _("Settle"),
-        "settle_obligation": _("Settle what is owed"),
-        "adopt": _("Adopt what runs here"),
-        "minutes": _("Record a meeting"),
-        "grant": _("Grants"),
-        "account": _("Accounts"),
-    }
+    return {key: str(words) for key, words in RIGHT_WORDS.items()}
 
 
 def in_words(rights: Iterable[str], words: dict[str, str]) -> list[str]:

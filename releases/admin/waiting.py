@@ -286,7 +286,7 @@ def _freezes(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     return [
         Wait(_("Decide about lifting a freeze"), str(row), page_of(row), str(row.lift_proposed_by), row.ends_at)
         for row in rows.select_related("lift_proposed_by", "environment").order_by("ends_at")[:MOST]
-        if rights.may("plan", row.environment) and row.lift_proposed_by.person_key != account.person_key
+        if rights.may("plan", row.environment) and getattr(row.lift_proposed_by, "person_key", "") != account.person_key
     ]
 
 

@@ -74,8 +74,7 @@ class Caller:
         """Raise NotYou unless the environment may be read."""
         self.reach(environment)
         if environment not in self.readable:
-            where = f" ({environment})"
-            raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "view", "where": where})
+            raise access.lacking("view", environment)
 
     def read_any(self) -> None:
         """Raise NotYou unless there is at least one environment that may be read: then releases may be too."""

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import translation
 
 from audit.actor import acting
 from audit.change import change
@@ -36,7 +37,7 @@ from environments.actions.token.issue import issue_token
 from environments.actions.window.freeze import freeze
 from environments.actors import person
 from environments.models import AccessGrant, Account, Environment, Freeze, Token
-from environments.roles import ENVIRONMENT_VERBS, LEVELS, ROLE_VERBS
+from environments.roles import ENVIRONMENT_VERBS, LEVELS, RIGHT_WORDS, ROLE_VERBS
 from releases.admin.verbs import VERBS
 from tests.conftest import PASSWORD
 from tests.releases.api.conftest import ask, token_for
@@ -366,3 +367,17 @@ def test_a_key_of_one_token_repeats_no_answer_of_another(world: Any, settings: A
     )
     assert (first.status_code, other.status_code) == (200, 403), other.content
     assert again["Idempotency-Replayed"] == "true" and again.content == first.content
+
+
+def test_a_refusal_tells_no_key_of_the_inside(people: People, acting_as: ActingAs) -> None:
+    """The missing right is named as the matrix names it, in the reader's language."""
+    production = Environment.objects.get(slug="production")
+    assert set(RIGHT_WORDS) == ENVIRONMENT_VERBS.union(*ROLE_VERBS.values())
+    for language, said in (("en", "right “Plan a release”"), ("ja", "権限「リリースの計画」")):
+        with acting_as("outsider"), translation.override(language):
+            with pytest.raises(NotYou, match=said):
+                access.require("plan", production)
+            for verb in RIGHT_WORDS:
+                with pytest.raises(NotYou) as refusal:
+                    access.require(verb)
+                assert f"“{verb}”" not in str(refusal.value) and f"「{verb}」" not in str(refusal.value)

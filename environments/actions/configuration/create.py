@@ -6,7 +6,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from audit.change import change
-from audit.refusals import Invalid, NotYou
+from audit.refusals import Invalid
 from environments import access
 from environments.models import Application, ConfigurationVersion, Environment
 from environments.secrets import seal
@@ -25,7 +25,7 @@ def create(
         environment = act.get(Environment)
         account = access.current_account()
         if not (access.may(account, "configure", environment) or access.may(account, "configure_target")):
-            raise NotYou(_("You do not have the right “configure” (%(where)s).") % {"where": environment})
+            raise access.lacking("configure", environment)
         both = set(values) & set(secrets)
         if both:
             raise Invalid(_("Both a value and a secret: %(keys)s") % {"keys": ", ".join(sorted(both))})

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from audit.change import change
-from audit.refusals import Invalid, NotYou, WrongState
+from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.models import Account, Application, ConfigurationVersion
 from releases.actions.release.steps import step_plan
@@ -92,7 +92,7 @@ def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reaso
         release = act.get(Release)
         account = access.current_account()
         if not (access.may(account, "change") or access.may(account, "plan")):
-            raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "change", "where": ""})
+            raise access.lacking("change")
         _draft(release)
         if kind not in Change.Kind.values:
             raise Invalid(_("Unknown kind of change: %(kind)s") % {"kind": kind})
@@ -155,7 +155,7 @@ def active_procedure() -> Procedure:
 def _editor(release: Release) -> Account:
     account = access.current_account()
     if not (access.may(account, "plan") or access.may(account, "prepare")):
-        raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "plan", "where": ""})
+        raise access.lacking("plan")
     return account
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from audit.change import change
-from audit.refusals import Invalid, NotYou, WrongState
+from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.models import Application
 from releases.actions.release.plan import clear_signatures
@@ -90,7 +90,7 @@ def set_version(release_id: int, *, version: str = "", reason: str = "") -> Rele
         release = act.get(Release)
         account = access.current_account()
         if not (access.may(account, "plan") or access.may(account, "prepare")):
-            raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "plan", "where": ""})
+            raise access.lacking("plan")
         if release.state != "draft":
             raise WrongState(_("Only a draft can be edited; amend it first."))
         try:

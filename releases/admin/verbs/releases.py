@@ -60,8 +60,10 @@ def _edit(instance: Any) -> Fields:
             forms.ChoiceField(label=_("risk class"), choices=Release.Risk.choices)
             if name == "risk"
             else text(
-                model_field.verbose_name, rows=0 if name in ("title", "ticket") else 3, most=length(Release, name)
-            )  # type: ignore[union-attr]
+                model_field.verbose_name,  # type: ignore[union-attr]
+                rows=0 if name in ("title", "ticket") else 3,
+                most=length(Release, name),
+            )
         )
     fields["preauthorised"] = forms.BooleanField(label=_("rollback authorised beforehand"), required=False)
     fields["preauthorised_rows"] = forms.IntegerField(label=_("up to so many rows"), min_value=0, initial=0)
