@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db.models import Count, Q
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from environments.actions.access.review import due_since
 from environments.admin.rights import Rights
 from environments.models import AccessRequest, AccessReview, Account, Deputy
 from releases.admin.links import page_of
+from releases.admin.shown import when
 from releases.admin.wait import MOST, Wait
 
 
@@ -48,6 +51,11 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
             words = _("%(n)d grants are undecided") % {"n": review.left}
             found.append(Wait(_("Review the grants"), str(review), page_of(review), words, review.due_at,
                               urgent=review.due_at < moment))  # fmt: skip
+        since = due_since()
+        if since is not None:
+            words = _("Access review due since %(since)s") % {"since": when(since)}
+            found.append(Wait(_("Open a review"), words, reverse("act-new", args=["review", "open"]), due=since,
+                              urgent=True))  # fmt: skip
         absences = Deputy.objects.filter(confirmed_at=None, withdrawn_at=None, until__gt=moment).exclude(
             Q(absent=account) | Q(deputy=account) | Q(appointed_by=account)
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.db.models import Max, Min
 from django.utils.translation import gettext as _
 
 from audit.change import Act, change
@@ -11,6 +12,9 @@ from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import AccessGrant, AccessReview, AccessReviewItem, Account
+
+# The written procedure names no interval; every grant is looked at once a year at least.
+EVERY = timedelta(days=365)
 
 
 def open_review(*, due_at: datetime, reason: str) -> AccessReview:
@@ -64,6 +68,18 @@ def close(review_id: int, *, reason: str = "") -> AccessReview:
         review.closed_at = now()
         act.signature("close")
     return review
+
+
+def due_since() -> datetime | None:
+    """Return since when a new round should be open; None while one is, or when the last one is recent enough.
+
+    It is counted from when the last round was closed, and where there was none from the first grant.
+    """
+    if AccessReview.objects.filter(closed_at=None).exists():
+        return None
+    last = AccessReview.objects.aggregate(at=Max("closed_at"))["at"]
+    last = last or AccessGrant.objects.aggregate(at=Min("created_at"))["at"]
+    return last + EVERY if last is not None and last + EVERY <= now() else None
 
 
 def undecided(review: AccessReview) -> list[AccessReviewItem]:
