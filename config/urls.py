@@ -14,7 +14,9 @@ from environments.sign_in import closed
 from releases.admin.access_page import access
 from releases.admin.act import act
 from releases.admin.calendar_page import calendar
+from releases.admin.configuration_page import configuration_difference
 from releases.admin.deployment_page import deployment, step_log
+from releases.admin.dry_run_page import dry_run_page
 from releases.admin.feed import feed
 from releases.admin.my_work import my_work
 from releases.admin.queue_page import queues
@@ -36,6 +38,7 @@ urlpatterns = [
     path("health/", health, name="health"),
     path("language/", login_not_required(set_language), name="language"),
     path("admin/release/<int:pk>/", release, name="release"),
+    path("admin/release/<int:pk>/dry-run/<slug:environment>/", dry_run_page, name="dry-run"),
     path("admin/deployment/<int:pk>/", deployment, name="deployment"),
     path("admin/rollback/<int:pk>/", rollback, name="rollback"),
     path("admin/consent/<int:pk>/", round_, name="round"),
@@ -44,6 +47,7 @@ urlpatterns = [
     path("admin/calendar/", calendar, name="calendar"),
     path("admin/access/", access, name="access"),
     path("admin/access/review/<int:pk>/", review, name="review"),
+    path("admin/configuration/difference/", configuration_difference, name="configuration-difference"),
     path("admin/queues/", queues, name="queues"),
     path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),
     path("admin/act/<slug:noun>/<slug:name>/", act, name="act-new"),

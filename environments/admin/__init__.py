@@ -98,6 +98,7 @@ class ConfigurationAdmin(SeenOnly):
     lookups = frozenset({"application__id__exact", "environment__id__exact"})
     shown_fields = ("application", "environment", "number", "keys", "digest", "created_by", "created_at", "reason")
     hint = _("A version is never changed once it is made; a change is a new version.")
+    detail_template = "ringi/configuration.html"
 
     @column(_("digest"))
     def digest_shown(self, row: ConfigurationVersion) -> str:
@@ -108,6 +109,25 @@ class ConfigurationAdmin(SeenOnly):
     def made(self, row: ConfigurationVersion) -> str:
         """Return when it was made."""
         return shown(row.created_at, row.environment.zone)
+
+    def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return the last look at its services, and the newest versions of the other environments to compare with."""
+        rights = rights_of(request)
+        names = {"database": _t("database"), "cache": _t("cache"), "storage": _t("storage")}
+        check = row.checks.select_related("by").first()
+        newest = ConfigurationVersion.objects.filter(application=row.application_id).exclude(
+            environment=row.environment_id
+        )
+        others = (
+            newest.select_related("environment")
+            .order_by("environment__order", "-number")
+            .distinct("environment__order")
+        )
+        return {
+            "check": check,
+            "results": [{**found, "name": names[found["kind"]]} for found in check.results] if check else [],
+            "others": [other for other in others if rights.sees(other.environment)],
+        }
 
     @column(_("values"))
     def keys(self, row: ConfigurationVersion) -> dict[str, str]:

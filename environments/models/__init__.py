@@ -5,7 +5,7 @@ from environments.models.access_review import AccessRequest, AccessReview, Acces
 from environments.models.account import Account, Token, sign_in_name
 from environments.models.calendar_feed import CalendarFeed
 from environments.models.change_window import ChangeWindow, Freeze
-from environments.models.configuration import ConfigurationVersion
+from environments.models.configuration import ConfigurationCheck, ConfigurationVersion
 from environments.models.deputy import Deputy
 from environments.models.environment import Application, Environment, Target
 from environments.models.holiday import CompanyHoliday
@@ -21,6 +21,7 @@ __all__ = [
     "CalendarFeed",
     "ChangeWindow",
     "CompanyHoliday",
+    "ConfigurationCheck",
     "ConfigurationVersion",
     "Deputy",
     "Environment",

@@ -49,8 +49,8 @@ class ConfigurationVersion(models.Model):
         return self.digest_of(self.values, opened)
 
     def aad(self, key: str) -> str:
-        """Return what a sealed value is bound to: its application, environment and key."""
-        return f"{self.application_id}/{self.environment_id}/{key}"
+        """Return what a sealed value is bound to: its row, by application, environment and number, and its key."""
+        return f"environments.ConfigurationVersion/{self.application_id}/{self.environment_id}/{self.number}/{key}"
 
     def secret_values(self) -> tuple[str, ...]:
         """Return the secrets in clear, to be masked in output."""
@@ -60,3 +60,23 @@ class ConfigurationVersion(models.Model):
     def digest_of(values: dict[str, str], secrets: dict[str, str]) -> str:
         """Return a digest over all keys and values; secrets enter as keyed digests."""
         return keyed_digest({**{f"v:{k}": v for k, v in values.items()}, **{f"s:{k}": v for k, v in secrets.items()}})
+
+
+class ConfigurationCheck(models.Model):
+    """One look at the services that a version names: whether each could be reached, and how long it took."""
+
+    version = models.ForeignKey(
+        ConfigurationVersion, models.PROTECT, related_name="checks", verbose_name=_("configuration")
+    )
+    results = models.JSONField(_("results"))
+    reached = models.BooleanField(_("all reached"))
+    by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("looked at by"))
+    at = models.DateTimeField(_("time"))
+
+    class Meta:
+        verbose_name = _("check of a configuration")
+        verbose_name_plural = _("checks of configurations")
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.version} · {self.at:%Y-%m-%d %H:%M}"

@@ -16,6 +16,13 @@ from releases.admin.verbs import VERBS
 # What no button does: acts of the workers, the scheduler and the way in.
 OTHER_ACTS = {
     "account:change_password": _("Change one's password"),
+    "account:reseal_factor": _("Seal a second factor with the present key"),
+    "configuration:add_key": _("Add a key to the ring"),
+    "configuration:use_key": _("Seal with another key from now on"),
+    "configuration:reseal": _("Seal the secrets with the present key"),
+    "configuration:retire_keys": _("Take old keys out of the ring"),
+    "question:escalate": _("Ask the next on the roster"),
+    "question:lapse": _("Nobody has answered: do what was agreed"),
     "session:sign_in": _("Sign in"),
     "deployment:queue": _("Queue the deployment"),
     "deployment:put_off": _("Wait: a gate is closed"),
@@ -32,6 +39,7 @@ OTHER_ACTS = {
     "step:claim": _("Take a step"),
     "step:doubt": _("Doubt a step: its worker is silent"),
     "step:fail": _("A step failed"),
+    "step:stop": _("End a step"),
     "step:finish": _("Finish a step"),
     "watch:end": _("End the watch"),
     "window:lapse": _("End the application for a window"),

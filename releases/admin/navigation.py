@@ -34,6 +34,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Evidence"), "fact_check", "releases_evidence"),
                 _list(_("Obligations"), "assignment_late", "releases_obligation"),
                 _list(_("Waivers"), "rule", "releases_waiver"),
+                _list(_("Emergency stop"), "front_hand", "releases_stopswitch"),
                 _list(_("Committee meetings"), "groups", "releases_meeting"),
                 _list(_("Procedure"), "menu_book", "releases_procedure"),
             ],

@@ -15,6 +15,7 @@ from environments.admin import SeenOnly
 from releases.admin.links import page_of
 from releases.admin.procedure_page import ProcedureAdmin
 from releases.admin.shown import when
+from releases.admin.stop_page import StopSwitchAdmin
 from releases.models import Deployment, Evidence, InForce, Obligation, Procedure, Release, Rollback
 
 
@@ -159,6 +160,7 @@ class InForceAdmin(SeenOnly):
         return words.get(row.how, row.how)
 
 
+REGISTERED_BESIDE = (StopSwitchAdmin,)
 admin.site.register(Procedure, ProcedureAdmin)
 
 # The admins that other packages bring show keys and columns that nobody needs to see here, and may be edited.

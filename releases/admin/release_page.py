@@ -320,6 +320,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         blockers=[a for a in asked[target][1] if not a.passes] if asked else [],
         line=line(row, moment),
         configurations=[(e, chosen.get(e.pk)) for e in environments],
+        dry_runs=[e for e in environments if rights.sees(e)],
         plan=[(phase, row.plan[phase]) for phase in PHASES if phase in row.plan],
         evidence=Evidence.objects.filter(application_id=row.application_id, tree=row.tree)
         .exclude(tree="")

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from audit.change import label
 from audit.clock import now
 from environments.admin.rights import page, rights_of
+from releases.actions.rollback.decide import UNANSWERED
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import figure
@@ -48,6 +49,8 @@ def cause_label(rollback: Rollback) -> str:
     procedure = rollback.deployment.release.procedure
     if procedure is None:
         return rollback.cause
+    if rollback.cause == UNANSWERED:
+        return _("Nobody answered in time")
     content = procedure.document
     names = {t.key: t.label(language()) for t in content.triggers}
     names |= {g.key: g.label(language()) for g in content.rollback.grounds}

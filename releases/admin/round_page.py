@@ -18,7 +18,7 @@ def round_(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one round: about a release, an extra window or a procedure."""
     row = get_object_or_404(
         ConsentRound.objects.select_related(
-            "environment", "applicant", "window", "procedure", "release__application", "release__author"
+            "environment", "applicant", "window", "procedure", "switch", "release__application", "release__author"
         ).prefetch_related("approvals__account"),
         pk=pk,
     )

@@ -101,7 +101,7 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             )
         case "window", {"start": start, "end": end}:
             return Clause(key, label, f"{_moment(start, zone)} – {_moment(end, zone)}")
-        case (("start" | "end"), str()):
+        case (("start" | "end" | "pressed"), str()):
             return Clause(key, label, _moment(value, zone))
         case "kind", str():
             return Clause(key, label, str(dict(Release.Kind.choices).get(value, value)))

@@ -22,7 +22,18 @@ from environments.roles import LEVELS, ROLE_CHOICES
 from releases.admin import grants
 from releases.admin.verbs import VERBS, verbs_on
 from releases.admin.verbs.base import ZONE, Verb, environment_of
-from releases.models import ChecklistItem, InForce, Meeting, Obligation, Procedure, Release, Step, Waiver, Watch
+from releases.models import (
+    ChecklistItem,
+    InForce,
+    Meeting,
+    Obligation,
+    Procedure,
+    Release,
+    Step,
+    StopSwitch,
+    Waiver,
+    Watch,
+)
 
 DEFAULT_ZONE = str(ZONE)
 
@@ -47,6 +58,7 @@ MAKES: dict[type[Model], tuple[str, str]] = {
     Procedure: ("procedure", "load"),
     CompanyHoliday: ("holiday", "add"),
     Meeting: ("meeting", "record"),
+    StopSwitch: ("switch", "press"),
 }
 
 
@@ -159,6 +171,8 @@ def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
         return any("request" in LEVELS[level] for level in rights.levels.values())
     if verb.key == "release:observe":
         return any(rights.may(right) for right in ("plan", "prepare", "change", "evidence", "final_check"))
+    if _for_you_alone(verb, rights):
+        return True
     environment = environment_of(instance)
     if any(rights.may(right, environment) for right in verb.rights):
         return True
@@ -182,8 +196,14 @@ def new_button(rights: Rights, model: type[Model]) -> list[Button]:
     return [
         button(verb, None, main=True)
         for verb in VERBS
-        if (verb.noun, verb.name) == key and any(rights.may(right) for right in verb.rights)
+        if (verb.noun, verb.name) == key
+        and (any(rights.may(right) for right in verb.rights) or _for_you_alone(verb, rights))
     ]
+
+
+def _for_you_alone(verb: Verb, rights: Rights) -> bool:
+    """Tell whether a verb that looks at more than its rights offers itself to the reader."""
+    return type(verb) is not Verb and rights.account is not None and verb.for_you(rights.account, None)
 
 
 def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:

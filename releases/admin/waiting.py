@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import F, Q
+from django.db.models import F, Max, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -61,7 +61,7 @@ def _rounds(rights: Rights, account: Account) -> list[Wait]:
         return []
     rows = (
         ConsentRound.objects.filter(state="open")
-        .select_related("release__application", "release__author", "environment", "window", "procedure__author",
+        .select_related("release__application", "release__author", "environment", "window", "procedure__author", "switch",
                         "applicant")
         .prefetch_related("approvals__account", "approvals__on_behalf")
         .order_by("window_start", "pk")[:MOST]
@@ -80,7 +80,7 @@ def _rounds(rights: Rights, account: Account) -> list[Wait]:
         silent = kept_out.keys() | quorum.speakers(words)
         if account.person_key in silent or all(person.person_key in silent for person in fitting):
             continue
-        about = row.release or row.window or row.procedure
+        about = row.release or row.window or row.procedure or row.switch
         found.append(
             Wait(
                 _("Give or refuse consent: %(subject)s") % {"subject": row.get_subject_display()},
@@ -193,6 +193,7 @@ def _runs(rights: Rights, account: Account) -> list[Wait]:
             state__in=["requested", "verifying", "waiting", "failed", "stopped", "rollback_failed"]
         )
         .select_related("release__application", "environment", "started_by")
+        .annotate(answer_until=Max("questions__due_at", filter=Q(questions__answered_at=None)))
         .order_by("pk")[:MOST]
     )
     found = []
@@ -204,7 +205,8 @@ def _runs(rights: Rights, account: Account) -> list[Wait]:
             "waiting": ("decide", _("Decide how the run goes on"), True),
         }.get(row.state, ("settle", _("Take the run back or settle it"), True))
         if rights.may(verb, row.environment) and not (mine and row.state in ("verifying", "waiting")):
-            found.append(Wait(what, str(row), page_of(row), row.get_state_display(), row.scheduled_for,
+            found.append(Wait(what, str(row), page_of(row), row.get_state_display(),
+                              row.answer_until or row.scheduled_for,
                               row.environment.zone, urgent))  # fmt: skip
     return found
 

@@ -24,6 +24,7 @@ CLEARS: Mapping[str, Any] = {
     "roster": gettext_lazy("The release manager fills the roster."),
     "document": gettext_lazy("The documents are written, checked, approved and made ready."),
     "obligation": gettext_lazy("Settle what an earlier emergency left to be done."),
+    "stop_switch": gettext_lazy("Somebody applies for the release of the stop switch, and the committee consents."),
 }
 
 

@@ -156,6 +156,7 @@ def show_deployment(request: HttpRequest, run_id: Id) -> Any:
         steps=[_step(step, logs) for step in steps],
         checks=[_check(step) for step in steps if step.phase in CHECKS],
         rollback=shapes.rollback_out(run),
+        question=shapes.question_out(run),
         log=_tail(steps) if logs else None,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from django.conf import settings
@@ -29,6 +29,7 @@ from releases.api.words import Body, Count, Id, Line, Moment, MustWhy, Revision,
 from releases.gates.ask import answers
 from releases.gates.base import PASSING, Answer
 from releases.models import Deployment, Procedure, Release
+from releases.worker.dry_run import dry_run
 
 router = Router(tags=["releases"])
 STATES = tuple(str(state) for state in Release.State.values)
@@ -257,6 +258,20 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
         ],
         runs=[shapes.RunLine(**shapes.run_fields(run)) for run in runs[: cursors.MOST]],
     )
+
+
+@router.get("/{int:release_id}/dry-run/{slug:environment}", response=list[shapes.PlannedOut])
+def show_dry_run(request: HttpRequest, release_id: Id, environment: Slug) -> Any:
+    """Say what each step of the plan would do in an environment, secrets masked; nothing is done."""
+    caller = caller_of(request)
+    where = environment_named(caller, environment)
+    release = release_numbered(caller, release_id)
+    caller.read_logs(where)
+    japanese = (get_language() or "ja").startswith("ja")
+    return [
+        shapes.PlannedOut(label=step.label_ja if japanese else step.label_en, **asdict(step))
+        for step in dry_run(release, where)
+    ]
 
 
 @router.post("", response=shapes.ReleaseOut)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ninja import Schema
 
+from releases.actions.question.ask import asked_of
 from releases.gates.base import Answer
 from releases.models import Deployment, Evidence, Release, Step
 
@@ -53,6 +54,27 @@ class StandingOut(Schema):
     state_allows: bool
     blockers: list[BlockerOut]
     gates: list[GateOut]
+
+
+class QuestionOut(Schema):
+    """What a waiting run asks: whom so far, until when, and what happens when nobody answers."""
+
+    until: datetime
+    default: str
+    asked: list[str]
+
+
+class PlannedOut(Schema):
+    """One step of a plan as it would be run: its lines are commands and effects, with secrets masked."""
+
+    phase: str
+    ordinal: int
+    kind: str
+    label: str
+    deadline_seconds: float
+    silence_seconds: float | None
+    lines: list[str]
+    fault: str
 
 
 class ChangeOut(Schema):
@@ -156,6 +178,7 @@ class RunDetail(RunLine):
     steps: list[StepDetail]
     checks: list[CheckOut]
     rollback: RollbackOut | None
+    question: QuestionOut | None
     log: str | None
 
 
@@ -272,6 +295,15 @@ def rollback_out(run: Deployment) -> RollbackOut | None:
     if found is None:
         return None
     return RollbackOut(id=found.pk, cause=found.cause, state=found.state, facts=found.facts)
+
+
+def question_out(run: Deployment) -> QuestionOut | None:
+    """Return the open question of a run, if there is one; telephone numbers stay on the page."""
+    question = run.questions.filter(answered_at=None).select_related("deployment").first()
+    if question is None:
+        return None
+    asked = [str(entry) for entry in asked_of(question)]
+    return QuestionOut(until=question.due_at, default=question.default, asked=asked)
 
 
 def run_out(run: Deployment) -> RunOut:

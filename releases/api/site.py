@@ -17,7 +17,7 @@ from ninja.openapi.docs import DocsBase
 from ninja.openapi.schema import OpenAPISchema
 
 from audit.refusals import Refused
-from releases.api import deployments, evidence, may, problems, releases, windows
+from releases.api import deployments, evidence, may, problems, releases, switch, windows
 from releases.api.once import HEADER, LONGEST
 from releases.api.rate import TokenRate
 from releases.api.token import TokenBearer
@@ -29,6 +29,7 @@ ROUTERS: tuple[tuple[str, Router], ...] = (
     ("/evidence", evidence.router),
     ("/windows", windows.router),
     ("/may", may.router),
+    ("/switch", switch.router),
 )
 
 

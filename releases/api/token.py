@@ -65,6 +65,13 @@ class Caller:
         """Tell whether the output of steps is shown."""
         return environment in self.scope and any(access.may(self.account, right, environment) for right in LOGS)
 
+    def read_logs(self, environment: Environment) -> None:
+        """Raise NotYou unless the output of steps, and so what they would do, may be read."""
+        self.reach(environment)
+        if not self.logs(environment):
+            where = f" ({environment})"
+            raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "log", "where": where})
+
     def reach(self, environment: Environment) -> None:
         """Raise NotYou when the token does not reach an environment."""
         if environment not in self.scope:

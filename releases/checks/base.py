@@ -24,11 +24,12 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What a check may know: target, when the run began (aware, UTC), the configuration rolled out."""
+    """What a check may know: target, when the run began (aware, UTC), the configuration rolled out, its secrets."""
 
     target: TargetSpec
     since: datetime
     configuration: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ LONGEST_LINE = 300
 SECRET_KEY = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|PRIVATE|CREDENTIAL|(^|_)KEY$", re.IGNORECASE)
 
 
-def excerpt(lines: Iterable[str], configuration: Mapping[str, str]) -> str:
-    """Return the first lines, each cut, with the secrets of the configuration masked."""
-    secrets = {value for key, value in configuration.items() if SECRET_KEY.search(key)}
+def excerpt(lines: Iterable[str], configuration: Mapping[str, str], hidden: Iterable[str] = ()) -> str:
+    """Return the first lines, each cut, with the secrets of the configuration and the `hidden` ones masked."""
+    secrets = {*hidden} | {value for key, value in configuration.items() if SECRET_KEY.search(key)}
     secrets |= passwords_in(configuration.values())
     # Masked before it is cut: half a secret would no longer be found.
     kept = [masked(line, secrets) for _place, line in zip(range(MOST_LINES), lines, strict=False)]

@@ -58,7 +58,7 @@ class Http(CheckKind):
             return CheckResult(Verdict.ERROR, limit=limit, output=str(error))
         faults = faults_of(answer, parameters)
         body = answer.body.decode("utf-8", "replace").splitlines()
-        output = excerpt([f"GET {parameters.path}", *faults, *body], context.configuration)
+        output = excerpt([f"GET {parameters.path}", *faults, *body], context.configuration, context.secrets)
         value = f"{answer.status}, {answer.seconds:.3f} s"
         return CheckResult(Verdict.FAIL if faults else Verdict.PASS, value, limit, output)
 

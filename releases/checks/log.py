@@ -75,7 +75,9 @@ class Log(CheckKind):
         if not seen.lines and not parameters.silent_passes:
             return CheckResult(Verdict.NO_DATA, limit=limit, output=_("The log has no line since the run began."))
         verdict = Verdict.PASS if seen.matched <= parameters.at_most else Verdict.FAIL
-        return CheckResult(verdict, str(seen.matched), limit, excerpt(seen.first, context.configuration))
+        return CheckResult(
+            verdict, str(seen.matched), limit, excerpt(seen.first, context.configuration, context.secrets)
+        )
 
 
 def lines_of(path: Path) -> Iterator[str]:

@@ -12,7 +12,7 @@ from audit.clock import now
 from audit.refusals import GateClosed
 from environments import calendar
 from environments.models import Environment
-from releases.gates import consent, evidence, freeze, preparation, promotion, source, window
+from releases.gates import consent, evidence, freeze, preparation, promotion, source, stop_switch, window
 from releases.gates.base import Answer, Ask, Question, procedure_of
 from releases.models import Release, Waiver
 
@@ -42,7 +42,8 @@ def answers(release: Release, environment: Environment, at: datetime | None = No
     question = Question(release, environment, procedure, at or now())
     kinds = dict(GATES)
     found = [kinds[gate.kind](question, gate) for gate in procedure.gates_for(environment.tier)]
-    return _waived(question, found)
+    stopped = stop_switch.answer(environment)
+    return [*([stopped] if stopped is not None else []), *_waived(question, found)]
 
 
 def _waived(question: Question, found: list[Answer]) -> list[Answer]:

@@ -10,9 +10,11 @@ from releases.models.in_force import InForce
 from releases.models.obligation import Obligation
 from releases.models.preparation import ChecklistItem, FinalCheck, Milestone, RosterEntry
 from releases.models.procedure import Procedure
+from releases.models.question import Question
 from releases.models.release import Change, Release
 from releases.models.rollback import Rollback
 from releases.models.step import Step, StepAttempt, StepOutput
+from releases.models.stop_switch import StopSwitch
 from releases.models.waiver import Waiver
 from releases.models.watch import Sample, Watch
 
@@ -33,6 +35,7 @@ __all__ = [
     "Milestone",
     "Obligation",
     "Procedure",
+    "Question",
     "Release",
     "Rollback",
     "RosterEntry",
@@ -40,6 +43,7 @@ __all__ = [
     "Step",
     "StepAttempt",
     "StepOutput",
+    "StopSwitch",
     "Waiver",
     "Watch",
 ]

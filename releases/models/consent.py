@@ -10,6 +10,7 @@ from environments.models import Account, ChangeWindow, Environment
 from releases.machines.consent import ConsentMachine
 from releases.models.procedure import Procedure
 from releases.models.release import Release
+from releases.models.stop_switch import StopSwitch
 
 
 class ConsentRound(ConsentMachine):
@@ -20,6 +21,7 @@ class ConsentRound(ConsentMachine):
         EMERGENCY = "emergency", _("Emergency release")
         EXTRA_WINDOW = "extra_window", _("Extra window")
         PROCEDURE = "procedure", _("Procedure")
+        STOP_SWITCH_OFF = "stop_switch_off", _("Release of the stop switch")
 
     subject = models.CharField(_("subject"), max_length=16, choices=Subject)
     release = models.ForeignKey(
@@ -30,6 +32,9 @@ class ConsentRound(ConsentMachine):
     )
     procedure = models.ForeignKey(
         Procedure, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("procedure")
+    )
+    switch = models.ForeignKey(
+        StopSwitch, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("stop switch")
     )
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, related_name="+", verbose_name=_("environment")
@@ -55,7 +60,10 @@ class ConsentRound(ConsentMachine):
                 fields=["release", "environment"],
                 condition=Q(state__in=["open", "granted"]),
                 name="consent_one_live_round",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["switch"], condition=Q(state="open"), name="consent_one_open_round_per_switch"
+            ),
         ]
 
     def __str__(self) -> str:

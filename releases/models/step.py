@@ -26,6 +26,8 @@ class Step(StepMachine, Labelled):
     parameters = models.JSONField(_("parameters"))
     required = models.BooleanField(_("required"), default=True)
     estimate_seconds = models.FloatField(_("estimate"), default=0)
+    deadline_seconds = models.FloatField(_("deadline (s)"), null=True, blank=True)
+    silence_seconds = models.FloatField(_("longest silence (s)"), null=True, blank=True)
     result = models.JSONField(_("result"), default=dict, blank=True)
     failure = models.TextField(_("failure"), blank=True)
     epoch = models.PositiveIntegerField(_("epoch"), default=0)

@@ -279,13 +279,19 @@ class Versions(Part):
 
 
 class Step(Item):
-    """One step of a plan. `undone_by` is the key of a step of the way back, or `nothing`."""
+    """One step of a plan. `undone_by` is the key of a step of the way back, or `nothing`.
+
+    deadline_seconds: when it is stopped (left out: ten times the estimate, at least a minute); silence_seconds: when it
+    is stopped because its command has written nothing for so long (left out: never).
+    """
 
     kind: Key
     parameters: KindParameters
     estimate_seconds: Positive
     required: Flag
     undone_by: str = ""
+    deadline_seconds: Positive | None = None
+    silence_seconds: Positive | None = None
 
 
 class Check(Item):

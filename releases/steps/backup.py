@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from releases.steps import database as databases
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
+from releases.steps.configuration_file import path_of
 from releases.steps.database import Database
 from releases.steps.target import (
     Held,
@@ -96,9 +97,9 @@ class Backup(TargetStep):
 
     @staticmethod
     def _copy_configuration(context: StepContext, folder: Path) -> None:
-        path = Layout(context.target.root).configuration
-        if path.exists():
-            write_atomically(folder / "config.env", path.read_bytes())
+        path = path_of(context.target)
+        if path is not None and path.exists():
+            write_atomically(folder / path.name, path.read_bytes())
 
     @staticmethod
     def _dump(context: StepContext, held: Held, folder: Path) -> dict[str, Any]:

@@ -37,6 +37,14 @@ class StepFailed(Exception):
         self.state = state
 
 
+class Overdue(StepFailed):
+    """A command was stopped because its time was over, or because it had been silent for too long."""
+
+
+class StopAsked(Exception):
+    """A person stops the run: what runs is told to end, and killed when it does not."""
+
+
 class Fenced(Exception):
     """A later epoch holds the target or the row; this attempt must leave without any further effect."""
 
@@ -78,7 +86,9 @@ class StepContext:
     earlier: kind → result of the steps of this run that are finished (the way back gets the way out's
     results).
     run_token: `deployment:<id>`; backups and reports of one run are filed under it.
-    output: takes bytes of output as they come. beat: raises Fenced when the attempt is no longer ours.
+    output: takes bytes of output as they come. beat: raises Fenced when the attempt is no longer ours, StopAsked (once)
+    when the run is being stopped.
+    silence_seconds: how long a command may write nothing (None: as long as it takes).
     secrets: values to be masked in output and never to be passed in arguments.
     """
 
@@ -96,6 +106,7 @@ class StepContext:
     output: Callable[[bytes], None]
     beat: Callable[[], None]
     secrets: tuple[str, ...] = ()
+    silence_seconds: float | None = None
 
 
 class StepKind(ABC):

@@ -1,23 +1,22 @@
-"""Configuration: renders the file that the service reads and writes it in one rename; a step kind."""
+"""Configuration: rolls the values out as the target keeps them, a file in one rename or a command; a step kind."""
 
 from __future__ import annotations
 
-import hashlib
+import shlex
 from typing import Any, ClassVar, Literal
 
 from django.utils.translation import gettext as _
 
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
-from releases.steps.target import (
-    Held,
-    Layout,
-    TargetStep,
+from releases.steps.configuration_file import (
     configuration_digest,
-    journal_lines,
-    journal_once,
-    render_configuration,
-    write_atomically,
+    digest_of,
+    kept_of,
+    path_of,
+    rendered,
+    write_by_command,
 )
+from releases.steps.target import Held, TargetStep, journal_lines, journal_once, write_atomically
 from releases.steps.trees import sync_folder
 
 
@@ -31,7 +30,7 @@ class ConfigurationParameters(Parameters):
 
 
 class ConfigurationUpdate(TargetStep):
-    """Writes the rendered configuration; an empty one means no file."""
+    """Writes the rendered configuration and proves it by digest; an empty one means no file."""
 
     name: ClassVar[str] = "configuration_update"
     parameters: ClassVar[type[Parameters]] = ConfigurationParameters
@@ -42,24 +41,30 @@ class ConfigurationUpdate(TargetStep):
         """Write or remove the file; facts: configuration (digest measured after), before, names of changed
         keys.
         """
-        path = Layout(context.target.root).configuration
+        path = path_of(context.target)
         before = configuration_digest(context.target)
-        content = render_configuration(context.configuration) if context.configuration else b""
-        wanted = _digest_of(content)
+        content = rendered(context.target, context.configuration)
+        wanted = digest_of(content)
         if parameters.digest and parameters.digest != wanted:
             raise StepFailed(
                 _("the rendered configuration is %(measured)s, %(wanted)s was agreed")
                 % {"measured": wanted, "wanted": parameters.digest}
             )
         if before != wanted:
-            if content:
+            if path is None:
+                write_by_command(context.target, content, held.run)
+            elif content:
                 write_atomically(path, content)
             else:
                 path.unlink()
                 sync_folder(path.parent)
         measured = configuration_digest(context.target)
         if measured != wanted:
-            raise StepFailed(_("%(path)s changed while it was written") % {"path": path})
+            raise StepFailed(
+                _("%(path)s changed while it was written") % {"path": path}
+                if path is not None
+                else _("after the command another configuration is in force than it was given")
+            )
         line = journal_once(context, self._effect(parameters), before=before, configuration=measured)
         return {
             "configuration": measured,
@@ -71,17 +76,17 @@ class ConfigurationUpdate(TargetStep):
         self, context: StepContext, held: Held, parameters: ConfigurationParameters
     ) -> tuple[Probe, dict[str, Any]]:
         """Done when the bytes on the disk are the rendered ones and this key's line is there."""
-        content = render_configuration(context.configuration) if context.configuration else b""
+        content = rendered(context.target, context.configuration)
         measured = configuration_digest(context.target)
         lines = journal_lines(context.target, key=context.key, effect=self._effect(parameters))
-        if measured != _digest_of(content) or not lines:
+        if measured != digest_of(content) or not lines:
             return Probe.NOT_DONE, {}
         facts = {"configuration": measured, "configuration_before": lines[-1]["before"]}
         return Probe.DONE, facts | {"keys": _changed_keys(context)}
 
     def describe(self, context: StepContext, parameters: ConfigurationParameters) -> list[str]:
         """Return the line of the dry run: names of keys only, never values."""
-        path = Layout(context.target.root).configuration
+        path = path_of(context.target) or shlex.join(kept_of(context.target).write or ())
         if not context.configuration:
             return [_("remove %(path)s") % {"path": path}]
         changed = [f"{sign}{key}" for sign, keys in _signs(_changed_keys(context)) for key in keys]
@@ -90,10 +95,6 @@ class ConfigurationUpdate(TargetStep):
     @staticmethod
     def _effect(parameters: ConfigurationParameters) -> str:
         return "configuration_update:" + ("written" if parameters.direction == "forward" else "taken_back")
-
-
-def _digest_of(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest() if content else ""
 
 
 def _changed_keys(context: StepContext) -> dict[str, list[str]]:

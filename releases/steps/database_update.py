@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from releases.steps import database as databases
 from releases.steps.backup import sha256_of
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
+from releases.steps.configuration_file import kept_of, render_configuration
 from releases.steps.database import Database
 from releases.steps.target import (
     Held,
@@ -25,7 +26,6 @@ from releases.steps.target import (
     journal,
     journal_lines,
     journal_once,
-    render_configuration,
     write_atomically,
 )
 from releases.steps.trees import folder_name
@@ -245,8 +245,9 @@ def _data(context: StepContext, held: Held) -> str:
 @contextmanager
 def _configuration(context: StepContext, values: Mapping[str, str]) -> Iterator[Path]:
     """Give the migration its version's configuration: the service's own file is written by a later step."""
-    path = Layout(context.target.root).own / "migrate.env"
-    write_atomically(path, render_configuration(values))
+    format = kept_of(context.target).format
+    path = Layout(context.target.root).own / f"migrate.{'json' if format == 'command' else format}"
+    write_atomically(path, render_configuration(values, format))
     try:
         yield path
     finally:

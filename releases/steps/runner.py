@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from django.utils.translation import gettext as _
 
-from releases.steps.base import Fenced, StepContext, StepFailed
+from releases.steps.base import Fenced, Overdue, StepContext, StepFailed
 from releases.steps.masking import Mask, passwords_in
 
 TAIL_BYTES = 4096
@@ -88,6 +88,7 @@ class _Reader:
         self.pipe = pipe
         self.open = True
         self.tail = b""
+        self.heard_at = time.monotonic()
         self._output = output
         self._mask = Mask(secrets)
         os.set_blocking(pipe, False)
@@ -107,6 +108,7 @@ class _Reader:
             if not chunk:
                 self.open = False
                 return
+            self.heard_at = time.monotonic()
             self._pass_on(self._mask.feed(chunk))
             if len(chunk) < 65536:
                 return
@@ -122,8 +124,14 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
-def _await(process: subprocess.Popen[bytes], reader: _Reader, until: float, beat: Callable[[], None]) -> bool:
-    """Wait for the leader's end, beating at least every second; return False when the time is over."""
+def _await(
+    process: subprocess.Popen[bytes],
+    reader: _Reader,
+    until: float,
+    beat: Callable[[], None],
+    silence: float | None = None,
+) -> Literal["ended", "late", "silent"]:
+    """Wait for the leader's end, beating at least every second; say when its time is over or it was silent too long."""
     watch = os.pidfd_open(process.pid)
     next_beat = time.monotonic() + BEAT_SECONDS
     try:
@@ -136,14 +144,17 @@ def _await(process: subprocess.Popen[bytes], reader: _Reader, until: float, beat
                     beat()
                     next_beat = now + BEAT_SECONDS
                 if now >= until:
-                    return False
-                selector.select(max(0.0, min(next_beat, until) - now))
+                    return "late"
+                patience = reader.heard_at + silence if silence is not None else until
+                if now >= patience:
+                    return "silent"
+                selector.select(max(0.0, min(next_beat, until, patience) - now))
                 was_open = reader.open
                 reader.read()
                 if was_open and not reader.open:
                     selector.unregister(reader.pipe)
                 if _ended(process):
-                    return True
+                    return "ended"
     finally:
         os.close(watch)
 
@@ -165,14 +176,15 @@ def run_command(
     beat: Callable[[], None] = lambda: None,
     secrets: Iterable[str] = (),
     pass_fds: Sequence[int] = (),
+    silence: float | None = None,
 ) -> Outcome:
     """Run one argument list to its end and return its outcome; no shell.
 
-    The group gets TERM at the deadline and KILL 5 s later. What beat() or output() raises ends it as well:
+    The group gets TERM at the deadline, or after `silence` seconds without output, and KILL 5 s later. What beat() or output() raises ends it as well:
     Fenced
     at once, anything else after a TERM. The leader is killed when the calling thread's process dies; all
     members
-    inherit `pass_fds`. Raises StepFailed when it cannot be started or its time is over.
+    inherit `pass_fds`. Raises StepFailed when it cannot be started, Overdue when it was stopped.
     """
     name = Path(arguments[0]).name
     began = time.monotonic()
@@ -195,8 +207,8 @@ def run_command(
     assert process.stdout is not None
     reader = _Reader(process.stdout.fileno(), output, secrets)
     try:
-        in_time = _await(process, reader, began + seconds, beat)
-        if not in_time:
+        ended = _await(process, reader, began + seconds, beat, silence)
+        if ended != "ended":
             _end(process, reader, gently=True)
     except BaseException as error:
         reader._output = lambda _chunk: None
@@ -210,8 +222,14 @@ def run_command(
     reader.finish()
     process.stdout.close()
     outcome = Outcome(code, reader.tail, time.monotonic() - began)
-    if not in_time:
-        raise StepFailed(
+    if ended == "silent":
+        raise Overdue(
+            _("%(command)s wrote nothing for %(seconds)d s and was stopped (exit code %(code)d)")
+            % {"command": name, "seconds": round(silence or 0), "code": code},
+            state=outcome.text,
+        )
+    if ended == "late":
+        raise Overdue(
             _("%(command)s did not end within %(seconds)d s and was stopped (exit code %(code)d)")
             % {"command": name, "seconds": round(seconds), "code": code},
             state=outcome.text,
@@ -282,6 +300,7 @@ def run(
         beat=context.beat,
         secrets=secrets_of(context),
         pass_fds=(lock, *pass_fds),
+        silence=context.silence_seconds,
     )
     return demand(outcome, arguments, allowed)
 

@@ -5,7 +5,6 @@ every kind.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -21,12 +20,14 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from releases.steps import runner
-from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StepKind, StillRunning, TargetSpec
+from releases.steps.base import Fenced, Probe, StepContext, StepKind, StillRunning, TargetSpec
+from releases.steps.configuration_file import configuration_digest, path_of, render_configuration
 from releases.steps.database import Database, data_digest
 from releases.steps.trees import sync_folder, tree_digest
 
 __all__ = [
     "Held",
+    "configuration_digest",
     "Layout",
     "Measured",
     "TargetStep",
@@ -40,8 +41,6 @@ __all__ = [
     "tree_digest",
     "write_atomically",
 ]
-
-_CONFIGURATION_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 @dataclass(frozen=True)
@@ -249,24 +248,6 @@ def journal_once(context: StepContext, effect: str, **facts: Any) -> dict[str, A
     return facts
 
 
-def render_configuration(values: Mapping[str, str]) -> bytes:
-    """Return the bytes of config.env: sorted KEY="value" lines, values escaped as JSON strings.
-
-    Raises StepFailed for a key that is not a plain name.
-    """
-    for key in values:
-        if not _CONFIGURATION_KEY.match(key):
-            raise StepFailed(_("%(key)r is not a configuration key") % {"key": key})
-    lines = [f"{key}={json.dumps(values[key], ensure_ascii=False)}\n" for key in sorted(values)]
-    return "".join(lines).encode()
-
-
-def configuration_digest(target: TargetSpec) -> str:
-    """Return the SHA-256 (hex) of config.env as it is on the disk; "" if there is none."""
-    path = Layout(target.root).configuration
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
-
-
 def database_of(target: TargetSpec, *configurations: Mapping[str, str]) -> Database | None:
     """Return the database named by the first configuration that names one; None: the target has no
     database.
@@ -297,7 +278,7 @@ def filled(arguments: Sequence[str], target: TargetSpec, **places: Path) -> list
     usual paths.
     """
     layout = Layout(target.root)
-    known = {"root": layout.root, "tree": layout.current, "config": layout.configuration} | places
+    known = {"root": layout.root, "tree": layout.current, "config": path_of(target) or layout.configuration} | places
     return [
         re.sub(r"\{(root|tree|config)\}", lambda found: str(known[found[1]]), str(argument)) for argument in arguments
     ]

@@ -140,6 +140,15 @@ def act_name(action: Any) -> str:
     return happened.act_name(str(action))
 
 
+@register.inclusion_tag("ringi/stop_banner.html", takes_context=True)
+def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
+    """Say on every page that all production is stopped, while it is."""
+    from releases.admin.stop_page import banner
+
+    request = context.get("request")
+    return {**banner(), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
+
+
 @register.filter
 def clause(key: Any) -> str:
     """Return the words of a key of what is consented to."""

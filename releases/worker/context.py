@@ -100,6 +100,7 @@ def context_of(
         previous_configuration=facts.new_values if back else facts.old_values,
         earlier=dict(done.order_by("-ordinal").values_list("kind", "result")),
         deadline_seconds=deadline,
+        silence_seconds=step.silence_seconds,
         output=output,
         beat=beat,
         secrets=facts.secrets,

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 import socket
+import traceback
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -17,12 +18,14 @@ from releases import checks, steps
 from releases.actions.deployment.decide import succeed
 from releases.actions.deployment.queue import put_back
 from releases.actions.step.claim import Claim, claim
-from releases.actions.step.finish import doubt, fail, finish
+from releases.actions.step.finish import doubt, fail, finish, stop
 from releases.checks.base import CheckContext, Verdict
 from releases.models import Step
-from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StillRunning
+from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed, StillRunning, StopAsked
+from releases.steps.runner import secrets_of
 from releases.steps.target import measure
 from releases.worker.context import BACK, RunFacts, context_of, facts_of
+from releases.worker.ending import clean, state_of
 from releases.worker.lease import Lease
 
 log = logging.getLogger(__name__)
@@ -66,31 +69,54 @@ def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
     facts: of the step's run, when an earlier step of it has read them.
     """
     step, epoch = taken.step, taken.epoch
-    deadline = max(LEAST_DEADLINE, step.estimate_seconds * DEADLINE_FACTOR)
+    deadline = step.deadline_seconds or max(LEAST_DEADLINE, step.estimate_seconds * DEADLINE_FACTOR)
     with Lease(step.pk, epoch) as lease:
         context = context_of(step, epoch, lease.output, lease.beat, deadline, facts)
+        secrets = secrets_of(context)
         try:
             if step.kind == "check":
                 result, probe = _check(step, context), ""
             else:
                 result, probe = _make(step, context, taken.taken_over)
             measured = _measured(step, context)
+            result = clean(result, secrets)
+        except StopAsked:
+            verdict, told = state_of(step, context)
+            message = " — ".join(filter(None, [_("It was stopped by a person."), told]))
+            _say(lease, message)
+            stop(step.pk, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
+            return None
+        except Overdue as late:
+            verdict, told = state_of(step, context)
+            message = clean(" — ".join(filter(None, [str(late), told])), secrets)
+            _say(lease, message)
+            # Only an effect that is surely not there may be made again without a person's look.
+            if verdict == Probe.NOT_DONE.value:
+                fail(step.pk, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
+            else:
+                doubt(step.pk, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
+            return None
         except StepFailed as failed:
-            lease.output(f"\n{failed}\n{failed.state}\n".encode())
-            lease.flush()
-            fail(step.pk, epoch=epoch, message=str(failed), output_digest=lease.digest)
+            message = clean(str(failed), secrets)
+            _say(lease, message, clean(failed.state, secrets))
+            fail(step.pk, epoch=epoch, message=message, output_digest=lease.digest)
             return None
         except (Fenced, StillRunning):
             raise
         except Exception as unclear:  # noqa: BLE001  nothing unforeseen says how far the effect had come; a person must look
-            log.exception("step %s", step.pk)
-            doubt(step.pk, epoch=epoch, message=str(unclear) or repr(unclear))
+            log.error("step %s\n%s", step.pk, clean(traceback.format_exc(), secrets))
+            doubt(step.pk, epoch=epoch, message=clean(str(unclear) or repr(unclear), secrets))
             return None
         lease.flush()
     following = finish(step.pk, epoch=epoch, result=result, output_digest=lease.digest, probe=probe, measured=measured)
     if following is None and step.phase == "verify" and not step.deployment.environment.protected:
         succeed(step.deployment_id)
     return following
+
+
+def _say(lease: Lease, *lines: str) -> None:
+    lease.output("".join(f"\n{line}" for line in (*lines, "")).encode())
+    lease.flush()
 
 
 class _Doubt(Exception):
@@ -129,7 +155,9 @@ def _check(step: Step, context: StepContext) -> dict[str, Any]:
     restarts = step.deployment.steps.filter(ordinal__lt=step.ordinal, kind="service_control")
     restarted = restarts.order_by("ordinal").last()
     since = restarted.ended_at if restarted is not None else step.deployment.started_at
-    result = kind.run(CheckContext(context.target, since or now(), context.configuration), parameters)
+    secrets = secrets_of(context)
+    result = kind.run(CheckContext(context.target, since or now(), context.configuration, secrets), parameters)
+    result = dataclasses.replace(result, value=clean(result.value, secrets), output=clean(result.output, secrets))
     context.output(f"{result.verdict.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode())
     facts = {**dataclasses.asdict(result), "verdict": result.verdict.value}
     if result.verdict is not Verdict.PASS:

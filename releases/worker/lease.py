@@ -10,14 +10,15 @@ from types import TracebackType
 from django.conf import settings
 from django.db import Error, connection
 
-from releases.steps.base import Fenced
+from releases.steps.base import Fenced, StopAsked
 
 FLUSH_SECONDS = 0.25
 KEPT_BYTES = 2_000_000
 RENEW = """
 UPDATE releases_step SET lease_until = clock_timestamp() + make_interval(secs => %s)
-WHERE id = %s AND epoch = %s AND state = 'running'
-  AND EXISTS (SELECT 1 FROM releases_deployment d WHERE d.id = deployment_id AND d.state <> 'stopping')
+FROM releases_deployment d
+WHERE releases_step.id = %s AND epoch = %s AND releases_step.state = 'running' AND d.id = deployment_id
+RETURNING d.state
 """
 CHUNK = """
 INSERT INTO releases_stepoutput (step_id, epoch, at, text)
@@ -26,7 +27,7 @@ SELECT id, epoch, clock_timestamp(), %s FROM releases_step WHERE id = %s AND epo
 
 
 class Lease:
-    """Holds one attempt: `beat()` raises Fenced once a renewal or a chunk has found no row.
+    """Holds one attempt: `beat()` raises Fenced once a renewal or a chunk has found no row, StopAsked once on a stop.
 
     The masked output is cut at KEPT_BYTES in the database; the digest covers the whole.
     """
@@ -34,6 +35,8 @@ class Lease:
     def __init__(self, step_id: int, epoch: int) -> None:
         self.step_id, self.epoch = step_id, epoch
         self.lost = threading.Event()
+        self.stopping = threading.Event()
+        self._stop_told = False
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._buffer = b""
@@ -60,9 +63,13 @@ class Lease:
                 try:
                     with connection.cursor() as cursor:
                         cursor.execute(RENEW, [settings.LEASE, self.step_id, self.epoch])
-                        if cursor.rowcount != 1:
+                        found = cursor.fetchone()
+                        if found is None:
                             self.lost.set()
                             return
+                        if found[0] == "stopping":
+                            # The lease goes on, so that nobody takes the step over while it is being ended.
+                            self.stopping.set()
                     last = time.monotonic()
                 except Error:
                     connection.close()
@@ -74,9 +81,12 @@ class Lease:
             connection.close()
 
     def beat(self) -> None:
-        """Raise Fenced when this attempt no longer holds the step."""
+        """Raise Fenced when this attempt no longer holds the step, StopAsked when its run is stopped; that once."""
         if self.lost.is_set():
             raise Fenced(f"step {self.step_id}: epoch {self.epoch} no longer holds it")
+        if self.stopping.is_set() and not self._stop_told:
+            self._stop_told = True
+            raise StopAsked
         if self._buffer and time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self.flush()
 

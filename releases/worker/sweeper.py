@@ -16,7 +16,9 @@ from releases.actions.consent.lapse import lapse_stale
 from releases.actions.deployment.queue import miss, put_off, queue
 from releases.actions.deployment.stopped import stopped
 from releases.actions.milestone.remind import remind_due
+from releases.actions.question.ask import follow_up
 from releases.actions.release.observe import observe
+from releases.actions.switch.press import stop_runs
 from releases.actions.watch.sample import advance, end_due
 from releases.models import Deployment, Fact, Rollback, Step, Watch
 
@@ -80,6 +82,16 @@ def stopping_deployments(moment: datetime) -> None:
         stopped(pk)
 
 
+def stopped_production(moment: datetime) -> None:
+    """Stop what still runs in production while the stop switch is on, should who pressed it have got no further."""
+    stop_runs()
+
+
+def open_questions(moment: datetime) -> None:
+    """Take questions to the roster on to the next person, and end those whose time is over."""
+    follow_up(moment)
+
+
 def waiting_rollbacks(moment: datetime) -> None:
     """Wake workers for alarms that were not prepared, and for authorised ways back that have not begun."""
     late = moment - timedelta(seconds=2 * settings.SWEEP)
@@ -114,7 +126,16 @@ def due_reminders(moment: datetime) -> None:
 
 
 # What decides about the minute; and what reads every open release, and so has its turn more rarely.
-OFTEN = (due_deployments, idle_steps, stopping_deployments, waiting_rollbacks, due_samples, coming_deployments)
+OFTEN = (
+    stopped_production,
+    due_deployments,
+    idle_steps,
+    stopping_deployments,
+    open_questions,
+    waiting_rollbacks,
+    due_samples,
+    coming_deployments,
+)
 RARELY = (stale_rounds, due_reminders)
 
 

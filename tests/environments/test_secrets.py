@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from environments.secrets import keyed_digest, open_sealed, seal
+from environments import key_ring
+from environments.secrets import key_of, keyed_digest, open_sealed, seal
 
 
 def test_what_was_sealed_opens_again(settings: Any, tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_under_another_key_it_does_not_open(settings: Any, tmp_path: Path) -> No
     settings.STATE = tmp_path / "one"
     sealed, digest = seal("word", "a"), keyed_digest({"k": "v"})
     settings.STATE = tmp_path / "two"
-    with pytest.raises(InvalidTag):
+    with pytest.raises(key_ring.KeyMissing, match=key_of(sealed)):
         open_sealed(sealed, "a")
     assert keyed_digest({"k": "v"}) != digest, "without the key nobody can try words out"
 
@@ -39,7 +40,7 @@ def test_under_another_key_it_does_not_open(settings: Any, tmp_path: Path) -> No
 def test_the_key_is_readable_by_its_owner_only(settings: Any, tmp_path: Path) -> None:
     settings.STATE = tmp_path
     seal("word", "a")
-    key = tmp_path / "secrets" / "configuration.key"
+    key = tmp_path / "secrets" / "configuration.keys"
     assert key.stat().st_mode & 0o777 == 0o600
     assert key.parent.stat().st_mode & 0o777 == 0o700
 
@@ -65,3 +66,36 @@ def test_the_digest_does_not_depend_on_the_order_of_keys(settings: Any, tmp_path
     settings.STATE = tmp_path
     assert keyed_digest({"a": "1", "b": "2"}) == keyed_digest({"b": "2", "a": "1"})
     assert keyed_digest({"a": "1", "b": "2"}) != keyed_digest({"a": "12", "b": ""})
+
+
+def test_a_new_key_seals_and_the_old_one_still_opens(settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    before, digest = seal("word", "a"), keyed_digest({"k": "v"})
+    added = key_ring.add()
+    assert key_of(seal("word", "a")) == key_of(before), "an added key seals nothing yet"
+    key_ring.use(added.newest)
+    after = seal("word", "a")
+    assert key_of(after) == added.newest != key_of(before)
+    assert open_sealed(before, "a") == open_sealed(after, "a") == "word"
+    assert keyed_digest({"k": "v"}) == digest, "what was consented to goes on to match"
+
+
+def test_the_key_that_seals_is_never_dropped(settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    sealed = seal("word", "a")
+    key_ring.drop(set(key_ring.read().keys))
+    assert open_sealed(sealed, "a") == "word"
+
+
+def test_a_value_sealed_under_one_key_does_not_open_under_another_ones_name(settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    sealed = seal("word", "a")
+    added = key_ring.add()
+    with pytest.raises(InvalidTag):
+        open_sealed(sealed.replace(key_of(sealed), added.newest), "a")
+
+
+def test_the_ring_prints_no_key(settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    ring = key_ring.read()
+    assert all(secret.hex() not in repr(ring) and repr(secret) not in repr(ring) for secret in ring.keys.values())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
@@ -10,6 +13,8 @@ from audit.refusals import Invalid
 from environments import access
 from environments.models import Application, ConfigurationVersion, Environment
 from environments.secrets import seal
+
+KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def create(
@@ -26,6 +31,10 @@ def create(
         account = access.current_account()
         if not (access.may(account, "configure", environment) or access.may(account, "configure_target")):
             raise access.lacking("configure", environment)
+        if wrong := sorted(key for key in {*values, *secrets} if not KEY.match(key)):
+            raise Invalid(_("Not the name of a setting: %(keys)s") % {"keys": ", ".join(wrong)})
+        if telling := sorted(key for key, value in values.items() if has_password(str(value))):
+            raise Invalid(_("An address with a password is a secret: %(keys)s") % {"keys": ", ".join(telling)})
         both = set(values) & set(secrets)
         if both:
             raise Invalid(_("Both a value and a secret: %(keys)s") % {"keys": ", ".join(sorted(both))})
@@ -51,3 +60,13 @@ def create(
         version.save()
         act.about(version)
     return version
+
+
+def has_password(value: str) -> bool:
+    """Tell whether a value is an address that carries a password; what cannot be read as one is taken to."""
+    if "://" not in value:
+        return False
+    try:
+        return urlsplit(value).password is not None
+    except ValueError:
+        return True

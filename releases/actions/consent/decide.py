@@ -23,7 +23,7 @@ from releases.actions.release.prepare import done_milestone, require_in_time
 from releases.gates import quorum
 from releases.gates.base import procedure_of
 from releases.gates.content import clause_labels, difference, digest, document
-from releases.models import Approval, ConsentRound, Meeting, MeetingDecision, Procedure, Release
+from releases.models import Approval, ConsentRound, Meeting, MeetingDecision, Procedure, Release, StopSwitch
 
 DUTIES = {
     "author": gettext_lazy("You are its author."),
@@ -112,11 +112,18 @@ def _refuse(round_id: int, digest: str, comment: str, meaning: Approval.Meaning)
 
 
 def _targets(round_id: int) -> list[tuple[type, int]]:
-    row = ConsentRound.objects.filter(pk=round_id).values("release", "window", "procedure", "document").first()
+    row = (
+        ConsentRound.objects.filter(pk=round_id).values("release", "window", "procedure", "switch", "document").first()
+    )
     if row is None:
         raise Invalid(_("There is no such round of consent."))
     targets: list[tuple[type, int]] = [(ConsentRound, round_id)]
-    rows = ((Release, row["release"]), (ChangeWindow, row["window"]), (Procedure, row["procedure"]))
+    rows = (
+        (Release, row["release"]),
+        (ChangeWindow, row["window"]),
+        (Procedure, row["procedure"]),
+        (StopSwitch, row["switch"]),
+    )
     # The open releases that a new procedure takes over are moved in the same act.
     moved = [(Release, pk) for pk, _name in row["document"].get("moved", [])]
     return targets + [(model, pk) for model, pk in rows if pk is not None] + moved
@@ -251,6 +258,8 @@ def _grant(act: Act, round_: ConsentRound) -> None:
             release.window_end = round_.window_end = begins + timedelta(hours=hours)
     if round_.window_id is not None:
         act.get(ChangeWindow).opened_at = now()
+    if round_.switch_id is not None:
+        act.get(StopSwitch).released_at = now()
     if round_.procedure_id is not None:
         procedure = act.get(Procedure)
         activate.put_in_force(procedure)

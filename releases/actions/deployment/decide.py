@@ -9,12 +9,14 @@ from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
-from audit.refusals import Invalid, NotYou, WrongState
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account
 from releases import dispatch
 from releases.actions.deployment.verified import enter_force, return_to_base
+from releases.actions.question.ask import answered
 from releases.actions.step.finish import drop_rest
+from releases.gates import stop_switch
 from releases.models import Deployment, InForce, Release, Step
 
 
@@ -55,8 +57,9 @@ def give_up(deployment_id: int, *, reason: str) -> Deployment:
     """End a waiting run; what remains is to go back or to settle."""
     with change("deployment:give_up", (Deployment, deployment_id), reason=reason, sign=True) as act:
         deployment = act.get(Deployment)
-        _decider(deployment, reason)
+        account = _decider(deployment, reason)
         deployment.fail()
+        answered(deployment, "deployment:give_up", account)
         drop_rest(deployment)
     return deployment
 
@@ -66,13 +69,20 @@ def stop(deployment_id: int, *, reason: str) -> Deployment:
     with change("deployment:stop", (Deployment, deployment_id), reason=reason) as act:
         deployment = act.get(Deployment)
         access.require("stop", deployment.environment)
-        deployment.stop()
-        deployment.save()
-        if not deployment.steps.filter(state="running").exists():
-            deployment.stopped()
-            drop_rest(deployment)
-            act.states[Deployment, deployment_id] = "stopping"
+        stop_inside(act, deployment)
     return deployment
+
+
+def stop_inside(act: Act, deployment: Deployment) -> None:
+    """Stop a run inside an open door; where no step of it runs it is stopped at once."""
+    deployment.stop()
+    answered(deployment, "deployment:stop")
+    if deployment.steps.filter(state="running").exists():
+        return
+    deployment.save()
+    deployment.stopped()
+    drop_rest(deployment)
+    act.states[Deployment, deployment.pk] = "stopping"
 
 
 def succeed(deployment_id: int) -> Deployment:
@@ -136,6 +146,7 @@ def _decision(event: str, step_id: int, reason: str) -> Iterator[Act]:
         held.decision = {"by": account.pk, "name": str(account), "verb": event, "reason": reason}
         act.signature(event, held.deployment.plan_digest)
         yield act
+        answered(held.deployment, event, account)
 
 
 def _decider(deployment: Deployment, reason: str) -> Account:
@@ -151,6 +162,8 @@ def _decider(deployment: Deployment, reason: str) -> Account:
 
 
 def _go_on(step: Step, deployment: Deployment) -> None:
+    if reason := stop_switch.closed_for_good(deployment.environment):
+        raise GateClosed(reason)
     if step.phase == Step.Phase.FORWARD:
         deployment.resume()
     else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -16,7 +14,8 @@ from releases.actions.watch.sample import spec_of
 from releases.models import Deployment, InForce, Release
 from releases.sources import git, versions
 from releases.steps.base import StepFailed
-from releases.steps.target import Measured, measure, render_configuration
+from releases.steps.configuration_file import digest_of, rendered
+from releases.steps.target import Measured, measure
 
 
 def propose(target_id: int, *, version: str, configuration_id: int, reason: str) -> InForce:
@@ -36,7 +35,7 @@ def propose(target_id: int, *, version: str, configuration_id: int, reason: str)
         _untouched(target)
         if measured.code != seen.tree:
             raise GateClosed(_("On the target lies another tree than the one of %(tag)s.") % {"tag": tag})
-        _configuration_lies_there(configuration, measured)
+        _configuration_lies_there(target, configuration, measured)
         release = Release.objects.filter(application=target.application, version=text, state="recorded").first()
         if release is not None and (release.commit, release.tree) != (seen.commit, seen.tree):
             text = _("%(version)s is recorded with commit %(recorded)s, and %(tag)s is %(seen)s.")
@@ -109,8 +108,8 @@ def _measured(target_id: int, configuration_id: int) -> tuple[Target, Configurat
         raise Invalid(str(fault))
 
 
-def _configuration_lies_there(configuration: ConfigurationVersion, measured: Measured) -> None:
-    wanted = hashlib.sha256(render_configuration(configuration.opened())).hexdigest()
+def _configuration_lies_there(target: Target, configuration: ConfigurationVersion, measured: Measured) -> None:
+    wanted = digest_of(rendered(spec_of(target), configuration.opened()))
     if wanted != measured.configuration:
         raise GateClosed(
             _("On the target lies another configuration than version %(n)d.") % {"n": configuration.number}

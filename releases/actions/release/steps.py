@@ -13,6 +13,7 @@ from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
 
 CHECK_SECONDS = 5
+LIMITS = ("deadline_seconds", "silence_seconds")
 
 
 def step_plan(content: Content) -> dict[str, list[dict[str, Any]]]:
@@ -80,6 +81,7 @@ def _step(step: parts.Step) -> dict[str, Any]:
         "label_en": step.en,
         "required": step.required,
         "estimate_seconds": step.estimate_seconds,
+        **{name: limit for name in LIMITS if (limit := getattr(step, name)) is not None},
     }
 
 

@@ -17,6 +17,8 @@ from releases.actions.obligation.incur import incur
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Rollback, RosterEntry
 
+# The cause of a way back that begins because a question to the roster found no answer.
+UNANSWERED = "unanswered"
 FROM = ("waiting", "verifying", "monitoring", "failed", "stopped")
 
 
@@ -56,6 +58,12 @@ def raise_(
     return rollback
 
 
+def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
+    """Tell whether the consent said that the run goes back when nobody answers, and nobody has."""
+    document = deployment.consent.document if deployment.consent is not None else {}
+    return rollback.cause == UNANSWERED and rollback.raised_by_id is None and document.get("unanswered") == "go_back"
+
+
 def _critical(deployment: Deployment, cause: str) -> bool:
     content = procedure_of(deployment.release)
     known = {trigger.key: trigger.critical for trigger in content.triggers}
@@ -79,7 +87,7 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int]) -> bool:
         total = sum(rows.values())
         limit = int(consented.get("rows", 0))
         rollback.facts = {**rollback.facts, "rows": rows, "rows_total": total, "rows_limit": limit}
-        if not rollback.critical or not consented.get("on") or total > limit:
+        if not rollback.critical or not (consented.get("on") or _agreed(rollback, deployment)) or total > limit:
             act.details["asks"] = True
             deployment.blockers = [_("A rollback waits to be assessed and authorised.")]
             return False

@@ -10,6 +10,7 @@ from audit.refusals import Invalid, WrongState
 from environments import access
 from releases import dispatch
 from releases.actions.deployment.queue import lay_steps
+from releases.actions.question.ask import answered
 from releases.actions.rollback.decide import FROM
 from releases.actions.step.finish import drop_rest
 from releases.models import Deployment, InForce, Rollback, Step, Watch
@@ -42,6 +43,7 @@ def run(rollback_id: int) -> int:
         rollback.run()
         rollback.began_at = now()
         deployment.roll_back()
+        answered(deployment, "rollback:run")
         deployment.blockers = []
         drop_rest(deployment)
         for watch in Watch.objects.filter(deployment=deployment, ended_at=None):

@@ -15,7 +15,7 @@ from audit.refusals import GateClosed
 from releases.actions.deployment.queue import require_starter
 from releases.actions.obligation.incur import incur_at_start
 from releases.actions.release.prepare import done_milestone
-from releases.gates import ask
+from releases.gates import ask, stop_switch
 from releases.models import ConsentRound, Deployment, InForce, Release, Sample, Step, StepAttempt, Watch
 
 RUNS_IN = {"forward": "running", "verify": "verifying", "back": "rolling_back", "back_verify": "rolled_back"}
@@ -55,6 +55,10 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             before = step.ordinal - 1
             finished = deployment.steps.filter(ordinal__lt=step.ordinal, state__in=Step.FINISHED).count()
             taken_over = step.state == "running"
+            if step.phase in ("forward", "verify") and (why := stop_switch.closed_for_good(deployment.environment)):
+                if deployment.state == "queued":
+                    raise GateClosed(why)
+                raise _Dropped
             if taken_over and (step.lease_until is None or step.lease_until > moment):
                 raise _Dropped
             if not taken_over and (

@@ -1,4 +1,4 @@
-"""step:finish, step:fail, step:doubt: the outcome of an attempt, and what the run does next. Fenced by the epoch."""
+"""step:finish, step:fail, step:doubt, step:stop: the outcome of an attempt, and what the run does next. Fenced by the epoch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from audit.change import Act, change
 from audit.clock import now
 from releases import dispatch
 from releases.actions.deployment.verified import enter_force
+from releases.actions.question import ask
 from releases.actions.rollback.restored import back_checked, restored
 from releases.models import Deployment, Release, Rollback, Step, StepAttempt
 from releases.steps.base import Fenced
@@ -51,24 +52,38 @@ def finish(
         return following.pk
 
 
-def fail(step_id: int, *, epoch: int, message: str, output_digest: str = "") -> None:
+def fail(step_id: int, *, epoch: int, message: str, output_digest: str = "", probe: str = "") -> None:
     """Record that a step failed: a protected run waits for a decision, another fails at once. Raises Fenced."""
     with change("step:fail", *_targets(step_id), reason=message[:300]) as act:
         step, deployment = _held(act, epoch)
         step.fail()
         step.failure = message
-        _ended(step, epoch, "failed", output_digest, "")
+        _ended(step, epoch, "failed", output_digest, probe)
         _trouble(act, step, deployment)
 
 
-def doubt(step_id: int, *, epoch: int, message: str) -> None:
-    """Record that nobody can tell whether a step's effect was made. Raises Fenced."""
+def doubt(step_id: int, *, epoch: int, message: str, output_digest: str = "", probe: str = "unknown") -> None:
+    """Record that nobody can tell whether a step's effect was made, or that a person must say it. Raises Fenced."""
     with change("step:doubt", *_targets(step_id), reason=message[:300]) as act:
         step, deployment = _held(act, epoch)
         step.doubt()
         step.failure = message
-        _ended(step, epoch, "unknown", "", "unknown")
+        _ended(step, epoch, "unknown", output_digest, probe)
         _trouble(act, step, deployment)
+
+
+def stop(step_id: int, *, epoch: int, message: str, output_digest: str = "", probe: str = "") -> None:
+    """Record that a step was ended because its run is stopped, and in what state it left the target. Raises Fenced."""
+    with change("step:stop", *_targets(step_id), reason=message[:300]) as act:
+        step, deployment = _held(act, epoch)
+        if deployment.state != "stopping":
+            raise Fenced(f"step {step.pk}: its run is not being stopped")
+        step.stop()
+        step.failure = message
+        _ended(step, epoch, "stopped", output_digest, probe)
+        act.details.update(kind=step.kind, epoch=epoch, probe=probe)
+        deployment.stopped()
+        drop_rest(deployment)
 
 
 def drop_rest(deployment: Deployment) -> None:
@@ -137,6 +152,7 @@ def _trouble(act: Act, step: Step, deployment: Deployment) -> None:
         drop_rest(deployment)
     elif deployment.environment.protected:
         deployment.hold()
+        ask.put(act, deployment, step)
         deployment.blockers = [_("A step waits for a decision.")]
     else:
         deployment.fail()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from releases.admin.verbs import access, consent, people, releases, runs, source, windows
+from releases.admin.verbs import access, consent, people, releases, runs, source, stop, windows
 from releases.admin.verbs.base import Verb
 
 VERBS: tuple[Verb, ...] = (
@@ -13,6 +13,7 @@ VERBS: tuple[Verb, ...] = (
     *consent.VERBS,
     *runs.VERBS,
     *windows.VERBS,
+    *stop.VERBS,
 )
 
 

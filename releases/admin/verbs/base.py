@@ -60,14 +60,23 @@ class PairsField(forms.CharField):
     def to_python(self, value: Any) -> Any:
         """Return key → value."""
         pairs = {}
-        for line in str(value or "").splitlines():
+        for number, line in enumerate(str(value or "").splitlines(), 1):
             if not line.strip():
                 continue
             key, found, text = line.partition("=")
             if not found or not key.strip():
-                raise forms.ValidationError(_("Write one KEY=value per line: %(line)s") % {"line": line})
+                # By its number: what was typed may be a secret.
+                raise forms.ValidationError(_("Write one KEY=value per line: line %(line)s") % {"line": number})
             pairs[key.strip()] = text.strip()
         return pairs
+
+
+class WriteOnly(forms.Textarea):
+    """A text area that never shows what was typed into it, also not when the form comes back with a fault."""
+
+    def format_value(self, value: Any) -> str:
+        """Return nothing."""
+        return ""
 
 
 def text(

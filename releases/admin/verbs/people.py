@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from environments.actions.configuration import create as configurations
+from environments.actions.configuration import examine
 from environments.actions.target import create as targets
 from environments.models import (
     Application,
@@ -20,7 +21,7 @@ from releases import checks, steps
 from releases.actions.in_force import adopt
 from releases.actions.procedure import activate
 from releases.admin.verbs import source
-from releases.admin.verbs.base import PairsField, Verb, length, row, text
+from releases.admin.verbs.base import PairsField, Verb, WriteOnly, length, row, text
 from releases.models import InForce, Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.document import ProcedureFaults
@@ -52,7 +53,9 @@ def _configuration(instance: Any) -> Fields:
         "application_id": row(_("application"), Application),
         "environment_id": row(_("environment"), Environment),
         "values": PairsField(label=_("values"), required=False),
-        "secrets": PairsField(label=_("secrets (empty keeps the earlier value)"), required=False),
+        "secrets": PairsField(
+            label=_("secrets (empty keeps the earlier value)"), required=False, widget=WriteOnly(attrs={"rows": 6})
+        ),
         "reason": text(_("reason")),
     }
 
@@ -134,6 +137,14 @@ VERBS: tuple[Verb, ...] = (
         configurations.create,
         ("configure_target", "configure", "configuration"),
         fields=_configuration,
+    ),
+    Verb(
+        "configuration",
+        "examine",
+        _("Look at database, cache and storage"),
+        examine.examine,
+        ("configure_target", "configure"),
+        ConfigurationVersion,
     ),
     Verb(
         "in_force",

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from cryptography.exceptions import InvalidTag
 
 from audit.models import Event
 from audit.refusals import Invalid, NotYou
@@ -89,3 +90,29 @@ def test_an_application_is_named_once(place: dict[str, int], acting_as: Callable
             create_application(slug="datasets", name="Other", repository="/srv/x.git")
         with pytest.raises(Invalid, match="version"):
             create_application(slug="other", name="Other", repository="/srv/x.git", tag_format="release")
+
+
+def test_a_sealed_value_opens_in_its_own_version_only(place: dict[str, int], acting_as: Callable[..., Any]) -> None:
+    with acting_as("operator"):
+        one = create(**place, values={}, secrets={"S": "first"}, reason="first")
+        two = create(**place, values={}, secrets={"S": "second"}, reason="second")
+    two.sealed = one.sealed
+    with pytest.raises(InvalidTag):
+        two.opened()
+
+
+def test_an_address_with_a_password_is_no_plain_value(place: dict[str, int], acting_as: Callable[..., Any]) -> None:
+    telling = {"DATABASE_URL": "postgresql://app:hidden@db.example/app", "BROKEN": "http://[hidden"}
+    with acting_as("operator"):
+        with pytest.raises(Invalid, match="BROKEN, DATABASE_URL") as refused:
+            create(**place, values=telling, secrets={}, reason="first")
+        assert "hidden" not in str(refused.value)
+        create(**place, values={"URL": "https://example.com/a"}, secrets=telling, reason="first")
+
+
+@pytest.mark.parametrize("key", ["", "A B", "A=1", "A\n", "1A", "Ä", "A.B"])
+def test_a_setting_has_a_plain_name(place: dict[str, int], acting_as: Callable[..., Any], key: str) -> None:
+    with acting_as("operator"):
+        for values, secrets in (({key: "1"}, {}), ({}, {key: "1"})):
+            with pytest.raises(Invalid, match="name of a setting"):
+                create(**place, values=values, secrets=secrets, reason="first")

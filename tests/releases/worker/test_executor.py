@@ -216,10 +216,21 @@ def test_a_stop_ends_the_running_command(world: Any, queued: Callable[..., Deplo
     assert not worker.is_alive()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
-    expire(first(run))
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
+
+
+def test_a_stop_whose_worker_is_gone_ends_with_the_lease(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(row(TRUE), row(TRUE))
+    with acting(WORKER):
+        claim(first(run).pk, worker="dies")
+    with world.acting_as("operator"):
+        decide.stop(run.pk, reason="wrong version")
     from audit.clock import now
 
     with acting(WORKER):
+        stopping_deployments(now())
+        assert world.fresh(run).state == "stopping", "it may still live"
+        expire(first(run))
         stopping_deployments(now())
     assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
 

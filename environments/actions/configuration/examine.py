@@ -1,0 +1,44 @@
+"""configuration:examine: look whether the services that a version names can be reached from here (E2)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid
+from environments import access, reach
+from environments.models import ConfigurationCheck, ConfigurationVersion
+
+
+def examine(version_id: int) -> ConfigurationCheck:
+    """Reach database, cache and storage of a version and keep what was found, without any value.
+
+    Nothing of the network is asked inside the door. Raises NotYou, and Invalid for a version that names no service.
+    """
+    version = ConfigurationVersion.objects.select_related("environment").filter(pk=version_id).first()
+    if version is None:
+        raise Invalid(_("There is no such configuration."))
+    account = access.current_account()
+    found = reach.look(version.opened()) if _may(version) else []
+    with change("configuration:examine", (ConfigurationVersion, version_id)) as act:
+        if not _may(version):
+            raise access.lacking("configure", version.environment)
+        if not found:
+            raise Invalid(_("This version names no database, cache or storage by an address."))
+        check = ConfigurationCheck.objects.create(
+            version=version,
+            results=[asdict(one) | {"seconds": str(one.seconds)} for one in found],
+            reached=all(one.verdict == "pass" for one in found),
+            by=account,
+            at=now(),
+        )
+        act.details.update(reached=check.reached, keys=[one.key for one in found])
+    return check
+
+
+def _may(version: ConfigurationVersion) -> bool:
+    acting = access.current_account()
+    return access.may(acting, "configure", version.environment) or access.may(acting, "configure_target")

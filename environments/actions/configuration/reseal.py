@@ -1,0 +1,81 @@
+"""configuration:reseal, account:reseal_factor: the same secrets under the key that seals now; nothing else changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+
+from audit.change import change
+from environments import key_ring
+from environments.models import ConfigurationVersion
+from environments.secrets import key_of, open_sealed, seal
+from environments.sign_in import SEALED_AS
+
+# Where the sign-in library keeps what FactorAdapter sealed, by kind of second factor.
+FACTOR_FIELDS = {"totp": ("secret",), "recovery_codes": ("seed", "migrated_codes")}
+
+
+def in_use() -> Counter[str]:
+    """Return key id → how many values are sealed under it, over every place that holds sealed values."""
+    found: Counter[str] = Counter()
+    for sealed in ConfigurationVersion.objects.values_list("sealed", flat=True):
+        found.update(key_of(text) for text in sealed.values())
+    for kind, data in Authenticator.objects.values_list("type", "data"):
+        found.update(key_of(text) for text in _texts(kind, data))
+    return found
+
+
+def stale_configurations() -> list[int]:
+    """Return the versions that hold a value under another key than the present one."""
+    current = key_ring.read().current
+    rows = ConfigurationVersion.objects.order_by("pk").values_list("pk", "sealed")
+    return [pk for pk, sealed in rows if any(key_of(text) != current for text in sealed.values())]
+
+
+def stale_factors() -> list[int]:
+    """Return the second factors that hold a value under another key than the present one."""
+    current = key_ring.read().current
+    rows = Authenticator.objects.order_by("pk").values_list("pk", "type", "data")
+    return [pk for pk, kind, data in rows if any(key_of(text) != current for text in _texts(kind, data))]
+
+
+def reseal(version_id: int) -> None:
+    """Seal one version's secrets anew. Its digest is compared before and after; a difference changes nothing."""
+    with change("configuration:reseal", (ConfigurationVersion, version_id)) as act:
+        version = act.get(ConfigurationVersion)
+        before = version.present_digest()
+        act.details["from"] = sorted({key_of(text) for text in version.sealed.values()})
+        version.sealed = {key: _anew(text, version.aad(key)) for key, text in version.sealed.items()}
+        act.details["to"] = sorted({key_of(text) for text in version.sealed.values()})
+        if version.present_digest() != before:
+            raise RuntimeError(f"configuration {version_id}: other secrets after sealing than before")
+
+
+def reseal_factor(authenticator_id: int) -> None:
+    """Seal the secret of one second factor anew."""
+    with change("account:reseal_factor", (Authenticator, authenticator_id)) as act:
+        factor = act.get(Authenticator)
+        act.details["from"] = sorted({key_of(text) for text in _texts(factor.type, factor.data)})
+        for name in FACTOR_FIELDS.get(factor.type, ()):
+            if name in factor.data:
+                factor.data[name] = _each(factor.data[name], lambda text: _anew(text, SEALED_AS))
+        act.details["to"] = sorted({key_of(text) for text in _texts(factor.type, factor.data)})
+
+
+def _anew(text: str, bound_to: str) -> str:
+    return seal(open_sealed(text, bound_to), bound_to)
+
+
+def _each(value: Any, made: Callable[[str], str]) -> Any:
+    return [made(text) for text in value] if isinstance(value, list) else made(value)
+
+
+def _texts(kind: str, data: dict[str, Any]) -> list[str]:
+    found: list[str] = []
+    for name in FACTOR_FIELDS.get(kind, ()):
+        value = data.get(name, [])
+        found += value if isinstance(value, list) else [value]
+    return found

@@ -1,0 +1,52 @@
+"""What differs between two configurations, for people's eyes: plain values as they are, secrets as same or different."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from environments.models import ConfigurationVersion
+from environments.secrets import open_sealed
+
+Mark = Literal["same", "changed", "added", "removed"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One key. left, right: the value shown, None where there is none; `secret`: no value is shown on either side."""
+
+    key: str
+    mark: Mark
+    secret: bool
+    left: str | None
+    right: str | None
+
+
+def difference(left: ConfigurationVersion | None, right: ConfigurationVersion | None) -> list[Row]:
+    """Return a row for each key of either, in order. What is secret on one side is shown on neither."""
+    return [
+        _row(key, left, right) for key in sorted({*_keys(left), *_keys(right)})
+    ]  # fmt: skip
+
+
+def _keys(version: ConfigurationVersion | None) -> set[str]:
+    return set() if version is None else {*version.values, *version.sealed}
+
+
+def _row(key: str, left: ConfigurationVersion | None, right: ConfigurationVersion | None) -> Row:
+    before, after = _value(left, key), _value(right, key)
+    mark: Mark = "same" if before == after else "changed"
+    if before is None or after is None:
+        mark = "added" if before is None else "removed"
+    secret = any(version is not None and key in version.sealed for version in (left, right))
+    hidden = ("•••" if before is not None else None, "•••" if after is not None else None)
+    return Row(key, mark, secret, *(hidden if secret else (before, after)))
+
+
+def _value(version: ConfigurationVersion | None, key: str) -> str | None:
+    if version is None:
+        return None
+    if key in version.sealed:
+        return open_sealed(version.sealed[key], version.aad(key))
+    value = version.values.get(key)
+    return None if value is None else str(value)

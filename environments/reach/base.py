@@ -1,0 +1,70 @@
+"""The contract of a service: whose addresses it knows, and a look that changes nothing that stays."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+from urllib.parse import unquote, urlsplit
+
+from django.utils.translation import gettext as _
+
+SECONDS = 5
+SHORTEST = 4
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a look found. verdict: pass, fail, or unknown where no way to look is known; seconds: how long it took."""
+
+    key: str
+    kind: str
+    verdict: Literal["pass", "fail", "unknown"]
+    says: str
+    seconds: float = 0.0
+
+
+class Unreached(Exception):
+    """The service was not reached; the message is shown to people."""
+
+
+class Service(ABC):
+    """One kind of service. `kind` is database, cache or storage; `schemes` those of its addresses."""
+
+    kind: ClassVar[str]
+    schemes: ClassVar[frozenset[str]]
+
+    def look(self, key: str, address: str, values: Iterable[str] = ()) -> Reached:
+        """Reach the service and say how it went; `values` are those that the sentence must not hold."""
+        began = time.monotonic()
+        try:
+            says, verdict = self.reach(address), "pass"
+        except Unreached as fault:
+            says, verdict = str(fault), "fail"
+        except NotImplementedError:
+            says, verdict = _("There is no way to look at this kind of address yet."), "unknown"
+        hidden = hide(says, (address, *values))
+        return Reached(key, self.kind, verdict, hidden, round(time.monotonic() - began, 3))  # type: ignore[arg-type]
+
+    @abstractmethod
+    def reach(self, address: str) -> str:
+        """Return what was done. Raises Unreached, or NotImplementedError where there is no way to look."""
+
+
+def hide(text: str, values: Iterable[str]) -> str:
+    """Return the text without any of the values and without the passwords in them."""
+    found: set[str] = set()
+    for value in values:
+        found.add(value)
+        try:
+            password = urlsplit(value).password if "://" in value else None
+        except ValueError:
+            password = None
+        if password:
+            found |= {password, unquote(password)}
+    for value in sorted(found, key=len, reverse=True):
+        if len(value) >= SHORTEST:
+            text = text.replace(value, "****")
+    return text

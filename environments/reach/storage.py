@@ -1,0 +1,51 @@
+"""A storage: an object is put, got back, compared and deleted; a folder (file://) can be looked at."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import unquote, urlsplit
+
+from django.utils.translation import gettext as _
+
+from environments.reach.base import Service, Unreached
+
+
+class Storage(Service):
+    """A folder of a file system that this machine sees."""
+
+    kind: ClassVar[str] = "storage"
+    schemes: ClassVar[frozenset[str]] = frozenset({"file"})
+
+    def reach(self, address: str) -> str:
+        """Put, get, compare and delete an object of 32 random bytes. Raises Unreached; nothing is left behind."""
+        parts = urlsplit(address)
+        folder = Path(unquote(parts.path))
+        if parts.netloc not in ("", "localhost") or not folder.is_absolute():
+            raise Unreached(_("This is no address of a folder."))
+        place, content = folder / f".ringi-check-{secrets.token_hex(8)}", secrets.token_bytes(32)
+        try:
+            try:
+                with place.open("xb") as file:
+                    file.write(content)
+                same = place.read_bytes() == content
+            finally:
+                place.unlink(missing_ok=True)
+            left = place.exists()
+        except OSError as fault:
+            raise Unreached(fault.strerror or str(fault)) from fault
+        if not same or left:
+            raise Unreached(_("What was put is not what was got, or it could not be deleted."))
+        return _("an object was put, got and deleted")
+
+
+class StorageElsewhere(Service):
+    """An object store that is named and cannot be looked at yet."""
+
+    kind: ClassVar[str] = "storage"
+    schemes: ClassVar[frozenset[str]] = frozenset({"s3", "gs", "azure"})
+
+    def reach(self, address: str) -> str:
+        """Say that there is no way; unknown is never shown as reached."""
+        raise NotImplementedError

@@ -1,0 +1,115 @@
+"""question:escalate, question:lapse: what a waiting run asks of its roster, to whom it goes on, and how it ends.
+
+A question is put inside the door that lets the run wait, and answered inside the door of the decision.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import Error
+from django.utils.translation import gettext as _
+
+from audit.change import Act, change
+from audit.clock import now
+from audit.refusals import WrongState
+from environments.models import Account
+from releases.actions.rollback.decide import UNANSWERED, raise_
+from releases.gates.base import procedure_of
+from releases.models import Deployment, Question, Rollback, RosterEntry, Step
+
+log = logging.getLogger(__name__)
+# However late it is, somebody has this long to answer.
+LEAST = timedelta(minutes=1)
+
+
+def put(act: Act, deployment: Deployment, step: Step) -> Question:
+    """Ask the first of the roster how a waiting run goes on, inside an open door.
+
+    The answer is due after the procedure's minutes, and not later than the last moment from which the way back still
+    fits into the window (切戻し判断時刻); what happens without one was consented to.
+    """
+    moment, release = now(), deployment.release
+    due = moment + timedelta(minutes=procedure_of(release).rollback.question_minutes)
+    if (safe := last_return(deployment)) is not None:
+        due = max(moment + LEAST, min(due, safe))
+    agreed = deployment.consent.document.get("unanswered") if deployment.consent is not None else None
+    question = Question.objects.create(
+        deployment=deployment, step=step, asked_at=moment, due_at=due, default=agreed or release.unanswered
+    )
+    act.details["question"] = question.pk
+    act.details["asked"] = [str(entry) for entry in asked_of(question)]
+    return question
+
+
+def answered(deployment: Deployment, answer: str, account: Account | None = None) -> None:
+    """Close the open question of a run, inside an open door; the answer is the key of the act that gave it."""
+    for question in Question.objects.select_for_update().filter(deployment=deployment, answered_at=None):
+        question.answer, question.answered_by, question.answered_at = answer, account, now()
+        question.save()
+
+
+def asked_of(question: Question) -> list[RosterEntry]:
+    """Return the entries of the roster that have been asked so far, in the order in which it goes on."""
+    roster = RosterEntry.objects.filter(release=question.deployment.release_id).select_related("account")
+    by_duty = {entry.duty: entry for entry in roster}
+    return [by_duty[duty] for duty in Question.ORDER[: question.asked] if duty in by_duty]
+
+
+def last_return(deployment: Deployment) -> datetime | None:
+    """Return the last moment from which the way back still fits into the window; None without a window."""
+    if deployment.window_end is None:
+        return None
+    plan = deployment.release.plan
+    back = sum(step["estimate_seconds"] for phase in ("back", "back_verify") for step in plan.get(phase, []))
+    return deployment.window_end - timedelta(seconds=back)
+
+
+def level(question: Question, moment: datetime) -> int:
+    """Return how many duties should have been asked by a moment: each has an equal share of the time."""
+    share = (question.due_at - question.asked_at) / len(Question.ORDER)
+    return min(len(Question.ORDER), 1 + int((moment - question.asked_at) / share))
+
+
+def follow_up(moment: datetime) -> None:
+    """Let open questions go on to the next of the roster, and end those that nobody answered (the sweeper's act)."""
+    for question in Question.objects.filter(answered_at=None).select_related("deployment"):
+        try:
+            if question.deployment.state != "waiting" or moment >= question.due_at:
+                _lapse(question)
+            elif level(question, moment) > question.asked:
+                _escalate(question.pk, moment)
+        except Error:
+            raise
+        except Exception:
+            log.exception("question %s", question.pk)
+
+
+def _escalate(question_id: int, moment: datetime) -> None:
+    with change("question:escalate", (Question, question_id)) as act:
+        question = act.get(Question)
+        before = asked_of(question)
+        question.asked = max(question.asked, level(question, moment))
+        act.details["asked"] = [str(entry) for entry in asked_of(question) if entry not in before]
+        act.details["until"] = question.due_at.isoformat()
+
+
+def _lapse(seen: Question) -> None:
+    run = seen.deployment
+    goes_back = run.state == "waiting" and seen.default == "go_back"
+    if goes_back and not Rollback.objects.filter(deployment=run).exclude(state__in=list(Rollback.ENDS)).exists():
+        # First the alarm, then the end of the question: a scheduler that dies between the two finds the question again.
+        try:
+            raise_(run.pk, cause=UNANSWERED, note=_("Nobody has answered in time; to go back was agreed for that."))
+        except WrongState:
+            return  # decided meanwhile
+    with change("question:lapse", (Question, seen.pk), (Deployment, run.pk)) as act:
+        question, deployment = act.get(Question), act.get(Deployment)
+        if question.answered_at is not None:
+            return
+        question.answered_at = now()
+        question.answer = question.default if deployment.state == "waiting" else deployment.state
+        act.details["default"] = question.answer
+        if deployment.state == "waiting" and question.default == "stay":
+            deployment.blockers = [_("Nobody has answered in time; the run stays as it is, as was agreed.")]

@@ -1,0 +1,62 @@
+"""switch:propose_release: apply for production to be let go on; who applies does not consent, so it takes two."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from environments import access
+from environments.models import Environment
+from releases.actions.release.plan import active_procedure
+from releases.actions.switch.press import may_press
+from releases.gates.content import digest
+from releases.models import ConsentRound, StopSwitch
+
+SUBJECT = ConsentRound.Subject.STOP_SWITCH_OFF
+
+
+def propose_release(switch_id: int, *, reason: str) -> ConsentRound:
+    """Open the round of consent that releases the switch. Raises GateClosed when the procedure asks nobody for it."""
+    try:
+        with change("switch:propose_release", (StopSwitch, switch_id), reason=reason, sign=True) as act:
+            switch, applicant = act.get(StopSwitch), access.current_account()
+            if not may_press(applicant):
+                raise NotYou(_("You do not have the right to stop production."))
+            if not reason.strip():
+                raise Invalid(_("Say why."))
+            if switch.released_at is not None:
+                raise WrongState(_("It was released already."))
+            environment = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
+            access.require_factor(environment)
+            rules = [
+                {"stage": rule.stage, "role": rule.role, "number": rule.number}
+                for rule in active_procedure().document.approvals_for(SUBJECT, Environment.Tier.PRODUCTION)
+                if rule.role != "none" and rule.number > 0
+            ]
+            if not rules:
+                raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+            document = {
+                "pressed": switch.pressed_at.isoformat(),
+                "pressed_by": str(switch.pressed_by),
+                "stopped_because": switch.reason,
+                "reason": reason,
+                "switch": switch.pk,
+            }
+            round_ = ConsentRound.objects.create(
+                subject=SUBJECT,
+                switch=switch,
+                environment=environment,
+                document=document,
+                digest=digest(document),
+                rules=rules,
+                applicant=applicant,
+            )
+            act.signature("propose_release", round_.digest)
+            act.details["round"] = round_.pk
+    except IntegrityError as conflict:
+        if "consent_one_open_round_per_switch" not in str(conflict):
+            raise
+        raise WrongState(_("Its release is applied for already.")) from conflict
+    return round_

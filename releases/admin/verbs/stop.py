@@ -1,0 +1,37 @@
+"""Verbs on the stop switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Account
+from releases.actions.switch import press, propose_release
+from releases.admin.verbs.base import Verb
+from releases.admin.verbs.consent import must
+from releases.models import StopSwitch
+
+
+@dataclass(frozen=True)
+class StopVerb(Verb):
+    """A verb that is also offered to who may stop runs in one production environment only."""
+
+    def for_you(self, account: Account, instance: Any) -> bool:
+        """Answer as the action does."""
+        return press.may_press(account)
+
+
+def _released(switch: StopSwitch) -> str:
+    if switch.released_at is not None:
+        return _now("It was released already.")
+    return _now("Its release is applied for already.") if switch.rounds.filter(state="open").exists() else ""
+
+
+VERBS: tuple[Verb, ...] = (
+    StopVerb("switch", "press", _("Stop all production now"), press.press, press.RIGHTS, fields=must, danger=True),
+    StopVerb("switch", "propose_release", _("Apply for the release"), propose_release.propose_release, press.RIGHTS,
+             StopSwitch, must, signs=True, over=_released),
+)  # fmt: skip

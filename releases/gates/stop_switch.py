@@ -1,0 +1,53 @@
+"""The stop switch: while it is on, nothing begins or goes on in production, whatever the procedure's gates say."""
+
+from __future__ import annotations
+
+from django.db import connection
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from environments import calendar
+from environments.models import Environment
+from releases.gates.base import Answer
+from releases.models import StopSwitch
+
+KEY = "stop_switch"
+LABELS = ("緊急停止", "Stop switch")
+
+
+def sentence(switch: StopSwitch, zone: str) -> str:
+    """Return why nothing starts, with who pressed it, when and why."""
+    at = calendar.print_time(switch.pressed_at, zone, get_language() or "ja")
+    text = _("All production is stopped since %(at)s by %(who)s: %(reason)s")
+    return text % {"at": at, "who": switch.pressed_by, "reason": switch.reason}
+
+
+def closed(environment: Environment) -> str:
+    """Return why nothing may begin or go on in an environment now; empty when it may, and below production."""
+    if environment.tier != Environment.Tier.PRODUCTION:
+        return ""
+    switch = StopSwitch.pressed()
+    return sentence(switch, environment.zone) if switch is not None else ""
+
+
+def closed_for_good(environment: Environment) -> str:
+    """Return the same inside an open door, so that it stays true until the door closes: a press waits for it."""
+    if environment.tier == Environment.Tier.PRODUCTION:
+        _hold("pg_advisory_xact_lock_shared")
+    return closed(environment)
+
+
+def hold_alone() -> None:
+    """Wait, inside an open door, for every claim that has looked at the switch, and let none look until it closes."""
+    _hold("pg_advisory_xact_lock")
+
+
+def _hold(function: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(hashtext('ringi_stop_switch'))")
+
+
+def answer(environment: Environment) -> Answer | None:
+    """Return the switch as a gate that is closed, or None while it is off; no waiver lets it pass."""
+    reason = closed(environment)
+    return Answer(KEY, "fail", reason, "gates", *LABELS, kind=KEY) if reason else None

@@ -1,0 +1,47 @@
+"""A question to the roster: it has a deadline, goes to more people meanwhile, and ends with the agreed default."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Account
+from releases.models.deployment import Deployment
+from releases.models.step import Step
+
+
+class Question(models.Model):
+    """What a waiting run asks. `asked` counts how many duties of ORDER have been asked so far."""
+
+    # Who is asked first, and to whom it goes when nobody answers.
+    ORDER = ("verifier", "responsible", "rollback_decider")
+
+    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="questions", verbose_name=_("deployment"))
+    step = models.ForeignKey(Step, models.PROTECT, related_name="questions", verbose_name=_("step"))
+    asked_at = models.DateTimeField(_("put to the roster"))
+    due_at = models.DateTimeField(_("answer until"))
+    asked = models.PositiveSmallIntegerField(_("asked so far"), default=1)
+    default = models.CharField(
+        _("when nobody answers"), max_length=8, choices=[("go_back", _("go back")), ("stay", _("stay"))]
+    )
+    answer = models.CharField(_("answer"), max_length=40, blank=True)
+    answered_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("answered by")
+    )
+    answered_at = models.DateTimeField(_("answered at"), null=True, blank=True)
+
+    LOCK_ORDER = 45
+
+    class Meta:
+        verbose_name = _("question to the roster")
+        verbose_name_plural = _("questions to the roster")
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["deployment"], condition=Q(answered_at__isnull=True), name="question_one_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.deployment} · {self.step}"

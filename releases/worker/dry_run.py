@@ -1,0 +1,113 @@
+"""The dry run of a release in an environment: what each step of its plan would do there, said without doing any of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from environments.models import Environment, Target
+from releases import steps
+from releases.actions.release.repository import place_of
+from releases.actions.step.claim import recorded
+from releases.actions.watch.sample import spec_of
+from releases.gates.content import digest
+from releases.models import InForce, Release, Step
+from releases.steps.base import StepContext, StepFailed, Version
+from releases.steps.masking import masked
+from releases.steps.runner import secrets_of
+from releases.worker.context import BACK, configuration_of
+from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One step of the plan: its place, its lines (commands and effects, secrets masked), and a fault if it has one."""
+
+    phase: str
+    ordinal: int
+    kind: str
+    label_ja: str
+    label_en: str
+    deadline_seconds: float
+    silence_seconds: float | None
+    lines: tuple[str, ...]
+    fault: str = ""
+
+
+def dry_run(release: Release, environment: Environment) -> list[Planned]:
+    """Return every step of the plan in order; empty where the application has no target. Changes and asks nothing.
+
+    The configuration is the one chosen for the environment; what is replaced is what is in force there now.
+    """
+    target = Target.objects.filter(application=release.application, environment=environment)
+    row = target.select_related("application", "environment").first()
+    if row is None:
+        return []
+    base = recorded(InForce.established(release.application, environment))
+    new_values, new_secrets = configuration_of(release.configurations.get(environment.slug))
+    old_values, old_secrets = configuration_of(base.get("configuration"))
+    # A draft without a source yet is described with what it has.
+    new = Version(release.version, release.tag, release.commit, release.tree)
+    old = Version(base["version"], base["tag"], base["commit"], base["tree"]) if base else None
+    plan = digest(release.plan)
+    found: list[Planned] = []
+    for phase in Step.Phase.values:
+        back = phase in BACK
+        for planned in release.plan.get(phase, []):
+            context = StepContext(
+                key=f"N/{len(found) + 1}/{plan[:16]}",
+                epoch=1,
+                run_token="deployment:N",
+                target=spec_of(row),
+                repository=str(place_of(release.application)),
+                wanted=old if back else new,
+                previous=new if back else old,
+                configuration=old_values if back else new_values,
+                previous_configuration=new_values if back else old_values,
+                earlier={},
+                deadline_seconds=deadline_of(planned),
+                output=_nothing,
+                beat=_nothing,
+                secrets=tuple({*new_secrets, *old_secrets}),
+            )
+            found.append(_described(phase, len(found) + 1, planned, context))
+    return found
+
+
+def deadline_of(planned: dict[str, Any]) -> float:
+    """Return the seconds after which a planned step is stopped."""
+    given = planned.get("deadline_seconds")
+    return float(given) if given else max(LEAST_DEADLINE, planned["estimate_seconds"] * DEADLINE_FACTOR)
+
+
+def _nothing(*given: Any) -> None:
+    """Take what a run would write or ask: a dry run does neither."""
+
+
+def _described(phase: str, ordinal: int, planned: dict[str, Any], context: StepContext) -> Planned:
+    lines: list[str] = []
+    fault = ""
+    try:
+        if planned["kind"] == "check":
+            given = json.dumps(planned["parameters"]["parameters"], ensure_ascii=False, sort_keys=True)
+            lines = [f"{planned['parameters']['check']} {given}"]
+        else:
+            kind = steps.kind(planned["kind"])
+            lines = kind.describe(context, kind.parameters(**planned["parameters"]))
+    except (StepFailed, ValidationError, steps.UnknownKind) as wrong:
+        fault = str(wrong)
+    secrets = secrets_of(context)
+    return Planned(
+        phase=phase,
+        ordinal=ordinal,
+        kind=planned["kind"],
+        label_ja=planned["label_ja"],
+        label_en=planned["label_en"],
+        deadline_seconds=context.deadline_seconds,
+        silence_seconds=planned.get("silence_seconds"),
+        lines=tuple(masked(line, secrets) for line in lines),
+        fault=masked(fault, secrets),
+    )

@@ -1,0 +1,79 @@
+"""Looking at the services of a version: kept with who and when, never with a value, and only for who may configure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.models import Event
+from audit.refusals import Invalid, NotYou
+from environments.actions.configuration.create import create
+from environments.actions.configuration.examine import examine
+from environments.actions.target.create import create_application
+from environments.models import ConfigurationCheck, ConfigurationVersion, Environment
+from tests.environments.reach.test_reach import address
+
+
+@pytest.fixture
+def version(acting_as: Callable[..., Any], database: str, tmp_path: Path) -> ConfigurationVersion:
+    """Production with database, cache, storage and a free key."""
+    with acting_as("manager"):
+        application = create_application(slug="datasets", name="Datasets", repository="/srv/datasets.git")
+    with acting_as("operator"):
+        return create(
+            application_id=application.pk,
+            environment_id=Environment.objects.get(slug="production").pk,
+            values={"STORAGE_URL": f"file://{tmp_path}", "PAGE_SIZE": "50"},
+            secrets={"DATABASE_URL": address(database), "CACHE_URL": os.environ["REDIS_URL"]},
+            reason="first",
+        )
+
+
+def test_all_three_are_reached_and_the_look_is_kept(
+    version: ConfigurationVersion, acting_as: Callable[..., Any]
+) -> None:
+    with acting_as("operator"):
+        check = examine(version.pk)
+    assert check.reached and check.by.username == "operator"
+    assert [(r["key"], r["kind"], r["verdict"]) for r in check.results] == [
+        ("DATABASE_URL", "database", "pass"), ("CACHE_URL", "cache", "pass"), ("STORAGE_URL", "storage", "pass"),
+    ]  # fmt: skip
+    event = Event.objects.get(kind="action", action="configuration:examine").contents
+    assert event["after"]["reached"] is True
+    secrets = version.secret_values()
+    assert all(s not in bytes(e.bytes).decode() for e in Event.objects.all() for s in secrets)
+
+
+def test_one_that_fails_makes_the_whole_not_reached(
+    version: ConfigurationVersion, acting_as: Callable[..., Any], tmp_path: Path
+) -> None:
+    with acting_as("operator"):
+        where = {"application_id": version.application_id, "environment_id": version.environment_id}
+        secrets = {"DATABASE_URL": "", "CACHE_URL": "redis://:hidden-word@127.0.0.1:1/0"}
+        second = create(**where, values={"STORAGE_URL": f"file://{tmp_path}"}, secrets=secrets, reason="moved")
+        check = examine(second.pk)
+    assert not check.reached
+    assert [r["verdict"] for r in check.results] == ["pass", "fail", "pass"]
+    assert "hidden-word" not in str(check.results)
+
+
+@pytest.mark.parametrize("name", ["developer", "tester", "auditor", "committee_a", "outsider"])
+def test_who_may_not_configure_looks_at_nothing(
+    version: ConfigurationVersion, acting_as: Callable[..., Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("environments.reach.look", lambda values: pytest.fail("a service was asked"))
+    with acting_as(name), pytest.raises(NotYou):
+        examine(version.pk)
+    assert not ConfigurationCheck.objects.exists()
+
+
+def test_a_version_without_addresses_says_so(version: ConfigurationVersion, acting_as: Callable[..., Any]) -> None:
+    where = {"application_id": version.application_id, "environment_id": version.environment_id}
+    with acting_as("operator"):
+        bare = create(**where, values={"A": "1"}, secrets={}, reason="bare")
+        with pytest.raises(Invalid, match="names no database"):
+            examine(bare.pk)

@@ -1,0 +1,145 @@
+"""Database, cache and storage are reached for real; what fails says so without any value of the configuration."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from environments import reach
+from environments.reach.base import Service, Unreached, hide
+from environments.reach.storage import Storage
+
+
+def address(database: str, **changed: str) -> str:
+    """A clone of the tests as an address."""
+    known = {"password": "", **conninfo_to_dict(database), **changed}
+    return "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**known)
+
+
+def test_a_real_database_answers_and_nothing_can_be_written_in_the_look(database: str) -> None:
+    (found,) = reach.look({"DATABASE_URL": address(database)})
+    assert (found.kind, found.verdict) == ("database", "pass")
+    assert found.says.startswith("PostgreSQL ")
+
+
+@pytest.mark.parametrize("changed", [{"password": "wrong-word"}, {"dbname": "nowhere"}, {"port": "1"}])
+def test_a_database_that_is_not_reached_says_why_without_the_password(database: str, changed: dict[str, str]) -> None:
+    (found,) = reach.look({"DATABASE_URL": address(database, **changed)})
+    assert found.verdict == "fail" and found.says
+    assert "wrong-word" not in found.says and str(conninfo_to_dict(database)["password"]) not in found.says
+
+
+def test_what_is_no_address_is_not_quoted() -> None:
+    (found,) = reach.look({"DATABASE_URL": "postgresql://app:hunter-two@host/db?hidden-option=hunter-two"})
+    assert found.verdict == "fail" and "hunter" not in found.says and "hidden-option" not in found.says
+
+
+def test_a_real_cache_is_asked_for_a_ping() -> None:
+    for scheme in ("redis", "valkey"):
+        (found,) = reach.look({"CACHE": os.environ["REDIS_URL"].replace("redis", scheme, 1)})
+        assert (found.kind, found.verdict, found.says) == ("cache", "pass", "PING is answered")
+
+
+def test_a_cache_with_a_wrong_password_or_none_there_is_not_reached() -> None:
+    given = os.environ["REDIS_URL"].rpartition("@")[2].removeprefix("redis://")
+    for wrong in (f"redis://:not-the-word@{given}", "redis://127.0.0.1:1/0", "redis://127.0.0.1:port/0"):
+        (found,) = reach.look({"CACHE": wrong})
+        assert found.verdict == "fail", wrong
+        assert "not-the-word" not in found.says
+
+
+def test_a_service_that_takes_the_connection_and_says_nothing_ends_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        began = time.monotonic()
+        (found,) = reach.look({"CACHE": f"redis://127.0.0.1:{mute.getsockname()[1]}/0"})
+        assert found.verdict == "fail" and time.monotonic() - began < 15
+
+
+def test_a_storage_is_put_got_and_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "stored objects"
+    folder.mkdir()
+    (folder / "kept").write_text("kept")
+    (found,) = reach.look({"STORAGE": f"file://{quote(str(folder))}"})
+    assert (found.kind, found.verdict) == ("storage", "pass")
+    assert [entry.name for entry in folder.iterdir()] == ["kept"], "nothing is left behind"
+
+
+def test_a_storage_that_loses_what_is_put_is_not_reached() -> None:
+    """A device that takes everything and gives nothing back, and folders that are none."""
+    for place in ("/proc", "/nowhere/at/all", "/etc/hostname"):
+        (found,) = reach.look({"STORAGE": f"file://{place}"})
+        assert found.verdict == "fail" and found.says, place
+    (found,) = reach.look({"STORAGE": "file://other-host/srv"})
+    assert found.verdict == "fail"
+
+
+def test_a_storage_that_changes_its_objects_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("environments.reach.storage.secrets.token_bytes", lambda n: Changing(b"x" * n))
+    assert Storage().look("STORAGE", f"file://{tmp_path}").verdict == "fail"
+    assert not list(tmp_path.iterdir())
+
+
+class Changing(bytes):
+    """Bytes that are equal to nothing, as if the disk had given back others."""
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = bytes.__hash__
+
+
+def test_what_cannot_be_looked_at_is_unknown_and_never_passes() -> None:
+    (found,) = reach.look({"STORAGE": "s3://bucket/prefix"})
+    assert found.verdict == "unknown"
+
+
+def test_free_keys_are_left_alone_and_the_order_is_that_of_the_procedure(database: str, tmp_path: Path) -> None:
+    values = {
+        "Z_STORAGE": f"file://{tmp_path}", "PORT": "8080", "A_CACHE": os.environ["REDIS_URL"], "NOTE": "a://b",
+        "M_DATABASE": address(database), "WRONG": "http://[",
+    }  # fmt: skip
+    assert [(one.key, one.kind) for one in reach.look(values)] == [
+        ("M_DATABASE", "database"), ("A_CACHE", "cache"), ("Z_STORAGE", "storage"),
+    ]  # fmt: skip
+
+
+def test_no_value_is_in_what_is_said() -> None:
+    assert hide("user app of postgresql://a:p%40ss@h/d with p@ss", ["postgresql://a:p%40ss@h/d"]) == (
+        "user app of **** with ****"
+    )
+
+
+def test_a_service_that_repeats_what_it_was_given_is_hidden() -> None:
+    class Talking(Service):
+        kind, schemes = "cache", frozenset({"x"})
+
+        def reach(self, address: str) -> str:
+            raise Unreached(f"cannot reach {address} with other-word")
+
+    found = Talking().look("KEY", "x://user:hidden-word@h/0", ("other-word",))
+    assert (found.verdict, found.says) == ("fail", "cannot reach **** with ****")
+
+
+def test_the_look_at_a_database_reads_only(database: str) -> None:
+    from environments.reach.database import Database
+
+    seen: list[str] = []
+    connect = psycopg.connect
+
+    def watching(*given: object, **options: object) -> object:
+        connection = connect(*given, **options)  # type: ignore[arg-type]
+        row = connection.execute("SHOW transaction_read_only").fetchone()
+        seen.append(row[0] if row else "")
+        return connection
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("environments.reach.database.psycopg.connect", watching)
+        assert Database().look("D", address(database)).verdict == "pass"
+    assert seen == ["on"]

@@ -1,0 +1,191 @@
+"""A step has a deadline and, where the plan says so, a longest silence: TERM, then KILL, and the target's state is told."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit.actor import acting
+from releases.actions.deployment import decide
+from releases.actions.deployment.queue import queue
+from releases.models import Deployment, StepOutput
+from releases.procedures.document import Procedure as Content
+from releases.worker.executor import run_from
+
+from .conftest import TRUE, WORKER, first, row, states
+
+
+def python(*lines: str) -> list[str]:
+    return [sys.executable, "-uc", "import os, pathlib, signal, sys, time\n" + "\n".join(lines)]
+
+
+def limited(
+    argv: list[str], *, deadline: float | None = None, silence: float | None = None, **more: Any
+) -> dict[str, Any]:
+    return {**row(argv, **more), "deadline_seconds": deadline, "silence_seconds": silence}
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and that nobody has asked for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def work(run: Deployment) -> float:
+    began = time.monotonic()
+    with acting(WORKER):
+        run_from(first(run).pk)
+    return time.monotonic() - began
+
+
+def test_a_step_that_takes_too_long_is_told_to_end(
+    world: Any, queued: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    told, never = tmp_path / "told", tmp_path / "never"
+    script = python(
+        f"signal.signal(signal.SIGTERM, lambda *a: (pathlib.Path({str(told)!r}).touch(), os._exit(1)))",
+        "for n in range(600): print(n, flush=True); time.sleep(0.1)",
+        f"pathlib.Path({str(never)!r}).touch()",
+    )
+    run = queued(limited(script, deadline=1.5, repeatable=True), row(TRUE))
+    assert work(run) < 10
+    assert told.exists() and not never.exists()
+    step = first(run)
+    assert re.search(r"did not end within [12] s", step.failure) and "its effect is not there" in step.failure
+    assert step.attempts.get().probe == "not_done"
+    assert states(run)[1:] == ["not_run", "not_run"]
+
+
+def test_a_step_that_says_nothing_for_too_long_is_told_to_end(
+    world: Any, queued: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    script = python(
+        "print('begun', flush=True)", f"pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))", "time.sleep(60)"
+    )
+    run = queued(limited(script, silence=1.0, repeatable=True))
+    assert work(run) < 15
+    assert "wrote nothing for 1 s" in first(run).failure
+    assert not lives(int(pid.read_text()))
+    text = "".join(StepOutput.objects.values_list("text", flat=True))
+    assert "begun" in text and "wrote nothing" in text and "its effect is not there" in text
+
+
+def test_one_that_goes_on_speaking_is_left_alone(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(limited(python("for n in range(8): print(n, flush=True); time.sleep(0.3)"), silence=1.5))
+    work(run)
+    assert world.fresh(run).state == "succeeded"
+
+
+def test_without_a_limit_silence_is_no_fault(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(row(python("time.sleep(2.5)")))
+    work(run)
+    assert world.fresh(run).state == "succeeded"
+
+
+def test_one_that_does_not_listen_is_killed(world: Any, queued: Callable[..., Deployment], tmp_path: Path) -> None:
+    """It ignores TERM, and so do its children; five seconds later none of them lives."""
+    pids = tmp_path / "pids"
+    script = python(
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+        "child = os.fork()",
+        f"open({str(pids)!r}, 'a').write(str(os.getpid()) + chr(10))",
+        "time.sleep(60)",
+    )
+    run = queued(limited(script, silence=1.0))
+    assert 5 < work(run) < 25
+    found = [int(line) for line in pids.read_text().split()]
+    assert len(found) == 2
+    assert not [pid for pid in found if lives(pid)]
+
+
+def test_what_may_have_been_done_is_asked_of_a_person(
+    world: Any, consented: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    """Stopped in the middle of what may not be made twice: nobody can tell, so nobody guesses."""
+    run = consented(limited(python("time.sleep(60)"), deadline=1.0), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+    work(run)
+    step = first(run)
+    assert (world.fresh(run).state, step.state) == ("waiting", "needs_decision")
+    assert "Nobody can tell in what state the target is" in step.failure
+
+
+def test_an_effect_that_is_there_is_confirmed_and_not_made_again(
+    world: Any, consented: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    effect = tmp_path / "effect"
+    probe = python(f"sys.exit(0 if pathlib.Path({str(effect)!r}).exists() else 3)")
+    script = python(f"open({str(effect)!r}, 'a').write('x')", "time.sleep(60)")
+    run = consented(limited(script, silence=1.0, probe_argv=probe), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+    work(run)
+    assert first(run).state == "needs_decision" and "its effect is there" in first(run).failure
+    with world.acting_as("second_operator"):
+        decide.confirm_done(first(run).pk, reason="the command hung after its work")
+    assert effect.read_text() == "x" and states(run)[:2] == ["done", "ready"]
+
+
+@pytest.mark.parametrize(("made", "words"), [(True, "its effect is there"), (False, "its effect is not there")])
+def test_a_stop_tells_in_what_state_the_target_is(
+    world: Any, queued: Callable[..., Deployment], tmp_path: Path, made: bool, words: str
+) -> None:
+    effect, told = tmp_path / "effect", tmp_path / "told"
+    probe = python(f"sys.exit(0 if pathlib.Path({str(effect)!r}).exists() else 3)")
+    script = python(
+        f"signal.signal(signal.SIGTERM, lambda *a: (pathlib.Path({str(told)!r}).write_text('told'), os._exit(1)))",
+        *([f"pathlib.Path({str(effect)!r}).touch()"] if made else []),
+        f"pathlib.Path({str(tmp_path / 'begun')!r}).touch()",
+        "time.sleep(60)",
+    )
+    run = queued(row(script, probe_argv=probe), row(TRUE))
+    step = first(run).pk
+
+    def background() -> None:
+        try:
+            with acting(WORKER):
+                run_from(step)
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=background)
+    worker.start()
+    until = time.monotonic() + 20
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    with world.acting_as("operator"):
+        decide.stop(run.pk, reason="wrong version")
+    worker.join(30)
+    assert not worker.is_alive() and told.read_text() == "told", "TERM comes before KILL"
+    stopped = first(run)
+    assert (stopped.state, stopped.attempts.get().outcome) == ("stopped", "stopped")
+    assert words in stopped.failure and "stopped by a person" in stopped.failure
+    assert world.fresh(run).state == "stopped"
+
+
+def test_limits_come_from_the_procedure(world: Any) -> None:
+    """A step plan of the procedure names them; the plan of a release holds them, and so does what is consented to."""
+    from releases.actions.release.steps import step_plan
+    from releases.models import Procedure
+
+    row_ = Procedure.objects.get(state="active")
+    text = dict(row_.content)
+    steps = [dict(step) for step in text["plans"]["forward"]]
+    steps[0] |= {"deadline_seconds": 900, "silence_seconds": 120}
+    text["plans"] = {**text["plans"], "forward": steps}
+    plan = step_plan(Content.model_validate(text))
+    assert (plan["forward"][0]["deadline_seconds"], plan["forward"][0]["silence_seconds"]) == (900, 120)
+    assert "deadline_seconds" not in plan["forward"][1]

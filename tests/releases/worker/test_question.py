@@ -1,0 +1,228 @@
+"""A waiting run asks its roster: first one, then the next, until a deadline; then what was consented to happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from releases.actions.deployment import decide
+from releases.actions.deployment.queue import queue
+from releases.actions.question.ask import LEAST, follow_up, last_return, level
+from releases.actions.rollback import decide as rollbacks
+from releases.jobs import prepare_rollback
+from releases.models import Deployment, Question, Rollback
+from releases.worker.executor import run_from
+from tests.releases.api.conftest import ask, managing
+from tests.releases.gates.asking import alter
+
+from .conftest import TRUE, WORKER, first, jobs, row, states
+
+__all__ = ["managing"]
+MINUTES = timedelta(minutes=15)
+
+
+@pytest.fixture
+def waiting(world: Any, consented: Callable[..., Deployment]) -> Callable[..., Deployment]:
+    """Return a function: a run in production whose first step has failed, so that it asks."""
+
+    def make(*, after: tuple[dict[str, Any], ...] = (), before: tuple[dict[str, Any], ...] = ()) -> Deployment:
+        run = consented(*before, row(["/bin/false"]), row(TRUE), *after)
+        with acting(WORKER):
+            queue(run.pk)
+            run_from(first(run).pk)
+        assert world.fresh(run).state == "waiting"
+        return world.fresh(run)  # type: ignore[no-any-return]
+
+    return make
+
+
+def at(moment: datetime) -> None:
+    with acting(WORKER):
+        follow_up(moment)
+
+
+def asked(event: Any) -> list[str]:
+    return [name.split(":")[0] for name in event.contents["after"]["asked"]]
+
+
+def test_a_run_that_waits_asks_the_first_of_its_roster(world: Any, waiting: Callable[..., Deployment]) -> None:
+    run = waiting()
+    question = Question.objects.get(deployment=run)
+    assert question.step == first(run) and question.default == run.consent.document["unanswered"] == "go_back"
+    assert question.due_at - question.asked_at == MINUTES, "the procedure's minutes"
+    event = Event.objects.filter(kind="action", action="step:fail").get()
+    assert asked(event) == ["Verifier (確認者)"]
+
+
+def test_it_goes_on_to_the_next_and_each_is_asked_once(world: Any, waiting: Callable[..., Deployment]) -> None:
+    question = Question.objects.get(deployment=waiting())
+    begun = question.asked_at
+    for minutes, expected in ((4, 1), (5, 2), (6, 2), (10, 3), (14, 3)):
+        assert level(question, begun + timedelta(minutes=minutes)) == expected
+        at(begun + timedelta(minutes=minutes))
+        assert world.fresh(question).asked == expected
+    events = Event.objects.filter(kind="action", action="question:escalate").order_by("at")
+    assert [asked(event) for event in events] == [["Responsible (責任者)"], ["Rollback decider (切戻し判断者)"]]
+    assert world.fresh(question).answered_at is None
+
+
+def test_one_that_was_overslept_asks_all_that_should_have_been_asked(
+    world: Any, waiting: Callable[..., Deployment]
+) -> None:
+    question = Question.objects.get(deployment=waiting())
+    at(question.asked_at + timedelta(minutes=11))
+    assert world.fresh(question).asked == 3
+    assert len(asked(Event.objects.get(kind="action", action="question:escalate"))) == 2
+
+
+def test_an_answer_ends_it(world: Any, waiting: Callable[..., Deployment]) -> None:
+    run = waiting()
+    with world.acting_as("second_operator"):
+        decide.retry(first(run).pk, reason="repaired")
+    question = Question.objects.get(deployment=run)
+    assert (question.answer, question.answered_by.username) == ("step:retry", "second_operator")
+    at(question.due_at + timedelta(hours=1))
+    assert not Rollback.objects.exists() and world.fresh(run).state == "running"
+
+
+@pytest.mark.parametrize("end", ["give_up", "stop"])
+def test_giving_up_and_stopping_are_answers_too(world: Any, waiting: Callable[..., Deployment], end: str) -> None:
+    run = waiting()
+    with world.acting_as("second_operator"):
+        getattr(decide, end)(run.pk, reason="hopeless")
+    assert Question.objects.get(deployment=run).answer == f"deployment:{end}"
+
+
+def test_a_refused_answer_leaves_it_open(world: Any, waiting: Callable[..., Deployment]) -> None:
+    from audit.refusals import NotYou
+
+    run = waiting()
+    with world.acting_as("operator"), pytest.raises(NotYou):
+        decide.retry(first(run).pk, reason="my own")
+    assert Question.objects.get(deployment=run).answered_at is None
+
+
+def test_without_an_answer_the_run_goes_back_as_was_agreed(
+    world: Any, waiting: Callable[..., Deployment], valkey: Any
+) -> None:
+    run = waiting()
+    question = Question.objects.get(deployment=run)
+    at(question.due_at - timedelta(seconds=1))
+    assert not Rollback.objects.exists()
+    valkey.flushdb()
+    at(question.due_at)
+    rollback = Rollback.objects.get(deployment=run)
+    assert (rollback.cause, rollback.raised_by, rollback.critical) == ("unanswered", None, True)
+    closed = world.fresh(question)
+    assert (closed.answer, closed.answered_by) == ("go_back", None)
+    assert ("releases.jobs.prepare_rollback", {"rollback_id": rollback.pk}) in jobs("production")
+    prepare_rollback(rollback.pk)
+    assert world.fresh(run).state in ("rolling_back", "rolled_back")
+    assert set(run.steps.filter(phase="back").values_list("state", flat=True)) == {"done"}
+    assert Event.objects.filter(kind="action", action="rollback:pre_authorise").exists(), "the consent authorised it"
+
+
+def test_a_sweep_that_died_between_the_alarm_and_the_end_of_the_question_is_made_good(
+    world: Any, waiting: Callable[..., Deployment]
+) -> None:
+    run = waiting()
+    question = Question.objects.get(deployment=run)
+    with acting(WORKER):
+        rollbacks.raise_(run.pk, cause=rollbacks.UNANSWERED, note="died then")
+    at(question.due_at)
+    at(question.due_at)
+    assert Rollback.objects.count() == 1 and world.fresh(question).answer == "go_back"
+
+
+def test_the_default_eats_no_more_rows_than_was_agreed(world: Any, waiting: Callable[..., Deployment]) -> None:
+    run = waiting()
+    at(Question.objects.get(deployment=run).due_at)
+    rollback = Rollback.objects.get(deployment=run)
+    with acting(WORKER):
+        assert not rollbacks.pre_authorise(rollback.pk, rows={"dataset": 1})
+    assert (world.fresh(rollback).state, world.fresh(run).state) == ("raised", "waiting"), "a person decides"
+
+
+def test_a_person_cannot_name_the_cause_that_authorises_itself(world: Any, waiting: Callable[..., Deployment]) -> None:
+    from audit.refusals import Invalid
+
+    run = waiting()
+    with world.acting_as("second_operator"), pytest.raises(Invalid):
+        rollbacks.raise_(run.pk, cause=rollbacks.UNANSWERED)
+    with world.acting_as("second_operator"):
+        named = rollbacks.raise_(run.pk, cause="grave_failure")
+    with acting(WORKER):
+        assert not rollbacks.pre_authorise(named.pk, rows={})
+
+
+def test_where_staying_was_agreed_the_run_stays(world: Any, waiting: Callable[..., Deployment]) -> None:
+    run = waiting()
+    question = alter(Question.objects.get(deployment=run), default="stay")
+    at(question.due_at)
+    assert world.fresh(question).answer == "stay" and not Rollback.objects.exists()
+    stays = world.fresh(run)
+    assert stays.state == "waiting" and "stays as it is" in stays.blockers[0]
+    with world.acting_as("second_operator"):
+        decide.retry(first(run).pk, reason="late, but still")
+    assert world.fresh(run).state == "running"
+
+
+def test_the_answer_is_due_before_the_way_back_no_longer_fits(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(["/bin/false"]), row(TRUE))
+    back = last_return(run)
+    assert back == run.window_end - timedelta(seconds=2), "two steps of a second each"
+    alter(run, window_end=now() + timedelta(minutes=5, seconds=2))
+    with acting(WORKER):
+        queue(run.pk)
+        run_from(first(run).pk)
+    question = Question.objects.get(deployment=run)
+    assert timedelta(minutes=4) < question.due_at - question.asked_at <= timedelta(minutes=5)
+
+
+def test_however_late_somebody_has_a_minute(world: Any, consented: Callable[..., Deployment], tmp_path: Path) -> None:
+    run = consented(row(["/bin/false"]), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+    alter(run, window_end=now() + timedelta(seconds=1))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    question = Question.objects.get(deployment=run)
+    assert question.due_at - question.asked_at == LEAST
+
+
+def test_a_second_doubt_is_a_second_question(world: Any, waiting: Callable[..., Deployment]) -> None:
+    run = waiting()
+    with world.acting_as("second_operator"):
+        decide.retry(first(run).pk, reason="again")
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert list(Question.objects.order_by("pk").values_list("answer", flat=True)) == ["step:retry", ""]
+
+
+def test_lower_tiers_ask_nobody(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(row(["/bin/false"]))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert (world.fresh(run).state, states(run)[0]) == ("failed", "failed") and not Question.objects.exists()
+
+
+def test_the_page_names_whom_to_call_until_when_and_what_happens_else(
+    world: Any, waiting: Callable[..., Deployment], browsers: Callable[[str], Any], managing: str
+) -> None:
+    run = waiting()
+    address = reverse("deployment", args=[run.pk])
+    html = browsers("second_operator").get(address).content.decode()
+    assert "data-question" in html and "+81-3-0000-0000" in html and "go back" in html
+    assert "+81-3-0000-0000" not in browsers("developer").get(address).content.decode()
+    work = browsers("second_operator").get(reverse("admin:index")).content.decode()
+    assert "Decide how the run goes on" in work
+    told = ask("get", f"/deployments/{run.pk}", token=managing).json()["question"]
+    assert told["default"] == "go_back" and told["asked"] == ["Verifier (確認者): Second Operator"]

@@ -1,0 +1,349 @@
+"""The stop switch: one presses, everything of production stops and stays stopped, two let it go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.urls import reverse
+
+from audit.actor import acting
+from audit.models import Event
+from audit.refusals import GateClosed, Invalid, NotYou, SignatureNeeded, WrongState
+from environments.models import AccessGrant
+from releases.actions.consent import decide as consent
+from releases.actions.deployment import decide
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
+from releases.actions.step.claim import claim
+from releases.actions.switch.press import press
+from releases.actions.switch.propose_release import propose_release
+from releases.models import ConsentRound, Deployment, Procedure, StopSwitch
+from releases.worker.executor import run_from
+from releases.worker.sweeper import sweep
+from tests.releases.api.conftest import ask, managing, token_for
+from tests.releases.gates.asking import alter
+
+from .conftest import TRUE, WORKER, first, row, states
+
+__all__ = ["managing"]
+
+
+def pressed(world: Any, who: str = "operator") -> StopSwitch:
+    with world.acting_as(who):
+        return press(reason="the data centre burns")
+
+
+def released(world: Any, switch: StopSwitch, applicant: str = "operator", member: str = "committee_a") -> None:
+    with world.acting_as(applicant):
+        round_ = propose_release(switch.pk, reason="the fire is out")
+    with world.acting_as(member):
+        consent.approve(round_.pk, digest=round_.digest)
+
+
+@pytest.mark.parametrize("name", ["operator", "manager", "committee_a"])
+def test_one_person_presses_it_without_consent_or_signature(world: Any, name: str) -> None:
+    with world.acting_as(name, proved=False):
+        switch = press(reason="the data centre burns")
+    assert switch.pressed_by == world.people[name] and StopSwitch.pressed() == switch
+    event = Event.objects.get(kind="action", action="switch:press").contents
+    assert event["object"] == f"releases.StopSwitch:{switch.pk}" and event["reason"] == "the data centre burns"
+
+
+def test_who_has_no_part_in_releases_does_not_press_it(world: Any) -> None:
+    for name in ("developer", "tester", "auditor", "outsider", "administrator", "ci"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            press(reason="for fun")
+    with world.acting_as("operator"), pytest.raises(Invalid):
+        press(reason=" ")
+    assert StopSwitch.pressed() is None
+    assert Event.objects.filter(action="switch:press", kind="refusal").count() == 7
+
+
+def test_an_operator_of_one_production_environment_presses_it_too(world: Any, browsers: Callable[[str], Any]) -> None:
+    for grant in AccessGrant.objects.filter(account=world.people["second_operator"]):
+        alter(grant, environment=world.environments["production"])
+    for grant in AccessGrant.objects.filter(account=world.people["operator"]):
+        alter(grant, environment=world.environments["staging"])
+    page = reverse("admin:releases_stopswitch_changelist")
+    assert "switch:press" in browsers("second_operator").get(page).content.decode()
+    assert "switch:press" not in browsers("operator").get(page).content.decode()
+    with world.acting_as("operator"), pytest.raises(NotYou):
+        press(reason="not mine")
+    assert pressed(world, "second_operator")
+
+
+def test_it_is_pressed_once_at_a_time(world: Any) -> None:
+    pressed(world)
+    with world.acting_as("manager"), pytest.raises(WrongState, match="already"):
+        press(reason="me too")
+    assert StopSwitch.objects.count() == 1
+
+
+def test_nothing_starts_while_it_is_on(world: Any, consented: Callable[..., Deployment]) -> None:
+    """Neither scheduling, nor queueing what is due, nor the claim of what is queued."""
+    run = consented(row(TRUE))
+    switch = pressed(world)
+    with acting(WORKER), pytest.raises(GateClosed, match="data centre burns"):
+        queue(run.pk)
+    with world.acting_as("operator"):
+        decide_cancel(run)
+        other = request(run.release_id, environment_id=run.environment_id)
+        with pytest.raises(GateClosed, match="stopped since"):
+            schedule(other.pk)
+    released(world, switch)
+    with world.acting_as("operator"):
+        schedule(other.pk)
+    with acting(WORKER):
+        queue(other.pk)
+    pressed(world)
+    with acting(WORKER), pytest.raises(GateClosed, match="data centre burns"):
+        claim(first(other).pk, worker="w")
+    with acting(WORKER):
+        run_from(first(other).pk)
+    back = world.fresh(other)
+    assert back.state == "scheduled" and "data centre burns" in back.blockers[0], "put back with its reason"
+    assert world.fresh(back.consent).state == "granted", "the consent is not used up"
+
+
+def decide_cancel(run: Deployment) -> None:
+    from releases.actions.deployment.schedule import cancel
+
+    cancel(run.pk, reason="another one")
+
+
+def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deployment], tmp_path: Path) -> None:
+    """A real process of a real step; it is told to end, and what comes after it is dropped."""
+    told, running = tmp_path / "told", tmp_path / "running"
+    script = (
+        "import os, pathlib, signal, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *a: (pathlib.Path({str(told)!r}).touch(), os._exit(1)))\n"
+        f"pathlib.Path({str(running)!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    run = consented(row([sys.executable, "-c", script]), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+    worker = threading.Thread(target=_work, args=(first(run).pk,))
+    worker.start()
+    try:
+        _until(lambda: running.exists() and running.read_text())
+        pressed(world)
+        assert world.fresh(run).state == "stopping"
+        worker.join(20)
+        assert not worker.is_alive()
+    finally:
+        with suppress(ProcessLookupError, FileNotFoundError, ValueError):
+            os.kill(int(running.read_text()), signal.SIGKILL)
+            pytest.fail("the process went on")
+        worker.join(30)
+    assert told.exists(), "it was asked to end before it was killed"
+    stopped = world.fresh(run)
+    assert (stopped.state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
+    event = Event.objects.filter(kind="action", action="deployment:stop").get().contents
+    assert event["after"]["switch"] == StopSwitch.objects.get().pk
+
+
+def _work(step_id: int) -> None:
+    try:
+        with acting(WORKER):
+            run_from(step_id)
+    finally:
+        connection.close()
+
+
+def _until(condition: Callable[[], Any]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_run_between_two_steps_goes_no_further_even_if_the_press_got_no_further(
+    world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who pressed it was killed before the runs were stopped: the claim refuses, and the sweep stops the run."""
+    run = consented(row(TRUE), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        taken = claim(first(run).pk, worker="w")
+        assert taken is not None
+    monkeypatch.setattr("releases.actions.switch.press.stop_runs", lambda: [])
+    pressed(world)
+    from releases.actions.step.finish import finish
+
+    with acting(WORKER):
+        following = finish(first(run).pk, epoch=1, result={})
+        assert following is not None and claim(following, worker="w") is None
+        monkeypatch.undo()
+        assert world.fresh(run).state == "running"
+        from audit.clock import now
+
+        sweep(now())
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["done", "not_run", "not_run"])
+
+
+def test_a_press_waits_for_claims_under_way_and_no_claim_looks_past_it(world: Any, database: str) -> None:
+    """A claim that has seen the switch off commits before the press does; so the press finds its run and stops it."""
+    done = threading.Event()
+
+    def pressing() -> None:
+        try:
+            pressed(world)
+            done.set()
+        finally:
+            connection.close()
+
+    with psycopg.connect(database) as claiming:
+        claiming.execute("SELECT pg_advisory_xact_lock_shared(hashtext('ringi_stop_switch'))")
+        thread = threading.Thread(target=pressing)
+        thread.start()
+        with psycopg.connect(database, autocommit=True) as looking:
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            _until(lambda: looking.execute(waits).fetchone() == (1,))
+        assert not done.is_set() and StopSwitch.pressed() is None
+        claiming.commit()
+    thread.join(20)
+    assert done.is_set() and StopSwitch.pressed() is not None
+
+
+def test_a_waiting_run_is_not_continued(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(["/bin/false"]), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        run_from(first(run).pk)
+    switch = pressed(world)
+    assert world.fresh(run).state == "waiting", "nothing of it runs: it is left for a decision"
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="stopped since"):
+        decide.retry(first(run).pk, reason="again")
+    released(world, switch)
+    with world.acting_as("second_operator"):
+        decide.retry(first(run).pk, reason="again")
+    assert world.fresh(run).state == "running"
+
+
+def test_the_way_back_is_never_stopped(world: Any, consented: Callable[..., Deployment]) -> None:
+    from releases.actions.rollback import decide as rollbacks
+    from releases.actions.rollback.run import run as begin
+
+    run = consented(row(TRUE), row(["/bin/false"]))
+    with acting(WORKER):
+        queue(run.pk)
+        run_from(first(run).pk)
+    pressed(world)
+    with world.acting_as("operator"):
+        rollback = rollbacks.raise_(run.pk, cause="grave_failure")
+    with world.acting_as("manager"):
+        rollbacks.assess(rollback.pk, impact="i", method="m", timing="t")
+    with world.acting_as("second_operator"):
+        rollbacks.authorise(rollback.pk, reason="go back")
+    with acting(WORKER):
+        run_from(begin(rollback.pk))
+    assert set(run.steps.filter(phase="back").values_list("state", flat=True)) == {"done"}
+
+
+def test_lower_tiers_go_on(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(row(TRUE))
+    pressed(world)
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert world.fresh(run).state == "succeeded"
+
+
+def test_it_takes_two_to_release_it(world: Any) -> None:
+    switch = pressed(world, "committee_a")
+    with world.acting_as("committee_a", proved=False), pytest.raises(SignatureNeeded):
+        propose_release(switch.pk, reason="over")
+    with world.acting_as("committee_a"):
+        round_ = propose_release(switch.pk, reason="over")
+        with pytest.raises(WrongState, match="applied for already"):
+            propose_release(switch.pk, reason="over")
+        with pytest.raises(NotYou, match="applied for it"):
+            consent.approve(round_.pk, digest=round_.digest)
+    for name in ("operator", "manager", "ci", "auditor"):
+        with world.acting_as(name), pytest.raises((NotYou, SignatureNeeded)):
+            consent.approve(round_.pk, digest=round_.digest)
+    assert StopSwitch.pressed() == switch
+    with world.acting_as("committee_b"):
+        consent.approve(round_.pk, digest=round_.digest)
+    assert StopSwitch.pressed() is None and world.fresh(switch).released_at is not None
+    with world.acting_as("committee_a"), pytest.raises(WrongState, match="released already"):
+        propose_release(switch.pk, reason="over")
+
+
+def test_a_refused_release_leaves_it_on_and_may_be_asked_for_again(world: Any) -> None:
+    switch = pressed(world)
+    with world.acting_as("operator"):
+        round_ = propose_release(switch.pk, reason="over")
+    with world.acting_as("committee_a"):
+        consent.reject(round_.pk, digest=round_.digest, comment="it still burns")
+    assert StopSwitch.pressed() == switch
+    released(world, switch, member="committee_b")
+    assert StopSwitch.pressed() is None
+
+
+def test_without_a_rule_nobody_releases_it(world: Any) -> None:
+    switch = pressed(world)
+    procedure = Procedure.objects.get(state="active")
+    text = dict(procedure.content)
+    text["approvals"] = [rule for rule in text["approvals"] if rule["subject"] != "stop_switch_off"]
+    alter(procedure, content=text)
+    with world.acting_as("operator"), pytest.raises(GateClosed, match="no approval rule"):
+        propose_release(switch.pk, reason="over")
+    assert not ConsentRound.objects.filter(switch=switch).exists()
+
+
+def test_every_page_says_so(world: Any, browsers: Callable[[str], Any]) -> None:
+    client = browsers("operator")
+    pages = [reverse("admin:index"), reverse("queues"), reverse("calendar"), reverse("timeline"), "/account/mfa/",
+             reverse("admin:releases_release_changelist"), reverse("act-new", args=["release", "plan"])]  # fmt: skip
+    for address in pages:
+        assert "data-stop-switch" not in client.get(address).content.decode(), address
+    switch = pressed(world)
+    for address in pages:
+        html = client.get(address).content.decode()
+        assert f'data-stop-switch="{switch.pk}"' in html and "the data centre burns" in html, address
+    client.cookies["django_language"] = "ja"
+    assert "緊急停止中" in client.get(pages[0]).content.decode()
+    assert "data centre" not in browsers("outsider").get("/account/login/").content.decode()
+
+
+def test_it_is_pressed_and_released_on_its_pages(world: Any, browsers: Callable[[str], Any]) -> None:
+    operator, member = browsers("operator"), browsers("committee_a")
+    assert operator.post(reverse("act-new", args=["switch", "press"]), {"reason": "fire"}).status_code == 302
+    switch = StopSwitch.objects.get()
+    page = reverse("admin:releases_stopswitch_change", args=[switch.pk])
+    assert "switch:propose_release" in operator.get(page).content.decode()
+    answer = operator.post(reverse("act", args=["switch", "propose_release", switch.pk]), {"reason": "out"})
+    round_ = ConsentRound.objects.get(switch=switch)
+    assert answer["location"] == reverse("round", args=[round_.pk])
+    shown = member.get(answer["location"]).content.decode()
+    assert "fire" in shown and "consent:approve" in shown
+    assert str(round_.switch) in member.get(reverse("admin:index")).content.decode(), "it waits on My work"
+    member.post(reverse("act", args=["consent", "approve", round_.pk]), {"digest": round_.digest})
+    assert StopSwitch.pressed() is None
+
+
+def test_programs_press_it_as_far_as_their_rights_reach(world: Any, managing: str) -> None:
+    ci = token_for(world, world.people["ci"])
+    assert ask("get", "/switch", token=ci).json() == {"stopped": False, "since": None, "by": "", "reason": ""}
+    assert ask("post", "/switch/press", {"reason": "x"}, token=ci).status_code == 403
+    assert ask("post", "/switch/press", {"reason": ""}, token=managing).status_code in (400, 422)
+    answer = ask("post", "/switch/press", {"reason": "alarm of the monitor"}, token=managing)
+    assert answer.status_code == 200 and answer.json()["stopped"] and answer.json()["by"] == "Managing"
+    assert ask("post", "/switch/press", {"reason": "again"}, token=managing).status_code == 409
+    refused = ask("post", "/switch/propose_release", {"reason": "over"}, token=managing)
+    assert refused.status_code in (401, 403) and StopSwitch.pressed() is not None
+    with acting(WORKER), pytest.raises(NotYou):
+        propose_release(StopSwitch.objects.get().pk, reason="over")
