@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from audit.ledger.checkpoint import PublicKey
@@ -17,17 +17,33 @@ VERSION = 1
 BATCH = 5000
 
 
-def lines(connection: Any, key: PublicKey | None = None) -> Iterator[str]:
+# The bytes of an event's line beside its number and the base64 of the event (4 for each 3 begun), and those for null.
+_AROUND = len('{"number":,"event":"","leaf":"","chain":""}\n') + 64 + 64
+_LENGTH = f"""
+SELECT coalesce(sum({_AROUND} + length(l.number::text)
+    + CASE WHEN e.id IS NULL THEN 2 ELSE 4 * ((octet_length(e.bytes) + 2) / 3) END), 0)
+FROM audit_link l LEFT JOIN audit_event e ON e.id = l.event_id
+"""
+
+
+def lines(
+    connection: Any, key: PublicKey | None = None, *, told: Callable[[int, int], None] | None = None
+) -> Iterator[str]:
     """Yield the lines of an export of one snapshot, each with its newline.
 
     connection: of psycopg, in no transaction; it is busy until the last line was taken. key: put into the
-    first line for convenience; an auditor should have it from elsewhere.
+    first line for convenience; an auditor should have it from elsewhere. told: called before the first line with
+    the number of events and the length of the whole export in bytes, so that a download can show how far it is.
     """
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute("SELECT number, chain FROM audit_head WHERE id = 1")
         number, chain = cursor.fetchone()
-        yield _line({"ringi": "export", "v": VERSION, "key": "" if key is None else str(key)})
+        first = _line({"ringi": "export", "v": VERSION, "key": "" if key is None else str(key)})
+        last = _line({"head": {"number": number, "chain": bytes(chain).hex()}})
+        if told is not None:
+            told(number, len(first) + len(last) + _length(cursor))
+        yield first
         with (
             connection.cursor(name="ringi_export", binary=True) as rows,
             connection.cursor(name="ringi_export_checkpoints", binary=True) as notes,
@@ -49,7 +65,15 @@ def lines(connection: Any, key: PublicKey | None = None) -> Iterator[str]:
             while note is not None:
                 yield _line({"checkpoint": note[1]})
                 note = notes.fetchone()
-        yield _line({"head": {"number": number, "chain": bytes(chain).hex()}})
+        yield last
+
+
+def _length(cursor: Any) -> int:
+    """Return the length in bytes of all lines between the first and the last."""
+    cursor.execute(_LENGTH)
+    length = int(cursor.fetchone()[0])
+    cursor.execute("SELECT note FROM audit_checkpoint")
+    return length + sum(len(_line({"checkpoint": note}).encode()) for (note,) in cursor)
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -45,6 +45,7 @@ class Event(models.Model):
             models.Index(fields=["action", "at"], name="audit_event_action_at"),
             models.Index(fields=["act"], name="audit_event_act"),
             models.Index(fields=["tx"], name="audit_event_tx"),
+            models.Index(fields=["at"], name="audit_event_seldom", condition=models.Q(kind__in=["refusal", "access"])),
         ]
 
     def __str__(self) -> str:

@@ -13,10 +13,15 @@ from config.health import health
 from environments.sign_in import closed
 from releases.admin.access_page import access
 from releases.admin.act import act
+from releases.admin.as_of_page import past
+from releases.admin.audit_tests_page import audit_test, audit_tests
 from releases.admin.calendar_page import calendar
 from releases.admin.configuration_page import configuration_difference
+from releases.admin.could_page import who_could
 from releases.admin.deployment_page import deployment, step_log
 from releases.admin.dry_run_page import dry_run_page
+from releases.admin.event_page import event
+from releases.admin.export_page import ledger_export
 from releases.admin.feed import feed
 from releases.admin.my_work import my_work
 from releases.admin.queue_page import queues
@@ -24,6 +29,7 @@ from releases.admin.release_page import release
 from releases.admin.review_page import review
 from releases.admin.rollback_page import rollback
 from releases.admin.round_page import round_
+from releases.admin.sampling_page import evidence_pack, evidence_packs, sampling
 from releases.admin.timeline_page import timeline
 from releases.api import api
 
@@ -44,6 +50,15 @@ urlpatterns = [
     path("admin/consent/<int:pk>/", round_, name="round"),
     path("admin/step/<int:pk>/log/", step_log, name="step-log"),
     path("admin/timeline/", timeline, name="timeline"),
+    path("admin/timeline/<int:number>/", event, name="event"),
+    path("admin/as-of/", past, name="as-of"),
+    path("admin/who-could/", who_could, name="who-could"),
+    path("admin/sampling/", sampling, name="sampling"),
+    path("admin/sampling/sample.zip", evidence_packs, name="evidence-packs"),
+    path("admin/evidence/<slug:number>.zip", evidence_pack, name="evidence-pack"),
+    path("admin/export/", ledger_export, name="ledger-export"),
+    path("admin/tests/", audit_tests, name="audit-tests"),
+    path("admin/tests/<slug:key>/", audit_test, name="audit-test"),
     path("admin/calendar/", calendar, name="calendar"),
     path("admin/access/", access, name="access"),
     path("admin/access/review/<int:pk>/", review, name="review"),

@@ -159,6 +159,11 @@ def people(database: str) -> dict[str, Any]:
 @pytest.fixture
 def acting_as(people: dict[str, Any]) -> Callable[..., AbstractContextManager[Any]]:
     """Return a function: act as a member of the cast who has just proved the identity (or not: proved=False)."""
+    return enters(people)
+
+
+def enters(people: dict[str, Any]) -> Callable[..., AbstractContextManager[Any]]:
+    """Return that function."""
     from dataclasses import replace
 
     from audit.actor import acting

@@ -20,6 +20,7 @@ CREATE INDEX audit_event_actor_at ON audit_event (actor, at);
 CREATE INDEX audit_event_action_at ON audit_event (action, at);
 CREATE INDEX audit_event_act ON audit_event (act);
 CREATE INDEX audit_event_tx ON audit_event (tx);
+CREATE INDEX audit_event_seldom ON audit_event (at) WHERE kind IN ('refusal', 'access');
 
 CREATE TABLE audit_link (
     number bigint PRIMARY KEY CHECK (number > 0),

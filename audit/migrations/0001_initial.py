@@ -42,6 +42,7 @@ class Migration(migrations.Migration):
                             models.Index(fields=["action", "at"], name="audit_event_action_at"),
                             models.Index(fields=["act"], name="audit_event_act"),
                             models.Index(fields=["tx"], name="audit_event_tx"),
+                            models.Index(condition=models.Q(("kind__in", ["refusal", "access"])), fields=["at"], name="audit_event_seldom"),
                         ],
                     },
                 ),

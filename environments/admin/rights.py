@@ -11,7 +11,8 @@ from functools import wraps
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from environments.models import AccessGrant, AccessRule, Account, Environment
@@ -72,12 +73,25 @@ def rights_of(request: HttpRequest) -> Rights:
     return known
 
 
-def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def auditors(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Make a view a page for those with the right to audit."""
+
+    @page
+    @wraps(view)
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not rights_of(request).may("audit"):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return shown
+
+
+def page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """Make a view a page: for signed-in staff that may look, read only (any other method is answered 405)."""
 
     @wraps(view)
     @require_safe
-    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not getattr(request.user, "is_staff", False) or not rights_of(request).may("look"):
             raise PermissionDenied
         return view(request, *args, **kwargs)

@@ -8,52 +8,57 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.utils.translation import gettext_lazy as _
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from audit.as_of import column_names
 from audit.models import Event
+from releases.admin.shown import when
 from releases.admin.verbs import VERBS
 
 # What no button does: acts of the workers, the scheduler and the way in.
 OTHER_ACTS = {
-    "account:change_password": _("Change one's password"),
-    "account:reseal_factor": _("Seal a second factor with the present key"),
-    "configuration:add_key": _("Add a key to the ring"),
-    "configuration:use_key": _("Seal with another key from now on"),
-    "configuration:reseal": _("Seal the secrets with the present key"),
-    "configuration:retire_keys": _("Take old keys out of the ring"),
-    "question:escalate": _("Ask the next on the roster"),
-    "question:lapse": _("Nobody has answered: do what was agreed"),
-    "session:sign_in": _("Sign in"),
-    "deployment:queue": _("Queue the deployment"),
-    "deployment:put_off": _("Wait: a gate is closed"),
-    "deployment:put_back": _("Take the deployment out of the queue"),
-    "deployment:miss": _("Miss the window"),
-    "deployment:stopped": _("Stop after the step"),
-    "deployment:succeed": _("End the deployment well"),
-    "milestone:remind": _("Remind of a milestone"),
-    "procedure:activate": _("Put the procedure in force"),
-    "release:lapse": _("End the consent: what it was about has changed"),
-    "release:tag_made": _("Make the tag"),
-    "rollback:pre_authorise": _("Go back as authorised beforehand"),
-    "rollback:run": _("Begin the way back"),
-    "step:claim": _("Take a step"),
-    "step:doubt": _("Doubt a step: its worker is silent"),
-    "step:fail": _("A step failed"),
-    "step:stop": _("End a step"),
-    "step:finish": _("Finish a step"),
-    "watch:end": _("End the watch"),
-    "window:lapse": _("End the application for a window"),
+    "account:change_password": gettext_lazy("Change one's password"),
+    "account:reseal_factor": gettext_lazy("Seal a second factor with the present key"),
+    "configuration:add_key": gettext_lazy("Add a key to the ring"),
+    "configuration:use_key": gettext_lazy("Seal with another key from now on"),
+    "configuration:reseal": gettext_lazy("Seal the secrets with the present key"),
+    "configuration:retire_keys": gettext_lazy("Take old keys out of the ring"),
+    "question:escalate": gettext_lazy("Ask the next on the roster"),
+    "question:lapse": gettext_lazy("Nobody has answered: do what was agreed"),
+    "session:sign_in": gettext_lazy("Sign in"),
+    "deployment:queue": gettext_lazy("Queue the deployment"),
+    "deployment:put_off": gettext_lazy("Wait: a gate is closed"),
+    "deployment:put_back": gettext_lazy("Take the deployment out of the queue"),
+    "deployment:miss": gettext_lazy("Miss the window"),
+    "deployment:stopped": gettext_lazy("Stop after the step"),
+    "deployment:succeed": gettext_lazy("End the deployment well"),
+    "milestone:remind": gettext_lazy("Remind of a milestone"),
+    "procedure:activate": gettext_lazy("Put the procedure in force"),
+    "release:lapse": gettext_lazy("End the consent: what it was about has changed"),
+    "release:tag_made": gettext_lazy("Make the tag"),
+    "rollback:pre_authorise": gettext_lazy("Go back as authorised beforehand"),
+    "rollback:run": gettext_lazy("Begin the way back"),
+    "step:claim": gettext_lazy("Take a step"),
+    "step:doubt": gettext_lazy("Doubt a step: its worker is silent"),
+    "step:fail": gettext_lazy("A step failed"),
+    "step:stop": gettext_lazy("End a step"),
+    "step:finish": gettext_lazy("Finish a step"),
+    "watch:end": gettext_lazy("End the watch"),
+    "window:lapse": gettext_lazy("End the application for a window"),
 }
 _HIDDEN = frozenset({"id", "history"})
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One key with what it was and what it became."""
+    """One key with what it was and what it became; `name` is the key in the reader's words, `before` may be absent."""
 
     key: str
     before: str
     after: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class Happening:
     outcome: str
     reason: str
     leaf: str
+    address: str
+    on_behalf: str
     signature: dict[str, Any]
     reasons: list[str]
     details: list[tuple[str, str]]
@@ -93,21 +100,51 @@ def _labels() -> dict[str, Any]:
     return OTHER_ACTS | {verb.key: verb.label for verb in VERBS}
 
 
+def shown_value(value: Any) -> str:
+    """Return a value of an event as people read it: a time with its zone, yes or no, a document as JSON."""
+    return _text(value)
+
+
 def _text(value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return "—"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, str):
+        # Only what the ledger itself wrote as a time: with a zone, to the microsecond.
+        moment = parse_datetime(value) if len(value) == 27 and value.endswith("Z") else None
+        return when(moment) if moment is not None else value
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def differences(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[Difference]:
-    """Return the keys whose values differ, in the row's own order."""
-    left, right = before or {}, after or {}
-    keys = [*right, *(key for key in left if key not in right)]
-    return [
-        Difference(key, _text(left.get(key)), _text(right.get(key)))
-        for key in keys
-        if left.get(key) != right.get(key) and key not in _HIDDEN
-    ]
+def _apart(key: str, left: Any, right: Any) -> list[tuple[str, Any, Any]]:
+    """Return the places in which two values differ; documents are compared key by key."""
+    if left == right:
+        return []
+    if isinstance(left, dict) and isinstance(right, dict):
+        inner = [*right, *(name for name in left if name not in right)]
+        return [
+            found
+            for name in inner
+            for found in _apart(f"{key} › {name}" if key else name, left.get(name), right.get(name))
+        ]
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        return [
+            found for n, pair in enumerate(zip(left, right, strict=True), 1) for found in _apart(f"{key} › {n}", *pair)
+        ]
+    return [(key, left, right)]
+
+
+def differences(before: dict[str, Any] | None, after: dict[str, Any] | None, model: str = "") -> list[Difference]:
+    """Return the places whose values differ, in the row's own order; model: `app.Model`, for the names of columns."""
+    names = column_names(model) if model else {}
+    found = []
+    for key, left, right in _apart("", before or {}, after or {}):
+        column, _arrow, rest = key.partition(" › ")
+        if key not in _HIDDEN:
+            name = names.get(column, column) + (f" › {rest}" if rest else "")
+            found.append(Difference(key, _text(left), _text(right), name))
+    return found
 
 
 def happening(event: Event) -> Happening:
@@ -130,10 +167,12 @@ def happening(event: Event) -> Happening:
         outcome=event.outcome,
         reason=event.reason,
         leaf=bytes(link.leaf).hex() if link is not None else "",
+        address=contents["request"]["address"],
+        on_behalf=contents["on_behalf"],
         signature={} if row else after.get("signature") or {},
         reasons=[] if row else [str(reason) for reason in after.get("reasons", [])],
         details=[(key, _text(value)) for key, value in details.items()],
-        differences=differences(contents.get("before"), after) if row else [],
+        differences=differences(contents.get("before"), after, event.object.partition(":")[0]) if row else [],
     )
 
 

@@ -23,6 +23,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("My work"), "home", "admin:index"),
                 _item(_("Calendar"), "calendar_month", "calendar"),
                 _item(_("Timeline"), "history", "timeline"),
+                _item(_("As of"), "manage_history", "as-of"),
+                _item(_("Who could, who did"), "how_to_reg", "who-could"),
+                *(_auditing() if rights.may("audit") else []),
             ],
         },
         {
@@ -68,6 +71,15 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Checkpoints"), "flag", "audit_checkpoint"),
             ],
         },
+    ]
+
+
+def _auditing() -> list[dict[str, Any]]:
+    """Return what those with the right to audit find beside the timeline."""
+    return [
+        _item(_("Saved tests"), "rule_settings", "audit-tests"),
+        _item(_("Sampling"), "casino", "sampling"),
+        _item(_("Export of the ledger"), "download", "ledger-export"),
     ]
 
 

@@ -77,6 +77,11 @@ def when(at: datetime | None, zone: str = "") -> str:
     return calendar.print_time(at, zone or DEFAULT_ZONE, language()) if at is not None else "—"
 
 
+def zoned_input(at: datetime, zone: str = "") -> str:
+    """Return a time as the field for a local time takes it."""
+    return at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def clock(at: datetime | None, zone: str = "") -> str:
     """Return a time of the day to the second with its zone; a dash for none."""
     return at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)).strftime("%H:%M:%S %Z") if at is not None else "—"
@@ -123,6 +128,10 @@ def word(key: Any) -> str:
         "as_planned": _("as planned"),
         "unknown": _("unknown"),
         "done": _("done"),
+        "refused": _("refused"),
+        "inserted": _("made"),
+        "updated": _("changed"),
+        "deleted": _("deleted"),
         "failed": _("failed"),
         "lost": _("lost: the worker ended"),
         "doubt": _("in doubt"),

@@ -2,65 +2,100 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
-from audit.history import timeline as read
 from audit.models import Event, Head
+from audit.search import Wanted, count, look
+from environments import calendar
 from environments.admin.rights import page
-from environments.models import Account
+from environments.models import Account, Environment
 from releases.admin.happened import act_name, happening
-from releases.admin.shown import show
+from releases.admin.shown import DEFAULT_ZONE, show
 from releases.admin.verbs import VERBS
+from releases.evidence_pack import scope
+from releases.models import Release
 
 PAGE = 50
-FILTERS = ("account", "actor", "action", "object", "outcome", "kind", "words")
+CHOICES = 300
+FILTERS = (
+    *("account", "actor", "action", "object", "environment", "release", "outcome", "kind"),
+    *("since", "until", "words", "address"),
+)
+OUTCOMES = ("done", "refused", "failed", "inserted", "updated", "deleted")
 
 
-def _asked(request: HttpRequest) -> dict[str, str]:
+def asked_of(request: HttpRequest) -> dict[str, str]:
+    """Return the filters of a request as text."""
     return {name: request.GET.get(name, "").strip()[:200].replace("\x00", "") for name in FILTERS}
 
 
-def _number(text: str) -> int | None:
+def number_of(text: str) -> int | None:
+    """Return a whole number, or None for anything else."""
     return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
-@page
-def timeline(request: HttpRequest) -> HttpResponse:
-    """Show fifty events before the number `before`."""
-    asked = _asked(request)
+def moment_of(text: str, *, end: bool = False) -> datetime | None:
+    """Return the time that a text names, in the zone of the office; a day means its beginning, or its end."""
+    try:
+        if len(text) == 10:
+            day = date.fromisoformat(text) + timedelta(days=1 if end else 0)
+            return calendar.instant(datetime.combine(day, time()), DEFAULT_ZONE)
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else calendar.instant(moment, DEFAULT_ZONE)
+
+
+def wanted_of(asked: dict[str, str]) -> Wanted:
+    """Return what the ledger is searched for."""
     model, _colon, pk = asked["object"].partition(":")
-    events = read(
-        account_id=_number(asked["account"]),
+    release, environment = number_of(asked["release"]), number_of(asked["environment"])
+    return Wanted(
+        account_id=number_of(asked["account"]),
         actor=asked["actor"],
         action=asked["action"],
         object_label=asked["object"] if pk else "",
         model="" if pk else model,
+        objects=scope.of_release(release) if release is not None else None,
+        within=(scope.in_environment(environment),) if environment is not None else (),
         outcome=asked["outcome"],
         kind=asked["kind"],
+        since=moment_of(asked["since"]),
+        until=moment_of(asked["until"], end=True),
         words=asked["words"],
-        limit=PAGE + 1,
-        before_number=_number(request.GET.get("before", "")),
+        address=asked["address"],
     )
-    rows = [happening(event) for event in events[:PAGE]]
+
+
+@page
+def timeline(request: HttpRequest) -> HttpResponse:
+    """Show fifty events before the number `before`; `count=1` also counts all that fit."""
+    asked = asked_of(request)
+    wanted = wanted_of(asked)
+    found = look(wanted, PAGE, number_of(request.GET.get("before", "")))
     kept = {name: value for name, value in asked.items() if value}
-    older = ""
-    if len(events) > PAGE and rows[-1].number is not None:
-        older = "?" + urlencode({**kept, "before": str(rows[-1].number)})
     actions: list[tuple[str, Any]] = sorted({(verb.key, act_name(verb.key)) for verb in VERBS}, key=lambda a: a[1])
     return show(
         request,
         "ringi/timeline.html",
         _("Timeline"),
-        happenings=rows,
+        happenings=[happening(event) for event in found.events],
         asked=asked,
         kept=kept,
-        older=older,
+        older="?" + urlencode({**kept, "before": str(found.older)}) if found.older is not None else "",
+        looked_to=found.looked_to,
+        counted=count(wanted) if request.GET.get("count") else None,
+        count_url="?" + urlencode({**kept, "count": "1"}),
         accounts=Account.objects.order_by("display_name")[:500],
+        environments=Environment.objects.all(),
+        releases=Release.objects.select_related("application").order_by("-pk")[:CHOICES],
         actions=actions,
         kinds=Event.Kind.choices,
+        outcomes=OUTCOMES,
         head=Head.objects.first(),
     )

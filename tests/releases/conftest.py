@@ -204,6 +204,13 @@ class World:
 @pytest.fixture
 def world(people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built, tmp_path: Path) -> World:
     """An application `datasets` with a target folder and a configuration in each environment, and an open window."""
+    return made_world(people, acting_as, sample_repository, tmp_path)
+
+
+def made_world(
+    people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built, tmp_path: Path
+) -> World:
+    """Make that world."""
     from environments.actions.configuration.create import create
     from environments.actions.target.create import create_application, create_target
     from environments.models import Environment

@@ -22,7 +22,12 @@ HARMLESS = ("language", "account_logout")
 
 def addresses(world: dict[str, Any]) -> list[str]:
     """Return the address of every page that shows something of the world."""
-    pages = [reverse(name) for name in ("admin:index", "calendar", "timeline", "access", "queues")]
+    pages = [reverse(name) for name in ("admin:index", "calendar", "timeline", "access", "queues", "as-of")]
+    pages += [reverse("who-could"), reverse("event", args=[1])]
+    pages += [
+        reverse("as-of") + f"?object=releases.Release:{world['draft'].pk}",
+        reverse("as-of") + "?kind=releases.Step",
+    ]
     pages += [reverse("release", args=[world[name].pk]) for name in ("review", "released", "draft")]
     pages += [reverse("deployment", args=[world[name].pk]) for name in ("running", "waiting", "back")]
     pages += [reverse("rollback", args=[world["rollback"].pk])]

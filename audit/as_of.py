@@ -1,0 +1,146 @@
+"""What a governed row was at a past moment, folded from its events: inserted, updated column by column, deleted.
+
+A row counts as changed from the time at which its event was written. Columns that are not governed are not known.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connection, models
+
+MOST = 500
+
+_EVENTS = """
+SELECT e.object, e.at, l.number, e.outcome, e.actor, e.action, e.reason, e.bytes
+FROM audit_event e JOIN audit_link l ON l.event_id = e.id
+WHERE e.kind = 'row' AND {where} ORDER BY e.at, e.id
+"""
+
+
+@dataclass(frozen=True)
+class Past:
+    """One row as it stood. number, at, actor, action, reason: of the event that made it so.
+
+    complete: its insertion is in the ledger; else only the columns changed since are known. gone: it was deleted.
+    """
+
+    object: str
+    values: dict[str, Any]
+    number: int
+    at: datetime
+    actor: str
+    action: str
+    reason: str
+    complete: bool
+    gone: bool
+
+    @property
+    def pk(self) -> str:
+        """Return the primary key as the ledger writes it."""
+        return self.object.partition(":")[2]
+
+
+@dataclass
+class Life:
+    """All states of one row, oldest first."""
+
+    states: list[Past] = field(default_factory=list)
+
+    def at(self, moment: datetime) -> Past | None:
+        """Return the state at a moment; None before the row was there, and after it was deleted."""
+        place = bisect_right(self.states, moment, key=lambda state: state.at)
+        if place == 0 or self.states[place - 1].gone:
+            return None
+        return self.states[place - 1]
+
+
+def _read(where: str, values: list[Any]) -> Iterator[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_EVENTS.format(where=where), values)
+        yield from cursor.fetchall()
+
+
+def _folded(before: Past | None, row: tuple[Any, ...]) -> Past:
+    label, at, number, outcome, actor, action, reason, raw = row
+    contents = json.loads(bytes(raw))
+    made = outcome == "inserted"
+    values = {} if made or before is None else dict(before.values)
+    values |= contents["after"] or contents["before"] or {}
+    complete = made or (before is not None and before.complete)
+    return Past(label, values, number, at, actor, action, reason, complete, outcome == "deleted")
+
+
+def life_of(object_label: str, until: datetime | None = None) -> Life:
+    """Return the states of one row (`app.Model:pk`) up to a moment (inclusive), or all."""
+    where = "e.object = %s"
+    values: list[Any] = [object_label]
+    if until is not None:
+        where, values = where + " AND e.at <= %s", [*values, until]
+    life = Life()
+    for row in _read(where, values):
+        life.states.append(_folded(life.states[-1] if life.states else None, row))
+    return life
+
+
+def lives_of(model_label: str, until: datetime | None = None) -> dict[str, Life]:
+    """Return pk → states of every row that a model (`app.Model`) ever had; for tables of thousands of events."""
+    where = "e.object >= %s AND e.object < %s"
+    values: list[Any] = [f"{model_label}:", f"{model_label};"]
+    if until is not None:
+        where, values = where + " AND e.at <= %s", [*values, until]
+    lives: dict[str, Life] = {}
+    for row in _read(where, values):
+        life = lives.setdefault(row[0].partition(":")[2], Life())
+        life.states.append(_folded(life.states[-1] if life.states else None, row))
+    return lives
+
+
+def labels_at(model_label: str, moment: datetime, limit: int = MOST) -> list[str]:
+    """Return the labels of a model's rows that were there at a moment, the last changed first, `limit` at most."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.object FROM (SELECT DISTINCT ON (e.object) e.object, e.at, e.outcome FROM audit_event e"
+            " WHERE e.kind = 'row' AND e.object >= %s AND e.object < %s AND e.at <= %s"
+            " ORDER BY e.object, e.at DESC, e.id DESC) AS s WHERE s.outcome <> 'deleted' ORDER BY s.at DESC LIMIT %s",
+            [f"{model_label}:", f"{model_label};", moment, limit],
+        )
+        return [label for (label,) in cursor.fetchall()]
+
+
+def row_at(object_label: str, moment: datetime) -> Past | None:
+    """Return one row at a moment; None when it was not there."""
+    return life_of(object_label, moment).at(moment)
+
+
+def instance[M: models.Model](model: type[M], past: Past) -> M:
+    """Return an unsaved instance with a past row's values; columns that are not known keep their default."""
+    known = {}
+    for column in model._meta.concrete_fields:
+        if column.column in past.values:
+            known[column.attname] = column.to_python(past.values[column.column])
+    return model(**known)
+
+
+def moment_of(text: Any) -> datetime | None:
+    """Return a time as events write it; None for none."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def column_names(model_label: str) -> dict[str, str]:
+    """Return column → its name for people, of a model or of a many-to-many table."""
+    app, name, relation = [*model_label.split("."), "", ""][:3]
+    try:
+        model = apps.get_model(app, name)
+        if relation:
+            model = model._meta.get_field(relation).remote_field.through  # type: ignore[union-attr]
+    except (LookupError, FieldDoesNotExist):
+        return {}
+    return {f.column: str(f.verbose_name) for f in model._meta.concrete_fields}

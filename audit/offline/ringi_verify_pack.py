@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Verify an evidence pack of Ringi offline; nothing but the standard library and ringi_verify.py beside it.
+
+    ringi_verify_pack.py PACK.zip [--key KEY] [--statements KEY]
+
+KEY is the sealer's public key (`name+keyid+base64`, or a file that holds it); --statements the application's (base64
+of 32 bytes, or a file). Without them those in the pack are used, and it says so. Exit status: 0 it holds, 1 it is
+broken (the first fault is printed), 2 it can't be told.
+
+What is checked: the signature (DSSE v1, Ed25519) of the manifest; that the archive holds the files of the manifest and
+no others, each with its length and SHA-256; each event's leaf and its inclusion proof (RFC 9162, 2.1.3) under the root
+of the checkpoint; the checkpoint's signature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import sys
+import zipfile
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from ringi_verify import CannotTell, ed25519_verifies, parse_key, read_note  # type: ignore[import-not-found]  # noqa: E402
+
+MANIFEST = "application/vnd.ringi.manifest.v1+json"
+OWN = ("manifest.json", "manifest.dsse.json")
+
+
+class Broken(Exception):
+    """The pack contradicts itself."""
+
+
+def included(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
+    """Return the root that a path leads to; raises Broken when it has not the length that it must have."""
+    node, position, last = leaf, index, size - 1
+    for sibling in path:
+        if last == 0:
+            raise Broken("a proof is too long")
+        if position & 1 or position == last:
+            node = sha256(b"\x01" + sibling + node).digest()
+            while not position & 1 and position:
+                position, last = position >> 1, last >> 1
+        else:
+            node = sha256(b"\x01" + node + sibling).digest()
+        position, last = position >> 1, last >> 1
+    if last:
+        raise Broken("a proof is too short")
+    return node
+
+
+def check_manifest(pack: zipfile.ZipFile, public: bytes) -> dict[str, Any]:
+    """Check signature, names, lengths and digests; return the manifest."""
+    raw = pack.read("manifest.json")
+    envelope = json.loads(pack.read("manifest.dsse.json"))
+    kind, body = envelope["payloadType"], base64.b64decode(envelope["payload"], validate=True)
+    signed = b"DSSEv1 %d %s %d %s" % (len(kind.encode()), kind.encode(), len(body), body)
+    if kind != MANIFEST or body != raw:
+        raise Broken("the signed manifest is not manifest.json")
+    signatures = [base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"]]
+    if not any(ed25519_verifies(public, signed, signature) for signature in signatures):
+        raise Broken("the signature of the manifest does not verify")
+    manifest: dict[str, Any] = json.loads(raw)
+    names = [name for name in pack.namelist() if name not in OWN]
+    if len(names) != len(set(names)) or set(names) != set(manifest["files"]):
+        raise Broken("the files are not those of the manifest")
+    for name in names:
+        digest, length = sha256(), 0
+        with pack.open(name) as member:
+            while piece := member.read(1 << 16):
+                digest.update(piece)
+                length += len(piece)
+        if {"sha256": digest.hexdigest(), "bytes": length} != manifest["files"][name]:
+            raise Broken(f"{name} is not the file of the manifest")
+    return manifest
+
+
+def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], key: Any) -> tuple[int, int]:
+    """Check the checkpoint and each proof; return the numbers of events with and without one."""
+    ledger, proven, unproven, before = manifest["ledger"], 0, [], 0
+    size, root = 0, b""
+    if "ledger/checkpoint.txt" in manifest["files"]:
+        try:
+            size, root = read_note(pack.read("ledger/checkpoint.txt").decode(), key)
+        except ValueError as fault:
+            raise Broken(f"the checkpoint: {fault}")
+    if (size, root.hex()) != (ledger["size"], ledger["root"]):
+        raise Broken("the checkpoint is not the one that the manifest names")
+    with pack.open("ledger/events.jsonl") as lines:
+        for line in lines:
+            record = json.loads(line)
+            number, event = record["number"], base64.b64decode(record["event"], validate=True)
+            if number <= before:
+                raise Broken(f"number {number} does not follow number {before}")
+            before = number
+            leaf = sha256(b"\x00" + event).digest()
+            if leaf.hex() != record["leaf"]:
+                raise Broken(f"the bytes of number {number} do not hash to its leaf")
+            if record["path"] is None:
+                unproven.append(number)
+                continue
+            path = [bytes.fromhex(node) for node in record["path"]]
+            if number > size or included(leaf, number - 1, size, path) != root:
+                raise Broken(f"the proof of number {number} does not lead to the root of the checkpoint")
+            proven += 1
+    if unproven != ledger["unproven"] or proven + len(unproven) != ledger["events"]:
+        raise Broken("the events are not those that the manifest counts")
+    return proven, len(unproven)
+
+
+def text_of(given: str) -> str:
+    """Return an argument, or what the file that it names holds."""
+    return Path(given).read_text(encoding="utf-8") if os.path.exists(given) else given
+
+
+def sealers(text: str, note: str) -> Any:
+    """Return the key of a file of several that is named like the checkpoint's signature."""
+    keys = [parse_key(line) for line in text.splitlines() if line.strip()]
+    named = [key for key in keys if f"\u2014 {key[0]} " in note]
+    return named[0] if named else keys[0] if keys else None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(description="Verify an evidence pack of Ringi offline.")
+    parser.add_argument("pack")
+    parser.add_argument("--key", help="public key of the sealer, or a file that holds it")
+    parser.add_argument("--statements", help="public key of the application's statements, or a file that holds it")
+    options = parser.parse_args(arguments)
+    inside = []
+    try:
+        with zipfile.ZipFile(options.pack) as pack:
+            if options.statements:
+                public = base64.b64decode(text_of(options.statements))
+            else:
+                public = base64.b64decode(pack.read("keys/statements.pub"))
+                inside.append("the application's")
+            manifest = check_manifest(pack, public)
+            note = pack.read("ledger/checkpoint.txt").decode() if manifest["ledger"]["size"] else ""
+            key = sealers(text_of(options.key) if options.key else pack.read("keys/sealer.pub").decode(), note)
+            if not options.key:
+                inside.append("the sealer's")
+            proven, unproven = check_events(pack, manifest, key)
+    except Broken as broken:
+        print(f"BROKEN: {broken}")
+        return 1
+    except zipfile.BadZipFile as fault:
+        print(f"BROKEN: {fault}")
+        return 1
+    except (CannotTell, KeyError, ValueError, TypeError, OSError) as fault:
+        print(f"CAN'T TELL: {fault}")
+        return 2
+    print(f"HOLDS: {manifest['number']}, {len(manifest['files'])} files, {proven} events proven")
+    if key is None or unproven:
+        print(f"CAN'T TELL: {unproven} events without proof" if unproven else "CAN'T TELL who signed the checkpoint")
+        return 2
+    if inside:
+        print(f"From the pack itself: {' and '.join(inside)} public key; compare it with one you have from elsewhere.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

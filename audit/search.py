@@ -1,0 +1,246 @@
+"""Looking for events: the timeline's filters, newest first, in pages that take the same time however many there are.
+
+Pages are keyset pages: the number of the last event looked at is where the next page begins. Filters that no index
+serves (words, address) look at SCAN events at most, and the page says how far it came.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from audit.models import Event, Link
+from audit.words import patterns
+
+SCAN = 200_000
+SELDOM = ("refusal", "access")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to look for; an empty field asks for nothing.
+
+    account_id: a person or service account under any name it had; actor: the exact label; model: `app.Model`, all its
+    objects; objects: labels, or an SQL query of labels with its parameters, and with them the whole acts that touched
+    one; since (inclusive), until (exclusive): database time; words: in any writing and case, each must be there.
+    """
+
+    account_id: int | None = None
+    actor: str = ""
+    object_label: str = ""
+    model: str = ""
+    objects: Sequence[str] | None = None
+    within: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    action: str = ""
+    outcome: str = ""
+    kind: str = ""
+    channel: str = ""
+    act: uuid.UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    words: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Events newest first, each with its link. older: the number to go on before; None when nothing is older.
+
+    looked_to: the number down to which was looked, when the page ended there before it was full.
+    """
+
+    events: list[Event]
+    older: int | None = None
+    looked_to: int | None = None
+
+
+def first_id(moment: datetime) -> uuid.UUID:
+    """Return the smallest id of an event written at `moment` or later: ids begin with the time (RFC 9562)."""
+    micros = round(moment.timestamp() * 1_000_000)
+    millis, rest = divmod(micros, 1000)
+    return uuid.UUID(int=(millis << 80) | (0x7 << 76) | ((rest * 4096 // 1000) << 64))
+
+
+def _where(wanted: Wanted) -> tuple[list[str], list[Any]]:
+    parts: list[str] = []
+    values: list[Any] = []
+
+    def ask(part: str, *given: Any) -> None:
+        parts.append(part)
+        values.extend(given)
+
+    for column in ("actor", "action", "outcome", "kind", "channel", "act"):
+        if value := getattr(wanted, column):
+            ask(f"e.{column} = %s", value)
+    if wanted.object_label:
+        ask("e.object = %s", wanted.object_label)
+    if wanted.model:
+        # "C" collation: everything from `a.B:` up to `a.B;` begins with `a.B:`.
+        ask("e.object >= %s AND e.object < %s", f"{wanted.model}:", f"{wanted.model};")
+    if wanted.objects is not None:
+        labels = list(wanted.objects)
+        ask(
+            "(e.object = ANY (%s) OR e.act IN"
+            " (SELECT t.act FROM audit_event t WHERE t.object = ANY (%s) AND t.act IS NOT NULL))",
+            labels,
+            labels,
+        )
+    for query, given in wanted.within:
+        ask(f"e.object IN ({query})", *given)
+    if wanted.outcome == "refused":
+        ask("e.kind IN ('refusal', 'access')")  # what the index of seldom kinds serves
+    if wanted.since is not None:
+        ask("e.at >= %s AND e.id >= %s", wanted.since, first_id(wanted.since))
+    if wanted.until is not None:
+        ask("e.at < %s AND e.id < %s", wanted.until, first_id(wanted.until))
+    return parts, values
+
+
+def _labels_of(account_id: int) -> tuple[str, list[Any]]:
+    """Return SQL for the labels under which an account acted, found by skipping along the index."""
+    begins = [f"{kind}:{account_id}" for kind in ("person", "service")]
+    query = """
+        (WITH RECURSIVE label (actor) AS (
+            (SELECT a.actor FROM audit_event a WHERE a.actor > %s AND a.actor < %s ORDER BY a.actor LIMIT 1)
+            UNION ALL
+            SELECT (SELECT a.actor FROM audit_event a WHERE a.actor > label.actor AND a.actor < %s
+                    ORDER BY a.actor LIMIT 1) FROM label WHERE label.actor IS NOT NULL)
+        SELECT actor FROM label WHERE actor IS NOT NULL)"""
+    values: list[Any] = []
+    for begin in begins:
+        values += [f"{begin}:", f"{begin};", f"{begin};"]
+    return f"({query} UNION ALL {query})", values
+
+
+def _order(wanted: Wanted) -> str:
+    """Return the order that an index has; ids begin with the same time, so that both orders are one."""
+    indexed = wanted.actor or wanted.account_id or wanted.object_label or wanted.action or wanted.act
+    seldom = wanted.kind in SELDOM or wanted.outcome == "refused"
+    return "e.at DESC, e.id DESC" if indexed or seldom else "e.id DESC"
+
+
+def _selected(wanted: Wanted, before: int | None, limit: int) -> tuple[str, list[Any]]:
+    """Return SQL for the ids of a page, and its values."""
+    parts, values = _where(wanted)
+    if before is not None:
+        parts.append("(e.at, e.id) < (SELECT m.at, m.id FROM audit_link n JOIN audit_event m ON m.id = n.event_id"
+                     " WHERE n.number = %s) AND e.id < (SELECT n.event_id FROM audit_link n WHERE n.number = %s)")  # fmt: skip
+        values += [before, before]
+    order = _order(wanted)
+    slow, slow_values = _slow(wanted)
+    bound = SCAN if slow else limit
+    if wanted.account_id is not None:
+        labels, label_values = _labels_of(wanted.account_id)
+        condition = " AND ".join(["e.actor = label.actor", *parts])
+        near = (
+            f"SELECT f.* FROM {labels} AS label, LATERAL (SELECT e.* FROM audit_event e WHERE {condition}"
+            f" ORDER BY {order} LIMIT {bound}) AS f ORDER BY f.at DESC, f.id DESC LIMIT {bound}"
+        )
+        values = label_values + values
+    else:
+        condition = " AND ".join(parts) or "true"
+        near = f"SELECT e.* FROM audit_event e WHERE {condition} ORDER BY {order} LIMIT {bound}"
+    if slow:
+        near = f"SELECT e.* FROM ({near}) AS e WHERE {slow} ORDER BY {order} LIMIT {limit}"
+    return near, values + slow_values
+
+
+def _slow(wanted: Wanted) -> tuple[str, list[Any]]:
+    parts: list[str] = []
+    values: list[Any] = []
+    for one in patterns(wanted.words):
+        parts.append("convert_from(e.bytes, 'UTF8') ~* %s")
+        values.append(one)
+    if wanted.address:
+        # Canonical JSON: the address stands in the bytes in this one way.
+        parts.append("position(convert_to(%s, 'UTF8') IN e.bytes) > 0")
+        values.append(f'"request":{{"address":"{wanted.address}",')
+    return " AND ".join(parts), values
+
+
+def look(wanted: Wanted, limit: int = 50, before: int | None = None) -> Page:
+    """Return one page of the events that fit all filters."""
+    near, values = _selected(wanted, before, limit + 1)
+    names = [str(field.column) for field in Event._meta.concrete_fields]
+    columns = ", ".join(f"p.{name}" for name in names)
+    events = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {columns}, l.number, l.leaf, l.chain FROM ({near}) AS p"
+            " JOIN audit_link l ON l.event_id = p.id ORDER BY p.at DESC, p.id DESC",
+            values,
+        )
+        for row in cursor.fetchall():
+            event = Event.from_db("default", names, row[: len(names)])
+            number, leaf, chain = row[len(names) :]
+            event.link = Link(number=number, leaf=leaf, chain=chain, event=event)
+            events.append(event)
+        if len(events) > limit:
+            return Page(events[:limit], older=events[limit - 1].link.number)
+        looked_to = _looked_to(cursor, wanted, before) if _slow(wanted)[0] else None
+    return Page(events, older=looked_to, looked_to=looked_to)
+
+
+def _looked_to(cursor: Any, wanted: Wanted, before: int | None) -> int | None:
+    """Return the number of the last of SCAN events looked at; None when there were no more."""
+    plain = Wanted(**{**{f: getattr(wanted, f) for f in wanted.__dataclass_fields__}, "words": "", "address": ""})
+    near, values = _selected(plain, before, SCAN)
+    cursor.execute(
+        f"SELECT l.number FROM (SELECT p.id FROM ({near}) AS p ORDER BY p.at DESC, p.id DESC OFFSET {SCAN - 1}) AS o"
+        " JOIN audit_link l ON l.event_id = o.id",
+        values,
+    )
+    found = cursor.fetchone()
+    return int(found[0]) if found is not None else None
+
+
+def count(wanted: Wanted) -> int:
+    """Return how many events fit, counted one by one; only asked for by hand, for it reads all of them."""
+    parts, values = _where(wanted)
+    if wanted.account_id is not None:
+        labels, label_values = _labels_of(wanted.account_id)
+        parts.append(f"e.actor IN (SELECT label.actor FROM {labels} AS label)")
+        values += label_values
+    slow, slow_values = _slow(wanted)
+    condition = " AND ".join([*parts, *([slow] if slow else [])]) or "true"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM audit_event e WHERE {condition}", values + slow_values)
+        return int(cursor.fetchone()[0])
+
+
+def acts(
+    actions: Sequence[str],
+    since: datetime,
+    until: datetime,
+    within: tuple[str, tuple[Any, ...]] | None = None,
+    limit: int = 200,
+) -> list[Event]:
+    """Return the acts (and attempts) of these keys in a period, newest first.
+
+    within: an SQL query of labels and its values; only acts that are about one of them, or changed one.
+    """
+    condition, values = (
+        "e.action = ANY (%s) AND e.kind <> 'row' AND e.at >= %s AND e.at < %s",
+        [list(actions), since, until],
+    )
+    if within is not None:
+        query, given = within
+        condition += (
+            f" AND (e.object IN ({query}) OR EXISTS (SELECT FROM audit_event t WHERE t.act = e.act"
+            f" AND t.kind = 'row' AND t.object IN ({query})))"
+        )
+        values += [*given, *given]
+    found = Event.objects.raw(
+        f"SELECT e.* FROM audit_event e WHERE {condition} ORDER BY e.at DESC, e.id DESC LIMIT {limit}", values
+    )
+    events = list(found)
+    links = {link.event_id: link for link in Link.objects.filter(event__in=[event.pk for event in events])}
+    for event in events:
+        if event.pk in links:
+            event.link = links[event.pk]
+    return events

@@ -1,0 +1,168 @@
+"""Who might do what at a past moment, told by the ledger alone; `environments.access` answers for now.
+
+Rules, grants, deputies and accounts are read as they were; what a level or a role means is code, and so as it is today.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from audit import as_of
+from audit.as_of import Life, Past, moment_of
+from environments.models import Account
+from environments.roles import ENVIRONMENT_VERBS, LEVELS, READING, ROLE_VERBS
+
+
+@dataclass(frozen=True)
+class Held:
+    """A role as an account held it: by which grant, in which environment (None: all), and as whose deputy."""
+
+    account: int
+    role: str
+    environment: int | None
+    grant: Past
+    deputy_for: int | None = None
+
+
+@dataclass(frozen=True)
+class Person:
+    """An account as it was."""
+
+    pk: int
+    name: str
+    person_key: str
+    kind: str
+    active: bool
+    superuser: bool
+
+
+class Then:
+    """The history of access, read once and asked for any moment; it holds what few people cause, not what runs cause."""
+
+    def __init__(self, until: datetime | None = None) -> None:
+        """until: read no further; moments after it are answered as at it."""
+        self.until = until
+
+    def _lives(self, name: str) -> dict[str, Life]:
+        return as_of.lives_of(f"environments.{name}", self.until)
+
+    @cached_property
+    def rules(self) -> dict[str, Life]:
+        """The cells of the matrix."""
+        return self._lives("AccessRule")
+
+    @cached_property
+    def grants(self) -> dict[str, Life]:
+        """The grants."""
+        return self._lives("AccessGrant")
+
+    @cached_property
+    def accounts(self) -> dict[str, Life]:
+        """The accounts."""
+        return self._lives("Account")
+
+    @cached_property
+    def deputies(self) -> dict[str, Life]:
+        """Who stood in for whom."""
+        return self._lives("Deputy")
+
+    def person(self, account: int, moment: datetime) -> Person | None:
+        """Return an account as it was; None before it was there."""
+        life = self.accounts.get(str(account))
+        past = life.at(moment) if life is not None else None
+        if past is None:
+            return None
+        row = as_of.instance(Account, past)
+        return Person(account, str(row), row.person_key, row.kind, row.is_active, row.is_superuser)
+
+    def people(self, moment: datetime) -> dict[int, Person]:
+        """Return pk → account of all that were there."""
+        found = {int(pk): self.person(int(pk), moment) for pk in self.accounts}
+        return {pk: person for pk, person in found.items() if person is not None}
+
+    def levels(self, moment: datetime) -> dict[tuple[str, int], str]:
+        """Return (role, environment) → level of the matrix as it was."""
+        cells = [past.values for life in self.rules.values() if (past := life.at(moment)) is not None]
+        return {(cell["role"], cell["environment_id"]): cell["level"] for cell in cells}
+
+    def held(self, moment: datetime, account: int | None = None) -> list[Held]:
+        """Return the roles in force at a moment, of everyone or of one account, without those of deputies."""
+        found = []
+        for life in self.grants.values():
+            grant = life.at(moment)
+            if grant is None or (account is not None and grant.values["account_id"] != account):
+                continue
+            if _counts(grant.values, moment) and self._open(grant.values["account_id"], moment):
+                values = grant.values
+                found.append(Held(values["account_id"], values["role"], values["environment_id"], grant))
+        return found
+
+    def stood_in_for(self, account: int, moment: datetime) -> list[int]:
+        """Return the accounts for which one was a deputy in force."""
+        found = []
+        for life in self.deputies.values():
+            past = life.at(moment)
+            if past is not None and past.values["deputy_id"] == account and _counts(past.values, moment):
+                absent = past.values["absent_id"]
+                if self._open(absent, moment) and self._open(account, moment):
+                    found.append(absent)
+        return found
+
+    def with_deputies(self, moment: datetime) -> list[Held]:
+        """Return all roles in force, and again those that deputies had in somebody's place."""
+        found = self.held(moment)
+        people = {held.account for held in found}
+        for life in self.deputies.values():
+            past = life.at(moment)
+            if past is None or not _counts(past.values, moment):
+                continue
+            absent, deputy = past.values["absent_id"], past.values["deputy_id"]
+            if absent in people and self._open(deputy, moment):
+                found += [
+                    Held(deputy, h.role, h.environment, h.grant, absent)
+                    for h in found
+                    if h.account == absent and h.deputy_for is None
+                ]
+        return found
+
+    def roles(self, account: int, moment: datetime, environment: int | None = None) -> set[str]:
+        """Return the roles of an account, in one environment or anywhere."""
+        held = self.held(moment, account)
+        return {h.role for h in held if environment is None or h.environment in (None, environment)}
+
+    def may(self, account: int, verb: str, moment: datetime, environment: int | None = None) -> bool:
+        """Answer as `environments.access.may` would have then."""
+        levels = self.levels(moment) if environment is not None and verb in ENVIRONMENT_VERBS else {}
+        return any(allows(held, verb, environment, levels) for held in self.held(moment, account))
+
+    def _open(self, account: int, moment: datetime) -> bool:
+        life = self.accounts.get(str(account))
+        past = life.at(moment) if life is not None else None
+        return past is not None and past.values["is_active"] is True
+
+
+def allows(held: Held, verb: str, environment: int | None, levels: dict[tuple[str, int], str]) -> bool:
+    """Tell whether a role held allows a verb in an environment (None: none in particular)."""
+    if environment is not None and held.environment not in (None, environment):
+        return False
+    if environment is not None and verb in ENVIRONMENT_VERBS:
+        return verb in LEVELS[levels.get((held.role, environment), "none")]
+    if environment is None and held.environment is not None and verb not in READING:
+        return False
+    return verb in ROLE_VERBS.get(held.role, frozenset())
+
+
+def _counts(values: dict[str, Any], moment: datetime) -> bool:
+    """Tell whether a grant or a deputy counts at a moment: confirmed, begun, not ended, not withdrawn."""
+    begins, until = moment_of(values["begins_at"]), moment_of(values["until"])
+    confirmed, withdrawn = moment_of(values["confirmed_at"]), moment_of(values["withdrawn_at"])
+    return (
+        confirmed is not None
+        and withdrawn is None
+        and begins is not None
+        and begins <= moment
+        and (until is None or until > moment)
+    )

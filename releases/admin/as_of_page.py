@@ -1,0 +1,69 @@
+"""Any governed row as it was at a past moment, told by its events; and which rows of a kind there were."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from audit import as_of
+from audit.clock import now
+from audit.governed import GOVERNED
+from environments.admin.rights import page
+from releases.admin.happened import act_name, actor_name, shown_value
+from releases.admin.shown import show, zoned_input
+from releases.admin.timeline_page import moment_of
+
+STATES = 50
+
+
+def kinds() -> list[tuple[str, str]]:
+    """Return (label, name for people) of what the ledger keeps rows of."""
+    found = []
+    for governed in GOVERNED:
+        app, name, *relation = governed.model.split(".")
+        model = apps.get_model(app, name)
+        words = str(model._meta.verbose_name)
+        if relation:
+            field: Any = model._meta.get_field(relation[0])
+            words = f"{words}: {field.verbose_name}"
+        found.append((governed.model, words))
+    return sorted(found, key=lambda kind: kind[1])
+
+
+@page
+def past(request: HttpRequest) -> HttpResponse:
+    """Show the row `object` (`app.Model:pk`), or the rows of `kind`, as at `at`."""
+    known = dict(kinds())
+    given = request.GET.get("at", "").strip()
+    moment = moment_of(given[:40], end=True) or now()
+    label = request.GET.get("object", "").strip()[:120].replace("\x00", "")
+    kind = request.GET.get("kind", "").strip()
+    model, _colon, pk = label.partition(":")
+    if pk or model in known:
+        kind = model
+    context: dict[str, Any] = {"kind": kind, "label": label, "asked": bool(pk or kind in known)}
+    if pk:
+        life = as_of.life_of(label)
+        row = life.at(moment)
+        names = as_of.column_names(model)
+        context |= {
+            "row": row,
+            "fields": [(c, names.get(c, c), shown_value(v)) for c, v in row.values.items()] if row is not None else [],
+            "states": [(s, act_name(s.action), actor_name(s.actor)) for s in life.states[::-1][:STATES]],
+            "made_by": (act_name(row.action), actor_name(row.actor)) if row is not None else None,
+        }
+    elif kind in known:
+        context["rows"] = as_of.labels_at(kind, moment)
+    return show(
+        request,
+        "ringi/as_of.html",
+        _("As of"),
+        kinds=known.items(),
+        moment=moment,
+        at=zoned_input(moment),
+        kind_name=known.get(kind, kind),
+        **context,
+    )

@@ -1,0 +1,154 @@
+"""Who could, who did: at any moment, who was allowed to approve, start and change; and every use of it before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from audit.models import Event
+from audit.search import acts
+from environments.access_then import Person, Then, allows
+from environments.admin.rights import page
+from environments.models import Environment
+from environments.roles import ENVIRONMENT_VERBS, LEVEL_CHOICES, ROLE_CHOICES
+from releases.admin.access_page import LEVEL_TONES
+from releases.admin.happened import Happening, happening
+from releases.admin.shown import show, word, zoned_input
+from releases.admin.timeline_page import moment_of, number_of
+from releases.admin.verbs import VERBS
+from releases.evidence_pack import scope
+
+DAYS = 30
+MOST_DAYS = 400
+
+
+@dataclass(frozen=True)
+class Duty:
+    """A kind of act: its key, its name, and the rights of which any one allows it."""
+
+    key: str
+    label: Any
+    rights: tuple[str, ...]
+
+    def actions(self) -> list[str]:
+        """Return the acts that need one of the rights."""
+        return [verb.key for verb in VERBS if set(self.rights) & set(verb.rights)]
+
+
+def duties() -> tuple[Duty, ...]:
+    """Return the duties that are told apart, in the order of a release."""
+    return (
+        Duty("change", _("Change"), ("plan", "prepare", "change", "configuration", "configure")),
+        Duty("approve", _("Approve"), ("approve", "consent", "send_back", "reject")),
+        Duty("start", _("Start a run"), ("schedule", "start")),
+        Duty("verify", _("Verify"), ("verify",)),
+        Duty("back", _("Way back"), ("roll_back", "authorise_rollback", "raise")),
+        Duty("grant", _("Grants"), ("grant", "account")),
+    )
+
+
+@dataclass(frozen=True)
+class Use:
+    """One act of a duty. allowed: by the rights that the actor held then; None where no account acted."""
+
+    duty: Duty
+    happening: Happening
+    allowed: bool | None
+
+
+def account_of(label: str) -> int | None:
+    """Return the account of an actor's label, `person:7:name`."""
+    kind, _colon, rest = label.partition(":")
+    number = rest.partition(":")[0]
+    return int(number) if kind in ("person", "service") and number.isdecimal() else None
+
+
+def could(then: Then, moment: datetime, environment: Environment) -> list[tuple[Person, list[list[str]]]]:
+    """Return everybody who might do one of the duties, with the roles by which, duty by duty."""
+    levels, people = then.levels(moment), then.people(moment)
+    found: dict[int, list[list[str]]] = {}
+    for held in then.with_deputies(moment):
+        for place, duty in enumerate(duties()):
+            rights = [r for r in duty.rights if _allows(held, r, environment, levels)]
+            if not rights:
+                continue
+            words = word(held.role)
+            if held.deputy_for is not None:
+                absent = people.get(held.deputy_for)
+                words = _("%(role)s, for %(absent)s") % {"role": words, "absent": absent.name if absent else "?"}
+            cells = found.setdefault(held.account, [[] for _duty in duties()])
+            if words not in cells[place]:
+                cells[place].append(words)
+    rows = [(people[account], cells) for account, cells in found.items() if account in people]
+    return sorted(rows, key=lambda row: row[0].name)
+
+
+def _allows(held: Any, right: str, environment: Environment, levels: dict[tuple[str, int], str]) -> bool:
+    # A right that is no environment's is held with a role given for this environment, or for all of them.
+    where = environment.pk if right in ENVIRONMENT_VERBS or held.environment is not None else None
+    return allows(held, right, where, levels)
+
+
+def uses(then: Then, environment: Environment, since: datetime, until: datetime) -> list[Use]:
+    """Return what was done of the duties in a period; what has no environment of its own counts for each."""
+    within, found = scope.in_environment(environment.pk), []
+    for duty in duties():
+        anywhere = duty.key in ("change", "grant")
+        for event in acts(duty.actions(), since, until, None if anywhere else within):
+            found.append(Use(duty, happening(event), _allowed(then, duty, event, environment)))
+    return sorted(found, key=lambda use: use.happening.at, reverse=True)
+
+
+def _allowed(then: Then, duty: Duty, event: Event, environment: Environment) -> bool | None:
+    account = account_of(event.actor)
+    if account is None:
+        return None
+    levels = then.levels(event.at)
+    persons = [account, *then.stood_in_for(account, event.at)]
+    verb = next((v for v in VERBS if v.key == event.action), None)
+    rights = verb.rights if verb is not None else duty.rights
+    held = [h for one in persons for h in then.held(event.at, one)]
+    return any(
+        allows(h, right, where, levels)
+        for h in held
+        for right in rights
+        for where in (None, environment.pk, h.environment)
+    )
+
+
+@page
+def who_could(request: HttpRequest) -> HttpResponse:
+    """Show the matrix, who could and who did, at `at` in `environment`, with the uses of `days` before."""
+    moment = moment_of(request.GET.get("at", "").strip()[:40], end=True) or now()
+    days = min(number_of(request.GET.get("days", "")) or DAYS, MOST_DAYS)
+    environments = list(Environment.objects.all())
+    asked = number_of(request.GET.get("environment", ""))
+    chosen = next((e for e in environments if e.pk == asked), environments[-1] if environments else None)
+    then = Then()
+    levels, names = then.levels(moment), dict(LEVEL_CHOICES)
+    matrix = [
+        (label, [(names[level], LEVEL_TONES.get(level, "")) if level != "none" else None for level in row])
+        for role, label in ROLE_CHOICES
+        for row in [[levels.get((role, e.pk), "none") for e in environments]]
+    ]
+    used = uses(then, chosen, moment - timedelta(days=days), moment) if chosen is not None else []
+    return show(
+        request,
+        "ringi/could.html",
+        _("Who could, who did"),
+        moment=moment,
+        at=zoned_input(moment),
+        days=days,
+        environments=environments,
+        chosen=chosen,
+        matrix=matrix,
+        duties=duties(),
+        could=could(then, moment, chosen) if chosen is not None else [],
+        uses=used,
+        odd=[use for use in used if use.allowed is False and use.happening.outcome != "refused"],
+    )

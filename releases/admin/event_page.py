@@ -1,0 +1,63 @@
+"""One event by its number: what became different, the rest of its act, its signature, and its proof."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from django.db import connection
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+
+from audit.ledger.tree import Tree
+from audit.models import Checkpoint, Event, Link
+from environments.admin.rights import page
+from releases.admin.happened import happening
+from releases.admin.shown import show
+
+SHOWN = 100
+
+
+def proof_of(number: int) -> dict[str, Any] | None:
+    """Return the proof of an event under the first checkpoint that covers it; None while none does."""
+    checkpoint = Checkpoint.objects.filter(number__gte=number).order_by("number").first()
+    if checkpoint is None:
+        return None
+    link = Link.objects.select_related("event").get(pk=number)
+    path = Tree(connection).inclusion(number - 1, checkpoint.number)
+    return {
+        "number": number,
+        "event": base64.b64encode(bytes(link.event.bytes)).decode(),
+        "leaf": bytes(link.leaf).hex(),
+        "size": checkpoint.number,
+        "path": [node.hex() for node in path],
+        "checkpoint": checkpoint.note,
+    }
+
+
+@page
+def event(request: HttpRequest, number: int) -> HttpResponse:
+    """Show one event; `?proof=1` gives its bytes and proof as JSON."""
+    link = Link.objects.select_related("event").filter(pk=number).first() if number < 2**63 else None
+    if link is None:
+        raise Http404
+    proof = proof_of(number)
+    if request.GET.get("proof") and proof is not None:
+        answer = JsonResponse(proof)
+        answer["Content-Disposition"] = f'attachment; filename="event-{number}.json"'
+        return answer
+    found: Event = link.event
+    found.link = link
+    act = []
+    if found.act is not None:
+        others = Event.objects.filter(act=found.act, link__isnull=False).exclude(pk=found.pk)
+        act = [happening(other) for other in others.select_related("link").order_by("link__number")[:SHOWN]]
+    return show(
+        request,
+        "ringi/event.html",
+        _("Event %(number)s") % {"number": number},
+        h=happening(found),
+        act=act,
+        proof=proof,
+        bytes=bytes(found.bytes).decode(),
+    )

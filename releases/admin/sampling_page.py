@@ -1,0 +1,160 @@
+"""Sampling: the population of changes in a period, a sample drawn from it, and the evidence of each to take along."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import IO, Any
+
+from django.db import connection
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+
+from audit.archive import Archive
+from audit.change import note
+from audit.dsse import canonical
+from audit.ledger.tree import Tree
+from environments.admin.rights import auditors
+from releases.admin import sheet
+from releases.admin.happened import act_name
+from releases.admin.period import Period, period_of
+from releases.admin.shown import show
+from releases.admin.timeline_page import number_of
+from releases.evidence_pack import pack
+from releases.evidence_pack.population import (
+    SAMPLE,
+    STATEMENT,
+    Change,
+    Population,
+    default_seed,
+    population,
+    sample,
+)
+from releases.models import Release
+
+MOST = 200
+SHOWN = 500
+IN_MEMORY = 1 << 20
+
+
+def _asked(request: HttpRequest) -> tuple[Period, Population, str, list[Change]]:
+    period = period_of(request)
+    whole = population(period.since, period.until)
+    seed = request.GET.get("seed", "").strip()[:100].replace("\x00", "") or default_seed()
+    size = min(number_of(request.GET.get("size", "")) or SAMPLE, MOST)
+    return period, whole, seed, sample(whole.changes, seed, size)
+
+
+def _rows(changes: list[Change]) -> Iterator[tuple[Any, ...]]:
+    for change in changes:
+        release = change.release
+        yield (
+            change.number, str(release) if release is not None else change.label,
+            release.title if release is not None else None,
+            release.get_kind_display() if release is not None else None,
+            release.get_state_display() if release is not None else None, change.at, change.event,
+        )  # fmt: skip
+
+
+def _head() -> list[str]:
+    return [_("number"), _("release"), _("title"), _("kind"), _("state"), _("numbered at"), _("event")]
+
+
+@auditors
+def sampling(request: HttpRequest) -> HttpResponseBase:
+    """Show population and sample; `take=population` gives the list, `take=statement` the signed count."""
+    period, whole, seed, drawn = _asked(request)
+    take = request.GET.get("take", "")
+    statement = whole.statement()
+    name = f"population-{period.first_day}-{period.last_day}"
+    if take in ("population", "statement"):
+        note(f"audit:export_{take}", since=period.since.isoformat(), until=period.until.isoformat(), **{
+            "count": statement["count"], "digest": statement["digest"],
+        })  # fmt: skip
+    if take == "population":
+        return sheet.answer(name, _head(), _rows(whole.changes))
+    if take == "statement":
+        answer = HttpResponse(pack.signer().envelope(STATEMENT, canonical(statement)), content_type="application/json")
+        answer["Content-Disposition"] = f'attachment; filename="{name}.dsse.json"'
+        return answer
+    return show(
+        request,
+        "ringi/sampling.html",
+        _("Sampling"),
+        period=period,
+        population=whole,
+        statement=statement,
+        seed=seed,
+        size=len(drawn),
+        drawn=drawn,
+        changes=whole.changes[:SHOWN],
+        more=max(0, len(whole.changes) - SHOWN),
+    )
+
+
+def _temporary() -> IO[bytes]:
+    """Return a file that lies in memory while it is small and is gone with its last reader."""
+    return tempfile.SpooledTemporaryFile(IN_MEMORY)  # type: ignore[return-value]  # noqa: SIM115
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    while piece := file.read(1 << 16):
+        yield piece
+
+
+def _digest(file: IO[bytes]) -> str:
+    digest = sha256()
+    for piece in _pieces(file):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _download(file: IO[bytes], name: str) -> FileResponse:
+    length = file.seek(0, 2)
+    file.seek(0)
+    answer = FileResponse(file, as_attachment=True, filename=name, content_type="application/zip")
+    answer["Content-Length"] = str(length)
+    return answer
+
+
+@auditors
+def evidence_pack(request: HttpRequest, number: str) -> HttpResponseBase:
+    """Give the evidence of one change; that it was taken, and its digest, is an event."""
+    release = Release.objects.filter(number=number).first()
+    if release is None:
+        raise Http404
+    file = _temporary()
+    manifest = pack.write(release, file, act_name=act_name)
+    note("audit:export_pack", number=number, release=release.pk, manifest=manifest, digest=_digest(file))
+    return _download(file, f"{number}.zip")
+
+
+@auditors
+def evidence_packs(request: HttpRequest) -> HttpResponseBase:
+    """Give the sample as one archive: each pack, the population, its signed count, and how the sample was drawn."""
+    period, whole, seed, drawn = _asked(request)
+    file, tree = _temporary(), Tree(connection)
+    archive, packs = Archive(file), {}
+    for change in drawn:
+        if change.release is None:
+            continue
+        with _temporary() as one:
+            pack.write(change.release, one, tree=tree, act_name=act_name)
+            archive.add(f"{change.number}.zip", _pieces(one))
+        packs[change.number] = archive.digests[f"{change.number}.zip"][0]
+    archive.add("population.csv", "".join(sheet.lines(_head(), _rows(whole.changes))).encode())
+    archive.add("population.dsse.json", pack.signer().envelope(STATEMENT, canonical(whole.statement())))
+    archive.add("sample.json", canonical({"v": 1, "seed": seed, "numbers": [c.number for c in drawn], "packs": packs}))
+    archive.close()
+    note(
+        "audit:export_sample",
+        since=period.since.isoformat(),
+        until=period.until.isoformat(),
+        seed=seed,
+        numbers=[change.number for change in drawn],
+        digest=_digest(file),
+    )
+    return _download(file, f"sample-{period.first_day}-{period.last_day}.zip")

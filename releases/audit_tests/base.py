@@ -1,0 +1,105 @@
+"""The contract of a saved test: a question that auditors ask of a period, its population, and what stands out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from django.db.models import Model, QuerySet
+
+from environments.access_then import Then
+from environments.models import Account
+from releases.models import Approval, Deployment
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a result: what stands in each column, and the row that it is about (shown as a link)."""
+
+    cells: tuple[Any, ...]
+    about: Model | None = None
+
+
+@dataclass
+class Outcome:
+    """What a test found. examined: the size of the population; rows: exceptions, or the list that was asked for.
+
+    notes: figures beside the rows, as (name, value).
+    """
+
+    examined: int = 0
+    rows: list[Row] = field(default_factory=list)
+    notes: list[tuple[Any, Any]] = field(default_factory=list)
+
+    def found(self, about: Model | None, *cells: Any) -> None:
+        """Keep one row."""
+        self.rows.append(Row(cells, about))
+
+
+@dataclass
+class Scope:
+    """The period asked about (since inclusive, until exclusive, database time) and what several tests read of it."""
+
+    since: datetime
+    until: datetime
+
+    @cached_property
+    def then(self) -> Then:
+        """The history of access up to the end of the period."""
+        return Then(self.until)
+
+    def runs(self) -> QuerySet[Deployment]:
+        """Return the runs that started in a protected environment in the period."""
+        return (
+            Deployment.objects.filter(
+                environment__protected=True, started_at__gte=self.since, started_at__lt=self.until
+            )
+            .select_related(
+                *("release__application", "release__author", "release__procedure__author", "environment", "consent"),
+                *("requested_by", "started_by", "verified_by"),
+            )
+            .prefetch_related("consent__approvals__account", "consent__approvals__on_behalf")
+            .order_by("started_at")
+        )
+
+    def approvals(self) -> QuerySet[Approval]:
+        """Return every word given in a round of consent in the period."""
+        return (
+            Approval.objects.filter(at__gte=self.since, at__lt=self.until)
+            .select_related("account", "on_behalf", "round__release__application", "round__environment")
+            .order_by("at")
+        )
+
+
+@dataclass(frozen=True)
+class SavedTest:
+    """One test. key: its address; listing: its rows are a list that was asked for and no exceptions.
+
+    moment: it asks about the end of the period alone.
+    """
+
+    key: str
+    title: Any
+    question: Any
+    columns: tuple[Any, ...]
+    run: Callable[[Scope], Outcome]
+    listing: bool = False
+    moment: bool = False
+
+
+def words_for(deployment: Deployment) -> list[Approval]:
+    """Return the words that count as consent to what a run brought."""
+    return list(counting(deployment.consent.approvals.all())) if deployment.consent is not None else []
+
+
+def counting(words: Iterable[Approval]) -> Iterator[Approval]:
+    """Keep the words that count as consent."""
+    return (word for word in words if word.meaning in Approval.COUNTING)
+
+
+def persons(word: Approval) -> list[Account]:
+    """Return whose word it is: who gave it, and for whom."""
+    return [word.account] if word.on_behalf is None else [word.account, word.on_behalf]

@@ -1,0 +1,153 @@
+"""People who changed a rule and then used it. To edit is to change; to consent to an extra window is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit import as_of
+from audit.as_of import Past, moment_of
+from environments.models import Account
+from releases.audit_tests.base import Outcome, SavedTest, Scope, persons, words_for
+from releases.audit_tests.outside_window import Openings
+from releases.models import Deployment
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A rule that a person changed, and for which uses it counts."""
+
+    account: int
+    at: datetime
+    what: str
+    reaches: Callable[[Use], bool]
+
+
+@dataclass(frozen=True)
+class Use:
+    """Somebody's act under the rules: an approval, a schedule or a verification of a run."""
+
+    account: Account
+    at: datetime
+    what: str
+    deployment: Deployment
+
+
+def _account(label: str) -> int | None:
+    number = label.split(":")[1] if label.startswith("person:") else ""
+    return int(number) if number.isdecimal() else None
+
+
+def _changed(model: str, scope: Scope) -> Iterator[tuple[Past | None, Past]]:
+    """Yield (before, after) of each change of a model's rows by a person."""
+    for life in as_of.lives_of(model, scope.until).values():
+        for before, after in zip([None, *life.states], life.states, strict=False):
+            if _account(after.actor) is not None:
+                yield before, after
+
+
+def edits(scope: Scope) -> list[Edit]:
+    """Return what people changed of procedures, the access matrix, freezes and windows, up to the period's end."""
+    found: list[Edit] = []
+
+    def edit(account: int | None, at: datetime, what: str, reaches: Callable[[Use], bool]) -> None:
+        if account is not None:
+            found.append(Edit(account, at, what, reaches))
+
+    for life in as_of.lives_of("releases.Procedure", scope.until).values():
+        first, pk = life.states[0], int(life.states[0].pk)
+        author = first.values.get("author_id")
+        edit(author, first.at, _("the procedure"), _under(pk))
+    for _before, rule in _changed("environments.AccessRule", scope):
+        where, role = rule.values["environment_id"], rule.values["role"]
+        edit(_account(rule.actor), rule.at, _("the access matrix"), _as_role(scope, role, where))
+    for before, freeze in _changed("environments.Freeze", scope):
+        if before is not None and freeze.values["lifted_at"] and not before.values["lifted_at"]:
+            edit(_account(freeze.actor), freeze.at, _("a freeze, lifted"), _in_freeze(freeze.values))
+    openings = Openings(scope.until)
+    for life in openings.windows.values():
+        window = life.states[0]
+        edit(window.values.get("proposed_by_id"), window.at, _("a window"), _in_window(openings, int(window.pk)))
+    return found
+
+
+def _under(procedure: int) -> Callable[[Use], bool]:
+    return lambda use: use.deployment.release.procedure_id == procedure
+
+
+def _as_role(scope: Scope, role: str, environment: int) -> Callable[[Use], bool]:
+    def reaches(use: Use) -> bool:
+        there = use.deployment.environment_id == environment
+        return there and role in scope.then.roles(use.account.pk, use.at, environment)
+
+    return reaches
+
+
+def _in_freeze(values: dict[str, Any]) -> Callable[[Use], bool]:
+    begins, ends = moment_of(values["starts_at"]), moment_of(values["ends_at"])
+
+    def reaches(use: Use) -> bool:
+        start, reach = use.deployment.started_at, (None, use.deployment.application_id)
+        there = values["environment_id"] == use.deployment.environment_id and values["application_id"] in reach
+        return there and None not in (start, begins, ends) and begins <= start < ends  # type: ignore[operator]
+
+    return reaches
+
+
+def _in_window(openings: Openings, pk: int) -> Callable[[Use], bool]:
+    def reaches(use: Use) -> bool:
+        start = use.deployment.started_at
+        if start is None:
+            return False
+        row = next((w for w in openings.windows_at(use.deployment, start) if w.pk == pk), None)
+        if row is None:
+            return False
+        extra = row.as_window()
+        return extra is None or extra.holds(start)
+
+    return reaches
+
+
+def uses(scope: Scope) -> Iterator[Use]:
+    """Yield what was done for each run in a protected environment of the period."""
+    for deployment in scope.runs():
+        for word in words_for(deployment):
+            for person in persons(word):
+                yield Use(person, word.at, _("approved"), deployment)
+        if deployment.started_by is not None and deployment.started_at is not None:
+            yield Use(deployment.started_by, deployment.started_at, _("scheduled"), deployment)
+        if deployment.verified_by is not None and deployment.started_at is not None:
+            yield Use(deployment.verified_by, deployment.started_at, _("verified"), deployment)
+
+
+def run(scope: Scope) -> Outcome:
+    """Compare each use with every earlier edit by the same person."""
+    outcome, changed = Outcome(), edits(scope)
+    keys: dict[int, str] = {a.pk: a.person_key for a in Account.objects.all()}
+    for use in uses(scope):
+        outcome.examined += 1
+        for edit in changed:
+            same = keys.get(edit.account) == use.account.person_key
+            if same and edit.at <= use.at and edit.reaches(use):
+                cells = (str(use.account), edit.what, edit.at, use.what, use.at)
+                outcome.found(use.deployment, str(use.deployment), *cells)
+    return outcome
+
+
+TEST = SavedTest(
+    key="changed-then-used",
+    title=gettext_lazy("People who changed a rule and then used it"),
+    question=gettext_lazy(
+        "Did anyone approve, schedule or verify under a procedure, matrix, freeze or window that he had changed?"
+    ),
+    columns=(
+        *(gettext_lazy("run"), gettext_lazy("person"), gettext_lazy("changed what"), gettext_lazy("changed at")),
+        *(gettext_lazy("used how"), gettext_lazy("used at")),
+    ),
+    run=run,
+)

@@ -1,0 +1,231 @@
+"""All rows of one change, read once, and what they are as JSON; the pack and its pages are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+from django.db.models import Field, ForeignKey, Model
+from django.utils import translation
+
+from audit.dsse import canonical
+from environments.access_then import Then
+from environments.models import Account
+from releases.evidence_pack.scope import evidence_of
+from releases.models import Deployment, Release, Rollback, Sample, Step, Waiver, Watch
+
+# What is no part of the evidence: files of their own in the pack, and what says how to reach people.
+LEFT_OUT = frozenset({"content", "telephone", "next_at", "lease_until", "not_before"})
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON writes it: times in UTC to the microsecond, numbers that are not whole as text."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | float):
+        return str(value)
+    if isinstance(value, bytes | memoryview):
+        return "sha256:" + sha256(value).hexdigest()
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
+
+
+def columns(row: Model) -> Iterator[tuple[Field[Any, Any], Any]]:
+    """Yield (column, value) of what a row says; a reference is the row referred to."""
+    for column in row._meta.concrete_fields:
+        if column.name not in LEFT_OUT:
+            yield column, getattr(row, column.name)
+
+
+def as_json(row: Model) -> dict[str, Any]:
+    """Return a row as JSON; a reference is `{"id", "name"}`."""
+    made: dict[str, Any] = {}
+    for column, value in columns(row):
+        if isinstance(column, ForeignKey):
+            made[column.name] = None if value is None else {"id": value.pk, "name": str(value)}
+        else:
+            made[column.name] = plain(value)
+    return made
+
+
+@dataclass
+class Run:
+    """One run of a change with all that was made for it."""
+
+    deployment: Deployment
+    gates: list[dict[str, Any]]
+    steps: list[Step]
+    watches: list[Watch]
+    rollbacks: list[Rollback]
+
+
+@dataclass
+class Collected:
+    """One change. rows: (name, rows) of what hangs on the release alone."""
+
+    release: Release
+    rows: dict[str, list[Any]]
+    rounds: list[Any]
+    runs: list[Run]
+    evidence: list[Any]
+    people: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]]:
+    """Return the gates that a run had to pass; its start is the proof that each was passed, or waived by two."""
+    procedure, start = deployment.release.procedure, deployment.started_at
+    if procedure is None:
+        return []
+    found = []
+    for gate in procedure.document.gates_for(deployment.environment.tier):
+        by = next((w for w in waivers if w.gate == gate.key and w.environment_id == deployment.environment_id), None)
+        counted = by is not None and start is not None and by.approved_at is not None and by.approved_at <= start
+        verdict = (
+            "not asked" if start is None else "waived" if counted and by is not None and by.counts(start) else "pass"
+        )
+        found.append(
+            {
+                "key": gate.key, "kind": gate.kind, "ja": gate.ja, "en": gate.en, "verdict": verdict,
+                "at": plain(start), "waiver": by.pk if by is not None and verdict == "waived" else None,
+            }
+        )  # fmt: skip
+    return found
+
+
+def collect(release_id: int) -> Collected:
+    """Read one change; raises Release.DoesNotExist."""
+    release = Release.objects.select_related("application", "author", "procedure", "copied_from").get(pk=release_id)
+    waivers = list(release.waivers.select_related("environment", "proposed_by", "decided_by").order_by("pk"))
+    rows: dict[str, list[Any]] = {
+        "changes": list(release.changes.select_related("author").order_by("pk")),
+        "milestones": list(release.milestones.select_related("done_by").order_by("pk")),
+        "checklist": list(release.checklist.select_related("signed_by").order_by("pk")),
+        "roster": list(release.roster.select_related("account").order_by("pk")),
+        "final_checks": list(release.final_checks.select_related("account").order_by("pk")),
+        "documents": list(release.documents.select_related("edited_by", "checked_by", "approved_by").order_by("pk")),
+        "meeting_decisions": list(release.meeting_decisions.select_related("meeting").order_by("pk")),
+        "waivers": waivers,
+        "obligations": list(release.obligations.select_related("settled_by").order_by("pk")),
+        "facts": list(release.facts.select_related("environment").order_by("pk")),
+    }
+    rounds = list(
+        release.rounds.select_related("applicant", "environment")
+        .prefetch_related("approvals__account", "approvals__on_behalf", "approvals__meeting")
+        .order_by("pk")
+    )
+    runs = [
+        Run(
+            deployment,
+            _gates(deployment, waivers),
+            list(deployment.steps.prefetch_related("attempts").order_by("ordinal")),
+            list(deployment.watches.select_related("judged_by").order_by("pk")),
+            list(deployment.rollbacks.select_related("raised_by", "assessed_by", "authorised_by").order_by("pk")),
+        )
+        for deployment in release.deployments.select_related(
+            "release__procedure", "environment", "consent", "requested_by", "started_by", "verified_by"
+        ).order_by("pk")
+    ]
+    evidence = list(evidence_of(release).defer("content").select_related("environment", "handed_in_by"))
+    made = Collected(release, rows, rounds, runs, evidence)
+    made.people = _people(made)
+    return made
+
+
+def duties(change: Collected) -> Iterator[tuple[str, Account | None, datetime | None]]:
+    """Yield (duty, who, when) of everybody who had a part in a change."""
+    release = change.release
+    yield "author", release.author, release.created_at
+    for editor in release.editors.order_by("pk"):
+        yield "editor", editor, None
+    for round_ in change.rounds:
+        yield "applicant", round_.applicant, round_.opened_at
+        for word in round_.approvals.all():
+            yield word.meaning, word.account, word.at
+            yield "absent", word.on_behalf, word.at
+    for check in change.rows["final_checks"]:
+        yield "final check", check.account, check.signed_at
+    for run in change.runs:
+        yield "requester", run.deployment.requested_by, run.deployment.created_at
+        yield "scheduler", run.deployment.started_by, run.deployment.started_at
+        yield "verifier", run.deployment.verified_by, run.deployment.started_at
+        for rollback in run.rollbacks:
+            yield "rollback", rollback.authorised_by, rollback.raised_at
+
+
+def _people(change: Collected) -> list[dict[str, Any]]:
+    """Return who had which duty, with the roles that he held at that moment as the ledger knows them."""
+    then, found = Then(), []
+    for duty, account, at in duties(change):
+        if account is None:
+            continue
+        found.append(
+            {
+                "duty": duty, "account": account.pk, "name": str(account), "kind": account.kind,
+                "affiliation": account.affiliation, "job_title": account.job_title, "employee_id": account.employee_id,
+                "at": plain(at), "roles": sorted(then.roles(account.pk, at)) if at is not None else None,
+            }
+        )  # fmt: skip
+    return found
+
+
+def document(change: Collected) -> bytes:
+    """Return the whole change as canonical JSON; names are those in English."""
+    with translation.override("en"):
+        rounds = [
+            as_json(round_) | {"approvals": [as_json(word) for word in round_.approvals.all()]}
+            for round_ in change.rounds
+        ]
+        runs = [
+            as_json(run.deployment)
+            | {
+                "gates": run.gates,
+                "steps": [
+                    as_json(step) | {"attempts": [as_json(attempt) for attempt in step.attempts.all()]}
+                    for step in run.steps
+                ],
+                "watches": [as_json(watch) | {"series": series_name(watch)} for watch in run.watches],
+                "rollbacks": [as_json(rollback) for rollback in run.rollbacks],
+            }
+            for run in change.runs
+        ]
+        procedure = change.release.procedure
+        return canonical(
+            {
+                "v": 1,
+                "kind": "change",
+                "release": as_json(change.release),
+                "people": change.people,
+                **{name: [as_json(row) for row in rows] for name, rows in change.rows.items()},
+                "rounds": rounds,
+                "runs": runs,
+                "evidence": [as_json(row) | {"file": file_name(row)} for row in change.evidence],
+                "procedure": as_json(procedure) if procedure is not None else None,
+            }
+        )
+
+
+def file_name(evidence: Any) -> str:
+    """Return where a piece of evidence lies in the pack."""
+    kind = "-".join(part for part in (evidence.kind, evidence.test_type) if part)
+    return f"evidence/{evidence.pk}-{''.join(c if c.isalnum() else '-' for c in kind)}"
+
+
+def series_name(watch: Watch) -> str:
+    """Return where the series of a watch lies in the pack."""
+    return f"metrics/watch-{watch.pk}.jsonl"
+
+
+def series(watch: Watch) -> Iterator[bytes]:
+    """Yield the samples of a watch as lines of JSON."""
+    samples = Sample.objects.filter(watch=watch).order_by("due_at").values("due_at", "at", "up", "values", "error")
+    for sample in samples.iterator(chunk_size=2000):
+        yield canonical(plain(sample)) + b"\n"

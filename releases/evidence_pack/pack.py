@@ -1,0 +1,104 @@
+"""The evidence pack: one change as an archive that proves itself, the same bytes each time for the same facts.
+
+It holds neither the time at which it was made nor for whom; both stand in the ledger, with its digest.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.db import connection
+from django.template.loader import render_to_string
+from django.utils import translation
+
+from audit.archive import Archive
+from audit.dsse import Signer, canonical
+from audit.ledger.tree import Tree
+from releases.evidence_pack import collected, ledger_part, sections
+from releases.models import Evidence, Release
+
+MANIFEST = "application/vnd.ringi.manifest.v1+json"
+LANGUAGES = ("ja", "en")
+SEALER_KEYS = "keys/sealer.pub"
+STATEMENT_KEY = "keys/statements.pub"
+
+
+def signer() -> Signer:
+    """Return the application's key for statements, kept in its state folder."""
+    return Signer.opened(Path(settings.STATE) / "statements")
+
+
+def sealer_keys() -> bytes:
+    """Return the public keys of the sealer, one a line; empty where the application cannot see them."""
+    folder = Path(settings.STATE) / "sealer"
+    found = {line for file in sorted(folder.glob("*.pub")) for line in file.read_text(encoding="utf-8").splitlines()}
+    return "".join(f"{line}\n" for line in sorted(found) if line.strip()).encode()
+
+
+def _page(change: Any, part: ledger_part.LedgerPart, language: str, act_name: Callable[[str], str]) -> bytes:
+    with translation.override(language):
+        context = {
+            "language": language,
+            "release": change.release,
+            "tables": sections.tables(change, part, act_name),
+            "part": part,
+            "first": part.numbers[0] if part.numbers else None,
+            "last": part.numbers[-1] if part.numbers else None,
+        }
+        return render_to_string("ringi/pack.html", context).encode()
+
+
+def write(release: Release, out: IO[bytes], *, tree: Tree | None = None, act_name: Callable[[str], str] = str) -> str:
+    """Write the pack of one change; return the SHA-256 of its manifest.
+
+    tree: one for several packs, so that the ledger is read once. Holds one change in memory, and of series, evidence
+    and events one piece at a time.
+    """
+    change, part = collected.collect(release.pk), ledger_part.part_of(release)
+    tree, key = tree or Tree(connection), signer()
+    archive = Archive(out)
+    for language in LANGUAGES:
+        archive.add(f"index.{language}.html", _page(change, part, language, act_name))
+    archive.add("change.json", collected.document(change))
+    procedure = change.release.procedure
+    if procedure is not None:
+        archive.add("procedure.json", canonical(procedure.content))
+    for round_ in change.rounds:
+        archive.add(f"consent/round-{round_.pk}.json", canonical(round_.document))
+    for row in change.evidence:
+        content = Evidence.objects.values_list("content", flat=True).get(pk=row.pk)
+        archive.add(collected.file_name(row), bytes(content))
+    for run in change.runs:
+        for watch in run.watches:
+            archive.add(collected.series_name(watch), collected.series(watch))
+    archive.add("ledger/events.jsonl", ledger_part.lines(part, tree))
+    if part.note:
+        archive.add("ledger/checkpoint.txt", part.note.encode())
+    archive.add(SEALER_KEYS, sealer_keys())
+    archive.add(STATEMENT_KEY, base64.b64encode(key.public) + b"\n")
+    manifest = canonical(
+        {
+            "v": 1,
+            "kind": "evidence-pack",
+            "number": change.release.number,
+            "release": str(change.release),
+            "ledger": {
+                "events": len(part.numbers),
+                "first": part.numbers[0] if part.numbers else None,
+                "last": part.numbers[-1] if part.numbers else None,
+                "size": part.size,
+                "root": part.root,
+                "unproven": part.unproven,
+            },
+            "files": {name: {"sha256": digest, "bytes": size} for name, (digest, size) in archive.digests.items()},
+        }
+    )
+    archive.add("manifest.json", manifest)
+    digest = archive.digests["manifest.json"][0]
+    archive.add("manifest.dsse.json", key.envelope(MANIFEST, manifest))
+    archive.close()
+    return digest

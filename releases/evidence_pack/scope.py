@@ -1,0 +1,122 @@
+"""What belongs to a release or to an environment, as the labels under which the ledger names the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+from django.db.models import F, Model, QuerySet, TextField, Value
+from django.db.models.functions import Cast, Concat
+
+from environments.models import (
+    AccessGrant,
+    AccessRequest,
+    AccessRule,
+    ChangeWindow,
+    ConfigurationVersion,
+    Environment,
+    Freeze,
+    Target,
+)
+from releases.models import (
+    Approval,
+    Change,
+    ChecklistItem,
+    ConsentRound,
+    Deployment,
+    Document,
+    Evidence,
+    Fact,
+    FinalCheck,
+    InForce,
+    MeetingDecision,
+    Milestone,
+    Obligation,
+    Release,
+    Rollback,
+    RosterEntry,
+    Step,
+    StepAttempt,
+    Waiver,
+    Watch,
+)
+
+# Model and the path from it to its release.
+TO_RELEASE: tuple[tuple[type[Model], str], ...] = (
+    (Release, "pk"),
+    (Change, "release"),
+    (Milestone, "release"),
+    (ChecklistItem, "release"),
+    (RosterEntry, "release"),
+    (FinalCheck, "release"),
+    (Fact, "release"),
+    (MeetingDecision, "release"),
+    (Waiver, "release"),
+    (Obligation, "release"),
+    (Document, "release"),
+    (Document, "rollback__deployment__release"),
+    (ConsentRound, "release"),
+    (Approval, "round__release"),
+    (Deployment, "release"),
+    (Step, "deployment__release"),
+    (StepAttempt, "step__deployment__release"),
+    (Watch, "deployment__release"),
+    (Rollback, "deployment__release"),
+)
+
+# Model and the path from it to its environment.
+TO_ENVIRONMENT: tuple[tuple[type[Model], str], ...] = (
+    (Environment, "pk"),
+    (AccessRule, "environment"),
+    (AccessGrant, "environment"),
+    (AccessRequest, "environment"),
+    (ChangeWindow, "environment"),
+    (Freeze, "environment"),
+    (Target, "environment"),
+    (ConfigurationVersion, "environment"),
+    (Evidence, "environment"),
+    (ConsentRound, "environment"),
+    (Approval, "round__environment"),
+    (Waiver, "environment"),
+    (InForce, "environment"),
+    (Deployment, "environment"),
+    (Step, "deployment__environment"),
+    (StepAttempt, "step__deployment__environment"),
+    (Watch, "deployment__environment"),
+    (Rollback, "deployment__environment"),
+)
+
+
+def _labels(model: type[Model], **wanted: Any) -> QuerySet[Any, Any]:
+    name = Concat(Value(f"{model._meta.label}:"), Cast(F("pk"), TextField()), output_field=TextField())
+    return model._default_manager.filter(**wanted).order_by().annotate(label_=name).values_list("label_", flat=True)
+
+
+def _all(found: list[QuerySet[Any, Any]]) -> tuple[str, tuple[Any, ...]]:
+    """Return one SQL query for the labels of several, and its values."""
+    parts = [rows.query.sql_with_params() for rows in found]
+    return " UNION ALL ".join(f"({query})" for query, _values in parts), tuple(v for _q, given in parts for v in given)
+
+
+def of_release(release_id: int) -> list[str]:
+    """Return the labels of a release and of all that was made for it, in one query."""
+    query, values = _all([_labels(model, **{path: release_id}) for model, path in TO_RELEASE])
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return [label for (label,) in cursor.fetchall()]
+
+
+def evidence_of(release: Release) -> QuerySet[Evidence]:
+    """Return the evidence that counts for a release: that of its tree, and of its commit."""
+    found = Evidence.objects.filter(application_id=release.application_id)
+    by_commit, by_tree = found.none(), found.none()
+    if release.commit:
+        by_commit = found.filter(commit=release.commit)
+    if release.tree:
+        by_tree = found.filter(tree=release.tree)
+    return (by_commit | by_tree).distinct().order_by("pk")
+
+
+def in_environment(environment_id: int) -> tuple[str, tuple[Any, ...]]:
+    """Return an SQL query for the labels of all that lies in an environment, and its values."""
+    return _all([_labels(model, **{path: environment_id}) for model, path in TO_ENVIRONMENT])

@@ -1,0 +1,194 @@
+"""One change as tables for people, in the language that is spoken now; the pages of the pack show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Field, ForeignKey, Model
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from audit.models import Event
+from environments import calendar
+from environments.roles import ROLE_CHOICES
+from releases.evidence_pack.collected import Collected, Run, columns, file_name, series_name
+from releases.evidence_pack.ledger_part import LedgerPart
+
+ZONE = "Asia/Tokyo"
+
+
+@dataclass
+class Table:
+    """Rows under a head; `pairs` instead for one row shown as name and value."""
+
+    title: str
+    head: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    deep: bool = False
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time in the office's zone and in UTC."""
+    if at is None:
+        return "—"
+    return f"{calendar.print_time(at, ZONE, get_language() or 'ja')} ({at:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def shown(value: Any, column: Field[Any, Any] | None = None) -> str:
+    """Return a value as people read it."""
+    if column is not None and column.choices and not isinstance(column, ForeignKey):
+        return str(dict(column.flatchoices).get(value, value))
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if value in (None, "", [], {}):
+        return "—"
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {shown(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(shown(one) for one in value)
+    return str(value)
+
+
+def _pairs(row: Model, leave: Iterable[str] = ()) -> list[tuple[str, str]]:
+    out = frozenset(leave) | {"id"}
+    return [(str(c.verbose_name), shown(value, c)) for c, value in columns(row) if c.name not in out]
+
+
+def _table(title: str, rows: list[Any], leave: Iterable[str] = ()) -> Table:
+    if not rows:
+        return Table(title)
+    made = [_pairs(row, leave) for row in rows]
+    return Table(title, [name for name, _value in made[0]], [[value for _name, value in one] for one in made])
+
+
+def _duty_words() -> dict[str, str]:
+    return {
+        "author": _("author"),
+        "editor": _("editor"),
+        "applicant": _("applicant"),
+        "approve": _("Approved"),
+        "conditional": _("Approved with a condition"),
+        "send_back": _("Sent back"),
+        "reject": _("Rejected"),
+        "absent": _("on behalf of"),
+        "final check": _("final check"),
+        "requester": _("requested by"),
+        "scheduler": _("scheduled by"),
+        "verifier": _("verified by"),
+        "rollback": _("authorised by"),
+    }
+
+
+def tables(change: Collected, part: LedgerPart, act_name: Callable[[str], str]) -> list[Table]:
+    """Return the tables in the order of a change's life; act_name: an act's key in words."""
+    release = change.release
+    made = [
+        Table(_("release"), pairs=_pairs(release, ("plan", "configurations"))),
+        _duties(change),
+        _table(_("changes"), change.rows["changes"], ("release",)),
+        _table(_("milestones"), change.rows["milestones"], ("release", "reminded", "label_ja", "label_en")),
+        _table(_("checklist"), change.rows["checklist"], ("release", *_other_language())),
+        _table(_("roster"), change.rows["roster"], ("release",)),
+        _evidence(change),
+        _table(_("documents"), change.rows["documents"], ("release", "rollback")),
+        *_rounds(change),
+        _table(_("final checks"), change.rows["final_checks"], ("release",)),
+        _table(_("waivers"), change.rows["waivers"], ("release",)),
+        _table(_("decisions of a meeting"), change.rows["meeting_decisions"], ("release",)),
+        *(table for run in change.runs for table in _run(run)),
+        _table(_("obligations"), change.rows["obligations"], ("application", "release", *_other_language())),
+        _history(part, act_name),
+    ]
+    return [table for table in made if table.rows or table.pairs]
+
+
+def _other_language() -> tuple[str, ...]:
+    return ("label_en",) if get_language() == "ja" else ("label_ja",)
+
+
+def _duties(change: Collected) -> Table:
+    words, roles = _duty_words(), dict(ROLE_CHOICES)
+    rows = [
+        [
+            words.get(p["duty"], p["duty"]), p["name"], " ".join(filter(None, (p["affiliation"], p["job_title"]))) or "—",
+            p["employee_id"] or "—",
+            moment(datetime.fromisoformat(p["at"])) if p["at"] else "—",
+            ", ".join(str(roles.get(role, role)) for role in p["roles"]) if p["roles"] else "—",
+        ]
+        for p in change.people
+    ]  # fmt: skip
+    head = [_("duty"), _("person"), _("affiliation"), _("employee id"), _("time"), _("roles at the time")]
+    return Table(_("Who did what"), head, rows)
+
+
+def _evidence(change: Collected) -> Table:
+    rows = [
+        [file_name(e), str(e.environment), e.sentence, e.commit, e.digest, str(e.handed_in_by), moment(e.at)]
+        for e in change.evidence
+    ]
+    head = [_("file"), _("environment"), _("reading"), _("commit"), _("digest"), _("handed in by"), _("handed in")]
+    return Table(_("evidence"), head, rows)
+
+
+def _rounds(change: Collected) -> list[Table]:
+    made = []
+    for round_ in change.rounds:
+        title = f"{round_._meta.verbose_name} {round_.pk}"
+        made.append(Table(title, pairs=_pairs(round_, ("document", "release", "window", "procedure"))))
+        words = _table(f"{title}: {_('approvals')}", list(round_.approvals.all()), ("round",))
+        words.deep = True
+        made.append(words)
+    return made
+
+
+def _run(run: Run) -> list[Table]:
+    deployment, language = run.deployment, get_language() or "ja"
+    title = f"{deployment._meta.verbose_name} {deployment.pk}: {deployment.environment}"
+    verdicts = {"pass": _("pass"), "waived": _("waived"), "not asked": _("not asked")}
+    gates = [[g["ja"] if language == "ja" else g["en"], verdicts[g["verdict"]]] for g in run.gates]
+    steps = [
+        [
+            str(step.ordinal), str(step), str(step.get_phase_display()), str(step.get_state_display()),
+            moment(step.started_at), moment(step.ended_at), shown(step.result),
+            " / ".join(f"{a.epoch}: {a.worker}, {a.outcome or '—'}, {a.output_digest or '—'}" for a in step.attempts.all()),
+        ]
+        for step in run.steps
+    ]  # fmt: skip
+    head = [_("ordinal"), _("step"), _("phase"), _("state"), _("started"), _("ended"), _("result"), _("attempts")]
+    made = [
+        Table(title, pairs=_pairs(deployment, ("release", "application", "base", "baseline"))),
+        Table(f"{title}: {_('gates')}", [_("gate"), _("verdict")], gates, deep=True),
+        Table(f"{title}: {_('steps')}", head, steps, deep=True),
+    ]
+    for watch in run.watches:
+        pairs = [*_pairs(watch, ("deployment", "baseline", "triggers")), (_("file"), series_name(watch))]
+        made.append(Table(f"{title}: {watch._meta.verbose_name}", pairs=pairs, deep=True))
+    made += [
+        Table(f"{title}: {rollback._meta.verbose_name}", pairs=_pairs(rollback, ("deployment",)), deep=True)
+        for rollback in run.rollbacks
+    ]
+    return made
+
+
+def _history(part: LedgerPart, act_name: Callable[[str], str]) -> Table:
+    """Return acts and refusals; what each of them changed row by row is in the ledger's own file."""
+    events = Event.objects.filter(link__number__in=part.numbers, kind__in=["action", "refusal"]).select_related("link")
+    rows = []
+    for event in events.order_by("link__number"):
+        contents = event.contents
+        reasons = " ".join(map(str, (contents["after"] or {}).get("reasons", [])))
+        rows.append(
+            [
+                str(event.link.number), moment(event.at), ":".join(event.actor.split(":")[-1:]), act_name(event.action),
+                event.object, _("done") if event.outcome == "done" else _("refused"), event.reason or reasons or "—",
+                contents["request"]["address"] or "—",
+            ]
+        )  # fmt: skip
+    head = [_("number"), _("time"), _("actor"), _("action"), _("object"), _("outcome"), _("reason"), _("address")]
+    return Table(_("Ledger: acts and refusals"), head, rows)

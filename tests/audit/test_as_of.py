@@ -1,0 +1,65 @@
+"""Rows as they were, folded from their events, also when they were written past the application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from audit import as_of
+from audit.clock import now
+from environments.models import CompanyHoliday, Environment
+
+
+def test_a_row_is_as_it_was_at_each_moment(acting_as: Callable[..., Any], database: str) -> None:
+    from environments.actions.holiday.add import add
+    from environments.actions.holiday.withdraw import withdraw
+
+    before = now()
+    with acting_as("manager"):
+        made = add(day=before.date(), name_ja="創立記念日", name_en="Foundation day")
+    between = now()
+    with acting_as("manager"):
+        withdraw(made.pk, reason="次の年からは休まない")
+    label = f"environments.CompanyHoliday:{made.pk}"
+    assert as_of.row_at(label, before) is None
+    there = as_of.row_at(label, between)
+    assert there is not None and there.complete
+    was = as_of.instance(CompanyHoliday, there)
+    assert (was.name_ja, was.day, was.withdrawn_at) == ("創立記念日", before.date(), None)
+    after = as_of.row_at(label, now())
+    assert after is not None
+    is_now = CompanyHoliday.objects.get(pk=made.pk)
+    assert as_of.instance(CompanyHoliday, after).withdrawn_at == is_now.withdrawn_at
+    assert (after.reason, after.action) == ("次の年からは休まない", "holiday:withdraw")
+
+
+def test_what_sql_changed_and_deleted_is_seen(database: str, people: dict[str, Any]) -> None:
+    """A row that was deleted is there before and not after; its label is listed while it was there."""
+    other = Environment.objects.get(slug="development").pk
+    with psycopg.connect(database, autocommit=True) as raw:
+        times = [now()]
+        for statement in (
+            "INSERT INTO environments_companyholiday (day, name_ja, name_en) VALUES ('2026-12-29', 'あ', 'a')",
+            "UPDATE environments_companyholiday SET name_ja = 'い'",
+            "DELETE FROM environments_companyholiday",
+        ):
+            with raw.transaction():
+                context = '{"actor": "command:test", "channel": "command", "action": "test:sql"}'
+                raw.execute("SELECT set_config('ringi.context', %s, true)", [context])
+                raw.execute(statement)
+            times.append(now())
+    model = "environments.CompanyHoliday"
+    lives = as_of.lives_of(model)
+    (life,) = lives.values()
+    assert [past and past.values["name_ja"] for past in map(life.at, times)] == [None, "あ", "い", None]
+    assert [len(as_of.labels_at(model, moment)) for moment in times] == [0, 1, 1, 0]
+    assert len(as_of.labels_at("environments.Environment", times[0])) == 3
+    assert as_of.row_at(f"environments.Environment:{other}", times[0]).values["slug"] == "development"  # type: ignore[union-attr]
+
+
+def test_columns_have_names_for_people() -> None:
+    assert as_of.column_names("environments.CompanyHoliday")["name_ja"] == "name (Japanese)"
+    assert as_of.column_names("releases.Release.editors")["account_id"]
+    assert as_of.column_names("gone.Model") == {}

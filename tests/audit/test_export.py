@@ -1,0 +1,36 @@
+"""What an export says of itself before its first line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from audit import export
+from audit.ledger.checkpoint import Sealer
+from tests.audit.conftest import LedgerDatabase, act, fill
+
+
+def test_the_length_is_told_before_the_first_line(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    """Numbers of one and of two digits, texts of every length, checkpoints between and behind."""
+    app, told = ledger.as_app(), []
+    sealer = Sealer(tmp_path / "sealer")
+    for round_ in range(3):
+        fill(app, 6)
+        for n in range(4):
+            act(app, "INSERT INTO toy (title) VALUES (%s)", ["名" * n])
+        sealer.seal(app)
+        if round_ == 1:
+            fill(app, 1)
+    lines = list(export.lines(app, sealer.public, told=lambda *size: told.append(size)))
+    assert told == [(31, sum(len(line.encode()) for line in lines))]
+
+
+def test_a_missing_event_keeps_the_length_right(ledger: LedgerDatabase) -> None:
+    """It is a fault of the ledger and none of the export."""
+    fill(ledger.as_app(), 3)
+    root = ledger.as_superuser()
+    root.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
+    root.execute("DELETE FROM audit_event WHERE id = (SELECT event_id FROM audit_link WHERE number = 2)")
+    told: list[tuple[int, int]] = []
+    lines = list(export.lines(root, None, told=lambda *size: told.append(size)))
+    assert '"event":null' in lines[2]
+    assert told == [(3, sum(len(line.encode()) for line in lines))]

@@ -1,0 +1,202 @@
+"""The auditor's pages: any event found, any past seen, every use told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit import search
+from audit.clock import now
+from audit.models import Event, Head
+from audit.search import Wanted, count, look
+from releases.admin.could_page import uses
+from releases.evidence_pack import scope
+
+
+@pytest.fixture
+def auditor(world: dict[str, Any], browsers: Callable[[str], Any]) -> Any:
+    """The auditor before the pages of the world."""
+    return browsers("auditor")
+
+
+def numbers(**wanted: Any) -> list[int]:
+    return [event.link.number for event in look(Wanted(**wanted), 1000).events]
+
+
+def everything(keep: Callable[[Event, dict[str, Any]], bool]) -> list[int]:
+    """The numbers of the events that a test keeps, by looking at each."""
+    events = Event.objects.select_related("link").order_by("-link__number")
+    return [event.link.number for event in events if keep(event, event.contents)]
+
+
+def test_each_filter_finds_what_a_look_at_each_event_finds(world: dict[str, Any], people: dict[str, Any]) -> None:
+    manager, middle = people["manager"].pk, Event.objects.order_by("at")[300].at
+    cases: dict[str, tuple[dict[str, Any], Callable[[Event, dict[str, Any]], bool]]] = {
+        "account": ({"account_id": manager}, lambda e, c: e.actor.split(":")[1] == str(manager)),
+        "action": ({"action": "consent:approve"}, lambda e, c: e.action == "consent:approve"),
+        "outcome": ({"outcome": "deleted"}, lambda e, c: e.outcome == "deleted"),
+        "kind": ({"kind": "action"}, lambda e, c: e.kind == "action"),
+        "model": ({"model": "releases.Step"}, lambda e, c: e.object.startswith("releases.Step:")),
+        "period": ({"since": middle, "until": middle + timedelta(seconds=2)},
+                   lambda e, c: middle <= e.at < middle + timedelta(seconds=2)),
+        "address": ({"address": "127.0.0.1"}, lambda e, c: c["request"]["address"] == "127.0.0.1"),
+        "words": ({"words": "ﾒﾀﾃﾞｰﾀ 検索"}, lambda e, c: "メタデータ検索" in bytes(e.bytes).decode()),
+        "two": ({"account_id": manager, "action": "release:plan", "kind": "row"},
+                lambda e, c: (e.actor.split(":")[1], e.action, e.kind) == (str(manager), "release:plan", "row")),
+    }  # fmt: skip
+    for name, (wanted, keep) in cases.items():
+        expected = everything(keep)
+        assert sorted(numbers(**wanted)) == sorted(expected), name
+        assert count(Wanted(**wanted)) == len(expected), name
+        assert expected or name == "outcome", name
+
+
+def test_pages_follow_each_other_without_gap_or_doubling(world: dict[str, Any], people: dict[str, Any]) -> None:
+    for wanted in (Wanted(), Wanted(account_id=people["manager"].pk), Wanted(words="a"), Wanted(kind="row")):
+        whole = [event.pk for event in look(wanted, 5000).events]
+        pages, before = [], None
+        while True:
+            page = look(wanted, 37, before)
+            pages += [event.pk for event in page.events]
+            before = page.older
+            if before is None:
+                break
+        assert pages == whole and len(set(pages)) == len(pages)
+
+
+def test_a_search_ends_after_so_many_events_and_goes_on(
+    world: dict[str, Any], auditor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However rare a word, a page looks at SCAN events at most, says where it stopped, and nothing is left out."""
+    whole = numbers(words="needle-in-no-stack")
+    assert whole == []
+    monkeypatch.setattr(search, "SCAN", 100)
+    seen, before, pages = [], None, 0
+    while True:
+        page = look(Wanted(words="1.3.0"), 10, before)
+        seen += [event.link.number for event in page.events]
+        before, pages = page.older, pages + 1
+        if before is None:
+            break
+    monkeypatch.setattr(search, "SCAN", 200_000)
+    assert seen == numbers(words="1.3.0") and pages > 3
+    monkeypatch.setattr(search, "SCAN", 100)
+    html = auditor.get(reverse("timeline"), {"words": "needle-in-no-stack"}).content.decode()
+    assert "Looked back to number" in html and "Look further back" in html
+
+
+def test_a_release_and_an_environment_bring_all_that_belongs_to_them(world: dict[str, Any]) -> None:
+    release, running = world["review"], world["running"]
+    found = {e.object for e in look(Wanted(objects=scope.of_release(release.pk)), 5000).events}
+    assert {f"releases.Release:{release.pk}", f"releases.Deployment:{running.pk}"} <= found
+    assert {f"releases.Step:{s.pk}" for s in running.steps.all()} <= found
+    assert {f"releases.Approval:{a.pk}" for r in release.rounds.all() for a in r.approvals.all()} <= found
+    assert f"releases.Release:{world['draft'].pk}" not in found
+    there = {e.object for e in look(Wanted(within=(scope.in_environment(running.environment_id),)), 5000).events}
+    assert f"releases.Deployment:{running.pk}" in there and f"releases.Deployment:{world['back'].pk}" not in there
+
+
+def test_counts_are_made_when_asked_only(auditor: Any) -> None:
+    address = reverse("timeline")
+    plain = auditor.get(address, {"kind": "action"}).content.decode()
+    assert "Count all that fit" in plain and "Events that fit" not in plain
+    asked = auditor.get(address, {"kind": "action", "count": "1"}).content.decode()
+    assert f"Events that fit: {count(Wanted(kind='action'))}" in asked
+
+
+def test_odd_questions_are_no_error(auditor: Any) -> None:
+    odd = {
+        "account": "x",
+        "since": "0000-00-00",
+        "until": "9999-12-31",
+        "words": "\\ ( [ %",
+        "object": ":",
+        "before": "-1",
+    }
+    assert auditor.get(reverse("timeline"), odd).status_code == 200
+    assert (
+        auditor.get(reverse("as-of"), {"object": "releases.Release:zzz", "at": "9999-12-31T23:59:59"}).status_code
+        == 200
+    )
+    assert auditor.get(reverse("as-of"), {"object": "x:1", "kind": "y", "at": "?"}).status_code == 200
+    assert auditor.get(reverse("who-could"), {"at": "x", "environment": "99", "days": "100000"}).status_code == 200
+    assert auditor.get(reverse("event", args=[10**9])).status_code == 404
+    assert auditor.get(reverse("event", args=[10**20])).status_code == 404
+
+
+def test_each_event_has_a_page(world: dict[str, Any], auditor: Any) -> None:
+    """Difference, reason, signature, the rest of the act."""
+    approved = Event.objects.get(action="consent:approve", kind="action")
+    html = auditor.get(reverse("event", args=[approved.link.number])).content.decode()
+    assert "内容を確認した" in html and "Committee A" in html and "releases.Approval:" in html
+    edited = Event.objects.filter(action="release:edit", kind="row", object__startswith="releases.Release:").first()
+    assert edited is not None
+    html = auditor.get(reverse("event", args=[edited.link.number])).content.decode()
+    assert "security impact" in html and "No checkpoint covers it yet" in html
+    head = Head.objects.get()
+    assert auditor.get(reverse("event", args=[head.number])).status_code == 200
+
+
+def test_the_proof_of_an_event_leads_to_the_signed_root(world: dict[str, Any], auditor: Any, tmp_path: Any) -> None:
+    import base64
+
+    from django.db import connection
+
+    from audit.ledger.checkpoint import Sealer, read
+    from audit.ledger.proof import leaf_hash, verify_inclusion
+
+    sealer = Sealer(tmp_path / "sealer")
+    sealer.seal(connection)
+    for number in (1, 17, Head.objects.get().number):
+        proof = auditor.get(reverse("event", args=[number]), {"proof": "1"}).json()
+        claim = read(proof["checkpoint"], sealer.public)
+        leaf = leaf_hash(base64.b64decode(proof["event"]))
+        assert verify_inclusion(leaf, number - 1, claim.size, [bytes.fromhex(n) for n in proof["path"]], claim.root)
+
+
+def test_a_row_is_shown_as_it_was(world: dict[str, Any], auditor: Any) -> None:
+    label = f"releases.Release:{world['draft'].pk}"
+    first = Event.objects.filter(object=label, kind="row").order_by("at")[0]
+    html = auditor.get(reverse("as-of"), {"object": label, "at": first.at.isoformat()}).content.decode()
+    assert "重複登録の修正" in html and "利用部門の要望" not in html
+    assert "利用部門の要望" in auditor.get(reverse("as-of"), {"object": label}).content.decode()
+    before = (first.at - timedelta(seconds=1)).isoformat()
+    assert "It was not there" in auditor.get(reverse("as-of"), {"object": label, "at": before}).content.decode()
+    listed = auditor.get(reverse("as-of"), {"kind": "releases.Release"}).content.decode()
+    assert label in listed
+
+
+def test_who_could_and_who_did(world: dict[str, Any], auditor: Any, people: dict[str, Any]) -> None:
+    html = auditor.get(reverse("who-could")).content.decode()
+    assert "Committee A" in html and "without a right" not in html
+    from environments.access_then import Then
+    from environments.models import Environment
+
+    production = Environment.objects.get(slug="production")
+    done = uses(Then(), production, now() - timedelta(days=1), now())
+    approved = [use for use in done if use.happening.action == "consent:approve"]
+    assert [(use.duty.key, use.allowed) for use in approved] == [("approve", True)]
+    # Only the command that made the accounts acted without being one.
+    odd = [use for use in done if use.happening.outcome == "done" and use.allowed is not True]
+    assert {(use.allowed, use.happening.actor_label) for use in odd} == {(None, "command:tests")}
+
+
+def test_an_act_without_a_right_is_seen(
+    world: dict[str, Any], auditor: Any, people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    """Somebody who wrote an approval past every check: the ledger says that he had no right to it."""
+    from audit.change import change
+    from releases.models import Approval
+
+    with acting_as("tester"), change("consent:approve") as act:
+        made = Approval.objects.create(
+            round=world["round"], account=people["tester"], meaning="approve", roles=["committee"],
+            digest=world["round"].digest, signature={}, at=now(),
+        )  # fmt: skip
+        act.about(made)
+    html = auditor.get(reverse("who-could")).content.decode()
+    assert "Acts done without a right to them: 1" in html

@@ -1,0 +1,52 @@
+"""The whole ledger, streamed: its length is told, its last event is the export itself, and it verifies offline."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.urls import reverse
+
+from audit.models import Event, Head
+from tests.architecture.files import ROOT
+
+
+def test_the_export_holds_everything_and_itself(
+    people: dict[str, Any], browsers: Callable[[str], Any], tmp_path: Path
+) -> None:
+    client = browsers("auditor")
+    before = Head.objects.get().number
+    assert client.get(reverse("ledger-export")).status_code == 200
+    assert Head.objects.get().number == before
+    answer = client.get(reverse("ledger-export"), {"take": "1"})
+    raw = b"".join(answer.streaming_content)
+    answer.close()
+    assert int(answer["Content-Length"]) == len(raw)
+    last = Event.objects.select_related("link").order_by("-link__number")[0]
+    assert (last.action, last.link.number) == ("audit:export_ledger", before + 1)
+    assert raw.count(b"\n") == before + 3
+    file = tmp_path / "ledger.jsonl"
+    file.write_bytes(raw)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "audit" / "offline" / "ringi_verify.py"), str(file)], capture_output=True, text=True
+    )
+    assert done.stdout.startswith(f"HOLDS: {before + 1} events"), done.stdout
+
+
+def test_a_reader_who_goes_away_leaves_no_connection(database: str, browsers: Callable[[str], Any]) -> None:
+    import psycopg
+
+    client = browsers("auditor")
+    answer = client.get(reverse("ledger-export"), {"take": "1"})
+    next(iter(answer.streaming_content))
+    with psycopg.connect(database, autocommit=True) as raw:
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+        assert raw.execute(count).fetchone() == (1,)
+        answer.close()
+        for _try in range(100):
+            if raw.execute(count).fetchone() == (0,):
+                return
+    raise AssertionError("the connection of the export is still open")

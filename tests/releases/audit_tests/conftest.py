@@ -1,0 +1,7 @@
+"""The saved tests over one clean change, copied for each test."""
+
+from __future__ import annotations
+
+from tests.releases.audited import again, database, made, run
+
+__all__ = ["again", "database", "made", "run"]

@@ -1,0 +1,153 @@
+"""What each saved test about consent finds when it is there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from audit.clock import now
+from environments.actions.access.grant import withdraw
+from environments.models import AccessGrant
+from releases.models import Approval, ConsentRound
+
+from .asking import ask, forge, texts
+
+
+def word(run: Any, name: str) -> Approval:
+    return Approval.objects.get(round=run.consent, account__username=name)
+
+
+def test_an_approval_after_the_start_is_named(run: Any) -> None:
+    forge(word(run, "committee_b"), at=run.started_at + timedelta(seconds=1))
+    (found,) = texts(ask("approved-late"))
+    assert str(run) in found and "An approval came after the start." in found
+
+
+def test_a_start_without_enough_approvals_is_named(run: Any) -> None:
+    """One of two said nothing at all, or said no."""
+    forge(word(run, "committee_b"), meaning="send_back")
+    (found,) = texts(ask("approved-late"))
+    assert "The rules were not met at the start." in found
+
+
+def test_a_start_without_consent_is_named(run: Any) -> None:
+    forge(run, consent=None)
+    assert "There is no consent." in texts(ask("approved-late"))[0]
+    assert "consent" in texts(ask("different-content"))[0]
+
+
+def test_the_period_bounds_what_is_examined(run: Any) -> None:
+    assert run.started_at is not None
+    forge(word(run, "committee_b"), at=run.started_at + timedelta(seconds=1))
+    late = ask("approved-late", since=run.started_at + timedelta(seconds=1), until=now())
+    early = ask("approved-late", since=run.started_at - timedelta(days=1), until=run.started_at)
+    exact = ask("approved-late", since=run.started_at, until=now())
+    assert [late.examined, early.examined, exact.examined] == [0, 0, 1]
+
+
+def test_two_duties_of_one_person_are_named(run: Any, people: dict[str, Any]) -> None:
+    forge(run, verified_by=people["operator"])
+    assert texts(ask("two-duties")) == [f"{run} | Operator | starter, verifier"]
+
+
+def test_two_accounts_of_one_person_are_one(run: Any, people: dict[str, Any]) -> None:
+    """The author's second account, with the same employee id written otherwise, gave consent."""
+    forge(people["committee_a"], employee_id="Ｅ-1")
+    forge(people["author_on_committee"], employee_id="e-1")
+    assert texts(ask("two-duties")) == [f"{run} | Author On Committee | author, approver"]
+
+
+def test_whoever_a_deputy_spoke_for_has_the_duty_as_well(run: Any, people: dict[str, Any]) -> None:
+    forge(word(run, "committee_a"), on_behalf=people["operator"])
+    assert texts(ask("two-duties")) == [f"{run} | Operator | approver, starter"]
+
+
+def test_an_approver_without_the_role_then_is_named(run: Any, people: dict[str, Any], again: Any) -> None:
+    """The grant had been withdrawn before; that somebody holds the role now helps nothing."""
+    from environments.actions.access.grant import confirm, propose
+
+    grant = AccessGrant.objects.get(account=people["committee_a"])
+    with again.acting_as("administrator"):
+        withdraw(grant.pk, reason="gone")
+    after = now()
+    with again.acting_as("administrator"):
+        back = propose(people["committee_a"].pk, role="committee", reason="back")
+    with again.acting_as("second_administrator"):
+        confirm(back.pk)
+    assert texts(ask("role-missing")) == []
+    forge(word(run, "committee_a"), at=after)
+    (found,) = texts(ask("role-missing"))
+    assert "Committee A" in found and "None of the roles was held." in found
+
+
+def test_a_claimed_role_that_was_not_held_is_named(run: Any) -> None:
+    forge(word(run, "committee_a"), roles=["committee", "operator"])
+    (found,) = texts(ask("role-missing"))
+    assert "Not all of the roles were held." in found
+
+
+def test_a_deputy_who_was_none_is_named(run: Any, people: dict[str, Any]) -> None:
+    forge(word(run, "committee_a"), account=people["tester"], on_behalf=people["committee_a"])
+    (found,) = texts(ask("role-missing"))
+    assert "There was no deputy in force." in found
+
+
+def test_other_content_than_was_approved_is_named(run: Any) -> None:
+    cases = [
+        (run, {"plan_digest": "0" * 64}, "step plan"),
+        (run, {"base": run.base | {"wanted_tree": "0" * 40}}, "tree"),
+        (run, {"measured": {"verify": {"code": "0" * 40}}}, "code on the target"),
+        (word(run, "committee_a"), {"digest": "0" * 64}, "digest of an approval"),
+        (run.consent, {"document": run.consent.document | {"version": "6.6.6"}}, "content of the round"),
+    ]
+    for row, fields, what in cases:
+        before = {name: getattr(row, name) for name in fields}
+        forge(row, **fields)
+        assert any(f"| {what} |" in line for line in texts(ask("different-content"))), what
+        forge(row, **before)
+    assert texts(ask("different-content")) == []
+
+
+def test_another_configuration_than_was_approved_is_named(run: Any, again: Any) -> None:
+    from environments.actions.configuration.create import create
+
+    with again.acting_as("manager"):
+        other = create(
+            application_id=again.application.pk, environment_id=run.environment_id, values={"PORT": "1"}, secrets={},
+            reason="other",
+        )  # fmt: skip
+    forge(run, base=run.base | {"wanted_configuration": other.pk})
+    (found,) = texts(ask("different-content"))
+    assert "| configuration |" in found
+
+
+def test_a_service_account_that_decided_is_named(run: Any, people: dict[str, Any]) -> None:
+    forge(word(run, "committee_a"), account=people["ci"])
+    forge(run, verified_by=people["ci"])
+    found = texts(ask("service-decided"))
+    assert len(found) == 2 and all("Ci" in line for line in found)
+
+
+def test_an_account_that_was_a_service_when_it_decided_is_named(run: Any, people: dict[str, Any]) -> None:
+    """Made a person afterwards."""
+    forge(people["committee_b"], kind="service")
+    while_service = now()
+    forge(people["committee_b"], kind="person")
+    assert texts(ask("service-decided")) == []
+    forge(word(run, "committee_b"), at=while_service)
+    assert "Committee B" in texts(ask("service-decided"))[0]
+
+
+def test_applicant_and_approver_at_one_address_are_named(run: Any) -> None:
+    """All people of the tests sit before 127.0.0.1."""
+    assert len(ask("same-address").rows) == 2
+    for name, address in (("committee_a", "192.0.2.1"), ("committee_b", "192.0.2.2")):
+        one = word(run, name)
+        forge(one, signature=one.signature | {"address": address})
+    assert ask("same-address").rows == [] and ask("same-address").examined == 2
+
+
+def test_a_round_without_rules_is_never_met(run: Any) -> None:
+    forge(run.consent, rules=[])
+    assert "The rules were not met at the start." in texts(ask("approved-late"))[0]
+    assert ConsentRound.objects.get(pk=run.consent_id).rules == []

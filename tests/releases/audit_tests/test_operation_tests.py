@@ -1,0 +1,243 @@
+"""What each saved test about runs, access and rules finds when it is there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+
+from audit.clock import now
+from environments.actions.window.freeze import freeze
+from environments.models import ChangeWindow, Environment
+from releases.models import Obligation, StepAttempt, Waiver
+
+from .asking import ask, forge, make, texts
+
+
+def past_the_ledger(database: str, *statements: str) -> None:
+    """Run SQL as the database's superuser with every trigger off."""
+    import os
+
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    name = conninfo_to_dict(database)["dbname"]
+    with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name), autocommit=True) as root:
+        for statement in statements:
+            root.execute(statement)
+
+
+def test_a_start_outside_every_window_is_named(run: Any) -> None:
+    """Also by a window that was made afterwards: the calendar counts as it stood then."""
+    assert texts(ask("outside-window")) == []
+    forge(run, started_at=now())
+    ChangeWindow.objects.get(rrule="", environment=run.environment)
+    assert texts(ask("outside-window")) == []
+    extra = ChangeWindow.objects.get(rrule="", environment=run.environment)
+    forge(extra, withdrawn_at=now())
+    assert texts(ask("outside-window")) == []
+    forge(run, started_at=now())
+    (found,) = texts(ask("outside-window"))
+    assert str(run) in found and "utside every window" in found
+
+
+def test_a_start_in_a_freeze_is_named_though_it_was_lifted_later(run: Any, again: Any) -> None:
+    from environments.actions.freeze.lift import lift
+
+    moment = now()
+    with again.acting_as("manager"):
+        made = freeze(
+            run.environment_id, name="年末年始", starts_at=moment - timedelta(hours=1), ends_at=moment + timedelta(hours=1),
+            reason="繁忙期",
+        )  # fmt: skip
+    assert texts(ask("outside-window")) == []  # it was not there yet when the run started
+    forge(run, started_at=now())
+    with again.acting_as("manager"):
+        lift(made.pk, reason="wrong year")
+    (found,) = texts(ask("outside-window"))
+    assert "年末年始" in found
+
+
+def test_steps_without_a_change_are_named(run: Any) -> None:
+    forge(run.release, number=None)
+    found = texts(ask("without-change"))
+    assert len(found) == run.steps.count() and "The release has no number." in found[0]
+
+
+def test_steps_without_consent_are_named(run: Any) -> None:
+    forge(run, consent=None)
+    assert {line.rpartition(" | ")[2] for line in texts(ask("without-change"))} == {"There is no consent."}
+
+
+def test_a_step_that_the_ledger_does_not_know_is_named(run: Any, database: str) -> None:
+    """Written past the triggers: the table has a row that no event explains."""
+    past_the_ledger(
+        database,
+        "ALTER TABLE releases_stepattempt DISABLE TRIGGER ALL",
+        "INSERT INTO releases_stepattempt (step_id, epoch, key, worker, began_at, probe, outcome, output_digest)"
+        " SELECT step_id, 77, key, 'hand', began_at, '', '', '' FROM releases_stepattempt LIMIT 1",
+    )
+    (found,) = texts(ask("without-change"))
+    assert "hand" in found and "The ledger does not know it." in found
+
+
+def test_a_step_whose_row_is_gone_is_named(run: Any, database: str) -> None:
+    gone = StepAttempt.objects.order_by("pk")[0].pk
+    past_the_ledger(
+        database,
+        "ALTER TABLE releases_stepattempt DISABLE TRIGGER ALL",
+        f"DELETE FROM releases_stepattempt WHERE id = {gone}",
+    )
+    assert texts(ask("without-change")) == [f"releases.StepAttempt:{gone} | — | None | — | Its row is gone."]
+
+
+def test_emergencies_are_counted_and_late_reviews_named(run: Any) -> None:
+    forge(run.release, kind="emergency")
+    outcome = ask("emergencies")
+    assert outcome.notes[0][1] == "1 / 1 (100.0 %)"
+    assert {line.rpartition(" | ")[2] for line in texts(outcome)} == {"The review was never owed."}
+    owed = {"application": run.application, "release": run.release, "label_ja": "評価", "label_en": "Review"}
+    late = make(Obligation, **owed, key="full_review", due_at=now() - timedelta(hours=1))
+    good = make(Obligation, **owed, key="retrospective_review", due_at=now() + timedelta(hours=1))
+    (found,) = texts(ask("emergencies"))
+    assert "Not settled." in found
+    forge(late, settled_at=now())
+    assert "Settled late." in texts(ask("emergencies"))[0]
+    forge(late, settled_at=late.due_at - timedelta(minutes=1))
+    forge(good, settled_at=now())
+    assert ask("emergencies").rows == [] and ask("emergencies").examined == 1
+
+
+def test_whoever_changed_a_rule_and_used_it_is_named(run: Any, people: dict[str, Any]) -> None:
+    window = ChangeWindow.objects.get(rrule="", environment=run.environment)
+    assert texts(ask("changed-then-used")) == []  # the committee consented to the window: that is no edit
+    first = ask("changed-then-used").examined
+    assert first >= 4
+    proposer = people["manager"]
+    assert window.proposed_by == proposer
+    forge(run, verified_by=proposer)
+    (found,) = texts(ask("changed-then-used"))
+    assert "Manager | a window" in found and "verified" in found
+
+
+def test_whoever_changed_the_matrix_of_his_own_role_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
+    from audit.change import change
+    from environments.models import AccessRule
+
+    with again.acting_as("second_operator"), change("test:matrix") as act:
+        rule = AccessRule.objects.get(role="operator", environment=run.environment)
+        rule.level = "full"
+        rule.save()
+        act.about(rule)
+    assert texts(ask("changed-then-used")) == []  # nothing was used since
+    forge(run, started_at=now())
+    (found,) = texts(ask("changed-then-used"))
+    assert "Second Operator | the access matrix" in found
+
+
+def test_whoever_lifted_a_freeze_and_ran_in_it_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
+    from environments.actions.freeze.lift import lift
+
+    moment = now()
+    with again.acting_as("manager"):
+        made = freeze(
+            run.environment_id, name="凍結", starts_at=moment - timedelta(hours=1), ends_at=moment + timedelta(hours=1),
+            reason="締め処理",
+        )  # fmt: skip
+        lift(made.pk, reason="済んだ")
+    forge(run, started_at=now(), started_by=people["manager"])
+    found = texts(ask("changed-then-used"))
+    assert any("Manager | a freeze, lifted" in line for line in found)
+
+
+def test_the_author_of_the_procedure_who_approved_under_it_is_named(run: Any, people: dict[str, Any]) -> None:
+    from releases.models import Procedure
+
+    own = make(
+        Procedure, version="9.9", content=run.release.procedure.content, digest="0" * 64, reason="x",
+        author=people["second_operator"],
+    )  # fmt: skip
+    forge(run.release, procedure=own)
+    forge(run, started_at=now())
+    assert "Second Operator | the procedure" in texts(ask("changed-then-used"))[0]
+
+
+def test_approvers_who_sleep_are_named(run: Any, people: dict[str, Any]) -> None:
+    """All of the cast acted today; in a hundred days those who never came back are asleep."""
+    assert texts(ask("dormant-approvers")) == []
+    later = now() + timedelta(days=100)
+    found = texts(ask("dormant-approvers", until=later))
+    assert {line.partition(" | ")[0] for line in found} == {"Committee A", "Committee B", "Author On Committee"}
+    almost = now() + timedelta(days=89)
+    assert texts(ask("dormant-approvers", until=almost)) == []
+
+
+def test_waivers_past_their_date_are_named(run: Any, people: dict[str, Any]) -> None:
+    owed = {"application": run.application, "release": run.release, "label_ja": "免除", "label_en": "Waiver"}
+    base = {
+        "release": run.release, "environment": run.environment, "gate": "coverage", "reason": "x",
+        "proposed_by": people["manager"], "decided_by": people["project_manager"],
+    }  # fmt: skip
+    start = run.started_at
+    early = start - timedelta(hours=1)
+    debt = make(Obligation, **owed, key="waiver", due_at=now() + timedelta(days=1))
+    waiver = make(Waiver, **base, until=start + timedelta(days=1), approved_at=early, obligation=debt)
+    assert texts(ask("waivers-over")) == [] and ask("waivers-over").examined == 1
+    forge(debt, due_at=now() - timedelta(minutes=1))
+    assert "What it cost is overdue." in texts(ask("waivers-over"))[0]
+    forge(debt, settled_at=now())
+    assert texts(ask("waivers-over")) == []
+    forge(waiver, until=start - timedelta(minutes=1))
+    assert "A run used it after its end." in texts(ask("waivers-over"))[0]
+    forge(waiver, until=start + timedelta(days=1), obligation=None)
+    assert "It was used and is owed nowhere." in texts(ask("waivers-over"))[0]
+    forge(waiver, until=early + timedelta(minutes=1))
+    assert texts(ask("waivers-over")) == []  # it ended before anything ran
+
+
+def test_holders_are_listed_as_of_the_date(run: Any, again: Any, people: dict[str, Any]) -> None:
+    from environments.actions.access.grant import confirm, propose
+
+    before = now()
+    with again.acting_as("administrator"):
+        grant = propose(people["tester"].pk, role="operator", reason="夜間対応", environment_id=run.environment_id)
+    with again.acting_as("second_administrator"):
+        confirm(grant.pk)
+    assert not any("夜間対応" in line for line in texts(ask("holders", until=before)))
+    (found,) = [line for line in texts(ask("holders")) if "夜間対応" in line]
+    assert found.startswith("Tester | Operator | Production")
+    assert ask("holders").examined == len(people)
+
+
+def test_a_superuser_is_named_also_when_he_is_none_any_more(run: Any, database: str, people: dict[str, Any]) -> None:
+    past_the_ledger(database, "ALTER TABLE environments_account DROP CONSTRAINT account_no_superuser")
+    forge(people["tester"], is_superuser=True)
+    found = texts(ask("superusers"))
+    assert len(found) == 2 and all("Tester" in line for line in found)
+    forge(people["tester"], is_superuser=False)
+    (still,) = texts(ask("superusers"))
+    assert "It was a superuser from then on." in still
+    assert texts(ask("superusers", since=now())) == []
+
+
+def test_a_superuser_made_past_the_ledger_is_named(run: Any, database: str) -> None:
+    past_the_ledger(
+        database,
+        "ALTER TABLE environments_account DROP CONSTRAINT account_no_superuser",
+        "ALTER TABLE environments_account DISABLE TRIGGER ALL",
+        "UPDATE environments_account SET is_superuser = true WHERE username = 'operator'",
+    )
+    assert texts(ask("superusers")) == ["Operator | None | It is a superuser now."]
+
+
+def test_who_may_approve_and_start_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
+    from environments.actions.access.grant import confirm, propose
+
+    staging = Environment.objects.get(slug="staging")
+    for where, expected in ((staging.pk, 0), (run.environment_id, 1)):
+        with again.acting_as("administrator"):
+            grant = propose(people["committee_b"].pk, role="operator", reason="x", environment_id=where)
+        with again.acting_as("second_administrator"):
+            confirm(grant.pk)
+        assert len(ask("approve-and-start").rows) == expected
+    assert texts(ask("approve-and-start")) == ["Committee B | Production | Committee member, Operator"]

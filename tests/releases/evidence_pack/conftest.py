@@ -1,0 +1,7 @@
+"""The evidence of one clean change."""
+
+from __future__ import annotations
+
+from tests.releases.audited import again, database, made, run
+
+__all__ = ["again", "database", "made", "run"]

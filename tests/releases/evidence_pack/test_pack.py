@@ -1,0 +1,183 @@
+"""The evidence of one change: the same bytes each time, everything in it, and every alteration found offline."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.dsse import Signer, opened
+from audit.models import Event
+from releases.admin.happened import act_name
+from releases.evidence_pack import pack
+from releases.models import Sample, Watch
+from tests.architecture.files import ROOT
+from tests.releases.audit_tests.asking import forge
+from tests.releases.audited import Made
+
+VERIFIER = ROOT / "audit" / "offline" / "ringi_verify_pack.py"
+
+
+@pytest.fixture
+def state(tmp_path: Path, made: Made, settings: Any) -> Path:
+    """A state folder of the test's own, with the public key of the sealer that signed the copied ledger."""
+    settings.STATE = tmp_path / "state"
+    (settings.STATE / "sealer").mkdir(parents=True)
+    (settings.STATE / "sealer" / "key.pub").write_bytes((made.sealer / "key.pub").read_bytes())
+    return Path(settings.STATE)
+
+
+def packed(run: Any) -> bytes:
+    out = io.BytesIO()
+    pack.write(run.release, out, act_name=act_name)
+    return out.getvalue()
+
+
+def verify(archive: bytes, folder: Path, *options: str) -> tuple[int, str]:
+    """Run the offline verifier in a process of its own, without this project's modules."""
+    file = folder / "pack.zip"
+    file.write_bytes(archive)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(VERIFIER), str(file), *options], capture_output=True, text=True, cwd=folder
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def altered(archive: bytes, name: str, change: Callable[[bytes], bytes]) -> bytes:
+    """Write the archive again with one member changed."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(out, "w") as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            new.writestr(entry, change(content) if entry.filename == name else content)
+    return out.getvalue()
+
+
+def test_the_same_facts_give_the_same_bytes(run: Any, state: Path, browsers: Callable[[str], Any]) -> None:
+    """Whoever takes it, in whichever language, however often, and though taking it is an event."""
+    first = packed(run)
+    taken = []
+    for language in ("ja", "en"):
+        client = browsers("auditor")
+        client.cookies["django_language"] = language
+        taken.append(b"".join(client.get(reverse("evidence-pack", args=[run.release.number])).streaming_content))
+    assert taken == [first, first] and packed(run) == first
+    exports = Event.objects.filter(action="audit:export_pack")
+    assert exports.count() == 2 and exports[0].contents["after"]["number"] == run.release.number
+
+
+def test_another_fact_gives_other_bytes(run: Any, state: Path) -> None:
+    first = packed(run)
+    forge(run.release, title="another title")
+    assert packed(run) != first
+
+
+def test_it_holds_all_that_auditors_ask_for(run: Any, state: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
+        assert archive.testzip() is None
+        change = json.loads(archive.read("change.json"))
+        manifest = json.loads(archive.read("manifest.json"))
+        names = set(archive.namelist())
+        events = [json.loads(line) for line in archive.read("ledger/events.jsonl").splitlines()]
+        pages = {language: archive.read(f"index.{language}.html").decode() for language in ("ja", "en")}
+        evidence = {e["file"]: archive.read(e["file"]) for e in change["evidence"]}
+    (round_,) = change["rounds"]
+    assert {a["account"]["name"] for a in round_["approvals"]} == {"Committee A", "Committee B"}
+    assert all(a["signature"]["meaning"] and a["digest"] == round_["digest"] for a in round_["approvals"])
+    production = change["runs"][-1]
+    assert production["gates"] and {gate["verdict"] for gate in production["gates"]} == {"pass"}
+    assert {step["attempts"][0]["output_digest"] for step in production["steps"]} == {"e" * 64}
+    assert {p["duty"] for p in change["people"]} >= {"author", "applicant", "approve", "scheduler", "verifier"}
+    (scheduler,) = [p for p in change["people"] if p["duty"] == "scheduler" and p["at"]]
+    assert scheduler["name"] == "Operator" and scheduler["roles"] == ["operator"]
+    assert len(evidence) == 9 and b"<testsuite" in b"".join(evidence.values())
+    assert set(manifest["files"]) | {"manifest.json", "manifest.dsse.json"} == names
+    assert manifest["ledger"]["unproven"] == [] and len(events) == manifest["ledger"]["events"] > 100
+    assert {"ledger/checkpoint.txt", "keys/sealer.pub", "keys/statements.pub", "procedure.json"} <= names
+    assert "一つの変更の証跡" in pages["ja"] and "Evidence of one change" in pages["en"]
+    assert all("Committee A" in page and "Second Operator" in page for page in pages.values())
+    assert "03-0000-0000" not in json.dumps(change) and "hidden-production" not in json.dumps(change)
+
+
+def test_the_series_of_a_watch_is_in_it(run: Any, state: Path) -> None:
+    from datetime import timedelta
+
+    watch = Watch.objects.get(deployment=run)
+    for n in range(3):
+        at = watch.began_at + timedelta(minutes=n)
+        Sample.objects.create(watch=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": 0.1 * n}})
+    with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
+        lines = archive.read(f"metrics/watch-{watch.pk}.jsonl").splitlines()
+    assert [json.loads(line)["values"]["error_rate"]["value"] for line in lines] == ["0.0", "0.1", "0.2"]
+
+
+def test_it_verifies_offline_with_keys_from_elsewhere(run: Any, state: Path, made: Made, tmp_path: Path) -> None:
+    archive = packed(run)
+    status, said = verify(archive, tmp_path)
+    assert status == 0 and said.startswith(f"HOLDS: {run.release.number}") and "From the pack itself" in said
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        (tmp_path / "statements.pub").write_bytes(read.read("keys/statements.pub"))
+    keys = ("--key", str(made.sealer / "key.pub"), "--statements", str(tmp_path / "statements.pub"))
+    status, said = verify(archive, tmp_path, *keys)
+    assert status == 0 and "From the pack itself" not in said
+    assert verify(b"none", tmp_path)[0] == 1
+
+
+def test_every_alteration_is_found(run: Any, state: Path, tmp_path: Path) -> None:
+    """Each member altered, left out, or added; and whoever signs anew with another key is found by the key."""
+    archive = packed(run)
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        names = read.namelist()
+        public = read.read("keys/statements.pub")
+    for name in names:
+        status, said = verify(altered(archive, name, lambda content: content[:-1] + b"!"), tmp_path)
+        assert status in (1, 2) and not said.startswith("HOLDS"), (name, said)
+    out = io.BytesIO(archive)
+    with zipfile.ZipFile(out, "a") as more:
+        more.writestr("evidence/more.txt", "x")
+    assert verify(out.getvalue(), tmp_path) == (1, "BROKEN: the files are not those of the manifest\n")
+    (state / "statements" / "key").unlink()
+    (tmp_path / "statements.pub").write_bytes(public)
+    status, said = verify(packed(run), tmp_path, "--statements", str(tmp_path / "statements.pub"))
+    assert (status, said) == (1, "BROKEN: the signature of the manifest does not verify\n")
+
+
+def test_a_forged_event_leads_to_no_signed_root(run: Any, state: Path, tmp_path: Path) -> None:
+    """Somebody with the application's key, and not the sealer's, rewrites an event and signs a new manifest."""
+    import base64
+    from hashlib import sha256
+
+    from audit.dsse import canonical
+
+    archive = packed(run)
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        lines = read.read("ledger/events.jsonl").splitlines()
+        manifest = json.loads(read.read("manifest.json"))
+    record = json.loads(lines[3])
+    event = base64.b64decode(record["event"]).replace(b'"outcome":"', b'"outcome":"x')
+    record |= {"event": base64.b64encode(event).decode(), "leaf": sha256(b"\0" + event).hexdigest()}
+    forged = b"\n".join([*lines[:3], canonical(record), *lines[4:]]) + b"\n"
+    manifest["files"]["ledger/events.jsonl"] = {"sha256": sha256(forged).hexdigest(), "bytes": len(forged)}
+    body = canonical(manifest)
+    envelope = Signer.opened(state / "statements").envelope(pack.MANIFEST, body)
+    assert opened(envelope, pack.signer().public)[1] == body
+    for name, content in (
+        ("ledger/events.jsonl", forged), ("manifest.json", body), ("manifest.dsse.json", envelope),
+    ):  # fmt: skip
+        archive = altered(archive, name, lambda _old, content=content: content)
+    status, said = verify(archive, tmp_path)
+    assert status == 1 and f"the proof of number {record['number']} does not lead" in said
+
+
+def test_what_is_not_sealed_yet_is_said(run: Any, state: Path, tmp_path: Path) -> None:
+    forge(run.release, title="after the last checkpoint")
+    status, said = verify(packed(run), tmp_path)
+    assert status == 2 and "2 events without proof" in said

@@ -1,0 +1,144 @@
+"""Population and sample: no change is left out, no number is missing unseen, and anyone can draw the same sample."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from django.urls import reverse
+
+from audit.change import change
+from audit.clock import now
+from audit.dsse import opened
+from audit.models import Event
+from releases.actions.release.number import next_number
+from releases.admin.period import fiscal_year
+from releases.evidence_pack import pack
+from releases.evidence_pack.population import STATEMENT, population, sample
+from releases.models import Release
+from tests.releases.audit_tests.asking import forge
+from tests.releases.audit_tests.test_operation_tests import past_the_ledger
+
+
+def this_year() -> Any:
+    period = fiscal_year(now())
+    return population(period.since, period.until)
+
+
+def more(again: Any, count: int, event: str = "release:fix_content") -> list[Release]:
+    """Number some more changes, as fixing their content does."""
+    made = []
+    for n in range(count):
+        with again.acting_as("manager"), change(event) as act:
+            release = Release.objects.create(
+                application=again.application, version=f"2.{n}.{Release.objects.count()}", title="more",
+                author=again.people["manager"], number=next_number(now()),
+            )  # fmt: skip
+            release.fix_content()
+            release.save()
+            act.about(release)
+        made.append(release)
+    return made
+
+
+def test_a_fiscal_year_begins_in_april_in_japan() -> None:
+    from datetime import UTC, datetime
+
+    last = fiscal_year(datetime(2027, 3, 31, 14, 59, 59, tzinfo=UTC))
+    first = fiscal_year(datetime(2027, 3, 31, 15, tzinfo=UTC))
+    assert (last.first_day, last.last_day, first.first_day) == ("2026-04-01", "2027-03-31", "2027-04-01")
+
+
+def test_every_numbered_change_is_in_it_once(run: Any, again: Any) -> None:
+    before = now()
+    made = more(again, 2)
+    whole = this_year()
+    assert [c.number for c in whole.changes] == [run.release.number, *(r.number for r in made)] and whole.whole
+    later = population(before, now())
+    assert [c.number for c in later.changes] == [r.number for r in made] and later.whole
+    assert population(before - timedelta(days=700), before - timedelta(days=400)).changes == []
+
+
+def test_a_missing_number_is_named(run: Any, again: Any) -> None:
+    """Also the first of a period that follows others."""
+    before = now()
+    first, second = more(again, 2)
+    forge(first, number=None)
+    assert first.number in this_year().missing
+    forge(second, number=second.number[:-4] + "0009")
+    assert population(before, now()).missing[0] == first.number
+
+
+def test_a_change_whose_row_is_gone_is_named_with_its_number(run: Any, again: Any, database: str) -> None:
+    (gone,) = more(again, 1)
+    past_the_ledger(
+        database,
+        "SET session_replication_role = replica; ALTER TABLE releases_release DISABLE TRIGGER ALL;"
+        f" DELETE FROM releases_release WHERE id = {gone.pk}",
+    )
+    assert this_year().gone == [gone.number]
+
+
+def test_a_number_that_the_ledger_does_not_know_is_named(run: Any, again: Any) -> None:
+    (release,) = more(again, 1, event="test:number")
+    assert this_year().unexplained == [release.number]
+
+
+def test_the_sample_can_be_drawn_again_by_hand(run: Any, again: Any) -> None:
+    more(again, 4)
+    changes = this_year().changes
+    drawn = sample(changes, "seed", 3)
+    by_hand = sorted((sha256(f"seed\n{c.number}".encode()).hexdigest(), c.number) for c in changes)[:3]
+    assert [c.number for c in drawn] == [number for _digest, number in by_hand]
+    assert sample(list(reversed(changes)), "seed", 3) == drawn and len(sample(changes, "seed", 99)) == 5
+
+
+def test_the_count_is_signed(run: Any, browsers: Callable[[str], Any], settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    client = browsers("auditor")
+    envelope = client.get(reverse("sampling"), {"take": "statement"}).content
+    kind, body = opened(envelope, pack.signer().public)
+    said = json.loads(body)
+    assert kind == STATEMENT and (said["count"], said["first"]) == (1, run.release.number)
+    assert said["digest"] == sha256(f"{run.release.number}\n".encode()).hexdigest() and said["checkpoint"]
+    assert Event.objects.get(action="audit:export_statement").contents["after"]["digest"] == said["digest"]
+    table = b"".join(client.get(reverse("sampling"), {"take": "population"}).streaming_content).decode()
+    assert table.count("\r\n") == 2 and run.release.number in table
+
+
+def test_the_sample_is_one_archive(run: Any, browsers: Callable[[str], Any], settings: Any, tmp_path: Path) -> None:
+    settings.STATE = tmp_path
+    client = browsers("auditor")
+    html = client.get(reverse("sampling")).content.decode()
+    assert run.release.number in html and "no gap" in html
+    answer = client.get(reverse("evidence-packs"), {"seed": "s", "size": "25"})
+    raw = b"".join(answer.streaming_content)
+    assert int(answer["Content-Length"]) == len(raw)
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        drawn = json.loads(archive.read("sample.json"))
+        inner = archive.read(f"{run.release.number}.zip")
+    assert drawn["numbers"] == [run.release.number] and drawn["seed"] == "s"
+    assert drawn["packs"][run.release.number] == sha256(inner).hexdigest()
+    own = b"".join(client.get(reverse("evidence-pack", args=[run.release.number])).streaming_content)
+    assert own == inner
+    event = Event.objects.get(action="audit:export_sample").contents
+    assert event["after"]["digest"] == sha256(raw).hexdigest()
+
+
+def test_only_auditors_take_anything_along(run: Any, browsers: Callable[[str], Any]) -> None:
+    before = Event.objects.count()
+    for name in ("manager", "administrator", "committee_a"):
+        client = browsers(name)
+        for address in (
+            reverse("sampling"), reverse("evidence-packs"), reverse("evidence-pack", args=[run.release.number]),
+            reverse("ledger-export") + "?take=1", reverse("audit-tests"),
+        ):  # fmt: skip
+            assert client.get(address).status_code == 403, (name, address)
+    assert Event.objects.count() == before
+    assert browsers("auditor").get(reverse("evidence-pack", args=["FY1999-0001"])).status_code == 404
