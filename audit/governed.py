@@ -1,7 +1,7 @@
 """The one list of governed tables: every insert, update and delete in them leaves an event; a column may be left out.
 
 Not governed, and why: sessions, axes' counters, migrations and content types (the framework's own), django_rq (wake-ups
-only), the API's remembered answers, step output and samples (measured series, kept with digests), the outbox (a queue of messages), simple-history's
+only), the API's remembered answers, step output, samples and checks of watches (measured series), the outbox (a queue of messages), simple-history's
 tables (copies for reading), StepAttempt's output digest is governed with its row.
 """
 
@@ -63,7 +63,7 @@ GOVERNED: tuple[Governed, ...] = (
     Governed("releases.StepAttempt"),
     Governed("releases.Question"),
     Governed("releases.InForce"),
-    Governed("releases.Watch", frozenset({"next_at"})),
+    Governed("releases.Watch", frozenset({"next_at", "checks_at"})),
     Governed("releases.Rollback"),
     Governed("releases.Obligation"),
     Governed("mfa.Authenticator", frozenset({"last_used_at"}), frozenset({"data"})),

@@ -7,6 +7,7 @@ from datetime import datetime
 from audit.actor import Actor, acting
 from releases.actions.rollback.decide import pre_authorise
 from releases.actions.rollback.run import not_possible, run
+from releases.actions.watch.checks import run_checks
 from releases.actions.watch.sample import sample, spec_of
 from releases.models import Rollback
 from releases.steps.written_rows import written_since
@@ -28,6 +29,12 @@ def take_sample(watch_id: int, due: str) -> None:
     """Take one sample of a watch."""
     with acting(_worker()):
         sample(watch_id, due=datetime.fromisoformat(due))
+
+
+def check_watch(watch_id: int, due: str) -> None:
+    """Make the checks beside the metrics of a watch once."""
+    with acting(_worker()):
+        run_checks(watch_id, due=datetime.fromisoformat(due))
 
 
 def prepare_rollback(rollback_id: int) -> None:

@@ -38,6 +38,7 @@ OTHER_ACTS = {
     "procedure:activate": gettext_lazy("Put the procedure in force"),
     "release:lapse": gettext_lazy("End the consent: what it was about has changed"),
     "release:tag_made": gettext_lazy("Make the tag"),
+    "rollback:escalate": gettext_lazy("Tell the next on the roster of the rollback"),
     "rollback:pre_authorise": gettext_lazy("Go back as authorised beforehand"),
     "rollback:run": gettext_lazy("Begin the way back"),
     "step:claim": gettext_lazy("Take a step"),
@@ -45,6 +46,7 @@ OTHER_ACTS = {
     "step:fail": gettext_lazy("A step failed"),
     "step:stop": gettext_lazy("End a step"),
     "step:finish": gettext_lazy("Finish a step"),
+    "watch:begin_before": gettext_lazy("Begin to measure a baseline"),
     "watch:end": gettext_lazy("End the watch"),
     "window:lapse": gettext_lazy("End the application for a window"),
 }

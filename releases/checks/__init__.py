@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from releases.checks.alerts import Alerts
+from releases.checks.backup import Backup
 from releases.checks.base import CheckKind
+from releases.checks.command import Command
+from releases.checks.configuration_digest import ConfigurationDigest
 from releases.checks.http import Http
 from releases.checks.log import Log
 from releases.checks.manual import Manual
 from releases.checks.metrics import Metrics
+from releases.checks.security import Security
+from releases.checks.service_state import ServiceState
+from releases.checks.sql import Sql
 
-KINDS: tuple[CheckKind, ...] = (Log(), Metrics(), Http(), Manual())
+KINDS: tuple[CheckKind, ...] = (
+    Log(),
+    Metrics(),
+    Http(),
+    Sql(),
+    ServiceState(),
+    Alerts(),
+    Backup(),
+    ConfigurationDigest(),
+    Security(),
+    Command(),
+    Manual(),
+)
 
 
 class UnknownKind(LookupError):

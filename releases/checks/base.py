@@ -21,6 +21,11 @@ class Verdict(enum.Enum):
     STALE = "stale"
     ERROR = "error"
 
+    @property
+    def said(self) -> str:
+        """Return what people are told: pass, fail, or unknown, which is never green."""
+        return self.value if self in (Verdict.PASS, Verdict.FAIL) else "unknown"
+
 
 @dataclass(frozen=True)
 class CheckContext:

@@ -14,8 +14,13 @@ SECRET_KEY = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|PRIVATE|CREDENTIAL|(^|_)K
 
 def excerpt(lines: Iterable[str], configuration: Mapping[str, str], hidden: Iterable[str] = ()) -> str:
     """Return the first lines, each cut, with the secrets of the configuration and the `hidden` ones masked."""
-    secrets = {*hidden} | {value for key, value in configuration.items() if SECRET_KEY.search(key)}
-    secrets |= passwords_in(configuration.values())
+    secrets = {*hidden} | secrets_in(configuration)
     # Masked before it is cut: half a secret would no longer be found.
     kept = [masked(line, secrets) for _place, line in zip(range(MOST_LINES), lines, strict=False)]
     return "\n".join(line[:LONGEST_LINE] for line in kept)
+
+
+def secrets_in(configuration: Mapping[str, str]) -> set[str]:
+    """Return the values of a configuration that no output may show."""
+    secrets = {value for key, value in configuration.items() if SECRET_KEY.search(key)}
+    return secrets | passwords_in(configuration.values())

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 from django.utils.translation import gettext as _
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
 from releases.checks.excerpt import excerpt
-from releases.metrics.fetch import Fetched, NoAnswer, TooSlow, fetch
+from releases.metrics.fetch import Fetched, NoAnswer, TooSlow, ask
+from releases.metrics.json_paths import at_path
 from releases.steps.base import Parameters
 
 PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]*")
+
+
+def _page(value: str) -> str:
+    if not PATH.fullmatch(value):
+        raise ValueError("must be a path that begins with one / and has neither spaces nor backslashes")
+    return value
+
+
+PagePath = Annotated[str, AfterValidator(_page)]
 
 
 class HttpParameters(Parameters):
@@ -24,18 +34,11 @@ class HttpParameters(Parameters):
     ("datasets.0.id"). seconds: longest time for the whole answer.
     """
 
-    path: str = "/health"
+    path: PagePath = "/health"
     status: int = Field(default=200, ge=100, le=599)
     contains: str = ""
     json_equals: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     seconds: float = Field(default=5.0, gt=0, le=60)
-
-    @field_validator("path")
-    @classmethod
-    def _stays_on_the_target(cls, value: str) -> str:
-        if not PATH.fullmatch(value):
-            raise ValueError("must be a path that begins with one / and has neither spaces nor backslashes")
-        return value
 
 
 class Http(CheckKind):
@@ -51,7 +54,7 @@ class Http(CheckKind):
         if not base:
             return CheckResult(Verdict.ERROR, limit=limit, output=_("The target has no base address."))
         try:
-            answer = fetch(base + parameters.path, seconds=parameters.seconds)
+            answer = ask(base + parameters.path, context.target, seconds=parameters.seconds)
         except TooSlow:
             return CheckResult(Verdict.FAIL, f"> {parameters.seconds:g} s", limit, _("No complete answer in time."))
         except NoAnswer as error:
@@ -81,18 +84,3 @@ def faults_of(answer: Fetched, parameters: HttpParameters) -> list[str]:
             if found != wanted or isinstance(found, bool) != isinstance(wanted, bool):
                 faults.append(_("%(path)s is %(found)s.") % {"path": path, "found": json.dumps(found)[:100]})
     return faults
-
-
-def at_path(content: Any, path: str) -> Any:
-    """Return the value at a dotted path, numbers being places in a list; ABSENT where it leads nowhere."""
-    for name in path.split("."):
-        if isinstance(content, dict) and name in content:
-            content = content[name]
-        elif isinstance(content, list) and name.isdecimal() and int(name) < len(content):
-            content = content[int(name)]
-        else:
-            return ABSENT
-    return content
-
-
-ABSENT = "(absent)"

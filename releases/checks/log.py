@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from django.utils.translation import gettext as _
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
 from releases.checks.excerpt import MOST_LINES, excerpt
@@ -25,13 +25,14 @@ TIME_KEYS = ("at", "time", "timestamp", "ts")
 
 
 class LogParameters(Parameters):
-    """pattern: regular expression of a suspicious line. at_most: how many are allowed.
+    """pattern: regular expression of a line that counts. at_most, at_least: how many there may and must be.
 
     silent_passes: a log without any line since the run began passes; else it is no data.
     """
 
     pattern: str = "ERROR|CRITICAL|Traceback"
     at_most: int = Field(default=0, ge=0)
+    at_least: int = Field(default=0, ge=0)
     silent_passes: bool = False
 
     @field_validator("pattern")
@@ -42,6 +43,12 @@ class LogParameters(Parameters):
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
         return value
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> LogParameters:
+        if self.at_least > self.at_most:
+            raise ValueError("at_least is above at_most")
+        return self
 
 
 @dataclass
@@ -62,6 +69,8 @@ class Log(CheckKind):
     def run(self, context: CheckContext, parameters: LogParameters) -> CheckResult:
         """Count once. A log that is missing, or silent since the run began, is no data."""
         limit = f"≤ {parameters.at_most}"
+        if parameters.at_least:
+            limit = f"{parameters.at_least} ≤ … {limit}"
         path = Layout(context.target.root).log(context.target.settings)
         if not path.resolve().is_relative_to(context.target.root.resolve()):
             return CheckResult(Verdict.ERROR, limit=limit, output=_("The log lies outside the target."))
@@ -74,7 +83,8 @@ class Log(CheckKind):
             return CheckResult(Verdict.ERROR, limit=limit, output=_("The log can't be read: %(why)s") % why)
         if not seen.lines and not parameters.silent_passes:
             return CheckResult(Verdict.NO_DATA, limit=limit, output=_("The log has no line since the run began."))
-        verdict = Verdict.PASS if seen.matched <= parameters.at_most else Verdict.FAIL
+        fits = parameters.at_least <= seen.matched <= parameters.at_most
+        verdict = Verdict.PASS if fits else Verdict.FAIL
         return CheckResult(
             verdict, str(seen.matched), limit, excerpt(seen.first, context.configuration, context.secrets)
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
 from pydantic import Field, ValidationError, model_validator
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
 from releases.metrics import UnknownSource, source
-from releases.metrics.base import Reading
+from releases.metrics.base import NOTHING, MetricName, Reading
 from releases.steps.base import Parameters
 
 COUNTED_BY = {"error_rate": "requests", "response_time": "duration_count"}
@@ -19,7 +20,7 @@ COUNTED_BY = {"error_rate": "requests", "response_time": "duration_count"}
 class Limit(Parameters):
     """metric: one of the source's; at_most: highest value that passes."""
 
-    metric: Literal["error_rate", "response_time", "resource_use", "service_down"]
+    metric: MetricName
     at_most: float = Field(ge=0, allow_inf_nan=False)
 
 
@@ -39,11 +40,14 @@ class MetricsParameters(Parameters):
     @model_validator(mode="after")
     def _fits_the_source(self) -> MetricsParameters:
         try:
-            source(self.source).parameters.model_validate(self.source_parameters)
+            reader = source(self.source)
+            wanted = reader.parameters.model_validate(self.source_parameters)
         except UnknownSource:
             raise ValueError(f"no metric source is called {self.source}") from None
         except ValidationError as error:
             raise ValueError(f"source_parameters: {error.errors()[0]['msg']}") from error
+        if strange := sorted({row.metric for row in self.limits} - reader.provides(wanted)):
+            raise ValueError(f"the source does not give {', '.join(strange)}")
         return self
 
 
@@ -57,12 +61,13 @@ class Metrics(CheckKind):
         """Measure once. A limit without data never passes, but for an idle service where that is allowed."""
         reader = source(parameters.source)
         wanted = reader.parameters.model_validate(parameters.source_parameters)
+        given = context.configuration if reader.needs_configuration else NOTHING
         earlier = None
         if parameters.interval_seconds:
-            earlier = reader.read(context.target, wanted)
+            earlier = reader.read(context.target, wanted, given)
             time.sleep(parameters.interval_seconds)  # the span that is measured
-        now = reader.read(context.target, wanted)
-        values = reader.derive(earlier, now, wanted)
+        now = reader.read(context.target, wanted, given)
+        values = {} if now.stale else reader.derive(earlier, now, wanted)
         limit = ", ".join(f"{row.metric} ≤ {row.at_most:g}" for row in parameters.limits)
         value = ", ".join(f"{row.metric} {_number(values.get(row.metric))}" for row in parameters.limits)
         verdict, lines = judge(parameters, values, earlier, now)
@@ -71,7 +76,7 @@ class Metrics(CheckKind):
 
 
 def judge(
-    parameters: MetricsParameters, values: dict[str, float | None], earlier: Reading | None, now: Reading
+    parameters: MetricsParameters, values: Mapping[str, float | None], earlier: Reading | None, now: Reading
 ) -> tuple[Verdict, list[str]]:
     """Return the worst verdict over all limits, and a sentence for each that does not pass."""
     failed, missing = [], []
@@ -83,6 +88,8 @@ def judge(
             missing.append(_("%(metric)s has no data.") % {"metric": row.metric})
     if failed:
         return Verdict.FAIL, failed + missing
+    if missing and now.stale:
+        return Verdict.STALE, missing
     if missing:
         # Without an answer nothing was measured; with one, the numbers are just not there.
         return (Verdict.NO_DATA if now.up and (earlier is None or earlier.up) else Verdict.ERROR), missing

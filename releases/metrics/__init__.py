@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from releases.metrics.alerts import Alerts
 from releases.metrics.base import MetricSource
+from releases.metrics.command import Command
+from releases.metrics.json_http import JsonHttp
+from releases.metrics.prometheus_api import PrometheusApi
 from releases.metrics.prometheus_text import PrometheusText
+from releases.metrics.sql import Sql
 
-SOURCES: tuple[MetricSource, ...] = (PrometheusText(),)
+SOURCES: tuple[MetricSource, ...] = (PrometheusApi(), PrometheusText(), JsonHttp(), Sql(), Command(), Alerts())
 
 
 class UnknownSource(LookupError):

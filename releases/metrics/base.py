@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
+from pydantic import StringConstraints
+
+from releases.metrics.counters import COUNTERS, DERIVED, derived
 from releases.steps.base import Parameters, TargetSpec
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+# What a source may call its numbers: a metric, or one of the counters of which two are derived.
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One look at a target at `at` (aware, UTC): raw numbers by name; `up` = the source answered."""
+    """One look at a target at `at` (aware, UTC): raw numbers by name; `up` = the source answered.
+
+    error: why there is less than there should be. stale: the numbers are older than the source's limit.
+    """
 
     at: datetime
     up: bool
     values: dict[str, float]
     error: str = ""
+    stale: bool = False
 
 
 class MetricSource(ABC):
@@ -25,17 +38,39 @@ class MetricSource(ABC):
 
     name: ClassVar[str]
     parameters: ClassVar[type[Parameters]]
+    # Whether `read` needs the target's configuration (with secrets); others are not given it.
+    needs_configuration: ClassVar[bool] = False
 
     @abstractmethod
-    def read(self, target: TargetSpec, parameters: Any) -> Reading:
+    def read(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
         """Look once, within 5 s; a source that does not answer gives up=False with the reason in `error`."""
 
+    def own(self, parameters: Any) -> bool:
+        """Tell whether the service itself answers, so that no answer means that the service is down."""
+        return False
+
     @abstractmethod
+    def provides(self, parameters: Any) -> frozenset[str]:
+        """Return the names of the metrics that it can give."""
+
+    def remember(self, earlier: Reading | None, now: Reading, parameters: Any) -> Reading:
+        """Return the present reading with what a later look will need of the earlier one."""
+        return now
+
     def derive(self, earlier: Reading | None, now: Reading, parameters: Any) -> dict[str, float | None]:
         """Return metric name → value, None for no data.
 
-        Names: error_rate (share 0..1 of requests since `earlier`), response_time (seconds, mean since
-        `earlier`), resource_use (share 0..1, the worst of the target's), service_down (0 or 1). A counter
-        that fell (restart) counts from zero, never negative; no requests in between = no data for rate
-        and time.
+        error_rate: share 0..1 of requests since `earlier`; response_time: seconds, mean since `earlier`. A counter
+        that fell (restart) counts from zero, never negative; no requests in between = no data for rate and time.
+        Any other name is what was read (resource_use: share 0..1, the worst of the target's; service_down: 0, 1).
         """
+        found = derived(earlier, now) if now.up else {}
+        if self.own(parameters):
+            found["service_down"] = 0.0 if now.up else 1.0
+        return {name: found.get(name) for name in self.provides(parameters)}
+
+
+def provided_by(names: Mapping[str, Any]) -> frozenset[str]:
+    """Return the metrics that come of these names: counters give what is derived of them, the rest is itself."""
+    found = {name for name in names if name not in COUNTERS}
+    return frozenset(found | {metric for metric, needs in DERIVED.items() if needs <= set(names)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -13,11 +13,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import Field, field_validator
 
-from releases.metrics.base import MetricSource, Reading
-from releases.metrics.fetch import NoAnswer, fetch
+from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
+from releases.metrics.counters import COUNTERS
+from releases.metrics.fetch import NoAnswer, ask
 from releases.steps.base import Parameters, TargetSpec
-
-COUNTERS = ("requests", "errors", "duration_sum", "duration_count")
 
 
 class PrometheusTextParameters(Parameters):
@@ -28,6 +27,8 @@ class PrometheusTextParameters(Parameters):
     duration_sum, duration_count: seconds spent and number of requests.
     resource_use: gauge 0..1, the worst counts.
     started: gauge with the start of the process; when it changes, every counter began anew.
+    gauges: other metrics (name → gauge, the greatest counts). own: the service itself serves the page.
+    stale_seconds: age from which numbers that carry a time of their own count as stale.
     """
 
     url: str = ""
@@ -39,6 +40,9 @@ class PrometheusTextParameters(Parameters):
     duration_count: str = "http_request_duration_seconds_count"
     resource_use: str = "resource_use_ratio"
     started: str = "process_start_time_seconds"
+    gauges: dict[MetricName, str] = Field(default_factory=dict)
+    own: bool = True
+    stale_seconds: float = Field(default=300.0, gt=0)
 
     @field_validator("error_status")
     @classmethod
@@ -56,14 +60,16 @@ class PrometheusText(MetricSource):
     name: ClassVar[str] = "prometheus_text"
     parameters: ClassVar[type[Parameters]] = PrometheusTextParameters
 
-    def read(self, target: TargetSpec, parameters: PrometheusTextParameters) -> Reading:
+    def read(
+        self, target: TargetSpec, parameters: PrometheusTextParameters, configuration: Mapping[str, str] = NOTHING
+    ) -> Reading:
         """Look once. No answer or one of 500 and above is not up; an unreadable page is up without values."""
         at = datetime.now(UTC)
         url = parameters.url or str(target.settings.get("metrics_url", ""))
         if not url:
             return Reading(at, False, {}, _("The target has no metrics_url."))
         try:
-            page = fetch(url, seconds=parameters.seconds)
+            page = ask(url, target, seconds=parameters.seconds)
         except NoAnswer as error:
             return Reading(at, False, {}, str(error))
         if page.status != 200:
@@ -73,21 +79,18 @@ class PrometheusText(MetricSource):
         except (ValueError, KeyError, IndexError, AttributeError) as error:
             # The parser has no error of its own: it fails as it meets what it did not expect.
             return Reading(at, True, {}, _("The page can't be read: %(why)s") % {"why": f"{error}"[:200]})
-        return Reading(at, True, values_of(families, parameters))
+        times = [float(sample.timestamp) for family in families for sample in family.samples if sample.timestamp]
+        stale = bool(times) and max(times) < at.timestamp() - parameters.stale_seconds
+        return Reading(at, True, values_of(families, parameters), _("The numbers are old.") if stale else "", stale)
 
-    def derive(
-        self, earlier: Reading | None, now: Reading, parameters: PrometheusTextParameters
-    ) -> dict[str, float | None]:
-        """Return the watched metrics; see the contract."""
-        grown = _growth(earlier, now)
-        requests, errors = grown.get("requests", 0.0), grown.get("errors")
-        seconds, count = grown.get("duration_sum"), grown.get("duration_count", 0.0)
-        return {
-            "error_rate": min(1.0, errors / requests) if requests > 0 and errors is not None else None,
-            "response_time": seconds / count if count > 0 and seconds is not None else None,
-            "resource_use": now.values.get("resource_use") if now.up else None,
-            "service_down": 0.0 if now.up else 1.0,
-        }
+    def own(self, parameters: PrometheusTextParameters) -> bool:
+        """Tell that the service itself serves its page, unless said otherwise."""
+        return parameters.own
+
+    def provides(self, parameters: PrometheusTextParameters) -> frozenset[str]:
+        """Return the metrics of the page."""
+        found = provided_by(dict.fromkeys((*COUNTERS, "resource_use", *parameters.gauges)))
+        return found | {"service_down"} if parameters.own else found
 
 
 def values_of(families: Iterable[Metric], parameters: PrometheusTextParameters) -> dict[str, float]:
@@ -113,21 +116,9 @@ def values_of(families: Iterable[Metric], parameters: PrometheusTextParameters) 
         found = samples.get(getattr(parameters, name))
         if found:
             values[name] = sum(value for _labels, value in found)
-    for name in ("resource_use", "started"):
-        found = samples.get(getattr(parameters, name))
+    gauges = {**parameters.gauges, "resource_use": parameters.resource_use, "started": parameters.started}
+    for name, gauge in gauges.items():
+        found = samples.get(gauge)
         if found:
             values[name] = max(value for _labels, value in found)
     return {name: value for name, value in values.items() if math.isfinite(value)}
-
-
-def _growth(earlier: Reading | None, now: Reading) -> dict[str, float]:
-    """Return how far each counter grew since `earlier`; after a restart all of them count from zero."""
-    if earlier is None or not earlier.up or not now.up or now.at <= earlier.at:
-        return {}
-    both = [name for name in COUNTERS if name in earlier.values and name in now.values]
-    begun, before = now.values.get("started"), earlier.values.get("started")
-    restarted = begun is not None and before is not None and begun != before
-    # One that fell means that all began anew: the others may have overtaken their old values already.
-    if restarted or any(now.values[name] < earlier.values[name] for name in both):
-        return {name: now.values[name] for name in both}
-    return {name: now.values[name] - earlier.values[name] for name in both}

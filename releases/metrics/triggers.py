@@ -1,50 +1,139 @@
-"""Judges samples against triggers: verdict per metric, and k of the last n. No data is never green (B1)."""
+"""Judges samples against triggers: verdict per metric, and k of the last n. No data is never green (B1).
+
+The watch and the replay of changed triggers both decide by these functions and nothing else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+Trigger = Mapping[str, Any]
+Entry = Mapping[str, Any]
+UNREADABLE = ("stale", "error")
+NO_BASELINE, ZERO_BASELINE = "no_baseline", "zero_baseline"
 
-def limit_of(trigger: Mapping[str, Any], baseline: Mapping[str, Any]) -> float | None:
+
+@dataclass(frozen=True)
+class Judged:
+    """What one trigger says of one value: verdict (pass, fail, no_data, stale, error), limit, and why it can't tell."""
+
+    verdict: str
+    limit: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A sample in its place on the grid of the watch: when it was due (seconds since 1970), and metric → entry."""
+
+    due: float
+    values: Mapping[str, Entry]
+
+
+def mean_of(metric: str, baseline: Mapping[str, Any]) -> float | None:
+    """Return the frozen mean of a metric, None when the baseline has none."""
+    mean = baseline.get("metrics", {}).get(metric, {}).get("mean")
+    return None if mean is None else float(mean)
+
+
+def limit_of(trigger: Trigger, baseline: Mapping[str, Any]) -> float | None:
     """Return the value from which a trigger counts; None for a ratio without a baseline or with one of zero."""
     limit = float(Decimal(str(trigger["limit"])))
     if trigger["comparison"] == "absolute":
         return limit
-    mean = baseline.get("metrics", {}).get(trigger["metric"], {}).get("mean")
-    return limit * float(mean) if mean else None
+    mean = mean_of(trigger["metric"], baseline)
+    return limit * mean if mean is not None and mean > 0 else None
+
+
+def judge_one(trigger: Trigger, entry: Entry, baseline: Mapping[str, Any]) -> Judged:
+    """Judge one entry {value, verdict?} by one trigger.
+
+    A ratio without a baseline can't tell: no data. Against a baseline of zero every value above zero would be
+    infinitely many times as much: zero passes, anything else is no data, and never fires.
+    """
+    limit = limit_of(trigger, baseline)
+    if entry.get("verdict") in UNREADABLE:
+        return Judged(str(entry["verdict"]), limit)
+    value = entry.get("value")
+    if value is None:
+        return Judged("no_data", limit)
+    if limit is None:
+        if mean_of(trigger["metric"], baseline) is None:
+            return Judged("no_data", None, NO_BASELINE)
+        return Judged("pass" if value <= 0 else "no_data", None, ZERO_BASELINE)
+    return Judged("fail" if value >= limit else "pass", limit)
 
 
 def judge(
-    triggers: Sequence[Mapping[str, Any]], values: Mapping[str, float | None], baseline: Mapping[str, Any]
+    triggers: Sequence[Trigger],
+    values: Mapping[str, float | None],
+    baseline: Mapping[str, Any],
+    unreadable: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return metric → {value, limit, verdict} for every metric that a trigger watches.
+    """Return metric → {value, limit, verdict, why} for every metric that a trigger watches; why is left out if empty.
 
-    A ratio without a baseline measures but cannot fail: its verdict is pass with `limit` None, and nothing fires.
+    unreadable: metric → stale or error, for those whose source gave nothing to judge. Of several triggers on one
+    metric the worst verdict is kept, and its limit.
     """
+    worst = ("fail", "error", "stale", "no_data", "pass")
     judged: dict[str, dict[str, Any]] = {}
     for trigger in triggers:
         name = trigger["metric"]
-        value = values.get(name)
-        limit = limit_of(trigger, baseline)
-        if value is None:
-            verdict = "no_data"
-        elif limit is None:
-            verdict = "pass"
-        else:
-            verdict = "fail" if value >= limit else "pass"
-        judged[name] = {"value": value, "limit": limit, "verdict": verdict}
+        state = (unreadable or {}).get(name)
+        entry = {"value": None, "verdict": state} if state else {"value": values.get(name)}
+        said = judge_one(trigger, entry, baseline)
+        found = {"value": entry["value"], "limit": said.limit, "verdict": said.verdict}
+        if said.why:
+            found["why"] = said.why
+        known = judged.get(name)
+        if known is None or worst.index(said.verdict) < worst.index(known["verdict"]):
+            judged[name] = found
     return judged
 
 
+def held(trigger: Trigger, recent: Sequence[Slot], baseline: Mapping[str, Any], interval: float) -> int:
+    """Return in how many of its last n places a trigger fails; recent: oldest first.
+
+    Places are counted on the grid: one without a sample is no failure, and what lies before them counts no more.
+    """
+    if not recent:
+        return 0
+    since = recent[-1].due - (trigger["n"] - 0.5) * interval
+    entries = [slot.values.get(trigger["metric"], {}) for slot in recent[-trigger["n"] :] if slot.due > since]
+    return sum(1 for entry in entries if judge_one(trigger, entry, baseline).verdict == "fail")
+
+
 def firing(
-    triggers: Sequence[Mapping[str, Any]], recent: Sequence[Mapping[str, Mapping[str, Any]]]
-) -> dict[str, Any] | None:
-    """Return the first trigger of which k of the last n samples fail; recent: judged samples, oldest first."""
-    for trigger in triggers:
-        last = recent[-trigger["n"] :]
-        failed = sum(1 for sample in last if sample.get(trigger["metric"], {}).get("verdict") == "fail")
-        if failed >= trigger["k"]:
-            return dict(trigger)
-    return None
+    triggers: Sequence[Trigger], recent: Sequence[Slot], baseline: Mapping[str, Any], interval: float
+) -> list[Trigger]:
+    """Return the triggers of which k of the last n samples fail, critical ones first."""
+    fired = [trigger for trigger in triggers if held(trigger, recent, baseline, interval) >= trigger["k"]]
+    return sorted(fired, key=lambda trigger: not trigger["critical"])
+
+
+@dataclass(frozen=True)
+class Fired:
+    """A trigger that would have fired: its key, whether critical, and when first (due time of the sample)."""
+
+    key: str
+    critical: bool
+    at: float
+
+
+def replay(
+    triggers: Sequence[Trigger], samples: Sequence[Slot], baseline: Mapping[str, Any], interval: float
+) -> list[Fired]:
+    """Return which triggers fire over a recorded series, each once at its first time; samples: oldest first."""
+    most = max((trigger["n"] for trigger in triggers), default=0)
+    found: dict[str, Fired] = {}
+    for place in range(len(samples)):
+        recent = samples[max(0, place + 1 - most) : place + 1]
+        left = [trigger for trigger in triggers if trigger["key"] not in found]
+        for trigger in firing(left, recent, baseline, interval):
+            found[trigger["key"]] = Fired(trigger["key"], bool(trigger["critical"]), samples[place].due)
+        if not left:
+            break
+    return sorted(found.values(), key=lambda fired: (fired.at, not fired.critical))

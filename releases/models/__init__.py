@@ -16,7 +16,7 @@ from releases.models.rollback import Rollback
 from releases.models.step import Step, StepAttempt, StepOutput
 from releases.models.stop_switch import StopSwitch
 from releases.models.waiver import Waiver
-from releases.models.watch import Sample, Watch
+from releases.models.watch import Sample, Watch, WatchCheck
 
 __all__ = [
     "Approval",
@@ -46,4 +46,5 @@ __all__ = [
     "StopSwitch",
     "Waiver",
     "Watch",
+    "WatchCheck",
 ]

@@ -10,8 +10,18 @@ from releases.models.rollback import Rollback
 
 
 class Watch(models.Model):
-    """A span of sampling: time stamps and one derived state."""
+    """A span of sampling: time stamps and one derived state.
 
+    triggers: those of the procedure that are measured, frozen; `owed` = the watch can't end well without its metric.
+    checks: what is checked beside the metrics (key, kind, parameters, labels), every `check_seconds`, frozen.
+    """
+
+    class Purpose(models.TextChoices):
+        BEFORE = "before", _("Before the deployment, for the baseline")
+        AFTER = "after", _("After the deployment")
+        BACK = "back", _("After the way back")
+
+    purpose = models.CharField(_("purpose"), max_length=6, choices=Purpose, default=Purpose.AFTER)
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="watches", verbose_name=_("deployment"))
     rollback = models.ForeignKey(
         Rollback, models.PROTECT, null=True, blank=True, related_name="watches", verbose_name=_("rollback")
@@ -20,6 +30,8 @@ class Watch(models.Model):
     duration_seconds = models.FloatField(_("duration in seconds"))
     baseline = models.JSONField(_("baseline"), default=dict)
     triggers = models.JSONField(_("triggers"), default=list)
+    checks = models.JSONField(_("checks"), default=list)
+    check_seconds = models.FloatField(_("seconds between checks"), default=3600)
     began_at = models.DateTimeField(_("began"))
     paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
@@ -33,6 +45,7 @@ class Watch(models.Model):
         verbose_name=_("judged by"),
     )
     next_at = models.DateTimeField(_("next sample"), null=True, blank=True)
+    checks_at = models.DateTimeField(_("next checks"), null=True, blank=True)
 
     LOCK_ORDER = 45
 
@@ -41,6 +54,7 @@ class Watch(models.Model):
         verbose_name_plural = _("watches")
         indexes = [
             models.Index(fields=["next_at"], name="watch_due", condition=models.Q(ended_at__isnull=True)),
+            models.Index(fields=["checks_at"], name="watch_checks_due", condition=models.Q(ended_at__isnull=True)),
         ]
 
     def __str__(self) -> str:
@@ -66,3 +80,30 @@ class Sample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%H:%M:%S}"
+
+
+class WatchCheck(models.Model):
+    """One check during a watch, as it came out: value, limit, verdict, and the output kept as proof."""
+
+    watch = models.ForeignKey(Watch, models.CASCADE, related_name="checked", verbose_name=_("watch"))
+    key = models.CharField(_("key"), max_length=60)
+    due_at = models.DateTimeField(_("due"))
+    at = models.DateTimeField(_("taken"))
+    verdict = models.CharField(_("verdict"), max_length=10)
+    value = models.CharField(_("value"), max_length=200, blank=True)
+    limit = models.CharField(_("limit"), max_length=200, blank=True)
+    output = models.TextField(_("output"), blank=True)
+
+    class Meta:
+        verbose_name = _("check during a watch")
+        verbose_name_plural = _("checks during a watch")
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["watch", "key", "due_at"], name="watch_check_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.at:%H:%M:%S}"
+
+    @property
+    def known(self) -> bool:
+        """Say whether it passed or failed; anything else is unknown."""
+        return self.verdict in ("pass", "fail")

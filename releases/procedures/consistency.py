@@ -297,7 +297,11 @@ def _plans(raw: Raw, step_kinds: Collection[str]) -> Found:
 
 
 def _triggers(raw: Raw) -> Found:
-    metrics = _keys(raw, "metrics")
+    # A check of the watch is measured as 1 where it fails and 0 where it passes.
+    watched = {str(row.get("key")) for _path, row in _rows(raw, "checks") if row.get("when") == "watch"}
+    metrics = _keys(raw, "metrics") | watched
+    for name in sorted(watched & _keys(raw, "metrics")):
+        yield ("metrics",), f"{name!r} is the name of a check of the watch as well"
     for path, row in _rows(raw, "triggers"):
         filled = [name for name in ("metric", "comparison", "limit", "k", "n") if row.get(name)]
         if filled and len(filled) < 5:

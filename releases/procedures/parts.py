@@ -305,19 +305,20 @@ class Check(Item):
 
 
 class Metric(Item):
-    """A measured quantity; `unit` is ratio, seconds or flag."""
+    """A measured quantity; `unit` is ratio, seconds, flag or count."""
 
-    unit: Literal["ratio", "seconds", "flag"]
+    unit: Literal["ratio", "seconds", "flag", "count"]
 
 
 class Watch(Part):
-    """How long and how often the target is watched; shares are decimal text."""
+    """How long and how often the target is watched, and checked beside it; shares are decimal text."""
 
     duration: Label
     duration_seconds: Positive
     interval_seconds: Positive
     metrics: tuple[Key, ...] = Field(min_length=1)
     baseline_minutes: Positive
+    checks_every_minutes: Positive
     samples_min: DecimalText
 
 

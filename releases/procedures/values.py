@@ -18,7 +18,10 @@ STEP_KINDS = frozenset(
     ("backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update")
     + ("service_control", "command")
 )
-CHECK_KINDS = frozenset(("log", "metrics", "http", "manual"))
+CHECK_KINDS = frozenset(
+    ("log", "metrics", "http", "sql", "service_state", "alerts", "backup", "configuration_digest")
+    + ("security", "command", "manual")
+)
 
 Tier = Literal["development", "staging", "production"]
 Source = Literal["procedure", "ours"]

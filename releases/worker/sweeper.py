@@ -19,6 +19,7 @@ from releases.actions.milestone.remind import remind_due
 from releases.actions.question.ask import follow_up
 from releases.actions.release.observe import observe
 from releases.actions.switch.press import stop_runs
+from releases.actions.watch.begin import begin_before, wants_before
 from releases.actions.watch.sample import advance, end_due
 from releases.models import Deployment, Fact, Rollback, Step, Watch
 
@@ -115,6 +116,21 @@ def due_samples(moment: datetime) -> None:
         dispatch.wake("samples", "take_sample", watch_id=watch.pk, due=due.isoformat())
 
 
+def due_checks(moment: datetime) -> None:
+    """Wake the sampling worker for the checks beside the metrics of each watch that has them due."""
+    for watch in Watch.objects.filter(ended_at=None, paused_at=None, checks_at__lte=moment):
+        due = watch.checks_at
+        if due is not None and moment < watch.began_at + timedelta(seconds=watch.duration_seconds):
+            advance(watch.pk, "checks")
+            dispatch.wake("samples", "check_watch", watch_id=watch.pk, due=due.isoformat())
+
+
+def coming_baselines(moment: datetime) -> None:
+    """Begin to look at targets whose run is so near that its baseline is measured from now on."""
+    for pk in wants_before(moment):
+        begin_before(pk)
+
+
 def stale_rounds(moment: datetime) -> None:
     """Lapse rounds of consent whose content or window is no longer what was consented to."""
     lapse_stale()
@@ -134,9 +150,10 @@ OFTEN = (
     open_questions,
     waiting_rollbacks,
     due_samples,
+    due_checks,
     coming_deployments,
 )
-RARELY = (stale_rounds, due_reminders)
+RARELY = (stale_rounds, due_reminders, coming_baselines)
 
 
 def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTEN, *RARELY)) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.utils.translation import get_language
@@ -13,6 +14,7 @@ from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import ConfigurationVersion
 from releases.actions.release.steps import manual_checks
+from releases.actions.watch.begin import begin
 from releases.models import Deployment, InForce, Release, Rollback, Step, Watch
 
 
@@ -69,26 +71,15 @@ def _resume_watches(deployment: Deployment) -> None:
     for watch in paused:
         watch.duration_seconds += (moment - watch.paused_at).total_seconds() if watch.paused_at else 0
         watch.paused_at, watch.next_at = None, moment
+        watch.checks_at = moment + timedelta(seconds=watch.check_seconds) if watch.checks else None
         watch.save()
 
 
 def begin_watch(deployment: Deployment, rollback: Rollback | None = None) -> Watch:
-    """Begin the watch that the procedure asks for, inside an open door; the baseline is the deployment's frozen one."""
+    """Begin the watch that the procedure asks for, inside an open door."""
     content = deployment.release.procedure
     assert content is not None
-    document = content.document
-    seconds = document.watch.duration_seconds if rollback is None else document.rollback.watch_seconds
-    moment = now()
-    return Watch.objects.create(
-        deployment=deployment,
-        rollback=rollback,
-        interval_seconds=document.watch.interval_seconds,
-        duration_seconds=seconds,
-        baseline=deployment.baseline,
-        triggers=[t.model_dump(mode="json") for t in document.triggers if t.measured],
-        began_at=moment,
-        next_at=moment,
-    )
+    return begin(deployment, content.document, rollback=rollback)
 
 
 def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str = "") -> Deployment:

@@ -15,8 +15,9 @@ from audit.refusals import GateClosed
 from releases.actions.deployment.queue import require_starter
 from releases.actions.obligation.incur import incur_at_start
 from releases.actions.release.prepare import done_milestone
+from releases.actions.watch.begin import baseline
 from releases.gates import ask, stop_switch
-from releases.models import ConsentRound, Deployment, InForce, Release, Sample, Step, StepAttempt, Watch
+from releases.models import ConsentRound, Deployment, InForce, Release, Step, StepAttempt, Watch
 
 RUNS_IN = {"forward": "running", "verify": "verifying", "back": "rolling_back", "back_verify": "rolled_back"}
 
@@ -123,6 +124,9 @@ def _start(act: Act, deployment: Deployment) -> None:
     owed = incur_at_start(release, environment, moment)
     if owed:
         act.details["owed"] = [str(debt) for debt in owed]
+    for watch in Watch.objects.filter(deployment=deployment, purpose=Watch.Purpose.BEFORE, ended_at=None):
+        watch.ended_at, watch.verdict, watch.next_at = moment, "measured", None
+        watch.save()
     for watch in Watch.objects.filter(deployment__in=_watched_before(deployment), ended_at=None, paused_at=None):
         watch.paused_at = moment
         watch.next_at = None
@@ -155,27 +159,4 @@ def recorded(pointer: InForce | None) -> dict[str, Any]:
         "configuration": pointer.configuration_id,
         "code": pointer.code,
         "configuration_digest": pointer.configuration_digest,
-    }
-
-
-def baseline(deployment: Deployment) -> dict[str, Any]:
-    """Return metric → {mean, count} over the samples of the baseline minutes before now."""
-    content = deployment.release.procedure
-    minutes = content.document.watch.baseline_minutes if content is not None else 60
-    since = now() - timedelta(minutes=minutes)
-    sums: dict[str, list[float]] = {}
-    samples = Sample.objects.filter(
-        watch__deployment__application=deployment.application,
-        watch__deployment__environment=deployment.environment,
-        at__gte=since,
-        up=True,
-    )
-    for values in samples.values_list("values", flat=True):
-        for name, entry in values.items():
-            if entry.get("value") is not None:
-                sums.setdefault(name, []).append(float(entry["value"]))
-    return {
-        "since": since.isoformat(),
-        "source": "prometheus_text",
-        "metrics": {n: {"mean": sum(v) / len(v), "count": len(v)} for n, v in sums.items()},
     }

@@ -2,119 +2,143 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
-from environments.models import Target
-from releases.actions.rollback.decide import raise_
-from releases.metrics import source
-from releases.metrics.base import Reading
-from releases.metrics.triggers import firing, judge
+from releases.actions.watch.place import configuration_for, spec_of
+from releases.actions.watch.react import react
+from releases.gates.base import procedure_of
+from releases.metrics.looking import Looked, WrongSources, look, places_of
+from releases.metrics.triggers import Slot, firing, judge
 from releases.models import Deployment, Release, Rollback, Sample, Watch
 from releases.steps.base import TargetSpec
 
-SHARE_NEEDED = 0.95
+__all__ = ["advance", "completeness", "end_due", "judge_watch", "sample", "spec_of"]
 
-
-def spec_of(target: Target) -> TargetSpec:
-    """Return a target's row as the leaves take it."""
-    return TargetSpec(target.application.slug, target.environment.slug, Path(target.root), target.settings)
+READ = """
+    SELECT w.purpose, w.interval_seconds, w.triggers, w.baseline, w.deployment_id, w.rollback_id, w.checks,
+           t.root, t.settings, a.slug, e.slug,
+           (SELECT coalesce(jsonb_agg(jsonb_build_array(extract(epoch FROM s.due_at), s.values) ORDER BY s.due_at), '[]')
+              FROM (SELECT due_at, values FROM releases_sample WHERE watch_id = w.id ORDER BY due_at DESC LIMIT %s) s),
+           (SELECT raw FROM releases_sample WHERE watch_id = w.id ORDER BY due_at DESC LIMIT 1)
+      FROM releases_watch w
+      JOIN releases_deployment d ON d.id = w.deployment_id
+      JOIN environments_target t ON (t.application_id, t.environment_id) = (d.application_id, d.environment_id)
+      JOIN environments_application a ON a.id = d.application_id
+      JOIN environments_environment e ON e.id = d.environment_id
+     WHERE w.id = %s AND w.ended_at IS NULL AND w.paused_at IS NULL
+"""
+ADVANCE = {
+    "next": "UPDATE releases_watch SET next_at = greatest(next_at + make_interval(secs => interval_seconds),"
+    " clock_timestamp() - make_interval(secs => 2 * interval_seconds))"
+    " WHERE id = %s AND ended_at IS NULL RETURNING next_at",
+    "checks": "UPDATE releases_watch SET checks_at = greatest(checks_at + make_interval(secs => check_seconds),"
+    " clock_timestamp()) WHERE id = %s AND ended_at IS NULL RETURNING checks_at",
+}
+# More samples than any trigger looks back on; a trigger that asks for more sees only these.
+MOST_SLOTS = 60
 
 
 def sample(watch_id: int, *, due: datetime) -> Sample | None:
     """Look once at the target, keep it, and raise the alarm when a trigger holds k of its last n samples.
 
-    No transaction is open while the target is asked. A second look for the same due time is dropped.
+    One statement reads all that is needed, one keeps the sample; no transaction is open while the target is asked.
+    A second look for the same due time is dropped.
     """
-    watch = Watch.objects.select_related("deployment__environment").filter(pk=watch_id, ended_at=None).first()
-    if watch is None or watch.paused_at is not None:
+    with connection.cursor() as cursor:
+        cursor.execute(READ, [MOST_SLOTS, watch_id])
+        row = cursor.fetchone()
+    if row is None:
         return None
-    deployment = watch.deployment
-    target = Target.objects.select_related("application", "environment").get(
-        application=deployment.application, environment=deployment.environment
-    )
-    kind = source("prometheus_text")
-    parameters = kind.parameters()
-    reading = kind.read(spec_of(target), parameters)
-    last = Sample.objects.filter(watch=watch, up=True).order_by("-pk").first()
-    earlier = Reading(last.at, True, last.raw) if last is not None else None
-    values = kind.derive(earlier, reading, parameters)
-    kept, made = Sample.objects.get_or_create(
-        watch=watch,
-        due_at=due,
-        defaults={
-            "at": reading.at,
-            "up": reading.up,
-            "raw": reading.values,
-            "values": judge(watch.triggers, values, watch.baseline),
-            "error": reading.error[:300],
-        },
-    )
-    if made:
-        _react(watch)
-    return kept if made else None
+    purpose, interval, deployment_id, rollback_id = row[0], row[1], row[4], row[5]
+    root, application, environment = row[7], row[9], row[10]
+    triggers, baseline, checks, settings, before, raw = (_plain(row[place]) for place in (2, 3, 6, 8, 11, 12))
+    target = TargetSpec(application, environment, Path(root), settings)
+    try:
+        places = places_of(settings)
+        needed = any(place.source.needs_configuration for place in places)
+        given = configuration_for(Watch.objects.select_related("deployment").get(pk=watch_id)) if needed else {}
+        looked = look(target, places, raw or {}, given)
+    except WrongSources as wrong:
+        looked = Looked(now(), False, {}, {t["metric"]: "error" for t in triggers}, raw or {}, str(wrong))
+    checked = {check["key"] for check in checks}
+    sampled = [trigger for trigger in triggers if trigger["metric"] not in checked]
+    values = judge(sampled, looked.values, baseline, looked.unreadable)
+    try:
+        with transaction.atomic():
+            kept = Sample.objects.create(
+                watch_id=watch_id,
+                due_at=due,
+                at=looked.at,
+                up=looked.up,
+                raw=looked.raw,
+                values=values,
+                error=looked.error[:300],
+            )
+    except IntegrityError:
+        return None
+    if purpose != Watch.Purpose.BEFORE:
+        slots = [*(Slot(float(at), entries) for at, entries in before), Slot(due.timestamp(), values)]
+        react(deployment_id, rollback_id, firing(sampled, slots, baseline, interval), slots)
+    return kept
 
 
-def _react(watch: Watch) -> None:
-    most = max((t["n"] for t in watch.triggers), default=0)
-    recent = list(Sample.objects.filter(watch=watch).order_by("-pk").values_list("values", flat=True)[:most])[::-1]
-    trigger = firing(watch.triggers, recent)
-    if trigger is None or watch.rollback_id is not None:
-        return
-    if Rollback.objects.filter(deployment=watch.deployment).exclude(state__in=list(Rollback.ENDS)).exists():
-        return
-    raise_(
-        watch.deployment_id,
-        cause=trigger["key"],
-        critical=trigger["critical"],
-        note=_("%(k)d of %(n)d samples over the limit") % {"k": trigger["k"], "n": trigger["n"]},
-        facts={"trigger": trigger, "samples": recent},
-    )
+def _plain(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
 
 
-def advance(watch_id: int) -> datetime | None:
-    """Set when the next sample is due, on the grid of the watch; no act, the column is not governed.
+def advance(watch_id: int, column: str = "next") -> datetime | None:
+    """Set when the next sample is due (column "checks": the next checks), on its grid; no act, it is not governed.
 
     What a short stall has missed is caught up at once; after more than three intervals the grid goes on from now.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE releases_watch SET next_at = greatest(next_at + make_interval(secs => interval_seconds),"
-            " clock_timestamp() - make_interval(secs => 2 * interval_seconds))"
-            " WHERE id = %s AND ended_at IS NULL RETURNING next_at",
-            [watch_id],
-        )
+        cursor.execute(ADVANCE[column], [watch_id])
         row = cursor.fetchone()
     return row[0] if row else None
 
 
 def completeness(watch: Watch) -> dict[str, float]:
-    """Return metric → share of the expected samples that have a value (0..1); no sample is no value.
+    """Return what is owed → share of what was expected of it that has a value (0..1); no sample is no value.
 
-    The first look only begins the counting, so that one less than the grid has is expected.
+    Owed are the metrics of the procedure's watch and of its critical triggers, and the checks that are required. The
+    first look only begins the counting, so that one less than the grid has is expected.
     """
     expected = max(1, int(watch.duration_seconds / watch.interval_seconds) - 1)
-    shares: dict[str, float] = {}
-    rows = list(watch.samples.values_list("values", flat=True))
-    for name in {t["metric"] for t in watch.triggers}:
-        counted = sum(1 for values in rows if values.get(name, {}).get("verdict") in ("pass", "fail"))
-        shares[name] = min(1.0, counted / expected)
+    checks = {row["key"]: row["required"] for row in watch.checks}
+    owed = {t["metric"] for t in watch.triggers if t.get("owed", True)} - checks.keys()
+    counted = dict.fromkeys(owed, 0)
+    for values in watch.samples.values_list("values", flat=True):
+        for name in owed:
+            counted[name] += values.get(name, {}).get("value") is not None
+    shares = {name: min(1.0, count / expected) for name, count in counted.items()}
+    rounds = int(watch.duration_seconds / watch.check_seconds)
+    for key in (key for key, required in checks.items() if required and rounds):
+        known = watch.checked.filter(key=key, verdict__in=["pass", "fail"]).count()
+        shares[key] = min(1.0, known / rounds)
     return shares
 
 
 def end_due(watch_id: int) -> str:
     """End a watch whose time is over: healthy with enough samples, else it waits for a named person's verdict."""
-    peek = Watch.objects.get(pk=watch_id)
+    peek = Watch.objects.select_related("deployment__release__procedure").get(pk=watch_id)
     if now() < peek.began_at + timedelta(seconds=peek.duration_seconds) or peek.verdict:
         return peek.verdict
+    if peek.purpose == Watch.Purpose.BEFORE:
+        with change("watch:end", (Watch, watch_id)) as act:
+            measured = act.get(Watch)
+            measured.verdict, measured.ended_at, measured.next_at = "measured", now(), None
+        return "measured"
+    needed = float(procedure_of(peek.deployment.release).watch.samples_min)
     targets: list[tuple[Any, int]] = [
         (Watch, watch_id),
         (Deployment, peek.deployment_id),
@@ -128,8 +152,8 @@ def end_due(watch_id: int) -> str:
             return watch.verdict
         shares = completeness(watch)
         act.details["completeness"] = {name: f"{share:.4f}" for name, share in shares.items()}
-        watch.next_at = None
-        if min(shares.values(), default=0.0) < SHARE_NEEDED:
+        watch.next_at = watch.checks_at = None
+        if min(shares.values(), default=0.0) < needed:
             watch.verdict = "insufficient"
             return watch.verdict
         watch.verdict, watch.ended_at = "healthy", now()

@@ -14,7 +14,10 @@ from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
 from releases.steps.base import TargetSpec
 
 LEAST: dict[str, dict[str, Any]] = {
-    "metrics": {"limits": [{"metric": "service_down", "at_most": "0"}], "interval_seconds": 0}
+    "metrics": {"limits": [{"metric": "service_down", "at_most": "0"}], "interval_seconds": 0},
+    "sql": {"statement": "SELECT 1", "equals": "1"},
+    "command": {"argv": ["/bin/true"]},
+    "security": {"certificate_days": 1},
 }
 
 

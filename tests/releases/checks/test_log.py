@@ -35,6 +35,15 @@ def test_it_counts_only_lines_since_the_run_began(tmp_path: Path) -> None:
     assert check(tmp_path, text, pattern="INFO", at_most=1).value == "1"
 
 
+def test_what_must_be_there_is_counted_too(tmp_path: Path) -> None:
+    text = "2026-03-18T01:00:01Z ready\n2026-03-18T01:00:02Z ready\n"
+    assert check(tmp_path, text, pattern="ready", at_least=2, at_most=3).limit == "2 ≤ … ≤ 3"
+    assert check(tmp_path, text, pattern="ready", at_least=2, at_most=3).verdict is Verdict.PASS
+    assert check(tmp_path, text, pattern="ready", at_least=3, at_most=3).verdict is Verdict.FAIL
+    with pytest.raises(ValidationError):
+        LogParameters(at_least=2, at_most=1)
+
+
 def test_a_line_without_a_time_belongs_to_the_one_before(tmp_path: Path) -> None:
     old, new = "2026-03-18T00:00:00Z INFO a\n", "2026-03-18T02:00:00Z INFO b\n"
     assert check(tmp_path, f"{old}Traceback (old)\n{new}").verdict is Verdict.PASS

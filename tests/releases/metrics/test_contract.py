@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from releases.metrics import SOURCES, UnknownSource, source
 from releases.metrics.base import MetricSource, Reading
-from releases.steps.base import TargetSpec
+from releases.steps.base import Parameters, TargetSpec
 
-NAMES = {"error_rate", "response_time", "resource_use", "service_down"}
+USUAL = {"requests": "a", "errors": "b", "duration_sum": "c", "duration_count": "d", "resource_use": "e"}
+# The least that a source must be told; the watched metrics are those of `USUAL`.
+LEAST: dict[str, dict[str, Any]] = {
+    "prometheus_api": {"queries": USUAL},
+    "json_http": {"values": USUAL},
+    "sql": {"statement": "SELECT 1", "values": USUAL},
+    "command": {"argv": ["/bin/false"], "values": USUAL},
+}
+RATES = {"error_rate", "response_time"}
+
+
+def given(known: MetricSource, **more: Any) -> Parameters:
+    return known.parameters.model_validate({**LEAST.get(known.name, {}), **more})
 
 
 def test_names_are_unique_and_found() -> None:
@@ -28,22 +41,40 @@ class TestEverySource:
         assert type(known).__doc__
         assert known.parameters.__doc__
         with pytest.raises(ValidationError):
-            known.parameters.model_validate({"no_such_parameter": 1})
+            given(known, no_such_parameter=1)
 
     def test_a_source_that_does_not_answer_is_not_up_and_says_why(self, known: MetricSource, tmp_path: Path) -> None:
-        for settings in ({}, {"metrics_url": "http://127.0.0.1:1/metrics"}, {"metrics_url": "nonsense"}):
-            reading = known.read(TargetSpec("a", "e", tmp_path, settings), known.parameters())
+        away, wrong = "http://127.0.0.1:1/x", "nonsense"
+        for url in ("", away, wrong):
+            settings = {"metrics_url": url, "prometheus_url": url, "alerts_url": url}
+            configuration = {"DATABASE_URL": "postgresql://127.0.0.1:1/none"} if url else {}
+            reading = known.read(TargetSpec("a", "e", tmp_path, settings), given(known), configuration)
             assert (reading.up, reading.values) == (False, {})
             assert reading.error
             assert reading.at.utcoffset() == timedelta(0)
 
-    def test_without_an_answer_only_service_down_is_known(self, known: MetricSource) -> None:
+    def test_without_an_answer_only_the_service_itself_is_known_to_be_down(self, known: MetricSource) -> None:
         at = datetime(2026, 3, 18, tzinfo=UTC)
-        derived = known.derive(Reading(at, True, {}), Reading(at, False, {}, "away"), known.parameters())
-        assert derived == {**dict.fromkeys(NAMES), "service_down": 1}
+        wanted = given(known)
+        found = known.derive(Reading(at, True, {}), Reading(at, False, {}, "away"), wanted)
+        down = {"service_down": 1} if known.own(wanted) else {}
+        assert found == {**dict.fromkeys(known.provides(wanted)), **down}
 
     def test_one_reading_gives_no_rates(self, known: MetricSource) -> None:
         at = datetime(2026, 3, 18, tzinfo=UTC)
-        derived = known.derive(None, Reading(at, True, {"requests": 5.0, "errors": 5.0}), known.parameters())
-        assert set(derived) == NAMES
-        assert (derived["error_rate"], derived["response_time"], derived["service_down"]) == (None, None, 0)
+        wanted = given(known)
+        found = known.derive(None, Reading(at, True, {"requests": 5.0, "errors": 5.0, "resource_use": 0.5}), wanted)
+        assert set(found) == known.provides(wanted)
+        assert not {name for name in RATES if found.get(name) is not None}
+
+
+@pytest.mark.parametrize("known", [known for known in SOURCES if known.name != "alerts"], ids=lambda known: known.name)
+class TestEverySourceOfCounters:
+    def test_rates_survive_a_counter_that_begins_anew(self, known: MetricSource) -> None:
+        at = datetime(2026, 3, 18, tzinfo=UTC)
+        before = Reading(at, True, {"requests": 100, "errors": 1, "duration_sum": 10, "duration_count": 100})
+        after = Reading(
+            at + timedelta(minutes=1), True, {"requests": 20, "errors": 5, "duration_sum": 1, "duration_count": 20}
+        )
+        found = known.derive(before, after, given(known))
+        assert (found["error_rate"], found["response_time"]) == (0.25, 0.05)

@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from environments.calendar import windows
+from releases.checks import kind
 from releases.procedures import parts
 from releases.procedures.document import Procedure
 from releases.procedures.load import default, digest
@@ -186,7 +187,10 @@ def test_purpose_readers_and_history_are_those_of_the_text(procedure: Procedure)
 
 
 def test_every_named_check_has_a_kind_and_a_watch_asks_for_24_hours(procedure: Procedure) -> None:
-    assert {check.kind for check in procedure.checks} == {"log", "http", "metrics", "manual"}
+    by_hand = {check.key for check in procedure.checks if check.kind == "manual"}
+    assert by_hand == {"data_integrity", "security_settings"}
+    for check in procedure.checks:
+        kind(check.kind).parameters.model_validate(check.parameters)
     assert (procedure.watch.duration_seconds, procedure.rollback.watch_seconds) == (86400, 86400)
     assert procedure.threshold_values()["coverage_min"] == "0.90"
 
@@ -198,8 +202,12 @@ def test_measured_triggers_have_the_limits_of_the_text(procedure: Procedure) -> 
         "response_time": ("ratio", "3", 3, 5),
         "error_rate": ("absolute", "0.10", 3, 5),
         "resource_use": ("absolute", "0.90", 3, 5),
+        "odd_logs": ("absolute", "1", 1, 1),
+        "frequent_alerts": ("absolute", "10", 1, 1),
+        "failed_backups": ("absolute", "1", 1, 1),
     }
-    assert all(row.critical for row in procedure.triggers if row.measured)
+    operational = {row.key for row in procedure.triggers if row.measured and not row.critical}
+    assert operational == {"odd_logs", "frequent_alerts", "failed_backups"}
 
 
 def test_the_regular_window_is_the_third_wednesday_from_one_to_five(procedure: Procedure) -> None:

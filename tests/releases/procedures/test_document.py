@@ -165,9 +165,11 @@ def test_a_broken_row_hides_no_fault_elsewhere() -> None:
 
 def test_more_kinds_may_be_named_by_the_caller() -> None:
     raw = copy.deepcopy(RAW)
-    raw["checks"][10]["kind"] = "alerts"
-    kinds = {"log", "http", "metrics", "manual", "alerts"}
-    assert Procedure.checked(raw, check_kinds=kinds).checks[10].kind == "alerts"
+    raw["checks"][10]["kind"] = "smoke"
+    kinds = {check["kind"] for check in raw["checks"]}
+    assert Procedure.checked(raw, check_kinds=kinds).checks[10].kind == "smoke"
+    with pytest.raises(ProcedureFaults, match="smoke"):
+        Procedure.checked(raw)
 
 
 def test_what_is_not_toml_is_said_with_its_line() -> None:

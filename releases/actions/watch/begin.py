@@ -1,0 +1,149 @@
+"""Lays out a watch, inside an open door; and watch:begin_before, the look at the target before a run (the baseline)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from audit.change import change
+from audit.clock import now
+from environments.models import Target
+from releases.metrics.looking import WrongSources, places_of
+from releases.models import Deployment, InForce, Rollback, Sample, Watch
+from releases.procedures.document import Procedure as Content
+
+
+def triggers_of(content: Content) -> list[dict[str, Any]]:
+    """Return the measured triggers as a watch keeps them; `owed`: without its metric the watch can't end well."""
+    owed = set(content.watch.metrics)
+    return [
+        t.model_dump(mode="json") | {"owed": t.critical or t.metric in owed} for t in content.triggers if t.measured
+    ]
+
+
+def checks_of(content: Content) -> list[dict[str, Any]]:
+    """Return the checks beside the metrics as a watch keeps them; those by hand are asked of people elsewhere."""
+    return [
+        {
+            "key": check.key,
+            "kind": check.kind,
+            "parameters": check.parameters,
+            "label_ja": check.ja,
+            "label_en": check.en,
+            "required": check.required,
+        }
+        for check in content.checks
+        if check.when == "watch" and check.kind != "manual"
+    ]
+
+
+def begin(deployment: Deployment, content: Content, *, rollback: Rollback | None = None) -> Watch:
+    """Begin the watch that the procedure asks for, inside an open door; the baseline is the deployment's frozen one."""
+    seconds = content.watch.duration_seconds if rollback is None else content.rollback.watch_seconds
+    moment = now()
+    every, checks = 60 * content.watch.checks_every_minutes, checks_of(content)
+    return Watch.objects.create(
+        purpose=Watch.Purpose.AFTER if rollback is None else Watch.Purpose.BACK,
+        deployment=deployment,
+        rollback=rollback,
+        interval_seconds=content.watch.interval_seconds,
+        duration_seconds=seconds,
+        baseline=deployment.baseline,
+        triggers=triggers_of(content),
+        checks=checks,
+        check_seconds=every,
+        began_at=moment,
+        next_at=moment,
+        checks_at=moment + timedelta(seconds=every) if checks else None,
+    )
+
+
+def begin_before(deployment_id: int) -> Watch | None:
+    """Look at what is in force until a scheduled run begins, so that it has a baseline; None if not needed.
+
+    Nothing is in force, or a watch of an earlier run looks already: then there is nothing to begin.
+    """
+    with change("watch:begin_before", (Deployment, deployment_id)) as act:
+        deployment = act.get(Deployment)
+        procedure = deployment.release.procedure
+        same = {"application": deployment.application, "environment": deployment.environment}
+        looked = Watch.objects.filter(
+            deployment__application=deployment.application, deployment__environment=deployment.environment
+        )
+        if (
+            deployment.state != "scheduled"
+            or procedure is None
+            or deployment.scheduled_for is None
+            or not InForce.objects.filter(**same).exclude(release=None).exists()
+            or looked.filter(ended_at=None, paused_at=None).exists()
+            or looked.filter(deployment=deployment).exists()
+        ):
+            return None
+        moment, content = now(), procedure.document
+        watch = Watch.objects.create(
+            purpose=Watch.Purpose.BEFORE,
+            deployment=deployment,
+            interval_seconds=content.watch.interval_seconds,
+            duration_seconds=max(0.0, (deployment.scheduled_for - moment).total_seconds()),
+            triggers=triggers_of(content),
+            began_at=moment,
+            next_at=moment,
+        )
+        act.about(watch)
+    return watch
+
+
+def wants_before(moment: datetime) -> list[int]:
+    """Return the scheduled runs whose minutes of baseline have begun and that nobody looks at yet."""
+    soon = Deployment.objects.filter(
+        state="scheduled", scheduled_for__gt=moment, scheduled_for__lte=moment + timedelta(days=1), watches=None
+    ).exclude(release__procedure=None)
+    found = []
+    for deployment in soon.select_related("release__procedure"):
+        procedure = deployment.release.procedure
+        assert procedure is not None and deployment.scheduled_for is not None
+        minutes = procedure.content["watch"]["baseline_minutes"]
+        same = {"application": deployment.application_id, "environment": deployment.environment_id}
+        if deployment.scheduled_for > moment + timedelta(minutes=minutes):
+            continue
+        if not InForce.objects.filter(**same).exclude(release=None).exists():
+            continue
+        looked = Watch.objects.filter(
+            deployment__application=deployment.application_id, deployment__environment=deployment.environment_id
+        )
+        if not looked.filter(ended_at=None, paused_at=None).exists():
+            found.append(deployment.pk)
+    return found
+
+
+def baseline(deployment: Deployment) -> dict[str, Any]:
+    """Return {since, until, source, metrics: metric → {mean, count}} over the samples of the baseline minutes."""
+    content = deployment.release.procedure
+    minutes = content.document.watch.baseline_minutes if content is not None else 60
+    moment = now()
+    since = moment - timedelta(minutes=minutes)
+    sums: dict[str, list[float]] = {}
+    samples = Sample.objects.filter(
+        watch__deployment__application=deployment.application,
+        watch__deployment__environment=deployment.environment,
+        at__gte=since,
+        up=True,
+    )
+    for values in samples.values_list("values", flat=True):
+        for name, entry in values.items():
+            if entry.get("value") is not None:
+                sums.setdefault(name, []).append(float(entry["value"]))
+    return {
+        "since": since.isoformat(),
+        "until": moment.isoformat(),
+        "source": ", ".join(_sources(deployment)),
+        "metrics": {n: {"mean": sum(v) / len(v), "count": len(v)} for n, v in sums.items()},
+    }
+
+
+def _sources(deployment: Deployment) -> list[str]:
+    target = Target.objects.filter(application=deployment.application, environment=deployment.environment).first()
+    try:
+        return [place.key for place in places_of(target.settings if target is not None else {})]
+    except WrongSources:
+        return []

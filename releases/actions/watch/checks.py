@@ -1,0 +1,83 @@
+"""The checks beside the metrics of a watch (no act: a measured series): logs, alerts, backups (R7, G5, B2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+from pydantic import ValidationError
+
+from audit.clock import now
+from releases import checks
+from releases.actions.watch.place import configuration_for, spec_for
+from releases.actions.watch.react import react
+from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.metrics.triggers import Slot, firing
+from releases.models import Watch, WatchCheck
+
+FLAGS = {"fail": 1.0, "pass": 0.0}
+MOST_SLOTS = 60
+
+
+def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
+    """Make every check of a watch once and keep what came out; what fails feeds the triggers of that name.
+
+    Each looks at what happened since the checks before. A second round for the same due time is dropped.
+    """
+    watch = Watch.objects.select_related("deployment").filter(pk=watch_id, ended_at=None, paused_at=None).first()
+    if watch is None:
+        return []
+    since = max(watch.began_at, due - timedelta(seconds=watch.check_seconds))
+    context = CheckContext(spec_for(watch), since, configuration_for(watch))
+    kept = [made for row in watch.checks if (made := _kept(watch, row, due, made_by(row, context))) is not None]
+    if kept:
+        feed(watch)
+    return kept
+
+
+def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
+    """Make one check as it was frozen; one that can't be made any more is an error, not a pass."""
+    try:
+        kind = checks.kind(row["kind"])
+        return kind.run(context, kind.parameters.model_validate(row["parameters"]))
+    except (checks.UnknownKind, ValidationError) as fault:
+        said = _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": row["kind"], "why": fault}
+        return CheckResult(Verdict.ERROR, output=said)
+
+
+def _kept(watch: Watch, row: Mapping[str, Any], due: datetime, result: CheckResult) -> WatchCheck | None:
+    try:
+        with transaction.atomic():
+            return WatchCheck.objects.create(
+                watch=watch,
+                key=row["key"],
+                due_at=due,
+                at=now(),
+                verdict=result.verdict.value,
+                value=result.value[:200],
+                limit=result.limit[:200],
+                output=result.output,
+            )
+    except IntegrityError:
+        return None
+
+
+def slots_of(watch: Watch, most: int = MOST_SLOTS) -> list[Slot]:
+    """Return the last rounds of checks as places of the grid, oldest first: key → {value: 1 failed, 0 passed}."""
+    rounds: dict[float, dict[str, Any]] = {}
+    rows = WatchCheck.objects.filter(watch=watch).order_by("-due_at")[: most * max(1, len(watch.checks))]
+    for row in rows:
+        entry = {"value": FLAGS.get(row.verdict), "verdict": row.verdict}
+        rounds.setdefault(row.due_at.timestamp(), {})[row.key] = entry
+    return [Slot(due, values) for due, values in sorted(rounds.items())]
+
+
+def feed(watch: Watch) -> None:
+    """Ask the triggers that are named after a check."""
+    keys = {row["key"] for row in watch.checks}
+    triggers = [trigger for trigger in watch.triggers if trigger["metric"] in keys]
+    slots = slots_of(watch)
+    react(watch.deployment_id, watch.rollback_id, firing(triggers, slots, watch.baseline, watch.check_seconds), slots)

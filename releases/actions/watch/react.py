@@ -1,0 +1,31 @@
+"""What follows when triggers fire during a watch: an alarm is raised, or one that waits becomes critical (B1, B2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.utils.translation import gettext as _
+
+from releases.actions.rollback.decide import FROM, raise_
+from releases.actions.rollback.escalate import escalate
+from releases.metrics.triggers import Slot, Trigger
+from releases.models import Deployment, Rollback
+
+
+def react(deployment_id: int, rollback_id: int | None, fired: Sequence[Trigger], recent: Sequence[Slot]) -> None:
+    """Raise the first trigger that fires, critical ones first; each act opens a door of its own.
+
+    rollback_id: of the way back after which is watched; what fires then is kept and shown, and a person decides.
+    """
+    if not fired or rollback_id is not None:
+        return
+    trigger = fired[0]
+    note = _("%(k)d of %(n)d samples over the limit") % {"k": trigger["k"], "n": trigger["n"]}
+    facts = {"trigger": dict(trigger), "samples": [dict(slot.values) for slot in recent[-trigger["n"] :]]}
+    waiting = Rollback.objects.filter(deployment=deployment_id).exclude(state__in=list(Rollback.ENDS)).first()
+    if waiting is not None:
+        if trigger["critical"] and not waiting.critical and waiting.state in ("raised", "assessed"):
+            escalate(waiting.pk, cause=trigger["key"], note=note, facts=facts)
+        return
+    if Deployment.objects.filter(pk=deployment_id, state__in=FROM).exists():
+        raise_(deployment_id, cause=trigger["key"], critical=trigger["critical"], note=note, facts=facts)

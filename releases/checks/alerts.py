@@ -1,0 +1,46 @@
+"""The check kind that asks whether alerts fire; used by deployments and watches."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.utils.translation import gettext as _
+from pydantic import model_validator
+
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.excerpt import excerpt
+from releases.metrics.alert_list import AlertListParameters, NoList, above, firing
+from releases.steps.base import Parameters
+
+
+class AlertsParameters(AlertListParameters):
+    """highest: the highest level that may fire; empty = none may. The rest says where alerts are listed."""
+
+    highest: str = "info"
+
+    @model_validator(mode="after")
+    def _is_a_level(self) -> AlertsParameters:
+        if self.highest and self.highest not in self.levels:
+            raise ValueError(f"highest must be one of the levels: {', '.join(self.levels)}")
+        return self
+
+
+class Alerts(CheckKind):
+    """Asks an Alertmanager, or reads a JSON list, for alerts that fire above a level."""
+
+    name: ClassVar[str] = "alerts"
+    parameters: ClassVar[type[Parameters]] = AlertsParameters
+
+    def run(self, context: CheckContext, parameters: AlertsParameters) -> CheckResult:
+        """Ask once. No list is an error, a target that names none is no data."""
+        limit = _("none above %(level)s") % {"level": parameters.highest} if parameters.highest else _("none")
+        try:
+            found = firing(context.target, parameters)
+        except NoList as error:
+            verdict = Verdict.NO_DATA if error.missing else Verdict.ERROR
+            return CheckResult(verdict, limit=limit, output=str(error))
+        high = above(found, parameters.highest, parameters.levels)
+        value = _("%(high)d of %(all)d firing") % {"high": len(high), "all": len(found)}
+        lines = [f"{alert.level}: {alert.name} ({alert.started or '–'})" for alert in [*high, *found]]
+        output = excerpt(dict.fromkeys(lines), context.configuration, context.secrets) or _("No alert fires.")
+        return CheckResult(Verdict.FAIL if high else Verdict.PASS, value, limit, output)

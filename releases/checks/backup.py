@@ -1,0 +1,143 @@
+"""The check kind that asks whether the newest backup is fresh and can be restored; deployments and watches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import psycopg
+from django.utils.translation import gettext as _
+from pydantic import Field, field_validator
+
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.excerpt import excerpt
+from releases.steps import database as databases
+from releases.steps.backup import sha256_of
+from releases.steps.base import Parameters, StepFailed
+from releases.steps.database import Database
+from releases.steps.runner import run_plain
+from releases.steps.target import database_of
+
+
+class BackupCheckParameters(Parameters):
+    """within_hours: age that the newest may have. files: pattern of dumps below the target's folder; empty = Ringi's.
+
+    prove: digest = the file is the one that was taken (Ringi's only), list = its table of contents can be read,
+    restore = it is restored into a scratch database and, for Ringi's own, compared table by table.
+    """
+
+    within_hours: float = Field(default=26.0, gt=0)
+    files: str = ""
+    prove: Literal["digest", "list", "restore"] = "list"
+
+    @field_validator("files")
+    @classmethod
+    def _stays_on_the_target(cls, value: str) -> str:
+        if value.startswith("/") or ".." in Path(value).parts:
+            raise ValueError("must be a pattern below the target's folder")
+        return value
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest dump: its file, when it was complete, and what the step that took it wrote down."""
+
+    path: Path
+    at: datetime
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Backup(CheckKind):
+    """Looks at the newest dump: how old it is, whether it is whole, and whether it can be restored."""
+
+    name: ClassVar[str] = "backup"
+    parameters: ClassVar[type[Parameters]] = BackupCheckParameters
+
+    def run(self, context: CheckContext, parameters: BackupCheckParameters) -> CheckResult:
+        """Look once. A target without any dump is no data; a dump that is old, torn or not restorable fails."""
+        limit = f"≤ {parameters.within_hours:g} h, {parameters.prove}"
+        try:
+            found = newest(context.target.root, parameters.files)
+        except (OSError, ValueError, KeyError) as error:
+            return CheckResult(Verdict.ERROR, limit=limit, output=f"{type(error).__name__}: {error}")
+        if found is None:
+            return CheckResult(Verdict.NO_DATA, limit=limit, output=_("There is no backup."))
+        age = datetime.now(UTC) - found.at
+        value = f"{age / timedelta(hours=1):.1f} h"
+        lines = [str(found.path.relative_to(context.target.root)), f"{found.at:%Y-%m-%dT%H:%M:%SZ}"]
+        if age > timedelta(hours=parameters.within_hours):
+            lines.append(_("The newest backup is too old."))
+            return CheckResult(Verdict.FAIL, value, limit, excerpt(lines, context.configuration, context.secrets))
+        try:
+            said, verdict = prove(context, found, parameters.prove)
+        except StepFailed as failed:
+            said, verdict = f"{failed}\n{failed.state}", Verdict.FAIL
+        except (OSError, psycopg.Error) as error:
+            said, verdict = str(error), Verdict.ERROR
+        return CheckResult(
+            verdict, value, limit, excerpt([*lines, *said.splitlines()], context.configuration, context.secrets)
+        )
+
+
+def newest(root: Path, pattern: str) -> Found | None:
+    """Return the newest dump, of those that match a pattern or of Ringi's own. Raises OSError, ValueError, KeyError."""
+    found: list[Found] = []
+    if pattern:
+        inside = root.resolve()
+        for path in root.glob(pattern):
+            if path.is_file() and path.resolve().is_relative_to(inside):
+                found.append(Found(path, _at(path)))
+    for record in root.glob("backups/*/facts.json") if not pattern else ():
+        facts = json.loads(record.read_bytes())
+        if facts.get("nothing"):
+            continue
+        dump = record.with_name("database.dump")
+        # The record is written after the dump; it says when a dump was taken that is gone.
+        found.append(Found(dump, _at(dump if dump.exists() else record), facts))
+    return max(found, key=lambda one: one.at, default=None)
+
+
+def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Verdict]:
+    """Return (what was seen, verdict) of a dump. Raises StepFailed when it can't be restored, OSError, psycopg.Error."""
+    if not found.path.exists() or not found.path.stat().st_size:
+        return _("The dump is gone or empty."), Verdict.FAIL
+    if found.facts:
+        digest = sha256_of(found.path)
+        if digest != found.facts["sha256"]:
+            return _("The dump is not the one that was taken."), Verdict.FAIL
+        if how == "digest":
+            return digest, Verdict.PASS
+    elif how == "digest":
+        return _("Nobody wrote down the digest of this dump."), Verdict.NO_DATA
+    database = database_of(context.target, context.configuration)
+    binaries = str(context.target.settings.get("postgres_bin", ""))
+    program = os.path.join(binaries, "pg_restore") if binaries else "pg_restore"
+    if how == "list":
+        return run_plain([program, "--list", str(found.path)]).text, Verdict.PASS
+    address = str(context.target.settings.get("scratch_database_url", "")) or (database.url if database else "")
+    if not address:
+        return _("There is no server on which it could be restored."), Verdict.NO_DATA
+    return _restored(Database(address, binaries), found), Verdict.PASS
+
+
+def _restored(server: Database, found: Found) -> str:
+    name = "ringi_check_" + hashlib.sha256(f"{found.path} {os.getpid()}".encode()).hexdigest()[:16]
+    with databases.scratch(server, name) as scratch:
+        scratch.tool(run_plain, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", str(found.path))
+        digest = databases.data_digest(scratch, run_plain)
+    if not digest.tables:
+        raise StepFailed(_("the restored dump holds no table"))
+    if found.facts and (different := digest.differences(found.facts["tables"], found.facts["schema"])):
+        raise StepFailed(_("the restored dump differs in: %(tables)s") % {"tables": ", ".join(different)})
+    rows = sum(count for count, _digest in digest.tables.values())
+    return _("Restored: %(tables)d tables, %(rows)d rows.") % {"tables": len(digest.tables), "rows": rows}
+
+
+def _at(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -1,0 +1,94 @@
+"""The check kind that lets a program of the target's judge; used by deployments and watches."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Annotated, ClassVar
+
+from django.utils.translation import gettext as _
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.excerpt import excerpt, secrets_in
+from releases.checks.limits import LimitParameters
+from releases.steps.base import Parameters, StepFailed
+from releases.steps.runner import base_environment, run_command
+from releases.steps.target import filled
+
+Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Code = Annotated[int, Field(ge=0, le=255)]
+
+
+class CommandCheckParameters(LimitParameters):
+    """argv: argument list, no shell; {root}, {tree}, {config} are replaced. passes: exit codes that pass.
+
+    unknown: exit codes by which the program says that it can't tell; every other one fails. value: pattern whose
+    first group is the value in the output; with equals, at_least, at_most it is judged too. seconds: deadline.
+    """
+
+    argv: Annotated[tuple[Argument, ...], Field(min_length=1)]
+    passes: Annotated[tuple[Code, ...], Field(min_length=1)] = (0,)
+    unknown: tuple[Code, ...] = ()
+    value: str = ""
+    seconds: float = Field(default=30.0, gt=0, le=600)
+
+    @field_validator("value")
+    @classmethod
+    def _has_a_group(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if value and groups != 1:
+            raise ValueError("must have exactly one group")
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> CommandCheckParameters:
+        if self.limited and not self.value:
+            raise ValueError("a limit needs `value`, the pattern that finds what is limited")
+        if set(self.passes) & set(self.unknown):
+            raise ValueError("an exit code can't pass and be unknown")
+        return self
+
+
+class Command(CheckKind):
+    """Runs one argument list on the target and judges its exit code, and a value in its output."""
+
+    name: ClassVar[str] = "command"
+    parameters: ClassVar[type[Parameters]] = CommandCheckParameters
+
+    def run(self, context: CheckContext, parameters: CommandCheckParameters) -> CheckResult:
+        """Run once. A program that can't be started or does not end in time is an error."""
+        limit = parameters.limit_text() or _("exit code %(codes)s") % {
+            "codes": ", ".join(str(code) for code in parameters.passes)
+        }
+        argv = filled(parameters.argv, context.target)
+        try:
+            outcome = run_command(
+                argv,
+                environment=base_environment({"RINGI_TARGET_ROOT": str(context.target.root)}),
+                folder=context.target.root,
+                seconds=parameters.seconds,
+                secrets=secrets_in(context.configuration),
+            )
+        except StepFailed as failed:
+            output = excerpt(
+                [shlex.join(argv), str(failed), *failed.state.splitlines()], context.configuration, context.secrets
+            )
+            return CheckResult(Verdict.ERROR, limit=limit, output=output)
+        output = excerpt([shlex.join(argv), *outcome.text.splitlines()[-15:]], context.configuration, context.secrets)
+        value = _("exit code %(codes)s") % {"codes": outcome.code}
+        if outcome.code in parameters.unknown:
+            return CheckResult(Verdict.NO_DATA, value, limit, output)
+        if outcome.code not in parameters.passes:
+            return CheckResult(Verdict.FAIL, value, limit, output)
+        if not parameters.value:
+            return CheckResult(Verdict.PASS, value, limit, output)
+        found = re.search(parameters.value, outcome.text)
+        if found is None or found[1] is None:
+            return CheckResult(Verdict.NO_DATA, limit=limit, output=f"{output}\n" + _("The output has no value."))
+        kept = parameters.holds(found[1])
+        verdict = Verdict.ERROR if kept is None else Verdict.PASS if kept else Verdict.FAIL
+        return CheckResult(verdict, found[1][:100], limit, output)

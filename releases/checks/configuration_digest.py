@@ -1,0 +1,44 @@
+"""The check kind that compares the configuration on the target with the version rolled out, byte for byte."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+
+from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.steps.base import Parameters, StepFailed
+from releases.steps.configuration_file import configuration_digest, digest_of, path_of, rendered
+
+
+class ConfigurationDigestParameters(Parameters):
+    """None: what is compared with is the configuration of the run."""
+
+
+class ConfigurationDigest(CheckKind):
+    """Compares the SHA-256 of the configuration file with that of the rendered version; shows no value of it."""
+
+    name: ClassVar[str] = "configuration_digest"
+    parameters: ClassVar[type[Parameters]] = ConfigurationDigestParameters
+
+    def run(self, context: CheckContext, parameters: Any) -> CheckResult:
+        """Compare once. Without a version to compare with it is no data."""
+        if not context.configuration:
+            return CheckResult(Verdict.NO_DATA, output=_("The run has no configuration."))
+        try:
+            wanted = digest_of(rendered(context.target, context.configuration))
+            found = configuration_digest(context.target)
+        except StepFailed as failed:
+            return CheckResult(Verdict.ERROR, output=str(failed))
+        except OSError as error:
+            return CheckResult(Verdict.ERROR, limit=f"= {wanted[:12]}", output=error.strerror or str(error))
+        kept = path_of(context.target)
+        path = kept.name if kept is not None else _("The configuration")
+        if not found:
+            said = _("%(path)s is not there.") % {"path": path}
+        elif found == wanted:
+            said = _("%(path)s is the version that was rolled out.") % {"path": path}
+        else:
+            said = _("%(path)s was changed since, or is another version.") % {"path": path}
+        verdict = Verdict.PASS if found == wanted else Verdict.FAIL
+        return CheckResult(verdict, found[:12], f"= {wanted[:12]}", f"{said}\n{found}\n{wanted}")

@@ -1,0 +1,98 @@
+"""The metric source for JSON served over HTTP; used by watches and checks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from pydantic import Field
+
+from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
+from releases.metrics.fetch import NoAnswer, ask
+from releases.metrics.json_paths import ABSENT, at_path
+from releases.steps.base import Parameters, TargetSpec
+
+
+class JsonHttpParameters(Parameters):
+    """url: address of the page; empty = `metrics_url` of the target. seconds: deadline, at most 5.
+
+    values: metric (or requests, errors, duration_sum, duration_count, started) → dotted path; a list found there
+    counts by its greatest number, true as 1. time: path of the time of the numbers (RFC 3339 or seconds since 1970);
+    older than stale_seconds is stale. own: the service itself serves the page, so that no answer means it is down.
+    """
+
+    url: str = ""
+    values: dict[MetricName, str] = Field(min_length=1)
+    time: str = ""
+    stale_seconds: float = Field(default=300.0, gt=0)
+    own: bool = False
+    seconds: float = Field(default=5.0, gt=0, le=5)
+
+
+class JsonHttp(MetricSource):
+    """Reads numbers from a JSON page by their paths."""
+
+    name: ClassVar[str] = "json_http"
+    parameters: ClassVar[type[Parameters]] = JsonHttpParameters
+
+    def read(
+        self, target: TargetSpec, parameters: JsonHttpParameters, configuration: Mapping[str, str] = NOTHING
+    ) -> Reading:
+        """Look once. No answer or one of 500 and above is not up; what is not there is left out."""
+        at = datetime.now(UTC)
+        url = parameters.url or str(target.settings.get("metrics_url", ""))
+        if not url:
+            return Reading(at, False, {}, _("The target has no metrics_url."))
+        try:
+            page = ask(url, target, seconds=parameters.seconds)
+        except NoAnswer as error:
+            return Reading(at, False, {}, str(error))
+        if page.status != 200:
+            return Reading(at, page.status < 500, {}, _("The page answered %(status)s.") % {"status": page.status})
+        try:
+            content = json.loads(page.body)
+        except ValueError:
+            return Reading(at, True, {}, _("The body is not JSON."))
+        found = {name: number_in(at_path(content, path)) for name, path in parameters.values.items()}
+        values = {name: value for name, value in found.items() if value is not None}
+        if not parameters.time:
+            return Reading(at, True, values)
+        measured = seconds_in(at_path(content, parameters.time))
+        stale = measured is None or measured < at.timestamp() - parameters.stale_seconds
+        return Reading(at, True, values, _("The numbers are old.") if stale else "", stale)
+
+    def own(self, parameters: JsonHttpParameters) -> bool:
+        """Tell what the parameters say."""
+        return parameters.own
+
+    def provides(self, parameters: JsonHttpParameters) -> frozenset[str]:
+        """Return the metrics that are read."""
+        found = provided_by(parameters.values)
+        return found | {"service_down"} if parameters.own else found
+
+
+def number_in(found: Any) -> float | None:
+    """Return a finite number (a flag as 0 or 1, of a list its greatest); None for anything else."""
+    if isinstance(found, list):
+        return max((n for n in (number_in(inner) for inner in found) if n is not None), default=None)
+    if isinstance(found, bool | int | float):
+        number = float(found)
+        return number if math.isfinite(number) else None
+    return None
+
+
+def seconds_in(found: Any) -> float | None:
+    """Return a time as seconds since 1970, from a number or RFC 3339 text; without an offset it is UTC."""
+    if found == ABSENT or isinstance(found, bool):
+        return None
+    if isinstance(found, int | float):
+        return float(found)
+    try:
+        moment = datetime.fromisoformat(str(found))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()

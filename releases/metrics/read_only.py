@@ -1,0 +1,37 @@
+"""Asks a database with one statement that can't write; called by the check kind and the metric source `sql`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import psycopg
+from psycopg import sql
+from pydantic import AfterValidator, StringConstraints
+
+READS = re.compile(r"\s*(select|with|values|table)\b", re.IGNORECASE)
+
+
+def _reads(value: str) -> str:
+    if not READS.match(value):
+        raise ValueError("must begin with SELECT, WITH, VALUES or TABLE")
+    return value
+
+
+ReadStatement = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_reads)]
+
+
+def read_rows(url: str, statement: str, seconds: float, *, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return (names of the columns, at most so many rows) of one statement, within so many seconds on the server.
+
+    It runs in a read-only transaction. Raises psycopg.Error, also for a text of several statements.
+    """
+    with psycopg.connect(url, connect_timeout=max(2, round(seconds)), application_name="ringi") as connection:
+        connection.read_only = True
+        milliseconds = sql.Literal(str(max(1, int(seconds * 1000))))
+        connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(milliseconds))
+        # Only a prepared statement is one statement for certain; a second one could end the transaction.
+        cursor = connection.execute(statement.encode(), prepare=True)
+        columns, rows = [column.name for column in cursor.description or ()], cursor.fetchmany(most)
+        connection.rollback()
+    return columns, rows

@@ -1,0 +1,80 @@
+"""The check that lets a program judge, with real ones."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.command import Command, CommandCheckParameters
+from releases.steps.base import TargetSpec
+
+
+def check(root: Path, code: str, **parameters: Any) -> CheckResult:
+    context = CheckContext(TargetSpec("a", "e", root, {}), datetime.now(UTC), {"API_TOKEN": "hidden-7"})
+    wanted = {"argv": [sys.executable, "-c", code], **parameters}
+    return Command().run(context, CommandCheckParameters.model_validate(wanted))
+
+
+@pytest.mark.parametrize(
+    ("code", "parameters", "verdict", "value"),
+    [
+        ("pass", {}, Verdict.PASS, "exit code 0"),
+        ("exit(1)", {}, Verdict.FAIL, "exit code 1"),
+        ("exit(2)", {"passes": [0, 2]}, Verdict.PASS, "exit code 2"),
+        ("exit(3)", {"unknown": [3]}, Verdict.NO_DATA, "exit code 3"),
+        ("print('lag: 4.5 s')", {"value": r"lag: (\S+)", "at_most": "5"}, Verdict.PASS, "4.5"),
+        ("print('lag: 5.5 s')", {"value": r"lag: (\S+)", "at_most": "5"}, Verdict.FAIL, "5.5"),
+        ("print('state ok')", {"value": r"state (\w+)", "equals": "ok"}, Verdict.PASS, "ok"),
+        ("print('lag: much')", {"value": r"lag: (\S+)", "at_most": "5"}, Verdict.ERROR, "much"),
+        ("print('nothing')", {"value": r"lag: (\S+)", "at_most": "5"}, Verdict.NO_DATA, ""),
+        ("import os; os.kill(os.getpid(), 9)", {}, Verdict.FAIL, "exit code -9"),
+        ("import time; time.sleep(30)", {"seconds": 0.2}, Verdict.ERROR, ""),
+    ],
+)
+def test_exit_code_and_value_are_judged(
+    tmp_path: Path, code: str, parameters: dict[str, Any], verdict: Verdict, value: str
+) -> None:
+    result = check(tmp_path, code, **parameters)
+    assert (result.verdict, result.value) == (verdict, value)
+    assert result.limit and result.output
+
+
+def test_it_runs_in_the_targets_folder_without_a_shell_and_without_our_environment(tmp_path: Path) -> None:
+    (tmp_path / "here").touch()
+    code = "import os, sys; print(sorted(os.listdir()), sys.argv[1], 'DATABASE_URL' in os.environ)"
+    argv = [sys.executable, "-c", code, "{root}; echo $HOME"]
+    result = check(tmp_path, "", argv=argv)
+    assert f"['here'] {tmp_path}; echo $HOME False" in result.output
+
+
+def test_secrets_are_masked_in_what_it_says(tmp_path: Path) -> None:
+    assert "hidden-7" not in check(tmp_path, "print('token hidden-7')").output
+
+
+def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    result = check(tmp_path, "", argv=["/no/such/program"])
+    assert result.verdict is Verdict.ERROR and "program" in result.output
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"argv": []},
+        {"argv": "echo 1"},
+        {"argv": ["a\x00b"]},
+        {"argv": ["true"], "passes": []},
+        {"argv": ["true"], "passes": [0], "unknown": [0]},
+        {"argv": ["true"], "at_most": "1"},
+        {"argv": ["true"], "value": "no group"},
+        {"argv": ["true"], "value": "("},
+    ],
+)
+def test_parameters_are_checked_when_the_plan_is_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        CommandCheckParameters.model_validate(wrong)

@@ -1,0 +1,35 @@
+"""The check that compares the configuration on the target with the version rolled out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from releases.checks.base import CheckContext, CheckResult, Verdict
+from releases.checks.configuration_digest import ConfigurationDigest
+from releases.steps.target import Layout
+from tests.releases.steps.conftest import Target, new_database, target, versions
+
+__all__ = ["new_database", "target", "versions"]
+
+
+def check(made: Target, configuration: dict[str, str]) -> CheckResult:
+    kind = ConfigurationDigest()
+    return kind.run(CheckContext(made.spec, datetime.now(UTC), configuration), kind.parameters())
+
+
+def test_only_the_very_bytes_that_were_rolled_out_pass(target: Target) -> None:
+    assert check(target, target.configuration).verdict is Verdict.FAIL, "no file"
+    target.step("configuration_update", target.context(configuration=target.configuration))
+    result = check(target, target.configuration)
+    assert result.verdict is Verdict.PASS and result.value == result.limit.removeprefix("= ")
+    assert check(target, target.configuration | {"LIMIT": "5"}).verdict is Verdict.FAIL
+    path = Layout(target.spec.root).configuration
+    path.write_bytes(path.read_bytes() + b"\n")
+    changed = check(target, target.configuration)
+    assert changed.verdict is Verdict.FAIL
+    assert target.configuration["SECRET"] not in changed.output and "changed" in changed.output
+
+
+def test_a_run_without_configuration_is_no_data(target: Target) -> None:
+    assert check(target, {}).verdict is Verdict.NO_DATA
+    assert check(target, {"not a key": "x"}).verdict is Verdict.ERROR
