@@ -32,6 +32,7 @@ from releases.models import (
     Release,
     Rollback,
     Step,
+    StopSwitch,
     Waiver,
     Watch,
 )
@@ -89,12 +90,14 @@ class Rows:
             draft, step, round_, watch, obligation, waiver, pointer, another, waiting, item, review, asked, deputy, run,
             make(Rollback, deployment=run, cause="grave_failure", raised_at=moment),
             make(Meeting, held_at=moment - timedelta(hours=1), minutes="x", recorded_by=people["manager"]),
+            make(StopSwitch, pressed_by=people["operator"], pressed_at=moment, reason="x", released_at=moment),
             make(Token, account=people["ci"], digest="f" * 64, expires_at=moment + timedelta(days=1)),
             make(Freeze, name="x", environment=production, starts_at=moment + timedelta(days=3), reason="x",
                  ends_at=moment + timedelta(days=4)),
             make(CompanyHoliday, day=date(2027, 5, 10), name_ja="創立記念日"),
             make(CalendarFeed, application=world.application, digest="c" * 64, account=people["manager"]),
             world.application, production, people["developer"], world.targets["production"],
+            world.configurations["production"],
             taken.checklist.first(), production.windows.exclude(starts_at=None).first(),
         )  # fmt: skip
         self.found[Deployment] = runs

@@ -26,7 +26,7 @@ consent/decide.py _refuse round_.reject round_.send_back release.reject release.
 consent/decide.py _grant round_.grant release.approve
 consent/end.py end_rounds deployment.cancel
 consent/lapse.py _lapse_release release.lapse; consent/lapse.py _lapse_window held.expire
-deployment/decide.py give_up deployment.fail; deployment/decide.py stop deployment.stop deployment.stopped
+deployment/decide.py give_up deployment.fail; deployment/decide.py stop_inside deployment.stop deployment.stopped
 deployment/decide.py succeed deployment.succeed; deployment/decide.py settle deployment.settle release.abandon release.stand_down release.roll_back
 deployment/decide.py _go_on deployment.resume deployment.recheck
 deployment/decide.py _next deployment.verify
@@ -45,7 +45,7 @@ release/prepare.py take_back release.take_back; release/prepare.py withdraw rele
 release/submit.py submit release.submit; rollback/restored.py restored deployment.restored deployment.falter release.roll_back
 rollback/run.py run deployment.roll_back; rollback/run.py retry deployment.retry
 step/claim.py _start deployment.start round_.consume release.start
-step/finish.py finish deployment.stopped
+step/finish.py finish deployment.stopped; step/finish.py stop deployment.stopped
 step/finish.py _phase_ends deployment.verify deployment.watch
 step/finish.py _trouble deployment.stopped deployment.falter deployment.hold deployment.fail
 watch/sample.py _close deployment.succeed release.complete; window/withdraw.py withdraw round_.take_back round_.void

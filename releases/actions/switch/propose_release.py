@@ -24,12 +24,12 @@ def propose_release(switch_id: int, *, reason: str) -> ConsentRound:
             switch, applicant = act.get(StopSwitch), access.current_account()
             if not may_press(applicant):
                 raise NotYou(_("You do not have the right to stop production."))
+            environment = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
+            access.require_factor(environment)
             if not reason.strip():
                 raise Invalid(_("Say why."))
             if switch.released_at is not None:
                 raise WrongState(_("It was released already."))
-            environment = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
-            access.require_factor(environment)
             rules = [
                 {"stage": rule.stage, "role": rule.role, "number": rule.number}
                 for rule in active_procedure().document.approvals_for(SUBJECT, Environment.Tier.PRODUCTION)
