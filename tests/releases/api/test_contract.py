@@ -127,9 +127,12 @@ def test_every_answer_is_one_that_is_described(
             seen[answer.status_code] += 1
             reached.setdefault(case.operation.label, set()).add(answer.status_code)
 
-    for operation in operations:
+    # What takes nothing can be called in no wrong way.
+    taking = [o for o in operations if mode is GenerationMode.POSITIVE or o.body or list(o.iter_parameters())]
+    assert len(operations) - len(taking) <= 1
+    for operation in taking:
         each(operation.as_strategy(generation_mode=mode), max(1, EXAMPLES // 20), tell)
-    assert len(reached) == len(operations)
+    assert len(reached) == len(taking)
     if mode is GenerationMode.NEGATIVE:
         assert {400, 401, 404, 422} <= set(seen), seen
     else:
