@@ -30,7 +30,7 @@ class StopSwitch(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.pressed_at:%Y-%m-%d %H:%M} · {self.reason}"
+        return self.reason
 
     @staticmethod
     def pressed() -> StopSwitch | None:
