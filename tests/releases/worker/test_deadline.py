@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import translation
 
 from audit.actor import acting
 from releases.actions.deployment import decide
@@ -155,7 +156,7 @@ def test_a_stop_tells_in_what_state_the_target_is(
 
     def background() -> None:
         try:
-            with acting(WORKER):
+            with acting(WORKER), translation.override("en"):  # a thread speaks the installation's language
                 run_from(step)
         finally:
             connection.close()
