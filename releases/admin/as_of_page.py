@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.db.models import ForeignKey
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
@@ -33,6 +34,26 @@ def kinds() -> list[tuple[str, str]]:
     return sorted(found, key=lambda kind: kind[1])
 
 
+def fields_of(label: str, values: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return (column, its name, value) of a row as it was; a reference also names the row as it is called today."""
+    names = as_of.column_names(label)
+    app, name, *relation = label.split(".")
+    columns = {} if relation or label not in dict(kinds()) else {
+        str(f.column): f for f in apps.get_model(app, name)._meta.concrete_fields
+    }  # fmt: skip
+    found = []
+    for column, value in values.items():
+        field = columns.get(column)
+        text = shown_value(value)
+        if field is not None and field.choices:
+            text = str(dict(field.flatchoices).get(value, text))
+        elif isinstance(field, ForeignKey) and value is not None:
+            row = field.remote_field.model._default_manager.filter(pk=value).first()
+            text = f"{value} · {row}" if row is not None else text
+        found.append((column, names.get(column, column), text))
+    return found
+
+
 @page
 def past(request: HttpRequest) -> HttpResponse:
     """Show the row `object` (`app.Model:pk`), or the rows of `kind`, as at `at`."""
@@ -48,10 +69,9 @@ def past(request: HttpRequest) -> HttpResponse:
     if pk:
         life = as_of.life_of(label)
         row = life.at(moment)
-        names = as_of.column_names(model)
         context |= {
             "row": row,
-            "fields": [(c, names.get(c, c), shown_value(v)) for c, v in row.values.items()] if row is not None else [],
+            "fields": fields_of(model, row.values) if row is not None else [],
             "states": [(s, act_name(s.action), actor_name(s.actor)) for s in life.states[::-1][:STATES]],
             "made_by": (act_name(row.action), actor_name(row.actor)) if row is not None else None,
         }

@@ -13,6 +13,7 @@ from django.db.models import Field, ForeignKey, Model
 from django.utils import translation
 
 from audit.dsse import canonical
+from audit.models import Event
 from environments.access_then import Then
 from environments.models import Account
 from releases.evidence_pack.scope import evidence_of
@@ -80,9 +81,20 @@ class Collected:
     people: list[dict[str, Any]] = field(default_factory=list)
 
 
+def _claimed(deployment: Deployment) -> tuple[datetime | None, int | None]:
+    """Return when the first step was claimed, and the number of that event in the ledger."""
+    labels = [f"releases.Step:{pk}" for pk in deployment.steps.filter(ordinal=1).values_list("pk", flat=True)]
+    claims = Event.objects.filter(object__in=labels, action="step:claim", kind="action", link__isnull=False)
+    first = claims.select_related("link").order_by("link__number").first()
+    return (first.at, first.link.number) if first is not None else (None, None)
+
+
 def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]]:
-    """Return the gates that a run had to pass; its start is the proof that each was passed, or waived by two."""
-    procedure, start = deployment.release.procedure, deployment.started_at
+    """Return the gates that a run had to pass. The claim of its first step asks each in its own transaction.
+
+    So that claim, as the ledger has it, is the proof that each was passed, or waived by two; without it none was asked.
+    """
+    procedure, (start, event) = deployment.release.procedure, _claimed(deployment)
     if procedure is None:
         return []
     found = []
@@ -95,7 +107,7 @@ def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]
         found.append(
             {
                 "key": gate.key, "kind": gate.kind, "ja": gate.ja, "en": gate.en, "verdict": verdict,
-                "at": plain(start), "waiver": by.pk if by is not None and verdict == "waived" else None,
+                "at": plain(start), "event": event, "waiver": by.pk if by is not None and verdict == "waived" else None,
             }
         )  # fmt: skip
     return found

@@ -151,7 +151,10 @@ def _run(run: Run) -> list[Table]:
     deployment, language = run.deployment, get_language() or "ja"
     title = f"{deployment._meta.verbose_name} {deployment.pk}: {deployment.environment}"
     verdicts = {"pass": _("pass"), "waived": _("waived"), "not asked": _("not asked")}
-    gates = [[g["ja"] if language == "ja" else g["en"], verdicts[g["verdict"]]] for g in run.gates]
+    gates = [
+        [g["ja"] if language == "ja" else g["en"], verdicts[g["verdict"]], shown(g["event"]), shown(g["waiver"])]
+        for g in run.gates
+    ]
     steps = [
         [
             str(step.ordinal), str(step), str(step.get_phase_display()), str(step.get_state_display()),
@@ -163,7 +166,7 @@ def _run(run: Run) -> list[Table]:
     head = [_("ordinal"), _("step"), _("phase"), _("state"), _("started"), _("ended"), _("result"), _("attempts")]
     made = [
         Table(title, pairs=_pairs(deployment, ("release", "application", "base", "baseline"))),
-        Table(f"{title}: {_('gates')}", [_("gate"), _("verdict")], gates, deep=True),
+        Table(f"{title}: {_('gates')}", [_("gate"), _("verdict"), _("number"), _("waiver")], gates, deep=True),
         Table(f"{title}: {_('steps')}", head, steps, deep=True),
     ]
     for watch in run.watches:

@@ -26,6 +26,12 @@ NAMES = {
     "feature",
     "release",
     "hotfix",
+    "CSV",
+    "ZIP",
+    "DSSE",
+    "JSON",
+    "Lines",
+    "tests",
 }
 KEYS = {"datasets", "portal", "development", "staging", "production", "unit", "integration", "system", "acceptance"}
 # What people wrote in the rows that are shown, and the English half of what is kept in both languages.
