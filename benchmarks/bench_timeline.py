@@ -1,0 +1,113 @@
+"""The timeline's first page at ten thousand and at a million events, for each filter; it must stay flat."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from django.urls import reverse
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from benchmarks.bench_pages import look
+from benchmarks.report import Report
+from releases.evidence_pack import pack
+from releases.models import Release
+from tests.releases.admin import seed
+
+SIZES = tuple(int(n) for n in os.environ.get("RINGI_BENCH_EVENTS", "10000,1000000").split(","))
+BATCH = 20_000
+MILLISECONDS = 25
+
+_MANY = """
+SELECT count(ringi_write(
+    CASE WHEN n %% 3 = 0 THEN 'action' WHEN n %% 997 = 0 THEN 'refusal' ELSE 'row' END,
+    jsonb_build_object('actor', 'person:' || 1000 + n %% 40 || ':Somebody ' || n %% 40, 'channel', 'admin',
+        'action_id', md5((n / 5)::text)::uuid, 'address', '192.0.2.' || n %% 200),
+    (ARRAY['release:edit', 'consent:approve', 'step:claim', 'evidence:hand_in'])[1 + n %% 4], 'bulk.Row:' || n / 7, NULL,
+    jsonb_build_object('id', n / 7, 'title', 'メタデータ検索の改善 ' || n, 'text', repeat('x', 180))::text, '利用部門の要望',
+    CASE WHEN n %% 997 = 0 THEN 'refused' WHEN n %% 3 = 0 THEN 'done' ELSE 'updated' END))
+FROM generate_series(%s::bigint, %s::bigint) AS n
+"""
+
+
+def fill(database: str, begin: int, end: int) -> None:
+    """Write events `begin` to `end` of everyday kinds through the ledger's own function."""
+    name = conninfo_to_dict(database)["dbname"]
+    with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name), autocommit=True) as root:
+        for start in range(begin, end, BATCH):
+            with root.transaction():
+                root.execute(_MANY, [start, min(start + BATCH, end) - 1])
+        root.execute("VACUUM ANALYZE audit_event, audit_link")
+
+
+def questions() -> dict[str, str]:
+    """Return name → what is asked of the timeline."""
+    return {
+        "all": "",
+        "person": "?account=1007",
+        "person who never acted": "?account=999999",
+        "action": "?action=consent:approve",
+        "refused": "?outcome=refused",
+        "object": "?object=bulk.Row:3",
+        "deep page": "?before=5000",
+        "words often there": "?words=検索",
+        "words nowhere": "?words=見つからない",
+    }
+
+
+def bench_timeline(
+    database: str, acting_as: Callable[..., Any], browsers: Callable[[str], Any], report: Report, quiet: None
+) -> None:
+    """Look at the first page for each filter, at each size."""
+    client, before, at = browsers("auditor"), {}, 1
+    for size in SIZES:
+        fill(database, at, size)
+        at = size
+        for name, query in questions().items():
+            queries, spread, fine = look(client, reverse("timeline") + query)
+            few = before.setdefault(name, spread)
+            bounded = name == "words nowhere"  # reads SCAN events and says so
+            report.add(
+                "timeline", f"{name}, {size:,} events", f"{queries} queries, {spread.p50:.0f} ms",
+                limit=f"{few.p50:.0f} ms at {SIZES[0]:,}", ratio=spread.p50 / few.p50,
+                target="bounded" if bounded else f"≤ {MILLISECONDS} ms and flat",
+                met=bounded or spread.p50 <= MILLISECONDS, note="Django's test client", valid=fine,
+                figures={"queries": queries, "time": spread.__dict__},
+            )  # fmt: skip
+
+
+def bench_packs(database: str, acting_as: Callable[..., Any], report: Report, quiet: None, tmp_path: Any) -> None:
+    """Write the pack of one change 25 times, beside a ledger of the larger size."""
+    import time
+    import tracemalloc
+
+    from django.db import connection
+
+    from audit.ledger.checkpoint import Sealer
+    from audit.ledger.tree import Tree
+
+    world = seed.world(acting_as)
+    fill(database, 1, SIZES[-1])
+    sealer = Sealer(tmp_path / "sealer")
+    connection.ensure_connection()
+    sealer.seal(connection)
+    release = Release.objects.get(pk=world["released"].pk)
+    began, tree = time.perf_counter(), Tree(connection)
+    for _n in range(25):
+        with (tmp_path / "pack.zip").open("wb") as out:
+            pack.write(release, out, tree=tree)
+    taken = time.perf_counter() - began
+    tracemalloc.start()
+    with (tmp_path / "pack.zip").open("wb") as out:
+        pack.write(release, out, tree=tree)
+    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    size = json.dumps(SIZES[-1])
+    report.add(
+        "timeline", f"25 evidence packs, {size} events", f"{taken:.1f} s", limit="60 s", ratio=taken / 60,
+        target="≤ 60 s", met=taken <= 60, note=f"peak of one pack {peak:.1f} MB", valid=True,
+        figures={"seconds": taken, "peak_mb": peak},
+    )  # fmt: skip
