@@ -74,6 +74,14 @@ def lacking(verb: str, environment: Environment | None = None) -> NotYou:
     )
 
 
+def require_part() -> Account:
+    """Return the acting account; raises NotYou for one that only audits: he takes no part in what he audits."""
+    account = current_account()
+    if roles_of(account) == {"auditor"}:
+        raise NotYou(_("Who only audits takes no part in what he audits."))
+    return account
+
+
 def holders(role: str, environment: Environment | None = None) -> list[Account]:
     """Return the persons who hold a role now, in one environment or anywhere; service accounts never count."""
     grants = AccessGrant.objects.in_force().filter(role=role, account__kind=Account.Kind.PERSON)

@@ -20,7 +20,8 @@ MOST_HOURS = 72
 def request(*, role: str, environment_id: int, hours: int, reason: str) -> AccessRequest:
     """Ask for a role in an environment for some hours (1 to MOST_HOURS). Raises NotYou, Invalid."""
     with change("access:request", reason=reason) as act:
-        account = access.require("look")
+        access.require("look")
+        account = access.require_part()
         if account.kind != Account.Kind.PERSON:
             raise NotYou(_("Only a person does this."))
         environment = Environment.objects.filter(pk=environment_id).first()

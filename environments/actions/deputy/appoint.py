@@ -21,7 +21,7 @@ def appoint(*, absent_id: int, deputy_id: int, begins_at: datetime, until: datet
     """
     with change("deputy:appoint", (Account, absent_id), reason=reason, sign=True) as act:
         absent = act.get(Account)
-        who = access.current_account()
+        who = access.require_part()
         if who.pk != absent.pk:
             access.require("grant")
         deputy = Account.objects.filter(pk=deputy_id).first()

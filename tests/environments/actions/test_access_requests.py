@@ -139,3 +139,19 @@ def test_one_asks_once_and_with_a_role(ask: Callable[..., AccessRequest]) -> Non
         ask("outsider")
     with pytest.raises(NotYou):
         ask("ci")
+
+
+def test_who_only_audits_takes_no_part(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """He neither asks for a role nor names a deputy: whoever checks the others does not join them."""
+    from environments.actions.deputy.appoint import appoint
+    from environments.models import Deputy
+
+    moment = now()
+    with acting_as("auditor"), pytest.raises(NotYou, match="Who only audits"):
+        request(role="tester", environment_id=Environment.objects.get(slug="staging").pk, hours=1, reason="to see")
+    with acting_as("auditor"), pytest.raises(NotYou, match="Who only audits"):
+        appoint(
+            absent_id=people["auditor"].pk, deputy_id=people["tester"].pk, begins_at=moment,
+            until=moment + timedelta(days=1), reason="away",
+        )  # fmt: skip
+    assert not AccessRequest.objects.exists() and not Deputy.objects.exists()

@@ -21,7 +21,9 @@ from tests.scenarios.test_matrix import value
 OWN = re.compile(r"^(django_session|axes_.*|audit_event|audit_link|audit_head)$")
 
 # His own sign-in, language and second factors, and what is written of himself.
-HIS = ("account/", "language/", "admin/logout/")
+HIS = ("account/", "language/", "admin/logout/", "admin/password_change/")
+# What shows the same to any method.
+SHOWN = {"/admin/search/", "/api/v1/docs", "/api/v1/openapi.json"}
 HIS_VERBS = {"account:edit_own"}
 
 
@@ -74,7 +76,8 @@ def test_no_address_changes_anything(world: dict[str, Any], auditor: tuple[Clien
             address, {"csrfmiddlewaretoken": token, "_selected_action": "1", "action": "delete_selected"}
         )
         # Redirects lead to another page; nothing says that something was done.
-        if sent.status_code < 300 or got.status_code >= 500 or sent.status_code >= 500:
+        taken = sent.status_code < 300 and address not in SHOWN
+        if taken or got.status_code >= 500 or sent.status_code >= 500:
             odd.append((address, got.status_code, sent.status_code))
     assert odd == []
     assert contents() == before
