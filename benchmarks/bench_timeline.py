@@ -17,7 +17,7 @@ from releases.evidence_pack import pack
 from releases.models import Release
 from tests.releases.admin import seed
 
-SIZES = tuple(int(n) for n in os.environ.get("RINGI_BENCH_EVENTS", "10000,1000000").split(","))
+SIZES = tuple(int(n) for n in os.environ.get("RINGI_BENCH_TIMELINE", "10000,1000000").split(","))
 BATCH = 20_000
 MILLISECONDS = 25
 
