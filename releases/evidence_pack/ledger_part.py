@@ -17,11 +17,11 @@ from releases.models import Release
 
 BATCH = 200
 
-# Events about a change, and all others of the acts that touched it; looking at it is none of its facts.
+# Events about a change, and all others of the acts that touched it; a pack taken along names it in the details and has no object.
 _NUMBERS = """
 SELECT l.number FROM audit_event e JOIN audit_link l ON l.event_id = e.id
-WHERE e.kind <> 'access' AND (e.object = ANY (%s) OR e.act IN
-    (SELECT t.act FROM audit_event t WHERE t.object = ANY (%s) AND t.act IS NOT NULL AND t.kind <> 'access'))
+WHERE e.object = ANY (%s) OR e.act IN
+    (SELECT t.act FROM audit_event t WHERE t.object = ANY (%s) AND t.act IS NOT NULL)
 ORDER BY l.number
 """
 _EVENTS = """

@@ -181,7 +181,9 @@ def _run(run: Run) -> list[Table]:
 
 def _history(part: LedgerPart, act_name: Callable[[str], str]) -> Table:
     """Return acts and refusals; what each of them changed row by row is in the ledger's own file."""
-    events = Event.objects.filter(link__number__in=part.numbers, kind__in=["action", "refusal"]).select_related("link")
+    events = Event.objects.filter(
+        link__number__in=part.numbers, kind__in=["action", "refusal", "access"]
+    ).select_related("link")
     rows = []
     for event in events.order_by("link__number"):
         contents = event.contents
@@ -189,7 +191,7 @@ def _history(part: LedgerPart, act_name: Callable[[str], str]) -> Table:
         rows.append(
             [
                 str(event.link.number), moment(event.at), ":".join(event.actor.split(":")[-1:]), act_name(event.action),
-                event.object, _("done") if event.outcome == "done" else _("refused"), event.reason or reasons or "—",
+                event.object, _("done") if event.outcome == "done" else _("failed") if event.outcome == "failed" else _("refused"), event.reason or reasons or "—",
                 contents["request"]["address"] or "—",
             ]
         )  # fmt: skip

@@ -74,6 +74,16 @@ def test_the_same_facts_give_the_same_bytes(run: Any, state: Path, browsers: Cal
     assert exports.count() == 2 and exports[0].contents["after"]["number"] == run.release.number
 
 
+def test_an_attempt_is_a_fact_too(run: Any, state: Path, browsers: Callable[[str], Any]) -> None:
+    """Somebody without the right who tried to amend the release is in its evidence."""
+    first = packed(run)
+    answer = browsers("tester").post(reverse("act", args=["release", "amend", run.release_id]), {"reason": "x"})
+    assert answer.status_code == 403
+    with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
+        page = archive.read("index.en.html").decode()
+    assert packed(run) != first and "<td>Tester</td><td>Amend" in page
+
+
 def test_another_fact_gives_other_bytes(run: Any, state: Path) -> None:
     first = packed(run)
     forge(run.release, title="another title")
