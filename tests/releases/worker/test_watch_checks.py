@@ -1,0 +1,226 @@
+"""Beside the metrics: sources of the target's own, hourly checks, alarms that become critical, the baseline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from audit.actor import acting
+from audit.clock import now
+from releases.actions.rollback.decide import dismiss, pre_authorise
+from releases.actions.step.claim import claim
+from releases.actions.watch.begin import baseline, begin_before, checks_of, triggers_of, wants_before
+from releases.actions.watch.checks import run_checks
+from releases.actions.watch.sample import completeness, end_due, sample
+from releases.gates.base import procedure_of
+from releases.models import Deployment, InForce, Rollback, Sample, Watch, WatchCheck
+from releases.worker.sweeper import coming_baselines, due_checks, due_samples
+from tests.releases.gates.asking import alter, make
+from tests.releases.metrics.pages import Page, Site
+from tests.releases.worker.test_watch import ERRORS, look, page, service, watched
+
+from .conftest import TRUE, WORKER, first, jobs, row
+
+__all__ = ["service", "watched"]
+ODD = {"key": "odd_logs", "critical": False, "metric": "watch_logs", "comparison": "absolute", "limit": "1",
+       "k": 1, "n": 1, "owed": False}  # fmt: skip
+LOGS = {"key": "watch_logs", "kind": "log", "parameters": {"at_most": 0}, "label_ja": "ログ", "label_en": "Logs",
+        "required": False}  # fmt: skip
+
+
+def log(world: Any, text: str) -> None:
+    folder = world.targets["development"].root + "/shared"
+    Path(folder).mkdir(exist_ok=True)
+    (Path(folder) / "app.log").write_text(text)
+
+
+def check(watch: Watch, number: int = 1) -> list[WatchCheck]:
+    with acting(WORKER):
+        return run_checks(watch.pk, due=watch.began_at + timedelta(hours=number))
+
+
+def test_a_sample_costs_one_statement_to_read_and_one_to_keep(watched: Callable[..., Watch], service: Site) -> None:
+    watch = watched()
+    look(watch, service, page(100, 0))
+    service.pages["/metrics"] = [page(200, 0)]
+    with (
+        acting(WORKER),
+        CaptureQueriesContext(
+            connection,
+        ) as asked,
+    ):
+        assert sample(watch.pk, due=watch.began_at + timedelta(minutes=9)) is not None
+    spoken = [query["sql"].split()[0] for query in asked.captured_queries]
+    assert [word for word in spoken if word not in ("BEGIN", "COMMIT")] == ["SELECT", "INSERT"]
+
+
+def test_the_targets_settings_say_where_the_numbers_come_from(
+    watched: Callable[..., Watch], service: Site, world: Any
+) -> None:
+    watch = watched({**ERRORS, "k": 1, "n": 1})
+    service.pages["/own"] = [Page(json.dumps({"rate": 0.5}))]
+    own = {"source": "json_http", "parameters": {"url": f"{service.base}/own", "values": {"error_rate": "rate"}}}
+    alter(world.targets["development"], settings={"private_networks": ["127.0.0.1"], "watch": [own]})
+    assert look(watch, service, page(0, 0))[0]["error_rate"]["value"] == 0.5
+    assert Rollback.objects.get().cause == "error_rate"
+
+
+def test_settings_that_can_not_work_are_an_error_and_never_green(
+    watched: Callable[..., Watch], service: Site, world: Any
+) -> None:
+    watch = watched()
+    alter(world.targets["development"], settings={"watch": [{"source": "graphite"}]})
+    assert look(watch, service, page(0, 0))[0]["error_rate"]["verdict"] == "error"
+    kept = Sample.objects.get()
+    assert "graphite" in kept.error and completeness(watch) == {"error_rate": 0.0}
+
+
+def test_checks_are_kept_with_value_limit_verdict_and_output(watched: Callable[..., Watch], world: Any) -> None:
+    watch = watched(checks=[LOGS, {**LOGS, "key": "watch_state", "kind": "service_state", "parameters": {}}])
+    later = (watch.began_at + timedelta(seconds=5)).isoformat()
+    log(world, f"{later} INFO fine\n{later} ERROR bad\n")
+    logs, state = check(watch)
+    assert (logs.key, logs.verdict, logs.value, logs.limit) == ("watch_logs", "fail", "1", "≤ 0")
+    assert "ERROR bad" in logs.output and logs.known
+    assert (state.verdict, state.known) == ("no_data", False)
+    assert check(watch) == [], "a second round for the same hour is dropped"
+    assert WatchCheck.objects.count() == 2
+
+
+def test_a_check_that_fails_is_an_alarm_for_a_person(watched: Callable[..., Watch], world: Any) -> None:
+    watch = watched(ERRORS, ODD, checks=[LOGS])
+    log(world, f"{watch.began_at.isoformat()} INFO fine\n")
+    check(watch, 1)
+    assert not Rollback.objects.exists()
+    log(world, f"{(watch.began_at + timedelta(minutes=90)).isoformat()} ERROR bad\n")
+    check(watch, 2)
+    alarm = Rollback.objects.get()
+    assert (alarm.cause, alarm.critical, alarm.raised_by) == ("odd_logs", False, None)
+    check(watch, 3)
+    assert Rollback.objects.count() == 1
+    with world.acting_as("manager"):
+        dismiss(alarm.pk, reason="a test of ours")
+    check(watch, 4)
+    assert Rollback.objects.count() == 1, "the line is older than the last hour"
+
+
+def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
+    watched: Callable[..., Watch], service: Site, world: Any
+) -> None:
+    watch = watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS])
+    log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
+    check(watch)
+    alarm = Rollback.objects.get()
+    with acting(WORKER):
+        pre_authorise(alarm.pk, rows={"dataset": 3})
+    look(watch, service, page(100, 0), page(200, 50), page(300, 90))
+    grave = world.fresh(alarm)
+    assert (grave.cause, grave.critical, grave.facts["raised_as"]) == ("error_rate", True, "odd_logs")
+    assert "rows_total" not in grave.facts, "it is asked anew whether the consent covers it"
+    woken = [job for job in jobs("development") if job[0].endswith("prepare_rollback")]
+    assert len(woken) == 2 and first(watch.deployment).state == "ready"
+
+
+def test_a_kind_that_is_gone_is_an_error(watched: Callable[..., Watch]) -> None:
+    watch = watched(checks=[{**LOGS, "kind": "gone"}, {**LOGS, "key": "b", "parameters": {"nothing": 1}}])
+    assert [made.verdict for made in check(watch)] == ["error", "error"]
+
+
+def test_a_paused_or_ended_watch_checks_nothing(watched: Callable[..., Watch]) -> None:
+    watch = watched(checks=[LOGS])
+    for field in ("paused_at", "ended_at"):
+        assert check(alter(watch, **{field: now()})) == []
+        alter(watch, **{field: None})
+
+
+def test_due_checks_wake_the_sampler_and_move_on(watched: Callable[..., Watch], world: Any) -> None:
+    watch = watched(checks=[LOGS], checks_at=now(), seconds=7200)
+    with acting(WORKER):
+        due_checks(now())
+        due_checks(now())
+    job = ("releases.jobs.check_watch", {"watch_id": watch.pk, "due": watch.checks_at.isoformat()})
+    assert [found for found in jobs("samples") if found[0].endswith("check_watch")] == [job]
+    assert world.fresh(watch).checks_at > now() + timedelta(minutes=59)
+
+
+def test_only_what_is_owed_is_asked_at_the_end(watched: Callable[..., Watch]) -> None:
+    alerts = {**ERRORS, "key": "frequent_alerts", "critical": False, "metric": "alerts_per_hour", "owed": False}
+    watch = watched(ERRORS, ODD, alerts, checks=[{**LOGS, "required": True}], seconds=7200, check_seconds=3600)
+    assert completeness(watch) == {"error_rate": 0.0, "watch_logs": 0.0}
+    make(WatchCheck, watch=watch, key="watch_logs", due_at=now(), at=now(), verdict="pass")
+    make(WatchCheck, watch=watch, key="watch_logs", due_at=now(), at=now(), verdict="error")
+    assert completeness(watch)["watch_logs"] == 0.5
+
+
+def test_the_procedure_says_what_is_owed_and_checked(world: Any) -> None:
+    content = procedure_of(world.planned())
+    owed = {t["key"]: t["owed"] for t in triggers_of(content)}
+    assert owed == {
+        "service_down": True, "response_time": True, "error_rate": True, "resource_use": True,
+        "odd_logs": False, "frequent_alerts": False, "failed_backups": False,
+    }  # fmt: skip
+    assert [row["key"] for row in checks_of(content)] == ["watch_logs", "watch_alerts", "watch_backups"]
+
+
+@pytest.fixture
+def coming(world: Any, consented: Callable[..., Deployment]) -> Deployment:
+    """A run in production in half an hour, with something in force there."""
+    run = consented(row(TRUE))
+    make(
+        InForce, application=run.application, environment=run.environment, release=run.release, since=now(), how="test"
+    )
+    return alter(run, scheduled_for=now() + timedelta(minutes=30))  # type: ignore[no-any-return]
+
+
+def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deployment, world: Any, service: Site) -> None:
+    with acting(WORKER):
+        coming_baselines(now())
+        coming_baselines(now())
+    watch = Watch.objects.get()
+    assert (watch.purpose, watch.deployment_id) == ("before", coming.pk)
+    assert watch.duration_seconds == pytest.approx(1800, abs=60)
+    alter(world.targets["production"], settings={"metrics_url": f"{service.base}/metrics"})
+    look(watch, service, page(100, 0), page(200, 100), page(300, 200), page(400, 300), page(500, 400))
+    assert not Rollback.objects.exists(), "what is in force is only measured"
+    frozen = baseline(coming)
+    assert frozen["metrics"]["response_time"] == {"mean": pytest.approx(0.01), "count": 4}
+    assert frozen["source"] == "prometheus_text"
+    over = alter(watch, began_at=now() - timedelta(hours=1), next_at=now())
+    with acting(WORKER):
+        due_samples(now())
+    ended = world.fresh(over)
+    assert (ended.verdict, ended.next_at) == ("measured", None) and ended.ended_at is not None
+    assert world.fresh(coming).state == "scheduled"
+
+
+def test_the_look_before_ends_when_the_run_begins(queued: Callable[..., Deployment], world: Any) -> None:
+    run = queued(row(TRUE))
+    watch = make(
+        Watch, purpose="before", deployment=run, interval_seconds=60, duration_seconds=60, began_at=now(), next_at=now()
+    )
+    with acting(WORKER):
+        assert claim(first(run).pk, worker="w") is not None
+    ended = world.fresh(watch)
+    assert (ended.verdict, ended.next_at, ended.ended_at is not None) == ("measured", None, True)
+
+
+def test_nothing_is_looked_at_without_need(coming: Deployment, world: Any) -> None:
+    assert wants_before(now()) == [coming.pk]
+    assert wants_before(now() - timedelta(hours=1)) == [], "its minutes have not begun"
+    make(Watch, deployment=coming, interval_seconds=60, duration_seconds=60, began_at=now(), next_at=now())
+    assert wants_before(now()) == []
+    with acting(WORKER):
+        assert begin_before(coming.pk) is None
+
+
+def test_a_watch_from_before_is_no_verdict_on_the_run(coming: Deployment) -> None:
+    with acting(WORKER):
+        watch = begin_before(coming.pk)
+        assert watch is not None and end_due(watch.pk) == ""
