@@ -10,7 +10,11 @@ class ReleasesConfig(AppConfig):
     name = "releases"
 
     def ready(self) -> None:
-        """Install the database's own copy of the machines after each migration."""
+        """Install the database's own copy of the machines after each migration; judge what targets are watched by."""
+        from environments.actions.target.settings import judged_by
+        from releases.actions.watch.set_sources import faults_in
         from releases.machines.guard import install
+
+        judged_by(faults_in)
 
         post_migrate.connect(install, sender=self, dispatch_uid="releases.machines.guard")

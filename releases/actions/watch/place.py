@@ -28,7 +28,11 @@ def configuration_for(watch: Watch) -> dict[str, str]:
     base = watch.deployment.base
     before = watch.purpose in (Watch.Purpose.BEFORE, Watch.Purpose.BACK)
     pk = base.get("in_force", {}).get("configuration") if before else base.get("wanted_configuration")
-    row = ConfigurationVersion.objects.filter(pk=pk).first() if pk else None
+    return values_of(ConfigurationVersion.objects.filter(pk=pk).first() if pk else None)
+
+
+def values_of(row: ConfigurationVersion | None) -> dict[str, str]:
+    """Return the values of a configuration as the target gets them, secrets in clear; empty for none."""
     if row is None:
         return {}
     # The way into the repository is the product's own and no business of a target.

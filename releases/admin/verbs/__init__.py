@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from releases.admin.verbs import access, consent, people, releases, runs, source, stop, windows
+from releases.admin.verbs import access, consent, people, releases, runs, source, stop, watches, windows
 from releases.admin.verbs.base import Verb
 
 VERBS: tuple[Verb, ...] = (
@@ -12,6 +12,7 @@ VERBS: tuple[Verb, ...] = (
     *source.VERBS,
     *consent.VERBS,
     *runs.VERBS,
+    *watches.VERBS,
     *windows.VERBS,
     *stop.VERBS,
 )

@@ -1,0 +1,74 @@
+"""Verbs about what a target is watched by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Target
+from releases.actions.watch import set_sources
+from releases.admin.chart import figure
+from releases.admin.verbs.base import LinesField, Verb, text
+from releases.metrics import SOURCES
+from releases.metrics.looking import USUAL, WrongSources
+
+Fields = Mapping[str, forms.Field]
+
+
+def _sources(instance: Any) -> Fields:
+    settings = instance.settings if isinstance(instance, Target) else {}
+    names = ", ".join(known.name for known in SOURCES)
+    return {
+        "sources": forms.JSONField(
+            label=_("sources"),
+            initial=[dict(row) for row in settings.get("watch", USUAL)],
+            widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"}),
+            help_text=_("A list of {“source”, “parameters”}; the first one says whether the target answers. Known: %(names)s")
+            % {"names": names},
+        ),
+        "private_networks": LinesField(
+            label=_("private networks that may be asked"),
+            initial="\n".join(settings.get("private_networks", [])),
+            required=False,
+            help_text=_("One on a line, such as 10.1.0.0/16. Public addresses need no entry."),
+        ),
+        "reason": text(_("reason")),
+    }  # fmt: skip
+
+
+def _seen(target: Target, values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Look once through the sources, before they are kept."""
+    faults = set_sources.faults_in({"watch": values["sources"], "private_networks": list(values["private_networks"])})
+    if faults:
+        return [(gettext("Not possible"), "\n".join(faults))]
+    try:
+        looked = set_sources.tried(target, values["sources"], values["private_networks"])
+    except WrongSources as wrong:
+        return [(gettext("Not possible"), str(wrong))]
+    rows = [
+        (name, gettext("no data; rates need a second look") if value is None else figure(value))
+        for name, value in sorted(looked.values.items())
+        if name not in looked.unreadable
+    ]
+    rows += [(name, gettext("unknown")) for name in sorted(looked.unreadable)]
+    rows += [(key, error) for key, error in looked.errors.items()]
+    return [(gettext("one look just now"), "✓" if looked.up else "—"), *rows]
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "target",
+        "set_watch",
+        _("Choose what it is watched by"),
+        set_sources.set_watch,
+        ("configure_target",),
+        Target,
+        _sources,
+        signs=True,
+        preview=_seen,
+    ),
+)

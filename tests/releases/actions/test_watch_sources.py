@@ -1,0 +1,74 @@
+"""What a target is watched by is judged when it is entered, and tried before it is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from audit.refusals import Invalid, NotYou
+from environments.actions.target.create import create_application, create_target
+from releases.actions.watch.set_sources import set_watch, tried
+from releases.metrics.looking import WrongSources
+from tests.releases.metrics.pages import Page, Site, site
+
+LOAD = {"source": "json_http", "parameters": {"values": {"resource_use": "load"}}}
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"watch": [{"source": "graphite"}]}, "graphite"),
+    ({"watch": [{"source": "json_http", "parameters": {"values": {"Bad": "x"}}}]}, "watch.0"),
+    ({"watch": {}}, "list"),
+    ({"private_networks": "10.0.0.0/8"}, "private_networks"),
+    ({"private_networks": ["10.0.0.1/8"]}, "private_networks"),
+    ({"private_networks": ["everything"]}, "private_networks"),
+]
+
+
+@pytest.fixture
+def pages() -> Iterator[Site]:
+    with site() as made:
+        yield made
+
+
+def test_settings_that_can_not_work_are_refused_when_they_are_entered(world: Any) -> None:
+    with world.acting_as("manager"):
+        other = create_application(slug="other", name="Other", repository=world.application.repository)
+        where = {"application_id": other.pk, "environment_id": world.environments["staging"].pk, "root": "/srv/other"}
+        for settings, said in WRONG:
+            with pytest.raises(Invalid, match=said):
+                create_target(**where, settings=settings)
+        assert create_target(**where, settings={"watch": [LOAD]}).settings == {"watch": [LOAD]}
+
+
+def test_sources_are_chosen_by_those_who_configure_targets(world: Any) -> None:
+    target = world.targets["staging"]
+    for name in ("auditor", "developer", "committee_a", "outsider"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            set_watch(target.pk, sources=[LOAD], reason="because")
+    with world.acting_as("operator"):
+        for settings, said in WRONG[:2]:
+            with pytest.raises(Invalid, match=said):
+                set_watch(target.pk, sources=settings["watch"], reason="because")
+        with pytest.raises(Invalid):
+            set_watch(target.pk, sources=[LOAD], private_networks=["nowhere"], reason="because")
+        with pytest.raises(Invalid):
+            set_watch(target.pk, sources=[LOAD], reason=" ")
+        set_watch(target.pk, sources=[LOAD], private_networks=["10.1.0.0/16"], reason="the page has moved")
+    kept = world.fresh(target).settings
+    assert (kept["watch"], kept["private_networks"]) == ([LOAD], ["10.1.0.0/16"])
+
+
+def test_a_look_is_shown_before_they_are_kept(world: Any, pages: Site, browsers: Any) -> None:
+    pages.pages["/own"] = [Page('{"load": 0.25}')]
+    target = world.targets["staging"]
+    own = {**LOAD, "parameters": {"url": f"{pages.base}/own", "values": {"resource_use": "load"}}}
+    assert tried(target, [own], ["127.0.0.1"]).values == {"resource_use": 0.25}
+    assert tried(target, [own], []).errors == {
+        "json_http": "127.0.0.1 is a private address that the target does not list"
+    }
+    with pytest.raises(WrongSources):
+        tried(target, [], [])
+    form = {"sources": json.dumps([own]), "private_networks": "127.0.0.1", "reason": "x"}
+    shown = browsers("operator").post(f"/admin/act/target/set_watch/{target.pk}/", form)
+    assert shown.status_code == 200 and b"0.25" in shown.content and "watch" not in world.fresh(target).settings
