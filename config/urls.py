@@ -31,6 +31,7 @@ from releases.admin.rollback_page import rollback
 from releases.admin.round_page import round_
 from releases.admin.sampling_page import evidence_pack, evidence_packs, sampling
 from releases.admin.timeline_page import timeline
+from releases.admin.watch_page import watch
 from releases.api import api
 
 
@@ -46,6 +47,7 @@ urlpatterns = [
     path("admin/release/<int:pk>/", release, name="release"),
     path("admin/release/<int:pk>/dry-run/<slug:environment>/", dry_run_page, name="dry-run"),
     path("admin/deployment/<int:pk>/", deployment, name="deployment"),
+    path("admin/watch/<int:pk>/", watch, name="watch"),
     path("admin/rollback/<int:pk>/", rollback, name="rollback"),
     path("admin/consent/<int:pk>/", round_, name="round"),
     path("admin/step/<int:pk>/log/", step_log, name="step-log"),

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from environments.models import Account
 from environments.roles import ROLE_CHOICES
 from releases.actions.consent.decide import DUTIES
+from releases.admin.replayed import replay_lines
 from releases.admin.shown import language, missing_persons, span, when
 from releases.gates import quorum
 from releases.gates.content import clause_labels
@@ -109,6 +110,8 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, str(version or _("nothing")), exact)
         case "procedure", {"version": version}:
             return Clause(key, label, str(version), exact)
+        case "replay", {"watches": list()}:
+            return Clause(key, label, "\n".join(replay_lines(value, zone)), exact)
         case "preauthorised", {"on": on, "rows": rows}:
             return Clause(key, label, _("yes, up to %(n)d rows") % {"n": rows} if on else _("no"))
         case "unanswered", str():

@@ -39,7 +39,7 @@ DEFAULT_ZONE = str(ZONE)
 
 _TONES = {
     "good": "completed concluded granted consumed succeeded done approved ready published active closed verified "
-    "tested confirmed pass healthy judged_healthy yes adopted",
+    "tested confirmed pass measured healthy judged_healthy yes adopted",
     "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
     "reporting requested content_fixed checked authorised proposed",
     "warn": "waived conditional waiting needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
@@ -122,6 +122,7 @@ def word(key: Any) -> str:
         "healthy": _("healthy"),
         "judged_healthy": _("judged healthy"),
         "insufficient": _("too few samples"),
+        "measured": _("measured"),
         "cut_short": _("cut short by a newer run"),
         "rolled_back": _("rolled back"),
         "as_before": _("as before"),

@@ -102,6 +102,7 @@ def clause_labels() -> dict[str, str]:
         "waivers": _("waivers"),
         "moved": _("open releases that will follow it"),
         "kept": _("open releases that stay as they are"),
+        "replay": _("what the changed triggers would have done"),
         "procedure": _("procedure"),
         "tag": _("tag"),
         "signers": _("keys whose signatures count"),

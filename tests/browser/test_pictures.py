@@ -33,6 +33,7 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "verb-waive": ("manager", "waiver", "propose", rows["draft"]),
         "verb-copy": ("manager", "release", "copy", rows["released"]),
         "verb-window-rule": ("manager", "window", "set_rule", rows["running"].environment),
+        "verb-watch": ("operator", "target", "set_watch", rows["application"].targets.first()),
         "verb-freeze": ("manager", "window", "freeze", rows["running"].environment),
     }
     own = {
@@ -48,6 +49,7 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "deployment-waiting": ("second_operator", "deployment", [rows["waiting"].pk]),
         "deployment-rolled-back": ("operator", "deployment", [rows["back"].pk]),
         "rollback": ("manager", "rollback", [rows["rollback"].pk]),
+        "watch": ("operator", "watch", [rows["back"].watches.get(purpose="after").pk]),
         "round-extra-window": ("committee_a", "round", [rows["extra"].pk]),
         "calendar": ("manager", "calendar", []),
         "access": ("auditor", "access", []),

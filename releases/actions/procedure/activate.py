@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import time
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -13,6 +14,7 @@ from audit.refusals import GateClosed, Invalid, WrongState
 from environments import access, calendar
 from environments.models import AccessRule, ChangeWindow, Environment
 from releases.actions.consent.end import end_rounds
+from releases.actions.procedure import replay
 from releases.actions.release.milestones import lay
 from releases.actions.release.steps import lay_out, production_of, step_plan
 from releases.gates.content import digest as content_digest
@@ -70,8 +72,10 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
     """Apply for the activation of a draft under the rules of the active procedure.
 
     moved: the open releases that will follow the new version, which voids their consent; every other one stays
-    under the version it was fixed under, for the reason given. Both lists are part of what is consented to.
+    under the version it was fixed under, for the reason given. Both lists are part of what is consented to, and so is,
+    where measured triggers change, what they would have done to the last watches.
     """
+    replayed = replayed_for(Procedure.objects.get(pk=procedure_id))
     with change("procedure:submit", (Procedure, procedure_id), reason=reason) as act:
         applicant = access.require("propose_procedure")
         procedure = act.get(Procedure)
@@ -97,6 +101,8 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
             "kept": [[pk, name] for pk, name in candidates.items() if pk not in moved],
             "reason": reason,
         }
+        if replayed is not None:
+            content["replay"] = replayed
         round_ = ConsentRound.objects.create(
             subject="procedure",
             procedure=procedure,
@@ -107,6 +113,15 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
         )
         act.about(procedure, round=round_.pk)
     return round_
+
+
+def replayed_for(procedure: Procedure) -> dict[str, Any] | None:
+    """Return which measured triggers a draft changes and what that would have done; None when it changes none."""
+    active = Procedure.objects.filter(state="active").first()
+    if active is None:
+        return None
+    differ = replay.changed(active.document, procedure.document)
+    return {"triggers": differ, "watches": replay.report(procedure.document)} if differ else None
 
 
 def in_force() -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from environments.actions.configuration import create as configurations
@@ -20,6 +21,7 @@ from environments.models import (
 from releases import checks, steps
 from releases.actions.in_force import adopt
 from releases.actions.procedure import activate
+from releases.admin.replayed import replay_lines
 from releases.admin.verbs import source
 from releases.admin.verbs.base import PairsField, Verb, WriteOnly, length, row, text
 from releases.models import InForce, Procedure, Release
@@ -107,6 +109,16 @@ def _moves(instance: Any) -> Fields:
     }
 
 
+def _replayed(procedure: Procedure) -> list[tuple[str, str]]:
+    """Show what changed triggers would have done to the last watches, before they are applied for."""
+    replayed = activate.replayed_for(procedure)
+    rows = [(gettext("version"), procedure.version)]
+    if replayed is None:
+        return [*rows, (gettext("changed triggers"), gettext("none"))]
+    first, *rest = replay_lines(replayed)
+    return [*rows, (gettext("what the changed triggers would have done"), first), *(("", line) for line in rest)]
+
+
 def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
     return activate.submit(pk, moved=tuple(moved), reason=reason)
 
@@ -174,6 +186,7 @@ VERBS: tuple[Verb, ...] = (
         Procedure,
         _moves,
         edge="submit",
+        shows=_replayed,
     ),
     Verb(
         "procedure",

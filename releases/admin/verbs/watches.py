@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from environments.models import Target
+from releases.actions.release.plan import active_procedure
 from releases.actions.watch import set_sources
 from releases.admin.chart import figure
 from releases.admin.verbs.base import LinesField, Verb, text
 from releases.metrics import SOURCES
+from releases.metrics.counters import DERIVED
 from releases.metrics.looking import USUAL, WrongSources
 
 Fields = Mapping[str, forms.Field]
@@ -49,14 +51,14 @@ def _seen(target: Target, values: dict[str, Any]) -> list[tuple[str, str]]:
         looked = set_sources.tried(target, values["sources"], values["private_networks"])
     except WrongSources as wrong:
         return [(gettext("Not possible"), str(wrong))]
-    rows = [
-        (name, gettext("no data; rates need a second look") if value is None else figure(value))
-        for name, value in sorted(looked.values.items())
-        if name not in looked.unreadable
-    ]
-    rows += [(name, gettext("unknown")) for name in sorted(looked.unreadable)]
+    words = {metric.key: metric.label(get_language() or "ja") for metric in active_procedure().document.metrics}
+    rows = []
+    for name, value in sorted(looked.values.items()):
+        said = gettext("no data; rates need a second look") if name in DERIVED and looked.up else gettext("no data")
+        said = gettext("unknown") if name in looked.unreadable else said if value is None else figure(value)
+        rows.append((words.get(name, name), said))
     rows += [(key, error) for key, error in looked.errors.items()]
-    return [(gettext("one look just now"), "✓" if looked.up else "—"), *rows]
+    return [(gettext("one look just now"), gettext("answered") if looked.up else gettext("no answer")), *rows]
 
 
 VERBS: tuple[Verb, ...] = (

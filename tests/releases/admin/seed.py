@@ -25,7 +25,9 @@ from releases.actions.consent.decide import approve
 from releases.actions.release import move, plan, prepare, submit
 from releases.actions.rollback.restored import draft_documents
 from releases.actions.roster.assign import assign
+from releases.actions.watch.begin import checks_of, triggers_of
 from releases.actions.window.propose import propose
+from releases.metrics.triggers import judge
 from releases.models import (
     ConsentRound,
     Deployment,
@@ -41,13 +43,13 @@ from releases.models import (
     StepAttempt,
     StepOutput,
     Watch,
+    WatchCheck,
 )
 
 ActingAs = Callable[..., AbstractContextManager[Any]]
 TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's empty tree
 COMMIT = "98b7679a904d201227d35a776bef53983088aa88"  # the one that `repository` makes, always the same
 FOLDER = tempfile.TemporaryDirectory(prefix="ringi-seed-")  # goes with the process
-METRICS = ("response_time", "error_rate", "resource_use")
 
 
 def walk(row: Any, *verbs: str) -> Any:
@@ -195,28 +197,53 @@ def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, st
 
 
 def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Rollback | None = None) -> Watch:
-    """Give a run a watch whose error rate climbs over its limit."""
+    """Give a run a watch whose error rate climbs over its limit, half an hour of baseline before it, and checks."""
     with acting_as("operator"), change("test:watch") as act:
         began = now() - timedelta(minutes=count)
         procedure = run_.release.procedure
         assert procedure is not None
+        triggers, checks = triggers_of(procedure.document), checks_of(procedure.document)
+        means = {"error_rate": 0.01, "response_time": 0.08, "resource_use": 0.4, "service_down": 0.0}
         watch = Watch.objects.create(
             deployment=run_, rollback=rollback, interval_seconds=60, duration_seconds=86400, began_at=began,
-            triggers=[t.model_dump(mode="json") for t in procedure.document.triggers if t.measured],
-            baseline={"metrics": {"error_rate": {"mean": 0.01, "count": 60}}},
+            triggers=triggers, checks=checks, check_seconds=600,
+            baseline={
+                "metrics": {name: {"mean": mean, "count": 30} for name, mean in means.items()},
+                "source": "prometheus_text",
+            },
         )  # fmt: skip
         act.about(watch)
-    names = {t["metric"] for t in watch.triggers}
+        begun = Deployment.objects.get(pk=run_.pk)
+        begun.started_at = began - timedelta(minutes=4)
+        begun.save()
+        before = Watch.objects.create(
+            deployment=run_, purpose="before", interval_seconds=60, duration_seconds=1800, triggers=triggers,
+            began_at=began - timedelta(minutes=35), ended_at=began - timedelta(minutes=5), verdict="measured",
+        )  # fmt: skip
+        act.about(before)
+    for index in range(30):
+        at = before.began_at + timedelta(minutes=index)
+        wave = {name: mean * (0.8 + 0.1 * (index % 5)) for name, mean in means.items()}
+        Sample.objects.create(watch=before, due_at=at, at=at, up=True, values=judge(triggers, wave, {}))
     for index in range(count):
-        rate = 0.01 + max(0, index - 25) * 0.012
-        values = {
-            name: {"value": rate, "limit": 0.1, "verdict": "fail" if rate >= 0.1 else "pass"}
-            if index != 12
-            else {"value": None, "limit": 0.1, "verdict": "no_data"}
-            for name in names
+        at, climb = began + timedelta(minutes=index), max(0, index - 25)
+        seen = {
+            "error_rate": 0.01 + climb * 0.012,
+            "response_time": 0.09 + climb * 0.006 + 0.02 * (index % 3),
+            "resource_use": 0.42 + 0.05 * (index % 4),
+            "service_down": 0.0,
         }
-        at = began + timedelta(minutes=index)
+        stale = dict.fromkeys(seen, "stale") if index in (16, 17) else {}
+        values = judge(triggers, {} if index == 12 else seen, watch.baseline, stale)
         Sample.objects.create(watch=watch, due_at=at, at=at, up=True, values=values)
+    for place, (verdict, value) in enumerate([("pass", "0"), ("pass", "0"), ("fail", "3")]):
+        at = began + timedelta(minutes=10 * (place + 1))
+        rows = [("watch_logs", verdict, value, "≤ 0", "2026-12-16T01:40:12Z ERROR /datasets" if value == "3" else "")]
+        rows += [("watch_alerts", "no_data", "", "–", ""), ("watch_backups", "pass", "0.6 h", "≤ 26 h, digest", "")]
+        for key, said, found, limit, output in rows:
+            WatchCheck.objects.create(
+                watch=watch, key=key, due_at=at, at=at, verdict=said, value=found, limit=limit, output=output
+            )
     return watch
 
 

@@ -1,0 +1,94 @@
+"""What changed triggers would have done to the last watches; part of what is consented to (B1). Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from releases.actions.watch.begin import checks_of, triggers_of
+from releases.actions.watch.checks import slots_of
+from releases.metrics.triggers import Fired, Slot, Trigger, replay
+from releases.models import Rollback, Watch
+from releases.procedures.document import Procedure as Content
+
+WATCHES = 10
+MOST_ROUNDS = 1000
+
+
+def changed(old: Content, new: Content) -> list[str]:
+    """Return the keys of the measured triggers that differ between two versions of the procedure, added and gone too."""
+    before, after = ({t["key"]: t for t in triggers_of(content)} for content in (old, new))
+    return sorted(key for key in before.keys() | after.keys() if _rule(before.get(key)) != _rule(after.get(key)))
+
+
+def _rule(trigger: Mapping[str, Any] | None) -> Any:
+    names = ("metric", "comparison", "limit", "k", "n", "critical")
+    return None if trigger is None else [trigger[name] for name in names]
+
+
+def last_watches(count: int = WATCHES) -> list[Watch]:
+    """Return the watches after runs that ended or go on, with samples, newest first."""
+    rows = Watch.objects.exclude(purpose=Watch.Purpose.BEFORE).filter(samples__isnull=False).distinct()
+    return list(
+        rows.select_related("deployment__release__application", "deployment__environment").order_by("-pk")[:count]
+    )
+
+
+def report(new: Content, watches: Iterable[Watch] | None = None) -> list[dict[str, Any]]:
+    """Return for each of the last watches what its own triggers did and what those of `new` would have done.
+
+    A row: watch, run, began (RFC 3339), samples, was and would ([key, critical, first time]), raised ([cause, state]
+    of the alarms that the watch raised), missed: an alarm that the watch raised and nobody dismissed would not have
+    been raised; louder: a critical trigger would have fired where none did.
+    """
+    triggers, keys = triggers_of(new), {row["key"] for row in checks_of(new)}
+    return [_row(watch, triggers, keys) for watch in (last_watches() if watches is None else watches)]
+
+
+def _row(watch: Watch, triggers: list[dict[str, Any]], checks: set[str]) -> dict[str, Any]:
+    series = [
+        Slot(due.timestamp(), values)
+        for due, values in watch.samples.order_by("due_at").values_list("due_at", "values").iterator(chunk_size=2000)
+    ]
+    rounds = slots_of(watch, MOST_ROUNDS)
+    own = {row["key"] for row in watch.checks}
+    was = _fired(watch, watch.triggers, own, series, rounds)
+    would = _fired(watch, triggers, checks, series, rounds)
+    raised = Rollback.objects.filter(deployment=watch.deployment, raised_by=None).order_by("pk")
+    alarms = [[alarm.cause, alarm.state] for alarm in raised] if watch.rollback_id is None else []
+    heard = any(fired.critical for fired in was)
+    return {
+        "watch": watch.pk,
+        "run": str(watch.deployment),
+        "began": _text(watch.began_at.timestamp()),
+        "samples": len(series),
+        "was": [[fired.key, fired.critical, _text(fired.at)] for fired in was],
+        "would": [[fired.key, fired.critical, _text(fired.at)] for fired in would],
+        "raised": alarms,
+        "missed": any(state != "dismissed" for _cause, state in alarms) and not any(f.critical for f in would),
+        "louder": not heard and any(fired.critical for fired in would),
+    }
+
+
+def _fired(
+    watch: Watch,
+    triggers: list[Trigger] | list[dict[str, Any]],
+    checks: set[str],
+    series: list[Slot],
+    rounds: list[Slot],
+) -> list[Fired]:
+    sampled = [trigger for trigger in triggers if trigger["metric"] not in checks]
+    checked = [trigger for trigger in triggers if trigger["metric"] in checks]
+    found = replay(sampled, series, watch.baseline, watch.interval_seconds)
+    found += replay(checked, rounds, watch.baseline, watch.check_seconds)
+    return sorted(found, key=lambda fired: (fired.at, not fired.critical))
+
+
+def _text(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def missed(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the runs whose real alarm would not have been raised."""
+    return [str(row["run"]) for row in rows if row["missed"]]

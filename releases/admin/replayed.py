@@ -1,0 +1,46 @@
+"""The replay of changed triggers in words, for those who apply for them and those who consent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from environments import calendar
+from releases.models import Procedure
+
+DEFAULT_ZONE = "Asia/Tokyo"
+
+
+def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
+    """Return the replay of changed triggers in words: a line that says which, then one for each watch."""
+    words = _words()
+    lines = [_("changed triggers: %(keys)s") % {"keys": ", ".join(words.get(key, key) for key in replayed["triggers"])}]
+    if not replayed["watches"]:
+        return [*lines, _("There is no watch yet on which they could be tried.")]
+    for row in replayed["watches"]:
+        was, would = (
+            ", ".join(words.get(key, key) for key, _critical, _at in row[name]) or _("nothing")
+            for name in ("was", "would")
+        )
+        moment = datetime.fromisoformat(row["began"])
+        began = calendar.print_time(moment, zone or DEFAULT_ZONE, get_language() or "ja")
+        said = _("%(run)s, %(began)s, %(n)d samples: fired %(was)s, would have fired %(would)s")
+        line = said % {
+            "run": row["run"], "began": began, "n": row["samples"], "was": was, "would": would,
+        }  # fmt: skip
+        if row["missed"]:
+            line += " – " + _("A REAL ALARM WOULD HAVE BEEN MISSED")
+        elif row["louder"]:
+            line += " – " + _("a critical alarm where there was none")
+        lines.append(line)
+    return lines
+
+
+def _words() -> dict[str, str]:
+    """Return key of a trigger → its words in the active procedure; one that only a draft has keeps its key."""
+    active = Procedure.objects.filter(state="active").first()
+    language = get_language() or "ja"
+    return {} if active is None else {t.key: t.label(language) for t in active.document.triggers}

@@ -1,0 +1,226 @@
+"""The page of one watch: each metric as a curve with baseline, limits and marks, the triggers, the checks beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from environments.admin.rights import page, rights_of
+from releases.actions.watch.checks import slots_of
+from releases.actions.watch.sample import completeness
+from releases.admin.chart import figure
+from releases.admin.series import Drawing, Mark, Point, draw
+from releases.admin.shown import language, show
+from releases.gates.base import procedure_of
+from releases.metrics.triggers import Fired, Slot, Trigger, held, limit_of, mean_of, replay
+from releases.models import Rollback, Sample, Watch
+
+MOST_SAMPLES = 4000
+MOST_CHECKS = 120
+Rows = Sequence[tuple[datetime, datetime, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A trigger as the page shows it: words, limit, how many of its last places fail, and when it first fired."""
+
+    words: str
+    metric: str
+    limit: str
+    why: str
+    k: int
+    n: int
+    holds: int
+    critical: bool
+    fired: datetime | None
+
+
+def _watch(request: HttpRequest, pk: int) -> Watch:
+    watch = get_object_or_404(
+        Watch.objects.select_related(
+            "deployment__release__application", "deployment__release__procedure", "deployment__environment",
+            "deployment__application", "rollback", "judged_by",
+        ),
+        pk=pk,
+    )  # fmt: skip
+    if not rights_of(request).sees(watch.deployment.environment):
+        raise PermissionDenied
+    return watch
+
+
+def rows_of(watch: Watch) -> Rows:
+    """Return (due, taken, values) of the newest samples, oldest first."""
+    rows = Sample.objects.filter(watch=watch).order_by("-due_at").values_list("due_at", "at", "values")
+    return list(rows[:MOST_SAMPLES])[::-1]
+
+
+def before_of(watch: Watch) -> Rows:
+    """Return the samples from before the run, which the baseline was made of."""
+    if watch.purpose != Watch.Purpose.AFTER:
+        return []
+    earlier = Watch.objects.filter(deployment=watch.deployment, purpose=Watch.Purpose.BEFORE).first()
+    return rows_of(earlier) if earlier is not None else []
+
+
+def marks_of(watch: Watch) -> list[Mark]:
+    """Return when the deployment, or the way back, was made, and when alarms were raised."""
+    run, marks = watch.deployment, []
+    if watch.purpose == Watch.Purpose.AFTER and run.started_at is not None:
+        marks.append(Mark(run.started_at, _("deployment"), "deploy", watch.began_at))
+    if watch.rollback is not None and watch.rollback.began_at is not None:
+        marks.append(Mark(watch.rollback.began_at, _("way back"), "deploy", watch.began_at))
+    for alarm in Rollback.objects.filter(deployment=run, raised_at__gte=watch.began_at).exclude(pk=watch.rollback_id):
+        if watch.ended_at is None or alarm.raised_at <= watch.ended_at:
+            marks.append(Mark(alarm.raised_at, _("alarm"), "alarm"))
+    return marks
+
+
+def unmeasured(watch: Watch, rows: Rows) -> list[str]:
+    """Return the metrics that nothing is owed of and that no source of the target gives: they have no curve."""
+    checks = {row["key"] for row in watch.checks}
+    names = {t["metric"] for t in watch.triggers} - checks
+    names -= {t["metric"] for t in watch.triggers if t.get("owed", True)}
+    seen = {n for _due, _at, values in rows for n in names if values.get(n, {}).get("verdict", "no_data") != "no_data"}
+    return sorted(names - seen)
+
+
+def drawings(
+    watch: Watch, rows: Rows, names: dict[str, str], words: dict[str, str], fired: list[Fired], zone: str
+) -> list[Drawing]:
+    """Return a drawing for each metric that is sampled and that a trigger watches, in the procedure's order."""
+    checks = {row["key"] for row in watch.checks}
+    checks |= set(unmeasured(watch, rows))
+    metrics = list(dict.fromkeys(t["metric"] for t in watch.triggers if t["metric"] not in checks))
+    order = {name: place for place, name in enumerate(names)}
+    before, marks, found = before_of(watch), marks_of(watch), []
+    for metric in sorted(metrics, key=lambda name: order.get(name, len(order))):
+        mine = [t for t in watch.triggers if t["metric"] == metric]
+        points = [
+            Point(at, entry.get("value"), str(entry.get("verdict", "no_data")) if counts else "pass")
+            for counts, part in ((False, before), (True, rows))
+            for _due, at, values in part
+            if (entry := values.get(metric, {})) or counts
+        ]
+        mean = mean_of(metric, watch.baseline)
+        limits = [
+            (limit, f"{words.get(t['key'], t['key'])} ≥ {figure(limit)}")
+            for t in mine
+            if (limit := limit_of(t, watch.baseline)) is not None
+        ]
+        alarms = [
+            Mark(datetime.fromtimestamp(one.at, UTC), words.get(one.key, one.key), "alarm")
+            for one in fired
+            if any(t["key"] == one.key for t in mine)
+        ]
+        found.append(
+            draw(
+                names.get(metric, metric),
+                points,
+                baseline=None if mean is None else (mean, _("baseline %(mean)s") % {"mean": figure(mean)}),
+                limits=limits,
+                marks=[*(mark for mark in marks if mark.tone == "deploy"), *alarms],
+                zone=zone,
+                interval=watch.interval_seconds,
+            )
+        )
+    return found
+
+
+def rules(watch: Watch, slots: list[Slot], rounds: list[Slot], fired: list[Fired], words: dict[str, str]) -> list[Rule]:
+    """Return every measured trigger with where it stands."""
+    checks, first = {row["key"] for row in watch.checks}, {one.key: one.at for one in fired}
+    found = []
+    for t in watch.triggers:
+        checked = t["metric"] in checks
+        recent, interval = (rounds, watch.check_seconds) if checked else (slots, watch.interval_seconds)
+        limit = limit_of(t, watch.baseline)
+        mean = mean_of(t["metric"], watch.baseline)
+        ratio = t["comparison"] == "ratio"
+        why = _("no baseline") if ratio and mean is None else _("the baseline is zero") if ratio and not mean else ""
+        found.append(
+            Rule(
+                words=words.get(t["key"], t["key"]),
+                metric=t["metric"],
+                limit=_("the check fails") if checked else figure(limit),
+                why=why,
+                k=t["k"],
+                n=t["n"],
+                holds=held(t, recent[-t["n"] :], watch.baseline, interval),
+                critical=bool(t["critical"]),
+                fired=datetime.fromtimestamp(first[t["key"]], UTC) if t["key"] in first else None,
+            )
+        )
+    return found
+
+
+def _fired(watch: Watch, slots: list[Slot], rounds: list[Slot]) -> list[Fired]:
+    checks = {row["key"] for row in watch.checks}
+
+    def of(inside: bool) -> list[Trigger]:
+        return [t for t in watch.triggers if (t["metric"] in checks) == inside]
+
+    found = replay(of(False), slots, watch.baseline, watch.interval_seconds)
+    return found + replay(of(True), rounds, watch.baseline, watch.check_seconds)
+
+
+@page
+def watch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one watch; with ?series=csv its samples as a file."""
+    row = _watch(request, pk)
+    samples = rows_of(row)
+    if request.GET.get("series") == "csv":
+        return series(row, samples)
+    content, zone = procedure_of(row.deployment.release), row.deployment.environment.zone
+    names = {metric.key: metric.label(language()) for metric in content.metrics}
+    words = {trigger.key: trigger.label(language()) for trigger in content.triggers}
+    slots = [Slot(due.timestamp(), values) for due, _at, values in samples]
+    rounds = slots_of(row)
+    fired = _fired(row, slots, rounds)
+    labels = {c["key"]: c.get(f"label_{language()}", c["key"]) for c in row.checks}
+    before = row.purpose == Watch.Purpose.BEFORE
+    return show(
+        request,
+        "ringi/watch_page.html",
+        _("Watch") + f": {row.deployment}",
+        watch=row,
+        run=row.deployment,
+        zone=zone,
+        drawings=drawings(row, samples, names, words, fired, zone),
+        unmeasured=[names.get(name, name) for name in unmeasured(row, samples)],
+        rules=[] if before else rules(row, slots, rounds, fired, words),
+        shares=[] if before else [(names.get(key) or labels.get(key, key), round(100 * share, 1)) for key, share in completeness(row).items()],
+        needed=round(100 * float(content.watch.samples_min), 1),
+        baseline=[
+            (names.get(key, key), figure(entry.get("mean")), entry.get("count", 0))
+            for key, entry in row.baseline.get("metrics", {}).items()
+        ],
+        checked=[(labels.get(c.key, c.key), c) for c in row.checked.order_by("-due_at", "pk")[:MOST_CHECKS]],
+        counted=[(labels.get(key, key), row.checked.filter(key=key, verdict="fail").count()) for key in labels],
+    )  # fmt: skip
+
+
+def series(watch: Watch, samples: Rows) -> HttpResponse:
+    """Return the samples as CSV (UTF-8 with BOM): due and taken (RFC 3339, UTC), then value and verdict per metric."""
+    metrics = list(dict.fromkeys(name for _due, _at, values in samples for name in values))
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["due", "taken", *(column for name in metrics for column in (name, f"{name}_verdict"))])
+    for due, at, values in samples:
+        cells: list[Any] = [f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" for moment in (due, at)]
+        for name in metrics:
+            entry = values.get(name, {})
+            value = entry.get("value")
+            cells += ["" if value is None else repr(float(value)), entry.get("verdict", "no_data")]
+        writer.writerow(cells)
+    response = HttpResponse("\ufeff" + text.getvalue(), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="watch-{watch.pk}.csv"'
+    return response

@@ -1,0 +1,73 @@
+"""A series as a drawing with axes: what has no value is seen, nothing lies outside, times are those of the zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from releases.admin.series import BOTTOM, HEIGHT, LEFT, MOST_TICKS, TOP, WIDTH, Mark, Point, draw, ticks_of, top_of
+
+AT = datetime(2026, 12, 15, 16, 0, tzinfo=UTC)
+
+
+def points(values: list[float | None], verdict: str = "pass") -> list[Point]:
+    return [
+        Point(AT + timedelta(minutes=place), value, verdict if value is not None else "no_data")
+        for place, value in enumerate(values)
+    ]
+
+
+def drawing(given: list[Point], **more: Any) -> Any:
+    usual: dict[str, Any] = {"baseline": None, "limits": [], "marks": [], "zone": "Asia/Tokyo", "interval": 60}
+    return draw("error rate", given, **{**usual, **more})
+
+
+def test_a_sample_without_a_value_breaks_the_line_and_is_seen() -> None:
+    drawn = drawing(points([0.1, 0.1, None, 0.1, 0.1]))
+    assert len(drawn.stretches) == 2 and [gap[2] for gap in drawn.gaps] == ["no_data"]
+    assert (drawn.known, drawn.unknown) == (4, 1)
+
+
+def test_a_silence_breaks_the_line_too() -> None:
+    given = points([0.1, 0.1]) + [Point(AT + timedelta(minutes=30), 0.1, "pass")]
+    assert len(drawing(given).stretches) == 2
+
+
+def test_what_fails_has_its_dot_and_limits_and_baseline_their_words() -> None:
+    drawn = drawing(
+        points([0.2, 0.2], "fail"), baseline=(0.01, "baseline 0.01"), limits=[(0.1, "10 %"), (0.1, "again")]
+    )
+    assert len(drawn.dots) == 2 and drawn.failed == 2
+    assert {line.words for line in drawn.lines} == {"baseline 0.01", "10 %", "again"}
+    heights = [float(line.label_y) for line in drawn.lines]
+    assert len(set(heights)) == 3, "no words lie over others"
+
+
+def test_marks_lie_where_they_happened() -> None:
+    mark = Mark(AT + timedelta(minutes=2), "alarm", "alarm")
+    (x, _width, words, tone, _anchor), = drawing(points([0.1] * 5), marks=[mark]).marks  # fmt: skip
+    assert (words, tone) == ("alarm", "alarm")
+    assert float(x) == (LEFT + WIDTH - 12) / 2
+
+
+def test_ticks_are_round_times_of_the_zone() -> None:
+    words = [text for _at, text in ticks_of(AT, AT + timedelta(hours=24), "Asia/Tokyo")]
+    assert words == ["04:00", "08:00", "12:00", "16:00", "20:00", "00:00"]
+    assert len(ticks_of(AT, AT + timedelta(seconds=3), "Asia/Tokyo")) <= MOST_TICKS
+
+
+def test_nothing_is_drawn_of_nothing() -> None:
+    drawn = drawing([])
+    assert (drawn.stretches, drawn.dots, drawn.last, drawn.verdict) == ([], [], "—", "no_data")
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1e9)), max_size=60), st.floats(1e-6, 1e9))
+def test_everything_stays_inside(values: list[float | None], limit: float) -> None:
+    drawn = drawing(points(values), limits=[(limit, "limit")], baseline=(limit / 3, "baseline"))
+    pairs = [pair.split(",") for run in drawn.stretches for pair in run.split()]
+    assert all(LEFT <= float(x) <= WIDTH and TOP <= float(y) <= HEIGHT - BOTTOM for x, y in pairs)
+    assert all(TOP <= float(line.y) <= HEIGHT - BOTTOM for line in drawn.lines)
+    assert top_of([limit]) >= limit

@@ -1,0 +1,35 @@
+"""The page of a watch: curves, triggers, checks, the series as a file; only for those who see the environment."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+from django.urls import reverse
+
+from releases.models import Watch
+
+from . import seed
+
+
+def test_it_shows_curves_marks_triggers_and_checks(acting_as: Any, browsers: Callable[[str], Any]) -> None:
+    world = seed.world(acting_as)
+    watch = Watch.objects.get(deployment=world["back"], purpose="after")
+    text = browsers("operator").get(reverse("watch", args=[watch.pk])).content.decode()
+    assert text.count("<figure") == 4
+    assert "The target has no source for: Alerts per hour" in text
+    for said in ("baseline 0.01", "≥ 0.1", "▼", "3 of 5", "deployment", "1 failed", "ERROR /datasets", "as CSV"):
+        assert said in text, said
+    assert 'class="gap stale"' in text and 'class="gap no_data"' in text
+    page = browsers("operator").get(reverse("deployment", args=[world["back"].pk])).content.decode()
+    assert reverse("watch", args=[watch.pk]) in page
+    assert browsers("outsider").get(reverse("watch", args=[watch.pk])).status_code == 403
+    assert browsers("operator").post(reverse("watch", args=[watch.pk])).status_code == 405
+
+    answer = browsers("auditor").get(reverse("watch", args=[watch.pk]), {"series": "csv"})
+    content = answer.content.decode()
+    assert content.startswith("\ufeff") and "attachment" in answer.headers["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(content.lstrip("\ufeff"))))
+    assert len(rows) == 40 and rows[39]["error_rate_verdict"] == "fail" and rows[12]["error_rate"] == ""
