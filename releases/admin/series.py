@@ -83,7 +83,7 @@ def ticks_of(begins: datetime, ends: datetime, zone: str) -> list[tuple[datetime
     local = begins.astimezone(ZoneInfo(zone))
     offset = (local.utcoffset() or timedelta()).total_seconds()
     first = math.ceil((begins.timestamp() + offset) / step) * step - offset
-    found = []
+    found: list[tuple[datetime, str]] = []
     while first <= ends.timestamp() and len(found) <= MOST_TICKS:
         at = datetime.fromtimestamp(first, ZoneInfo(zone))
         found.append((at, f"{at:%H:%M}" if step < 86400 else f"{at:%m/%d}"))

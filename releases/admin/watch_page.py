@@ -78,8 +78,8 @@ def marks_of(watch: Watch) -> list[Mark]:
         marks.append(Mark(run.started_at, _("deployment"), "deploy", watch.began_at))
     if watch.rollback is not None and watch.rollback.began_at is not None:
         marks.append(Mark(watch.rollback.began_at, _("way back"), "deploy", watch.began_at))
-    for alarm in Rollback.objects.filter(deployment=run, raised_at__gte=watch.began_at).exclude(pk=watch.rollback_id):
-        if watch.ended_at is None or alarm.raised_at <= watch.ended_at:
+    for alarm in Rollback.objects.filter(deployment=run, raised_at__gte=watch.began_at):
+        if alarm.pk != watch.rollback_id and (watch.ended_at is None or alarm.raised_at <= watch.ended_at):
             marks.append(Mark(alarm.raised_at, _("alarm"), "alarm"))
     return marks
 

@@ -60,5 +60,5 @@ def tried(target: Target, sources: Any, private_networks: Sequence[str]) -> Look
     if any(place.source.needs_configuration for place in places):
         pointer = InForce.objects.filter(application=target.application, environment=target.environment).first()
         pk = pointer.configuration_id if pointer is not None else None
-        given = values_of(ConfigurationVersion.objects.filter(pk=pk).first())
+        given = values_of(ConfigurationVersion.objects.filter(pk=pk).first() if pk is not None else None)
     return look(TargetSpec(spec.application, spec.environment, spec.root, settings), places, {}, given)
