@@ -213,18 +213,19 @@ def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Ro
             },
         )  # fmt: skip
         act.about(watch)
-        begun = Deployment.objects.get(pk=run_.pk)
-        begun.started_at = began - timedelta(minutes=4)
-        begun.save()
+        run_.started_at = began - timedelta(minutes=4)
+        run_.save()
         before = Watch.objects.create(
             deployment=run_, purpose="before", interval_seconds=60, duration_seconds=1800, triggers=triggers,
             began_at=began - timedelta(minutes=35), ended_at=began - timedelta(minutes=5), verdict="measured",
         )  # fmt: skip
         act.about(before)
+    checked = {check["key"] for check in checks}
+    sampled = [trigger for trigger in triggers if trigger["metric"] not in checked]
     for index in range(30):
         at = before.began_at + timedelta(minutes=index)
         wave = {name: mean * (0.8 + 0.1 * (index % 5)) for name, mean in means.items()}
-        Sample.objects.create(watch=before, due_at=at, at=at, up=True, values=judge(triggers, wave, {}))
+        Sample.objects.create(watch=before, due_at=at, at=at, up=True, values=judge(sampled, wave, {}))
     for index in range(count):
         at, climb = began + timedelta(minutes=index), max(0, index - 25)
         seen = {
@@ -234,7 +235,7 @@ def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Ro
             "service_down": 0.0,
         }
         stale = dict.fromkeys(seen, "stale") if index in (16, 17) else {}
-        values = judge(triggers, {} if index == 12 else seen, watch.baseline, stale)
+        values = judge(sampled, {} if index == 12 else seen, watch.baseline, stale)
         Sample.objects.create(watch=watch, due_at=at, at=at, up=True, values=values)
     for place, (verdict, value) in enumerate([("pass", "0"), ("pass", "0"), ("fail", "3")]):
         at = began + timedelta(minutes=10 * (place + 1))

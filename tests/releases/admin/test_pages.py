@@ -31,7 +31,6 @@ def addresses(world: dict[str, Any]) -> list[str]:
     pages += [reverse("release", args=[world[name].pk]) for name in ("review", "released", "draft")]
     pages += [reverse("deployment", args=[world[name].pk]) for name in ("running", "waiting", "back")]
     pages += [reverse("rollback", args=[world["rollback"].pk])]
-    pages += [reverse("watch", args=[pk]) for pk in world["back"].watches.values_list("pk", flat=True)]
     pages += [reverse("round", args=[world[name].pk]) for name in ("round", "extra")]
     pages += [reverse(f"admin:{name}_changelist") for name in LISTS]
     pages += [

@@ -25,7 +25,8 @@ def test_it_shows_curves_marks_triggers_and_checks(acting_as: Any, browsers: Cal
     assert 'class="gap stale"' in text and 'class="gap no_data"' in text
     page = browsers("operator").get(reverse("deployment", args=[world["back"].pk])).content.decode()
     assert reverse("watch", args=[watch.pk]) in page
-    assert browsers("outsider").get(reverse("watch", args=[watch.pk])).status_code == 403
+    for name in ("outsider", "developer", "administrator"):
+        assert browsers(name).get(reverse("watch", args=[watch.pk])).status_code == 403, name
     assert browsers("operator").post(reverse("watch", args=[watch.pk])).status_code == 405
 
     answer = browsers("auditor").get(reverse("watch", args=[watch.pk]), {"series": "csv"})
