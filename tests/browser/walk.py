@@ -27,7 +27,6 @@ NAMES = {
     "feature",
     "release",
     "hotfix",
-    "CSV",
     "ZIP",
     "DSSE",
     "JSON",
