@@ -30,6 +30,10 @@ class Unreached(Exception):
     """The service was not reached; the message is shown to people."""
 
 
+class NoWay(Exception):
+    """There is no way to look at this kind of address."""
+
+
 class Service(ABC):
     """One kind of service. `kind` is database, cache or storage; `schemes` those of its addresses."""
 
@@ -43,14 +47,14 @@ class Service(ABC):
             says, verdict = self.reach(address), "pass"
         except Unreached as fault:
             says, verdict = str(fault), "fail"
-        except NotImplementedError:
+        except NoWay:
             says, verdict = _("There is no way to look at this kind of address yet."), "unknown"
         hidden = hide(says, (address, *values))
         return Reached(key, self.kind, verdict, hidden, round(time.monotonic() - began, 3))  # type: ignore[arg-type]
 
     @abstractmethod
     def reach(self, address: str) -> str:
-        """Return what was done. Raises Unreached, or NotImplementedError where there is no way to look."""
+        """Return what was done. Raises Unreached, or NoWay where there is no way to look."""
 
 
 def hide(text: str, values: Iterable[str]) -> str:

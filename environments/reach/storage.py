@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.utils.translation import gettext as _
 
-from environments.reach.base import Service, Unreached
+from environments.reach.base import NoWay, Service, Unreached
 
 
 class Storage(Service):
@@ -48,4 +48,4 @@ class StorageElsewhere(Service):
 
     def reach(self, address: str) -> str:
         """Say that there is no way; unknown is never shown as reached."""
-        raise NotImplementedError
+        raise NoWay

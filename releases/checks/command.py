@@ -10,10 +10,10 @@ from django.utils.translation import gettext as _
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
-from releases.checks.excerpt import excerpt, secrets_in
+from releases.checks.excerpt import excerpt
 from releases.checks.limits import LimitParameters
+from releases.checks.program import run_program
 from releases.steps.base import Parameters, StepFailed
-from releases.steps.runner import base_environment, run_command
 from releases.steps.target import filled
 
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -66,13 +66,7 @@ class Command(CheckKind):
         }
         argv = filled(parameters.argv, context.target)
         try:
-            outcome = run_command(
-                argv,
-                environment=base_environment({"RINGI_TARGET_ROOT": str(context.target.root)}),
-                folder=context.target.root,
-                seconds=parameters.seconds,
-                secrets=secrets_in(context.configuration),
-            )
+            outcome = run_program(context, argv, parameters.seconds)
         except StepFailed as failed:
             output = excerpt(
                 [shlex.join(argv), str(failed), *failed.state.splitlines()], context.configuration, context.secrets

@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from pydantic import Field
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
-from releases.checks.excerpt import excerpt, secrets_in
+from releases.checks.excerpt import excerpt
+from releases.checks.program import run_program
 from releases.steps.base import Parameters, StepFailed
-from releases.steps.runner import base_environment, run_command
 from releases.steps.service_control import running_service
 from releases.steps.target import Layout, filled
 
@@ -79,13 +79,7 @@ def _of_process(context: CheckContext, parameters: ServiceStateParameters, found
 def _by_command(context: CheckContext, parameters: ServiceStateParameters, status: list[str]) -> CheckResult:
     argv, limit = filled(status, context.target), _limit(parameters)
     try:
-        outcome = run_command(
-            argv,
-            environment=base_environment({"RINGI_TARGET_ROOT": str(context.target.root)}),
-            folder=context.target.root,
-            seconds=parameters.seconds,
-            secrets=secrets_in(context.configuration),
-        )
+        outcome = run_program(context, argv, parameters.seconds)
     except StepFailed as failed:
         return CheckResult(
             Verdict.ERROR, limit=limit, output=excerpt([str(failed)], context.configuration, context.secrets)

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from pydantic import Field
 
 from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
-from releases.metrics.fetch import NoAnswer, ask
 from releases.metrics.json_paths import ABSENT, at_path
+from releases.metrics.pages import page_of
 from releases.steps.base import Parameters, TargetSpec
 
 
@@ -43,16 +43,9 @@ class JsonHttp(MetricSource):
         self, target: TargetSpec, parameters: JsonHttpParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
         """Look once. No answer or one of 500 and above is not up; what is not there is left out."""
-        at = datetime.now(UTC)
-        url = parameters.url or str(target.settings.get("metrics_url", ""))
-        if not url:
-            return Reading(at, False, {}, _("The target has no metrics_url."))
-        try:
-            page = ask(url, target, seconds=parameters.seconds)
-        except NoAnswer as error:
-            return Reading(at, False, {}, str(error))
-        if page.status != 200:
-            return Reading(at, page.status < 500, {}, _("The page answered %(status)s.") % {"status": page.status})
+        at, page = page_of(target, parameters.url, parameters.seconds)
+        if isinstance(page, Reading):
+            return page
         try:
             content = json.loads(page.body)
         except ValueError:

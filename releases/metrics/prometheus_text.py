@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.utils.translation import gettext as _
@@ -15,7 +14,7 @@ from pydantic import Field, field_validator
 
 from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
 from releases.metrics.counters import COUNTERS
-from releases.metrics.fetch import NoAnswer, ask
+from releases.metrics.pages import page_of
 from releases.steps.base import Parameters, TargetSpec
 
 
@@ -64,16 +63,9 @@ class PrometheusText(MetricSource):
         self, target: TargetSpec, parameters: PrometheusTextParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
         """Look once. No answer or one of 500 and above is not up; an unreadable page is up without values."""
-        at = datetime.now(UTC)
-        url = parameters.url or str(target.settings.get("metrics_url", ""))
-        if not url:
-            return Reading(at, False, {}, _("The target has no metrics_url."))
-        try:
-            page = ask(url, target, seconds=parameters.seconds)
-        except NoAnswer as error:
-            return Reading(at, False, {}, str(error))
-        if page.status != 200:
-            return Reading(at, page.status < 500, {}, _("The page answered %(status)s.") % {"status": page.status})
+        at, page = page_of(target, parameters.url, parameters.seconds)
+        if isinstance(page, Reading):
+            return page
         try:
             families = list(text_string_to_metric_families(page.body.decode("utf-8")))
         except (ValueError, KeyError, IndexError, AttributeError) as error:

@@ -161,6 +161,13 @@ class Procedure(_Section):
         rules = [rule for rule in self.approvals if rule.subject == subject and rule.tier in (tier, "all")]
         return sorted(rules, key=lambda rule: rule.stage)
 
+    def rules_for(self, subject: str, tier: str) -> list[dict[str, Any]]:
+        """Return the same as a round of consent holds them: `{"stage", "role", "number"}`, by stage."""
+        return [
+            {"stage": rule.stage, "role": rule.role, "number": rule.number}
+            for rule in self.approvals_for(subject, tier)
+        ]
+
     def gates_for(self, tier: str) -> list[parts.Gate]:
         """Return the gates that are asked in a tier."""
         return [gate for gate in self.gates if tier in gate.tiers]

@@ -180,11 +180,9 @@ def run_command(
 ) -> Outcome:
     """Run one argument list to its end and return its outcome; no shell.
 
-    The group gets TERM at the deadline, or after `silence` seconds without output, and KILL 5 s later. What beat() or output() raises ends it as well:
-    Fenced
-    at once, anything else after a TERM. The leader is killed when the calling thread's process dies; all
-    members
-    inherit `pass_fds`. Raises StepFailed when it cannot be started, Overdue when it was stopped.
+    The group gets TERM at the deadline, or after `silence` seconds without output, and KILL 5 s later. What beat() or
+    output() raises ends it as well: Fenced at once, anything else after a TERM. The leader is killed when the calling
+    thread's process dies; all members inherit `pass_fds`. Raises StepFailed when it cannot be started, Overdue when it was stopped.
     """
     name = Path(arguments[0]).name
     began = time.monotonic()

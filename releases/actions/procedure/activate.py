@@ -87,10 +87,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
         if strange:
             raise Invalid(_("Not a release that is under way: %(keys)s") % {"keys": ", ".join(map(str, strange))})
         active = Procedure.objects.get(state="active").document
-        rules = [
-            {"stage": rule.stage, "role": rule.role, "number": rule.number}
-            for rule in active.approvals_for("procedure", "all")
-        ]
+        rules = active.rules_for("procedure", "all")
         if not rules:
             raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
         content = {

@@ -43,10 +43,7 @@ def submit(release_id: int, *, reason: str = "") -> ConsentRound:
         if subject == "regular" and other.exists():
             raise GateClosed(_("Another release has applied for this window: %(r)s") % {"r": other[0].release})
         assert release.procedure is not None
-        rules = [
-            {"stage": rule.stage, "role": rule.role, "number": rule.number}
-            for rule in release.procedure.document.approvals_for(subject, environment.tier)
-        ]
+        rules = release.procedure.document.rules_for(subject, environment.tier)
         if not rules:
             raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
         # What was signed at T-1 of an earlier attempt says nothing about this one.

@@ -30,12 +30,8 @@ def propose_release(switch_id: int, *, reason: str) -> ConsentRound:
                 raise Invalid(_("Say why."))
             if switch.released_at is not None:
                 raise WrongState(_("It was released already."))
-            rules = [
-                {"stage": rule.stage, "role": rule.role, "number": rule.number}
-                for rule in active_procedure().document.approvals_for(SUBJECT, Environment.Tier.PRODUCTION)
-                if rule.role != "none" and rule.number > 0
-            ]
-            if not rules:
+            rules = active_procedure().document.rules_for(SUBJECT, Environment.Tier.PRODUCTION)
+            if not any(rule["role"] != "none" and rule["number"] > 0 for rule in rules):
                 raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
             document = {
                 "pressed": switch.pressed_at.isoformat(),

@@ -65,10 +65,7 @@ def open_round(
 ) -> ConsentRound:
     """Open the round that the procedure asks for an extra window, inside an open door; without a rule it is refused."""
     environment, application = window.environment, window.application
-    rules = [
-        {"stage": rule.stage, "role": rule.role, "number": rule.number}
-        for rule in active_procedure().document.approvals_for("extra_window", environment.tier)
-    ]
+    rules = active_procedure().document.rules_for("extra_window", environment.tier)
     if not rules:
         raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
     document = {

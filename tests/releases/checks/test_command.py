@@ -16,7 +16,8 @@ from releases.steps.base import TargetSpec
 
 
 def check(root: Path, code: str, **parameters: Any) -> CheckResult:
-    context = CheckContext(TargetSpec("a", "e", root, {}), datetime.now(UTC), {"API_TOKEN": "hidden-7"})
+    known = {"API_TOKEN": "hidden-7"}
+    context = CheckContext(TargetSpec("a", "e", root, {}), datetime.now(UTC), known, ("sealed-8",))
     wanted = {"argv": [sys.executable, "-c", code], **parameters}
     return Command().run(context, CommandCheckParameters.model_validate(wanted))
 
@@ -54,7 +55,9 @@ def test_it_runs_in_the_targets_folder_without_a_shell_and_without_our_environme
 
 
 def test_secrets_are_masked_in_what_it_says(tmp_path: Path) -> None:
-    assert "hidden-7" not in check(tmp_path, "print('token hidden-7')").output
+    for secret in ("hidden-7", "sealed-8"):
+        said = check(tmp_path, f"print('token {secret}')", value=r"token (\S+)", equals="ok")
+        assert secret not in said.output + said.value and "token" in said.output
 
 
 def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import django_rq
 import pytest
 import redis
+from django.db import connection
 from django.utils import translation
 
 from audit.actor import Actor, acting
@@ -20,6 +22,7 @@ from releases.actions.deployment.schedule import schedule
 from releases.actions.release.confirm import confirm
 from releases.actions.release.submit import submit
 from releases.models import Deployment, Step
+from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
 
 WORKER = Actor(account_id=None, name="worker-1", kind="worker", channel="worker")
@@ -47,6 +50,21 @@ def plan(*forward: dict[str, Any], verify: tuple[dict[str, Any], ...] = ()) -> d
         "back": [row(TRUE)],
         "back_verify": [row(TRUE)],
     }
+
+
+def at_work(step_id: int) -> threading.Thread:
+    """Let a worker begin with a step in a thread of its own, which speaks English too; return the thread."""
+
+    def work() -> None:
+        try:
+            with acting(WORKER), translation.override("en"):
+                run_from(step_id)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
 
 
 @pytest.fixture(autouse=True)

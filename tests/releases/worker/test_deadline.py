@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.utils import translation
 
 from audit.actor import acting
 from releases.actions.deployment import decide
@@ -21,7 +18,7 @@ from releases.models import Deployment, StepOutput
 from releases.procedures.document import Procedure as Content
 from releases.worker.executor import run_from
 
-from .conftest import TRUE, WORKER, first, row, states
+from .conftest import TRUE, WORKER, at_work, first, row, states
 
 
 def python(*lines: str) -> list[str]:
@@ -152,17 +149,7 @@ def test_a_stop_tells_in_what_state_the_target_is(
         "time.sleep(60)",
     )
     run = queued(row(script, probe_argv=probe), row(TRUE))
-    step = first(run).pk
-
-    def background() -> None:
-        try:
-            with acting(WORKER), translation.override("en"):  # a thread speaks the installation's language
-                run_from(step)
-        finally:
-            connection.close()
-
-    worker = threading.Thread(target=background)
-    worker.start()
+    worker = at_work(first(run).pk)
     until = time.monotonic() + 20
     while not (tmp_path / "begun").exists():
         assert time.monotonic() < until

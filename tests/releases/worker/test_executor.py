@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
 
 from audit.actor import acting
 from audit.refusals import Invalid, NotYou, WrongState
@@ -25,7 +23,7 @@ from releases.worker.context import context_of
 from releases.worker.executor import run_from
 from releases.worker.sweeper import stopping_deployments
 
-from .conftest import TRUE, WORKER, expire, first, row, states
+from .conftest import TRUE, WORKER, at_work, expire, first, row, states
 
 
 def appending(path: Path, line: str) -> list[str]:
@@ -195,17 +193,7 @@ def test_a_stop_ends_the_running_command(world: Any, queued: Callable[..., Deplo
     pid = tmp_path / "pid"
     script = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(100)"
     run = queued(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
-    step = first(run).pk
-
-    def work() -> None:
-        try:
-            with acting(WORKER):
-                run_from(step)
-        finally:
-            connection.close()
-
-    worker = threading.Thread(target=work)
-    worker.start()
+    worker = at_work(first(run).pk)
     until = time.monotonic() + 20
     while not (pid.exists() and pid.read_text()):
         assert time.monotonic() < until and worker.is_alive()

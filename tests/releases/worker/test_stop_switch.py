@@ -35,7 +35,7 @@ from releases.worker.sweeper import sweep
 from tests.releases.api.conftest import ask, managing, token_for
 from tests.releases.gates.asking import alter
 
-from .conftest import TRUE, WORKER, first, row, states
+from .conftest import TRUE, WORKER, at_work, first, row, states
 
 __all__ = ["managing"]
 
@@ -135,8 +135,7 @@ def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deplo
     run = consented(row([sys.executable, "-c", script]), row(TRUE))
     with acting(WORKER):
         queue(run.pk)
-    worker = threading.Thread(target=_work, args=(first(run).pk,))
-    worker.start()
+    worker = at_work(first(run).pk)
     try:
         _until(lambda: running.exists() and running.read_text())
         pressed(world)
@@ -153,14 +152,6 @@ def test_what_runs_is_stopped_at_once(world: Any, consented: Callable[..., Deplo
     assert (stopped.state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
     event = Event.objects.filter(kind="action", action="deployment:stop").get().contents
     assert event["after"]["switch"] == StopSwitch.objects.get().pk
-
-
-def _work(step_id: int) -> None:
-    try:
-        with acting(WORKER):
-            run_from(step_id)
-    finally:
-        connection.close()
 
 
 def _until(condition: Callable[[], Any]) -> None:
