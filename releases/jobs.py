@@ -8,10 +8,11 @@ from audit.actor import Actor, acting
 from releases.actions.rollback.decide import pre_authorise
 from releases.actions.rollback.run import not_possible, run
 from releases.actions.watch.checks import run_checks
-from releases.actions.watch.sample import sample, spec_of
+from releases.actions.watch.place import configuration_of, spec_of
+from releases.actions.watch.sample import sample
 from releases.models import Rollback
 from releases.steps.written_rows import written_since
-from releases.worker.context import configuration_of, target_of
+from releases.worker.context import target_of
 from releases.worker.executor import run_from, worker_name
 
 

@@ -77,10 +77,15 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
         return _refused(request, verb, instance, form, refusal)
     if not form.is_valid():
         return _page(request, verb, instance, form, status=400)
-    if verb.preview is not None and not _wants_json(request) and request.POST.get("confirmed") != _seen(request):
-        return _page(request, verb, instance, form, status=200, preview=verb.preview(instance, _cleaned(form)))
     try:
         with acting(_as_proved(request)):
+            if (
+                verb.preview is not None
+                and not _wants_json(request)
+                and request.POST.get("confirmed") != _seen(request)
+            ):
+                shown = verb.preview(instance, _cleaned(form))
+                return _page(request, verb, instance, form, status=200, preview=shown)
             result = verb.act(*([] if pk is None else [pk]), **_cleaned(form))
     except Refused as refused:
         return _refused(request, verb, instance, form, refused)

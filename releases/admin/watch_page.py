@@ -21,7 +21,7 @@ from releases.admin.chart import figure
 from releases.admin.series import Drawing, Mark, Point, draw
 from releases.admin.shown import language, show
 from releases.gates.base import procedure_of
-from releases.metrics.triggers import Fired, Slot, Trigger, held, limit_of, mean_of, replay
+from releases.metrics.triggers import Fired, Slot, held, limit_of, mean_of, named_after, replay
 from releases.models import Rollback, Sample, Watch
 
 MOST_SAMPLES = 4000
@@ -163,13 +163,9 @@ def rules(watch: Watch, slots: list[Slot], rounds: list[Slot], fired: list[Fired
 
 
 def _fired(watch: Watch, slots: list[Slot], rounds: list[Slot]) -> list[Fired]:
-    checks = {row["key"] for row in watch.checks}
-
-    def of(inside: bool) -> list[Trigger]:
-        return [t for t in watch.triggers if (t["metric"] in checks) == inside]
-
-    found = replay(of(False), slots, watch.baseline, watch.interval_seconds)
-    return found + replay(of(True), rounds, watch.baseline, watch.check_seconds)
+    sampled, checked = named_after(watch.checks, watch.triggers)
+    found = replay(sampled, slots, watch.baseline, watch.interval_seconds)
+    return found + replay(checked, rounds, watch.baseline, watch.check_seconds)
 
 
 @page

@@ -40,6 +40,8 @@ class MetricSource(ABC):
     parameters: ClassVar[type[Parameters]]
     # Whether `read` needs the target's configuration (with secrets); others are not given it.
     needs_configuration: ClassVar[bool] = False
+    # Whether `read` runs a program of the target's.
+    runs_program: ClassVar[bool] = False
 
     @abstractmethod
     def read(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:

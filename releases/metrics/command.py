@@ -37,6 +37,7 @@ class Command(MetricSource):
 
     name: ClassVar[str] = "command"
     parameters: ClassVar[type[Parameters]] = CommandSourceParameters
+    runs_program: ClassVar[bool] = True
 
     def read(
         self, target: TargetSpec, parameters: CommandSourceParameters, configuration: Mapping[str, str] = NOTHING

@@ -67,6 +67,15 @@ def judge_one(trigger: Trigger, entry: Entry, baseline: Mapping[str, Any]) -> Ju
     return Judged("fail" if value >= limit else "pass", limit)
 
 
+def named_after(
+    checks: Sequence[Mapping[str, Any]], triggers: Sequence[Trigger]
+) -> tuple[list[Trigger], list[Trigger]]:
+    """Return (the triggers on metrics, those named after one of the checks); checks: with their `key`."""
+    keys = {row["key"] for row in checks}
+    sampled = [trigger for trigger in triggers if trigger["metric"] not in keys]
+    return sampled, [trigger for trigger in triggers if trigger["metric"] in keys]
+
+
 def judge(
     triggers: Sequence[Trigger],
     values: Mapping[str, float | None],

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, get_args
 
 from releases.procedures.places import Path
-from releases.procedures.values import TIERLESS, EvidenceKind, Subject, Tier
+from releases.procedures.values import MOST_PLACES, TIERLESS, EvidenceKind, Subject, Tier
 
 Found = Iterator[tuple[Path, str]]
 Raw = Mapping[str, Any]
@@ -312,3 +312,5 @@ def _triggers(raw: Raw) -> Found:
         k, n = _whole(row, "k"), _whole(row, "n")
         if k and n and k > n:
             yield (*path, "k"), f"asks for {k} of {n} samples"
+        if n and n > MOST_PLACES:
+            yield (*path, "n"), f"looks back on more than {MOST_PLACES} samples"

@@ -112,3 +112,6 @@ VersionText = Annotated[str, AfterValidator(_version)]
 Clock = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d$"), AfterValidator(_clock)]
 Day = Annotated[date, BeforeValidator(_day)]
 KindParameters = Annotated[dict[str, Any], AfterValidator(_without_floats)]
+
+# On how many samples or checks a trigger can look back.
+MOST_PLACES = 60

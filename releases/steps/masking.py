@@ -8,6 +8,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = b"****"
@@ -131,3 +132,19 @@ def masked(text: str, secrets: Iterable[str]) -> str:
     """Return the text with every form of the secrets replaced."""
     mask = Mask(secrets)
     return (mask.feed(text.encode()) + mask.flush()).decode(errors="replace")
+
+
+def clean[T](value: T, secrets: Iterable[str]) -> T:
+    """Return a JSON value with every form of the secrets replaced in its texts and keys."""
+    known = tuple(secrets)
+    return value if not known else _clean(value, known)  # type: ignore[no-any-return]
+
+
+def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        return masked(value, secrets) if value else value
+    if isinstance(value, dict):
+        return {_clean(key, secrets): _clean(entry, secrets) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(entry, secrets) for entry in value]
+    return value

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from environments.models import ConfigurationVersion, Target
+from environments.models import Target
 from releases.actions.release.repository import place_of
-from releases.actions.watch.sample import spec_of
+from releases.actions.watch.place import configuration_of, spec_of
 from releases.models import Deployment, Step
-from releases.sources import git
 from releases.steps.base import StepContext, TargetSpec, Version
 
 BACK = ("back", "back_verify")
@@ -27,16 +26,6 @@ def _version(base: dict[str, Any]) -> Version | None:
     if not base:
         return None
     return Version(base["version"], base["tag"], base["commit"], base["tree"])
-
-
-def configuration_of(pk: Any) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return (values with secrets in clear, the secrets); empty for none."""
-    row = ConfigurationVersion.objects.filter(pk=pk).first() if pk else None
-    if row is None:
-        return {}, ()
-    # The way into the repository is the product's own and no business of a target.
-    values = {key: value for key, value in row.opened().items() if key not in git.Credentials.KEYS}
-    return values, row.secret_values()
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from environments.models import Environment, Target
 from releases import steps
 from releases.actions.release.repository import place_of
 from releases.actions.step.claim import recorded
-from releases.actions.watch.sample import spec_of
+from releases.actions.watch.place import configuration_of, spec_of
 from releases.gates.content import digest
 from releases.models import InForce, Release, Step
 from releases.steps.base import StepContext, StepFailed, Version
 from releases.steps.masking import masked
 from releases.steps.runner import secrets_of
-from releases.worker.context import BACK, configuration_of
+from releases.worker.context import BACK
 from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE
 
 

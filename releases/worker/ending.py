@@ -1,35 +1,16 @@
-"""What an attempt says when it ends: without secrets, and, when it was cut off, in what state it left the target."""
+"""What an attempt that was cut off says: in what state it left the target."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from django.utils.translation import gettext as _
 
 from releases import steps
 from releases.models import Step
 from releases.steps.base import Fenced, Probe, StepContext
-from releases.steps.masking import masked
 
 PROBE_SECONDS = 60
-
-
-def clean[T](value: T, secrets: Iterable[str]) -> T:
-    """Return a JSON value with every form of the secrets replaced in its texts and keys."""
-    known = tuple(secrets)
-    return value if not known else _clean(value, known)  # type: ignore[no-any-return]
-
-
-def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
-    if isinstance(value, str):
-        return masked(value, secrets) if value else value
-    if isinstance(value, dict):
-        return {_clean(key, secrets): _clean(entry, secrets) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(entry, secrets) for entry in value]
-    return value
 
 
 def state_of(step: Step, context: StepContext) -> tuple[str, str]:

@@ -22,10 +22,11 @@ from releases.actions.step.finish import doubt, fail, finish, stop
 from releases.checks.base import CheckContext, Verdict
 from releases.models import Step
 from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed, StillRunning, StopAsked
+from releases.steps.masking import clean
 from releases.steps.runner import secrets_of
 from releases.steps.target import measure
 from releases.worker.context import BACK, RunFacts, context_of, facts_of
-from releases.worker.ending import clean, state_of
+from releases.worker.ending import state_of
 from releases.worker.lease import Lease
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import ConfigurationVersion, Target
 from releases.actions.release.repository import refreshed
-from releases.actions.watch.sample import spec_of
+from releases.actions.watch.place import spec_of
 from releases.models import Deployment, InForce, Release
 from releases.sources import git, versions
 from releases.steps.base import StepFailed

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db.models import Exists, OuterRef
+
+from releases.actions.rollback.decide import UNANSWERED
 from releases.actions.watch.begin import checks_of, triggers_of
 from releases.actions.watch.checks import slots_of
-from releases.metrics.triggers import Fired, Slot, Trigger, replay
-from releases.models import Rollback, Watch
+from releases.metrics.triggers import Fired, Slot, Trigger, named_after, replay
+from releases.models import Rollback, Sample, Watch
 from releases.procedures.document import Procedure as Content
 
 WATCHES = 10
@@ -29,7 +32,8 @@ def _rule(trigger: Mapping[str, Any] | None) -> Any:
 
 def last_watches(count: int = WATCHES) -> list[Watch]:
     """Return the watches after runs that ended or go on, with samples, newest first."""
-    rows = Watch.objects.exclude(purpose=Watch.Purpose.BEFORE).filter(samples__isnull=False).distinct()
+    looked = Exists(Sample.objects.filter(watch=OuterRef("pk")))
+    rows = Watch.objects.exclude(purpose=Watch.Purpose.BEFORE).filter(looked)
     return list(
         rows.select_related("deployment__release__application", "deployment__environment").order_by("-pk")[:count]
     )
@@ -42,21 +46,22 @@ def report(new: Content, watches: Iterable[Watch] | None = None) -> list[dict[st
     of the alarms that the watch raised), missed: an alarm that the watch raised and nobody dismissed would not have
     been raised; louder: a critical trigger would have fired where none did.
     """
-    triggers, keys = triggers_of(new), {row["key"] for row in checks_of(new)}
-    return [_row(watch, triggers, keys) for watch in (last_watches() if watches is None else watches)]
+    triggers, checks = triggers_of(new), checks_of(new)
+    return [_row(watch, triggers, checks) for watch in (last_watches() if watches is None else watches)]
 
 
-def _row(watch: Watch, triggers: list[dict[str, Any]], checks: set[str]) -> dict[str, Any]:
+def _row(watch: Watch, triggers: list[dict[str, Any]], checks: list[dict[str, Any]]) -> dict[str, Any]:
     series = [
         Slot(due.timestamp(), values)
         for due, values in watch.samples.order_by("due_at").values_list("due_at", "values").iterator(chunk_size=2000)
     ]
     rounds = slots_of(watch, MOST_ROUNDS)
-    own = {row["key"] for row in watch.checks}
-    was = _fired(watch, watch.triggers, own, series, rounds)
+    was = _fired(watch, watch.triggers, watch.checks, series, rounds)
     would = _fired(watch, triggers, checks, series, rounds)
-    raised = Rollback.objects.filter(deployment=watch.deployment, raised_by=None).order_by("pk")
-    alarms = [[alarm.cause, alarm.state] for alarm in raised] if watch.rollback_id is None else []
+    # That nobody answered was no trigger.
+    alarms = Rollback.objects.filter(deployment=watch.deployment, raised_by=None).exclude(cause=UNANSWERED)
+    raised = list(alarms.order_by("pk")) if watch.rollback_id is None else []
+    heeded = [alarm for alarm in raised if alarm.state != "dismissed"]
     heard = any(fired.critical for fired in was)
     return {
         "watch": watch.pk,
@@ -65,21 +70,20 @@ def _row(watch: Watch, triggers: list[dict[str, Any]], checks: set[str]) -> dict
         "samples": len(series),
         "was": [[fired.key, fired.critical, _text(fired.at)] for fired in was],
         "would": [[fired.key, fired.critical, _text(fired.at)] for fired in would],
-        "raised": alarms,
-        "missed": any(state != "dismissed" for _cause, state in alarms) and not any(f.critical for f in would),
+        "raised": [[alarm.cause, alarm.state] for alarm in raised],
+        "missed": any(not any(f.critical or not alarm.critical for f in would) for alarm in heeded),
         "louder": not heard and any(fired.critical for fired in would),
     }
 
 
 def _fired(
     watch: Watch,
-    triggers: list[Trigger] | list[dict[str, Any]],
-    checks: set[str],
+    triggers: Sequence[Trigger],
+    checks: Sequence[Mapping[str, Any]],
     series: list[Slot],
     rounds: list[Slot],
 ) -> list[Fired]:
-    sampled = [trigger for trigger in triggers if trigger["metric"] not in checks]
-    checked = [trigger for trigger in triggers if trigger["metric"] in checks]
+    sampled, checked = named_after(checks, triggers)
     found = replay(sampled, series, watch.baseline, watch.interval_seconds)
     found += replay(checked, rounds, watch.baseline, watch.check_seconds)
     return sorted(found, key=lambda fired: (fired.at, not fired.critical))

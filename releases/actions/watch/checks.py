@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,11 +17,14 @@ from releases import checks
 from releases.actions.watch.place import configuration_for, spec_for
 from releases.actions.watch.react import react
 from releases.checks.base import CheckContext, CheckResult, Verdict
-from releases.metrics.triggers import Slot, firing
+from releases.metrics.triggers import Slot, firing, named_after
 from releases.models import Watch, WatchCheck
+from releases.procedures.values import MOST_PLACES
+from releases.steps.masking import clean
+
+log = logging.getLogger(__name__)
 
 FLAGS = {"fail": 1.0, "pass": 0.0}
-MOST_SLOTS = 60
 
 
 def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
@@ -31,7 +36,7 @@ def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
     if watch is None:
         return []
     since = max(watch.began_at, due - timedelta(seconds=watch.check_seconds))
-    context = CheckContext(spec_for(watch), since, configuration_for(watch))
+    context = CheckContext(spec_for(watch), since, *configuration_for(watch))
     kept = [made for row in watch.checks if (made := _kept(watch, row, due, made_by(row, context))) is not None]
     if kept:
         feed(watch)
@@ -39,13 +44,18 @@ def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
 
 
 def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
-    """Make one check as it was frozen; one that can't be made any more is an error, not a pass."""
+    """Make one check as it was frozen, without secrets in what it says; one that fails to be made is an error."""
     try:
         kind = checks.kind(row["kind"])
-        return kind.run(context, kind.parameters.model_validate(row["parameters"]))
+        result = kind.run(context, kind.parameters.model_validate(row["parameters"]))
     except (checks.UnknownKind, ValidationError) as fault:
         said = _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": row["kind"], "why": fault}
-        return CheckResult(Verdict.ERROR, output=said)
+        result = CheckResult(Verdict.ERROR, output=said)
+    except Exception as fault:  # noqa: BLE001  the checks after it have their turn, and silence is no health
+        result = CheckResult(Verdict.ERROR, output=f"{type(fault).__name__}: {fault}")
+        log.error("check %s: %s", row["key"], clean(result.output, context.secrets))
+    shown = {name: clean(getattr(result, name), context.secrets).replace("\0", "") for name in ("value", "output")}
+    return dataclasses.replace(result, **shown)
 
 
 def _kept(watch: Watch, row: Mapping[str, Any], due: datetime, result: CheckResult) -> WatchCheck | None:
@@ -65,7 +75,7 @@ def _kept(watch: Watch, row: Mapping[str, Any], due: datetime, result: CheckResu
         return None
 
 
-def slots_of(watch: Watch, most: int = MOST_SLOTS) -> list[Slot]:
+def slots_of(watch: Watch, most: int = MOST_PLACES) -> list[Slot]:
     """Return the last rounds of checks as places of the grid, oldest first: key → {value: 1 failed, 0 passed}."""
     rounds: dict[float, dict[str, Any]] = {}
     rows = WatchCheck.objects.filter(watch=watch).order_by("-due_at")[: most * max(1, len(watch.checks))]
@@ -77,7 +87,6 @@ def slots_of(watch: Watch, most: int = MOST_SLOTS) -> list[Slot]:
 
 def feed(watch: Watch) -> None:
     """Ask the triggers that are named after a check."""
-    keys = {row["key"] for row in watch.checks}
-    triggers = [trigger for trigger in watch.triggers if trigger["metric"] in keys]
+    _sampled, triggers = named_after(watch.checks, watch.triggers)
     slots = slots_of(watch)
     react(watch.deployment_id, watch.rollback_id, firing(triggers, slots, watch.baseline, watch.check_seconds), slots)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from environments.models import ConfigurationVersion, Target
-from releases.models import Watch
+from environments.models import Application, ConfigurationVersion, Environment, Target
+from releases.models import InForce, Watch
 from releases.sources import git
 from releases.steps.base import TargetSpec
+from releases.steps.masking import passwords_in
 
 
 def spec_of(target: Target) -> TargetSpec:
@@ -23,17 +25,29 @@ def spec_for(watch: Watch) -> TargetSpec:
     return spec_of(target)
 
 
-def configuration_for(watch: Watch) -> dict[str, str]:
-    """Return the values, secrets in clear, of the configuration in force at the target; empty for none."""
-    base = watch.deployment.base
-    before = watch.purpose in (Watch.Purpose.BEFORE, Watch.Purpose.BACK)
-    pk = base.get("in_force", {}).get("configuration") if before else base.get("wanted_configuration")
-    return values_of(ConfigurationVersion.objects.filter(pk=pk).first() if pk else None)
+def configuration_for(watch: Watch) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the same of the configuration in force at the target."""
+    deployment = watch.deployment
+    if watch.purpose == Watch.Purpose.BEFORE:
+        return configuration_in_force(deployment.application, deployment.environment)
+    if watch.purpose == Watch.Purpose.BACK:
+        return configuration_of(deployment.base.get("in_force", {}).get("configuration"))
+    return configuration_of(deployment.base.get("wanted_configuration"))
 
 
-def values_of(row: ConfigurationVersion | None) -> dict[str, str]:
-    """Return the values of a configuration as the target gets them, secrets in clear; empty for none."""
+def configuration_in_force(
+    application: Application, environment: Environment
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the same of what the records say is in force."""
+    pointer = InForce.established(application, environment)
+    return configuration_of(pointer.configuration_id if pointer is not None else None)
+
+
+def configuration_of(pk: Any) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return (values as the target gets them, secrets in clear; what no output may show); empty for none."""
+    row = ConfigurationVersion.objects.filter(pk=pk).first() if pk else None
     if row is None:
-        return {}
+        return {}, ()
     # The way into the repository is the product's own and no business of a target.
-    return {key: value for key, value in row.opened().items() if key not in git.Credentials.KEYS}
+    values = {key: value for key, value in row.opened().items() if key not in git.Credentials.KEYS}
+    return values, (*row.secret_values(), *passwords_in(values.values()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,18 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
-from releases.actions.watch.place import configuration_for, spec_of
+from releases.actions.watch.place import configuration_for
 from releases.actions.watch.react import react
 from releases.gates.base import procedure_of
 from releases.metrics.looking import Looked, WrongSources, look, places_of
-from releases.metrics.triggers import Slot, firing, judge
+from releases.metrics.triggers import Slot, firing, judge, named_after
 from releases.models import Deployment, Release, Rollback, Sample, Watch
+from releases.procedures.values import MOST_PLACES
 from releases.steps.base import TargetSpec
+from releases.steps.masking import clean
 
-__all__ = ["advance", "completeness", "end_due", "judge_watch", "sample", "spec_of"]
+log = logging.getLogger(__name__)
+
 
 READ = """
     SELECT w.purpose, w.interval_seconds, w.triggers, w.baseline, w.deployment_id, w.rollback_id, w.checks,
@@ -44,8 +49,6 @@ ADVANCE = {
     "checks": "UPDATE releases_watch SET checks_at = greatest(checks_at + make_interval(secs => check_seconds),"
     " clock_timestamp()) WHERE id = %s AND ended_at IS NULL RETURNING checks_at",
 }
-# More samples than any trigger looks back on; a trigger that asks for more sees only these.
-MOST_SLOTS = 60
 
 
 def sample(watch_id: int, *, due: datetime) -> Sample | None:
@@ -55,7 +58,7 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
     A second look for the same due time is dropped.
     """
     with connection.cursor() as cursor:
-        cursor.execute(READ, [MOST_SLOTS, watch_id])
+        cursor.execute(READ, [MOST_PLACES, watch_id])
         row = cursor.fetchone()
     if row is None:
         return None
@@ -63,15 +66,20 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
     root, application, environment = row[7], row[9], row[10]
     triggers, baseline, checks, settings, before, raw = (_plain(row[place]) for place in (2, 3, 6, 8, 11, 12))
     target = TargetSpec(application, environment, Path(root), settings)
+    secrets: tuple[str, ...] = ()
+    unseen = {trigger["metric"]: "error" for trigger in triggers}
     try:
         places = places_of(settings)
-        needed = any(place.source.needs_configuration for place in places)
-        given = configuration_for(Watch.objects.select_related("deployment").get(pk=watch_id)) if needed else {}
+        given: dict[str, str] = {}
+        if any(place.source.needs_configuration for place in places):
+            given, secrets = configuration_for(Watch.objects.select_related("deployment").get(pk=watch_id))
         looked = look(target, places, raw or {}, given)
     except WrongSources as wrong:
-        looked = Looked(now(), False, {}, {t["metric"]: "error" for t in triggers}, raw or {}, str(wrong))
-    checked = {check["key"] for check in checks}
-    sampled = [trigger for trigger in triggers if trigger["metric"] not in checked]
+        looked = Looked(now(), False, {}, unseen, raw or {}, str(wrong))
+    except Exception as fault:  # noqa: BLE001  a look that fails saw nothing, which counts; without a sample nobody knew
+        looked = Looked(now(), False, {}, unseen, raw or {}, f"{type(fault).__name__}: {fault}")
+        log.error("watch %s: %s", watch_id, clean(looked.error, secrets))
+    sampled, _checked = named_after(checks, triggers)
     values = judge(sampled, looked.values, baseline, looked.unreadable)
     try:
         with transaction.atomic():
@@ -82,7 +90,7 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
                 up=looked.up,
                 raw=looked.raw,
                 values=values,
-                error=looked.error[:300],
+                error=clean(looked.error, secrets)[:300],
             )
     except IntegrityError:
         return None
@@ -121,7 +129,8 @@ def completeness(watch: Watch) -> dict[str, float]:
         for name in owed:
             counted[name] += values.get(name, {}).get("value") is not None
     shares = {name: min(1.0, count / expected) for name, count in counted.items()}
-    rounds = int(watch.duration_seconds / watch.check_seconds)
+    # The round that would be due at the very end is not made.
+    rounds = max(0, math.ceil(watch.duration_seconds / watch.check_seconds) - 1)
     for key in (key for key, required in checks.items() if required and rounds):
         known = watch.checked.filter(key=key, verdict__in=["pass", "fail"]).count()
         shares[key] = min(1.0, known / rounds)

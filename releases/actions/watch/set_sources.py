@@ -1,8 +1,9 @@
-"""target:set_watch: what a target is watched by (R7, B1), and which private networks may be asked for it."""
+"""target:set_watch and target:try_watch: what a target is watched by (R7, B1), and which private networks may be asked for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -11,19 +12,23 @@ from audit.change import change
 from audit.refusals import Invalid
 from environments import access
 from environments.actions.target.settings import require_sound
-from environments.models import ConfigurationVersion, Target
-from releases.actions.watch.place import spec_of, values_of
+from environments.models import Target
+from releases.actions.watch.place import configuration_in_force, spec_of
 from releases.metrics.looking import Looked, WrongSources, look, places_of
-from releases.models import InForce
 from releases.sources.addresses import networks
-from releases.steps.base import TargetSpec
+from releases.steps.masking import clean
 
 
 def faults_in(settings: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each fault of what a target's settings say of its watch and its networks."""
     faults = []
     try:
-        places_of(settings)
+        for place in places_of(settings):
+            program = getattr(place.parameters, "argv", ("",))[0]
+            if place.source.runs_program and (not program.startswith("{tree}/") or ".." in program):
+                faults.append(
+                    _("%(where)s: only a program of the release is run, from {tree}/ on.") % {"where": place.key}
+                )
     except WrongSources as wrong:
         faults.append(str(wrong))
     own = settings.get("private_networks", [])
@@ -51,14 +56,21 @@ def set_watch(
     return target
 
 
-def tried(target: Target, sources: Any, private_networks: Sequence[str]) -> Looked:
-    """Look once through sources that are not kept yet. Raises WrongSources."""
-    settings = {**target.settings, "watch": sources, "private_networks": list(private_networks)}
-    places = places_of(settings)
-    spec = spec_of(target)
+def try_watch(target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = ()) -> Looked:
+    """Look once through sources that are not kept yet; asks for the same right and signature as keeping them.
+
+    A program of the target's is not run: this is the web process and not a worker. Raises Invalid for faults.
+    """
+    with change("target:try_watch", (Target, target_id), sign=True) as act:
+        access.require("configure_target")
+        target = act.get(Target)
+        settings = {**target.settings, "watch": list(sources), "private_networks": list(private_networks)}
+        require_sound(settings)
+        act.details["sources"] = list(sources)
+    places = [place for place in places_of(settings) if not place.source.runs_program]
     given: dict[str, str] = {}
+    secrets: tuple[str, ...] = ()
     if any(place.source.needs_configuration for place in places):
-        pointer = InForce.objects.filter(application=target.application, environment=target.environment).first()
-        pk = pointer.configuration_id if pointer is not None else None
-        given = values_of(ConfigurationVersion.objects.filter(pk=pk).first() if pk is not None else None)
-    return look(TargetSpec(spec.application, spec.environment, spec.root, settings), places, {}, given)
+        given, secrets = configuration_in_force(target.application, target.environment)
+    looked = look(replace(spec_of(target), settings=settings), places, {}, given)
+    return replace(looked, errors={key: clean(text, secrets) for key, text in looked.errors.items()})

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
+from audit.refusals import Invalid
 from environments.models import Target
 from releases.actions.release.plan import active_procedure
 from releases.actions.watch import set_sources
@@ -16,7 +17,7 @@ from releases.admin.chart import figure
 from releases.admin.verbs.base import LinesField, Verb, text
 from releases.metrics import SOURCES
 from releases.metrics.counters import DERIVED
-from releases.metrics.looking import USUAL, WrongSources
+from releases.metrics.looking import USUAL
 
 Fields = Mapping[str, forms.Field]
 
@@ -44,13 +45,12 @@ def _sources(instance: Any) -> Fields:
 
 def _seen(target: Target, values: dict[str, Any]) -> list[tuple[str, str]]:
     """Look once through the sources, before they are kept."""
-    faults = set_sources.faults_in({"watch": values["sources"], "private_networks": list(values["private_networks"])})
-    if faults:
-        return [(gettext("Not possible"), "\n".join(faults))]
     try:
-        looked = set_sources.tried(target, values["sources"], values["private_networks"])
-    except WrongSources as wrong:
-        return [(gettext("Not possible"), str(wrong))]
+        looked = set_sources.try_watch(
+            target.pk, sources=values["sources"], private_networks=values["private_networks"]
+        )
+    except Invalid as faults:
+        return [(gettext("Not possible"), "\n".join(map(str, faults.reasons)))]
     words = {metric.key: metric.label(get_language() or "ja") for metric in active_procedure().document.metrics}
     rows = []
     for name, value in sorted(looked.values.items()):

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, verify
 from audit.ledger.checkpoint import BadNote, PublicKey, Sealer, notes_of
@@ -301,7 +302,13 @@ def test_eight_writers_rolling_back_and_killed_leave_no_gap(ledger: LedgerDataba
     admin = ledger.as_superuser()
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, ledger.url(ledger.app), str(seed)],
+            [
+                sys.executable,
+                "-c",
+                WRITER,
+                make_conninfo(ledger.url(ledger.app), application_name=f"writer-{seed}"),
+                str(seed),
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -314,8 +321,8 @@ def test_eight_writers_rolling_back_and_killed_leave_no_gap(ledger: LedgerDataba
                 assert writer.stdout.readline() == "committed\n"
             if round_ % 2:
                 admin.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s LIMIT 1",
-                    [ledger.app],
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+                    [f"writer-{round_}"],
                 )
             writer.send_signal(signal.SIGKILL)
     finally:

@@ -13,6 +13,7 @@ from audit.clock import now
 from releases.actions.procedure import replay
 from releases.actions.procedure.activate import load, submit
 from releases.actions.release.plan import active_procedure
+from releases.actions.rollback.decide import UNANSWERED
 from releases.actions.watch.begin import triggers_of
 from releases.admin.replayed import replay_lines
 from releases.metrics.triggers import judge
@@ -87,6 +88,17 @@ def test_an_alarm_that_would_have_been_missed_is_named(watched: Callable[..., Wa
     assert replay.missed(replay.report(edited("9.0.0"))) == []
     walk(alarm, "dismiss")
     assert replay.missed(replay.report(edited("9.0.0", error_rate={"limit": "0.2"}))) == []
+
+
+def test_what_was_no_trigger_or_would_be_heard_again_was_not_missed(watched: Callable[..., Watch]) -> None:
+    watch = watched([0.0] * 3)
+    alarm = make(Rollback, deployment=watch.deployment, cause=UNANSWERED, critical=True, raised_at=now())
+    assert replay.missed(replay.report(edited("9.0.0"))) == [], "nobody answered, which no trigger measures"
+    walk(alarm, "dismiss")
+    make(WatchCheck, watch=watch, key="watch_logs", due_at=watch.began_at, at=now(), verdict="fail")
+    make(Rollback, deployment=watch.deployment, cause="odd_logs", critical=False, raised_at=now())
+    assert replay.missed(replay.report(edited("9.0.0"))) == []
+    assert replay.missed(replay.report(edited("9.0.0", odd_logs={"k": 2, "n": 2}))) == [str(watch.deployment)]
 
 
 def test_a_new_alarm_is_named(watched: Callable[..., Watch]) -> None:

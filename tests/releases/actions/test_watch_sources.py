@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from audit.refusals import Invalid, NotYou
+from audit.models import Event
+from audit.refusals import Invalid, NotYou, SignatureNeeded
 from environments.actions.target.create import create_application, create_target
-from releases.actions.watch.set_sources import set_watch, tried
-from releases.metrics.looking import WrongSources
+from releases.actions.watch.set_sources import set_watch, try_watch
 from tests.releases.metrics.pages import Page, Site, site
 
 LOAD = {"source": "json_http", "parameters": {"values": {"resource_use": "load"}}}
@@ -19,6 +19,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"watch": [{"source": "graphite"}]}, "graphite"),
     ({"watch": [{"source": "json_http", "parameters": {"values": {"Bad": "x"}}}]}, "watch.0"),
     ({"watch": {}}, "list"),
+    ({"watch": [{"source": "command", "parameters": {"argv": ["/bin/sh"], "values": {"x": "x"}}}]}, "of the release"),
+    (
+        {"watch": [{"source": "command", "parameters": {"argv": ["{tree}/../x"], "values": {"x": "x"}}}]},
+        "of the release",
+    ),
     ({"private_networks": "10.0.0.0/8"}, "private_networks"),
     ({"private_networks": ["10.0.0.1/8"]}, "private_networks"),
     ({"private_networks": ["everything"]}, "private_networks"),
@@ -47,7 +52,7 @@ def test_sources_are_chosen_by_those_who_configure_targets(world: Any) -> None:
         with world.acting_as(name), pytest.raises(NotYou):
             set_watch(target.pk, sources=[LOAD], reason="because")
     with world.acting_as("operator"):
-        for settings, said in WRONG[:2]:
+        for settings, said in WRONG[:4]:
             with pytest.raises(Invalid, match=said):
                 set_watch(target.pk, sources=settings["watch"], reason="because")
         with pytest.raises(Invalid):
@@ -63,12 +68,32 @@ def test_a_look_is_shown_before_they_are_kept(world: Any, pages: Site, browsers:
     pages.pages["/own"] = [Page('{"load": 0.25}')]
     target = world.targets["staging"]
     own = {**LOAD, "parameters": {"url": f"{pages.base}/own", "values": {"resource_use": "load"}}}
-    assert tried(target, [own], ["127.0.0.1"]).values == {"resource_use": 0.25}
-    assert tried(target, [own], []).errors == {
-        "json_http": "127.0.0.1 is a private address that the target does not list"
-    }
-    with pytest.raises(WrongSources):
-        tried(target, [], [])
+    with world.acting_as("operator"):
+        assert try_watch(target.pk, sources=[own], private_networks=["127.0.0.1"]).values == {"resource_use": 0.25}
+        assert try_watch(target.pk, sources=[own]).errors == {
+            "json_http": "127.0.0.1 is a private address that the target does not list"
+        }
+        with pytest.raises(Invalid):
+            try_watch(target.pk, sources=[])
     form = {"sources": json.dumps([own]), "private_networks": "127.0.0.1", "reason": "x"}
     shown = browsers("operator").post(f"/admin/act/target/set_watch/{target.pk}/", form)
     assert shown.status_code == 200 and b"0.25" in shown.content and "watch" not in world.fresh(target).settings
+
+
+def test_a_look_is_an_act_of_those_who_may_keep_them_and_runs_no_program(
+    world: Any, pages: Site, tmp_path: Any
+) -> None:
+    pages.pages["/own"] = [Page('{"load": 0.25}')]
+    target = world.targets["staging"]
+    own = {**LOAD, "parameters": {"url": f"{pages.base}/own", "values": {"resource_use": "load"}}}
+    for name in ("developer", "auditor"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            try_watch(target.pk, sources=[own], private_networks=["127.0.0.1"])
+    with world.acting_as("operator", proved=False), pytest.raises(SignatureNeeded):
+        try_watch(target.pk, sources=[own], private_networks=["127.0.0.1"])
+    assert not pages.asked, "nothing was asked for them"
+    program = {"source": "command", "parameters": {"argv": ["{tree}/mark", str(tmp_path)], "values": {"jobs": "n"}}}
+    with world.acting_as("operator"):
+        looked = try_watch(target.pk, sources=[own, program], private_networks=["127.0.0.1"])
+    assert looked.values == {"resource_use": 0.25} and not looked.errors
+    assert Event.objects.filter(action="target:try_watch", outcome="done").count() == 1

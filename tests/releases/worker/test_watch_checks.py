@@ -14,12 +14,16 @@ from django.test.utils import CaptureQueriesContext
 
 from audit.actor import acting
 from audit.clock import now
+from environments.actions.configuration.create import create
+from releases import checks
 from releases.actions.rollback.decide import dismiss, pre_authorise
 from releases.actions.step.claim import claim
 from releases.actions.watch.begin import baseline, begin_before, checks_of, triggers_of, wants_before
 from releases.actions.watch.checks import run_checks
+from releases.actions.watch.place import configuration_for
 from releases.actions.watch.sample import completeness, end_due, sample
 from releases.gates.base import procedure_of
+from releases.metrics import source
 from releases.models import Deployment, InForce, Rollback, Sample, Watch, WatchCheck
 from releases.worker.sweeper import coming_baselines, due_checks, due_samples
 from tests.releases.gates.asking import alter, make
@@ -133,6 +137,55 @@ def test_a_kind_that_is_gone_is_an_error(watched: Callable[..., Watch]) -> None:
     assert [made.verdict for made in check(watch)] == ["error", "error"]
 
 
+def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(
+    watched: Callable[..., Watch], world: Any
+) -> None:
+    watch = watched(checks=[LOGS])
+    where = {"application_id": world.application.pk, "environment_id": world.environments["development"].pk}
+    with world.acting_as("manager"):
+        version = create(**where, values={}, secrets={"SMTP_PASS": "sesame-441"}, reason="mail")
+    run = watch.deployment
+    alter(run, base={**run.base, "wanted_configuration": version.pk})
+    log(world, f"{watch.began_at.isoformat()} ERROR login with sesame-441 \x00 refused\n")
+    (made,) = check(watch)
+    assert made.verdict == "fail" and "login with" in made.output and "sesame" not in made.output
+
+
+def test_a_check_that_falls_over_takes_no_other_with_it(
+    watched: Callable[..., Watch], world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fall(*_arguments: Any) -> Any:
+        raise KeyError("sha256")
+
+    watch = watched(ERRORS, ODD, checks=[{**LOGS, "key": "other", "kind": "service_state", "parameters": {}}, LOGS])
+    monkeypatch.setattr(checks.kind("service_state"), "run", fall)
+    log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
+    assert [made.verdict for made in check(watch)] == ["error", "fail"]
+    assert Rollback.objects.get().cause == "odd_logs"
+
+
+def test_a_source_that_falls_over_leaves_a_sample_that_says_so(
+    watched: Callable[..., Watch], service: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fall(*_arguments: Any) -> Any:
+        raise KeyError("no such key")
+
+    watch = watched()
+    monkeypatch.setattr(source("prometheus_text"), "read", fall)
+    assert look(watch, service, page(0, 0))[0]["error_rate"]["verdict"] == "error"
+    assert "KeyError" in Sample.objects.get().error
+
+
+def test_before_a_run_a_source_gets_the_configuration_that_is_in_force(coming: Deployment, world: Any) -> None:
+    pointer = InForce.objects.get(environment=coming.environment)
+    alter(pointer, configuration=world.configurations["production"])
+    with acting(WORKER):
+        watch = begin_before(coming.pk)
+    assert watch is not None
+    values, _secrets = configuration_for(watch)
+    assert values == world.configurations["production"].opened()
+
+
 def test_a_paused_or_ended_watch_checks_nothing(watched: Callable[..., Watch]) -> None:
     watch = watched(checks=[LOGS])
     for field in ("paused_at", "ended_at"):
@@ -156,7 +209,7 @@ def test_only_what_is_owed_is_asked_at_the_end(watched: Callable[..., Watch]) ->
     assert completeness(watch) == {"error_rate": 0.0, "watch_logs": 0.0}
     make(WatchCheck, watch=watch, key="watch_logs", due_at=now(), at=now(), verdict="pass")
     make(WatchCheck, watch=watch, key="watch_logs", due_at=now(), at=now(), verdict="error")
-    assert completeness(watch)["watch_logs"] == 0.5
+    assert completeness(watch)["watch_logs"] == 1.0, "of two hours one round is made: none is due at the very end"
 
 
 def test_the_procedure_says_what_is_owed_and_checked(world: Any) -> None:
