@@ -24,7 +24,7 @@ from audit.actor import Actor, current
 from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
 
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
-_TOO_LONG = re.compile(r"value too long for type character varying\((\d+)\)")
+_LENGTH = re.compile(r"\((\d+)\)")
 _open: ContextVar[bool] = ContextVar("ringi_door_open", default=False)
 _asked_of_signatures: list[Callable[[str, Iterable[models.Model]], None]] = []
 
@@ -198,10 +198,11 @@ def _not_from_here(refusal: TransitionNotAllowed) -> str:
 
 def _too_much(fault: DataError) -> Invalid | None:
     """Return the refusal that a limit of a column is; None for a fault of ours."""
-    text = str(fault)
-    if found := _TOO_LONG.search(text):
+    # By the state and not by the words, which the server may say in another language.
+    state = getattr(fault.__cause__, "sqlstate", "")
+    if state == "22001" and (found := _LENGTH.search(str(fault))):
         return Invalid(_("A text is longer than %(most)s characters.") % {"most": found[1]})
-    return Invalid(_("A number is too large.")) if "out of range" in text else None
+    return Invalid(_("A number is too large.")) if state == "22003" else None
 
 
 def _record(act: Act, refused: Refused) -> None:

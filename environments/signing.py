@@ -14,7 +14,7 @@ from environments.models import AccessGrant, Application, Deputy, Environment, T
 # What takes a right away at once. Nobody who has lost his device leaves one in force for it.
 TAKES_AWAY = frozenset({"access:withdraw", "review:withdraw", "token:revoke"})
 # From a row to the environment that it names itself, and else to the application whose targets say it.
-NAMED = ("environment", "deployment", "rollback", "grant")
+NAMED = ("switch", "environment", "deployment", "rollback", "grant")
 BY_TARGETS = ("release", "application")
 
 
@@ -43,6 +43,8 @@ def environments_of(rows: Iterable[Model]) -> set[int]:
 
 
 def _named(row: Any) -> set[int]:
+    if tier := getattr(row, "concerns_tier", ""):
+        return set(Environment.objects.filter(tier=tier).values_list("pk", flat=True))
     match row:
         case Environment():
             return {row.pk}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from audit.actor import Actor, acting
-from releases.actions.rollback.decide import pre_authorise
+from releases.actions.rollback.decide import asked_of_consent, pre_authorise
 from releases.actions.rollback.run import not_possible, run
 from releases.actions.watch.checks import run_checks
 from releases.actions.watch.place import configuration_of, spec_of
@@ -42,7 +42,7 @@ def prepare_rollback(rollback_id: int) -> None:
     """Count what going back would take away, authorise it if the consent allows, and begin when it is authorised."""
     with acting(_worker()):
         rollback = Rollback.objects.select_related("deployment__release").get(pk=rollback_id)
-        if rollback.state == "raised":
+        if asked_of_consent(rollback):
             deployment = rollback.deployment
             values, _secrets = configuration_of(deployment.base.get("wanted_configuration"))
             done = deployment.steps.filter(phase="forward", state="done")

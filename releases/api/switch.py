@@ -7,8 +7,8 @@ from datetime import datetime
 from django.http import HttpRequest
 from ninja import Router, Schema
 
+from environments.models import Environment
 from releases.actions.switch.press import press
-from releases.actions.switch.propose_release import propose_release
 from releases.api.once import writes
 from releases.api.releases import MustIn, refuse_to_sign
 from releases.api.token import caller_of
@@ -44,7 +44,9 @@ def show_switch(request: HttpRequest) -> SwitchOut:
 @writes
 def press_switch(request: HttpRequest, body: MustIn) -> SwitchOut:
     """Stop all production: no run starts or goes on there until the stop is released with consent."""
-    caller_of(request).read_any()
+    caller = caller_of(request)
+    for place in Environment.objects.filter(tier=Environment.Tier.PRODUCTION):
+        caller.reach(place)
     press(reason=body.reason)
     return _out()
 
@@ -57,5 +59,4 @@ def propose_switch_release(request: HttpRequest, body: MustIn) -> SwitchOut:
     switch = StopSwitch.pressed()
     if switch is not None:
         refuse_to_sign("switch:propose_release", StopSwitch, switch.pk)
-        propose_release(switch.pk, reason=body.reason)
     return _out()

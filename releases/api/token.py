@@ -69,8 +69,7 @@ class Caller:
         """Raise NotYou unless the output of steps, and so what they would do, may be read."""
         self.reach(environment)
         if not self.logs(environment):
-            where = f" ({environment})"
-            raise NotYou(_("You do not have the right “%(verb)s”%(where)s.") % {"verb": "log", "where": where})
+            raise access.lacking("log", environment)
 
     def reach(self, environment: Environment) -> None:
         """Raise NotYou when the token does not reach an environment."""

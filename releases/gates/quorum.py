@@ -165,9 +165,10 @@ def commit_authors(release: Release) -> list[str]:
 
 def unknown_authors(release: Release) -> list[str]:
     """Return the addresses that belong to no account; with one of them nobody can say who may approve."""
-    return [
-        a for a in commit_authors(release) if not Account.objects.filter(git_addresses__contains=[a.lower()]).exists()
-    ]
+    wrote = commit_authors(release)
+    rows = Account.objects.filter(git_addresses__has_any_keys=[str(a).lower() for a in wrote])
+    known = {str(a).lower() for theirs in rows.values_list("git_addresses", flat=True) for a in theirs}
+    return [a for a in wrote if str(a).lower() not in known]
 
 
 def require_known_authors(release: Release) -> None:

@@ -33,7 +33,7 @@ class RollbackMachine(models.Model):
     def assess(self) -> None:
         """Impact, method and timing are written down."""
 
-    @transition("state", source="raised", target="authorised")
+    @transition("state", source=["raised", "assessed"], target="authorised")
     def pre_authorise(self) -> None:
         """The consent allowed it beforehand; the assessment is owed afterwards."""
 

@@ -31,6 +31,7 @@ class Milestone(Labelled):
     guards = models.CharField(_("guards"), max_length=20)
     due_at = models.DateTimeField(_("due"))
     compressed = models.BooleanField(_("compressed"), default=False)
+    was_late = models.BooleanField(_("was late before T-0 was moved"), default=False)
     reminded = models.JSONField(_("reminded at leads (hours)"), default=list, blank=True)
     done_at = models.DateTimeField(_("done"), null=True, blank=True)
     done_by = models.ForeignKey(

@@ -18,6 +18,8 @@ class StopSwitch(models.Model):
     released_at = models.DateTimeField(_("released"), null=True, blank=True)
 
     LOCK_ORDER = 52
+    # What a signature about it is about: every environment of this tier (environments/signing.py).
+    concerns_tier = "production"
 
     class Meta:
         verbose_name = _("stop switch")

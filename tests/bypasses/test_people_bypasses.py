@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -36,6 +37,8 @@ from releases.models import ConsentRound, InForce, Obligation, Procedure, Releas
 from tests.bypasses.test_consent_bypasses import another, approved, fewer, say_yes, scheduled, submitted
 from tests.releases.gates.asking import COMMAND, alter, ask, make, walk
 from tests.scenarios.stock import Stock
+
+TOKYO = ZoneInfo("Asia/Tokyo")
 
 
 def late(release: Release, guards: str, days: int = 1) -> Any:
@@ -122,6 +125,20 @@ def test_moving_to_the_same_hour_makes_nothing_punctual(stock: Stock) -> None:
     late(release, "fix_content")
     with world.acting_as("manager"):
         move.move(release.pk, start=Release.objects.get(pk=release.pk).window_start)
+        with pytest.raises(Refused, match="was due earlier"):
+            prepare.fix_content(release.pk)
+
+
+def test_moving_away_and_back_makes_nothing_punctual(stock: Stock) -> None:
+    world, release = stock.world, stock.world.planned()
+    near = Release.objects.get(pk=release.pk).window_start
+    late(release, "fix_content")
+    days = (now().astimezone(TOKYO) + timedelta(days=count) for count in range(30, 70))
+    third = next(day for day in days if day.weekday() == 2 and 15 <= day.day <= 21)
+    with world.acting_as("manager"):
+        move.move(release.pk, start=third.replace(hour=1, minute=0, second=0, microsecond=0))
+        assert release.milestones.get(guards="fix_content").due_at > now(), "at a later window it is not late"
+        move.move(release.pk, start=near)
         with pytest.raises(Refused, match="was due earlier"):
             prepare.fix_content(release.pk)
 

@@ -162,11 +162,6 @@ def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
             raise NotYou(_("%(name)s could not approve this either.") % {"name": absent})
     else:
         access.require(verb, round_.environment)
-    if round_.release is not None:
-        if not quorum.commit_authors(round_.release):
-            raise GateClosed(_("The authors of the commits are not known; observe the source first."))
-        # An address taken from an account after the application would let its owner approve his own commits.
-        quorum.require_known_authors(round_.release)
     persons = [account] if absent is None else [account, absent]
     kept_out = quorum.kept_out(round_)
     for person in persons:
@@ -186,6 +181,11 @@ def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
 def _say_yes(
     act: Act, round_: ConsentRound, voice: Voice, meeting_id: int | None, comment: str, condition: str = ""
 ) -> None:
+    if round_.release is not None:
+        if not quorum.commit_authors(round_.release):
+            raise GateClosed(_("The authors of the commits are not known; observe the source first."))
+        # An address taken from an account after the application would let its owner approve his own commits.
+        quorum.require_known_authors(round_.release)
     _same_content(round_)
     meaning = Approval.Meaning.CONDITIONAL if condition else Approval.Meaning.APPROVE
     _word(act, round_, voice, meaning, comment, condition=condition, meeting=_meeting(round_, voice, meeting_id))

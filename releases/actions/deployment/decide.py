@@ -68,15 +68,14 @@ def stop(deployment_id: int, *, reason: str) -> Deployment:
     """Stop a run: the running step is told to end, and nothing new begins."""
     with change("deployment:stop", (Deployment, deployment_id), reason=reason) as act:
         deployment = act.get(Deployment)
-        access.require("stop", deployment.environment)
-        stop_inside(act, deployment)
+        stop_inside(act, deployment, access.require("stop", deployment.environment))
     return deployment
 
 
-def stop_inside(act: Act, deployment: Deployment) -> None:
-    """Stop a run inside an open door; where no step of it runs it is stopped at once."""
+def stop_inside(act: Act, deployment: Deployment, account: Account | None = None) -> None:
+    """Stop a run inside an open door (account: whose word that is); where no step of it runs it is stopped at once."""
     deployment.stop()
-    answered(deployment, "deployment:stop")
+    answered(deployment, "deployment:stop", account)
     if deployment.steps.filter(state="running").exists():
         return
     deployment.save()

@@ -14,7 +14,7 @@ from audit.refusals import GateClosed, Invalid, NotYou
 from environments import access
 from environments.models import Environment
 from releases.actions.release.observe import observe
-from releases.gates import ask
+from releases.gates import ask, quorum
 from releases.gates.window import needed_seconds
 from releases.models import Approval, ConsentRound, Deployment, Release
 
@@ -44,9 +44,7 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
         deployment.schedule()
         if environment.protected:
             words = Approval.objects.filter(round__release=release).select_related("account", "on_behalf")
-            if any(
-                p.person_key == account.person_key for w in words for p in (w.account, w.on_behalf) if p is not None
-            ):
+            if account.person_key in quorum.speakers(words):
                 raise NotYou(_("You have approved this release; another person schedules it."))
             deployment.consent = ConsentRound.objects.filter(
                 release=release, environment=environment, state="granted"

@@ -59,15 +59,19 @@ def lay(
         milestone = Milestone.objects.filter(release=release, key=row.key).first() or Milestone(
             release=release, key=row.key, label_ja=row.ja, label_en=row.en, guards=row.guards
         )
-        # What was late already is not made punctual by moving T-0 to an hour that leaves it in the past.
         again = milestone.done_at is not None and row.guards in reopened
-        late = milestone.pk is not None and not milestone.compressed and milestone.due_at < moment and not again
+        over = milestone.pk is not None and not milestone.compressed and milestone.due_at < moment and not again
         if again:
             milestone.done_at = milestone.done_by = None
+        # What was late is not made punctual by moving T-0, not even to a later window and back again.
+        milestone.was_late |= over and milestone.done_at is None
+        excused = not over and not milestone.was_late
+        if milestone.done_at is not None:
+            excused |= milestone.was_late  # done at a later window: those who consent see that it was for another one
         if milestone.due_at != due[row.key]:
             milestone.reminded = []
         milestone.due_at = due[row.key]
-        milestone.compressed = due[row.key] < moment and not late
+        milestone.compressed = due[row.key] < moment and excused
         if milestone.compressed and milestone.done_at is None:
             milestone.due_at = moment
         milestone.save()

@@ -73,6 +73,11 @@ def _critical(deployment: Deployment, cause: str) -> bool:
     return known[cause]
 
 
+def asked_of_consent(rollback: Rollback) -> bool:
+    """Tell whether the consent may still authorise an alarm: no person has assessed it as what it is now."""
+    return rollback.state == "raised" or (rollback.state == "assessed" and "raised_as" in rollback.facts)
+
+
 def pre_authorise(rollback_id: int, *, rows: dict[str, int]) -> bool:
     """Authorise by the consent, where it allows a critical alarm up to so many rows; else keep the count and ask.
 
@@ -81,7 +86,7 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int]) -> bool:
     peek = Rollback.objects.get(pk=rollback_id)
     with change("rollback:pre_authorise", (Rollback, rollback_id), (Deployment, peek.deployment_id)) as act:
         rollback, deployment = act.get(Rollback), act.get(Deployment)
-        if rollback.state != "raised":
+        if not asked_of_consent(rollback):
             return rollback.state == "authorised"
         consented = deployment.consent.document.get("preauthorised", {}) if deployment.consent else {}
         total = sum(rows.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.db import IntegrityError
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -31,22 +30,17 @@ def press(*, reason: str) -> StopSwitch:
 
     Ways back go on. Raises WrongState when it is on already.
     """
-    try:
-        with change("switch:press", reason=reason) as act:
-            account = access.current_account()
-            if not may_press(account):
-                raise NotYou(_("You do not have the right to stop production."))
-            if not reason.strip():
-                raise Invalid(_("Say why."))
-            stop_switch.hold_alone()
-            if StopSwitch.pressed() is not None:
-                raise WrongState(_("All production is stopped already."))
-            switch = StopSwitch.objects.create(pressed_by=account, pressed_at=now(), reason=reason.strip()[:300])
-            act.about(switch)
-    except IntegrityError as conflict:
-        if "stop_switch_pressed_once" not in str(conflict):
-            raise
-        raise WrongState(_("All production is stopped already.")) from conflict
+    with change("switch:press", reason=reason) as act:
+        account = access.current_account()
+        if not may_press(account):
+            raise NotYou(_("You do not have the right to stop production."))
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        stop_switch.hold_alone()
+        if StopSwitch.pressed() is not None:
+            raise WrongState(_("All production is stopped already."))
+        switch = StopSwitch.objects.create(pressed_by=account, pressed_at=now(), reason=reason.strip()[:300])
+        act.about(switch)
     stop_runs()
     return switch
 

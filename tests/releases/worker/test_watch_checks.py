@@ -16,7 +16,7 @@ from audit.actor import acting
 from audit.clock import now
 from environments.actions.configuration.create import create
 from releases import checks
-from releases.actions.rollback.decide import dismiss, pre_authorise
+from releases.actions.rollback.decide import assess, dismiss, pre_authorise
 from releases.actions.step.claim import claim
 from releases.actions.watch.begin import baseline, begin_before, checks_of, triggers_of, wants_before
 from releases.actions.watch.checks import run_checks
@@ -24,7 +24,7 @@ from releases.actions.watch.place import configuration_for
 from releases.actions.watch.sample import completeness, end_due, sample
 from releases.gates.base import procedure_of
 from releases.metrics import source
-from releases.models import Deployment, InForce, Rollback, Sample, Watch, WatchCheck
+from releases.models import ConsentRound, Deployment, InForce, Rollback, Sample, Watch, WatchCheck
 from releases.worker.sweeper import coming_baselines, due_checks, due_samples
 from tests.releases.gates.asking import alter, make
 from tests.releases.metrics.pages import Page, Site
@@ -130,6 +130,29 @@ def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
     assert "rows_total" not in grave.facts, "it is asked anew whether the consent covers it"
     woken = [job for job in jobs("development") if job[0].endswith("prepare_rollback")]
     assert len(woken) == 2 and first(watch.deployment).state == "ready"
+
+
+def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_consent_when_it_is_grave(
+    watched: Callable[..., Watch], service: Site, world: Any
+) -> None:
+    watch = watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS])
+    log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
+    check(watch)
+    alarm = Rollback.objects.get()
+    with world.acting_as("manager"):
+        assess(alarm.pk, impact="few", method="look", timing="tomorrow")
+    with acting(WORKER):
+        assert not pre_authorise(alarm.pk, rows={}), "a person has assessed it"
+    consented = make(
+        ConsentRound, subject="regular", release=watch.deployment.release, environment=watch.deployment.environment,
+        document={"preauthorised": {"on": True, "rows": 5}}, digest="0" * 64, rules=[],
+        applicant=world.people["manager"],
+    )  # fmt: skip
+    alter(watch.deployment, consent=consented)
+    look(watch, service, page(100, 0), page(200, 50), page(300, 90))
+    with acting(WORKER):
+        assert pre_authorise(alarm.pk, rows={"dataset": 3})
+    assert world.fresh(alarm).state == "authorised"
 
 
 def test_a_kind_that_is_gone_is_an_error(watched: Callable[..., Watch]) -> None:
