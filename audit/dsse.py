@@ -13,8 +13,8 @@ import secrets
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
+import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -23,11 +23,6 @@ KEY = "key"
 
 class BadStatement(ValueError):
     """An envelope is malformed or bears no valid signature of the key."""
-
-
-def canonical(value: Any) -> bytes:
-    """Return JSON as one text: keys in order, no white space, UTF-8; the same value always gives the same bytes."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def to_sign(kind: str, body: bytes) -> bytes:
@@ -73,7 +68,7 @@ class Signer:
     def envelope(self, kind: str, body: bytes) -> bytes:
         """Return the signed envelope of a payload; Ed25519 gives the same bytes every time."""
         signature = base64.b64encode(self.private.sign(to_sign(kind, body))).decode()
-        return canonical(
+        return rfc8785.dumps(
             {
                 "payload": base64.b64encode(body).decode(),
                 "payloadType": kind,

@@ -218,9 +218,9 @@ def acts(
     since: datetime,
     until: datetime,
     within: tuple[str, tuple[Any, ...]] | None = None,
-    limit: int = 200,
+    limit: int | None = None,
 ) -> list[Event]:
-    """Return the acts (and attempts) of these keys in a period, newest first.
+    """Return the acts (and attempts) of these keys in a period, newest first, `limit` at most.
 
     within: an SQL query of labels and its values; only acts that are about one of them, or changed one.
     """
@@ -236,7 +236,7 @@ def acts(
         )
         values += [*given, *given]
     found = Event.objects.raw(
-        f"SELECT e.* FROM audit_event e WHERE {condition} ORDER BY e.at DESC, e.id DESC LIMIT {limit}", values
+        f"SELECT e.* FROM audit_event e WHERE {condition} ORDER BY e.at DESC, e.id DESC LIMIT %s", [*values, limit]
     )
     events = list(found)
     links = {link.event_id: link for link in Link.objects.filter(event__in=[event.pk for event in events])}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.core.exceptions import PermissionDenied
 from django.db.models import ForeignKey
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -15,6 +16,7 @@ from audit.governed import GOVERNED
 from environments.admin.rights import page
 from releases.admin.happened import act_name, actor_name, shown_value
 from releases.admin.shown import show, zoned_input
+from releases.admin.sight import sight_of
 from releases.admin.timeline_page import moment_of
 
 STATES = 50
@@ -65,6 +67,9 @@ def past(request: HttpRequest) -> HttpResponse:
     model, _colon, pk = label.partition(":")
     if pk or model in known:
         kind = model
+    seen = sight_of(request)
+    if pk and not seen(label):
+        raise PermissionDenied
     context: dict[str, Any] = {"kind": kind, "label": label, "asked": bool(pk or kind in known)}
     if pk:
         life = as_of.life_of(label)
@@ -76,7 +81,7 @@ def past(request: HttpRequest) -> HttpResponse:
             "made_by": (act_name(row.action), actor_name(row.actor)) if row is not None else None,
         }
     elif kind in known:
-        context["rows"] = as_of.labels_at(kind, moment)
+        context["rows"] = [one for one in as_of.labels_at(kind, moment) if seen(one)]
     return show(
         request,
         "ringi/as_of.html",

@@ -25,6 +25,8 @@ from releases.evidence_pack import scope
 
 DAYS = 30
 MOST_DAYS = 400
+# More acts of one duty than these are not shown at once; the page says so.
+MOST_USES = 1000
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,19 @@ def _allows(held: Any, right: str, environment: Environment, levels: dict[tuple[
     return allows(held, right, where, levels)
 
 
-def uses(then: Then, environment: Environment, since: datetime, until: datetime) -> list[Use]:
-    """Return what was done of the duties in a period; what has no environment of its own counts for each."""
-    within, found = scope.in_environment(environment.pk), []
+def uses(then: Then, environment: Environment, since: datetime, until: datetime) -> tuple[list[Use], bool]:
+    """Return what was done of the duties in a period, newest first, and whether there was more than MOST_USES a duty.
+
+    What has no environment of its own counts for each.
+    """
+    within, found, more = scope.in_environment(environment.pk), [], False
     for duty in duties():
         anywhere = duty.key in ("change", "grant")
-        for event in acts(duty.actions(), since, until, None if anywhere else within):
+        done = acts(duty.actions(), since, until, None if anywhere else within, limit=MOST_USES + 1)
+        more |= len(done) > MOST_USES
+        for event in done[:MOST_USES]:
             found.append(Use(duty, happening(event), _allowed(then, duty, event, environment)))
-    return sorted(found, key=lambda use: use.happening.at, reverse=True)
+    return sorted(found, key=lambda use: use.happening.at, reverse=True), more
 
 
 def _allowed(then: Then, duty: Duty, event: Event, environment: Environment) -> bool | None:
@@ -136,7 +143,7 @@ def who_could(request: HttpRequest) -> HttpResponse:
         for role, label in ROLE_CHOICES
         for row in [[levels.get((role, e.pk), "none") for e in environments]]
     ]
-    used = uses(then, chosen, moment - timedelta(days=days), moment) if chosen is not None else []
+    used, more = uses(then, chosen, moment - timedelta(days=days), moment) if chosen is not None else ([], False)
     return show(
         request,
         "ringi/could.html",
@@ -150,5 +157,6 @@ def who_could(request: HttpRequest) -> HttpResponse:
         duties=duties(),
         could=could(then, moment, chosen) if chosen is not None else [],
         uses=used,
+        more=MOST_USES if more else 0,
         odd=[use for use in used if use.allowed is False and use.happening.outcome != "refused"],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
@@ -14,6 +15,7 @@ from audit.models import Checkpoint, Event, Link
 from environments.admin.rights import page
 from releases.admin.happened import happening
 from releases.admin.shown import show
+from releases.admin.sight import sight_of
 
 SHOWN = 100
 
@@ -41,23 +43,34 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
     link = Link.objects.select_related("event").filter(pk=number).first() if number < 2**63 else None
     if link is None:
         raise Http404
-    proof = proof_of(number)
-    if request.GET.get("proof") and proof is not None:
+    found: Event = link.event
+    found.link = link
+    seen = sight_of(request)
+    if not seen(found.object):
+        raise PermissionDenied
+    if request.GET.get("proof"):
+        # It reads the whole tree, so it is made when it is asked for.
+        try:
+            proof = proof_of(number)
+        except LookupError as broken:
+            return JsonResponse({"broken": str(broken)}, status=409)
+        if proof is None:
+            raise Http404
         answer = JsonResponse(proof)
         answer["Content-Disposition"] = f'attachment; filename="event-{number}.json"'
         return answer
-    found: Event = link.event
-    found.link = link
     act = []
     if found.act is not None:
         others = Event.objects.filter(act=found.act, link__isnull=False).exclude(pk=found.pk)
-        act = [happening(other) for other in others.select_related("link").order_by("link__number")[:SHOWN]]
+        shown = others.select_related("link").order_by("link__number")[:SHOWN]
+        act = [happening(other, values=seen(other.object)) for other in shown]
     return show(
         request,
         "ringi/event.html",
         _("Event %(number)s") % {"number": number},
         h=happening(found),
         act=act,
-        proof=proof,
+        leaf=bytes(link.leaf).hex(),
+        checkpoint=Checkpoint.objects.filter(number__gte=number).order_by("number").first(),
         bytes=bytes(found.bytes).decode(),
     )

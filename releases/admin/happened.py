@@ -150,8 +150,8 @@ def differences(before: dict[str, Any] | None, after: dict[str, Any] | None, mod
     return found
 
 
-def happening(event: Event) -> Happening:
-    """Read one event, with its link when it has one."""
+def happening(event: Event, *, values: bool = True) -> Happening:
+    """Read one event, with its link when it has one; values: whether the reader may see what a row held."""
     link = getattr(event, "link", None)
     contents = event.contents
     after = contents.get("after") or {}
@@ -174,8 +174,10 @@ def happening(event: Event) -> Happening:
         on_behalf=contents["on_behalf"],
         signature={} if row else after.get("signature") or {},
         reasons=[] if row else [str(reason) for reason in after.get("reasons", [])],
-        details=[(key, _text(value)) for key, value in details.items()],
-        differences=differences(contents.get("before"), after, event.object.partition(":")[0]) if row else [],
+        details=[(key, _text(value)) for key, value in details.items()] if values else [],
+        differences=differences(contents.get("before"), after, event.object.partition(":")[0])
+        if row and values
+        else [],
     )
 
 

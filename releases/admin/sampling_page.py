@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import IO, Any
 
+import rfc8785
 from django.db import connection
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -14,7 +15,6 @@ from django.utils.translation import gettext as _
 
 from audit.archive import Archive
 from audit.change import note
-from audit.dsse import canonical
 from audit.ledger.tree import Tree
 from environments.admin.rights import auditors
 from releases.admin import sheet
@@ -76,7 +76,9 @@ def sampling(request: HttpRequest) -> HttpResponseBase:
     if take == "population":
         return sheet.answer(name, _head(), _rows(whole.changes))
     if take == "statement":
-        answer = HttpResponse(pack.signer().envelope(STATEMENT, canonical(statement)), content_type="application/json")
+        answer = HttpResponse(
+            pack.signer().envelope(STATEMENT, rfc8785.dumps(statement)), content_type="application/json"
+        )
         answer["Content-Disposition"] = f'attachment; filename="{name}.dsse.json"'
         return answer
     return show(
@@ -146,8 +148,10 @@ def evidence_packs(request: HttpRequest) -> HttpResponseBase:
             archive.add(f"{change.number}.zip", _pieces(one))
         packs[change.number] = archive.digests[f"{change.number}.zip"][0]
     archive.add("population.csv", "".join(sheet.lines(_head(), _rows(whole.changes))).encode())
-    archive.add("population.dsse.json", pack.signer().envelope(STATEMENT, canonical(whole.statement())))
-    archive.add("sample.json", canonical({"v": 1, "seed": seed, "numbers": [c.number for c in drawn], "packs": packs}))
+    archive.add("population.dsse.json", pack.signer().envelope(STATEMENT, rfc8785.dumps(whole.statement())))
+    archive.add(
+        "sample.json", rfc8785.dumps({"v": 1, "seed": seed, "numbers": [c.number for c in drawn], "packs": packs})
+    )
     archive.close()
     note(
         "audit:export_sample",

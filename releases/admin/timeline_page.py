@@ -16,6 +16,7 @@ from environments.admin.rights import page
 from environments.models import Account, Environment
 from releases.admin.happened import act_name, happening
 from releases.admin.shown import DEFAULT_ZONE, show
+from releases.admin.sight import sight_of
 from releases.admin.verbs import VERBS
 from releases.evidence_pack import scope
 from releases.models import Release
@@ -43,10 +44,12 @@ def moment_of(text: str, *, end: bool = False) -> datetime | None:
     """Return the time that a text names, in the zone of the office; a day means its beginning, or its end."""
     try:
         if len(text) == 10:
-            day = date.fromisoformat(text) + timedelta(days=1 if end else 0)
-            return calendar.instant(datetime.combine(day, time()), DEFAULT_ZONE)
-        moment = datetime.fromisoformat(text)
+            moment = datetime.combine(date.fromisoformat(text) + timedelta(days=1 if end else 0), time())
+        else:
+            moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
+        return None
+    if not 1970 < moment.year < 9999:
         return None
     return moment if moment.tzinfo is not None else calendar.instant(moment, DEFAULT_ZONE)
 
@@ -78,13 +81,14 @@ def timeline(request: HttpRequest) -> HttpResponse:
     asked = asked_of(request)
     wanted = wanted_of(asked)
     found = look(wanted, PAGE, number_of(request.GET.get("before", "")))
+    seen = sight_of(request)
     kept = {name: value for name, value in asked.items() if value}
     actions: list[tuple[str, Any]] = sorted({(verb.key, act_name(verb.key)) for verb in VERBS}, key=lambda a: a[1])
     return show(
         request,
         "ringi/timeline.html",
         _("Timeline"),
-        happenings=[happening(event) for event in found.events],
+        happenings=[happening(event, values=seen(event.object)) for event in found.events],
         asked=asked,
         kept=kept,
         older="?" + urlencode({**kept, "before": str(found.older)}) if found.older is not None else "",

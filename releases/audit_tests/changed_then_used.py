@@ -68,7 +68,8 @@ def edits(scope: Scope) -> list[Edit]:
         edit(_account(rule.actor), rule.at, _("the access matrix"), _as_role(scope, role, where))
     for before, freeze in _changed("environments.Freeze", scope):
         if before is not None and freeze.values["lifted_at"] and not before.values["lifted_at"]:
-            edit(_account(freeze.actor), freeze.at, _("a freeze, lifted"), _in_freeze(freeze.values))
+            for person in {_account(freeze.actor), freeze.values.get("lift_proposed_by_id")}:
+                edit(person, freeze.at, _("a freeze, lifted"), _in_freeze(freeze.values))
     openings = Openings(scope.until)
     for life in openings.windows.values():
         window = life.states[0]
@@ -121,8 +122,9 @@ def uses(scope: Scope) -> Iterator[Use]:
                 yield Use(person, word.at, _("approved"), deployment)
         if deployment.started_by is not None and deployment.started_at is not None:
             yield Use(deployment.started_by, deployment.started_at, _("scheduled"), deployment)
-        if deployment.verified_by is not None and deployment.started_at is not None:
-            yield Use(deployment.verified_by, deployment.started_at, _("verified"), deployment)
+        verified_at = deployment.verified_at or deployment.started_at
+        if deployment.verified_by is not None and verified_at is not None:
+            yield Use(deployment.verified_by, verified_at, _("verified"), deployment)
 
 
 def run(scope: Scope) -> Outcome:

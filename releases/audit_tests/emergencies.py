@@ -20,12 +20,11 @@ def run(scope: Scope) -> Outcome:
     share = f"{len(urgent)} / {len(runs)}" + (f" ({100 * len(urgent) / len(runs):.1f} %)" if runs else "")
     outcome.notes.append((_("Emergencies among the runs"), share))
     for deployment in urgent:
-        owed = {o.key: o for o in Obligation.objects.filter(release=deployment.release, key__in=REVIEWS)}
-        for key in REVIEWS:
-            debt = owed.get(key)
-            if debt is None:
-                outcome.found(deployment, str(deployment), key, None, None, _("The review was never owed."))
-            elif (debt.settled_at or scope.until) > debt.due_at:
+        owed = list(Obligation.objects.filter(release=deployment.release, key__in=REVIEWS).order_by("pk"))
+        for key in sorted(set(REVIEWS) - {debt.key for debt in owed}):
+            outcome.found(deployment, str(deployment), key, None, None, _("The review was never owed."))
+        for debt in owed:
+            if (debt.settled_at or scope.until) > debt.due_at:
                 said = _("Settled late.") if debt.settled_at is not None else _("Not settled.")
                 outcome.found(deployment, str(deployment), str(debt), debt.due_at, debt.settled_at, said)
     return outcome

@@ -9,18 +9,21 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
+import rfc8785
 from django.db.models import Field, ForeignKey, Model
 from django.utils import translation
 
-from audit.dsse import canonical
+from audit.governed import GOVERNED
 from audit.models import Event
 from environments.access_then import Then
 from environments.models import Account
 from releases.evidence_pack.scope import evidence_of
-from releases.models import Deployment, Release, Rollback, Sample, Step, Waiver, Watch
+from releases.models import Deployment, Question, Release, Rollback, Sample, Step, Waiver, Watch
 
-# What is no part of the evidence: files of their own in the pack, and what says how to reach people.
-LEFT_OUT = frozenset({"content", "telephone", "next_at", "lease_until", "not_before"})
+# What is no part of the evidence: files of their own in the pack, and what says how to reach people; besides, of each
+# row, the columns of which the ledger keeps nothing.
+LEFT_OUT = frozenset({"content", "telephone"})
+UNGOVERNED = {governed.model: governed.ungoverned for governed in GOVERNED}
 
 
 def plain(value: Any) -> Any:
@@ -42,8 +45,9 @@ def plain(value: Any) -> Any:
 
 def columns(row: Model) -> Iterator[tuple[Field[Any, Any], Any]]:
     """Yield (column, value) of what a row says; a reference is the row referred to."""
+    left_out = LEFT_OUT | UNGOVERNED.get(row._meta.label, frozenset())
     for column in row._meta.concrete_fields:
-        if column.name not in LEFT_OUT:
+        if column.name not in left_out:
             yield column, getattr(row, column.name)
 
 
@@ -67,6 +71,7 @@ class Run:
     steps: list[Step]
     watches: list[Watch]
     rollbacks: list[Rollback]
+    questions: list[Question]
 
 
 @dataclass
@@ -99,18 +104,22 @@ def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]
         return []
     found = []
     for gate in procedure.document.gates_for(deployment.environment.tier):
-        by = next((w for w in waivers if w.gate == gate.key and w.environment_id == deployment.environment_id), None)
-        counted = by is not None and start is not None and by.approved_at is not None and by.approved_at <= start
-        verdict = (
-            "not asked" if start is None else "waived" if counted and by is not None and by.counts(start) else "pass"
-        )
+        by = next((w for w in waivers if start is not None and _let_pass(w, gate.key, deployment, start)), None)
+        verdict = "not asked" if start is None else "waived" if by is not None else "pass"
         found.append(
             {
                 "key": gate.key, "kind": gate.kind, "ja": gate.ja, "en": gate.en, "verdict": verdict,
-                "at": plain(start), "event": event, "waiver": by.pk if by is not None and verdict == "waived" else None,
+                "at": plain(start), "event": event, "waiver": by.pk if by is not None else None,
             }
         )  # fmt: skip
     return found
+
+
+def _let_pass(waiver: Waiver, gate: str, deployment: Deployment, start: datetime) -> bool:
+    """Tell whether a waiver let a gate pass at the start, whatever has become of the waiver since."""
+    there = waiver.gate == gate and waiver.environment_id == deployment.environment_id
+    ends = min(filter(None, (waiver.until, waiver.withdrawn_at)))
+    return there and waiver.approved_at is not None and waiver.approved_at <= start < ends
 
 
 def collect(release_id: int) -> Collected:
@@ -139,8 +148,9 @@ def collect(release_id: int) -> Collected:
             deployment,
             _gates(deployment, waivers),
             list(deployment.steps.prefetch_related("attempts").order_by("ordinal")),
-            list(deployment.watches.select_related("judged_by").order_by("pk")),
+            list(deployment.watches.select_related("judged_by").prefetch_related("checked").order_by("pk")),
             list(deployment.rollbacks.select_related("raised_by", "assessed_by", "authorised_by").order_by("pk")),
+            list(deployment.questions.select_related("answered_by").order_by("pk")),
         )
         for deployment in release.deployments.select_related(
             "release__procedure", "environment", "consent", "requested_by", "started_by", "verified_by"
@@ -168,7 +178,9 @@ def duties(change: Collected) -> Iterator[tuple[str, Account | None, datetime | 
     for run in change.runs:
         yield "requester", run.deployment.requested_by, run.deployment.created_at
         yield "scheduler", run.deployment.started_by, run.deployment.started_at
-        yield "verifier", run.deployment.verified_by, run.deployment.started_at
+        yield "verifier", run.deployment.verified_by, run.deployment.verified_at
+        for question in run.questions:
+            yield "decided how it goes on", question.answered_by, question.answered_at
         for rollback in run.rollbacks:
             yield "rollback", rollback.authorised_by, rollback.raised_at
 
@@ -204,13 +216,18 @@ def document(change: Collected) -> bytes:
                     as_json(step) | {"attempts": [as_json(attempt) for attempt in step.attempts.all()]}
                     for step in run.steps
                 ],
-                "watches": [as_json(watch) | {"series": series_name(watch)} for watch in run.watches],
+                "watches": [
+                    as_json(watch)
+                    | {"series": series_name(watch), "checks": [as_json(made) for made in watch.checked.all()]}
+                    for watch in run.watches
+                ],
                 "rollbacks": [as_json(rollback) for rollback in run.rollbacks],
+                "questions": [as_json(question) for question in run.questions],
             }
             for run in change.runs
         ]
         procedure = change.release.procedure
-        return canonical(
+        return rfc8785.dumps(
             {
                 "v": 1,
                 "kind": "change",
@@ -240,4 +257,4 @@ def series(watch: Watch) -> Iterator[bytes]:
     """Yield the samples of a watch as lines of JSON."""
     samples = Sample.objects.filter(watch=watch).order_by("due_at").values("due_at", "at", "up", "values", "error")
     for sample in samples.iterator(chunk_size=2000):
-        yield canonical(plain(sample)) + b"\n"
+        yield rfc8785.dumps(plain(sample)) + b"\n"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import rfc8785
 from django.db import connection
 
-from audit.dsse import canonical
 from audit.ledger.tree import Tree
 from audit.models import Checkpoint
 from releases.evidence_pack.scope import evidence_of, of_release
@@ -84,4 +84,4 @@ def lines(part: LedgerPart, tree: Tree) -> Iterator[bytes]:
             "leaf": leaf.hex(),
             "path": path,
         }
-        yield canonical(line) + b"\n"
+        yield rfc8785.dumps(line) + b"\n"

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import rfc8785
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.template.loader import render_to_string
 from django.utils import translation
 
 from audit.archive import Archive
-from audit.dsse import Signer, canonical
+from audit.dsse import Signer
 from audit.ledger.tree import Tree
 from releases.evidence_pack import collected, ledger_part, sections
 from releases.models import Evidence, Release
@@ -58,17 +59,25 @@ def write(release: Release, out: IO[bytes], *, tree: Tree | None = None, act_nam
     tree: one for several packs, so that the ledger is read once. Holds one change in memory, and of series, evidence
     and events one piece at a time.
     """
+    # One snapshot, so that no act in between makes its parts contradict each other.
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        return _write(release, out, tree or Tree(connection), act_name)
+
+
+def _write(release: Release, out: IO[bytes], tree: Tree, act_name: Callable[[str], str]) -> str:
     change, part = collected.collect(release.pk), ledger_part.part_of(release)
-    tree, key = tree or Tree(connection), signer()
+    key = signer()
     archive = Archive(out)
     for language in LANGUAGES:
         archive.add(f"index.{language}.html", _page(change, part, language, act_name))
     archive.add("change.json", collected.document(change))
     procedure = change.release.procedure
     if procedure is not None:
-        archive.add("procedure.json", canonical(procedure.content))
+        archive.add("procedure.json", rfc8785.dumps(procedure.content))
     for round_ in change.rounds:
-        archive.add(f"consent/round-{round_.pk}.json", canonical(round_.document))
+        archive.add(f"consent/round-{round_.pk}.json", rfc8785.dumps(round_.document))
     for row in change.evidence:
         content = Evidence.objects.values_list("content", flat=True).get(pk=row.pk)
         archive.add(collected.file_name(row), bytes(content))
@@ -80,7 +89,7 @@ def write(release: Release, out: IO[bytes], *, tree: Tree | None = None, act_nam
         archive.add("ledger/checkpoint.txt", part.note.encode())
     archive.add(SEALER_KEYS, sealer_keys())
     archive.add(STATEMENT_KEY, base64.b64encode(key.public) + b"\n")
-    manifest = canonical(
+    manifest = rfc8785.dumps(
         {
             "v": 1,
             "kind": "evidence-pack",

@@ -13,6 +13,7 @@ from environments.models import (
     AccessRequest,
     AccessRule,
     ChangeWindow,
+    ConfigurationCheck,
     ConfigurationVersion,
     Environment,
     Freeze,
@@ -32,6 +33,7 @@ from releases.models import (
     MeetingDecision,
     Milestone,
     Obligation,
+    Question,
     Release,
     Rollback,
     RosterEntry,
@@ -62,6 +64,7 @@ TO_RELEASE: tuple[tuple[type[Model], str], ...] = (
     (StepAttempt, "step__deployment__release"),
     (Watch, "deployment__release"),
     (Rollback, "deployment__release"),
+    (Question, "deployment__release"),
 )
 
 # Model and the path from it to its environment.
@@ -74,6 +77,7 @@ TO_ENVIRONMENT: tuple[tuple[type[Model], str], ...] = (
     (Freeze, "environment"),
     (Target, "environment"),
     (ConfigurationVersion, "environment"),
+    (ConfigurationCheck, "version__environment"),
     (Evidence, "environment"),
     (ConsentRound, "environment"),
     (Approval, "round__environment"),
@@ -84,6 +88,7 @@ TO_ENVIRONMENT: tuple[tuple[type[Model], str], ...] = (
     (StepAttempt, "step__deployment__environment"),
     (Watch, "deployment__environment"),
     (Rollback, "deployment__environment"),
+    (Question, "deployment__environment"),
 )
 
 

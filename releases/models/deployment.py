@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -70,3 +71,9 @@ class Deployment(DeploymentMachine):
 
     def __str__(self) -> str:
         return f"{self.release} → {self.environment}"
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """Return when the second operator verified it: its watch begins in the same act; None where none did."""
+        watch = self.watches.filter(purpose="after").order_by("pk").first()
+        return watch.began_at if watch is not None and self.verified_by_id is not None else None

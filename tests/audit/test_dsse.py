@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import rfc8785
 
 from audit.archive import Archive
-from audit.dsse import BadStatement, Signer, canonical, opened, to_sign
+from audit.dsse import BadStatement, Signer, opened, to_sign
 
 
 def test_the_encoding_is_that_of_the_protocol() -> None:
@@ -30,7 +31,7 @@ def test_an_envelope_opens_with_its_key_alone(tmp_path: Path) -> None:
         opened(envelope, other.public)
     forged = json.loads(envelope) | {"payloadType": "text/html"}
     with pytest.raises(BadStatement):
-        opened(canonical(forged), signer.public)
+        opened(rfc8785.dumps(forged), signer.public)
     with pytest.raises(BadStatement):
         opened(b"{}", signer.public)
 

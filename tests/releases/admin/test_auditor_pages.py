@@ -13,6 +13,7 @@ from audit import search
 from audit.clock import now
 from audit.models import Event, Head
 from audit.search import Wanted, count, look
+from environments.models import Target
 from releases.admin.could_page import uses
 from releases.evidence_pack import scope
 
@@ -158,6 +159,29 @@ def test_the_proof_of_an_event_leads_to_the_signed_root(world: dict[str, Any], a
         assert verify_inclusion(leaf, number - 1, claim.size, [bytes.fromhex(n) for n in proof["path"]], claim.root)
 
 
+def test_what_a_reader_may_not_see_is_hidden_in_its_past_too(
+    world: dict[str, Any], browsers: Callable[[str], Any], auditor: Any, people: dict[str, Any]
+) -> None:
+    """The page of a target and of a configuration is closed to a tester; so are its events and what it was."""
+    label = f"environments.Target:{Target.objects.filter(environment__tier='production').earliest('pk').pk}"
+    row = Event.objects.filter(object=label, kind="row").select_related("link").earliest("at")
+    root = row.contents["after"]["root"]
+    hidden = browsers("tester")
+    event, past = reverse("event", args=[row.link.number]), reverse("as-of")
+    for address, asked in ((event, {}), (event, {"proof": "1"}), (past, {"object": row.object})):
+        assert hidden.get(address, asked).status_code == 403, address
+    for address, asked in ((reverse("timeline"), {"object": row.object}), (past, {"kind": "environments.Target"})):
+        assert root not in hidden.get(address, asked).content.decode()
+    assert root in auditor.get(past, {"object": row.object}).content.decode()
+    assert root in auditor.get(reverse("timeline"), {"object": row.object}).content.decode()
+
+
+def test_odd_times_are_no_filter(world: dict[str, Any], auditor: Any) -> None:
+    for since in ("1960-01-01", "0001-01-01", "9999-12-31", "1900-01-01T00:00:00+00:00", "x"):
+        for name in ("timeline", "who-could", "as-of"):
+            assert auditor.get(reverse(name), {"since": since, "until": since, "at": since}).status_code == 200, since
+
+
 def test_a_row_is_shown_as_it_was(world: dict[str, Any], auditor: Any) -> None:
     label = f"releases.Release:{world['draft'].pk}"
     first = Event.objects.filter(object=label, kind="row").order_by("at")[0]
@@ -177,7 +201,8 @@ def test_who_could_and_who_did(world: dict[str, Any], auditor: Any, people: dict
     from environments.models import Environment
 
     production = Environment.objects.get(slug="production")
-    done = uses(Then(), production, now() - timedelta(days=1), now())
+    done, more = uses(Then(), production, now() - timedelta(days=1), now())
+    assert not more
     approved = [use for use in done if use.happening.action == "consent:approve"]
     assert [(use.duty.key, use.allowed) for use in approved] == [("approve", True)]
     # Only the command that made the accounts acted without being one.

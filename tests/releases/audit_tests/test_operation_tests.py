@@ -130,7 +130,7 @@ def test_whoever_changed_the_matrix_of_his_own_role_is_named(run: Any, again: An
         rule.save()
         act.about(rule)
     assert texts(ask("changed-then-used")) == []  # nothing was used since
-    forge(run, started_at=now())
+    forge(run.watches.get(purpose="after"), began_at=now())  # which is when it was verified
     (found,) = texts(ask("changed-then-used"))
     assert "Second Operator | the access matrix" in found
 
@@ -158,7 +158,7 @@ def test_the_author_of_the_procedure_who_approved_under_it_is_named(run: Any, pe
         author=people["second_operator"],
     )  # fmt: skip
     forge(run.release, procedure=own)
-    forge(run, started_at=now())
+    forge(run.watches.get(purpose="after"), began_at=now())
     assert "Second Operator | the procedure" in texts(ask("changed-then-used"))[0]
 
 

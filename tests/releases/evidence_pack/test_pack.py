@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from audit.dsse import Signer, opened
 from audit.models import Event
 from releases.admin.happened import act_name
 from releases.evidence_pack import pack
-from releases.models import Sample, Watch
+from releases.models import Sample, Waiver, Watch
 from tests.architecture.files import ROOT
-from tests.releases.audit_tests.asking import forge
+from tests.releases.audit_tests.asking import forge, make
 from tests.releases.audited import Made
 
 VERIFIER = ROOT / "audit" / "offline" / "ringi_verify_pack.py"
@@ -72,6 +73,27 @@ def test_the_same_facts_give_the_same_bytes(run: Any, state: Path, browsers: Cal
     assert taken == [first, first] and packed(run) == first
     exports = Event.objects.filter(action="audit:export_pack")
     assert exports.count() == 2 and exports[0].contents["after"]["number"] == run.release.number
+
+
+def test_a_waiver_that_was_used_stays_one_and_another_before_it_changes_nothing(run: Any, state: Path) -> None:
+    """Whatever has become of it since: refused ones before it, its withdrawal afterwards."""
+    start = Event.objects.filter(object=f"releases.Step:{run.steps.get(ordinal=1).pk}", action="step:claim")[0].at
+    gate = run.release.procedure.document.gates_for("production")[0].key
+    hours = timedelta(hours=1)
+    asked = {
+        "release": run.release,
+        "environment": run.environment,
+        "gate": gate,
+        "reason": "x",
+        "until": start + hours,
+    }
+    make(Waiver, **asked, proposed_by=run.requested_by)
+    used = {**asked, "proposed_by": run.requested_by, "approved_at": start - hours, "withdrawn_at": start + hours / 2}
+    make(Waiver, **used)
+    with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
+        change = json.loads(archive.read("change.json"))
+    (found,) = (g for ran in change["runs"] if ran["id"] == run.pk for g in ran["gates"] if g["key"] == gate)
+    assert found["verdict"] == "waived" and found["waiver"] == Waiver.objects.latest("pk").pk
 
 
 def test_an_attempt_is_a_fact_too(run: Any, state: Path, browsers: Callable[[str], Any]) -> None:
@@ -165,7 +187,7 @@ def test_a_forged_event_leads_to_no_signed_root(run: Any, state: Path, tmp_path:
     import base64
     from hashlib import sha256
 
-    from audit.dsse import canonical
+    import rfc8785
 
     archive = packed(run)
     with zipfile.ZipFile(io.BytesIO(archive)) as read:
@@ -174,9 +196,9 @@ def test_a_forged_event_leads_to_no_signed_root(run: Any, state: Path, tmp_path:
     record = json.loads(lines[3])
     event = base64.b64decode(record["event"]).replace(b'"outcome":"', b'"outcome":"x')
     record |= {"event": base64.b64encode(event).decode(), "leaf": sha256(b"\0" + event).hexdigest()}
-    forged = b"\n".join([*lines[:3], canonical(record), *lines[4:]]) + b"\n"
+    forged = b"\n".join([*lines[:3], rfc8785.dumps(record), *lines[4:]]) + b"\n"
     manifest["files"]["ledger/events.jsonl"] = {"sha256": sha256(forged).hexdigest(), "bytes": len(forged)}
-    body = canonical(manifest)
+    body = rfc8785.dumps(manifest)
     envelope = Signer.opened(state / "statements").envelope(pack.MANIFEST, body)
     assert opened(envelope, pack.signer().public)[1] == body
     for name, content in (
