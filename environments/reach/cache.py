@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 from django.utils.translation import gettext as _
@@ -20,6 +21,10 @@ class Cache(Service):
         """Return that it answers. Raises Unreached."""
         known = "redis" + address[len("valkey") :] if address.startswith("valkey") else address
         try:
+            # What the query says would win over the deadline.
+            parts = urlsplit(known)
+            kept = [pair for pair in parse_qsl(parts.query) if not pair[0].startswith(("socket_", "retry", "health_"))]
+            known = urlunsplit(parts._replace(query=urlencode(kept)))
             with redis.Redis.from_url(
                 known, socket_connect_timeout=SECONDS, socket_timeout=SECONDS, retry=None
             ) as client:

@@ -35,6 +35,8 @@ class Storage(Service):
             left = place.exists()
         except OSError as fault:
             raise Unreached(fault.strerror or str(fault)) from fault
+        except ValueError as fault:
+            raise Unreached(_("This is no address of a folder.")) from fault
         if not same or left:
             raise Unreached(_("What was put is not what was got, or it could not be deleted."))
         return _("an object was put, got and deleted")

@@ -26,7 +26,16 @@ def read_rows(url: str, statement: str, seconds: float, *, most: int) -> tuple[l
 
     It runs in a read-only transaction. Raises psycopg.Error, also for a text of several statements.
     """
-    with psycopg.connect(url, connect_timeout=max(2, round(seconds)), application_name="ringi") as connection:
+    # The server's own deadline ends nothing when the server is gone.
+    with psycopg.connect(
+        url,
+        connect_timeout=max(2, round(seconds)),
+        application_name="ringi",
+        keepalives_idle=2,
+        keepalives_interval=1,
+        keepalives_count=3,
+        tcp_user_timeout=int(seconds * 1000),
+    ) as connection:
         connection.read_only = True
         milliseconds = sql.Literal(str(max(1, int(seconds * 1000))))
         connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(milliseconds))
