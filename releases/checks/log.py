@@ -110,7 +110,7 @@ def count(lines: Iterable[str], since: datetime, pattern: re.Pattern[str]) -> Se
     for line in lines:
         at = time_of(line)
         if at is not None:
-            recent = at >= since.replace(microsecond=0)
+            recent = at >= cut_as(line, since)
         if not recent or not line:
             continue
         seen.lines += 1
@@ -121,16 +121,17 @@ def count(lines: Iterable[str], since: datetime, pattern: re.Pattern[str]) -> Se
     return seen
 
 
+def cut_as(line: str, moment: datetime) -> datetime:
+    """Return a moment cut to the digits in which a line writes its own, so that one of the same moment is not before it."""
+    found = TIME.match(_stamp(line))
+    digits = len(found[3] or "") if found is not None else 0
+    unit = 10 ** max(0, 6 - digits)
+    return moment.replace(microsecond=moment.microsecond // unit * unit)
+
+
 def time_of(line: str) -> datetime | None:
     """Return the ISO time at the start of a line or in a JSON line's time key; without offset it is UTC."""
-    text = line
-    if line.startswith("{"):
-        try:
-            fields = json.loads(line)
-        except ValueError:
-            return None
-        text = next((str(fields[key]) for key in TIME_KEYS if key in fields), "")
-    found = TIME.match(text)
+    found = TIME.match(_stamp(line))
     if found is None:
         return None
     day, clock, fraction, offset = found.groups()
@@ -139,3 +140,14 @@ def time_of(line: str) -> datetime | None:
     except ValueError:
         return None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _stamp(line: str) -> str:
+    """Return the text that begins with the time of a line, if it has one."""
+    if not line.startswith("{"):
+        return line
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return ""
+    return next((str(fields[key]) for key in TIME_KEYS if key in fields), "")

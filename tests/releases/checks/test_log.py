@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from releases.checks import log
 from releases.checks.base import CheckContext, CheckResult, Verdict
-from releases.checks.log import Log, LogParameters, time_of
+from releases.checks.log import Log, LogParameters, count, time_of
 from releases.steps.base import TargetSpec
 
 SINCE = datetime(2026, 3, 18, 1, 0, 0, 500_000, tzinfo=UTC)
@@ -57,6 +58,25 @@ def test_a_missing_or_silent_log_is_no_data(tmp_path: Path) -> None:
     silent = "2026-03-18T00:00:00Z ERROR old\n"
     assert check(tmp_path, silent).verdict is Verdict.NO_DATA
     assert check(tmp_path, silent, silent_passes=True).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("2026-01-05T10:00:00.948Z ERROR x", 0),
+        ("2026-01-05T10:00:00.949Z ERROR x", 1),
+        ("2026-01-05T10:00:00.949100Z ERROR x", 0),
+        ("2026-01-05T10:00:00.9Z ERROR x", 1),
+        ("2026-01-05T10:00:00Z ERROR x", 1),
+        ("2026-01-05T09:59:59Z ERROR x", 0),
+        ('{"ts": "2026-01-05T10:00:00.100Z", "m": "ERROR"}', 0),
+        ('{"ts": "2026-01-05T10:00:00", "m": "ERROR"}', 1),
+    ],
+)
+def test_a_line_is_compared_in_the_digits_of_its_own_time(line: str, counts: int) -> None:
+    """A service that wrote errors and was restarted within the same second did not write them since."""
+    since = datetime(2026, 1, 5, 10, 0, 0, 949_659, tzinfo=UTC)
+    assert count([line], since, re.compile("ERROR")).matched == counts
 
 
 def test_an_error_in_the_same_second_is_not_missed(tmp_path: Path) -> None:

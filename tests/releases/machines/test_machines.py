@@ -89,7 +89,7 @@ verify: running > verifying
 watch: verifying > monitoring
 report: monitoring verifying > reporting
 close: reporting > closed
-pre_authorise: raised > authorised
+pre_authorise: raised assessed > authorised
 dismiss: raised assessed authorised > dismissed
 falter: running verifying > faltered
 retry: faltered > running
