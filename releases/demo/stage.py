@@ -233,8 +233,11 @@ class Stage:
         def look() -> str:
             found = self.service.run(run)
             if found["state"] in bad:
-                open_ones = [step for step in found["steps"] if step["state"] not in ("done", "pending")]
-                raise StoryFailed(f"run {run} is {found['state']}: {found['blockers']} {open_ones}")
+                told = self.service.demand("GET", f"/deployments/{run}")
+                ended = [
+                    step for step in told["steps"] + told["checks"] if step["state"] in ("failed", "needs_decision")
+                ]
+                raise StoryFailed(f"run {run} is {found['state']}: {found['blockers']} {ended} {told['log']}")
             return found["state"] if found["state"] in wanted else ""
 
         return str(until(f"run {run} to be {'/'.join(sorted(wanted))}", look, seconds))

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -52,8 +53,8 @@ class ServiceControl(TargetStep):
     estimate_seconds: ClassVar[float] = 30
 
     def make(self, context: StepContext, held: Held, parameters: ServiceParameters) -> dict[str, Any]:
-        """Stop, start, or both; facts: stopped (pid), pid, ready_seconds, nothing_to_stop,
-        nothing_to_start.
+        """Stop, start, or both; facts: stopped (pid), pid, started_at (ISO time, UTC), ready_seconds,
+        nothing_to_stop, nothing_to_start.
         """
         facts: dict[str, Any] = {}
         running = running_service(context.target.root)
@@ -73,7 +74,7 @@ class ServiceControl(TargetStep):
             raise StepFailed(_("another version of the service is running: restart it or stop it first"))
         record, seconds = _wait_until_ready(context, held)
         journal_once(context, "service_control:started", pid=record["pid"], tree=record["tree"])
-        return facts | {"pid": record["pid"], "ready_seconds": round(seconds, 3)}
+        return facts | _process(record) | {"ready_seconds": round(seconds, 3)}
 
     def look(self, context: StepContext, held: Held, parameters: ServiceParameters) -> tuple[Probe, dict[str, Any]]:
         """Done when the service is as wanted, by the process itself, and this key's line is there."""
@@ -88,7 +89,7 @@ class ServiceControl(TargetStep):
         lines = journal_lines(context.target, key=context.key, effect="service_control:started")
         if running is None or not lines or lines[-1]["pid"] != running["pid"] or not _answers(context.target.settings):
             return Probe.NOT_DONE, {}
-        return Probe.DONE, {"pid": running["pid"]}
+        return Probe.DONE, _process(running)
 
     def describe(self, context: StepContext, parameters: ServiceParameters) -> list[str]:
         """Return the lines of the dry run, secrets masked."""
@@ -124,6 +125,12 @@ def start_time(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _process(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of the recorded process: pid, and the time of its start in ISO form, UTC."""
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - record["started"] / os.sysconf("SC_CLK_TCK")
+    return {"pid": record["pid"], "started_at": (datetime.now(UTC) - timedelta(seconds=age)).isoformat()}
 
 
 def running_service(root: Path) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import traceback
+from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -150,14 +151,21 @@ def _planned(registry: Any, name: str, values: dict[str, Any]) -> tuple[Any, Any
         ) from fault
 
 
+def _since(step: Step) -> datetime:
+    """Return the time from which on what a target says is about the version under test: the start of its service,
+    and while no step has started one, that of the run.
+    """
+    starts = step.deployment.steps.filter(ordinal__lt=step.ordinal, kind="service_control")
+    found = starts.filter(result__has_key="started_at").order_by("ordinal").last()
+    if found is not None:
+        return datetime.fromisoformat(found.result["started_at"])
+    return step.deployment.started_at or now()
+
+
 def _check(step: Step, context: StepContext) -> dict[str, Any]:
     kind, parameters = _planned(checks, step.parameters["check"], step.parameters["parameters"])
-    # What the log says before the restart is about the version that was left.
-    restarts = step.deployment.steps.filter(ordinal__lt=step.ordinal, kind="service_control")
-    restarted = restarts.order_by("ordinal").last()
-    since = restarted.ended_at if restarted is not None else step.deployment.started_at
     secrets = secrets_of(context)
-    result = kind.run(CheckContext(context.target, since or now(), context.configuration, secrets), parameters)
+    result = kind.run(CheckContext(context.target, _since(step), context.configuration, secrets), parameters)
     result = dataclasses.replace(result, value=clean(result.value, secrets), output=clean(result.output, secrets))
     context.output(f"{result.verdict.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode())
     facts = {**dataclasses.asdict(result), "verdict": result.verdict.value}

@@ -275,9 +275,8 @@ class History(RuleBasedStateMachine):
         step = run.steps.order_by("ordinal").first() if run is not None else None
         if step is None or run is None or run.state != "queued":
             return
-        self.act(
-            "claim", "", lambda: claim(step.pk, worker="w"), model.run == "queued" and model.may_run(), model.start
-        )
+        fits = model.run == "queued" and model.has(model.starter, "operator") and model.may_run()
+        self.act("claim", "", lambda: claim(step.pk, worker="w"), fits, model.start)
 
     def to_settle(self, who: str = "") -> None:
         model, run = self.model, self.real_run()

@@ -1,0 +1,54 @@
+"""What a log says counts from the start of the service under test on: not what the one before it wrote, to the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from releases.models import Deployment
+from releases.steps.service_control import running_service, stop_service
+from releases.worker.executor import run_from
+from tests.releases.gates.asking import alter
+
+from .conftest import WORKER, first, row, states
+
+CHECK = {**row(["x"]), "kind": "check", "parameters": {"check": "log", "parameters": {"pattern": "ERROR"}}}
+START = {**row(["x"]), "kind": "service_control", "parameters": {"action": "start"}}
+
+
+def writing(line: str, then: str = "") -> list[str]:
+    """A program that writes a line with the present time, in milliseconds, to where it is told or to its output."""
+    stamp = "datetime.datetime.now(datetime.UTC).isoformat(timespec='milliseconds')"
+    code = f"import datetime, sys, time; print({stamp}, {line!r}, file=open(sys.argv[1], 'a'), flush=True); {then}"
+    return [sys.executable, "-c", code]
+
+
+@pytest.fixture
+def place(world: Any) -> Iterator[Path]:
+    """The root of the target, which has a tree that is current; whatever service was started there is stopped."""
+    root = Path(world.targets["development"].root)
+    (root / "releases" / "tree").mkdir(parents=True)
+    (root / "shared").mkdir()
+    (root / "current").symlink_to("releases/tree")
+    yield root
+    if record := running_service(root):
+        stop_service(record, 1, lambda: None)
+
+
+@pytest.mark.parametrize(("line", "state"), [("INFO serves", "done"), ("ERROR cannot serve well", "failed")])
+def test_the_old_services_last_errors_are_not_the_new_ones(
+    world: Any, queued: Callable[..., Deployment], place: Path, line: str, state: str
+) -> None:
+    log = str(place / "shared" / "app.log")
+    start = [*writing(line, "time.sleep(60)"), log]
+    alter(world.targets["development"], settings={"service": {"start": start}})
+    run = queued(row([*writing("ERROR the old one, to its last moment"), log]), START, verify=(CHECK,))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert Path(log).read_text().count("ERROR") == (1 if state == "done" else 2)
+    assert states(run) == ["done", "done", state], [step.failure for step in run.steps.all()]
