@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import UTC, datetime
 
 
 def start_time() -> int:
@@ -37,6 +38,7 @@ def main(record: str, log: str, key: str, tree: str, configuration: str, *argume
     described = {
         "pid": os.getpid(),
         "started": start_time(),
+        "started_at": datetime.now(UTC).isoformat(),
         "argv": list(arguments),
         "key": key,
         "tree": tree,

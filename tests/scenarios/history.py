@@ -167,9 +167,9 @@ class History(RuleBasedStateMachine):
             self.to_request(self.starter())
         elif model.run == "requested":
             self.to_schedule(self.starter())
+        elif model.run in ("scheduled", "queued") and not model.has(model.starter, "operator"):
+            self.give(model.starter, "operator")
         elif model.run == "scheduled":
-            if not model.has(model.starter, "operator"):
-                self.give(model.starter, "operator")
             self.to_queue()
         elif model.run == "queued":
             self.to_claim()
