@@ -40,6 +40,7 @@ def _name_who_migrates(using: str, **_kwargs: Any) -> None:
 def _install(using: str, **_kwargs: Any) -> None:
     from audit import capture
     from audit.governed import GOVERNED
+    from audit.roles import Roles
 
     tables = set(connections[using].introspection.table_names())
     if "audit_event" not in tables:
@@ -47,7 +48,7 @@ def _install(using: str, **_kwargs: Any) -> None:
     # Tables of apps that are not migrated yet come with the next run; a wrong label raises LookupError here.
     there = [governed for governed in GOVERNED if table_of(governed.model) in tables]
     with transaction.atomic(using=using):
-        capture.install(connections[using], there, table_of, settings.RINGI_APP_ROLE)
+        capture.install(connections[using], there, table_of, Roles(**settings.RINGI_ROLES))
 
 
 def _forget_who_migrates(sender: AppConfig, using: str, **_kwargs: Any) -> None:

@@ -12,14 +12,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from audit.actor import Actor
-from audit.ledger.functions import (
-    APPLICATION_FUNCTIONS,
-    FUNCTIONS,
-    LEDGER_TABLES,
-    OWNER_FUNCTIONS,
-    PRIVATE,
-    TRIGGERS,
-)
+from audit.ledger.functions import FUNCTIONS, PRIVATE, TRIGGERS
+from audit.roles import Cursor, Roles, grant, name
 
 SQL = FUNCTIONS + PRIVATE + TRIGGERS
 CAPTURE, NO_TRUNCATE = "ringi_capture", "ringi_no_truncate"
@@ -35,14 +29,6 @@ class Governed(Protocol):
     def ungoverned(self) -> frozenset[str]: ...
     @property
     def secret(self) -> frozenset[str]: ...
-
-
-class Cursor(Protocol):
-    """The part of a database cursor that is needed here; Django's and psycopg's both have it."""
-
-    def execute(self, sql: Any, params: Any = None) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
-    def fetchone(self) -> Any: ...
 
 
 class Connection(Protocol):
@@ -99,11 +85,6 @@ def clear_context(connection: Connection) -> None:
     """Forget the actor of the whole session."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('ringi.context', '', false)")
-
-
-def name(identifier: str) -> str:
-    """Quote an SQL identifier."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
@@ -164,32 +145,6 @@ def _install_triggers(cursor: Cursor, listed: Iterable[tuple[Governed, str]]) ->
             cursor.execute(f"DROP TRIGGER {name(trigger)} ON {name(table)}")
 
 
-def _grant(cursor: Cursor, role: str) -> None:
-    """Give the application role its rights; the ledger only to read, and to append through its functions."""
-    cursor.execute("SELECT rolname = current_user FROM pg_roles WHERE rolname = %s", [role])
-    found = cursor.fetchone()
-    # Revoking from the owner would take the rights of the ledger's own functions.
-    if found is None or found[0]:
-        return
-    to = name(role)
-    ledger = ", ".join(LEDGER_TABLES)
-    cursor.execute("SELECT current_schema()::text, to_regclass('django_migrations') IS NOT NULL")
-    schema, migrated = cursor.fetchone()
-    for statement in (
-        f"GRANT USAGE ON SCHEMA {name(schema)} TO {to}",
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name(schema)} TO {to}",
-        f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {name(schema)} TO {to}",
-        f"REVOKE ALL ON {ledger}, audit_digest_key FROM {to}",
-        f"GRANT SELECT ON {ledger} TO {to}",
-        *(f"GRANT EXECUTE ON FUNCTION {function} TO {to}" for function in APPLICATION_FUNCTIONS),
-        *(f"REVOKE ALL ON FUNCTION {function} FROM {to}" for function in OWNER_FUNCTIONS),
-    ):
-        cursor.execute(statement)
-    if migrated:
-        cursor.execute(f"REVOKE ALL ON django_migrations FROM {to}")
-        cursor.execute(f"GRANT SELECT ON django_migrations TO {to}")
-
-
 def _keep_digest_key(cursor: Cursor) -> None:
     """Make the key of secret columns once: HMAC-SHA256 wants its 64 bytes XORed with 0x36 and with 0x5c."""
     cursor.execute("SELECT count(*) FROM audit_digest_key")
@@ -200,18 +155,19 @@ def _keep_digest_key(cursor: Cursor) -> None:
 
 
 def install(
-    connection: Connection, governed: Iterable[Governed], table_of: Callable[[str], str], role: str = ""
+    connection: Connection,
+    governed: Iterable[Governed],
+    table_of: Callable[[str], str],
+    roles: Roles = Roles(),  # noqa: B008
 ) -> None:
     """Make the database capture exactly the governed tables; safe to repeat, called inside a transaction.
 
-    table_of: from a label of the list to its table. role: the application's database role, left out when it
-    does not exist or is the owner. Raises `Uncapturable` for a table, column or primary key that is not
-    there.
+    table_of: from a label of the list to its table. roles: the other database roles and their rights. Raises
+    `Uncapturable` for a table, column or primary key that is not there.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_capture_install'))")
         cursor.execute(SQL)
         _keep_digest_key(cursor)
         _install_triggers(cursor, [(one, table_of(one.model)) for one in governed])
-        if role:
-            _grant(cursor, role)
+        grant(cursor, roles)

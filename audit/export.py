@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from audit.ledger.checkpoint import PublicKey
+from audit.ledger.note import KeyRing, PublicKey
 
 VERSION = 1
 BATCH = 5000
@@ -27,7 +27,7 @@ FROM audit_link l LEFT JOIN audit_event e ON e.id = l.event_id
 
 
 def lines(
-    connection: Any, key: PublicKey | None = None, *, told: Callable[[int, int], None] | None = None
+    connection: Any, key: PublicKey | KeyRing | None = None, *, told: Callable[[int, int], None] | None = None
 ) -> Iterator[str]:
     """Yield the lines of an export of one snapshot, each with its newline.
 

@@ -67,6 +67,8 @@ GOVERNED: tuple[Governed, ...] = (
     Governed("releases.Rollback"),
     Governed("releases.Obligation"),
     Governed("mfa.Authenticator", frozenset({"last_used_at"}), frozenset({"data"})),
+    Governed("audit.Continuation"),
+    Governed("audit.CheckpointAddress"),
     Governed("auth.Group"),
     Governed("auth.Group.permissions"),
 )

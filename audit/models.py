@@ -1,4 +1,4 @@
-"""What the ledger keeps: events, their links in the chain, checkpoints; and the outbox that the door fills.
+"""What the ledger keeps: events, their links in the chain, checkpoints; the outbox; and what people say of the sealer.
 
 Only functions inside PostgreSQL write the first four (audit.ledger.functions); Django reads them.
 """
@@ -129,3 +129,62 @@ class Outbox(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} {self.object}".strip()
+
+
+class Continuation(models.Model):
+    """Two persons let the sealer go on after a restore, knowing which signed note is lost by it."""
+
+    id = models.BigAutoField(primary_key=True)
+    digest = models.TextField(_("digest of the lost note"), db_collation="C")
+    size = models.BigIntegerField(_("number of events"))
+    note = models.TextField(_("signed note"))
+    why = models.TextField(_("why the sealer refuses"))
+    reason = models.TextField(_("reason"))
+    proposed_by = models.TextField(_("proposed by"))
+    proposed_person = models.TextField(_("person who proposed"))
+    proposed_at = models.DateTimeField(_("proposed"))
+    confirmed_by = models.TextField(_("confirmed by"), blank=True, default="", db_default="")
+    confirmed_person = models.TextField(_("person who confirmed"), blank=True, default="", db_default="")
+    confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
+
+    LOCK_ORDER = 90
+
+    class Meta:
+        verbose_name = _("going on after a restore")
+        verbose_name_plural = _("goings on after a restore")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.pk}"
+
+
+class CheckpointAddress(models.Model):
+    """Where signed checkpoints are sent: given by an auditor, entered by an administrator. Never deleted, only ended."""
+
+    class Kind(models.TextChoices):
+        MAIL = "mail", _("Mail")
+        POST = "post", _("HTTP (a witness)")
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.CharField(_("kind"), max_length=4, choices=Kind)
+    address = models.CharField(_("destination"), max_length=400)
+    given_by = models.CharField(_("given by"), max_length=100)
+    reason = models.CharField(_("reason"), max_length=300)
+    entered_by = models.TextField(_("entered by"))
+    entered_at = models.DateTimeField(_("entered"))
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+
+    LOCK_ORDER = 91
+
+    class Meta:
+        verbose_name = _("address for checkpoints")
+        verbose_name_plural = _("addresses for checkpoints")
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["address"], condition=models.Q(withdrawn_at=None), name="audit_checkpointaddress_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.address

@@ -1,4 +1,4 @@
-"""ASGI entry point of the web process."""
+"""ASGI entry point of the web process; it does not start with a role that could alter the ledger."""
 
 import os
 
@@ -6,3 +6,7 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_asgi_application()
+
+from audit.roles import guard  # noqa: E402  needs the settings
+
+guard()

@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,10 +32,11 @@ from psycopg import sql
 
 from config import processes
 from config.processes import Unavailable, spawn
+from config.servers import Servers
 
 ROOTS_FOLDER = Path("/var/tmp")
 DEMO_MARK = "ringi demo: may be emptied"
-ROLES = ("postgres", "ringi_owner", "ringi")
+ROLES = ("postgres", "ringi_owner", "ringi", "ringi_worker", "ringi_sealer", "ringi_auditor")
 LEAST_FREE, START_SECONDS = 300 << 20, 60.0
 POSTGRES_SETTINGS = (
     "listen_addresses=127.0.0.1 unix_socket_directories= max_connections=200 shared_buffers=64MB "
@@ -46,27 +46,6 @@ SIGNALS: dict[str, tuple[int, ...]] = {
     "postgres": (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL),
     "valkey": (signal.SIGTERM, signal.SIGKILL),
 }
-
-
-@dataclass(frozen=True)
-class Servers:
-    """Addresses of the running servers. `server_url` is the superuser's and may create databases."""
-
-    owner_url: str
-    app_url: str
-    redis_url: str
-    postgres_bin: Path
-    server_url: str
-
-    def environment(self) -> dict[str, str]:
-        """Return the variables that tell a child process where the servers are."""
-        return {
-            "DATABASE_URL": self.app_url,
-            "DATABASE_OWNER_URL": self.owner_url,
-            "DATABASE_SERVER_URL": self.server_url,
-            "REDIS_URL": self.redis_url,
-            "POSTGRES_BIN": str(self.postgres_bin),
-        }
 
 
 def _short(path: Path) -> str:
@@ -206,7 +185,8 @@ class _Starter:
         redis_url, port = self.valkey(), self.postgres()
         urls = [f"postgres://{role}:{self.keys[role]}@127.0.0.1:{port}/" for role in ROLES]
         _prepare(urls[0] + "postgres", database, self.keys)
-        return Servers(urls[1] + database, urls[2] + database, redis_url, _programs(), urls[0] + "postgres")
+        owner, *others = (url + database for url in urls[1:])
+        return Servers(owner, others[0], redis_url, _programs(), urls[0] + "postgres", *others[1:])
 
     def postgres(self) -> int:
         """Start PostgreSQL, making its files first when there are none; return its port."""
@@ -262,7 +242,7 @@ class _Starter:
 def _prepare(server_url: str, database: str, keys: Mapping[str, str]) -> None:
     """Make the roles and the database, or bring their passwords to what the state folder says."""
     with psycopg.connect(server_url, autocommit=True) as server:
-        for role, rights in (("ringi_owner", "LOGIN CREATEDB"), ("ringi", "LOGIN")):
+        for role, rights in ((role, "LOGIN CREATEDB" if role == ROLES[1] else "LOGIN") for role in ROLES[1:]):
             known = server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
             sealed = server.pgconn.encrypt_password(keys[role].encode(), role.encode(), b"scram-sha-256")
             words = sql.SQL(f"{'ALTER' if known else 'CREATE'} ROLE {role} {rights} PASSWORD {{}}")
@@ -271,9 +251,7 @@ def _prepare(server_url: str, database: str, keys: Mapping[str, str]) -> None:
         name = sql.Identifier(database)
         if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
             server.execute(sql.SQL("CREATE DATABASE {} OWNER ringi_owner").format(name))
-        server.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO ringi").format(name))
-    with psycopg.connect(server_url, dbname=database) as owned:
-        owned.execute("GRANT USAGE ON SCHEMA public TO ringi")
+        server.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO " + ", ".join(ROLES[2:])).format(name))
 
 
 def _given(fresh: bool) -> Servers | None:
@@ -306,7 +284,8 @@ def _given(fresh: bool) -> Servers | None:
     programs = os.environ.get("POSTGRES_BIN") or _programs()
     owner_url = urls["DATABASE_OWNER_URL"]
     server_url = os.environ.get("DATABASE_SERVER_URL") or owner_url
-    return Servers(owner_url, urls["DATABASE_URL"], urls["REDIS_URL"], Path(programs), server_url)
+    roles = [os.environ.get(f"DATABASE_{role}_URL") or urls["DATABASE_URL"] for role in ("WORKER", "SEALER", "AUDITOR")]
+    return Servers(owner_url, urls["DATABASE_URL"], urls["REDIS_URL"], Path(programs), server_url, *roles)
 
 
 def _empty(url: str, app_role: str) -> None:

@@ -11,7 +11,6 @@ import ctypes
 import http.client
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -25,6 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from config.kept import Unavailable, kept_secrets, write_private
+
+__all__ = ["Unavailable", "kept_secrets", "write_private"]
 PROJECT = Path(__file__).resolve().parents[1]
 PR_SET_PDEATHSIG, FIRST_PORT = 1, 8000
 LEAVE = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -33,10 +35,6 @@ WORKERS = ("development", "staging", "production", "samples")
 KEPT_BY_DEMO = {"lock", "run", "logs", "servers", "servers.json", "secrets.json"}
 Say = Callable[[str], None]
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Unavailable(Exception):
-    """Something can't be started or reached; the message is for the person at the terminal."""
 
 
 class Leave(Exception):
@@ -131,26 +129,6 @@ def stop(child: subprocess.Popen[bytes], signals: Sequence[int], *, grace: float
             child.wait(grace)
             return
     child.wait()
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner may read, replacing it in one step."""
-    fresh = file.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
-    fresh.replace(file)
-
-
-def kept_secrets(file: Path, names: Sequence[str]) -> dict[str, str]:
-    """Return the secrets of a state folder, random ones on first use. Raises Unavailable."""
-    if not file.exists():
-        write_private(file, json.dumps({name: secrets.token_urlsafe(40) for name in names}))
-    try:
-        kept: dict[str, str] = json.loads(file.read_text())
-        return {name: kept[name] for name in names}
-    except (ValueError, LookupError, TypeError):
-        raise Unavailable(f"{file} can't be read; restore it, or remove {file.parent} to begin anew")
 
 
 @dataclass(frozen=True)
@@ -254,16 +232,20 @@ class Supervisor:
         self.kept = []
 
 
-def rows(port: int) -> list[Row]:
-    """Return the table of what Ringi needs running, with the web server on this loopback port."""
+def rows(port: int, environment: Mapping[str, str] = os.environ) -> list[Row]:
+    """Return the table of what Ringi needs running, each as its role, with the web server on this loopback port."""
     manage = (sys.executable, "manage.py")
+    worker, sealer = (
+        {"DATABASE_URL": url} if (url := environment.get(f"DATABASE_{role}_URL")) else {}
+        for role in ("WORKER", "SEALER")
+    )
     web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
     web += ["--threads", "4", "--graceful-timeout", "5", "--no-control-socket"]
     return [
         Row("web", tuple(web), stage=0),
-        Row("scheduler", (*manage, "scheduler"), stage=1),
-        Row("sealer", (*manage, "sealer"), stage=1),
-        *(Row(f"worker-{name}", (*manage, "worker", name), stage=2) for name in WORKERS),
+        Row("scheduler", (*manage, "scheduler"), worker, stage=1),
+        Row("sealer", (*manage, "sealer"), sealer, stage=1),
+        *(Row(f"worker-{name}", (*manage, "worker", name), worker, stage=2) for name in WORKERS),
     ]
 
 

@@ -95,7 +95,13 @@ def _database() -> dict[str, Any]:
 
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-RINGI_APP_ROLE = env.str("RINGI_APP_ROLE", "ringi")
+# The roles of the database beside the owner; `migrate` gives those that exist their rights.
+RINGI_ROLES = {
+    "application": env.str("RINGI_APP_ROLE", "ringi"),
+    "worker": env.str("RINGI_WORKER_ROLE", "ringi_worker"),
+    "sealer": env.str("RINGI_SEALER_ROLE", "ringi_sealer"),
+    "auditor": env.str("RINGI_AUDITOR_ROLE", "ringi_auditor"),
+}
 
 ENVIRONMENT_QUEUES = env.list("RINGI_QUEUES", default=["development", "staging", "production", "samples"])
 RQ_QUEUES = {
@@ -119,6 +125,24 @@ CACHES = {
 }
 # Calls per token and span (s, m, h). The demo looks ten times a second.
 API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
+
+# Checkpoints are mailed to auditors through this server, as EMAIL_URL says (smtp+tls://user:password@host:587).
+_mail = env.email_url("EMAIL_URL", default="smtp://localhost:25")
+MAILERS = {
+    "default": {
+        "BACKEND": _mail["EMAIL_BACKEND"],
+        "OPTIONS": {
+            "host": _mail["EMAIL_HOST"],
+            "port": _mail["EMAIL_PORT"],
+            "username": _mail["EMAIL_HOST_USER"] or "",
+            "password": _mail["EMAIL_HOST_PASSWORD"] or "",
+            "use_tls": _mail.get("EMAIL_USE_TLS", False),
+            "use_ssl": _mail.get("EMAIL_USE_SSL", False),
+            "timeout": 10,
+        },
+    }
+}
+DEFAULT_FROM_EMAIL = env.str("RINGI_MAIL_FROM", "ringi@localhost")
 
 # Seconds. A lease is renewed every BEAT while a step runs; SWEEP is the scheduler's round.
 LEASE = env.float("RINGI_LEASE", 15.0)

@@ -1,4 +1,4 @@
-"""WSGI entry point of the web process."""
+"""WSGI entry point of the web process; it does not start with a role that could alter the ledger."""
 
 import os
 
@@ -6,3 +6,7 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_wsgi_application()
+
+from audit.roles import guard  # noqa: E402  needs the settings
+
+guard()

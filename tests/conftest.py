@@ -7,7 +7,7 @@ import io
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -130,22 +130,29 @@ class _connected(AbstractContextManager[None]):
         connection.settings_dict.update(self.kept)
 
 
-@pytest.fixture
-def database(template_database: str, django_db_blocker: Any) -> Iterator[str]:
-    """A database of the test's own, cloned; everything commits for real. Its address (application role) is yielded."""
+@contextmanager
+def cloned(template: str, blocker: Any) -> Iterator[str]:
+    """Clone the template and point Django at the clone; everything commits for real. Its address is yielded."""
     clone = f"ringi_test_{uuid.uuid4().hex[:16]}"
     with psycopg.connect(_server(), autocommit=True) as connection:
         connection.execute(
             # Copying the files costs an eighth of writing each block through the log.
             sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
-                sql.Identifier(clone), sql.Identifier(template_database)
+                sql.Identifier(clone), sql.Identifier(template)
             )
         )
         try:
-            with django_db_blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):
+            with blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):
                 yield _named(os.environ["DATABASE_URL"], clone)
         finally:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(clone)))
+
+
+@pytest.fixture
+def database(template_database: str, django_db_blocker: Any) -> Iterator[str]:
+    """A database of the test's own, reached as the application role."""
+    with cloned(template_database, django_db_blocker) as address:
+        yield address
 
 
 @pytest.fixture

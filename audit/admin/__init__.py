@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.models import Checkpoint, Event, Outbox
+from audit.models import Checkpoint, CheckpointAddress, Continuation, Event, Outbox
 
 
 @admin.register(Event)
@@ -69,3 +69,25 @@ class CheckpointAdmin(ReadOnlyAdmin):
     list_display = ("number", "at")
     ordering = ("-number",)
     shown_fields = ("number", "at", "note")
+
+
+@admin.register(Continuation)
+class ContinuationAdmin(ReadOnlyAdmin):
+    """What two persons decided after a restore."""
+
+    list_display = ("__str__", "size", "proposed_by", "proposed_at", "confirmed_by", "confirmed_at")
+    ordering = ("-id",)
+    shown_fields = ("why", "size", "note", "digest", "reason", "proposed_by", "proposed_at", "confirmed_by",
+                    "confirmed_at")  # fmt: skip
+    hint = _("After a restore of an older backup the sealer stops until two persons have said that it may go on.")
+
+
+@admin.register(CheckpointAddress)
+class CheckpointAddressAdmin(ReadOnlyAdmin):
+    """Where checkpoints are sent."""
+
+    list_display = ("address", "kind", "given_by", "entered_by", "entered_at", "withdrawn_at")
+    list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
+    lookups = frozenset({"withdrawn_at__isempty"})
+    ordering = ("-id",)
+    hint = _("An auditor gives the address, an administrator enters it; whoever holds checkpoints can prove the past.")

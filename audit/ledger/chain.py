@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from audit.ledger.checkpoint import GENESIS, BadNote, Checkpoint, PublicKey, read
+from audit.ledger.checkpoint import GENESIS
+from audit.ledger.note import BadNote, Checkpoint, PublicKey, Signers, parse
 from audit.ledger.proof import Frontier
 
 HOLDS, BROKEN, UNKNOWN = 0, 1, 2
@@ -68,32 +69,41 @@ class Report:
         return BROKEN if self.finding else UNKNOWN if self.unknown else HOLDS
 
 
-Claims = dict[int, list[Checkpoint | str]]
+@dataclass(frozen=True)
+class Claim:
+    """What a checkpoint says, or the fault of one that stands in the database. `outside`: it was kept elsewhere."""
+
+    checkpoint: Checkpoint
+    note: str
+    outside: bool
+    fault: str = ""
 
 
-def _claims(cursor: Any, outside: Iterable[str], key: PublicKey | None) -> Claims:
-    """Collect what checkpoints say, by size; a string is the fault of a checkpoint kept in the database."""
+Claims = dict[int, list[Claim]]
+
+
+def _claims(cursor: Any, outside: Iterable[str]) -> Claims:
+    """Collect what checkpoints say, by size; raise `BadNote` for a malformed one from outside."""
     claims: Claims = defaultdict(list)
     for note in outside:
-        checkpoint = read(note, key)
-        claims[checkpoint.size].append(checkpoint)
+        checkpoint = parse(note)
+        claims[checkpoint.size].append(Claim(checkpoint, note, outside=True))
     cursor.execute("SELECT number, root, note FROM audit_checkpoint ORDER BY number")
     for number, root, note in cursor.fetchall():
+        fault, checkpoint = "", Checkpoint("", number, bytes(root))
         try:
-            checkpoint = read(note, key)
-        except BadNote as fault:
-            claims[number].append(f"the checkpoint of {number} events: {fault}")
-            continue
-        if checkpoint.size != number or checkpoint.root != bytes(root):
-            claims[number].append(f"the checkpoint of {number} events: its columns do not match its note")
-        else:
-            claims[number].append(checkpoint)
+            found = parse(note)
+            if found != Checkpoint(found.origin, number, bytes(root)):
+                fault = "its columns do not match its note"
+        except BadNote as bad:
+            fault = str(bad)
+        claims[number].append(Claim(checkpoint, note, outside=False, fault=fault))
     return claims
 
 
-def _check_event(number: int, event: bytes, columns: tuple[Any, ...]) -> None:
+def _check_event(number: int, event: bytes, columns: tuple[Any, ...]) -> dict[str, Any]:
     try:
-        contents = json.loads(event)
+        contents: dict[str, Any] = json.loads(event)
     except ValueError:
         raise Broken(number, "the bytes of the event are not JSON")
     if contents.keys() != KEYS:
@@ -101,31 +111,52 @@ def _check_event(number: int, event: bytes, columns: tuple[Any, ...]) -> None:
     for name, column in zip(PROJECTIONS, columns, strict=True):
         if contents[name] != column:
             raise Broken(number, f"column {'at' if name == 'ts' else name} is not what the bytes say")
+    return contents
 
 
-def _check_claims(report: Report, claims: Claims, frontier: Frontier, agreed: int) -> int:
+def _check_claims(
+    report: Report, claims: Claims, signers: Signers, frontier: Frontier, agreed: dict[bool, int]
+) -> None:
+    """Compare what is claimed of this size. `agreed`: the last size that agreed, of notes from outside and of others."""
     for claim in claims[frontier.size]:
-        if isinstance(claim, str):
-            raise Broken(frontier.size, claim)
-        if claim.root != frontier.root():
+        if claim.fault:
+            raise Broken(frontier.size, f"the checkpoint of {frontier.size} events: {claim.fault}")
+        _check_signature(claim, signers)
+        if claim.checkpoint.root != frontier.root():
+            # After a restore the ledger's own checkpoints agree with it also behind what was lost.
+            start = agreed[True] if claim.outside else max(agreed.values())
             raise Broken(
-                agreed + 1,
-                f"events {agreed + 1} to {frontier.size} are not those that the checkpoint of"
+                start + 1,
+                f"events {start + 1} to {frontier.size} are not those that the checkpoint of"
                 f" {frontier.size} events was signed for",
             )
+        agreed[claim.outside] = frontier.size
         report.checkpoints += 1
-    return frontier.size
+
+
+def _check_signature(claim: Claim, signers: Signers) -> None:
+    if not signers.keys:
+        return
+    try:
+        if not signers.believe(claim.note):
+            raise BadNote(f"the note bears no signature of {signers.keys[0].name}")
+    except BadNote as fault:
+        if claim.outside:
+            raise
+        raise Broken(claim.checkpoint.size, f"the checkpoint of {claim.checkpoint.size} events: {fault}")
 
 
 def _walk(
     cursor: Any,
     report: Report,
     claims: Claims,
+    signers: Signers,
     rows: Iterable[tuple[Any, ...]],
     progress: Callable[[int], None] | None,
 ) -> bytes:
     """Recompute leaf, chain and tree over the links in order; return the last chain value."""
-    chain, expected, agreed, frontier = GENESIS, report.first, 0, Frontier()
+    chain, expected, frontier = GENESIS, report.first, Frontier()
+    agreed = {True: 0, False: 0}
     if report.first > 1:
         cursor.execute("SELECT chain FROM audit_link WHERE number = %s", [report.first - 1])
         before = cursor.fetchone()
@@ -143,11 +174,11 @@ def _walk(
         chain = sha256(b"\x01" + chain + leaf).digest()
         if chain != linked:
             raise Broken(number, "the chain value is not that of the event before and this leaf")
-        _check_event(number, event, tuple(columns))
+        signers.hear(number, _check_event(number, event, tuple(columns)))
         if whole:
             frontier.add(leaf)
             if number in claims:
-                agreed = _check_claims(report, claims, frontier, agreed)
+                _check_claims(report, claims, signers, frontier, agreed)
         report.last = number
         report.events += 1
         expected += 1
@@ -158,11 +189,14 @@ def _walk(
     return chain
 
 
-def _check_end(cursor: Any, report: Report, claims: Claims, chain: bytes) -> None:
+def _check_end(cursor: Any, report: Report, claims: Claims, signers: Signers, chain: bytes) -> None:
     """Compare the end of the chain with head and furthest checkpoint, and events with links one to one."""
     size = report.last
     furthest = max(claims, default=0)
     if furthest > size:
+        for claim in claims[furthest]:
+            if claim.outside:
+                _check_signature(claim, signers)
         raise Broken(size + 1, f"the link is missing: a checkpoint covers {furthest} events")
     cursor.execute("SELECT number, chain FROM audit_head WHERE id = 1")
     head = cursor.fetchone()
@@ -189,31 +223,32 @@ def verify(
     first: int = 1,
     last: int | None = None,
     notes: Iterable[str] = (),
-    key: PublicKey | None = None,
+    key: PublicKey | Iterable[PublicKey] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Verify the ledger in one snapshot and report the first fault.
 
     connection: of psycopg, in no transaction. first, last: a range of numbers; only a range from 1 is
     compared with checkpoints, only the whole with head and count. notes: checkpoints kept outside the
-    database. key: the sealer's. Raises `BadNote` when an outside note is malformed or not signed by `key`,
-    psycopg's errors otherwise.
+    database. key: the sealer's, one or more; keys that the ledger names below a checkpoint by a believed key are
+    believed as well. Raises `BadNote` when an outside note is malformed or not signed by a believed key, psycopg's
+    errors otherwise.
     """
     report = Report(first=first, last=first - 1)
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        claims = _claims(cursor, notes, key)
+        claims, signers = _claims(cursor, notes), Signers(key)
         try:
             with connection.cursor(name="ringi_verify", binary=True) as rows:
                 rows.itersize = BATCH
                 rows.execute(_LINKED, [first, 2**62 if last is None else last])
-                chain = _walk(cursor, report, claims, rows, progress)
+                chain = _walk(cursor, report, claims, signers, rows, progress)
             if last is None:
-                _check_end(cursor, report, claims if first == 1 else {}, chain)
+                _check_end(cursor, report, claims if first == 1 else {}, signers, chain)
             elif report.last != last:
                 raise Broken(report.last + 1, "the link is missing")
         except Broken as broken:
             report.finding = broken.finding
-    if report.checkpoints and key is None:
+    if report.checkpoints and not signers.keys:
         report.unknown = "the signatures of the checkpoints were not checked: no public key"
     return report

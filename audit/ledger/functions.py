@@ -112,6 +112,10 @@ BEGIN
     IF kind IS NULL OR kind NOT IN ('action', 'refusal', 'access') THEN
         RAISE EXCEPTION 'an event of kind % is not appended by hand', kind USING ERRCODE = 'RI003';
     END IF;
+    -- Verifiers believe the key that this event names; it is the sealer's alone.
+    IF normalize(coalesce(action, ''), NFC) = 'audit:renew_key' THEN
+        RAISE EXCEPTION 'only the sealer names its key' USING ERRCODE = 'RI003';
+    END IF;
     RETURN ringi_write(kind, ringi_context(), action, object, ringi_canonical(before), ringi_canonical(after),
                        reason, normalize(coalesce(outcome, ''), NFC));
 END $$;
@@ -267,16 +271,36 @@ BEGIN
 END $$;
 """
 
-FUNCTIONS = (_CANONICAL + _WRITE + _ROW + _LINK).replace("PINNED", _PINNED)
+_RENEW = """
+CREATE OR REPLACE FUNCTION ringi_renew_key(previous text, key text, details jsonb, reason text) RETURNS uuid
+LANGUAGE plpgsql PINNED
+AS $$
+BEGIN
+    IF coalesce(key, '') = '' OR coalesce(btrim(reason), '') = '' THEN
+        RAISE EXCEPTION 'a new key is named with a reason' USING ERRCODE = 'RI003';
+    END IF;
+    RETURN ringi_write(
+        'action', jsonb_build_object('actor', 'worker:sealer', 'channel', 'worker', 'action_id', gen_random_uuid()),
+        'audit:renew_key', '', NULL,
+        ringi_canonical(coalesce(details, '{}') || jsonb_build_object(
+            'key', key, 'previous', previous, 'database_role', session_user)),
+        reason, 'done');
+END $$;
+"""
+
+FUNCTIONS = (_CANONICAL + _WRITE + _ROW + _LINK + _RENEW).replace("PINNED", _PINNED)
 
 # Whoever may create a temporary table could otherwise hang the trigger functions on it and forge events.
 APPLICATION_FUNCTIONS = (
     "ringi_append(text, text, text, jsonb, jsonb, text, text)",
-    "ringi_seal(bigint, bytea, text)",
     "ringi_canonical(jsonb)",
     "ringi_text(text)",
     "ringi_key_order(text)",
     "ringi_number(jsonb)",
+)
+SEALER_FUNCTIONS = (
+    "ringi_seal(bigint, bytea, text)",
+    "ringi_renew_key(text, text, jsonb, text)",
 )
 OWNER_FUNCTIONS = (
     "ringi_context()",
@@ -288,7 +312,10 @@ OWNER_FUNCTIONS = (
     "ringi_refuse()",
 )
 
-PRIVATE = "".join(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC;\n" for name in APPLICATION_FUNCTIONS + OWNER_FUNCTIONS)
+PRIVATE = "".join(
+    f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC;\n"
+    for name in APPLICATION_FUNCTIONS + SEALER_FUNCTIONS + OWNER_FUNCTIONS
+)
 
 LEDGER_TABLES = ("audit_event", "audit_link", "audit_head", "audit_checkpoint")
 

@@ -1,7 +1,7 @@
 """The Merkle tree of RFC 6962 over the leaves of the ledger: roots, proofs, and the checks of proofs.
 
-A leaf is the 32 bytes that the link of an event holds, SHA-256(0x00 ‖ bytes). Sealer and verification call
-it.
+A leaf is the 32 bytes that the link of an event holds, SHA-256(0x00 ‖ bytes). Sealer, verification
+and excerpts call it.
 """
 
 from __future__ import annotations
@@ -140,3 +140,73 @@ def verify_consistency(old_size: int, size: int, old_root: bytes, root: bytes, p
         position >>= 1
         last >>= 1
     return last == 0 and old == old_root and new == root
+
+
+Range = tuple[int, int]
+
+
+def _path_ranges(index: int, start: int, end: int) -> list[Range]:
+    """Return the ranges of leaves whose hashes are the audit path of a leaf, lowest first."""
+    if end - start == 1:
+        return []
+    middle = start + _split(end - start)
+    if index < middle:
+        return [*_path_ranges(index, start, middle), (middle, end)]
+    return [*_path_ranges(index, middle, end), (start, middle)]
+
+
+def _since_ranges(old: int, start: int, end: int, whole: bool = True) -> list[Range]:
+    """Return the ranges of leaves whose hashes prove that a tree begins with its first `old` leaves."""
+    if old == end:
+        return [] if whole else [(start, end)]
+    middle = start + _split(end - start)
+    if old <= middle:
+        return [*_since_ranges(old, start, middle, whole), (middle, end)]
+    return [*_since_ranges(old, middle, end, False), (start, middle)]
+
+
+def _hashes(leaves: Iterable[bytes], size: int, wanted: set[Range], begun: Frontier) -> dict[Range, bytes]:
+    """Return the hashes of ranges of a tree, read once from its first leaf (or from behind `begun`) to its last."""
+    found: dict[Range, bytes] = {}
+    stack: list[tuple[int, int, bytes]] = []
+    start = 0
+    for bit, root in zip((bit for bit in reversed(range(64)) if begun.size >> bit & 1), begun.roots, strict=True):
+        stack.append((start, start + (1 << bit), root))
+        start += 1 << bit
+    for place, leaf in enumerate(leaves, begun.size):
+        if place == size:
+            break
+        left, right, node = place, place + 1, leaf
+        while stack and stack[-1][1] - stack[-1][0] == right - left:
+            if (left, right) in wanted:
+                found[left, right] = node
+            left, _, sibling = stack.pop()
+            if (left, left + (right - left) // 2) in wanted:
+                found[left, left + (right - left) // 2] = sibling
+            node = sha256(b"\x01" + sibling + node).digest()
+        stack.append((left, right, node))
+    if not stack or stack[-1][1] != size:
+        raise IndexError(f"there are not {size} leaves")
+    for left, right, node in stack:
+        found[left, right] = node
+    edge = stack[-1][2]
+    for left, _, sibling in reversed(stack[:-1]):
+        edge = node_hash(sibling, edge)
+        found[left, size] = edge
+    return found
+
+
+def inclusion_proofs(indexes: Iterable[int], leaves: Iterable[bytes], size: int) -> dict[int, list[bytes]]:
+    """Return the audit path of each leaf (from 0) in the tree of the first `size` leaves, which are read once."""
+    paths = {index: _path_ranges(index, 0, size) for index in indexes}
+    hashes = _hashes(leaves, size, {part for path in paths.values() for part in path}, Frontier())
+    return {index: [hashes[part] for part in path] for index, path in paths.items()}
+
+
+def consistency_since(old: Frontier, later: Iterable[bytes], size: int) -> list[bytes]:
+    """Return the proof that the tree of `size` leaves begins with that of `old`; `later`: the leaves behind it."""
+    if not 0 < old.size <= size:
+        raise IndexError(f"a tree of {size} leaves does not extend one of {old.size}")
+    ranges = _since_ranges(old.size, 0, size)
+    hashes = _hashes(later, size, set(ranges), old)
+    return [hashes[part] for part in ranges]

@@ -93,6 +93,43 @@ class Migration(migrations.Migration):
                         "indexes": [models.Index(condition=models.Q(("sent_at__isnull", True)), fields=["id"], name="audit_outbox_unsent")],
                     },
                 ),
+                migrations.CreateModel(
+                    name="Continuation",
+                    fields=[
+                        ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                        ("digest", models.TextField(db_collation="C", verbose_name="digest of the lost note")),
+                        ("size", models.BigIntegerField(verbose_name="number of events")),
+                        ("note", models.TextField(verbose_name="signed note")),
+                        ("why", models.TextField(verbose_name="why the sealer refuses")),
+                        ("reason", models.TextField(verbose_name="reason")),
+                        ("proposed_by", models.TextField(verbose_name="proposed by")),
+                        ("proposed_person", models.TextField(verbose_name="person who proposed")),
+                        ("proposed_at", models.DateTimeField(verbose_name="proposed")),
+                        ("confirmed_by", models.TextField(blank=True, db_default="", default="", verbose_name="confirmed by")),
+                        ("confirmed_person", models.TextField(blank=True, db_default="", default="", verbose_name="person who confirmed")),
+                        ("confirmed_at", models.DateTimeField(blank=True, null=True, verbose_name="confirmed")),
+                    ],
+                    options={"verbose_name": "going on after a restore", "verbose_name_plural": "goings on after a restore", "default_permissions": ("view",)},
+                ),
+                migrations.CreateModel(
+                    name="CheckpointAddress",
+                    fields=[
+                        ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                        ("kind", models.CharField(choices=[("mail", "Mail"), ("post", "HTTP (a witness)")], max_length=4, verbose_name="kind")),
+                        ("address", models.CharField(max_length=400, verbose_name="destination")),
+                        ("given_by", models.CharField(max_length=100, verbose_name="given by")),
+                        ("reason", models.CharField(max_length=300, verbose_name="reason")),
+                        ("entered_by", models.TextField(verbose_name="entered by")),
+                        ("entered_at", models.DateTimeField(verbose_name="entered")),
+                        ("withdrawn_at", models.DateTimeField(blank=True, null=True, verbose_name="withdrawn")),
+                    ],
+                    options={
+                        "verbose_name": "address for checkpoints",
+                        "verbose_name_plural": "addresses for checkpoints",
+                        "default_permissions": ("view",),
+                        "constraints": [models.UniqueConstraint(condition=models.Q(("withdrawn_at", None)), fields=("address",), name="audit_checkpointaddress_once")],
+                    },
+                ),
             ],
         )
     ]

@@ -69,6 +69,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("Programming interface"), "api", "api:openapi-view"),
                 _list(_("Outbox"), "outbox", "audit_outbox"),
                 _list(_("Checkpoints"), "flag", "audit_checkpoint"),
+                _list(_("Addresses for checkpoints"), "forward_to_inbox", "audit_checkpointaddress"),
+                _list(_("Goings on after a restore"), "restore", "audit_continuation"),
             ],
         },
     ]

@@ -15,6 +15,7 @@ from django.shortcuts import render
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
+from audit.models import CheckpointAddress, Continuation
 from environments import calendar
 from environments.admin.rights import Rights, rights_of
 from environments.models import Account, Application, CompanyHoliday, ConfigurationVersion, Target
@@ -59,6 +60,8 @@ MAKES: dict[type[Model], tuple[str, str]] = {
     CompanyHoliday: ("holiday", "add"),
     Meeting: ("meeting", "record"),
     StopSwitch: ("switch", "press"),
+    CheckpointAddress: ("checkpoint", "add_address"),
+    Continuation: ("ledger", "propose_going_on"),
 }
 
 
@@ -231,6 +234,8 @@ def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
             return ended if verb.name == "withdraw" else decided or ended
         case InForce():
             return instance.how != "proposed"
+        case CheckpointAddress() | Continuation():
+            return bool(verb.not_now(instance))
         case Watch():
             return instance.verdict != "insufficient"
         case Step():

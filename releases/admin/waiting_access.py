@@ -8,7 +8,9 @@ from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from audit.models import Continuation
 from environments.actions.access.review import due_since
+from environments.actions.ledger import go_on
 from environments.admin.rights import Rights
 from environments.models import AccessRequest, AccessReview, Account, Deputy
 from releases.admin.links import page_of
@@ -38,6 +40,7 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
             )
             for row in losing.select_related("factors_pending_by")[:MOST]
         ]
+        found += _sealer_waits(account)
     asked = AccessRequest.objects.filter(decided_at=None).exclude(account=account)
     for row in asked.select_related("account", "environment").order_by("asked_at")[:MOST]:
         if rights.may("grant", row.environment):
@@ -63,4 +66,19 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
             Wait(_("Confirm a deputy"), str(row), page_of(row), row.reason, row.begins_at)
             for row in absences.select_related("absent", "deputy")[:MOST]
         ]
+    return found
+
+
+def _sealer_waits(account: Account) -> list[Wait]:
+    """Return the sealer's refusal while nobody has answered it, and what waits for a second person."""
+    found = [
+        Wait(_("Confirm that the sealer goes on"), str(row), page_of(row), row.reason, urgent=True)
+        for row in Continuation.objects.filter(confirmed_at=None).exclude(proposed_person=account.person_key)
+    ]
+    said = go_on.refusal()
+    if said is not None and not Continuation.objects.filter(digest=said["digest"]).exists():
+        page = reverse("act-new", args=["ledger", "propose_going_on"])
+        found.append(
+            Wait(_("The sealer refuses"), _("events are missing or were altered"), page, said["why"], urgent=True)
+        )
     return found

@@ -22,4 +22,4 @@ DATABASES = {
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATE = Path(os.environ["LEDGER_TEST_STATE"])
-RINGI_APP_ROLE = ""
+RINGI_ROLES: dict[str, str] = {}

@@ -17,6 +17,8 @@ from psycopg.conninfo import make_conninfo
 from audit import capture
 from audit.actor import Actor
 from audit.ledger.tables import TABLES
+from audit.roles import Roles
+from tests.conftest import cloned
 
 SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin", address="192.0.2.7", request_id="r-1")
 
@@ -151,7 +153,7 @@ def ledger_template() -> Iterator[LedgerDatabase]:
         )
         with psycopg.connect(template.url(template.owner)) as owner:
             owner.execute(TABLES + TOYS)
-            capture.install(owner, GOVERNED, TABLE_OF.__getitem__, template.app)
+            capture.install(owner, GOVERNED, TABLE_OF.__getitem__, Roles(application=template.app))
         yield template
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(template.name)))
         for role in (template.owner, template.app):
@@ -193,3 +195,10 @@ def ledger(clone: Callable[..., LedgerDatabase]) -> Iterator[LedgerDatabase]:
     yield database
     for connection in database.opened:
         connection.close()
+
+
+@pytest.fixture(scope="module")
+def shared(template_database: str, django_db_blocker: Any) -> Iterator[str]:
+    """One database for all tests of a file, reached as the application role; each looks at what came after its own rows."""
+    with cloned(template_database, django_db_blocker) as address:
+        yield address

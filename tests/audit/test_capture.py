@@ -17,6 +17,7 @@ import rfc8785
 
 from audit import capture
 from audit.ledger.chain import HOLDS, KEYS, verify
+from audit.roles import Roles
 from tests.audit.conftest import GOVERNED, SATO, TABLE_OF, LedgerDatabase, Listed, act, events
 
 HOSTILE = [
@@ -292,7 +293,7 @@ def test_installing_again_follows_the_list(ledger: LedgerDatabase) -> None:
     owner.execute("ALTER TABLE toy DISABLE TRIGGER ringi_capture")
     key = owner.execute("SELECT * FROM audit_digest_key").fetchone()
     with owner.transaction():
-        capture.install(owner, GOVERNED[:1], TABLE_OF.__getitem__, ledger.app)
+        capture.install(owner, GOVERNED[:1], TABLE_OF.__getitem__, Roles(application=ledger.app))
     assert _installed(owner) == {"toy": {("ringi_capture", "A"), ("ringi_no_truncate", "A")}}
     assert owner.execute("SELECT * FROM audit_digest_key").fetchone() == key
     app.execute("INSERT INTO toy_pair VALUES (1, 2)")

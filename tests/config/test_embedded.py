@@ -125,7 +125,7 @@ def test_the_command_gets_the_addresses_and_its_status_comes_back(state: Path) -
     ran = execute(state, sys.executable, "-c", PRINT + "; raise SystemExit(3)")
     assert ran.returncode == 3, ran.stderr
     seen = json.loads(ran.stdout)
-    assert {*embedded.Servers("", "", "", Path(), "").environment()} <= {*seen}
+    assert {*embedded.Servers("", "", "", Path(), "", "", "", "").environment()} <= {*seen}
     assert seen["RINGI_STATE"] == str(state)
     assert execute(state, sys.executable, "-c", "import os; os.kill(os.getpid(), 9)").returncode == 137
 

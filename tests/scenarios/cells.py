@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from audit.actor import acting
+from audit.models import CheckpointAddress, Continuation
 from environments.actions.access import grant
 from environments.actions.account.create import create
 from environments.models import (
@@ -91,6 +92,10 @@ class Rows:
             make(Rollback, deployment=run, cause="grave_failure", raised_at=moment),
             make(Meeting, held_at=moment - timedelta(hours=1), minutes="x", recorded_by=people["manager"]),
             make(StopSwitch, pressed_by=people["operator"], pressed_at=moment, reason="x", released_at=moment),
+            make(Continuation, digest="ab" * 32, size=9, note="x", why="x", reason="x", proposed_by="person:1:x",
+                 proposed_person="employee:x", proposed_at=moment),
+            make(CheckpointAddress, kind="post", address="http://127.0.0.1:1", given_by="x", reason="x",
+                 entered_by="person:1:x", entered_at=moment),
             make(Token, account=people["ci"], digest="f" * 64, expires_at=moment + timedelta(days=1)),
             make(Freeze, name="x", environment=production, starts_at=moment + timedelta(days=3), reason="x",
                  ends_at=moment + timedelta(days=4)),

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from audit import export
 from audit.ledger.chain import UNKNOWN, Report, verify
-from audit.ledger.checkpoint import BadNote, PublicKey, notes_of
+from audit.ledger.note import BadNote, KeyRing, PublicKey, notes_of
 
 
 class Command(BaseCommand):
@@ -32,7 +32,9 @@ class Command(BaseCommand):
         parser.add_argument("--to", dest="last", type=int, metavar="M", help="last number (the end)")
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
         parser.add_argument("--export", metavar="FILE", help="also write the whole ledger as JSON Lines")
-        parser.add_argument("--key", type=Path, default=folder / "key.pub", help="the sealer's public key")
+        parser.add_argument(
+            "--key", type=Path, default=folder / "key.pub", help="file of the sealer's public keys, one on each line"
+        )
         parser.add_argument(
             "--checkpoints",
             type=Path,
@@ -43,20 +45,21 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Verify, export, print, and end the process with the exit status."""
         try:
-            key = PublicKey.parse(options["key"].read_text(encoding="utf-8")) if options["key"].exists() else None
+            written = options["key"].read_text(encoding="utf-8") if options["key"].exists() else ""
+            keys = KeyRing(PublicKey.all_of(written))
             connection.ensure_connection()
             report = verify(
                 connection.connection,
                 first=max(options["first"], 1),
                 last=options["last"],
-                notes=notes_of(options["checkpoints"]),
-                key=key,
+                notes=[*notes_of(options["checkpoints"]), *self._remembered(options["checkpoints"].parent)],
+                key=keys,
                 progress=self._progress if sys.stderr.isatty() else None,
             )
             if options["export"]:
                 with open(options["export"], "w", encoding="utf-8") as out:
-                    out.writelines(export.lines(connection.connection, key))
-        except (BadNote, OSError, psycopg.Error, DatabaseError) as fault:
+                    out.writelines(export.lines(connection.connection, keys))
+        except (BadNote, OSError, ValueError, KeyError, psycopg.Error, DatabaseError) as fault:
             if options["json"]:
                 self.stdout.write(json.dumps({"status": UNKNOWN, "unknown": str(fault)}))
             else:
@@ -64,6 +67,12 @@ class Command(BaseCommand):
             sys.exit(UNKNOWN)
         self._print(report, options["json"])
         sys.exit(report.exit_status)
+
+    @staticmethod
+    def _remembered(folder: Path) -> list[str]:
+        """Return the note in the sealer's own memory, which outlives a file of checkpoints that was cut."""
+        state = folder / "state.json"
+        return [json.loads(state.read_text(encoding="utf-8"))["note"]] if state.exists() else []
 
     def _progress(self, number: int) -> None:
         self.stderr.write(f"\r{number}", ending="")

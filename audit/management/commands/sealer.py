@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import threading
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +16,20 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, close_old_connections, connection
 
 from audit.ledger.checkpoint import Sealer, Unsealable
+from audit.ledger.delivery import Delivery
+from audit.ledger.going_on import go_on, record_refusal
 
 
 class Command(BaseCommand):
     """Seal the ledger's growth; refuse, and end with 1, what contradicts the sealer's own memory."""
 
-    help = "Sign a checkpoint of the ledger within seconds of each change."
+    help = "Sign a checkpoint of the ledger within seconds of each change, and carry it to the addresses."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("--once", action="store_true", help="seal what there is and end")
         parser.add_argument("--every", type=float, default=2.0, help="seconds between two looks (2)")
+        parser.add_argument("--renew-key", metavar="REASON", help="begin to sign with a new key, and end")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Look every few seconds; SIGTERM and SIGINT end the loop after the present round."""
@@ -32,19 +38,44 @@ class Command(BaseCommand):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: ended.set())
         try:
-            sealer = Sealer(Path(settings.STATE) / "sealer")
-            while not ended.is_set():
-                self._round(sealer, options["once"])
-                if options["once"]:
+            with self._alone():
+                sealer = Sealer(Path(settings.STATE) / "sealer")
+                if options["renew_key"]:
+                    self.stdout.write(str(sealer.renew_key(connection, options["renew_key"])))
                     return
-                ended.wait(options["every"])
+                while not ended.is_set():
+                    self._round(sealer, options["once"])
+                    if options["once"]:
+                        return
+                    ended.wait(options["every"])
         except Unsealable as refusal:
             raise CommandError(f"the sealer refuses: {refusal}")
+
+    @staticmethod
+    @contextmanager
+    def _alone() -> Iterator[None]:
+        """Hold the folder: two sealers with one memory could sign two statements about one size."""
+        folder = Path(settings.STATE) / "sealer"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (folder / "lock").open("a") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CommandError("another sealer holds this folder; end it first")
+            yield
 
     def _round(self, sealer: Sealer, once: bool) -> None:
         close_old_connections()
         try:
-            checkpoint = sealer.seal(connection)
+            try:
+                checkpoint = sealer.seal(connection)
+            except Unsealable as refusal:
+                record_refusal(sealer, connection, str(refusal))
+                if not go_on(sealer, connection):
+                    raise
+                self.stdout.write(f"went on after a restore, as two persons decided, with the key {sealer.public}")
+                return
+            failed = Delivery(sealer).carry(connection)
         except OperationalError as fault:
             if once:
                 raise CommandError(f"the database can't be reached: {fault}")
@@ -54,3 +85,5 @@ class Command(BaseCommand):
             return
         if checkpoint is not None:
             self.stdout.write(f"sealed {checkpoint.size} events")
+        for fault_ in failed:
+            self.stderr.write(f"sealer: a checkpoint was not taken by {fault_}")

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from rq.serializers import JSONSerializer
 
+from audit.roles import guard
 from releases import jobs  # noqa: F401  imported before the fork, so that no job pays for it
 from releases.worker.rq_worker import RingiWorker
 
@@ -22,6 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
+        guard()
         queue = django_rq.get_queue(options["queue"])
         RingiWorker([queue], connection=queue.connection, serializer=JSONSerializer).work(
             with_scheduler=False, logging_level="WARNING"

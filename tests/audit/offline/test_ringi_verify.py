@@ -52,7 +52,7 @@ def _run(tmp_path: Path, lines: list[str] | str, *arguments: str) -> tuple[int, 
 def _verdict(lines: list[str], notes: list[str] = []) -> tuple[int, str]:  # noqa: B006
     """Verify in this process: the exit status and the first bad number, as the program would say."""
     try:
-        ringi_verify.verify(lines, notes, None)
+        ringi_verify.verify(lines, notes, [])
     except ringi_verify.Broken as broken:
         return 1, str(broken.number)
     except ringi_verify.CannotTell as fault:
@@ -68,7 +68,7 @@ def test_a_true_export_holds(exported: tuple[list[str], Path], tmp_path: Path) -
     lines, folder = exported
     assert len(lines) == 1 + SIZE + 2 + 1
     status, said = _run(tmp_path, lines)
-    assert status == 0 and said.startswith("HOLDS: 12 events, 2 checkpoints") and "came from the export" in said
+    assert status == 0 and said.startswith("HOLDS: 12 events, 2 checkpoints") and "came from the file" in said
     checkpoints = str(folder / "checkpoints.txt")
     status, said = _run(tmp_path, lines, "--key", str(folder / "key.pub"), "--checkpoint", checkpoints)
     assert status == 0 and said.startswith("HOLDS: 12 events, 4 checkpoints") and "came from" not in said

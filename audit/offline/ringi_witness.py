@@ -1,0 +1,325 @@
+#!/usr/bin/env python3
+"""Witness a Ringi ledger from another machine; one file, nothing but the Python standard library (3.9 or newer).
+
+    ringi_witness.py FOLDER --name NAME --key KEY [--key KEY]... [--bind HOST:PORT]
+    ringi_witness.py FOLDER --name NAME --show
+
+It takes checkpoints over HTTP (C2SP tlog-witness: POST /add-checkpoint), believes only those that KEY signed and that are
+proved to extend the last one it saw, appends them to FOLDER/checkpoints.txt, and answers with a cosignature (C2SP
+tlog-cosignature, cosignature/v1) of its own key in FOLDER/key. A ledger that was restored or rewritten gets 409 or 422,
+for ever: FOLDER/last.json is removed by the person who runs the witness, or nobody. GET / tells the last note. --show
+prints the witness's public key. Put TLS in front of it where others could read or change what passes.
+
+What FOLDER/checkpoints.txt holds is what ringi_verify.py wants as --checkpoint. The curve is written for reading, not
+against someone who measures times on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import json
+import os
+import secrets
+import sys
+import threading
+import time
+from hashlib import sha256, sha512
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+# Edwards curve of Ed25519 (RFC 8032, 5.1), points as extended coordinates (X, Y, Z, T).
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+
+Point = tuple[int, ...]
+Key = tuple[str, bytes]
+Claim = tuple[int, bytes]
+MOST = 1 << 16
+
+
+class Refused(Exception):
+    """A request that is not witnessed: HTTP status, text, and the kind of the text."""
+
+    def __init__(self, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
+        self.status, self.text, self.kind = status, text, kind
+        super().__init__(text)
+
+
+def add(a: Point, b: Point) -> Point:
+    """Add two points of the curve."""
+    e, f = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    g, h = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    i, j, k, m = f - e, h - g, h + g, f + e
+    return (i * j % P, k * m % P, j * k % P, i * m % P)
+
+
+def times(scalar: int, point: Point) -> Point:
+    """Multiply a point."""
+    result: Point = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            result = add(result, point)
+        point = add(point, point)
+        scalar >>= 1
+    return result
+
+
+def point_of(encoded: bytes) -> Point | None:
+    """Decode 32 bytes to a point; None when they are none."""
+    y = int.from_bytes(encoded, "little")
+    sign, y = y >> 255, y & (2**255 - 1)
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if (x * x - square) % P or (x == 0 and sign):
+        return None
+    if x & 1 != sign:
+        x = P - x
+    return (x, y, 1, x * y % P)
+
+
+def encoded(point: Point) -> bytes:
+    """Encode a point as 32 bytes."""
+    inverse = pow(point[2], P - 2, P)
+    x, y = point[0] * inverse % P, point[1] * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+BASE_Y = 4 * pow(5, P - 2, P) % P
+BASE = point_of(BASE_Y.to_bytes(32, "little")) or ()
+
+
+def ed25519_verifies(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Tell whether a signature of 64 bytes is by the key of 32 bytes (RFC 8032, 5.1.7)."""
+    if len(public) != 32 or len(signature) != 64:
+        return False
+    a, r, s = point_of(public), point_of(signature[:32]), int.from_bytes(signature[32:], "little")
+    if a is None or r is None or s >= L:
+        return False
+    challenge = int.from_bytes(sha512(signature[:32] + public + message).digest(), "little") % L
+    left, right = times(s, BASE), add(r, times(challenge, a))
+    return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
+
+
+class Signer:
+    """An Ed25519 key (RFC 8032, 5.1.5 and 5.1.6) from a seed of 32 bytes."""
+
+    def __init__(self, seed: bytes) -> None:
+        spread = sha512(seed).digest()
+        self.scalar = int.from_bytes(spread[:32], "little") & ~7 & (1 << 254) - 1 | 1 << 254
+        self.prefix = spread[32:]
+        self.public = encoded(times(self.scalar, BASE))
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature, 64 bytes."""
+        nonce = int.from_bytes(sha512(self.prefix + message).digest(), "little") % L
+        r = encoded(times(nonce, BASE))
+        challenge = int.from_bytes(sha512(r + self.public + message).digest(), "little") % L
+        return r + ((nonce + challenge * self.scalar) % L).to_bytes(32, "little")
+
+
+def key_id(name: str, public: bytes, kind: bytes = b"\x01") -> bytes:
+    """Return the four bytes by which a note names its key; kind 1 signs notes, kind 4 cosigns them."""
+    return sha256(name.encode() + b"\n" + kind + public).digest()[:4]
+
+
+def parse_key(text: str) -> Key:
+    """Read `name+keyid+base64`; return name and key. Raises ValueError."""
+    name, identity, word = text.strip().split("+", 2)
+    raw = base64.b64decode(word, validate=True)
+    if raw[:1] != b"\x01" or len(raw) != 33 or key_id(name, raw[1:]).hex() != identity:
+        raise ValueError("the public key is not an Ed25519 key or its id is wrong")
+    return name, raw[1:]
+
+
+def begins_with(old: Claim, new: Claim, path: list[bytes]) -> bool:
+    """Tell whether a consistency proof shows the older tree to begin the newer one (RFC 9162, 2.1.4.2)."""
+    rest = list(path)
+    if not 0 < old[0] <= new[0]:
+        return False
+    if old[0] == new[0]:
+        return not rest and old[1] == new[1]
+    if old[0] & (old[0] - 1) == 0:
+        rest.insert(0, old[1])
+    if not rest:
+        return False
+    position, last = old[0] - 1, new[0] - 1
+    while position & 1:
+        position, last = position >> 1, last >> 1
+    small = large = rest[0]
+    for sibling in rest[1:]:
+        if last == 0:
+            return False
+        if position & 1 or position == last:
+            small, large = sha256(b"\x01" + sibling + small).digest(), sha256(b"\x01" + sibling + large).digest()
+            while not position & 1 and position:
+                position, last = position >> 1, last >> 1
+        else:
+            large = sha256(b"\x01" + large + sibling).digest()
+        position, last = position >> 1, last >> 1
+    return last == 0 and small == old[1] and large == new[1]
+
+
+class Witness:
+    """What was seen last of each ledger, and the key that says so."""
+
+    def __init__(self, folder: Path, name: str, keys: list[Key]) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder, self.name, self.keys, self.lock = folder, name, keys, threading.Lock()
+        file = folder / "key"
+        if not file.exists():
+            with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+                out.write(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+        self.signer = Signer(base64.b64decode(file.read_text(encoding="utf-8")))
+        self.memory = folder / "last.json"
+        self.last: dict[str, dict[str, Any]] = json.loads(self.memory.read_text()) if self.memory.exists() else {}
+
+    def public(self) -> str:
+        """Return the witness's public key, as verifiers of cosignatures want it."""
+        key = base64.b64encode(b"\x04" + self.signer.public).decode()
+        return f"{self.name}+{key_id(self.name, self.signer.public, bytes([4])).hex()}+{key}"
+
+    def add_checkpoint(self, body: bytes) -> str:
+        """Take a request of tlog-witness; return the cosignature line. Raises Refused."""
+        try:
+            head, note = body.decode().split("\n\n", 1)
+            first, *proof = head.split("\n")
+            word, size = first.split(" ")
+            old, path = int(size), [base64.b64decode(line, validate=True) for line in proof]
+            text, signatures = note.rsplit("\n\n", 1)
+            origin, number, root = text.split("\n")[:3]
+            claim = (int(number), base64.b64decode(root, validate=True))
+            if word != "old" or str(old) != size or len(path) > 63 or len(claim[1]) != 32 or str(claim[0]) != number:
+                raise ValueError
+        except (ValueError, binascii.Error):
+            raise Refused(400, "the request can't be read\n")
+        if origin not in {name for name, _public in self.keys}:
+            raise Refused(404, "this ledger is not known here\n")
+        if not self.signed(origin, text + "\n", signatures):
+            raise Refused(403, "no key that is known here signed this\n")
+        if old > claim[0]:
+            raise Refused(400, "the old size is greater than the new one\n")
+        with self.lock:
+            known = self.last.get(origin, {"size": 0, "root": ""})
+            if old != known["size"]:
+                raise Refused(409, f"{known['size']}\n", "text/x.tlog.size")
+            if old == claim[0] and old and claim[1].hex() != known["root"]:
+                raise Refused(409, f"{known['size']}\n", "text/x.tlog.size")
+            if old and not begins_with((old, bytes.fromhex(known["root"])), claim, path):
+                raise Refused(422, "this does not extend what was seen before\n")
+            if not old and path:
+                raise Refused(422, "there is nothing before the first\n")
+            self.remember(origin, claim, note)
+        return self.cosign(text + "\n")
+
+    def signed(self, origin: str, text: str, signatures: str) -> bool:
+        """Tell whether one of the ledger's keys signed the text."""
+        for line in signatures.splitlines():
+            words = line.split(" ")
+            if len(words) != 3 or words[0] != "\u2014" or words[1] != origin:
+                continue
+            try:
+                raw = base64.b64decode(words[2], validate=True)
+            except binascii.Error:
+                raise Refused(400, "a signature can't be read\n")
+            for name, public in self.keys:
+                if name == origin and raw[:4] == key_id(name, public):
+                    return ed25519_verifies(public, text.encode(), raw[4:])
+        return False
+
+    def remember(self, origin: str, claim: Claim, note: str) -> None:
+        """Keep the note before anything is signed for it."""
+        if self.last.get(origin, {}).get("size") != claim[0]:
+            with (self.folder / "checkpoints.txt").open("a", encoding="utf-8") as out:
+                out.write(note)
+                out.flush()
+                os.fsync(out.fileno())
+        self.last[origin] = {"size": claim[0], "root": claim[1].hex(), "note": note}
+        fresh = self.memory.with_suffix(".new")
+        with fresh.open("w", encoding="utf-8") as out:
+            json.dump(self.last, out)
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(self.memory)
+
+    def cosign(self, text: str) -> str:
+        """Return the line by which this witness says that it saw the text now."""
+        moment = int(time.time())
+        signature = self.signer.sign(f"cosignature/v1\ntime {moment}\n{text}".encode())
+        raw = key_id(self.name, self.signer.public, bytes([4])) + moment.to_bytes(8, "big") + signature
+        return f"\u2014 {self.name} {base64.b64encode(raw).decode()}\n"
+
+
+def handler(witness: Witness) -> type[BaseHTTPRequestHandler]:
+    """Return the class that answers requests for a witness."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_POST(self) -> None:
+            try:
+                length = int(self.headers.get("Content-Length") or 0)
+                if self.path != "/add-checkpoint" or not 0 < length <= MOST:
+                    raise Refused(404 if self.path != "/add-checkpoint" else 400, "POST /add-checkpoint\n")
+                self.answer(200, witness.add_checkpoint(self.rfile.read(length)))
+            except Refused as refused:
+                self.answer(refused.status, refused.text, refused.kind)
+            except ValueError:
+                self.answer(400, "the request can't be read\n")
+
+        def do_GET(self) -> None:
+            self.answer(200, "".join(last["note"] for last in witness.last.values()))
+
+        def answer(self, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
+            body = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Handler
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Witness a Ringi ledger.")
+    parser.add_argument("folder", type=Path, help="where key, memory and checkpoints are kept")
+    parser.add_argument("--name", required=True, help="the name of this witness, such as auditor.example/ringi")
+    parser.add_argument("--key", action="append", default=[], help="public key of the sealer, or a file with keys")
+    parser.add_argument("--bind", default="127.0.0.1:8600", help="address and port to listen on")
+    parser.add_argument("--show", action="store_true", help="print the witness's public key and end")
+    options = parser.parse_args(arguments)
+    try:
+        words = [Path(word).read_text(encoding="utf-8") if os.path.exists(word) else word for word in options.key]
+        keys = [parse_key(line) for word in words for line in word.splitlines() if line.strip()]
+    except (ValueError, OSError) as fault:
+        print(f"ringi_witness: {fault}", file=sys.stderr)
+        return 2
+    witness = Witness(options.folder, options.name, keys)
+    if options.show:
+        print(witness.public())
+        return 0
+    if not keys:
+        print("ringi_witness: --key is needed, or no checkpoint is believed", file=sys.stderr)
+        return 2
+    host, _, port = options.bind.rpartition(":")
+    with ThreadingHTTPServer((host, int(port)), handler(witness)) as server:
+        print(f"listening on {host}:{server.server_port}", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

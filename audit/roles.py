@@ -1,0 +1,245 @@
+"""The database's roles: what each may do to the ledger, and the guard against a process that could alter it.
+
+`audit.capture.install` grants after each migration; web, scheduler and workers call `guard` as they start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS, SEALER_FUNCTIONS
+
+# Digests, keys and sessions, by which somebody could come in or undo the masking.
+PRIVATE_TABLES = ("audit_digest_key", "django_session", "mfa_authenticator")
+PRIVATE_COLUMNS = {
+    "environments_account": ("password", "pending_password"),
+    "environments_token": ("digest",),
+    "environments_calendarfeed": ("digest",),
+    "environments_configurationversion": ("sealed",),
+}
+# What consent, rights and rules are made of: workers read it and never write it. (An extra window that nobody consented
+# to in time is withdrawn by the scheduler, so windows are not among them.)
+DECIDED_BY_PEOPLE = (
+    "environments_account", "environments_account_groups", "environments_account_user_permissions",
+    "environments_token", "environments_token_environments", "environments_environment", "environments_application",
+    "environments_accessrule", "environments_accessgrant", "environments_accessrequest", "environments_accessreview",
+    "environments_accessreviewitem", "environments_freeze", "environments_companyholiday", "environments_calendarfeed", "environments_deputy",
+    "environments_configurationversion", "releases_procedure", "releases_approval", "releases_waiver",
+    "releases_meeting", "releases_meeting_attendees", "releases_meetingdecision", "releases_finalcheck", "releases_stopswitch",
+    "auth_group", "auth_group_permissions", "mfa_authenticator", "django_session",
+    "audit_continuation", "audit_checkpointaddress",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Names of roles; an empty one, one that does not exist and the owner itself are passed over.
+
+    Without a sealer's role the application's seals.
+    """
+
+    application: str = ""
+    worker: str = ""
+    sealer: str = ""
+    auditor: str = ""
+
+
+class Cursor(Protocol):
+    """The part of a database cursor that is needed here."""
+
+    def execute(self, sql: Any, params: Any = None) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def fetchone(self) -> Any: ...
+
+
+class MightAlter(Exception):
+    """The role of this process could alter or silence the ledger; the message says by what."""
+
+
+def name(identifier: str) -> str:
+    """Quote an SQL identifier."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def grant(cursor: Cursor, roles: Roles) -> None:
+    """Give each role its rights, and take what it had beyond them; the ledger is read and appended to, never more."""
+    there = {role for role in (roles.application, roles.worker, roles.sealer, roles.auditor) if _other(cursor, role)}
+    cursor.execute("SELECT current_schema()::text, to_regclass('django_migrations') IS NOT NULL")
+    schema, migrated = cursor.fetchone()
+    seals = roles.sealer if roles.sealer in there else roles.application
+    for role in (roles.application, roles.worker):
+        if role not in there:
+            continue
+        _writes(cursor, name(schema), name(role), migrated)
+        if role != seals:
+            _each(cursor, "REVOKE ALL ON FUNCTION {} FROM " + name(role), SEALER_FUNCTIONS)
+    if roles.worker in there and roles.worker != roles.application:
+        _each(
+            cursor,
+            "REVOKE INSERT, UPDATE, DELETE ON {} FROM " + name(roles.worker),
+            _present(cursor, DECIDED_BY_PEOPLE),
+        )
+        # A row is locked by whoever may update a column of it; the key is never updated.
+        lockable = set(DECIDED_BY_PEOPLE) - {"mfa_authenticator", "django_session"}
+        _each(cursor, "GRANT UPDATE (id) ON {} TO " + name(roles.worker), _present(cursor, sorted(lockable)))
+        _each(cursor, "REVOKE ALL ON {} FROM " + name(roles.worker), _present(cursor, PRIVATE_TABLES))
+    if roles.sealer in there:
+        _sealer(cursor, name(schema), name(roles.sealer))
+    if seals in there:
+        _each(cursor, "GRANT EXECUTE ON FUNCTION {} TO " + name(seals), SEALER_FUNCTIONS)
+    if roles.auditor in there:
+        _auditor(cursor, name(schema), name(roles.auditor))
+
+
+def _other(cursor: Cursor, role: str) -> bool:
+    """Tell whether a role exists and is not the one that grants: it would lose the rights of the functions."""
+    cursor.execute("SELECT rolname <> current_user FROM pg_roles WHERE rolname = %s", [role])
+    found = cursor.fetchone()
+    return bool(found and found[0])
+
+
+def _present(cursor: Cursor, tables: Any) -> list[str]:
+    cursor.execute("SELECT t FROM unnest(%s::text[]) AS t WHERE to_regclass(t) IS NOT NULL", [list(tables)])
+    return [table for (table,) in cursor.fetchall()]
+
+
+def _each(cursor: Cursor, statement: str, names: Any) -> None:
+    for one in names:
+        cursor.execute(statement.format(one))
+
+
+def _writes(cursor: Cursor, schema: str, to: str, migrated: bool) -> None:
+    ledger = ", ".join(LEDGER_TABLES)
+    for statement in (
+        f"GRANT USAGE ON SCHEMA {schema} TO {to}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {to}",
+        f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {to}",
+        f"REVOKE ALL ON {ledger}, audit_digest_key FROM {to}",
+        f"GRANT SELECT ON {ledger} TO {to}",
+    ):
+        cursor.execute(statement)
+    _each(cursor, "GRANT EXECUTE ON FUNCTION {} TO " + to, APPLICATION_FUNCTIONS)
+    _each(cursor, "REVOKE ALL ON FUNCTION {} FROM " + to, OWNER_FUNCTIONS)
+    if migrated:
+        cursor.execute(f"REVOKE ALL ON django_migrations FROM {to}")
+        cursor.execute(f"GRANT SELECT ON django_migrations TO {to}")
+
+
+def _sealer(cursor: Cursor, schema: str, to: str) -> None:
+    """The sealer reads the ledger, the consent to go on and the addresses; it writes through functions alone."""
+    cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {to}")
+    cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {to}")
+    readable = (*LEDGER_TABLES, "audit_continuation", "audit_checkpointaddress")
+    _each(cursor, "GRANT SELECT ON {} TO " + to, _present(cursor, readable))
+    _each(cursor, "GRANT EXECUTE ON FUNCTION {} TO " + to, APPLICATION_FUNCTIONS)
+    _each(cursor, "REVOKE ALL ON FUNCTION {} FROM " + to, OWNER_FUNCTIONS)
+
+
+def _auditor(cursor: Cursor, schema: str, to: str) -> None:
+    """An auditor's own tools read everything but what somebody could come in by; they write nothing."""
+    cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {to}")
+    cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {to}")
+    cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {to}")
+    _each(cursor, "REVOKE ALL ON {} FROM " + to, _present(cursor, PRIVATE_TABLES))
+    for table in _present(cursor, PRIVATE_COLUMNS):
+        cursor.execute(f"REVOKE ALL ON {table} FROM {to}")
+        cursor.execute(
+            "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attname <> ALL (%s::name[])",
+            [table, list(PRIVATE_COLUMNS[table])],
+        )
+        (columns,) = cursor.fetchone()
+        cursor.execute(f"GRANT SELECT ({columns}) ON {table} TO {to}")
+
+
+# Each line: what it would mean, and a question that PostgreSQL answers for the role of the session.
+_DANGERS = (
+    ("is a superuser", "SELECT rolsuper FROM pg_roles WHERE rolname = session_user"),
+    (
+        "may become a superuser, write all tables or make roles",
+        "SELECT EXISTS (SELECT FROM pg_roles r WHERE (r.rolsuper OR r.rolcreaterole OR r.rolbypassrls OR r.rolname IN"
+        " ('pg_write_all_data', 'pg_execute_server_program', 'pg_write_server_files'))"
+        " AND pg_has_role(session_user, r.oid, 'MEMBER'))",
+    ),
+    (
+        "owns, or may become the owner of, a table, a function or the schema of the ledger",
+        "SELECT EXISTS (SELECT FROM pg_class c WHERE c.oid = ANY (%(tables)s::regclass[])"
+        " AND pg_has_role(session_user, c.relowner, 'MEMBER'))"
+        " OR EXISTS (SELECT FROM pg_proc p WHERE p.proname LIKE 'ringi\\_%%'"
+        " AND pg_has_role(session_user, p.proowner, 'MEMBER'))"
+        " OR EXISTS (SELECT FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE t.tgname = 'ringi_capture'"
+        " AND pg_has_role(session_user, c.relowner, 'MEMBER'))"
+        " OR EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database()"
+        " AND pg_has_role(session_user, d.datdba, 'MEMBER'))",
+    ),
+    (
+        "may write a table of the ledger",
+        "SELECT bool_or(has_table_privilege(session_user, t, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER'))"
+        " OR bool_or(has_any_column_privilege(session_user, t, 'INSERT, UPDATE'))"
+        " FROM unnest(%(tables)s::regclass[]) AS t",
+    ),
+    (
+        "may hang triggers on, or empty, a governed table",
+        "SELECT coalesce(bool_or(has_table_privilege(session_user, t.tgrelid, 'TRUNCATE, TRIGGER')), false)"
+        " FROM pg_trigger t WHERE t.tgname = 'ringi_capture'",
+    ),
+    ("may read the key of secret columns", "SELECT has_table_privilege(session_user, 'audit_digest_key', 'SELECT')"),
+    (
+        "may make objects in the schema of the ledger",
+        "SELECT has_schema_privilege(session_user, current_schema(), 'CREATE')",
+    ),
+    (
+        "may set session_replication_role",
+        "SELECT has_parameter_privilege(session_user, 'session_replication_role', 'SET')",
+    ),
+)
+
+
+def dangers(connection: Any) -> list[str]:
+    """Return by what the role of a connection could alter or silence the ledger; empty when it could not."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_class WHERE oid = to_regclass('audit_digest_key')")
+        if not cursor.fetchone()[0]:
+            return []  # nothing there yet; the process will find no tables
+        found = []
+        for what, question in _DANGERS:
+            cursor.execute(question, {"tables": list(LEDGER_TABLES)})
+            if cursor.fetchone()[0]:
+                found.append(what)
+        return found
+
+
+def require_harmless(connection: Any) -> None:
+    """Raise `MightAlter` when the role of a connection could alter or silence the ledger."""
+    if found := dangers(connection):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT session_user::text")
+            (role,) = cursor.fetchone()
+        raise MightAlter(f"the database role {role} {', and '.join(found)}: give the process the application's role")
+
+
+def guard() -> None:
+    """Ask every connection of this process before its first statement; a harmful role gets none.
+
+    Now, when the database answers, so that the process does not start; else as soon as it does. Raises
+    `MightAlter`.
+    """
+    from django.db import OperationalError, connection
+    from django.db.backends.signals import connection_created
+
+    connection_created.connect(_ask, dispatch_uid="audit.roles.guard")
+    try:
+        connection.close()
+        connection.ensure_connection()
+        connection.close()
+    except OperationalError:
+        return
+
+
+def _ask(connection: Any, **_kwargs: Any) -> None:
+    try:
+        require_harmless(connection)
+    except MightAlter:
+        connection.close()
+        raise

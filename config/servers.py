@@ -1,0 +1,33 @@
+"""The addresses of PostgreSQL, one for each database role, and of Redis, as child processes are told them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Addresses of the running servers. `server_url` is the superuser's and may create databases."""
+
+    owner_url: str
+    app_url: str
+    redis_url: str
+    postgres_bin: Path
+    server_url: str
+    worker_url: str
+    sealer_url: str
+    auditor_url: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that tell a child process where the servers are."""
+        return {
+            "DATABASE_URL": self.app_url,
+            "DATABASE_OWNER_URL": self.owner_url,
+            "DATABASE_SERVER_URL": self.server_url,
+            "DATABASE_WORKER_URL": self.worker_url,
+            "DATABASE_SEALER_URL": self.sealer_url,
+            "DATABASE_AUDITOR_URL": self.auditor_url,
+            "REDIS_URL": self.redis_url,
+            "POSTGRES_BIN": str(self.postgres_bin),
+        }

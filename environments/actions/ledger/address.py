@@ -1,0 +1,76 @@
+"""checkpoint:add_address, checkpoint:withdraw_address: where signed checkpoints are sent, as an auditor asked."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.models import CheckpointAddress
+from audit.refusals import Invalid, WrongState
+from environments import access
+
+Kind = CheckpointAddress.Kind
+
+
+def add_address(*, kind: str, address: str, given_by: str, reason: str) -> CheckpointAddress:
+    """Enter an address; `given_by`: the auditor who gave it. Raises NotYou, Invalid, WrongState."""
+    with change("checkpoint:add_address", reason=reason, sign=True) as act:
+        access.require("account")
+        address = address.strip()
+        if not (given_by.strip() and reason.strip()):
+            raise Invalid(_("Say which auditor gave the address, and why."))
+        if kind not in Kind.values or not (_is_mail(address) if kind == Kind.MAIL else _is_http(address)):
+            raise Invalid(_("This is neither a mail address nor an http address of the kind chosen."))
+        if CheckpointAddress.objects.filter(address=address, withdrawn_at=None).exists():
+            raise WrongState(_("Checkpoints are sent there already."))
+        made = CheckpointAddress.objects.create(
+            kind=kind,
+            address=address,
+            given_by=given_by.strip(),
+            reason=reason.strip(),
+            entered_by=act.actor.label,
+            entered_at=now(),
+        )
+        act.signature("add_address")
+        act.about(made)
+    return made
+
+
+def withdraw_address(address_id: int, *, reason: str) -> CheckpointAddress:
+    """End an address; what was sent there stays there. Raises NotYou, Invalid, WrongState."""
+    with change("checkpoint:withdraw_address", (CheckpointAddress, address_id), reason=reason, sign=True) as act:
+        access.require("account")
+        row = act.get(CheckpointAddress)
+        if row.withdrawn_at is not None:
+            raise WrongState(over(row))
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        row.withdrawn_at = now()
+        act.signature("withdraw_address")
+    return row
+
+
+def over(row: CheckpointAddress) -> str:
+    """Return why an address can't be ended any more; empty while it can."""
+    return _("Nothing is sent there any more.") if row.withdrawn_at is not None else ""
+
+
+def _is_mail(text: str) -> bool:
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _is_http(text: str) -> bool:
+    try:
+        found = urlsplit(text)
+        return found.scheme in ("http", "https") and bool(found.hostname) and not found.query and found.port != 0
+    except ValueError:
+        return False

@@ -1,0 +1,72 @@
+"""ledger:propose_going_on, ledger:confirm_going_on: two persons let the sealer go on after a restore.
+
+What they consent to is one signed note, which the sealer remembers and the restored ledger does not hold; its digest is
+taken from the refusal that the sealer itself wrote into the ledger, never from a form.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.ledger.going_on import REFUSAL
+from audit.models import Continuation
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+
+
+def refusal() -> dict[str, Any] | None:
+    """Return what the sealer said when it refused last (`why`, `note`, `digest`, `size`, `root`); None if it never did."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT bytes FROM audit_event WHERE action = %s ORDER BY at DESC LIMIT 1", [REFUSAL])
+        found = cursor.fetchone()
+    return dict(json.loads(bytes(found[0]))["after"]) if found else None
+
+
+def propose(*, reason: str) -> Continuation:
+    """Propose that the sealer goes on without what it refuses to lose. Raises NotYou, WrongState, Invalid."""
+    with change("ledger:propose_going_on", reason=reason, sign=True) as act:
+        first = access.require("account")
+        said = refusal()
+        if said is None:
+            raise WrongState(_("The sealer refuses nothing."))
+        if not reason.strip():
+            raise Invalid(_("Say what was restored, and why."))
+        if Continuation.objects.filter(digest=said["digest"]).exists():
+            raise WrongState(_("This has been proposed already."))
+        made = Continuation.objects.create(
+            digest=said["digest"],
+            size=said["size"],
+            note=said["note"],
+            why=said["why"],
+            reason=reason.strip(),
+            proposed_by=act.actor.label,
+            proposed_person=first.person_key,
+            proposed_at=now(),
+        )
+        act.signature("propose_going_on", digest=made.digest)
+        act.about(made, size=made.size)
+    return made
+
+
+def confirm(continuation_id: int, *, reason: str = "") -> Continuation:
+    """Confirm it as another person; the sealer goes on with its next look. Raises NotYou, WrongState."""
+    with change("ledger:confirm_going_on", (Continuation, continuation_id), reason=reason, sign=True) as act:
+        second, row = access.require("account"), act.get(Continuation)
+        if row.confirmed_at is not None:
+            raise WrongState(over(row))
+        if second.person_key == row.proposed_person:
+            raise NotYou(_("A second person must confirm this."))
+        row.confirmed_by, row.confirmed_person, row.confirmed_at = act.actor.label, second.person_key, now()
+        act.signature("confirm_going_on", digest=row.digest)
+    return row
+
+
+def over(row: Continuation) -> str:
+    """Return why there is nothing left to confirm; empty while there is."""
+    return _("Two persons have decided this.") if row.confirmed_at is not None else ""

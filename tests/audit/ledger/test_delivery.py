@@ -1,0 +1,225 @@
+"""Checkpoints carried to a real mail server's socket and to the one-file witness, which refuses another past."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from audit.ledger import checkpoint as cp
+from audit.ledger.delivery import RETRY_SECONDS, Delivery
+from audit.ledger.note import notes_of, read
+from audit.offline import ringi_verify, ringi_witness
+from tests.audit.conftest import LedgerDatabase, events, fill
+
+PROGRAM = Path(ringi_witness.__file__)
+
+
+class Running:
+    """A witness as a process of its own."""
+
+    def __init__(self, folder: Path, key: Any) -> None:
+        self.folder = folder
+        argv = [sys.executable, "-I", "-S", str(PROGRAM), str(folder), "--name", "auditor.example/w", "--key", str(key)]
+        self.public = subprocess.check_output([*argv, "--show"], text=True).strip()
+        self.process = subprocess.Popen(
+            [*argv, "--bind", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert self.process.stdout is not None
+        self.url = "http://" + self.process.stdout.readline().decode().split(" ")[-1].strip()
+
+    def post(self, body: str) -> httpx.Response:
+        """Speak to it as a log does."""
+        return httpx.post(f"{self.url}/add-checkpoint", content=body.encode())
+
+    def end(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def witness(tmp_path: Path) -> Iterator[Callable[[Any], Running]]:
+    """Return a function that starts a witness that believes a key."""
+    started: list[Running] = []
+
+    def start(key: Any) -> Running:
+        started.append(Running(tmp_path / f"witness-{len(started)}", key))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.end()
+
+
+def _enter(ledger: LedgerDatabase, kind: str, address: str) -> None:
+    ledger.as_superuser().execute(
+        "INSERT INTO audit_checkpointaddress (kind, address, given_by, reason, entered_by, entered_at)"
+        " VALUES (%s, %s, '監査人', 'x', 'person:1:a', now())",
+        [kind, address],
+    )
+
+
+def test_a_witness_holds_every_checkpoint_and_signs_that_it_saw_it(
+    ledger: LedgerDatabase, tmp_path: Path, witness: Callable[[Any], Running]
+) -> None:
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    running = witness(sealer.public)
+    _enter(ledger, "post", running.url)
+    for count in (3, 5, 1, 7):
+        fill(app, count)
+        sealer.seal(app)
+        assert Delivery(sealer).carry(app) == []
+        assert Delivery(sealer).carry(app) == []  # nothing new, nothing sent
+    seen = [read(note, sealer.public).size for note in notes_of(running.folder / "checkpoints.txt")]
+    assert seen == [3, 8, 9, 16]
+    *_, last = (tmp_path / "sealer" / "cosignatures.txt").read_text().split("— auditor.example/w ")
+    raw = base64.b64decode(last)
+    name, identity, word = running.public.split("+", 2)
+    key = base64.b64decode(word)
+    assert key[:1] == b"\x04" and raw[:4].hex() == identity == sha256(f"{name}\n".encode() + key).digest()[:4].hex()
+    text = sealer.note.rpartition("\n\n")[0] + "\n"
+    moment = int.from_bytes(raw[4:12], "big")
+    Ed25519PublicKey.from_public_bytes(key[1:]).verify(raw[12:], f"cosignature/v1\ntime {moment}\n{text}".encode())
+    assert httpx.get(running.url).text == sealer.note
+
+
+def test_a_witness_refuses_what_is_not_signed_not_proved_or_older(
+    ledger: LedgerDatabase, tmp_path: Path, witness: Callable[[Any], Running]
+) -> None:
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    running = witness(sealer.public)
+    fill(app, 3)
+    sealer.seal(app)
+    first = sealer.note
+    fill(app, 4)
+    sealer.seal(app)
+    private = Ed25519PrivateKey.generate()
+    forged = cp.sign(cp.Checkpoint(sealer.origin, 3, bytes(32)), private)
+    foreign = cp.sign(cp.Checkpoint("other.example", 3, bytes(32)), private)
+    assert running.post(f"old 0\n\n{forged}").status_code == 403
+    assert (
+        running.post(f"old 0\n\n{first.replace(chr(10) + '3' + chr(10), chr(10) + '4' + chr(10))}").status_code == 403
+    )
+    assert running.post(f"old 0\n\n{foreign}").status_code == 404
+    for broken in ("", "old x\n\n" + first, f"old 0\n\n{first[:40]}", f"old 9\n\n{first}", f"old 0\n???\n\n{first}"):
+        assert running.post(broken).status_code == 400, broken
+    assert running.post(f"old 0\n\n{first}").status_code == 200
+    again = running.post(f"old 0\n\n{sealer.note}")
+    assert (again.status_code, again.text, again.headers["content-type"]) == (409, "3\n", "text/x.tlog.size")
+    assert running.post(f"old 3\n\n{sealer.note}").status_code == 422
+    node = base64.b64encode(bytes(32)).decode()
+    assert running.post(f"old 3\n{node}\n{node}\n\n{sealer.note}").status_code == 422
+    assert running.post(f"old 3\n\n{first}").status_code == 200  # the same again says nothing new
+    other = cp.sign(cp.Checkpoint(sealer.origin, 3, bytes(32)), sealer.private)
+    assert running.post(f"old 3\n\n{other}").status_code == 409  # two statements about one size
+    assert [read(note).size for note in notes_of(running.folder / "checkpoints.txt")] == [3]
+
+
+def test_a_restored_ledger_is_refused_by_the_witness_for_ever(
+    ledger: LedgerDatabase,
+    clone: Callable[..., LedgerDatabase],
+    tmp_path: Path,
+    witness: Callable[[Any], Running],
+) -> None:
+    fill(ledger.as_app(), 5)
+    backup = clone(ledger)
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    running = witness(sealer.public)
+    _enter(ledger, "post", running.url)
+    _enter(backup, "post", running.url)
+    fill(app, 5)
+    sealer.seal(app)
+    assert Delivery(sealer).carry(app) == []
+    # The sealer's folder is put back as well, so that nothing on this machine remembers.
+    forger = cp.Sealer(tmp_path / "forger")
+    (tmp_path / "forger" / "key").write_bytes((tmp_path / "sealer" / "key").read_bytes())
+    forger = cp.Sealer(tmp_path / "forger")
+    restored = backup.as_app()
+    for grow, said in ((2, "knows a checkpoint of 10 events"), (9, "422 this does not extend")):
+        fill(restored, grow)
+        forger.seal(restored)
+        clock = iter(range(0, 10**9, int(RETRY_SECONDS) + 1))
+        (failed,) = Delivery(forger, lambda clock=clock, grow=grow: next(clock) + 10**9 * grow).carry(restored)
+        assert said in failed
+    outcomes = [event["outcome"] for event in events(restored) if event["action"] == "audit:deliver"]
+    assert outcomes == ["failed"]  # one event as it begins, not one for each try
+
+
+def test_an_address_that_comes_back_is_an_event_and_gets_the_last_note(
+    ledger: LedgerDatabase, tmp_path: Path, witness: Callable[[Any], Running]
+) -> None:
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    running = witness(sealer.public)
+    running.end()
+    _enter(ledger, "post", running.url)
+    fill(app, 2)
+    sealer.seal(app)
+    moment = 1000.0
+    assert len(Delivery(sealer, lambda: moment).carry(app)) == 1
+    assert Delivery(sealer, lambda: moment + 1).carry(app) == []  # not tried again at once
+    back = witness(sealer.public)
+    ledger.as_superuser().execute("UPDATE audit_checkpointaddress SET address = %s", [back.url])
+    assert Delivery(sealer, lambda: moment + RETRY_SECONDS).carry(app) == []
+    told = [event for event in events(app) if event["action"] == "audit:deliver"]
+    assert [event["outcome"] for event in told] == ["failed", "done"]
+    assert httpx.get(back.url).text == sealer.note
+
+
+def test_a_day_has_one_mail_and_a_withdrawn_address_none(ledger: LedgerDatabase, tmp_path: Path, settings: Any) -> None:
+    settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+                                    "OPTIONS": {"file_path": str(tmp_path / "mail")}}}  # fmt: skip
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    _enter(ledger, "mail", "auditor@datasets.example")
+    moment = 0.0
+    for _hour in range(30):
+        fill(app, 1)
+        sealer.seal(app)
+        assert Delivery(sealer, lambda moment=moment: moment).carry(app) == []
+        moment += 3600
+    mails = sorted((tmp_path / "mail").iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    assert len(mails) == 2
+    text = mails[-1].read_bytes().decode()
+    assert "auditor@datasets.example" in text and "checkpoint of 25 events" in text
+    ledger.as_superuser().execute("UPDATE audit_checkpointaddress SET withdrawn_at = now()")
+    fill(app, 1)
+    sealer.seal(app)
+    assert Delivery(sealer, lambda: moment + 10**6).carry(app) == []
+    assert len(list((tmp_path / "mail").iterdir())) == 2
+
+
+def test_the_witness_and_the_verifier_have_one_curve_and_one_proof() -> None:
+    """Each is one file, so what both need stands in both."""
+    import inspect
+
+    for name in ("add", "point_of", "begins_with"):
+        assert inspect.getsource(getattr(ringi_witness, name)) == inspect.getsource(getattr(ringi_verify, name)), name
+    for seed in (bytes(32), bytes(range(32)), sha256(b"x").digest()):
+        theirs, ours = Ed25519PrivateKey.from_private_bytes(seed), ringi_witness.Signer(seed)
+        assert ours.public == theirs.public_key().public_bytes_raw()
+        for message in (b"", b"x" * 200):
+            assert ours.sign(message) == theirs.sign(message)
+            assert ringi_witness.ed25519_verifies(ours.public, message, ours.sign(message))
+            assert not ringi_witness.ed25519_verifies(ours.public, message + b"y", ours.sign(message))
+
+
+def test_the_sealer_reads_what_it_needs_as_its_own_role(shared: str, tmp_path: Path) -> None:
+    import os
+
+    from tests.audit.test_roles import url
+
+    assert os.environ["DATABASE_SEALER_URL"]
+    with psycopg.connect(url(shared, "_SEALER"), autocommit=True) as raw:
+        sealer = cp.Sealer(tmp_path)
+        assert sealer.seal(raw) is not None
+        assert Delivery(sealer).carry(raw) == []
+        sealer.renew_key(raw, "試験")

@@ -1,0 +1,229 @@
+"""A new key that the ledger vouches for, and going on after a restore, seen by both verifiers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from audit import export
+from audit.ledger import checkpoint as cp
+from audit.ledger.chain import BROKEN, HOLDS, verify
+from audit.ledger.going_on import REFUSAL, go_on, record_refusal
+from audit.ledger.note import RENEWAL, KeyRing, notes_of, read
+from audit.offline import ringi_verify
+from tests.audit.conftest import LedgerDatabase, act, events, fill
+from tests.audit.ledger.test_checkpoint import _rechain, _unguard
+
+
+def _offline(lines: list[str], keys: list[Any], notes: list[str] = []) -> tuple[int, str]:  # noqa: B006
+    try:
+        ringi_verify.verify(lines, notes, [ringi_verify.parse_key(str(key)) for key in keys])
+    except ringi_verify.Broken as broken:
+        return 1, f"{broken.number}: {broken.what}"
+    except ringi_verify.CannotTell as fault:
+        return 2, str(fault)
+    return 0, ""
+
+
+def test_who_believes_the_old_key_believes_the_new_one_that_it_sealed(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app = ledger.as_app()
+    fill(app, 3)
+    sealer = cp.Sealer(tmp_path)
+    sealer.seal(app)
+    old = sealer.public
+    new = sealer.renew_key(app, "yearly")
+    assert new == sealer.public != old and sealer.origin == old.name
+    fill(app, 2)
+    again = cp.Sealer(tmp_path)
+    last = again.seal(app)
+    assert last is not None and last.size == 6 and again.keys == [old, new]
+    named = events(app)[3]
+    assert (named["action"], named["actor"], named["reason"]) == (RENEWAL, "worker:sealer", "yearly")
+    assert (named["after"]["previous"], named["after"]["key"]) == (str(old), str(new))
+    notes = list(notes_of(tmp_path / "checkpoints.txt"))
+    assert [read(note).size for note in notes] == [3, 4, 6]
+    assert read(notes[1], old).size == 4 and read(notes[2], new).size == 6
+    with pytest.raises(cp.BadNote):
+        read(notes[2], old)
+    lines = list(export.lines(app, KeyRing((old, new))))
+    for keys in ([old], [old, new]):
+        assert verify(app, key=keys, notes=notes).exit_status == HOLDS
+        assert _offline(lines, keys, notes) == (0, "")
+    # A key that the believed one never sealed stays unknown: here the new key, which does not vouch for the old.
+    assert verify(app, key=[new]).exit_status == BROKEN
+    assert _offline(lines, [new])[0] == 1
+
+
+def test_a_key_named_by_anyone_but_the_sealer_is_not_believed(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app = ledger.as_app()
+    sealer, forger = cp.Sealer(tmp_path / "true"), cp.Sealer(tmp_path / "false")
+    with pytest.raises(psycopg.Error, match="only the sealer names its key"):
+        act(app, "SELECT ringi_append('action', %s, '', NULL, %s, 'x', 'done')", [RENEWAL, json.dumps({"key": "x"})])
+    # A row may carry any name of an action; it is no announcement.
+    act(app, "INSERT INTO toy (facts) VALUES (%s)", [json.dumps({"key": str(forger.public)})], action=RENEWAL)
+    fill(app, 2)
+    sealer.seal(app)
+    _unguard(ledger).execute("DELETE FROM audit_checkpoint")
+    forger.seal(app)
+    assert verify(app, key=sealer.public).exit_status == BROKEN
+    lines = list(export.lines(app, sealer.public))
+    assert "bears no signature" in _offline(lines, [sealer.public])[1]
+
+
+def test_a_renewal_cut_short_anywhere_is_taken_up_again(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app = ledger.as_app()
+    fill(app, 1)
+    sealer = cp.Sealer(tmp_path)
+    sealer.seal(app)
+    old = sealer.public
+
+    class Cut(Exception):
+        pass
+
+    def cut(*_: Any) -> None:
+        raise Cut
+
+    sealer.seal = cut  # type: ignore[method-assign]
+    with pytest.raises(Cut):
+        sealer.renew_key(app, "yearly")  # named, not sealed
+    between = cp.Sealer(tmp_path)
+    assert between.public == old
+    between.seal(app)
+    new = cp.Sealer(tmp_path).renew_key(app, "yearly")
+    assert [event["action"] for event in events(app)].count(RENEWAL) == 1
+    fill(app, 1)
+    assert cp.Sealer(tmp_path).public == new
+    cp.Sealer(tmp_path).seal(app)
+    assert verify(app, key=old).exit_status == HOLDS
+
+
+def _consent(admin: psycopg.Connection[Any], digest: str, second: str = "employee:2") -> None:
+    """Two persons' decision, as environments/actions/ledger records it."""
+    admin.execute(
+        "INSERT INTO audit_continuation (digest, size, note, why, reason, proposed_by, proposed_person, proposed_at,"
+        " confirmed_by, confirmed_person, confirmed_at)"
+        " VALUES (%s, 0, '', '', '復元', 'person:1:a', 'employee:1', now(), 'person:2:b', %s, now())",
+        [digest, second],
+    )
+
+
+@pytest.fixture
+def restored(
+    ledger: LedgerDatabase, clone: Callable[..., LedgerDatabase], tmp_path: Path
+) -> tuple[LedgerDatabase, list[str], Any]:
+    """A backup of 10 events, sealed at 10, put back after 15 were signed; the auditor's notes and the first key."""
+    fill(ledger.as_app(), 10)
+    sealer = cp.Sealer(tmp_path)
+    sealer.seal(ledger.as_app())
+    backup = clone(ledger)
+    fill(ledger.as_app(), 5)
+    sealer.seal(ledger.as_app())
+    return backup, list(notes_of(tmp_path / "checkpoints.txt")), sealer.public
+
+
+def _refused(folder: Path, app: psycopg.Connection[Any]) -> str:
+    sealer = cp.Sealer(folder)
+    with pytest.raises(cp.Unsealable) as refusal:
+        sealer.seal(app)
+    record_refusal(sealer, app, str(refusal.value))
+    return str(refusal.value)
+
+
+def test_it_goes_on_only_with_the_consent_of_two_persons_to_this_very_loss(restored: Any, tmp_path: Path) -> None:
+    backup, notes, old = restored
+    app, admin = backup.as_app(), backup.as_superuser()
+    assert "from number 11 on are missing" in _refused(tmp_path, app)
+    _refused(tmp_path, app)  # said once
+    (said,) = [event for event in events(app) if event["action"] == REFUSAL]
+    assert said["after"]["note"] == notes[-1] and said["after"]["size"] == 15
+    assert not go_on(cp.Sealer(tmp_path), app)
+    with admin.transaction(force_rollback=True), pytest.raises(psycopg.errors.CheckViolation):
+        _consent(admin, said["after"]["digest"], second="employee:1")
+    _consent(admin, "ab" * 32)
+    assert not go_on(cp.Sealer(tmp_path), app)
+    _consent(admin, said["after"]["digest"])
+    sealer = cp.Sealer(tmp_path)
+    assert go_on(sealer, app)
+    named = events(app)[-1]
+    assert named["action"] == RENEWAL and named["reason"] == "復元"
+    assert named["after"] | {"agreed": 10, "lost": 15, "lost_note": notes[-1]} == named["after"]
+    assert sealer.public != old
+    fill(app, 4)
+    assert cp.Sealer(tmp_path).seal(app) is not None
+    # From now on the sealer's own folder agrees with the ledger …
+    kept = list(notes_of(tmp_path / "checkpoints.txt"))
+    assert [read(note).size for note in kept] == [10, 12, 16]
+    assert verify(app, key=cp.Sealer(tmp_path).keys, notes=kept).exit_status == HOLDS
+    # … what was remembered is kept beside …
+    (before,) = tmp_path.glob("before-*")
+    assert list(notes_of(before / "checkpoints.txt")) == notes
+    # … and whoever holds the lost checkpoint still finds that events are gone.
+    lines, keys = list(export.lines(app, None)), cp.Sealer(tmp_path).keys
+    found = verify(app, key=keys, notes=notes)
+    assert found.finding is not None and found.finding.number == 11
+    assert _offline(lines, keys, notes)[1].startswith("11: ")
+    assert _offline(lines, keys, notes[:1]) == (0, "")
+    # A key that nobody vouches for is not believed unseen.
+    assert _offline(lines, [old], notes[:1])[0] == 1
+
+
+def test_it_does_not_go_on_with_a_ledger_that_was_altered(restored: Any, tmp_path: Path) -> None:
+    backup, _notes, _old = restored
+    app = backup.as_app()
+    _refused(tmp_path, app)
+    admin = _unguard(backup)
+    (said,) = [event for event in events(app) if event["action"] == REFUSAL]
+    _consent(backup.as_superuser(), said["after"]["digest"])
+    admin.execute(
+        "UPDATE audit_event SET bytes = bytes || ' '::bytea"
+        " WHERE id = (SELECT event_id FROM audit_link WHERE number = 3)"
+    )
+    with pytest.raises(cp.Unsealable, match="number 3 does not fit"):
+        go_on(cp.Sealer(tmp_path), app)
+    _rechain(admin)
+    with pytest.raises(cp.Unsealable, match="contradicts its own checkpoint of 10 events"):
+        go_on(cp.Sealer(tmp_path), app)
+
+
+def test_a_sealer_that_lost_its_memory_goes_on_in_the_same_way(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app = ledger.as_app()
+    fill(app, 4)
+    cp.Sealer(tmp_path / "lost").seal(app)
+    assert "does not remember" in _refused(tmp_path / "new", app)
+    (said,) = [event for event in events(app) if event["action"] == REFUSAL]
+    _consent(ledger.as_superuser(), said["after"]["digest"])
+    sealer = cp.Sealer(tmp_path / "new")
+    assert go_on(sealer, app) and sealer.seal(app) is None
+    keys = [*cp.Sealer(tmp_path / "lost").keys, *sealer.keys]
+    assert verify(app, key=keys).exit_status == HOLDS
+
+
+def test_a_going_on_cut_short_between_key_and_memory_is_taken_up_again(restored: Any, tmp_path: Path) -> None:
+    backup, _notes, _old = restored
+    app = backup.as_app()
+    _refused(tmp_path, app)
+    (said,) = [event for event in events(app) if event["action"] == REFUSAL]
+    _consent(backup.as_superuser(), said["after"]["digest"])
+    sealer = cp.Sealer(tmp_path)
+
+    class Cut(Exception):
+        pass
+
+    def cut(*_: Any) -> None:
+        raise Cut
+
+    sealer.sign_and_publish = cut  # type: ignore[method-assign]
+    with pytest.raises(Cut):
+        go_on(sealer, app)
+    again = cp.Sealer(tmp_path)
+    with pytest.raises(cp.Unsealable):
+        again.seal(app)
+    assert go_on(again, app)
+    assert verify(app, key=cp.Sealer(tmp_path).keys).exit_status == HOLDS
+    assert base64.b64decode((tmp_path / "key").read_text().split()[1])

@@ -1,0 +1,310 @@
+"""Every governed table × every way to write it × insert, update, delete: one event each, its bytes as the row was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+import rfc8785
+from django.db import models, transaction
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import Jsonb
+
+from audit import capture
+from audit.actor import Actor, acting
+from audit.apps import table_of
+from audit.governed import GOVERNED, Governed
+from tests.audit.stock import as_recorded, changeable, model_of, other_value, unsaved
+
+SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin", address="192.0.2.7", request_id="r-1")
+EACH = pytest.mark.parametrize("governed", GOVERNED, ids=lambda governed: governed.model)
+
+
+def psql() -> str | None:
+    """Return the program beside the servers, or the machine's own."""
+    beside = Path(os.environ.get("POSTGRES_BIN", "")) / "psql"
+    return str(beside) if beside.is_file() else shutil.which("psql")
+
+
+class Table:
+    """One governed table in a database of its own, and what was written there last."""
+
+    def __init__(self, governed: Governed, url: str) -> None:
+        self.governed, self.url = governed, url
+        self.model, self.name = model_of(governed.model), table_of(governed.model)
+        self.raw = psycopg.connect(url, autocommit=True)
+        with psycopg.connect(superuser(url)) as server:
+            (pad,) = server.execute("SELECT inner_pad FROM audit_digest_key").fetchone()
+        self.key = bytes(byte ^ 0x36 for byte in pad)
+        self.act = uuid4()
+
+    @contextmanager
+    def acts(self) -> Iterator[None]:
+        """One act of Sato's through Django's connection."""
+        self.act = uuid4()
+        with acting(SATO), transaction.atomic():
+            capture.set_context(SATO, action="matrix:write", action_id=self.act, reason="試験")
+            yield
+
+    @contextmanager
+    def acts_raw(self) -> Iterator[psycopg.Connection[Any]]:
+        """One act of Sato's through a plain connection of the application's role."""
+        self.act = uuid4()
+        with self.raw.transaction():
+            capture.set_context(SATO, action="matrix:write", action_id=self.act, reason="試験", connection=self.raw)
+            yield self.raw
+
+    def psql(self, statement: sql.Composed, context: bool = True) -> subprocess.CompletedProcess[str]:
+        """Write with the program that administrators use."""
+        self.act = uuid4()
+        named = capture.context(SATO, action="matrix:write", action_id=self.act, reason="試験")
+        before = f"SELECT set_config('ringi.context', {capture.literal(named)}, true);" if context else ""
+        script = f"BEGIN;\n{before}\n{statement.as_string(self.raw)};\nCOMMIT;\n"
+        argv = [psql() or "", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", make_conninfo(self.url)]
+        return subprocess.run(argv, input=script, capture_output=True, text=True, check=False)
+
+    def row(self, pk: Any) -> dict[str, Any]:
+        """Return the row as psycopg reads it; secret columns as the text that the database makes of them."""
+        columns = [field.column for field in self.model._meta.concrete_fields]
+        wanted = sql.SQL(", ").join(
+            sql.SQL("to_jsonb({})#>>'{{}}'" if column in self.governed.secret else "{}").format(sql.Identifier(column))
+            for column in columns
+        )
+        found = self.raw.execute(
+            sql.SQL("SELECT {} FROM {} WHERE id = %s").format(wanted, sql.Identifier(self.name)), [pk]
+        ).fetchone()
+        return dict(zip(columns, found, strict=True)) if found else {}
+
+    def last_number(self) -> int:
+        """Return the number of the last event."""
+        return int(self.raw.execute("SELECT number FROM audit_head").fetchone()[0])
+
+    def the_one_event(self, since: int) -> tuple[bytes, dict[str, Any]]:
+        """Return bytes and contents of the only row event since a number."""
+        import json
+
+        rows = self.raw.execute(
+            "SELECT e.bytes FROM audit_link l JOIN audit_event e ON e.id = l.event_id WHERE l.number > %s", [since]
+        ).fetchall()
+        assert len(rows) == 1, [json.loads(row[0])["object"] for row in rows]
+        return bytes(rows[0][0]), json.loads(rows[0][0])
+
+    def expect(self, since: int, pk: Any, outcome: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Compare the one event, byte by byte, with the row before and after, recorded in Python."""
+        raw, event = self.the_one_event(since)
+        was, is_ = (as_recorded(row, self.governed, self.key) if row else None for row in (before, after))
+        if was is not None and is_ is not None:
+            changed = {name for name in was if was[name] != is_[name]} | {"id"}
+            was, is_ = ({name: part[name] for name in changed} for part in (was, is_))
+        expected = event | {
+            "act": str(self.act),
+            "action": "matrix:write",
+            "actor": "person:7:佐藤 花子",
+            "after": is_,
+            "before": was,
+            "channel": "admin",
+            "kind": "row",
+            "object": f"{self.governed.model}:{pk}",
+            "on_behalf": "",
+            "outcome": outcome,
+            "reason": "試験",
+            "request": {"address": "192.0.2.7", "id": "r-1"},
+            "v": 1,
+        }
+        assert raw == rfc8785.dumps(expected)
+
+
+def superuser(url: str) -> str:
+    """Return the same database for the server's own role."""
+    return make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=str(conninfo_to_dict(url)["dbname"]))
+
+
+@pytest.fixture
+def table(governed: Governed, shared: str) -> Iterator[Table]:
+    """The table of this entry of the list."""
+    made = Table(governed, shared)
+    yield made
+    made.raw.close()
+
+
+def prepared(table: Table) -> tuple[Any, models.Field[Any, Any], Any]:
+    """Return a row not yet inserted, the column that will be changed, and its other value."""
+    with table.acts():
+        row = unsaved(table.model)
+        field = changeable(table.model, table.governed)
+        other = other_value(field)
+    return row, field, other
+
+
+def adapted(field: models.Field[Any, Any], value: Any) -> Any:
+    """Return a value as the database's column takes it."""
+    from django.db import connection
+
+    if isinstance(field, models.JSONField):
+        return Jsonb(value)
+    return field.get_db_prep_save(getattr(value, "pk", value), connection)
+
+
+def statements(
+    table: Table, row: Any, field: models.Field[Any, Any], other: Any
+) -> list[Callable[[Any], sql.Composed]]:
+    """Return insert, update and delete as SQL with all values in it; the last two want the key."""
+    fields = [one for one in table.model._meta.concrete_fields if not one.primary_key]
+    values = [adapted(one, one.pre_save(row, add=True)) for one in fields]
+    name = sql.Identifier(table.name)
+    insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+        name,
+        sql.SQL(", ").join(sql.Identifier(one.column) for one in fields),
+        sql.SQL(", ").join(map(sql.Literal, values)),
+    )
+    change = sql.SQL("UPDATE {} SET {} = {} WHERE id = {}")
+    return [
+        lambda _pk: insert,
+        lambda pk: change.format(
+            name, sql.Identifier(field.column), sql.Literal(adapted(field, other)), sql.Literal(pk)
+        ),
+        lambda pk: sql.SQL("DELETE FROM {} WHERE id = {}").format(name, sql.Literal(pk)),
+    ]
+
+
+def newest(table: Table) -> Any:
+    """Return the key of the row inserted last."""
+    return table.raw.execute(sql.SQL("SELECT max(id) FROM {}").format(sql.Identifier(table.name))).fetchone()[0]
+
+
+def walk(table: Table, insert: Callable[[], Any], update: Callable[[Any], Any], delete: Callable[[Any], Any]) -> None:
+    """Insert, update and delete one row in some way, and compare the event of each."""
+    since = table.last_number()
+    insert()
+    pk = newest(table)
+    made = table.row(pk)
+    assert made
+    table.expect(since, pk, "inserted", {}, made)
+    since = table.last_number()
+    update(pk)
+    changed = table.row(pk)
+    assert changed != made
+    table.expect(since, pk, "updated", made, changed)
+    since = table.last_number()
+    delete(pk)
+    assert not table.row(pk)
+    table.expect(since, pk, "deleted", changed, {})
+
+
+@EACH
+def test_orm_save_and_delete(table: Table) -> None:
+    row, field, other = prepared(table)
+
+    def save(_pk: Any = None) -> None:
+        with table.acts():
+            row.save()
+
+    def change(_pk: Any) -> None:
+        setattr(row, field.name, other)
+        save()
+
+    def delete(_pk: Any) -> None:
+        with table.acts():
+            row.delete()
+
+    walk(table, save, change, delete)
+
+
+@EACH
+def test_bulk_create_queryset_update_and_delete(table: Table) -> None:
+    row, field, other = prepared(table)
+    rows = table.model._base_manager
+
+    def create() -> None:
+        with table.acts():
+            rows.bulk_create([row])
+
+    def update(pk: Any) -> None:
+        with table.acts():
+            assert rows.filter(pk=pk).update(**{field.name: other}) == 1
+
+    def delete(pk: Any) -> None:
+        with table.acts():
+            rows.filter(pk=pk).delete()
+
+    walk(table, create, update, delete)
+
+
+@EACH
+def test_bulk_update(table: Table) -> None:
+    row, field, other = prepared(table)
+    with table.acts():
+        row.save()
+    made, since = table.row(row.pk), table.last_number()
+    setattr(row, field.name, other)
+    with table.acts():
+        table.model._base_manager.bulk_update([row], [field.name])
+    table.expect(since, row.pk, "updated", made, table.row(row.pk))
+
+
+@EACH
+def test_raw_sql(table: Table) -> None:
+    insert, update, delete = statements(table, *prepared(table))
+
+    def run(statement: sql.Composed) -> None:
+        with table.acts_raw() as raw:
+            raw.execute(statement)
+
+    walk(table, lambda: run(insert(None)), lambda pk: run(update(pk)), lambda pk: run(delete(pk)))
+
+
+@EACH
+@pytest.mark.skipif(psql() is None, reason="no psql, neither beside the servers nor on the path")
+def test_psql_and_without_an_actor_nothing(table: Table) -> None:
+    insert, update, delete = statements(table, *prepared(table))
+
+    def run(statement: sql.Composed) -> None:
+        since, rows = table.last_number(), count(table)
+        unnamed = table.psql(statement, context=False)
+        assert unnamed.returncode != 0 and "no actor" in unnamed.stderr
+        assert (table.last_number(), count(table)) == (since, rows)
+        done = table.psql(statement)
+        assert done.returncode == 0, done.stderr
+
+    walk(table, lambda: run(insert(None)), lambda pk: run(update(pk)), lambda pk: run(delete(pk)))
+
+
+def count(table: Table) -> int:
+    """Return how many rows the table has."""
+    return int(table.raw.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table.name))).fetchone()[0])
+
+
+@EACH
+def test_truncate_is_refused_and_the_broken_glass_is_named(table: Table) -> None:
+    insert, _update, _delete = statements(table, *prepared(table))
+    name = sql.Identifier(table.name)
+    with psycopg.connect(superuser(table.url), autocommit=True) as server:
+        for mode in ("origin", "replica"):
+            server.execute(sql.SQL("SET session_replication_role = {}").format(sql.Literal(mode)))
+            with pytest.raises(psycopg.Error) as refused:
+                server.execute(sql.SQL("TRUNCATE {} CASCADE").format(name))
+            assert refused.value.sqlstate == capture.APPEND_ONLY
+            with pytest.raises(psycopg.Error) as refused:
+                server.execute(insert(None))
+            assert refused.value.sqlstate == capture.NO_ACTOR
+        since = table.last_number()
+        with server.transaction():
+            server.execute("SELECT ringi_break_glass('田中', '手での修理')")
+            server.execute(insert(None))
+    with psycopg.connect(table.url) as raw:
+        found = raw.execute(
+            "SELECT e.kind, e.actor, e.action, e.reason, e.object FROM audit_link l JOIN audit_event e"
+            " ON e.id = l.event_id WHERE l.number > %s ORDER BY l.number",
+            [since],
+        ).fetchall()
+    who = ("break-glass:田中", "audit:break_glass", "手での修理")
+    assert found == [("action", *who, ""), ("row", *who, f"{table.governed.model}:{newest(table)}")]
