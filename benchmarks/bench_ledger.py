@@ -27,6 +27,7 @@ from audit.ledger.checkpoint import Sealer
 from audit.models import Head, Link
 from benchmarks.report import Report, repeated
 from environments.models import Environment, Freeze
+from tests.conftest import seal
 
 SAVES = int(os.environ.get("RINGI_BENCH_SAVES", "300"))
 SECONDS = float(os.environ.get("RINGI_BENCH_SECONDS", "4"))
@@ -205,7 +206,7 @@ def bench_verification(
     """Verify a ledger of EVENTS events from PostgreSQL, and its export with the offline verifier."""
     before = last_number()
     fill(database, EVENTS)
-    checkpoint = Sealer(tmp_path / "sealer").seal(connection)
+    checkpoint = seal(Sealer(tmp_path / "sealer"))
     assert checkpoint is not None
     total = Link.objects.count()
     with connection.cursor() as cursor:

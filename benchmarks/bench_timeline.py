@@ -15,6 +15,7 @@ from benchmarks.bench_pages import look
 from benchmarks.report import Report
 from releases.evidence_pack import pack
 from releases.models import Release
+from tests.conftest import seal
 from tests.releases.admin import seed
 
 SIZES = tuple(int(n) for n in os.environ.get("RINGI_BENCH_TIMELINE", "10000,1000000").split(","))
@@ -93,7 +94,7 @@ def bench_packs(database: str, acting_as: Callable[..., Any], report: Report, qu
     fill(database, 1, SIZES[-1])
     sealer = Sealer(tmp_path / "sealer")
     connection.ensure_connection()
-    sealer.seal(connection)
+    seal(sealer)
     release = Release.objects.get(pk=world["released"].pk)
     began, tree = time.perf_counter(), Tree(connection)
     for _n in range(25):

@@ -148,6 +148,15 @@ def cloned(template: str, blocker: Any) -> Iterator[str]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(clone)))
 
 
+def seal(sealer: Any) -> Any:
+    """Sign what there is, as the sealer's role, in the database that Django is connected to; return the checkpoint."""
+    from django.db import connection
+
+    address = _named(os.environ["DATABASE_SEALER_URL"], str(connection.settings_dict["NAME"]))
+    with psycopg.connect(address, autocommit=True) as own:
+        return sealer.seal(own)
+
+
 @pytest.fixture
 def database(template_database: str, django_db_blocker: Any) -> Iterator[str]:
     """A database of the test's own, reached as the application role."""

@@ -3,10 +3,10 @@
 
     ringi_verify.py FILE [--checkpoint NOTE]... [--key KEY]...
 
-FILE is an export or a file of proofs (JSON Lines), - for standard input, or an evidence pack (a ZIP that holds
-ledger.jsonl). NOTE is a file with one or more signed checkpoints kept from earlier; KEY is a public key of the sealer
-(`name+keyid+base64`, or a file with one on each line), best known from elsewhere than FILE. Exit status: 0 it holds, 1
-it is broken (the first bad number is printed), 2 it can't be told.
+FILE is an export or a file of proofs (JSON Lines), or - for standard input. NOTE is a file with one or more signed
+checkpoints kept from earlier; KEY is a public key of the sealer (`name+keyid+base64`, or a file with one on each
+line), best known from elsewhere than FILE. Exit status: 0 it holds, 1 it is broken (the first bad number is printed), 2
+it can't be told.
 
 What is checked: leaf = SHA-256(0x00 || event); chain = SHA-256(0x01 || previous chain || leaf), before the
 first event 32 zero bytes; numbers 1, 2, 3, ... without a gap; each checkpoint (C2SP tlog-checkpoint,
@@ -22,10 +22,8 @@ import binascii
 import json
 import os
 import sys
-import zipfile
 from collections.abc import Iterable
 from hashlib import sha256, sha512
-from io import TextIOWrapper
 from typing import Any
 
 KEYS = {"act", "action", "actor", "after", "before", "channel", "id", "kind"}
@@ -464,16 +462,8 @@ def verify(lines: Iterable[str], earlier: Iterable[str], keys: Iterable[Key]) ->
 
 
 def open_lines(name: str) -> Iterable[str]:
-    """Return the lines of a file, of standard input (-), or of ledger.jsonl in a ZIP."""
-    if name == "-":
-        return sys.stdin
-    if not zipfile.is_zipfile(name):
-        return open(name, encoding="utf-8")
-    pack = zipfile.ZipFile(name)
-    inside = [entry for entry in pack.namelist() if entry.rsplit("/", 1)[-1] == "ledger.jsonl"]
-    if len(inside) != 1:
-        raise CannotTell("the ZIP holds no ledger.jsonl, or several")
-    return TextIOWrapper(pack.open(inside[0]), encoding="utf-8")
+    """Return the lines of a file, or of standard input (-)."""
+    return sys.stdin if name == "-" else open(name, encoding="utf-8")
 
 
 def read_keys(words: Iterable[str]) -> list[Key]:
@@ -491,7 +481,7 @@ def read_keys(words: Iterable[str]) -> list[Key]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(description="Verify a Ringi ledger offline.")
-    parser.add_argument("file", help="export or proofs as JSON Lines, evidence pack, or - for standard input")
+    parser.add_argument("file", help="export or proofs as JSON Lines, or - for standard input")
     parser.add_argument("--checkpoint", action="append", default=[], help="file with signed checkpoints kept earlier")
     parser.add_argument("--key", action="append", default=[], help="public key of the sealer, or a file with keys")
     options = parser.parse_args(arguments)
@@ -504,7 +494,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Broken as broken:
         print(f"BROKEN at number {broken.number}: {broken.what}")
         return 1
-    except (CannotTell, OSError, UnicodeDecodeError, zipfile.BadZipFile) as fault:
+    except (CannotTell, OSError, UnicodeDecodeError) as fault:
         print(f"CAN'T TELL: {fault}")
         return 2
     root = f", root {state.root().hex()}" if isinstance(state, Ledger) else ", each proved by itself"

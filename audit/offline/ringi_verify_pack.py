@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from ringi_verify import CannotTell, ed25519_verifies, parse_key, read_note  # type: ignore[import-not-found]  # noqa: E402
+from ringi_verify import CannotTell, ed25519_verifies, leads_to, parse_note, read_keys, signed_by  # type: ignore[import-not-found]  # noqa: E402
 
 MANIFEST = "application/vnd.ringi.manifest.v1+json"
 OWN = ("manifest.json", "manifest.dsse.json")
@@ -33,24 +33,6 @@ OWN = ("manifest.json", "manifest.dsse.json")
 
 class Broken(Exception):
     """The pack contradicts itself."""
-
-
-def included(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
-    """Return the root that a path leads to; raises Broken when it has not the length that it must have."""
-    node, position, last = leaf, index, size - 1
-    for sibling in path:
-        if last == 0:
-            raise Broken("a proof is too long")
-        if position & 1 or position == last:
-            node = sha256(b"\x01" + sibling + node).digest()
-            while not position & 1 and position:
-                position, last = position >> 1, last >> 1
-        else:
-            node = sha256(b"\x01" + node + sibling).digest()
-        position, last = position >> 1, last >> 1
-    if last:
-        raise Broken("a proof is too short")
-    return node
 
 
 def check_manifest(pack: zipfile.ZipFile, public: bytes) -> dict[str, Any]:
@@ -79,13 +61,16 @@ def check_manifest(pack: zipfile.ZipFile, public: bytes) -> dict[str, Any]:
     return manifest
 
 
-def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], key: Any) -> tuple[int, int]:
+def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any]) -> tuple[int, int]:
     """Check the checkpoint and each proof; return the numbers of events with and without one."""
     ledger, proven, unproven, before = manifest["ledger"], 0, [], 0
     size, root = 0, b""
     if "ledger/checkpoint.txt" in manifest["files"]:
         try:
-            size, root = read_note(pack.read("ledger/checkpoint.txt").decode(), key)
+            note = pack.read("ledger/checkpoint.txt").decode()
+            size, root = parse_note(note)
+            if keys and not signed_by(note, keys):
+                raise ValueError("the note bears no signature of " + keys[0][0])
         except ValueError as fault:
             raise Broken(f"the checkpoint: {fault}")
     if (size, root.hex()) != (ledger["size"], ledger["root"]):
@@ -104,7 +89,7 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], key: Any) -> t
                 unproven.append(number)
                 continue
             path = [bytes.fromhex(node) for node in record["path"]]
-            if number > size or included(leaf, number - 1, size, path) != root:
+            if number > size or not leads_to(leaf, number - 1, size, path, root):
                 raise Broken(f"the proof of number {number} does not lead to the root of the checkpoint")
             proven += 1
     if unproven != ledger["unproven"] or proven + len(unproven) != ledger["events"]:
@@ -115,13 +100,6 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], key: Any) -> t
 def text_of(given: str) -> str:
     """Return an argument, or what the file that it names holds."""
     return Path(given).read_text(encoding="utf-8") if os.path.exists(given) else given
-
-
-def sealers(text: str, note: str) -> Any:
-    """Return the key of a file of several that is named like the checkpoint's signature."""
-    keys = [parse_key(line) for line in text.splitlines() if line.strip()]
-    named = [key for key in keys if f"\u2014 {key[0]} " in note]
-    return named[0] if named else keys[0] if keys else None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,11 +118,10 @@ def main(arguments: list[str] | None = None) -> int:
                 public = base64.b64decode(pack.read("keys/statements.pub"))
                 inside.append("the application's")
             manifest = check_manifest(pack, public)
-            note = pack.read("ledger/checkpoint.txt").decode() if manifest["ledger"]["size"] else ""
-            key = sealers(text_of(options.key) if options.key else pack.read("keys/sealer.pub").decode(), note)
+            keys = read_keys([options.key or pack.read("keys/sealer.pub").decode()])
             if not options.key:
                 inside.append("the sealer's")
-            proven, unproven = check_events(pack, manifest, key)
+            proven, unproven = check_events(pack, manifest, keys)
     except Broken as broken:
         print(f"BROKEN: {broken}")
         return 1
@@ -155,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"CAN'T TELL: {fault}")
         return 2
     print(f"HOLDS: {manifest['number']}, {len(manifest['files'])} files, {proven} events proven")
-    if key is None or unproven:
+    if not keys or unproven:
         print(f"CAN'T TELL: {unproven} events without proof" if unproven else "CAN'T TELL who signed the checkpoint")
         return 2
     if inside:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from audit import export
 from audit.change import note
-from audit.ledger.checkpoint import BadNote, PublicKey
+from audit.ledger.note import BadNote, PublicKey
 from audit.models import Checkpoint, Head
 from environments.admin.rights import auditors
 from releases.admin.shown import show

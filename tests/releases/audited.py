@@ -15,6 +15,7 @@ from psycopg import sql
 
 from audit.actor import Actor, acting
 from releases.demo.repository import Built
+from tests import conftest
 from tests.conftest import _connected, _named, _server, enters
 from tests.releases.conftest import World, made_world
 
@@ -67,13 +68,10 @@ def verified(world: World, run: Any) -> Any:
 
 def seal(folder: Path) -> Any:
     """Sign a checkpoint over all that there is; return the sealer."""
-    from django.db import connection
-
     from audit.ledger.checkpoint import Sealer
 
     sealer = Sealer(folder)
-    connection.ensure_connection()
-    sealer.seal(connection)
+    conftest.seal(sealer)
     return sealer
 
 

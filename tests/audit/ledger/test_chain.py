@@ -16,7 +16,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, verify
-from audit.ledger.checkpoint import BadNote, PublicKey, Sealer, notes_of
+from audit.ledger.checkpoint import Sealer
+from audit.ledger.note import BadNote, PublicKey, notes_of
 from tests.audit.conftest import LedgerDatabase, fill
 from tests.audit.ledger.test_checkpoint import _rechain, _unguard
 

@@ -16,6 +16,7 @@ from audit.search import Wanted, count, look
 from environments.models import Target
 from releases.admin.could_page import uses
 from releases.evidence_pack import scope
+from tests.conftest import seal
 
 
 @pytest.fixture
@@ -145,13 +146,12 @@ def test_each_event_has_a_page(world: dict[str, Any], auditor: Any) -> None:
 def test_the_proof_of_an_event_leads_to_the_signed_root(world: dict[str, Any], auditor: Any, tmp_path: Any) -> None:
     import base64
 
-    from django.db import connection
-
-    from audit.ledger.checkpoint import Sealer, read
+    from audit.ledger.checkpoint import Sealer
+    from audit.ledger.note import read
     from audit.ledger.proof import leaf_hash, verify_inclusion
 
     sealer = Sealer(tmp_path / "sealer")
-    sealer.seal(connection)
+    seal(sealer)
     for number in (1, 17, Head.objects.get().number):
         proof = auditor.get(reverse("event", args=[number]), {"proof": "1"}).json()
         claim = read(proof["checkpoint"], sealer.public)
