@@ -158,9 +158,11 @@ def seal(sealer: Any) -> Any:
 
 
 @pytest.fixture
-def database(template_database: str, django_db_blocker: Any) -> Iterator[str]:
-    """A database of the test's own, reached as the application role."""
-    with cloned(template_database, django_db_blocker) as address:
+def database(request: pytest.FixtureRequest, template_database: str, django_db_blocker: Any) -> Iterator[str]:
+    """A database of the test's own, reached as the application role; with the world in it, where a test wants one."""
+    wanted = "world_template" in request.fixturenames
+    template = request.getfixturevalue("world_template").name if wanted else template_database
+    with cloned(template, django_db_blocker) as address:
         yield address
 
 

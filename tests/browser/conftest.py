@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser.person import Person
 from tests.browser.serving import serving
 from tests.releases.admin import seed
-from tests.releases.conftest import sample_repository, world
+from tests.releases.conftest import sample_repository, world, world_template
 
-__all__ = ["sample_repository", "world"]
+__all__ = ["sample_repository", "world", "world_template"]
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 OPTIONS = ["--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage", "--no-first-run"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}

@@ -10,9 +10,9 @@ import pytest
 
 from tests.chaos.running import Point, Running, queues_url
 from tests.chaos.tree import Tree, copied
-from tests.releases.conftest import World, sample_repository, world
+from tests.releases.conftest import World, sample_repository, world, world_template
 
-__all__ = ["sample_repository", "world"]
+__all__ = ["sample_repository", "world", "world_template"]
 
 
 @pytest.fixture

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg import sql
+from django.utils import translation
+from psycopg.conninfo import conninfo_to_dict
 
 from audit.actor import Actor, acting
 from releases.demo.repository import Built
 from tests import conftest
-from tests.conftest import _connected, _named, _server, enters
-from tests.releases.conftest import World, made_world
+from tests.conftest import cloned, enters
+from tests.releases.conftest import World, found_world, made_world
 
 WORKER = Actor(account_id=None, name="worker-1", kind="worker", channel="worker")
 
@@ -81,18 +79,6 @@ def _people() -> dict[str, Any]:
     return {account.username: account for account in Account.objects.all()}
 
 
-def _clone(connection: psycopg.Connection[Any], of: str) -> str:
-    name = f"ringi_test_{uuid.uuid4().hex[:16]}"
-    connection.execute(
-        sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(name), sql.Identifier(of))
-    )
-    return name
-
-
-def _drop(connection: psycopg.Connection[Any], name: str) -> None:
-    connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 @pytest.fixture(scope="session")
 def made(
     template_database: str,
@@ -101,36 +87,23 @@ def made(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Made]:
     """The database that each test copies."""
-    from django.utils import translation
+    from django.db import connection
 
     folder = tmp_path_factory.mktemp("audited")
-    with psycopg.connect(_server(), autocommit=True) as connection:
-        name = _clone(connection, template_database)
-        try:
-            with (
-                django_db_blocker.unblock(),
-                _connected(os.environ["DATABASE_URL"], name),
-                translation.override("en"),
-            ):
-                people = _people()
-                world = made_world(people, enters(people), sample_repository, folder)
-                run = verified(world, executed(world, world.scheduled()))
-                seal(folder / "sealer")
-            yield Made(name, folder / "sealer", run.pk)
-        finally:
-            _drop(connection, name)
+    with cloned(template_database, django_db_blocker) as address, translation.override("en"):
+        people = _people()
+        world = made_world(people, enters(people), sample_repository, folder)
+        run = verified(world, executed(world, world.scheduled()))
+        seal(folder / "sealer")
+        connection.close()
+        yield Made(str(conninfo_to_dict(address)["dbname"]), folder / "sealer", run.pk)
 
 
 @pytest.fixture
 def database(made: Made, django_db_blocker: Any) -> Iterator[str]:
     """A copy of it of the test's own, in place of an empty one."""
-    with psycopg.connect(_server(), autocommit=True) as connection:
-        name = _clone(connection, made.database)
-        try:
-            with django_db_blocker.unblock(), _connected(os.environ["DATABASE_URL"], name):
-                yield _named(os.environ["DATABASE_URL"], name)
-        finally:
-            _drop(connection, name)
+    with cloned(made.database, django_db_blocker) as address:
+        yield address
 
 
 @pytest.fixture
@@ -142,16 +115,6 @@ def run(made: Made, database: str) -> Any:
 
 
 @pytest.fixture
-def again(people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built, tmp_path: Path) -> World:
+def again(people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built) -> World:
     """The verbs of the world over the copied rows."""
-    from environments.models import Application, ConfigurationVersion, Environment, Target
-
-    return World(
-        application=Application.objects.get(),
-        environments={e.slug: e for e in Environment.objects.all()},
-        targets={t.environment.slug: t for t in Target.objects.select_related("environment")},
-        built=sample_repository,
-        acting_as=acting_as,
-        people=people,
-        configurations={c.environment.slug: c for c in ConfigurationVersion.objects.select_related("environment")},
-    )
+    return found_world(people, acting_as, sample_repository)

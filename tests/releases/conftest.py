@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import translation
+from psycopg.conninfo import conninfo_to_dict
 
 from releases.demo.repository import Built, build
+from tests.conftest import cloned, enters
 
 
 @pytest.fixture(scope="session")
@@ -201,10 +205,56 @@ class World:
         return type(row)._default_manager.get(pk=row.pk)
 
 
+@dataclass(frozen=True)
+class WorldTemplate:
+    """A database with the world in it, which tests copy; `folder` holds the roots of its targets."""
+
+    name: str
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def world_template(
+    template_database: str, django_db_blocker: Any, sample_repository: Built, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WorldTemplate]:
+    """Make the world once per process."""
+    folder = tmp_path_factory.mktemp("world")
+    with cloned(template_database, django_db_blocker) as address, translation.override("en"):
+        from django.db import connection
+
+        from environments.models import Account
+
+        people = {account.username: account for account in Account.objects.all()}
+        made_world(people, enters(people), sample_repository, folder)
+        connection.close()
+        yield WorldTemplate(str(conninfo_to_dict(address)["dbname"]), folder)
+
+
 @pytest.fixture
-def world(people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built, tmp_path: Path) -> World:
+def world(
+    world_template: WorldTemplate, people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built
+) -> World:
     """An application `datasets` with a target folder and a configuration in each environment, and an open window."""
-    return made_world(people, acting_as, sample_repository, tmp_path)
+    shutil.rmtree(world_template.folder / "targets")
+    world = found_world(people, acting_as, sample_repository)
+    for target in world.targets.values():
+        Path(target.root).mkdir(parents=True)
+    return world
+
+
+def found_world(people: dict[str, Any], acting_as: Callable[..., Any], sample_repository: Built) -> World:
+    """Read the world from a database that was copied."""
+    from environments.models import Application, ConfigurationVersion, Environment, Target
+
+    return World(
+        application=Application.objects.get(),
+        environments={e.slug: e for e in Environment.objects.all()},
+        targets={t.environment.slug: t for t in Target.objects.select_related("environment")},
+        built=sample_repository,
+        acting_as=acting_as,
+        people=people,
+        configurations={c.environment.slug: c for c in ConfigurationVersion.objects.select_related("environment")},
+    )
 
 
 def made_world(

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.releases.conftest import World, sample_repository, world
+from tests.releases.conftest import World, sample_repository, world, world_template
 from tests.scenarios.cells import Rows
 from tests.scenarios.stock import Stock
 
-__all__ = ["sample_repository", "stock", "world"]
+__all__ = ["sample_repository", "stock", "world", "world_template"]
 
 
 @pytest.fixture

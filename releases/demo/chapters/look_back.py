@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from releases.demo.site import StoryFailed, plain
+from releases.demo.site import StoryFailed, plain, until
 from releases.demo.stage import Stage
 
 SEEN = ("release:plan", "consent:approve", "release:amend", "release:confirm", "deployment:verify",
@@ -56,13 +56,21 @@ def _manage(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _verify(stage: Stage) -> str:
-    sealed = _manage("sealer", "--once")
-    checked = _manage("audit_verify", "--export", str(stage.state / "ledger.jsonl"))
-    if sealed.returncode or checked.returncode:
-        raise StoryFailed(
-            f"the ledger does not verify: {sealed.stderr[-300:]} {checked.stdout} {checked.stderr[-300:]}"
-        )
-    return checked.stdout.strip()
+    """Wait until the sealer has signed for all that had happened by now; verify, and leave the export behind."""
+    export = stage.state / "ledger.jsonl"
+    wanted = 0
+
+    def look() -> str:
+        nonlocal wanted
+        checked = _manage("audit_verify", "--export", str(export))
+        if checked.returncode:
+            raise StoryFailed(f"the ledger does not verify: {checked.stdout} {checked.stderr[-300:]}")
+        lines = [json.loads(line) for line in export.read_text("utf-8").splitlines()]
+        wanted = wanted or int(lines[-1]["head"]["number"])
+        signed = max((int(line["checkpoint"].split("\n")[1]) for line in lines if "checkpoint" in line), default=0)
+        return checked.stdout.strip() if signed >= wanted else ""
+
+    return str(until("a checkpoint over all of it", look))
 
 
 def _altered(stage: Stage) -> dict[str, Any]:

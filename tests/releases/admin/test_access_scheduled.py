@@ -16,9 +16,9 @@ from environments.actions.access.grant import withdraw
 from environments.actions.account.close import close
 from environments.models import AccessGrant
 from releases.actions.deployment.queue import queue, require_starter
-from tests.releases.conftest import sample_repository, world
+from tests.releases.conftest import sample_repository, world, world_template
 
-__all__ = ["sample_repository", "world"]
+__all__ = ["sample_repository", "world", "world_template"]
 SCHEDULER = Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")
 
 
