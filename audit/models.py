@@ -148,6 +148,8 @@ class Continuation(models.Model):
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
 
     LOCK_ORDER = 90
+    # What a signature about it is about: every environment of this tier (environments/signing.py).
+    concerns_tier = "production"
 
     class Meta:
         verbose_name = _("going on after a restore")
@@ -175,6 +177,7 @@ class CheckpointAddress(models.Model):
     withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
 
     LOCK_ORDER = 91
+    concerns_tier = "production"
 
     class Meta:
         verbose_name = _("address for checkpoints")

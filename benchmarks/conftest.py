@@ -17,7 +17,7 @@ from tests.conftest import (  # noqa: F401
     people,
     template_database,
 )
-from tests.releases.conftest import World, made_world, sample_repository  # noqa: F401
+from tests.releases.conftest import sample_repository, world, world_template  # noqa: F401
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +35,6 @@ def state_folder(tmp_path: Path, settings: Any) -> Path:
     settings.STATE = tmp_path / "state"
     (settings.STATE / "logs").mkdir(parents=True)
     return Path(settings.STATE)
-
-
-@pytest.fixture
-def world(people: Any, acting_as: Any, sample_repository: Any, tmp_path: Path) -> World:  # noqa: F811
-    """The world of the tests, made with the keys of the measurement's own state folder."""
-    return made_world(people, acting_as, sample_repository, tmp_path)
 
 
 @pytest.fixture

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
 from django.conf import settings
+from django.db import connection
 from django.forms import ValidationError
 
 from audit import change as door
 from audit.actor import acting, current
 from audit.change import change
+from audit.ledger.checkpoint import Sealer
+from audit.ledger.going_on import record_refusal
 from audit.models import Event
 from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
 from environments.access import FactorNeeded
@@ -73,6 +77,10 @@ def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
             given |= {"root": "/srv/another", "application_id": another.pk}
         case "token:issue":
             given["environments"] = Environment.objects.all()
+        case "checkpoint:add_address":
+            given |= {"kind": "post", "address": "http://127.0.0.1:2"}
+        case "ledger:propose_going_on":
+            record_refusal(Sealer(Path(settings.STATE) / "another-sealer"), connection, "it is another one's ledger")
     return given
 
 

@@ -14,6 +14,7 @@ import pytest
 from django.utils import translation
 from psycopg.conninfo import conninfo_to_dict
 
+from environments import key_ring
 from releases.demo.repository import Built, build
 from tests.conftest import cloned, enters
 
@@ -207,10 +208,11 @@ class World:
 
 @dataclass(frozen=True)
 class WorldTemplate:
-    """A database with the world in it, which tests copy; `folder` holds the roots of its targets."""
+    """A database with the world in it, which tests copy; `folder` holds the roots of its targets, `keys` opens its secrets."""
 
     name: str
     folder: Path
+    keys: bytes
 
 
 @pytest.fixture(scope="session")
@@ -227,7 +229,7 @@ def world_template(
         people = {account.username: account for account in Account.objects.all()}
         made_world(people, enters(people), sample_repository, folder)
         connection.close()
-        yield WorldTemplate(str(conninfo_to_dict(address)["dbname"]), folder)
+        yield WorldTemplate(str(conninfo_to_dict(address)["dbname"]), folder, key_ring.path().read_bytes())
 
 
 @pytest.fixture
@@ -236,6 +238,9 @@ def world(
 ) -> World:
     """An application `datasets` with a target folder and a configuration in each environment, and an open window."""
     shutil.rmtree(world_template.folder / "targets")
+    if not key_ring.path().exists():
+        key_ring.path().parent.mkdir(parents=True, exist_ok=True)
+        key_ring.path().write_bytes(world_template.keys)
     world = found_world(people, acting_as, sample_repository)
     for target in world.targets.values():
         Path(target.root).mkdir(parents=True)
