@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import schemathesis
+from django.core.wsgi import get_wsgi_application
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode, checks
 
-from config.wsgi import application
 from releases.models import Deployment, Evidence, Release
 from tests.releases.gates.asking import alter
 
@@ -83,7 +83,7 @@ def operations(callers: dict[str, dict[str, str]], known: dict[str, list[Any]]) 
     of_evidence = {"query.kind": often("kind_of_evidence"), "body.kind": often("kind_of_evidence")}
     described = schemathesis.openapi.from_wsgi(
         "/api/v1/openapi.json",
-        application,
+        get_wsgi_application(),
         headers=callers["ci"],
         config=schemathesis.Config.from_dict(
             {

@@ -34,9 +34,9 @@ def run_serve(chosen: settings.Settings, arguments: argparse.Namespace) -> int:
     application = Application(parts, counters, journal, Path(chosen.text("MAINTENANCE")))
     server = Server((chosen.text("BIND"), int(chosen.number("PORT"))), application)
     parts.store.open()
-    journal.line("INFO", f"version {VERSION} serves on port {server.server_port}")
+    said = f"version {VERSION} serves on port {server.server_port}"
     try:
-        serve(server, lambda: counters.busy)
+        serve(server, lambda: counters.busy, lambda: journal.line("INFO", said))
     finally:
         parts.store.close()
         journal.line("INFO", f"version {VERSION} stopped")

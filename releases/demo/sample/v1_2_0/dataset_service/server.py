@@ -68,10 +68,11 @@ class Conversation(BaseHTTPRequestHandler):
         """Say nothing: the application writes the log."""
 
 
-def serve(server: Server, busy: Callable[[], int]) -> None:
-    """Serve until SIGTERM or SIGINT, then give requests in progress a moment to end."""
+def serve(server: Server, busy: Callable[[], int], ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then give requests in progress a moment to end; `ready` is called when both count."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
+    ready()
     try:
         server.serve_forever(poll_interval=0.1)
     finally:
