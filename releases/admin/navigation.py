@@ -22,6 +22,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(_("My work"), "home", "admin:index"),
                 _item(_("Calendar"), "calendar_month", "calendar"),
+                _item(_("Figures"), "monitoring", "figures"),
                 _item(_("Timeline"), "history", "timeline"),
                 _item(_("As of"), "manage_history", "as-of"),
                 _item(_("Who could, who did"), "how_to_reg", "who-could"),

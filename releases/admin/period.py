@@ -34,6 +34,11 @@ class Period:
         return (self.until - timedelta(microseconds=1)).astimezone(ZoneInfo(DEFAULT_ZONE)).date().isoformat()
 
     @property
+    def words(self) -> str:
+        """Return both days as people read them."""
+        return f"{self.first_day} – {self.last_day}".replace("-", "/")
+
+    @property
     def query(self) -> str:
         """Return the period as part of an address."""
         return f"since={self.first_day}&until={self.last_day}"
