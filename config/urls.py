@@ -23,7 +23,9 @@ from releases.admin.dry_run_page import dry_run_page
 from releases.admin.event_page import event
 from releases.admin.export_page import ledger_export
 from releases.admin.feed import feed
+from releases.admin.figures_page import figures
 from releases.admin.my_work import my_work
+from releases.admin.prints import application_sheet, contact_sheet, rollback_sheet, work_sheet
 from releases.admin.queue_page import queues
 from releases.admin.release_page import release
 from releases.admin.review_page import review
@@ -46,6 +48,10 @@ urlpatterns = [
     path("language/", login_not_required(set_language), name="language"),
     path("admin/release/<int:pk>/", release, name="release"),
     path("admin/release/<int:pk>/dry-run/<slug:environment>/", dry_run_page, name="dry-run"),
+    path("admin/release/<int:pk>/application/", application_sheet, name="application-sheet"),
+    path("admin/release/<int:pk>/work/<slug:environment>/", work_sheet, name="work-sheet"),
+    path("admin/release/<int:pk>/contacts/", contact_sheet, name="contact-sheet"),
+    path("admin/rollback/<int:pk>/report/", rollback_sheet, name="rollback-sheet"),
     path("admin/deployment/<int:pk>/", deployment, name="deployment"),
     path("admin/watch/<int:pk>/", watch, name="watch"),
     path("admin/rollback/<int:pk>/", rollback, name="rollback"),
@@ -62,6 +68,7 @@ urlpatterns = [
     path("admin/tests/", audit_tests, name="audit-tests"),
     path("admin/tests/<slug:key>/", audit_test, name="audit-test"),
     path("admin/calendar/", calendar, name="calendar"),
+    path("admin/figures/", figures, name="figures"),
     path("admin/access/", access, name="access"),
     path("admin/access/review/<int:pk>/", review, name="review"),
     path("admin/configuration/difference/", configuration_difference, name="configuration-difference"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -13,14 +13,13 @@ from django.utils.translation import gettext as _
 from audit.change import label
 from audit.clock import now
 from environments.admin.rights import page, rights_of
-from releases.actions.question.ask import asked_of
+from releases.actions.question.ask import asked_of, last_return
 from releases.actions.rollback.decide import UNANSWERED
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import Chart, charts
 from releases.admin.shown import clock, language, show
 from releases.admin.watch_page import unmeasured
-from releases.gates.window import needed_seconds
 from releases.models import Deployment, Procedure, Sample, Step, StepOutput, Watch
 
 TAIL, CHUNKS, SAMPLES = 200, 500, 240
@@ -53,7 +52,7 @@ def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dic
         "estimate": sum(s.estimate_seconds for s in mine),
     }
     if deployment.window_end is not None and deployment.release.plan:
-        found["safe_until"] = deployment.window_end - timedelta(seconds=needed_seconds(deployment.release.plan))
+        found["safe_until"] = last_return(deployment)
     return found
 
 

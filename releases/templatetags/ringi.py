@@ -33,6 +33,12 @@ def when(at: Any, zone: str = "") -> str:
 
 
 @register.filter
+def day(at: Any, zone: str = "") -> str:
+    """Return the day of a time, as a stamp bears it; empty for none."""
+    return _shown().day(at, zone)
+
+
+@register.filter
 def clock(at: Any, zone: str = "") -> str:
     """Return a time of the day with its zone."""
     return _shown().clock(at, zone)
