@@ -32,6 +32,7 @@ from releases.admin.review_page import review
 from releases.admin.rollback_page import rollback
 from releases.admin.round_page import round_
 from releases.admin.sampling_page import evidence_pack, evidence_packs, sampling
+from releases.admin.sign_page import sign_all
 from releases.admin.timeline_page import timeline
 from releases.admin.watch_page import watch
 from releases.api import api
@@ -48,6 +49,7 @@ urlpatterns = [
     path("language/", login_not_required(set_language), name="language"),
     path("admin/release/<int:pk>/", release, name="release"),
     path("admin/release/<int:pk>/dry-run/<slug:environment>/", dry_run_page, name="dry-run"),
+    path("admin/release/<int:pk>/sign/", sign_all, name="sign-all"),
     path("admin/release/<int:pk>/application/", application_sheet, name="application-sheet"),
     path("admin/release/<int:pk>/work/<slug:environment>/", work_sheet, name="work-sheet"),
     path("admin/release/<int:pk>/contacts/", contact_sheet, name="contact-sheet"),
