@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime
 from typing import Any
 
@@ -13,13 +14,14 @@ from django.utils.translation import gettext as _
 from audit.change import label
 from audit.clock import now
 from environments.admin.rights import page, rights_of
-from releases.actions.question.ask import asked_of, last_return
+from releases.actions.question.ask import asked_of
 from releases.actions.rollback.decide import UNANSWERED
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import Chart, charts
 from releases.admin.shown import clock, language, show
 from releases.admin.watch_page import unmeasured
+from releases.admin.window_bar import window_bar
 from releases.models import Deployment, Procedure, Sample, Step, StepOutput, Watch
 
 TAIL, CHUNKS, SAMPLES = 200, 500, 240
@@ -34,7 +36,7 @@ MAIN = {
 
 
 def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dict[str, Any]:
-    """Return how far it is: finished steps, elapsed and estimated seconds, and the last point of safe return."""
+    """Return how far it is: finished steps, elapsed and estimated seconds."""
     phases = (
         ("back", "back_verify") if any(s.phase in ("back", "back_verify") for s in steps) else ("forward", "verify")
     )
@@ -44,16 +46,13 @@ def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dic
     ends = [s.ended_at for s in mine if s.ended_at is not None]
     over = mine and all(s.state in Step.ENDS for s in mine) and ends
     until = max(ends) if over else moment
-    found: dict[str, Any] = {
+    return {
         "finished": finished,
         "count": len(mine),
         "share": round(100 * finished / len(mine)) if mine else 0,
         "elapsed": (until - begun).total_seconds() if begun is not None else None,
         "estimate": sum(s.estimate_seconds for s in mine),
     }
-    if deployment.window_end is not None and deployment.release.plan:
-        found["safe_until"] = last_return(deployment)
-    return found
 
 
 def stops(deployment: Deployment) -> list[dict[str, str]]:
@@ -125,6 +124,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         stops=stops(row),
         main=MAIN.get(row.state, ""),
         progress=progress(row, steps, moment),
+        bar=window_bar(row, steps, moment),
         phases=[(p, [s for s in steps if s.phase == p]) for p in Step.Phase.values],
         planned=[] if steps else [(p, row.release.plan.get(p, [])) for p in ("forward", "verify")],
         waiting=[s for s in steps if s.state in ("needs_decision", "failed")] if row.state == "waiting" else [],
@@ -145,6 +145,18 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
+def lines_with(text: str, wanted: str) -> str:
+    """Return the lines that hold a text, each with its number; full width, half width and case do not matter."""
+    key = same_width(wanted)
+    found = [f"{number}: {line}\n" for number, line in enumerate(text.splitlines(), 1) if key in same_width(line)]
+    return "".join(found) or _("No line holds it.") + "\n"
+
+
+def same_width(text: str) -> str:
+    """Return a text as searches compare it: NFKC, without case."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
 def _log_of(step: Step) -> tuple[str, int]:
     rows = list(StepOutput.objects.filter(step=step).order_by("-pk").values_list("pk", "text")[:TAIL])[::-1]
     return "".join(text for _pk, text in rows), rows[-1][0] if rows else 0
@@ -152,15 +164,18 @@ def _log_of(step: Step) -> tuple[str, int]:
 
 @page
 def step_log(request: HttpRequest, pk: int) -> HttpResponse:
-    """Return a step's log: all of it as text, or with ?after=<chunk> what came since, as JSON."""
+    """Return a step's log as text; ?after=<chunk>: what came since, as JSON; ?find=: lines with it; ?download=1: a file."""
     step = get_object_or_404(Step.objects.select_related("deployment__environment"), pk=pk)
     if not rights_of(request).sees(step.deployment.environment, "log"):
         raise PermissionDenied
     rows = StepOutput.objects.filter(step=step).order_by("pk")
     after = request.GET.get("after", "")
     if not after:
-        response = HttpResponse("".join(rows.values_list("text", flat=True)), content_type="text/plain; charset=utf-8")
-        response.headers["Content-Disposition"] = f'inline; filename="step-{step.pk}.log"'
+        text = "".join(rows.values_list("text", flat=True))
+        wanted = request.GET.get("find", "")
+        response = HttpResponse(lines_with(text, wanted) if wanted else text, content_type="text/plain; charset=utf-8")
+        how = "attachment" if request.GET.get("download") else "inline"
+        response.headers["Content-Disposition"] = f'{how}; filename="step-{step.pk}.log"'
         return response
     if not after.isdigit():
         return JsonResponse({"error": _("after must be the number of a chunk")}, status=400)
