@@ -20,7 +20,7 @@ from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import Chart, charts
 from releases.admin.shown import clock, language, show
-from releases.admin.watch_page import unmeasured
+from releases.admin.watch_page import checked_beside, unmeasured
 from releases.admin.window_bar import window_bar
 from releases.models import Deployment, Procedure, Sample, Step, StepOutput, Watch
 
@@ -75,7 +75,7 @@ def watch_charts(watch: Watch, content: Any, zone: str) -> list[Chart]:
     """Return the charts of a watch from its last samples."""
     samples = list(Sample.objects.filter(watch=watch).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
     labels = {m.key: m.label(language()) for m in content.metrics} if content is not None else {}
-    without = {*unmeasured(watch, [(s.due_at, s.at, s.values) for s in samples]), *(c["key"] for c in watch.checks)}
+    without = {*unmeasured(watch, [(s.due_at, s.at, s.values) for s in samples]), *checked_beside(watch)}
     metrics = [t["metric"] for t in watch.triggers if t["metric"] not in without]
     names = {metric: labels.get(metric, metric) for metric in metrics}
     return charts(samples, watch.baseline, names, [clock(s.at, zone) for s in samples])
