@@ -24,8 +24,11 @@ from releases.admin.event_page import event
 from releases.admin.export_page import ledger_export
 from releases.admin.feed import feed
 from releases.admin.figures_page import figures
+from releases.admin.glossary_page import glossary
 from releases.admin.my_work import my_work
 from releases.admin.prints import application_sheet, contact_sheet, rollback_sheet, work_sheet
+from releases.admin.procedure_difference import procedure_difference
+from releases.admin.procedure_sheet import procedure_sheet
 from releases.admin.queue_page import queues
 from releases.admin.release_page import release
 from releases.admin.review_page import review
@@ -70,10 +73,13 @@ urlpatterns = [
     path("admin/tests/", audit_tests, name="audit-tests"),
     path("admin/tests/<slug:key>/", audit_test, name="audit-test"),
     path("admin/calendar/", calendar, name="calendar"),
+    path("admin/glossary/", glossary, name="glossary"),
     path("admin/figures/", figures, name="figures"),
     path("admin/access/", access, name="access"),
     path("admin/access/review/<int:pk>/", review, name="review"),
     path("admin/configuration/difference/", configuration_difference, name="configuration-difference"),
+    path("admin/procedure/difference/", procedure_difference, name="procedure-difference"),
+    path("admin/procedure/<int:pk>/document/", procedure_sheet, name="procedure-sheet"),
     path("admin/queues/", queues, name="queues"),
     path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),
     path("admin/act/<slug:noun>/<slug:name>/", act, name="act-new"),

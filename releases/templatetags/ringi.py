@@ -155,6 +155,16 @@ def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
     return {**banner(), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
 
 
+@register.inclusion_tag("ringi/term.html")
+def term(key: str) -> dict[str, str]:
+    """Offer the explanation of a term of the glossary, by its key."""
+    from releases.glossary import terms
+
+    language = _shown().language()
+    found = terms()[key]
+    return {"key": key, "name": found.name(language), "text": found.text(language)}
+
+
 @register.filter
 def clause(key: Any) -> str:
     """Return the words of a key of what is consented to."""
