@@ -205,6 +205,22 @@ UNFOLD = {
     "SHOW_LANGUAGES": False,
     "SIDEBAR": {"navigation": "releases.admin.navigation.navigation", "show_search": False},
     "STYLES": [lambda request: "/static/ringi/ringi.css"],
+    # The accent of ringi.css; 500 is for dark pages and 600 for light ones, each readable on its ground.
+    "COLORS": {
+        "primary": {
+            "50": "#f4f2ff",
+            "100": "#ebe7ff",
+            "200": "#d9d1ff",
+            "300": "#c3b6ff",
+            "400": "#b3a5ff",
+            "500": "#a391ff",
+            "600": "#5b3fd6",
+            "700": "#4a32b8",
+            "800": "#3b2893",
+            "900": "#2f2073",
+            "950": "#1c1346",
+        },
+    },
 }
 
 LOGGING = {

@@ -26,6 +26,9 @@ def other(acting_as: Callable[..., Any]) -> Procedure:
         'subject = "regular", tier = "production", stage = 1, role = "committee", number = 2',
         'subject = "regular", tier = "production", stage = 1, role = "committee", number = 3',
     ).replace("days_before = 7", "days_before = 8")
+    entry = next(line for line in text.splitlines() if "ロールバック手順の追加" in line)
+    added = entry.replace("1.0.1", "1.1.0").replace("2024-03-22", "2026-12-01").replace("の追加", "の強化")
+    changed = changed.replace(entry, entry.rstrip(",") + ",\n" + added)
     assert tomllib.loads(changed) != tomllib.loads(text)
     with acting_as("manager"):
         return load(Content.from_toml(changed), reason="stricter")
@@ -47,7 +50,7 @@ def test_the_difference_names_what_differs(
     active = Procedure.objects.get(state="active")
     found = {d.place: (d.left, d.right) for d in differences(active, draft)}
     assert ("2", "3") in found.values() and ("7", "8") in found.values() and ("1.0.1", "1.1.0") in found.values()
-    assert len(found) == 3, found
+    assert len([place for place in found if not place.startswith("1.1.0 ›")]) == 3, found
     html = browsers("auditor").get(reverse("procedure-difference")).content.decode()
     assert "<del>7</del>" in html and "<ins>8</ins>" in html
 
