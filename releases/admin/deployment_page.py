@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -192,9 +193,14 @@ def step_log(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def runs_now() -> Any:
-    """Return the runs that are under way, for the pages that list them."""
+    """Return the runs that are under way with how many of their steps are finished, for the pages that list them."""
+    mine = Q(steps__phase__in=["forward", "verify"])
     return (
         Deployment.objects.filter(state__in=[*Deployment.OCCUPYING, "monitoring"])
         .select_related("release__application", "environment", "application", "started_by")
+        .annotate(
+            steps_all=Count("steps", filter=mine),
+            steps_done=Count("steps", filter=mine & Q(steps__state__in=list(Step.FINISHED))),
+        )
         .order_by("environment__order", "-pk")
     )

@@ -143,7 +143,7 @@ def _versions(content: Content) -> list[Block]:
     versions = content.versions
     return [
         Block(_("Meaning of the parts"), head=[_("part"), _("meaning")],
-              rows=[(m.key, mark(m)) for m in versions.meanings]),
+              rows=[(_levels().get(m.key, m.key), mark(m)) for m in versions.meanings]),
         Block(_("Form"), [f"{versions.example} / {versions.pre_release}"]),
         Block(_("Protected branches"), head=[_("branch"), _("purpose"), _("requires")],
               rows=[(p.key, mark(p), ", ".join(_words(p.requires))) for p in content.protections]),
@@ -185,6 +185,10 @@ def _measured(trigger: Any) -> str:
     return _("%(k)d of %(n)d samples at %(limit)s %(how)s") % {
         "k": trigger.k, "n": trigger.n, "limit": trigger.limit, "how": how,
     }  # fmt: skip
+
+
+def _levels() -> dict[str, str]:
+    return {"major": _("major"), "minor": _("minor"), "patch": _("patch")}
 
 
 def _tiers() -> dict[str, str]:

@@ -32,6 +32,16 @@ NAMES = {
     "JSON",
     "Lines",
     "tests",
+    "PDF",
+    "Slack",
+    "RDS",
+    "ElastiCache",
+    "PostgreSQL",
+    "Redis",
+    "Four",
+    "Keys",
+    "DORA",
+    "beta",
 }
 KEYS = {"datasets", "portal", "development", "staging", "production", "unit", "integration", "system", "acceptance"}
 # What people wrote in the rows that are shown, and the English half of what is kept in both languages.
