@@ -118,6 +118,10 @@ CACHES = {
     },
 }
 # Calls per token and span (s, m, h). The demo looks ten times a second.
+# The month in which the fiscal year begins: numbers of releases and figures follow it.
+FISCAL_YEAR_FROM = env.int("RINGI_FISCAL_YEAR_FROM", 4)
+if not 1 <= FISCAL_YEAR_FROM <= 12:
+    raise ImproperlyConfigured("RINGI_FISCAL_YEAR_FROM is a month, 1 to 12")
 API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
 
 # Seconds. A lease is renewed every BEAT while a step runs; SWEEP is the scheduler's round.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import label_for_field, lookup_field
+from django.core.exceptions import EmptyResultSet
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import Field, Model, QuerySet
@@ -26,11 +28,11 @@ MANY = 10_000
 
 
 class RoughPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts a large table by the planner's estimate; its exact count would read all of it."""
+    """Counts many rows by the planner's estimate; an exact count would read all of them."""
 
     @cached_property
     def count(self) -> int:
-        """Return the number of rows, estimated for an unfiltered large table."""
+        """Return the number of rows, estimated where the planner expects more than MANY."""
         rows: Any = self.object_list
         if not rows.query.where:
             with connection.cursor() as cursor:
@@ -38,9 +40,12 @@ class RoughPaginator(Paginator):  # type: ignore[type-arg]
                     "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [rows.model._meta.db_table]
                 )
                 estimate = int(cursor.fetchone()[0])
-            if estimate > MANY:
-                return estimate
-        return int(rows.count())
+        else:
+            try:
+                estimate = int(json.loads(rows.order_by().explain(format="json"))[0]["Plan"]["Plan Rows"])
+            except (EmptyResultSet, IndexError):
+                return 0  # no row can fit, so that Django asks nothing at all
+        return estimate if estimate > MANY else int(rows.count())
 
 
 class ReadOnlyAdmin(ModelAdmin):

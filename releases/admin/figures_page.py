@@ -80,7 +80,7 @@ def _months(period: Period) -> list[date]:
         period.since.astimezone(zone).date().replace(day=1),
         (period.until - timedelta(seconds=1)).astimezone(zone),
     )
-    found = []
+    found: list[date] = []
     while at <= last.date() and len(found) < 36:
         found.append(at)
         at = (at + timedelta(days=32)).replace(day=1)

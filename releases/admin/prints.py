@@ -115,7 +115,8 @@ def lines(
     plan: dict[str, list[dict[str, Any]]], phases: tuple[str, ...], start: datetime | None, ja: bool
 ) -> list[Line]:
     """Return the steps of some phases one after the other, each with its planned time from `start` on."""
-    found, at = [], start
+    found: list[Line] = []
+    at = start
     for phase in phases:
         for entry in plan.get(phase, []):
             ends = at + timedelta(seconds=entry["estimate_seconds"]) if at is not None else None

@@ -61,7 +61,7 @@ def chapters(content: Content) -> list[Chapter]:
         Chapter(_("Rollback procedure"), _rollback(content)),
         Chapter(_("Change history (更新履歴)"), [
             Block("", head=[_("date"), _("version"), _("changes")],
-                  rows=[(row.date, row.version, row.label(language())) for row in content.history]),
+                  rows=[(f"{row.date}", row.version, row.label(language())) for row in content.history]),
         ]),
     ]  # fmt: skip
 

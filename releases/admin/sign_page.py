@@ -9,6 +9,7 @@ from allauth.account.internal.flows.reauthentication import suspend_request
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -131,7 +132,7 @@ def _signatures(request: HttpRequest, release: Release) -> list[Signature]:
 
 
 @require_http_methods(["GET", "POST"])
-def sign_all(request: HttpRequest, pk: int) -> HttpResponse:
+def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Show what waits for the reader's signature in a release, or sign what is ticked, one action each."""
     release = get_object_or_404(
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
@@ -149,7 +150,8 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponse:
     valid = [signature.form.is_valid() for signature in ticked]
     if not all(valid):
         return _page(request, release, _signatures(request, release), status=400)
-    done, refused = [], []
+    done: list[str] = []
+    refused: list[str] = []
     for signature in ticked:
         try:
             with acting(as_proved(request)):

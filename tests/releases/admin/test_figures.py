@@ -36,6 +36,14 @@ def test_the_period_before_a_fiscal_year_is_the_one_before() -> None:
     assert previous(year) == fiscal_year(year.since - timedelta(days=1))
 
 
+def test_a_fiscal_year_begins_in_the_month_that_the_settings_say(settings: Any) -> None:
+    """April by default; each year is named after the one in which it begins."""
+    assert fiscal_year(datetime(2026, 3, 31, tzinfo=UTC)).first_day == "2025-04-01"
+    settings.FISCAL_YEAR_FROM = 10
+    year = fiscal_year(datetime(2026, 3, 31, tzinfo=UTC))
+    assert (year.first_day, year.last_day) == ("2025-10-01", "2026-09-30")
+
+
 def test_the_page_tells_what_was_counted(acting_as: Callable[..., Any], browsers: Callable[[str], Any]) -> None:
     """Every reader sees it; the application narrows it; each part comes as a table that a spreadsheet opens."""
     of, begin = seed.application(acting_as), fiscal_year(now()).since
