@@ -53,7 +53,7 @@ def fill(address: str, world: dict[str, Any], upto: int) -> None:
 def _copies(model: type[Any], given: dict[str, str]) -> sql.Composed:
     columns = [f.column for f in model._meta.concrete_fields if f.column != "id"]
     return sql.SQL(
-        "INSERT INTO {table} ({names}) SELECT {picked} FROM {table}, generate_series(%s, %s) AS g WHERE id = %s"
+        "INSERT INTO {table} ({names}) SELECT {picked} FROM {table}, generate_series(%s::bigint, %s::bigint) AS g WHERE id = %s"
     ).format(
         table=sql.Identifier(model._meta.db_table),
         names=sql.SQL(", ").join(map(sql.Identifier, columns)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from releases.glossary import terms
@@ -13,6 +14,8 @@ HEADINGS = {
     ),
     "ja": ("用語集", "Ringiの用語。画面では、見出しの横の「?」が同じ説明を表示する。"),
 }
+# A line that ends and goes on in Japanese: browsers would show its break as a space.
+BROKEN = re.compile(r"(?<=[\u3000-\u30ff\u4e00-\u9fff\uff01-\uff5e])\n *(?=[\u3000-\u30ff\u4e00-\u9fff\uff01-\uff5e])")
 FILES = {"en": "reference/glossary.md", "ja": "reference/glossary.ja.md"}
 
 
@@ -43,3 +46,8 @@ def on_files(files: Any, config: Any) -> Any:
     for language, name in FILES.items():
         files.append(File.generated(config, name, content=page(language)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Join the lines of Japanese paragraphs."""
+    return BROKEN.sub("", markdown) if page.file.src_uri.endswith(".ja.md") else markdown
