@@ -124,6 +124,10 @@ CACHES = {
     },
 }
 # Calls per token and span (s, m, h). The demo looks ten times a second.
+# The month in which the fiscal year begins: numbers of releases and figures follow it.
+FISCAL_YEAR_FROM = env.int("RINGI_FISCAL_YEAR_FROM", 4)
+if not 1 <= FISCAL_YEAR_FROM <= 12:
+    raise ImproperlyConfigured("RINGI_FISCAL_YEAR_FROM is a month, 1 to 12")
 API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
 
 # Checkpoints are mailed to auditors through this server, as EMAIL_URL says (smtp+tls://user:password@host:587).
@@ -229,6 +233,22 @@ UNFOLD = {
     "SHOW_LANGUAGES": False,
     "SIDEBAR": {"navigation": "releases.admin.navigation.navigation", "show_search": False},
     "STYLES": [lambda request: "/static/ringi/ringi.css"],
+    # The accent of ringi.css; 500 is for dark pages and 600 for light ones, each readable on its ground.
+    "COLORS": {
+        "primary": {
+            "50": "#f4f2ff",
+            "100": "#ebe7ff",
+            "200": "#d9d1ff",
+            "300": "#c3b6ff",
+            "400": "#b3a5ff",
+            "500": "#a391ff",
+            "600": "#5b3fd6",
+            "700": "#4a32b8",
+            "800": "#3b2893",
+            "900": "#2f2073",
+            "950": "#1c1346",
+        },
+    },
 }
 
 LOGGING = {

@@ -2,12 +2,14 @@
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
 
 
 class ReleasesConfig(AppConfig):
     """What changes, when and how."""
 
     name = "releases"
+    verbose_name = _("Releases")
 
     def ready(self) -> None:
         """Install the database's own copy of the machines after each migration; judge what targets are watched by."""

@@ -195,6 +195,7 @@ class AccessGrantAdmin(ReadOnlyAdmin):
         "reason",
     )
     list_select_related = ("account", "environment", "granted_by", "confirmed_by")
+    search_fields = ("account__display_name", "account__username", "reason")
     list_filter = ("role", "environment", ("withdrawn_at", admin.EmptyFieldListFilter))
     lookups = frozenset({"role__exact", "environment__id__exact", "withdrawn_at__isempty"})
     ordering = ("-pk",)

@@ -22,6 +22,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(_("My work"), "home", "admin:index"),
                 _item(_("Calendar"), "calendar_month", "calendar"),
+                _item(_("Figures"), "monitoring", "figures"),
                 _item(_("Timeline"), "history", "timeline"),
                 _item(_("As of"), "manage_history", "as-of"),
                 _item(_("Who could, who did"), "how_to_reg", "who-could"),
@@ -66,6 +67,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Deputies"), "supervisor_account", "environments_deputy"),
                 _item(_("Access matrix"), "grid_on", "access"),
                 _item(_("Queues"), "stacks", "queues"),
+                _item(_("Glossary"), "dictionary", "glossary"),
                 _item(_("Programming interface"), "api", "api:openapi-view"),
                 _list(_("Outbox"), "outbox", "audit_outbox"),
                 _list(_("Checkpoints"), "flag", "audit_checkpoint"),

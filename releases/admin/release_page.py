@@ -20,6 +20,7 @@ from releases.actions.release.confirm import NOT_MEASURED, facts_now
 from releases.admin import happened
 from releases.admin.rounds import Standing, standing_of, words_for
 from releases.admin.shown import language, show
+from releases.admin.sign_page import waiting_rows
 from releases.gates import quorum
 from releases.gates.ask import answers
 from releases.gates.base import Answer
@@ -339,5 +340,6 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         standing=standing,
         facts=_facts(row, content),
         runs=runs,
+        to_sign=len(waiting_rows(row, rights)),
         happenings=happened.of_objects(labels),
     )  # fmt: skip

@@ -80,6 +80,11 @@ def when(at: datetime | None, zone: str = "") -> str:
     return calendar.print_time(at, zone or DEFAULT_ZONE, language()) if at is not None else "—"
 
 
+def day(at: datetime | None, zone: str = "") -> str:
+    """Return the day of a time in a zone; empty for none."""
+    return f"{at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)):%Y/%m/%d}" if at is not None else ""
+
+
 def zoned_input(at: datetime, zone: str = "") -> str:
     """Return a time as the field for a local time takes it."""
     return at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)).strftime("%Y-%m-%dT%H:%M:%S")

@@ -33,6 +33,12 @@ def when(at: Any, zone: str = "") -> str:
 
 
 @register.filter
+def day(at: Any, zone: str = "") -> str:
+    """Return the day of a time, as a stamp bears it; empty for none."""
+    return _shown().day(at, zone)
+
+
+@register.filter
 def clock(at: Any, zone: str = "") -> str:
     """Return a time of the day with its zone."""
     return _shown().clock(at, zone)
@@ -147,6 +153,16 @@ def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
 
     request = context.get("request")
     return {**banner(), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
+
+
+@register.inclusion_tag("ringi/term.html")
+def term(key: str) -> dict[str, str]:
+    """Offer the explanation of a term of the glossary, by its key."""
+    from releases.glossary import terms
+
+    language = _shown().language()
+    found = terms()[key]
+    return {"key": key, "name": found.name(language), "text": found.text(language)}
 
 
 @register.filter
