@@ -23,6 +23,8 @@ from releases.admin.dry_run_page import dry_run_page
 from releases.admin.event_page import event
 from releases.admin.export_page import ledger_export
 from releases.admin.feed import feed
+from releases.admin.messages_preview import inbox
+from releases.admin.messages_preview import preview as messages_preview
 from releases.admin.my_work import my_work
 from releases.admin.queue_page import queues
 from releases.admin.release_page import release
@@ -65,6 +67,8 @@ urlpatterns = [
     path("admin/access/", access, name="access"),
     path("admin/access/review/<int:pk>/", review, name="review"),
     path("admin/configuration/difference/", configuration_difference, name="configuration-difference"),
+    path("admin/inbox/", inbox, name="inbox"),
+    path("admin/messages/preview/", messages_preview, name="messages-preview"),
     path("admin/queues/", queues, name="queues"),
     path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),
     path("admin/act/<slug:noun>/<slug:name>/", act, name="act-new"),

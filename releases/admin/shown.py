@@ -26,9 +26,12 @@ from releases.models import (
     ChecklistItem,
     InForce,
     Meeting,
+    MessageChannel,
+    MessageRule,
     Obligation,
     Procedure,
     Release,
+    Stakeholder,
     Step,
     StopSwitch,
     Waiver,
@@ -39,7 +42,7 @@ DEFAULT_ZONE = str(ZONE)
 
 _TONES = {
     "good": "completed concluded granted consumed succeeded done approved ready published active closed verified "
-    "tested confirmed pass measured healthy judged_healthy yes adopted",
+    "tested confirmed pass measured healthy judged_healthy yes adopted sent",
     "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
     "reporting requested content_fixed checked authorised proposed",
     "warn": "waived conditional waiting needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
@@ -59,6 +62,9 @@ MAKES: dict[type[Model], tuple[str, str]] = {
     CompanyHoliday: ("holiday", "add"),
     Meeting: ("meeting", "record"),
     StopSwitch: ("switch", "press"),
+    Stakeholder: ("stakeholder", "create"),
+    MessageChannel: ("channel", "create"),
+    MessageRule: ("message_rule", "add"),
 }
 
 

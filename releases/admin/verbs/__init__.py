@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from releases.admin.verbs import access, consent, people, releases, runs, source, stop, watches, windows
+from releases.admin.verbs import access, consent, messages, people, releases, runs, source, stop, watches, windows
 from releases.admin.verbs.base import Verb
 
 VERBS: tuple[Verb, ...] = (
@@ -15,6 +15,7 @@ VERBS: tuple[Verb, ...] = (
     *watches.VERBS,
     *windows.VERBS,
     *stop.VERBS,
+    *messages.VERBS,
 )
 
 
