@@ -113,7 +113,7 @@ class MessageRuleAdmin(ReadOnlyAdmin):
     list_per_page = 100
     hint = _("Rules come with the procedure; more can be added. Each person is told once of an event.")
 
-    @column(_("group"))
+    @column(_("stakeholder group"))
     def to(self, row: MessageRule) -> str:
         """Return who is told."""
         return str(row.group) if row.group is not None else _t("those who must act")
@@ -206,7 +206,7 @@ class NoticeAdmin(ReadOnlyAdmin):
             return _t("withdrawn")
         if row.released_at is None:
             return _t("waits to be released")
-        return _t("released")
+        return _t("released for outside")
 
     @column(_("recipients"))
     def people(self, row: Any) -> int:
@@ -256,6 +256,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     list_display = ("to", "about", "channel", "outcome", "tries", "said", "ended")
     list_select_related = ("message__notice", "channel")
     list_filter = ("outcome", "channel")
+    search_fields = ("message__name", "address")
     lookups = frozenset({"outcome__exact", "channel__id__exact"})
     shown_fields = ("to", "about", "channel", "address", "outcome", "tries", "next_at", "ended_at", "answer",
                     "last_error")  # fmt: skip

@@ -53,7 +53,7 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
             if w.gate not in afterwards
         ),
         # Who consents releases what people outside are told should it go back, when nobody has time to read it.
-        "notices": {event: MessageText.words(event) for event in PRE_RELEASED},
+        "notices": MessageText.words_of(PRE_RELEASED),
         "compressed": sorted(release.milestones.filter(compressed=True).values_list("key", flat=True)),
     }
 

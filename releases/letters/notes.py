@@ -92,7 +92,7 @@ def status(facts: Facts, language: str) -> str:
 def _heading(kind: str) -> str:
     return {
         "breaking": _("Breaking changes"),
-        "feature": _("New"),
+        "feature": _("New features"),
         "fix": _("Fixed"),
         "small": _("Small changes"),
     }[kind]

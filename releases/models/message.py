@@ -141,7 +141,7 @@ class Delivery(models.Model):
 
     message = models.ForeignKey(Message, models.PROTECT, related_name="deliveries", verbose_name=_("message"))
     channel = models.ForeignKey(MessageChannel, models.PROTECT, related_name="deliveries", verbose_name=_("channel"))
-    address = models.CharField(_("address"), max_length=300, blank=True)
+    address = models.CharField(_("sent to"), max_length=300, blank=True)
     tries = models.PositiveSmallIntegerField(_("tries"), default=0)
     next_at = models.DateTimeField(_("next try"), null=True, blank=True)
     lease_until = models.DateTimeField(_("being sent until"), null=True, blank=True)

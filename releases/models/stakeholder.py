@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
-from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from audit.snapshots import Snapshots
@@ -51,7 +51,7 @@ class Stakeholder(Labelled):
 class Member(models.Model):
     """A person in a group: an account, or somebody outside with name, address and language of his own."""
 
-    group = models.ForeignKey(Stakeholder, models.PROTECT, related_name="members", verbose_name=_("group"))
+    group = models.ForeignKey(Stakeholder, models.PROTECT, related_name="members", verbose_name=_("stakeholder group"))
     account = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="memberships", verbose_name=_("account")
     )
@@ -127,7 +127,7 @@ class MessageRule(models.Model):
         _("event"), max_length=60, choices=[(event.key, event.label) for event in EVENTS if event.key]
     )
     group = models.ForeignKey(
-        Stakeholder, models.PROTECT, null=True, blank=True, related_name="rules", verbose_name=_("group")
+        Stakeholder, models.PROTECT, null=True, blank=True, related_name="rules", verbose_name=_("stakeholder group")
     )
     channel = models.ForeignKey(MessageChannel, models.PROTECT, related_name="rules", verbose_name=_("channel"))
     lead_hours = models.PositiveSmallIntegerField(
@@ -185,16 +185,21 @@ class MessageText(models.Model):
     @staticmethod
     def words(event: str) -> dict[str, dict[str, str]]:
         """Return language → {"subject", "body"} as an event is told now, with its places unfilled."""
-        row = MessageText.objects.filter(event=event).first()
-        found = {}
-        for language, _name in LANGUAGES:
-            ours = shipped(event, language)
-            subject = getattr(row, f"subject_{language}", "") or ours.subject
-            body = getattr(row, f"body_{language}", "") or ours.body
-            found[language] = {"subject": subject, "body": body}
-        return found
+        return MessageText.words_of([event])[event]
 
-    @property
-    def shown_language(self) -> str:
-        """Return the reader's language, ja or en."""
-        return "ja" if get_language() == "ja" else "en"
+    @staticmethod
+    def words_of(events: Iterable[str]) -> dict[str, dict[str, dict[str, str]]]:
+        """Return event → words, for several events in one query."""
+        wanted = list(events)
+        rows = {row.event: row for row in MessageText.objects.filter(event__in=wanted)}
+        return {
+            event: {language: _now(rows.get(event), event, language) for language, _n in LANGUAGES} for event in wanted
+        }
+
+
+def _now(row: MessageText | None, event: str, language: str) -> dict[str, str]:
+    ours = shipped(event, language)
+    return {
+        "subject": getattr(row, f"subject_{language}", "") or ours.subject,
+        "body": getattr(row, f"body_{language}", "") or ours.body,
+    }

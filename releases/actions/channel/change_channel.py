@@ -107,8 +107,10 @@ def enable(channel_id: int, *, reason: str) -> MessageChannel:
 
 def try_out(channel_id: int) -> MessageChannel:
     """Send one test message now. Raises GateClosed with what was answered when it did not arrive."""
-    account = access.require("tell")
-    row = MessageChannel.objects.get(pk=channel_id)
+    with change("channel:try_out", (MessageChannel, channel_id)) as act:
+        account, row = access.require("tell"), act.get(MessageChannel)
+        if row.disabled_at is not None:
+            raise WrongState(_("It is disabled already."))
     kind = channels.kind(row.kind)
     to = account.email if kind.personal else ""
     if (kind.personal and not kind.within and not to) or (not kind.personal and not row.sealed):

@@ -64,10 +64,14 @@ def send_due(most: int = 500) -> int:
 
 def send(delivery_id: int, tries: int) -> None:
     """Send one delivery that this process has claimed, and keep what became of it."""
-    row = Delivery.objects.select_related("message__notice", "channel").get(pk=delivery_id)
+    row = Delivery.objects.select_related("message__notice", "message__account", "message__member", "channel").get(
+        pk=delivery_id
+    )
     notice, channel = row.message.notice, row.channel
     if notice.withdrawn_at is not None and row.message.outside:
         return _record(row, Delivery.Outcome.DROPPED, error=_("The message was withdrawn."))
+    if _left(row):
+        return _record(row, Delivery.Outcome.DROPPED, error=_("This person is no longer to be told."))
     if _over(row):
         return _record(row, Delivery.Outcome.DROPPED, error=_("It is done meanwhile."))
     if channel.disabled_at is not None:
@@ -116,6 +120,14 @@ def address_of(channel: MessageChannel, kind: ChannelKind, to: str) -> Address:
         networks=networks(settings.MESSAGE_NETWORKS),
         hosts=tuple(settings.MESSAGE_HOSTS),
     )
+
+
+def _left(row: Delivery) -> bool:
+    """Tell whether an account was closed, or somebody outside taken out of the group, since the message was made."""
+    message = row.message
+    if message.account is not None:
+        return not message.account.is_active
+    return message.member is not None and message.member.removed_at is not None
 
 
 def _over(row: Delivery) -> bool:

@@ -15,7 +15,7 @@ from releases.models import Message
 def read(message_id: int) -> Message:
     """Mark one's own message as read. Raises NotYou."""
     with change("message:read", (Message, message_id)) as act:
-        account, row = access.current_account(), act.get(Message)
+        account, row = access.require_part(), act.get(Message)
         if row.account_id is None or row.account_id != account.pk:
             raise NotYou(_("This is another person's message."))
         row.read_at = row.read_at or now()
@@ -24,8 +24,9 @@ def read(message_id: int) -> Message:
 
 def read_all() -> Account:
     """Mark all of one's own messages as read."""
-    account = access.current_account()
-    with change("message:read_all", (Account, account.pk)) as act:
+    with change("message:read_all") as act:
+        account = access.require_part()
+        act.about(account)
         unread = Message.objects.select_for_update().filter(account=account, read_at=None)
         act.details["messages"] = len(unread)
         for row in unread:

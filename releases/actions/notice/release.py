@@ -37,7 +37,7 @@ def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
             raise Invalid(_("You were shown another text or other recipients. Read it again."))
         moment = now()
         notice.released_at, notice.released_by = moment, account
-        waiting = Delivery.objects.select_for_update().filter(
+        waiting = Delivery.objects.select_for_update(of=("self",)).filter(
             message__notice=notice, outcome=Delivery.Outcome.WAITING, next_at=None
         )
         for row in waiting.select_related("message__member__group", "message__account", "channel").order_by("pk"):
@@ -61,7 +61,7 @@ def withdraw(notice_id: int, *, reason: str) -> Notice:
         if not reason.strip():
             raise Invalid(_("Say why."))
         notice.withdrawn_at, notice.withdrawn_because = now(), reason.strip()[:300]
-        waiting = Delivery.objects.select_for_update().filter(
+        waiting = Delivery.objects.select_for_update(of=("self",)).filter(
             message__notice=notice, outcome=Delivery.Outcome.WAITING, next_at=None
         )
         for row in waiting:

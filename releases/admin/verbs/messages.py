@@ -130,7 +130,7 @@ def _channel(instance: Any) -> Fields:
 def _address(instance: Any) -> Fields:
     fields: dict[str, forms.Field] = {
         "url": forms.CharField(
-            label=_("address"),
+            label=_("address of the channel"),
             max_length=1000,
             widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
             help_text=_("https://… It is sealed and never shown again. Private networks must be on the list of the settings."),
@@ -153,7 +153,7 @@ def _rule(instance: Any) -> Fields:
     return {
         "event": forms.ChoiceField(label=_("event"), choices=[(one.key, one.label) for one in EVENTS]),
         "group_id": forms.ModelChoiceField(
-            label=_("group"),
+            label=_("stakeholder group"),
             queryset=Stakeholder.objects.filter(closed_at=None),
             required=False,
             empty_label=_now("those who must act"),
@@ -207,7 +207,7 @@ def _filled(instance: MessageText, values: dict[str, Any]) -> list[tuple[str, st
             if fault := fault_of(words):
                 raise Invalid(fault)
             shown.append(
-                (f"{name} · {_now('subject') if part == 'subject' else _now('text')}", filled(words, real[code]))
+                (f"{name} · {_now('Subject line') if part == 'subject' else _now('text')}", filled(words, real[code]))
             )
     return shown
 
@@ -311,6 +311,6 @@ VERBS: tuple[Verb, ...] = (
          danger=True, over=_own),
     Verb("delivery", "bounce", _("It came back"), disable.bounce, TELL, Delivery, _must, danger=True, over=_unsent),
     Verb("address", "use_again", _("Use the address again"), disable.use_again, TELL, DeadAddress, _must, over=_used),
-    OwnMessage("message", "read", _("Open"), read.read, ("look",), Message, page=_leads_to),
+    OwnMessage("message", "read", _("Open the message"), read.read, ("look",), Message, page=_leads_to),
     Verb("message", "read_all", _("Mark all as read"), read.read_all, ("look",), page=_inbox),
 )  # fmt: skip
