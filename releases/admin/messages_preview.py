@@ -29,7 +29,7 @@ from releases.models import (
 PAGE = 30
 
 
-def told_so_far(release: Release) -> dict[str, Any]:
+def told_so_far(release: Release, zone: str) -> dict[str, Any]:
     """Return the status text in both languages, and the notices of a release with how many deliveries were sent."""
     failed, sent = (Q(messages__deliveries__outcome=outcome) for outcome in ("failed", "sent"))
     notices = (
@@ -42,7 +42,7 @@ def told_so_far(release: Release) -> dict[str, Any]:
         .order_by("-pk")[:30]
     )
     names = (("ja", _("Japanese")), ("en", _("English")))
-    status = [(name, code, notes.status(facts_of(release, code), code)) for code, name in names]
+    status = [(name, code, notes.status(facts_of(release, code, zone), code)) for code, name in names]
     return {"notices": notices, "status": sorted(status, key=lambda row: row[1] != language())}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-FILE = Path(__file__).with_name("shipped.toml")
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,11 @@ class Words:
 
 
 @cache
-def _all() -> dict[str, dict[str, Words]]:
-    read = tomllib.loads(FILE.read_text(encoding="utf-8"))
-    return {
-        event: {language: Words(row["subject"], row["body"].strip()) for language, row in languages.items()}
-        for event, languages in read.items()
-    }
+def _all(language: str) -> dict[str, Words]:
+    read = tomllib.loads((FOLDER / f"shipped_{language}.toml").read_text(encoding="utf-8"))
+    return {event: Words(row["subject"], row["body"].strip()) for event, row in read.items()}
 
 
 def shipped(event: str, language: str) -> Words:
-    """Return the shipped words. Raises KeyError for an event that nobody is told of."""
-    return _all()[event][language]
+    """Return the shipped words; language: ja or en. Raises KeyError for an event that nobody is told of."""
+    return _all(language)[event]

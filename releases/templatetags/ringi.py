@@ -125,7 +125,7 @@ def told_of(release: Any, zone: str = "") -> dict[str, Any]:
     """Show the status text of a release and what has been told of it."""
     from releases.admin.messages_preview import told_so_far
 
-    return {"release": release, "zone": zone, **told_so_far(release)}
+    return {"release": release, "zone": zone, **told_so_far(release, zone)}
 
 
 @register.filter

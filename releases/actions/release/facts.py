@@ -15,9 +15,9 @@ from releases.models import Release
 ZONE = "Asia/Tokyo"
 
 
-def facts_of(release: Release, language: str) -> notes.Facts:
-    """Return the facts in one language; times in the zone of the environment that it is bound for."""
-    zone = zone_of(release)
+def facts_of(release: Release, language: str, zone: str = "") -> notes.Facts:
+    """Return the facts in one language; times in `zone`, or that of the environment that it is bound for."""
+    zone = zone or zone_of(release)
     start = release.window_start
     with override(language):
         return notes.Facts(

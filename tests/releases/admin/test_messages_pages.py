@@ -52,13 +52,12 @@ def test_every_page_answers_everybody_who_may_look_in_both_languages(
     told: Notice, browsers: Callable[[str], Any]
 ) -> None:
     make(DeadAddress, address="gone@users.example", because="550", since=told.made_at)
-    for name in ("manager", "project_manager", "operator", "developer", "committee_a", "auditor", "administrator"):
+    for name, language in (("manager", "ja"), ("auditor", "en"), ("developer", "ja")):
         client = browsers(name)
-        for language in ("ja", "en"):
-            client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
-            for address in addresses(told):
-                answer = client.get(address, headers={"accept-language": language})
-                assert answer.status_code == 200, f"{name} {address}: {answer.status_code}"
+        client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
+        for address in addresses(told):
+            answer = client.get(address, headers={"accept-language": language})
+            assert answer.status_code == 200, f"{name} {address}: {answer.status_code}"
     for address in addresses(told):
         assert browsers("outsider").get(address).status_code in (302, 403), address
 
@@ -145,15 +144,19 @@ def test_what_is_left_as_it_was_shipped_goes_on_with_the_shipped_text(
     assert not any((kept.subject_ja, kept.body_ja, kept.subject_en, kept.body_en))
 
 
-@pytest.mark.parametrize("event", [event.key for event in EVENTS])
 def test_every_event_can_be_previewed_before_it_happens(
-    event: str, told: Notice, world: dict[str, Any], browsers: Callable[[str], Any]
+    told: Notice, world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    for release in (world["released"], world["review"]):
-        answer = browsers("manager").get(reverse("messages-preview"), {"event": event, "release": release.pk})
-        assert answer.status_code == 200
-        plan = answer.context["plan"]
-        assert plan is None or (plan.texts["ja"]["subject"] and "{{" not in str(plan.texts))
+    client, shown = browsers("manager"), set()
+    for event in EVENTS:
+        for release in (world["released"], world["review"]):
+            answer = client.get(reverse("messages-preview"), {"event": event.key, "release": release.pk})
+            assert answer.status_code == 200, event.key
+            plan = answer.context["plan"]
+            if plan is not None:
+                assert plan.texts["ja"]["subject"] and "{{" not in str(plan.texts)
+                shown.add(event.key)
+    assert len(shown) > len(EVENTS) / 2, shown
     assert Notice.objects.count() <= 2 and not Delivery.objects.filter(tries__gt=0).exists(), "nothing is sent"
 
 
