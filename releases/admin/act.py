@@ -200,6 +200,8 @@ def _page(
             "shown": verb.shows(instance) if verb.shows is not None and may and instance is not None else [],
             "back": page_of(instance) or reverse("admin:index"),
             "preview": preview,
+            # A template would call the function itself.
+            "shows_first": verb.preview is not None and preview is None,
             "confirmed": _seen(request) if preview is not None else "",
         },
         status=status,

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.admin.read_only import ReadOnlyAdmin, column
 from releases.actions.notice.release import digest_of
 from releases.admin.messages_example import example_values
+from releases.admin.messages_preview import said_of
 from releases.admin.shown import language, when
 from releases.letters.events import PRE_RELEASED, told
 from releases.letters.places import PLACES, filled, used
@@ -139,7 +140,7 @@ class MessageTextAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "written", "version", "edited_by", "edited")
     list_select_related = ("edited_by",)
     list_per_page = 100
-    shown_fields = ("event", "written", "version", "edited_by", "edited_at")
+    shown_fields = ("written", "version", "edited_by", "edited_at")
     detail_template = "ringi/message_text.html"
     hint = _("Each event has a text in both languages; until somebody writes another one, the shipped one is used.")
 
@@ -258,8 +259,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     list_filter = ("outcome", "channel")
     search_fields = ("message__name", "address")
     lookups = frozenset({"outcome__exact", "channel__id__exact"})
-    shown_fields = ("to", "about", "channel", "address", "outcome", "tries", "next_at", "ended_at", "answer",
-                    "last_error")  # fmt: skip
+    shown_fields = ("to", "about", "channel", "address", "outcome", "tries", "next_at", "ended_at", "said")  # fmt: skip
     hint = _("Each try is kept. What fails is tried again for a day; an address that is dead is disabled and shown.")
 
     @column(_("recipient"), "message__name")
@@ -275,7 +275,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @column(_("answer or error"))
     def said(self, row: Delivery) -> str:
         """Return what was answered, or the last error."""
-        return row.answer or row.last_error or "—"
+        return said_of(row)
 
     @column(_("ended"), "ended_at")
     def ended(self, row: Delivery) -> str:

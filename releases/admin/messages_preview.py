@@ -8,6 +8,7 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext as _
 
 from audit.change import label
@@ -21,12 +22,23 @@ from releases.admin.shown import language, show
 from releases.letters import notes
 from releases.letters.events import EVENTS, KEYS
 from releases.models import (
+    Delivery,
     Message,
     Notice,
     Release,
 )
 
 PAGE = 30
+
+
+def said_of(delivery: Delivery) -> str:
+    """Return the answer of a delivery, or its last error in the reader's language; a dash while there is neither."""
+    if delivery.outcome == Delivery.Outcome.SENT and delivery.channel.kind == "admin":
+        return _("It is in the inbox.")
+    if delivery.outcome == Delivery.Outcome.SENT and delivery.channel.kind == "mail":
+        return _("The mail server took it.") + f" ({delivery.answer})"
+    known: str = delivery.answer or delivery.last_error
+    return gettext(known) if known else "—"
 
 
 def told_so_far(release: Release, zone: str) -> dict[str, Any]:

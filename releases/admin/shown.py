@@ -187,6 +187,8 @@ def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
         return any("request" in LEVELS[level] for level in rights.levels.values())
     if verb.key == "release:observe":
         return any(rights.may(right) for right in ("plan", "prepare", "change", "evidence", "final_check"))
+    if verb.by_row:
+        return rights.account is not None and verb.for_you(rights.account, instance)
     if _for_you_alone(verb, rights):
         return True
     environment = environment_of(instance)

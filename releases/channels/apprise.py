@@ -55,7 +55,7 @@ class Apprise(ChannelKind):
         body = f"{letter.text}\n\n{letter.url}" if letter.url else letter.text
         if not sender.notify(title=letter.subject, body=body):
             raise Undelivered(_("Apprise could not deliver it."))
-        return _("Apprise has sent it.")
+        return "ok"
 
     def _library(self) -> Any:
         return importlib.import_module("apprise")

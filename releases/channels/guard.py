@@ -58,7 +58,7 @@ def refused(answer: Fetched, *, lasting: bool) -> Undelivered:
     seconds = min(float(wait), 3600.0) if wait.isdecimal() else None
     said = answer.body[:120].decode(errors="replace").strip()
     return Undelivered(
-        _("It answered %(status)s: %(said)s") % {"status": answer.status, "said": said or "—"},
+        f"{answer.status} {said}".strip(),
         lasting=lasting,
         wait=seconds,
     )

@@ -62,7 +62,7 @@ class Mail(ChannelKind):
             raise Undelivered(_said(fault.smtp_code, fault.smtp_error)) from fault
         except (smtplib.SMTPException, OSError) as fault:
             raise Undelivered(f"{type(fault).__name__}: {fault}"[:300]) from fault
-        return _("The mail server took it.")
+        return "250"
 
 
 def _said(code: int, said: bytes | str) -> str:

@@ -129,6 +129,14 @@ def told_of(release: Any, zone: str = "") -> dict[str, Any]:
 
 
 @register.filter
+def said(delivery: Any) -> str:
+    """Return what became of a delivery in the reader's words."""
+    from releases.admin.messages_preview import said_of
+
+    return said_of(delivery)
+
+
+@register.filter
 def word(key: Any) -> str:
     """Return a stored key in the reader's words."""
     return _shown().word(key)

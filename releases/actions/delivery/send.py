@@ -10,7 +10,7 @@ import logging
 
 from django.conf import settings
 from django.db import connection
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, override
 
 from audit.change import change
 from audit.clock import now
@@ -18,7 +18,7 @@ from audit.models import Outbox
 from environments.secrets import open_sealed
 from releases import channels
 from releases.actions.delivery.disable import disable_address, disable_channel
-from releases.actions.notice.make import page_address
+from releases.actions.notice.make import ADDRESS_OFF, CHANNEL_OFF, page_address
 from releases.actions.notice.subject import is_done, row_of
 from releases.channels.base import Address, ChannelKind, Letter, NotSetUp, Undelivered
 from releases.letters.events import KEYS
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 # Seconds after which a failed try is made again; after the last one it is given up.
 AGAIN = (15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
 LEASE = 120
+WITHDRAWN = gettext_noop("The message was withdrawn.")
+LEFT = gettext_noop("This person is no longer to be told.")
+DONE = gettext_noop("It is done meanwhile.")
 
 CLAIM = """
     UPDATE releases_delivery SET tries = tries + 1, lease_until = clock_timestamp() + make_interval(secs => %s)
@@ -69,18 +72,20 @@ def send(delivery_id: int, tries: int) -> None:
     )
     notice, channel = row.message.notice, row.channel
     if notice.withdrawn_at is not None and row.message.outside:
-        return _record(row, Delivery.Outcome.DROPPED, error=_("The message was withdrawn."))
+        return _record(row, Delivery.Outcome.DROPPED, error=WITHDRAWN)
     if _left(row):
-        return _record(row, Delivery.Outcome.DROPPED, error=_("This person is no longer to be told."))
+        return _record(row, Delivery.Outcome.DROPPED, error=LEFT)
     if _over(row):
-        return _record(row, Delivery.Outcome.DROPPED, error=_("It is done meanwhile."))
+        return _record(row, Delivery.Outcome.DROPPED, error=DONE)
     if channel.disabled_at is not None:
-        return _record(row, Delivery.Outcome.FAILED, error=_("The channel is disabled."))
+        return _record(row, Delivery.Outcome.FAILED, error=CHANNEL_OFF)
     if row.address and DeadAddress.of(row.address) is not None:
-        return _record(row, Delivery.Outcome.FAILED, error=_("The address is disabled."))
+        return _record(row, Delivery.Outcome.FAILED, error=ADDRESS_OFF)
     try:
         kind = channels.kind(channel.kind)
-        answer = kind.send(letter_of(row), address_of(channel, kind, row.address))
+        # Kept in one language, and put into the reader's when it is shown.
+        with override("en"):
+            answer = kind.send(letter_of(row), address_of(channel, kind, row.address))
     except NotSetUp as missing:
         return _record(row, Delivery.Outcome.FAILED, error=str(missing))
     except Undelivered as fault:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import Error
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from audit.change import change, label
 from audit.clock import now
@@ -29,6 +29,10 @@ LANGUAGES = ("ja", "en")
 # What a run in an environment without protection tells, and only inside.
 LOWER = ("deployment:hold", "deployment:fail")
 SUBJECT = 200
+# Kept as they stand here and put into the reader's language when they are shown.
+NO_ADDRESS = gettext_noop("No mail address is entered.")
+CHANNEL_OFF = gettext_noop("The channel is disabled.")
+ADDRESS_OFF = gettext_noop("The address is disabled.")
 
 
 class _Taken(Exception):
@@ -200,13 +204,12 @@ def _message(notice: Notice, recipient: Recipient, moment: datetime) -> None:
     for channel in recipient.channels.values():
         kind = channels.kind(channel.kind)
         if kind.within:
-            if recipient.account is not None:
-                _delivery(message, channel, "", moment, held=held, there=True)
+            _delivery(message, channel, "", moment, held=held, there=True)
             continue
         if kind.personal and not recipient.address:
             # Whoever reads it in the inbox needs no second way; who has none should be seen to have none.
-            if not any(channels.kind(c.kind).within for c in recipient.channels.values()) or recipient.account is None:
-                _delivery(message, channel, "", moment, held=held, fault=_("No mail address is entered."))
+            if not any(channels.kind(c.kind).within for c in recipient.channels.values()):
+                _delivery(message, channel, "", moment, held=held, fault=NO_ADDRESS)
             continue
         _delivery(message, channel, recipient.address, earliest, held=held, fault=_unusable(channel, recipient.address))
 
@@ -225,7 +228,7 @@ def _delivery(
     if fault:
         row.outcome, row.ended_at, row.last_error = Delivery.Outcome.FAILED, at, fault
     elif not held and there:
-        row.outcome, row.ended_at, row.answer = Delivery.Outcome.SENT, at, _("It is in the inbox.")
+        row.outcome, row.ended_at = Delivery.Outcome.SENT, at
     elif not held:
         row.next_at = at
     row.save()
@@ -234,9 +237,9 @@ def _delivery(
 def _unusable(channel: MessageChannel, address: str) -> str:
     """Return why nothing is sent there at all; empty when it is tried."""
     if channel.disabled_at is not None:
-        return _("The channel is disabled: %(why)s") % {"why": channel.disabled_because}
-    if address and (dead := DeadAddress.of(address)) is not None:
-        return _("The address is disabled: %(why)s") % {"why": dead.because}
+        return CHANNEL_OFF
+    if address and DeadAddress.of(address) is not None:
+        return ADDRESS_OFF
     return ""
 
 

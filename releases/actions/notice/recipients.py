@@ -52,8 +52,11 @@ def recipients(rules: Iterable[MessageRule], acting: Iterable[Account]) -> list[
     found: dict[str, Recipient] = {}
     acting = list(acting)
     for rule in rules:
-        if channels.kind(rule.channel.kind).personal:
+        kind = channels.kind(rule.channel.kind)
+        if kind.personal:
             for one in _persons(rule, acting):
+                if kind.within and one.account is None:
+                    continue  # nobody looks into an inbox without an account
                 known = found.setdefault(one.key, one)
                 known.channels[rule.channel_id] = rule.channel
                 known.quiet += [hours for hours in one.quiet if hours not in known.quiet]

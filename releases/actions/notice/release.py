@@ -11,6 +11,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
+from environments.models import Account
 from releases import channels
 from releases.actions.notice.recipients import Recipient, not_before
 from releases.models import Delivery, MessageText, Notice
@@ -29,10 +30,8 @@ def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
         notice = act.get(Notice)
         if not notice.waits:
             raise WrongState(_("This message does not wait for anyone."))
-        if account.person_key == notice.cause:
-            raise NotYou(_("You have caused this message; another person releases it."))
-        if _wrote(notice) == account.person_key:
-            raise NotYou(_("You have written this text; another person releases it."))
+        if why := why_not(notice, account):
+            raise NotYou(why)
         if digest != digest_of(notice):
             raise Invalid(_("You were shown another text or other recipients. Read it again."))
         moment = now()
@@ -42,7 +41,7 @@ def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
         )
         for row in waiting.select_related("message__member__group", "message__account", "channel").order_by("pk"):
             if channels.kind(row.channel.kind).within:
-                row.outcome, row.ended_at, row.answer = Delivery.Outcome.SENT, moment, _("It is in the inbox.")
+                row.outcome, row.ended_at = Delivery.Outcome.SENT, moment
             else:
                 row.next_at = not_before(_heard(row), moment, notice.urgent)
             row.save()
@@ -69,6 +68,15 @@ def withdraw(notice_id: int, *, reason: str) -> Notice:
             row.save()
         act.signature("withdraw")
     return notice
+
+
+def why_not(notice: Notice, account: Account) -> str:
+    """Return why this person can't release a notice; empty when he can."""
+    if account.person_key == notice.cause:
+        return _("You have caused this message; another person releases it.")
+    if _wrote(notice) == account.person_key:
+        return _("You have written this text; another person releases it.")
+    return ""
 
 
 def _wrote(notice: Notice) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -53,6 +54,17 @@ class OwnMessage(Verb):
     def for_you(self, account: Account, instance: Any) -> bool:
         """Answer as the action does."""
         return isinstance(instance, Message) and instance.account_id == account.pk
+
+
+@dataclass(frozen=True)
+class SecondPerson(Verb):
+    """A verb of who has neither caused a message nor written its text."""
+
+    def for_you(self, account: Account, instance: Any) -> bool:
+        """Answer as the action does."""
+        if not super().for_you(account, instance):
+            return False
+        return not isinstance(instance, Notice) or not notices.why_not(instance, account)
 
 
 def _must(instance: Any) -> Fields:
@@ -225,7 +237,10 @@ def _digest(instance: Any) -> Fields:
 def _goes_out(notice: Notice) -> list[tuple[str, str]]:
     """Return what is released: both texts and everybody outside who gets one."""
     names = {"ja": _now("Japanese"), "en": _now("English")}
-    shown = [(names[code], f"{words['subject']}\n\n{words['body']}") for code, words in notice.texts.items()]
+    shown = []
+    for code in sorted(notice.texts, key=lambda code: code != get_language()):
+        shown.append((f"{names[code]} · {_now('Subject line')}", notice.texts[code]["subject"]))
+        shown.append((f"{names[code]} · {_now('text')}", notice.texts[code]["body"]))
     people = notice.messages.filter(outside=True).order_by("pk")
     to = "\n".join(f"{one.name} ({names[one.language]})" for one in people[:200])
     return [*shown, (_now("recipients outside"), to)]
@@ -283,7 +298,7 @@ def _inbox(_row: Any) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("notice", "release", _("Release for people outside"), notices.release, RELEASE, Notice, _digest, signs=True,
+    SecondPerson("notice", "release", _("Release for people outside"), notices.release, RELEASE, Notice, _digest, signs=True, by_row=True,
          shows=_goes_out, over=_free),
     Verb("notice", "withdraw", _("Withdraw the message"), notices.withdraw, RELEASE, Notice, _must, signs=True,
          danger=True, over=_free),
@@ -311,6 +326,6 @@ VERBS: tuple[Verb, ...] = (
          danger=True, over=_own),
     Verb("delivery", "bounce", _("It came back"), disable.bounce, TELL, Delivery, _must, danger=True, over=_unsent),
     Verb("address", "use_again", _("Use the address again"), disable.use_again, TELL, DeadAddress, _must, over=_used),
-    OwnMessage("message", "read", _("Open the message"), read.read, ("look",), Message, page=_leads_to),
+    OwnMessage("message", "read", _("Open the message"), read.read, ("look",), Message, by_row=True, page=_leads_to),
     Verb("message", "read_all", _("Mark all as read"), read.read_all, ("look",), page=_inbox),
 )  # fmt: skip
