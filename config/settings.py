@@ -103,7 +103,7 @@ RINGI_ROLES = {
     "auditor": env.str("RINGI_AUDITOR_ROLE", "ringi_auditor"),
 }
 
-ENVIRONMENT_QUEUES = env.list("RINGI_QUEUES", default=["development", "staging", "production", "samples"])
+ENVIRONMENT_QUEUES = env.list("RINGI_QUEUES", default=["development", "staging", "production", "samples", "messages"])
 RQ_QUEUES = {
     name: {
         "URL": env.str("REDIS_URL", "redis://127.0.0.1:6379/0"),
@@ -155,6 +155,33 @@ SWEEP = env.float("RINGI_SWEEP", 1.0)
 SIGNATURE_SECONDS = 300
 FACT_SECONDS = 60
 TAG_KEY = env.str("RINGI_TAG_KEY", "")
+
+# How messages leave. Without RINGI_MAIL no mail is sent, and each delivery says so.
+_mail = env.email_url("RINGI_MAIL") if env.str("RINGI_MAIL", "") else {}
+MAIL_HOST = _mail.get("EMAIL_HOST", "")
+MAILERS = {
+    "default": {
+        "BACKEND": _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend"),
+        "OPTIONS": {
+            "host": MAIL_HOST,
+            "port": _mail.get("EMAIL_PORT") or 25,
+            "username": _mail.get("EMAIL_HOST_USER") or "",
+            "password": _mail.get("EMAIL_HOST_PASSWORD") or "",
+            "use_tls": bool(_mail.get("EMAIL_USE_TLS")),
+            "use_ssl": bool(_mail.get("EMAIL_USE_SSL")),
+            "timeout": 15,
+        }
+        if MAIL_HOST
+        else {},
+    }
+}
+DEFAULT_FROM_EMAIL = env.str("RINGI_MAIL_FROM", "Ringi <ringi@localhost>")
+MAIL_DOMAINS = [domain.lower() for domain in env.list("RINGI_MAIL_DOMAINS", default=[])]
+MESSAGE_HOSTS = [host.lower() for host in env.list("RINGI_MESSAGE_HOSTS", default=[])]
+MESSAGE_NETWORKS = env.list("RINGI_MESSAGE_NETWORKS", default=[])
+APPRISE_KINDS = [kind.lower() for kind in env.list("RINGI_APPRISE", default=[])]
+REMIND_MINUTES = env.int("RINGI_REMIND_MINUTES", 24 * 60)
+REMIND_MINUTES_URGENT = env.int("RINGI_REMIND_MINUTES_URGENT", 30)
 
 AUTH_USER_MODEL = "environments.Account"
 AUTHENTICATION_BACKENDS = [

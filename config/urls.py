@@ -25,6 +25,8 @@ from releases.admin.export_page import ledger_export
 from releases.admin.feed import feed
 from releases.admin.figures_page import figures
 from releases.admin.glossary_page import glossary
+from releases.admin.messages_preview import inbox
+from releases.admin.messages_preview import preview as messages_preview
 from releases.admin.my_work import my_work
 from releases.admin.prints import application_sheet, contact_sheet, rollback_sheet, work_sheet
 from releases.admin.procedure_difference import procedure_difference
@@ -80,6 +82,8 @@ urlpatterns = [
     path("admin/configuration/difference/", configuration_difference, name="configuration-difference"),
     path("admin/procedure/difference/", procedure_difference, name="procedure-difference"),
     path("admin/procedure/<int:pk>/document/", procedure_sheet, name="procedure-sheet"),
+    path("admin/inbox/", inbox, name="inbox"),
+    path("admin/messages/preview/", messages_preview, name="messages-preview"),
     path("admin/queues/", queues, name="queues"),
     path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),
     path("admin/act/<slug:noun>/<slug:name>/", act, name="act-new"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from audit.actor import Actor, acting
+from releases.actions.delivery.send import send_due
+from releases.actions.notice.make import drain
 from releases.actions.rollback.decide import asked_of_consent, pre_authorise
 from releases.actions.rollback.run import not_possible, run
 from releases.actions.watch.checks import run_checks
@@ -36,6 +38,14 @@ def check_watch(watch_id: int, due: str) -> None:
     """Make the checks beside the metrics of a watch once."""
     with acting(_worker()):
         run_checks(watch_id, due=datetime.fromisoformat(due))
+
+
+def tell() -> None:
+    """Make messages of what waits in the outbox, and send what is due."""
+    with acting(_worker()):
+        while drain():
+            send_due()
+        send_due()
 
 
 def prepare_rollback(rollback_id: int) -> None:

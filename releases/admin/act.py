@@ -37,7 +37,7 @@ STATUS = {
     "invalid": 400,
 }
 
-PREFILLED = ("application_id", "start")
+PREFILLED = ("application_id", "start", "event", "group_id")
 
 
 def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> forms.Form:
@@ -149,7 +149,8 @@ def _refused(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, 
 
 def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpResponse:
     subject = result if hasattr(result, "pk") else instance
-    target = page_of(subject) or page_of(instance) or reverse("admin:index")
+    own = verb.page(subject) if verb.page is not None else ""
+    target = own or page_of(subject) or page_of(instance) or reverse("admin:index")
     secret = getattr(result, "secret", "")
     if verb.key == "release:plan" and "start" in request.GET:
         # It was begun at an empty window of the calendar: its date is the next thing to choose.
@@ -201,6 +202,8 @@ def _page(
             "back": page_of(instance) or reverse("admin:index"),
             "cost": costs.of(verb.key, instance) if may else None,
             "preview": preview,
+            # A template would call the function itself.
+            "shows_first": verb.preview is not None and preview is None,
             "confirmed": _seen(request) if preview is not None else "",
         },
         status=status,

@@ -114,6 +114,9 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, "\n".join(replay_lines(value, zone)), exact)
         case "preauthorised", {"on": on, "rows": rows}:
             return Clause(key, label, _("yes, up to %(n)d rows") % {"n": rows} if on else _("no"))
+        case "notices", dict():
+            texts = [texts[language()] for texts in value.values() if language() in texts]
+            return Clause(key, label, "\n\n".join(f"{text['subject']}\n{text['body']}" for text in texts), exact)
         case "unanswered", str():
             choices = dict(Release._meta.get_field("unanswered").flatchoices)
             return Clause(key, label, str(choices.get(value, value)))

@@ -27,9 +27,12 @@ from releases.models import (
     ChecklistItem,
     InForce,
     Meeting,
+    MessageChannel,
+    MessageRule,
     Obligation,
     Procedure,
     Release,
+    Stakeholder,
     Step,
     StopSwitch,
     Waiver,
@@ -40,7 +43,7 @@ DEFAULT_ZONE = str(ZONE)
 
 _TONES = {
     "good": "completed concluded granted consumed succeeded done approved ready published active closed verified "
-    "tested confirmed pass measured healthy judged_healthy yes adopted",
+    "tested confirmed pass measured healthy judged_healthy yes adopted sent",
     "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
     "reporting requested content_fixed checked authorised proposed",
     "warn": "waived conditional waiting needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
@@ -62,6 +65,9 @@ MAKES: dict[type[Model], tuple[str, str]] = {
     StopSwitch: ("switch", "press"),
     CheckpointAddress: ("checkpoint", "add_address"),
     Continuation: ("ledger", "propose_going_on"),
+    Stakeholder: ("stakeholder", "create"),
+    MessageChannel: ("channel", "create"),
+    MessageRule: ("message_rule", "add"),
 }
 
 
@@ -189,6 +195,8 @@ def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
         return any("request" in LEVELS[level] for level in rights.levels.values())
     if verb.key == "release:observe":
         return any(rights.may(right) for right in ("plan", "prepare", "change", "evidence", "final_check"))
+    if verb.by_row:
+        return rights.account is not None and verb.for_you(rights.account, instance)
     if _for_you_alone(verb, rights):
         return True
     environment = environment_of(instance)

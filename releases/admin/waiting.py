@@ -25,6 +25,7 @@ from releases.models import (
     Document,
     InForce,
     Milestone,
+    Notice,
     Obligation,
     Release,
     Rollback,
@@ -50,6 +51,7 @@ def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
         *_milestones(rights, moment),
         *_adoptions(rights, account),
         *_grants(rights, account),
+        *_notices(rights, account),
         *access_waits(rights, account, moment),
     ]
     return sorted(found, key=lambda w: (not w.urgent, w.due is None, w.due or moment))
@@ -335,6 +337,16 @@ def _grants(rights: Rights, account: Account) -> list[Wait]:
         .order_by(F("created_at"))[:MOST]
     )
     return [Wait(_("Confirm a role"), str(row), page_of(row), f"{row.granted_by or ''} · {row.reason}") for row in rows]
+
+
+def _notices(rights: Rights, account: Account) -> list[Wait]:
+    if not rights.may("release_message"):
+        return []
+    rows = Notice.objects.filter(outside=True, released_at=None, withdrawn_at=None).exclude(cause=account.person_key)
+    return [
+        Wait(_("Release a message to people outside"), str(row), page_of(row), row.event_label, row.made_at)
+        for row in rows.order_by("pk")[:MOST]
+    ]
 
 
 def nothing_to_do(rights: Rights) -> str:

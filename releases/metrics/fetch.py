@@ -57,11 +57,14 @@ def fetch(
     listed: Iterable[Network] = (),
     headers: Mapping[str, str] | None = None,
     trusted: str = "",
+    method: str = "GET",
+    sent: bytes | None = None,
 ) -> Fetched:
-    """Ask `url` with GET and return the answer, whatever its status.
+    """Ask `url` and return the answer, whatever its status.
 
     seconds: deadline for everything together, however slowly the answer trickles. listed: the private networks
     that may be asked. trusted: file with the certificates that are trusted (PEM); empty = those of the system.
+    sent: the body of a POST.
     Raises TooSlow, NoAnswer.
     """
     began = time.monotonic()
@@ -78,7 +81,7 @@ def fetch(
         guard.daemon = True
         guard.start()
         try:
-            connection.request("GET", target, headers={"Accept": "*/*", "Connection": "close", **(headers or {})})
+            connection.request(method, target, sent, {"Accept": "*/*", "Connection": "close", **(headers or {})})
             sock = connection.sock
             certificate = (sock.getpeercert(True) or b"") if isinstance(sock, ssl.SSLSocket) else b""
             answer = connection.getresponse()

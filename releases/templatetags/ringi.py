@@ -126,6 +126,22 @@ def consented(document: dict[str, Any], zone: str = "") -> dict[str, Any]:
     return {"clauses": clauses(document, zone)}
 
 
+@register.inclusion_tag("ringi/told.html")
+def told_of(release: Any, zone: str = "") -> dict[str, Any]:
+    """Show the status text of a release and what has been told of it."""
+    from releases.admin.messages_preview import told_so_far
+
+    return {"release": release, "zone": zone, **told_so_far(release, zone)}
+
+
+@register.filter
+def said(delivery: Any) -> str:
+    """Return what became of a delivery in the reader's words."""
+    from releases.admin.messages_preview import said_of
+
+    return said_of(delivery)
+
+
 @register.filter
 def word(key: Any) -> str:
     """Return a stored key in the reader's words."""

@@ -13,9 +13,11 @@ from django.db.models import Count, F, Min, Q
 from audit.refusals import GateClosed, Refused
 from releases import dispatch
 from releases.actions.consent.lapse import lapse_stale
+from releases.actions.delivery.send import waits
 from releases.actions.deployment.queue import miss, put_off, queue
 from releases.actions.deployment.stopped import stopped
 from releases.actions.milestone.remind import remind_due
+from releases.actions.notice.remind import remind_open
 from releases.actions.question.ask import follow_up
 from releases.actions.release.observe import observe
 from releases.actions.switch.press import stop_runs
@@ -144,6 +146,17 @@ def due_reminders(moment: datetime) -> None:
     remind_due()
 
 
+def undone_duties(moment: datetime) -> None:
+    """Remind again of what is not done, and tell others when nobody acts."""
+    remind_open()
+
+
+def unsent_messages(moment: datetime) -> None:
+    """Wake the messages' worker when something is to be told; it looks for all that is due itself."""
+    if waits():
+        dispatch.wake_once("messages", "tell")
+
+
 # What decides about the minute; and what reads every open release, and so has its turn more rarely.
 OFTEN = (
     stopped_production,
@@ -155,8 +168,9 @@ OFTEN = (
     due_samples,
     due_checks,
     coming_deployments,
+    unsent_messages,
 )
-RARELY = (stale_rounds, due_reminders, coming_baselines)
+RARELY = (stale_rounds, due_reminders, undone_duties, coming_baselines)
 
 
 def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTEN, *RARELY)) -> None:

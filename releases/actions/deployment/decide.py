@@ -59,6 +59,7 @@ def give_up(deployment_id: int, *, reason: str) -> Deployment:
         deployment = act.get(Deployment)
         account = _decider(deployment, reason)
         deployment.fail()
+        act.tell("deployment:fail")
         answered(deployment, "deployment:give_up", account)
         drop_rest(deployment)
     return deployment

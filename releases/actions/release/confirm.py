@@ -75,6 +75,8 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
             signed_at=now(),
         )
         act.details["facts"] = facts
+        # The first of the two announces nothing.
+        act.tell("release:confirm" if len(open_roles) == 1 else "release:sign_final_check")
         if len(open_roles) == 1:
             late = [a.reason for a in answers(release, environment) if a.kind == "tag" and not a.passes]
             if late:

@@ -97,6 +97,7 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int]) -> bool:
             deployment.blockers = [_("A rollback waits to be assessed and authorised.")]
             return False
         rollback.pre_authorise()
+        act.tell("rollback:authorise")
         incur(deployment.release, "assessment", now(), deployment.environment.zone, about=str(rollback))
         return True
 

@@ -39,10 +39,12 @@ def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Rele
     if different:
         rollback.falter()
         deployment.falter()
+        act.tell("rollback:falter")
         rollback.facts["different"] = different
         deployment.blockers = [_("Not restored: %(what)s") % {"what": ", ".join(different)}]
         return None
     rollback.verify()
+    act.tell("rollback:restored")
     rollback.restored_at = now()
     deployment.restored()
     deployment.ended_at = now()

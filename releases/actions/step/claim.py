@@ -99,6 +99,7 @@ def _start(act: Act, deployment: Deployment) -> None:
     if release.state not in release.MAY_RUN[environment.tier]:
         raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
     deployment.start()
+    act.tell("deployment:start")
     moment = now()
     deployment.started_at = moment
     pointer = InForce.established(deployment.application, environment)

@@ -144,6 +144,7 @@ def _phase_ends(act: Act, step: Step, deployment: Deployment) -> Step | None:
 def _trouble(act: Act, step: Step, deployment: Deployment) -> None:
     if step.phase in ("back", "back_verify"):
         act.get(Rollback).falter()
+        act.tell("rollback:falter")
         if deployment.state == "rolling_back":
             deployment.falter()
         return
@@ -153,9 +154,11 @@ def _trouble(act: Act, step: Step, deployment: Deployment) -> None:
     elif deployment.environment.protected:
         deployment.hold()
         ask.put(act, deployment, step)
+        act.tell("deployment:hold")
         deployment.blockers = [_("A step waits for a decision.")]
     else:
         deployment.fail()
+        act.tell("deployment:fail")
         deployment.ended_at = now()
         drop_rest(deployment)
 

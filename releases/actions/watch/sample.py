@@ -12,7 +12,7 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
 
-from audit.change import change
+from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
@@ -166,7 +166,7 @@ def end_due(watch_id: int) -> str:
             watch.verdict = "insufficient"
             return watch.verdict
         watch.verdict, watch.ended_at = "healthy", now()
-        _close(act.get(Deployment), act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
+        _close(act, act.get(Deployment), act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
         return watch.verdict
 
 
@@ -189,17 +189,18 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
             raise Invalid(_("Say that it is healthy and why; else raise a rollback."))
         watch.verdict, watch.ended_at, watch.judged_by = "judged_healthy", now(), account
         act.signature("judge")
-        _close(deployment, act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
+        _close(act, deployment, act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
     return watch
 
 
-def _close(deployment: Deployment, release: Release, rollback: Any) -> None:
+def _close(act: Act, deployment: Deployment, release: Release, rollback: Any) -> None:
     if rollback is not None:
         if rollback.state == "monitoring":
             rollback.report()
         return
     if deployment.state == "monitoring":
         deployment.succeed()
+        act.tell("deployment:succeed")
         deployment.ended_at = now()
     if deployment.environment.tier == "production" and release.state == "monitoring":
         release.complete()
