@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from environments.models import Account
 from releases.actions.deployment import decide, schedule, verified
 from releases.actions.release.steps import manual_checks
 from releases.actions.rollback import decide as rollbacks
 from releases.actions.rollback.run import retry
+from releases.actions.step import confirm
 from releases.actions.watch.sample import judge_watch
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, text
 from releases.admin.verbs.consent import must, reason
@@ -91,6 +94,19 @@ def _verdict(instance: Any) -> Fields:
     }
 
 
+def _note(instance: Any) -> Fields:
+    return {"reason": text(_("what was done"))}
+
+
+@dataclass(frozen=True)
+class ConfirmVerb(Verb):
+    """A verb that is offered to whom the step names, whatever else he may do."""
+
+    def for_you(self, account: Account, instance: Any) -> bool:
+        """Answer as the action does."""
+        return isinstance(instance, Step) and not confirm.not_yours(account, instance)
+
+
 WAITING = frozenset({"failed", "needs_decision"})
 VERBS: tuple[Verb, ...] = (
     Verb("deployment", "schedule", _("Schedule"), schedule.schedule, ("schedule", "start"), Deployment, _at, edge="schedule", signs=True),
@@ -102,6 +118,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("step", "retry", _("Retry"), decide.retry, ("decide",), Step, must, edge="retry", signs=True),
     Verb("step", "skip", _("Skip"), decide.skip, ("decide",), Step, must, edge="skip", signs=True),
     Verb("step", "confirm_done", _("It was done"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True),
+    ConfirmVerb("step", "confirm", _("Confirm that it was done"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True),
     Verb("rollback", "raise", _("Raise a rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(rollbacks.FROM), danger=True),
     Verb("rollback", "assess", _("Assess"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"})),
     Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, reason, edge="authorise", signs=True, danger=True),
