@@ -43,6 +43,8 @@ OTHER_ACTS = {
     "rollback:run": gettext_lazy("Begin the way back"),
     "step:claim": gettext_lazy("Take a step"),
     "target:set_hosts": gettext_lazy("Name the hosts that steps may call"),
+    "rollback:take_over": gettext_lazy("Take a way back over by hand"),
+    "rollback:agree": gettext_lazy("Agree to a late way back"),
     "step:ask": gettext_lazy("Ask a person to do a step"),
     "step:confirm": gettext_lazy("Confirm a step"),
     "step:pause": gettext_lazy("Let a step wait for its time"),

@@ -136,6 +136,8 @@ def word(key: Any) -> str:
         "failed": _("failed"),
         "lost": _("lost: the worker ended"),
         "doubt": _("in doubt"),
+        "one_way": _("there is no reverse"),
+        "loses": _("a reverse brings no data back"),
         "asked": _("a person was asked"),
         "waits": _("it waits for its time"),
         "stopped": _("stopped"),

@@ -12,6 +12,7 @@ from environments import access
 from environments.admin.rights import Rights
 from environments.models import AccessGrant, Account, Environment, Freeze
 from releases.actions.milestone.remind import OWNERS
+from releases.actions.rollback.agree import missing
 from releases.admin.links import page_of
 from releases.admin.rounds import words_for
 from releases.admin.shown import remaining
@@ -233,7 +234,10 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
         environment: Environment = row.deployment.environment
         may, what = {
             "raised": (rights.may("assess"), _("Assess the rollback")),
-            "assessed": (rights.may("authorise_rollback"), _("Authorise the rollback")),
+            "assessed": (
+                rights.may("authorise_rollback") or bool(set(missing(row)) & rights.roles),
+                _("Authorise the rollback"),
+            ),
             "faltered": (rights.may("roll_back", environment), _("Try the way back again")),
             "reporting": (rights.may("assess"), _("Report and close the rollback")),
         }.get(row.state, (False, ""))
