@@ -7,7 +7,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,12 +103,12 @@ class Running:
         self.redis = redis.Redis.from_url(self.redis_url)
         self.started: list[Any] = []
 
-    def process(self, *words: str, **extra: str) -> Any:
-        """Start a management command as a process of its own."""
+    def process(self, *words: str, wrapper: Sequence[str] = (), **extra: str) -> Any:
+        """Start a management command as a process of its own; wrapper: a program that starts it."""
         own = {"DATABASE_URL": self.database, "REDIS_URL": self.redis_url, **extra}
         own |= {"RINGI_LEASE": str(LEASE), "RINGI_BEAT": str(BEAT), "RINGI_SWEEP": str(SWEEP)}
         log = self.folder / f"{'-'.join(words)}-{len(self.started)}.log"
-        argv = [sys.executable, "manage.py", *words]
+        argv = [*wrapper, sys.executable, "manage.py", *words]
         child = spawn(argv, environment=os.environ | own, folder=PROJECT, log=log, death_signal=signal.SIGKILL)
         self.started.append(child)
         return child
