@@ -19,7 +19,7 @@ import pytest
 
 from releases.demo.targets import own_database
 from releases.steps.service_control import running_service
-from tests.chaos.running import EFFECT, Point, Running, command, ended, parent, step, until
+from tests.chaos.running import EFFECT, LEASE, Point, Running, command, ended, parent, step, until
 from tests.releases.conftest import World
 from tests.releases.steps.receiver import Receiver, receiving
 
@@ -138,7 +138,7 @@ def whole_target(world: World, point: Point, receiver: Receiver) -> Iterator[str
         os.kill(service["pid"], signal.SIGKILL)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(180 * LEASE)
 @pytest.mark.parametrize(("victim", "moment", "killed"), list(cells()))
 def test_a_step_killed_at_any_moment_is_made_once_or_asks(
     victim: Victim,
@@ -171,7 +171,8 @@ def test_a_step_killed_at_any_moment_is_made_once_or_asks(
     asks = victim.asks and moment in ("after intent", "during the effect")
     assert running.comes_to("verifying", "waiting") == ("waiting" if asks else "verifying")
     outcomes = [attempt.outcome for attempt in running.attempts(1) if attempt.outcome != "waits"]
-    assert outcomes == ["lost"] * lost + [("unknown" if asks else "done")]
+    assert outcomes[-1] == ("unknown" if asks else "done")
+    assert set(outcomes[:-1]) <= {"lost"} and len(outcomes) > lost
     assert running.step(1).state == ("needs_decision" if asks else "done")
     assert running.tally().count("after began") == running.tally().count("after ended") == (0 if asks else 1)
     _counted(victim, moment, running, asks)

@@ -81,7 +81,11 @@ def _migrations(release: Release, repository: Path, base: str | None) -> dict[st
     if not release.commit or any(value.items() >= span.items() for value in known):
         return {}
     try:
-        files = git.changed_files(repository, base, release.commit, migrations.is_migration)
+        try:
+            files = git.changed_files(repository, base, release.commit, migrations.is_migration)
+        except git.NoSuchRevision:
+            # What is in force came from elsewhere: all migrations of the release are read then.
+            files = git.changed_files(repository, None, release.commit, migrations.is_migration)
     except (git.SourceUnavailable, git.NoSuchRevision):
         return {}
     return {"migrations": {**span, "files": migrations.report(files)}}
