@@ -145,10 +145,10 @@ def authorise(rollback_id: int, *, reason: str = "") -> Rollback:
         if deployment.environment.protected and (decider is None or decider.account.person_key != account.person_key):
             who = decider.account if decider is not None else "—"
             raise NotYou(_("The roster names another person to decide: %(who)s") % {"who": who})
+        rollback.authorise()
         _require_late_consent(rollback, account)
         if restores(deployment) and "rows_total" not in rollback.facts:
             raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
-        rollback.authorise()
         rollback.authorised_by = account
         act.details.update({key: value for key, value in rollback.facts.items() if key.startswith("rows")})
         act.signature("authorise_rollback")

@@ -254,6 +254,7 @@ def test_report_cause_and_prevention_are_drafted_from_what_was_recorded(world: A
     walk(step, "offer", "claim", "fail")
     with acting(COMMAND):
         StepOutput.objects.create(step=step, epoch=1, text="line one\nTraceback: totals differ\n")
+    alter(run, started_at=alarm.raised_at - timedelta(minutes=5))
     alter(alarm, facts={**alarm.facts, "rows": {"dataset": 3}, "digests": {"after": {"code": "abc"}}})
     with translation.override("en"):
         draft_documents_of(alarm)
