@@ -16,7 +16,9 @@ class ReleasesConfig(AppConfig):
         from environments.actions.target.settings import judged_by
         from releases.actions.watch.set_sources import faults_in
         from releases.machines.guard import install
+        from releases.steps.http_call import faults_of_hosts
 
         judged_by(faults_in)
+        judged_by(faults_of_hosts)
 
         post_migrate.connect(install, sender=self, dispatch_uid="releases.machines.guard")

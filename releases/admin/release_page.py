@@ -17,6 +17,7 @@ from environments.admin.rights import Rights, page, rights_of
 from environments.models import ConfigurationVersion, Environment
 from environments.roles import ROLE_CHOICES
 from releases.actions.release.confirm import NOT_MEASURED, facts_now
+from releases.actions.release.way_back import faults, migrations_of
 from releases.admin import happened
 from releases.admin.rounds import Standing, standing_of, words_for
 from releases.admin.shown import language, show
@@ -341,5 +342,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         facts=_facts(row, content),
         runs=runs,
         to_sign=len(waiting_rows(row, rights)),
+        migrations=migrations_of(row),
+        no_way_back=faults(row) if row.plan else [],
         happenings=happened.of_objects(labels),
     )  # fmt: skip

@@ -150,6 +150,10 @@ def word(key: Any) -> str:
         "failed": _("failed"),
         "lost": _("lost: the worker ended"),
         "doubt": _("in doubt"),
+        "one_way": _("there is no reverse"),
+        "loses": _("a reverse brings no data back"),
+        "asked": _("a person was asked"),
+        "waits": _("it waits for its time"),
         "stopped": _("stopped"),
         "running": _("still running"),
         "not_done": _("not done"),
@@ -197,7 +201,7 @@ def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
         return any(rights.may(right) for right in ("plan", "prepare", "change", "evidence", "final_check"))
     if verb.by_row:
         return rights.account is not None and verb.for_you(rights.account, instance)
-    if _for_you_alone(verb, rights):
+    if _for_you_alone(verb, rights, instance):
         return True
     environment = environment_of(instance)
     if any(rights.may(right, environment) for right in verb.rights):
@@ -223,13 +227,13 @@ def new_button(rights: Rights, model: type[Model]) -> list[Button]:
         button(verb, None, main=True)
         for verb in VERBS
         if (verb.noun, verb.name) == key
-        and (any(rights.may(right) for right in verb.rights) or _for_you_alone(verb, rights))
+        and (any(rights.may(right) for right in verb.rights) or _for_you_alone(verb, rights, None))
     ]
 
 
-def _for_you_alone(verb: Verb, rights: Rights) -> bool:
+def _for_you_alone(verb: Verb, rights: Rights, instance: Any) -> bool:
     """Tell whether a verb that looks at more than its rights offers itself to the reader."""
-    return type(verb) is not Verb and rights.account is not None and verb.for_you(rights.account, None)
+    return type(verb) is not Verb and rights.account is not None and verb.for_you(rights.account, instance)
 
 
 def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
@@ -252,7 +256,9 @@ def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
         case Watch():
             return instance.verdict != "insufficient"
         case Step():
-            return bool(verb.not_now(instance)) or (verb.name == "skip" and instance.required)
+            other = {"confirm_done": instance.kind == "manual", "confirm": instance.kind != "manual"}
+            other["skip"] = instance.required
+            return bool(verb.not_now(instance)) or other.get(verb.name, False)
     return False
 
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext as _
 
 from releases.channels.base import PATIENCE, Address, Undelivered
-from releases.metrics.fetch import Fetched, NoAnswer, fetch
 from releases.sources.addresses import NoSuchHost, NotAllowed, places_of, unwrapped
+from releases.sources.exchange import Fetched, NoAnswer, fetch
 
 # What a place says when it will never take anything again.
 GONE = (404, 410)
@@ -46,7 +46,7 @@ def post(address: Address, body: bytes, headers: dict[str, Any]) -> Fetched:
         raise Undelivered(_("This host is not on the list of hosts that messages may go to."))
     try:
         return fetch(
-            address.to, seconds=PATIENCE, listed=address.networks, headers=headers, method="POST", sent=body
+            address.to, seconds=PATIENCE, listed=address.networks, headers=headers, method="POST", body=body
         )  # fmt: skip
     except NoAnswer as fault:
         raise Undelivered(str(fault)[:300]) from fault

@@ -8,8 +8,11 @@ from releases.steps.code_deploy import CodeDeploy
 from releases.steps.command import Command
 from releases.steps.configuration_update import ConfigurationUpdate
 from releases.steps.database_update import DatabaseUpdate
+from releases.steps.http_call import HttpCall
 from releases.steps.maintenance_mode import MaintenanceMode
+from releases.steps.manual import Manual
 from releases.steps.service_control import ServiceControl
+from releases.steps.wait import Wait
 
 KINDS: tuple[StepKind, ...] = (
     Backup(),
@@ -19,6 +22,9 @@ KINDS: tuple[StepKind, ...] = (
     ConfigurationUpdate(),
     ServiceControl(),
     Command(),
+    HttpCall(),
+    Manual(),
+    Wait(),
 )
 
 

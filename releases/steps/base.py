@@ -6,6 +6,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,6 +40,10 @@ class StepFailed(Exception):
 
 class Overdue(StepFailed):
     """A command was stopped because its time was over, or because it had been silent for too long."""
+
+
+class Unanswered(Overdue):
+    """A request was sent and not answered: nobody knows what the receiver made of it."""
 
 
 class StopAsked(Exception):
@@ -134,6 +139,17 @@ class StepKind(ABC):
         the kind.
         """
         return bool(getattr(parameters, "repeatable", self.repeatable))
+
+    def waits_until(self, parameters: Any, began: datetime) -> datetime | None:
+        """Return the time before which there is nothing to do, for a step that began then; None: do it now.
+
+        The run waits for it without a worker.
+        """
+        return None
+
+    def asks(self, parameters: Any) -> str:
+        """Return what a person must do and confirm in the step's place; empty: a worker does it."""
+        return ""
 
     @abstractmethod
     def describe(self, context: StepContext, parameters: Any) -> list[str]:

@@ -164,6 +164,21 @@ class Since:
             raise StepFailed(_("the rows noted before the migration are gone: %(path)s") % {"path": self.before})
 
 
+def told_apart(target: TargetSpec, earlier: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Tell whether rows written since the backup can be told from older ones; else they are counted too high.
+
+    A migration that did not end hides who wrote; a later restore makes every row new.
+    """
+    since = Since(target, earlier)
+    lines = journal_lines(target)
+    mine = [at for at, line in enumerate(lines) if line["run"] == since.run]
+    later = lines[mine[-1] + 1 :] if mine else lines
+    return since.exact and not any(
+        line["effect"] == "database_update:restored" and line.get("restored") and line["run"] != since.run
+        for line in later
+    )
+
+
 def written_since(
     target: TargetSpec, configuration: Mapping[str, str], earlier: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, int]:

@@ -99,9 +99,7 @@ def waiting_rollbacks(moment: datetime) -> None:
     """Wake workers for alarms that were not prepared, and for authorised ways back that have not begun."""
     late = moment - timedelta(seconds=2 * settings.SWEEP)
     waiting = Rollback.objects.filter(
-        Q(state="raised", facts__rows_total__isnull=True)
-        | Q(state="assessed", facts__has_key="raised_as", facts__rows_total__isnull=True)
-        | Q(state="authorised"),
+        Q(state__in=["raised", "assessed"], facts__rows_total__isnull=True) | Q(state="authorised"),
         raised_at__lt=late,
     ).values_list("pk", "deployment__environment__slug")
     for pk, slug in waiting:

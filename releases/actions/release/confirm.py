@@ -19,6 +19,7 @@ from releases.actions.release.steps import production_of
 from releases.gates.ask import answers
 from releases.gates.base import procedure_of
 from releases.gates.content import digest, document
+from releases.gates.rehearsal import rehearsed
 from releases.models import ConsentRound, Fact, FinalCheck, Release, RosterEntry
 from releases.steps.target import Layout
 
@@ -38,6 +39,8 @@ def facts_now(release: Release) -> dict[str, Any]:
         "tag_unchanged": tag is not None
         and tag.value.get("commit") == release.commit
         and bool(tag.value.get("signature_good")),
+        # What was not rehearsed is not false: whoever signs says how it was.
+        "way_back_rehearsed": rehearsed(release, environment) is not None or NOT_MEASURED,
         "digest_unchanged": round_ is not None and digest(document(release, environment)) == round_.digest,
     }
     return {item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items}

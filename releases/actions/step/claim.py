@@ -74,7 +74,9 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
                 raise _Dropped
             if taken_over:
                 step.take_over()
-                StepAttempt.objects.filter(step=step, epoch=step.epoch).update(ended_at=moment, outcome="lost")
+                StepAttempt.objects.filter(step=step, epoch=step.epoch, ended_at=None).update(
+                    ended_at=moment, outcome="lost"
+                )
             else:
                 step.claim()
                 step.started_at = moment

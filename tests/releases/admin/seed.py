@@ -23,7 +23,7 @@ from environments.actions.window.freeze import freeze
 from environments.models import Account, Application, Environment
 from releases.actions.consent.decide import approve
 from releases.actions.release import move, plan, prepare, submit
-from releases.actions.rollback.restored import draft_documents
+from releases.actions.rollback.draft import draft_documents
 from releases.actions.roster.assign import assign
 from releases.actions.watch.begin import checks_of, triggers_of
 from releases.actions.window.propose import propose

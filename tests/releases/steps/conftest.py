@@ -23,6 +23,8 @@ from releases.steps import kind
 from releases.steps.base import StepContext, TargetSpec, Version
 from releases.steps.service_control import running_service
 
+from .receiver import Receiver, receiving
+
 PASSWORD = "a:b\\c-word"
 
 READ_CONFIGURATION = """
@@ -165,6 +167,7 @@ class Target:
     versions: Versions
     configuration: dict[str, str]
     database: str
+    receiver: Receiver
     shown: bytearray = field(default_factory=bytearray)
 
     def context(self, key: str = "1/1/x", epoch: int = 1, **changes: Any) -> StepContext:
@@ -221,6 +224,11 @@ class Target:
 
 
 def _target(tmp_path: Path, versions: Versions, database: str) -> Iterator[Target]:
+    with receiving() as receiver:
+        yield from _with_receiver(tmp_path, versions, database, receiver)
+
+
+def _with_receiver(tmp_path: Path, versions: Versions, database: str, receiver: Receiver) -> Iterator[Target]:
     port = free_port()
     python = sys.executable
     settings = {
@@ -234,11 +242,12 @@ def _target(tmp_path: Path, versions: Versions, database: str) -> Iterator[Targe
         "postgres_bin": os.environ["POSTGRES_BIN"],
         "scratch_database_url": database,
         "urls": {"base": f"http://127.0.0.1:{port}"},
+        "http_hosts": [receiver.host],
     }
     root = tmp_path / "target"
     root.mkdir()
     configuration = {"DATABASE_URL": database, "PORT": str(port), "SECRET": 'pass "word"/+ é'}
-    made = Target(TargetSpec("sample", "production", root, settings), versions, configuration, database)
+    made = Target(TargetSpec("sample", "production", root, settings), versions, configuration, database, receiver)
     yield made
     running = running_service(root)
     if running:
