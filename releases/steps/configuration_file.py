@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from django.utils.translation import gettext as _
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
 from releases.steps import runner
 from releases.steps.base import StepFailed, TargetSpec
+from releases.steps.declared import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from releases.steps.words import gettext as _
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # What JSON leaves as it is and TOML 1.0 or YAML 1.2 do not allow, or read as a line break.

@@ -7,7 +7,6 @@ import os
 import select
 import shlex
 import signal
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,8 +14,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-
-from django.utils.translation import gettext as _
 
 from releases.steps import detach
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
@@ -31,6 +28,7 @@ from releases.steps.target import (
     journal_lines,
     journal_once,
 )
+from releases.steps.words import gettext as _
 
 POLL_SECONDS = 0.05
 # Without a `ready` address a service counts as started when it lives this long.
@@ -73,8 +71,11 @@ class ServiceControl(TargetStep):
         elif not started_by_us and not _is_current(context, running):
             raise StepFailed(_("another version of the service is running: restart it or stop it first"))
         record, seconds = _wait_until_ready(context, held)
-        journal_once(context, "service_control:started", pid=record["pid"], tree=record["tree"])
-        return facts | _process(record) | {"ready_seconds": round(seconds, 3)}
+        began = _process(record)["started_at"]
+        line = journal_once(
+            context, "service_control:started", pid=record["pid"], tree=record["tree"], started_at=began
+        )
+        return facts | _process(record, line) | {"ready_seconds": round(seconds, 3)}
 
     def look(self, context: StepContext, held: Held, parameters: ServiceParameters) -> tuple[Probe, dict[str, Any]]:
         """Done when the service is as wanted, by the process itself, and this key's line is there."""
@@ -89,7 +90,7 @@ class ServiceControl(TargetStep):
         lines = journal_lines(context.target, key=context.key, effect="service_control:started")
         if running is None or not lines or lines[-1]["pid"] != running["pid"] or not _answers(context.target.settings):
             return Probe.NOT_DONE, {}
-        return Probe.DONE, _process(running)
+        return Probe.DONE, _process(running, lines[-1])
 
     def describe(self, context: StepContext, parameters: ServiceParameters) -> list[str]:
         """Return the lines of the dry run, secrets masked."""
@@ -127,8 +128,13 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def _process(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of the recorded process: pid, and the time of its start in ISO form, UTC."""
+def _process(record: Mapping[str, Any], line: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the facts of the recorded process: pid, and the time of its start in ISO form, UTC.
+
+    line: of the journal; a time that it gives for this process is kept, as two readings of two clocks differ.
+    """
+    if line is not None and line.get("pid") == record["pid"] and "started_at" in line:
+        return {"pid": record["pid"], "started_at": line["started_at"]}
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - record["started"] / os.sysconf("SC_CLK_TCK")
     return {"pid": record["pid"], "started_at": (datetime.now(UTC) - timedelta(seconds=age)).isoformat()}
 
@@ -218,7 +224,7 @@ def start_service(context: StepContext, held: Held) -> None:
     layout.service_record.unlink(missing_ok=True)
     tree, digest = os.path.realpath(layout.current), configuration_digest(context.target)
     places = (str(layout.service_record), str(log), context.key, tree, digest)
-    starter = [sys.executable, "-I", "-S", str(detach.__file__), *places]
+    starter = [*detach.starter(), *places]
     outcome = run_command(
         [*starter, *filled(command, context.target)],
         environment=base_environment({"RINGI_TARGET_ROOT": str(context.target.root)}),
