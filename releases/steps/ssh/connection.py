@@ -214,7 +214,7 @@ class _Talk:
     def _greeted(self, event: dict[str, Any]) -> None:
         if "old" in event:
             raise StepFailed(
-                _("%(host)s has Python %(found)s; 3.11 or newer is needed")
+                _("%(host)s has Python %(found)s; 3.11.4 or newer is needed")
                 % {"host": self._place.label, "found": event["old"]}
             )
         if "have" in event or "need" in event:

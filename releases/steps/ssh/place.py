@@ -47,7 +47,7 @@ class Place(BaseModel):
     """A target's setting `ssh`.
 
     known_hosts: one or more lines as `ssh-keyscan` prints them; they pin the host's key. python: the interpreter there
-    (3.11 or newer), a path or a name on the PATH.
+    (3.11.4 or newer), a path or a name on the PATH.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
