@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -69,7 +69,7 @@ class TargetCheck(CheckKind):
         try:
             found = call.ask(
                 context.target,
-                "check",
+                "look",
                 kind=self,
                 parameters=parameters,
                 configuration=context.configuration,
@@ -79,6 +79,12 @@ class TargetCheck(CheckKind):
         except StepFailed as failed:
             return CheckResult(Verdict.ERROR, output=str(failed))
         return CheckResult(**found | {"verdict": Verdict(found["verdict"])})
+
+    def answer(self, target: TargetSpec, parameters: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was seen as JSON, on the host; given: since, configuration, secrets."""
+        context = CheckContext(target, given["since"], given["configuration"], tuple(given["secrets"]))
+        result = self.look(context, parameters)
+        return asdict(result) | {"verdict": result.verdict.value}
 
     @abstractmethod
     def look(self, context: CheckContext, parameters: Any) -> CheckResult:

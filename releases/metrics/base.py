@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
@@ -83,11 +83,21 @@ class TargetSource(MetricSource):
             return self.look(target, parameters, configuration)
         at = datetime.now(UTC)
         try:
-            given = {"configuration": configuration, "seconds": SECONDS_ELSEWHERE}
-            found = call.ask(target, "read", kind=self, parameters=parameters, **given)
+            found = call.ask(
+                target,
+                "look",
+                kind=self,
+                parameters=parameters,
+                configuration=configuration,
+                seconds=SECONDS_ELSEWHERE,
+            )
         except StepFailed as failed:
             return Reading(at, False, {}, str(failed)[:200])
         return Reading(**found)
+
+    def answer(self, target: TargetSpec, parameters: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the reading as JSON, on the host; given: configuration."""
+        return asdict(self.look(target, parameters, given["configuration"]))
 
     @abstractmethod
     def look(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:

@@ -44,10 +44,11 @@ class CodeDeploy(TargetStep):
         def git(arguments: Sequence[str]) -> object:
             return held.run(arguments, extra=trees.git_environment())
 
-        def fetch(path: Path) -> object:
+        def fetch(path: Path) -> None:
             if context.fetch is not None:
-                return context.fetch(path)
-            return trees.archive(context.repository, wanted, path, git)
+                context.fetch(path)
+            else:
+                trees.archive(context.repository, wanted, path, git)
 
         folder, laid = trees.lay(wanted, layout.releases, fetch)
         if laid or parameters.direction == "forward":

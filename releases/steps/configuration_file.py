@@ -68,7 +68,8 @@ def path_of(target: TargetSpec) -> Path | None:
     return target.root / (kept.path or f"shared/config.{kept.format}")
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """Return the text as JSON, TOML and YAML alike read it."""
     text = json.dumps(value, ensure_ascii=False)
     return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -86,8 +87,8 @@ def render_configuration(values: Mapping[str, str], format: str = "env") -> byte
         return b""
     lines: dict[str, Callable[[str], str]] = {
         "env": lambda key: f"{key}={json.dumps(values[key], ensure_ascii=False)}",
-        "toml": lambda key: f"{key} = {_quoted(values[key])}",
-        "yaml": lambda key: f'"{key}": {_quoted(values[key])}',
+        "toml": lambda key: f"{key} = {quoted(values[key])}",
+        "yaml": lambda key: f'"{key}": {quoted(values[key])}',
     }
     if format in lines:
         return "".join(lines[format](key) + "\n" for key in sorted(values)).encode()

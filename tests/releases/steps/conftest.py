@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -128,6 +129,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
     (path / "run").chmod(0o755)
     (path / "link").symlink_to("a/リリース.txt")
     (path / "configuration.py").write_text(READ_CONFIGURATION)
+    (path / "site.yml").write_text("- hosts: all\n  gather_facts: false\n  tasks: [{debug: {msg: on}}]\n")
     for version in ("1.0.0", "1.1.0"):
         (path / "service.py").write_text(SERVICE.replace("VERSION", version))
         (path / "migrate.py").write_text(MIGRATE.replace("VERSION", version))
@@ -274,6 +276,10 @@ def _target(tmp_path: Path, versions: Versions, database: str) -> Iterator[Targe
         "migrate_check": [python, "{tree}/migrate.py", "{config}", "--check"],
         "postgres_bin": os.environ["POSTGRES_BIN"],
         "scratch_database_url": database,
+        "ansible": {
+            "inventory": "localhost ansible_connection=local\n",
+            "program": shutil.which("ansible-playbook") or "ansible-playbook",
+        },
         "urls": {"base": f"http://127.0.0.1:{port}"},
     }
     root = tmp_path / "target"

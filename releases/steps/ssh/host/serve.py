@@ -62,16 +62,9 @@ def _done(request: dict[str, Any], line: Line) -> Any:
         return written_since(target, configuration, request["earlier"])
     if what == "reach":
         return {"root": target.root.is_dir()}
-    if what == "check":
-        from releases.checks.base import CheckContext
-
+    if what == "look":
         kind, parameters = _named(request)
-        secrets = tuple(request["secrets"])
-        result = kind.run(CheckContext(target, request["since"], configuration, secrets), parameters)
-        return asdict(result) | {"verdict": result.verdict.value}
-    if what == "read":
-        kind, parameters = _named(request)
-        return asdict(kind.read(target, parameters, configuration))
+        return kind.answer(target, parameters, request)
     raise StepFailed(f"not a request: {what}")
 
 
