@@ -9,7 +9,7 @@ import importlib.util
 import io
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +44,15 @@ class Bundle:
 def bundle() -> Bundle:
     """Return the bundle of this installation; the same source gives the same bytes."""
     ours = {name: path for name, path in _modules() if path.name != "__init__.py"}
-    fit = {name for name in ours if _fits(name, ours)}
+    sources = {name: INSTEAD.get(name, path.read_text(encoding="utf-8")) for name, path in ours.items()}
+    trees = {name: ast.parse(source) for name, source in sources.items()}
+    needs = {name: set() if name in INSTEAD else _imports(tree, ours) for name, tree in trees.items()}
+    fit = {name for name in ours if _fits(name, needs)}
     files = {"__main__.py": START.encode()}
     texts: set[str] = set()
     for name in fit:
-        source = INSTEAD.get(name, ours[name].read_text(encoding="utf-8"))
-        files[f"{name.replace('.', '/')}.py"] = source.encode()
-        texts |= _texts(source)
+        files[f"{name.replace('.', '/')}.py"] = sources[name].encode()
+        texts |= _texts(trees[name])
     for path in list(files):
         for folder in Path(path).parents:
             if folder != Path("."):
@@ -72,26 +74,27 @@ def _modules() -> Iterator[tuple[str, Path]]:
             yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
-def _fits(name: str, ours: dict[str, Path]) -> bool:
-    seen, open_ones = set(), [name]
+def _fits(name: str, needs: Mapping[str, set[str]]) -> bool:
+    seen: set[str] = set()
+    open_ones = [name]
     while open_ones:
         module = open_ones.pop()
-        if module in seen or module in INSTEAD:
+        if module in seen:
             continue
         seen.add(module)
-        for needed in _imports(ours[module], ours):
+        for needed in needs[module]:
             top = needed.partition(".")[0]
-            if needed in ours:
+            if needed in needs:
                 open_ones.append(needed)
             elif top not in sys.stdlib_module_names and top not in TAKEN_ALONG:
                 return False
     return True
 
 
-def _imports(path: Path, ours: dict[str, Path]) -> set[str]:
+def _imports(tree: ast.Module, ours: Container[str]) -> set[str]:
     """Return the modules that a file imports, inside functions too; what comes from a package's own file is not ours."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -100,10 +103,10 @@ def _imports(path: Path, ours: dict[str, Path]) -> set[str]:
     return found
 
 
-def _texts(source: str) -> set[str]:
+def _texts(tree: ast.Module) -> set[str]:
     return {
         node.args[0].value
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "_"
