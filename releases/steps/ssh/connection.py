@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from releases.steps.base import Fenced, Overdue, StepFailed, StopAsked
+from releases.steps.base import Fenced, Overdue, StepFailed, StillRunning, StopAsked
 from releases.steps.runner import BEAT_SECONDS, GRACE_SECONDS, base_environment, dies_with
 from releases.steps.ssh.bundle import bundle
 from releases.steps.ssh.place import CONNECT_SECONDS, Place
@@ -55,16 +55,7 @@ def converse(
     boot = ["-I", "-S", "-X", "utf8", "-c", BOOT.read_text(encoding="utf-8")]
     command = [place.python, *boot, str(path), made.digest, str(len(made.content))]
     with _unnamed("key", key.encode()) as key_file, _unnamed("hosts", place.hosts) as hosts_file:
-        process = subprocess.Popen(
-            place.arguments(key_file, hosts_file, command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=base_environment(),
-            cwd="/",
-            process_group=0,
-            preexec_fn=dies_with(os.getpid()),
-        )
+        process = _started(place.arguments(key_file, hosts_file, command))
         try:
             return _Talk(place, process, request, beat, output, tree, seconds + MARGIN_SECONDS).to_its_end()
         finally:
@@ -76,6 +67,25 @@ def converse(
             for pipe in (process.stdin, process.stdout, process.stderr):
                 assert pipe is not None
                 pipe.close()
+
+
+def _started(arguments: list[str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=base_environment(),
+            cwd="/",
+            process_group=0,
+            preexec_fn=dies_with(os.getpid()),
+        )
+    except OSError as error:
+        raise StepFailed(
+            _("%(command)s could not be started: %(reason)s")
+            % {"command": arguments[0], "reason": error.strerror or error}
+        ) from error
 
 
 @contextmanager
@@ -251,8 +261,6 @@ class _Talk:
 
 def raised(event: dict[str, Any]) -> Exception:
     """Return a fault that the host told, as what it was there."""
-    from releases.steps.base import StillRunning
-
     message = str(event["message"])
     match event["fault"]:
         case "Fenced":

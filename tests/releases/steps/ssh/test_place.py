@@ -106,6 +106,12 @@ def test_it_says_why_a_host_is_not_reached(there: Target, host: Host, tmp_path: 
     assert "the target's setting ssh.known_hosts" in refused()
 
 
+def test_a_worker_without_ssh_says_so(there: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StepFailed, match="ssh could not be started"):
+        there.step("maintenance_mode", there.context(), on=True)
+
+
 def test_what_only_works_here_says_so(there: Target) -> None:
     with pytest.raises(StepFailed, match="this one lies on another host"):
         with holding(there.context()):
