@@ -12,19 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-
-_FROM_ZIP = (
-    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), None, '__main__')"
-)
-
-
-def starter() -> list[str]:
-    """Return the beginning of an argument list that runs this file, out of the bundle on a target's host as well."""
-    bare = [sys.executable, "-I", "-S"]
-    if os.path.isfile(__file__):
-        return [*bare, os.path.realpath(__file__)]
-    zipped = __file__.removesuffix("/" + __name__.replace(".", "/") + ".py")
-    return [*bare, "-c", _FROM_ZIP, zipped, __name__]
+from datetime import UTC, datetime
 
 
 def start_time() -> int:
@@ -50,6 +38,7 @@ def main(record: str, log: str, key: str, tree: str, configuration: str, *argume
     described = {
         "pid": os.getpid(),
         "started": start_time(),
+        "started_at": datetime.now(UTC).isoformat(),
         "argv": list(arguments),
         "key": key,
         "tree": tree,
@@ -66,6 +55,20 @@ def main(record: str, log: str, key: str, tree: str, configuration: str, *argume
     except OSError as error:
         os.write(2, f"{arguments[0]}: {error.strerror}\n".encode())
         os._exit(127)
+
+
+_FROM_ZIP = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), None, '__main__')"
+)
+
+
+def starter() -> list[str]:
+    """Return the beginning of an argument list that runs this file, out of the bundle on a target's host as well."""
+    bare = [sys.executable, "-I", "-S"]
+    if os.path.isfile(__file__):
+        return [*bare, os.path.realpath(__file__)]
+    zipped = __file__.removesuffix("/" + __name__.replace(".", "/") + ".py")
+    return [*bare, "-c", _FROM_ZIP, zipped, __name__]
 
 
 if __name__ == "__main__":

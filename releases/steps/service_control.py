@@ -11,7 +11,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -71,11 +70,8 @@ class ServiceControl(TargetStep):
         elif not started_by_us and not _is_current(context, running):
             raise StepFailed(_("another version of the service is running: restart it or stop it first"))
         record, seconds = _wait_until_ready(context, held)
-        began = _process(record)["started_at"]
-        line = journal_once(
-            context, "service_control:started", pid=record["pid"], tree=record["tree"], started_at=began
-        )
-        return facts | _process(record, line) | {"ready_seconds": round(seconds, 3)}
+        journal_once(context, "service_control:started", pid=record["pid"], tree=record["tree"])
+        return facts | _process(record) | {"ready_seconds": round(seconds, 3)}
 
     def look(self, context: StepContext, held: Held, parameters: ServiceParameters) -> tuple[Probe, dict[str, Any]]:
         """Done when the service is as wanted, by the process itself, and this key's line is there."""
@@ -90,7 +86,7 @@ class ServiceControl(TargetStep):
         lines = journal_lines(context.target, key=context.key, effect="service_control:started")
         if running is None or not lines or lines[-1]["pid"] != running["pid"] or not _answers(context.target.settings):
             return Probe.NOT_DONE, {}
-        return Probe.DONE, _process(running, lines[-1])
+        return Probe.DONE, _process(running)
 
     def describe(self, context: StepContext, parameters: ServiceParameters) -> list[str]:
         """Return the lines of the dry run, secrets masked."""
@@ -128,15 +124,9 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def _process(record: Mapping[str, Any], line: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the facts of the recorded process: pid, and the time of its start in ISO form, UTC.
-
-    line: of the journal; a time that it gives for this process is kept, as two readings of two clocks differ.
-    """
-    if line is not None and line.get("pid") == record["pid"] and "started_at" in line:
-        return {"pid": record["pid"], "started_at": line["started_at"]}
-    age = time.clock_gettime(time.CLOCK_BOOTTIME) - record["started"] / os.sysconf("SC_CLK_TCK")
-    return {"pid": record["pid"], "started_at": (datetime.now(UTC) - timedelta(seconds=age)).isoformat()}
+def _process(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of the recorded process: pid, and the time of its start in ISO form, UTC."""
+    return {"pid": record["pid"], "started_at": record["started_at"]}
 
 
 def running_service(root: Path) -> dict[str, Any] | None:
