@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-FOLDERS = ("releases/steps", "releases/checks", "releases/metrics")
+FOLDERS = ("releases/steps", "releases/checks", "releases/metrics", "releases/sources")
 START = "from releases.steps.ssh.host.serve import main\n\nmain()\n"
 # Under these names the bundle carries the stand-ins of releases/steps/ssh/host.
 INSTEAD = {

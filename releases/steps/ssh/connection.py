@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from releases.steps.base import Fenced, Overdue, StepFailed, StillRunning, StopAsked
+from releases.steps import base
+from releases.steps.base import Overdue, StepFailed, StopAsked
 from releases.steps.runner import BEAT_SECONDS, GRACE_SECONDS, base_environment, dies_with
 from releases.steps.ssh.bundle import bundle
 from releases.steps.ssh.place import CONNECT_SECONDS, Place
@@ -262,15 +263,9 @@ class _Talk:
 def raised(event: dict[str, Any]) -> Exception:
     """Return a fault that the host told, as what it was there."""
     message = str(event["message"])
-    match event["fault"]:
-        case "Fenced":
-            return Fenced(message)
-        case "StillRunning":
-            return StillRunning(message)
-        case "StopAsked":
-            return StopAsked()
-        case "Overdue":
-            return Overdue(message, state=event["state"], facts=event["facts"])
-        case "StepFailed":
-            return StepFailed(message, state=event["state"], facts=event["facts"])
-    return RuntimeError(message)
+    kind = getattr(base, str(event["fault"]), None)
+    if not isinstance(kind, type) or not issubclass(kind, Exception):
+        return RuntimeError(message)
+    if issubclass(kind, StepFailed):
+        return kind(message, state=event["state"], facts=event["facts"])
+    return kind(message)
