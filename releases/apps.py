@@ -12,13 +12,16 @@ class ReleasesConfig(AppConfig):
     verbose_name = _("Releases")
 
     def ready(self) -> None:
-        """Install the database's own copy of the machines after each migration; judge what targets are watched by."""
+        """Install the database's own copy of the machines after each migration; judge what targets are watched by and
+        where they lie."""
         from environments.actions.target.settings import judged_by
         from releases.actions.watch.set_sources import faults_in
         from releases.machines.guard import install
         from releases.steps.http_call import faults_of_hosts
+        from releases.steps.ssh import place
 
         judged_by(faults_in)
         judged_by(faults_of_hosts)
+        judged_by(place.faults_in)
 
         post_migrate.connect(install, sender=self, dispatch_uid="releases.machines.guard")

@@ -159,7 +159,7 @@ def _facts(release: Release, content: Content | None) -> list[dict[str, Any]]:
     """Return each item of the final check as measured now, with its label."""
     if content is None or release.state not in ("approved", "confirmed") or not release.bound_for_production:
         return []
-    measured = facts_now(release)
+    measured = facts_now(release, connect=False)
     words = {True: ("pass", _("measured: yes")), False: ("fail", _("measured: no"))}
     return [
         {

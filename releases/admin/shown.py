@@ -43,12 +43,12 @@ DEFAULT_ZONE = str(ZONE)
 
 _TONES = {
     "good": "completed concluded granted consumed succeeded done approved ready published active closed verified "
-    "tested confirmed pass measured healthy judged_healthy yes adopted sent",
+    "tested confirmed pass ok measured healthy judged_healthy yes adopted sent",
     "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
-    "reporting requested content_fixed checked authorised proposed",
+    "reporting changed requested content_fixed checked authorised proposed",
     "warn": "waived conditional waiting needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
     "no_data stale insufficient not_measured compressed restored",
-    "bad": "failed rejected void missed rollback_failed faltered fail error refused no overdue",
+    "bad": "failed rejected void missed rollback_failed faltered fail error refused no overdue unreachable",
 }
 TONES = {state: tone for tone, states in _TONES.items() for state in states.split()}
 
@@ -157,6 +157,9 @@ def word(key: Any) -> str:
         "stopped": _("stopped"),
         "running": _("still running"),
         "not_done": _("not done"),
+        "ok": _("in order"),
+        "changed": _("changed"),
+        "unreachable": _("not reached"),
     }
     return str(words.get(str(key), key))
 

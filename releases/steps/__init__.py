@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from releases.steps.ansible_playbook import AnsiblePlaybook
 from releases.steps.backup import Backup
 from releases.steps.base import StepKind
 from releases.steps.code_deploy import CodeDeploy
@@ -21,6 +22,7 @@ KINDS: tuple[StepKind, ...] = (
     DatabaseUpdate(),
     ConfigurationUpdate(),
     ServiceControl(),
+    AnsiblePlaybook(),
     Command(),
     HttpCall(),
     Manual(),

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from releases.steps.declared import BaseModel, ConfigDict
 
 
 class Parameters(BaseModel):
@@ -30,12 +30,13 @@ class Probe(enum.Enum):
 
 class StepFailed(Exception):
     """The step did not do what it should; the message is shown to people, `state` says what the target is
-    in.
+    in, `facts` are kept as the step's result.
     """
 
-    def __init__(self, message: str, *, state: str = "") -> None:
+    def __init__(self, message: str, *, state: str = "", facts: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.state = state
+        self.facts = dict(facts or {})
 
 
 class Overdue(StepFailed):
@@ -62,12 +63,15 @@ class StillRunning(Exception):
 class TargetSpec:
     """One copy of an application on one machine. `settings` is the target's row (see steps/target.py for its
     keys).
+
+    ssh_key: the private key for the host that the setting `ssh` names; no step, check or host ever gets it.
     """
 
     application: str
     environment: str
     root: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
+    ssh_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class StepContext:
     when the run is being stopped.
     silence_seconds: how long a command may write nothing (None: as long as it takes).
     secrets: values to be masked in output and never to be passed in arguments.
+    fetch: writes the wanted tree's tar file where there is no repository (on a target's host); None: use `repository`.
     """
 
     key: str
@@ -112,6 +117,7 @@ class StepContext:
     beat: Callable[[], None]
     secrets: tuple[str, ...] = ()
     silence_seconds: float | None = None
+    fetch: Callable[[Path], object] | None = None
 
 
 class StepKind(ABC):

@@ -18,6 +18,9 @@ from releases.models import InForce, Release, Step
 from releases.steps.base import StepContext, StepFailed, Version
 from releases.steps.masking import masked
 from releases.steps.runner import secrets_of
+from releases.steps.ssh import call
+from releases.steps.ssh import place as ssh
+from releases.steps.target import TargetStep
 from releases.worker.context import BACK
 from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE
 
@@ -97,6 +100,9 @@ def _described(phase: str, ordinal: int, planned: dict[str, Any], context: StepC
         else:
             kind = steps.kind(planned["kind"])
             lines = kind.describe(context, kind.parameters(**planned["parameters"]))
+            if ssh.lies_elsewhere(context.target) and isinstance(kind, TargetStep):
+                lines = [f"{ssh.place_of(context.target).label}: {line}" for line in lines]
+                fault = call.refuses(kind)
     except (StepFailed, ValidationError, steps.UnknownKind) as wrong:
         fault = str(wrong)
     secrets = secrets_of(context)

@@ -103,7 +103,8 @@ def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
         except StepFailed as failed:
             message = clean(str(failed), secrets)
             _say(lease, message, clean(failed.state, secrets))
-            fail(step.pk, epoch=epoch, message=message, output_digest=lease.digest)
+            result = clean(failed.facts, secrets)
+            fail(step.pk, epoch=epoch, message=message, output_digest=lease.digest, result=result)
             return None
         except (Fenced, StillRunning):
             raise

@@ -53,12 +53,24 @@ def finish(
         return following.pk
 
 
-def fail(step_id: int, *, epoch: int, message: str, output_digest: str = "", probe: str = "") -> None:
-    """Record that a step failed: a protected run waits for a decision, another fails at once. Raises Fenced."""
+def fail(
+    step_id: int,
+    *,
+    epoch: int,
+    message: str,
+    output_digest: str = "",
+    probe: str = "",
+    result: dict[str, Any] | None = None,
+) -> None:
+    """Record that a step failed: a protected run waits for a decision, another fails at once. Raises Fenced.
+
+    result: what it did before it failed, as facts.
+    """
     with change("step:fail", *_targets(step_id), reason=message[:300]) as act:
         step, deployment = _held(act, epoch)
         step.fail()
         step.failure = message
+        step.result = result or step.result
         _ended(step, epoch, "failed", output_digest, probe)
         _trouble(act, step, deployment)
 

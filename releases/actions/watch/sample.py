@@ -16,7 +16,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
-from releases.actions.watch.place import configuration_for
+from releases.actions.watch.place import configuration_for, spec_for
 from releases.actions.watch.react import react
 from releases.gates.base import procedure_of
 from releases.metrics.looking import Looked, WrongSources, look, places_of
@@ -65,7 +65,10 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
     purpose, interval, deployment_id, rollback_id = row[0], row[1], row[4], row[5]
     root, application, environment = row[7], row[9], row[10]
     triggers, baseline, checks, settings, before, raw = (_plain(row[place]) for place in (2, 3, 6, 8, 11, 12))
-    target = TargetSpec(application, environment, Path(root), settings)
+    if settings.get("ssh"):
+        target = spec_for(Watch.objects.select_related("deployment").get(pk=watch_id))
+    else:
+        target = TargetSpec(application, environment, Path(root), settings)
     secrets: tuple[str, ...] = ()
     unseen = {trigger["metric"]: "error" for trigger in triggers}
     try:
