@@ -152,6 +152,8 @@ DEFAULT_FROM_EMAIL = env.str("RINGI_MAIL_FROM", "ringi@localhost")
 LEASE = env.float("RINGI_LEASE", 15.0)
 BEAT = env.float("RINGI_BEAT", 5.0)
 SWEEP = env.float("RINGI_SWEEP", 1.0)
+# The hour (UTC) from which history rows are compared with the ledger, once a day; 17 is two at night in Tokyo.
+RECONCILE_HOUR = env.int("RINGI_RECONCILE_HOUR", 17)
 SIGNATURE_SECONDS = 300
 FACT_SECONDS = 60
 TAG_KEY = env.str("RINGI_TAG_KEY", "")

@@ -19,6 +19,8 @@ from releases.admin.verbs import VERBS
 
 # What no button does: acts of the workers, the scheduler and the way in.
 OTHER_ACTS = {
+    "audit:reconcile": gettext_lazy("Compare the history with the ledger"),
+    "audit:history_alarm": gettext_lazy("Alarm: the history holds what no event explains"),
     "account:change_password": gettext_lazy("Change one's password"),
     "account:reseal_factor": gettext_lazy("Seal a second factor with the present key"),
     "configuration:add_key": gettext_lazy("Add a key to the ring"),

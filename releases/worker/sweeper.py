@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import Error
 from django.db.models import Count, F, Min, Q
 
+from audit.reconciliation import night
 from audit.refusals import GateClosed, Refused
 from releases import dispatch
 from releases.actions.consent.lapse import lapse_stale
@@ -155,6 +156,12 @@ def unsent_messages(moment: datetime) -> None:
         dispatch.wake_once("messages", "tell")
 
 
+def nightly_comparison(moment: datetime) -> None:
+    """Compare history rows with the ledger once a night, a slice of each round at a time."""
+    if night.due(moment):
+        night.reconcile(night.SLICE, moment)
+
+
 # What decides about the minute; and what reads every open release, and so has its turn more rarely.
 OFTEN = (
     stopped_production,
@@ -168,7 +175,7 @@ OFTEN = (
     coming_deployments,
     unsent_messages,
 )
-RARELY = (stale_rounds, due_reminders, undone_duties, coming_baselines)
+RARELY = (stale_rounds, due_reminders, undone_duties, coming_baselines, nightly_comparison)
 
 
 def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTEN, *RARELY)) -> None:
