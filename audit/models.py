@@ -137,7 +137,7 @@ class Reconciliation(models.Model):
     id = models.BigAutoField(primary_key=True)
     begun_at = models.DateTimeField(_("begun at"))
     ended_at = models.DateTimeField(_("ended at"), null=True)
-    place = models.JSONField(_("place"))
+    place = models.JSONField(_("progress"))
     found = models.JSONField(_("found"))
 
     class Meta:
