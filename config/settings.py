@@ -123,30 +123,12 @@ CACHES = {
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
     },
 }
-# Calls per token and span (s, m, h). The demo looks ten times a second.
 # The month in which the fiscal year begins: numbers of releases and figures follow it.
 FISCAL_YEAR_FROM = env.int("RINGI_FISCAL_YEAR_FROM", 4)
 if not 1 <= FISCAL_YEAR_FROM <= 12:
     raise ImproperlyConfigured("RINGI_FISCAL_YEAR_FROM is a month, 1 to 12")
+# Calls per token and span (s, m, h). The demo looks ten times a second.
 API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
-
-# Checkpoints are mailed to auditors through this server, as EMAIL_URL says (smtp+tls://user:password@host:587).
-_mail = env.email_url("EMAIL_URL", default="smtp://localhost:25")
-MAILERS = {
-    "default": {
-        "BACKEND": _mail["EMAIL_BACKEND"],
-        "OPTIONS": {
-            "host": _mail["EMAIL_HOST"],
-            "port": _mail["EMAIL_PORT"],
-            "username": _mail["EMAIL_HOST_USER"] or "",
-            "password": _mail["EMAIL_HOST_PASSWORD"] or "",
-            "use_tls": _mail.get("EMAIL_USE_TLS", False),
-            "use_ssl": _mail.get("EMAIL_USE_SSL", False),
-            "timeout": 10,
-        },
-    }
-}
-DEFAULT_FROM_EMAIL = env.str("RINGI_MAIL_FROM", "ringi@localhost")
 
 # Seconds. A lease is renewed every BEAT while a step runs; SWEEP is the scheduler's round.
 LEASE = env.float("RINGI_LEASE", 15.0)
@@ -158,23 +140,21 @@ SIGNATURE_SECONDS = 300
 FACT_SECONDS = 60
 TAG_KEY = env.str("RINGI_TAG_KEY", "")
 
-# How messages leave. Without RINGI_MAIL no mail is sent, and each delivery says so.
-_mail = env.email_url("RINGI_MAIL") if env.str("RINGI_MAIL", "") else {}
-MAIL_HOST = _mail.get("EMAIL_HOST", "")
+# How messages and checkpoints are mailed. Without RINGI_MAIL no message is mailed, and each delivery says so.
+_mail = env.email_url("RINGI_MAIL", default="smtp://localhost:25")
+MAIL_HOST = _mail["EMAIL_HOST"] if env.str("RINGI_MAIL", "") else ""
 MAILERS = {
     "default": {
-        "BACKEND": _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend"),
+        "BACKEND": _mail["EMAIL_BACKEND"],
         "OPTIONS": {
-            "host": MAIL_HOST,
-            "port": _mail.get("EMAIL_PORT") or 25,
-            "username": _mail.get("EMAIL_HOST_USER") or "",
-            "password": _mail.get("EMAIL_HOST_PASSWORD") or "",
+            "host": _mail["EMAIL_HOST"],
+            "port": _mail["EMAIL_PORT"] or 25,
+            "username": _mail["EMAIL_HOST_USER"] or "",
+            "password": _mail["EMAIL_HOST_PASSWORD"] or "",
             "use_tls": bool(_mail.get("EMAIL_USE_TLS")),
             "use_ssl": bool(_mail.get("EMAIL_USE_SSL")),
             "timeout": 15,
-        }
-        if MAIL_HOST
-        else {},
+        },
     }
 }
 DEFAULT_FROM_EMAIL = env.str("RINGI_MAIL_FROM", "Ringi <ringi@localhost>")
