@@ -109,7 +109,8 @@ def _timeline(rollback: Rollback) -> list[str]:
 def _rows(rollback: Rollback) -> list[str]:
     if rollback.facts.get("rows_fault"):
         return [_("not known: %(why)s") % {"why": rollback.facts["rows_fault"]}]
-    kept = next((s.result for s in rollback.deployment.steps.filter(kind="database_update", phase="back")), {})
+    back = rollback.deployment.steps.filter(kind="database_update", phase="back").first()
+    kept: dict[str, Any] = back.result if back is not None else {}
     rows = kept.get("written_since") or rollback.facts.get("rows", {})
     found = [f"{table}: {count}" for table, count in sorted(rows.items())]
     return found + ([_("kept on the target in %(path)s") % {"path": kept["dump"]}] if kept.get("dump") else [])
