@@ -10,6 +10,7 @@ import pytest
 
 from releases.steps import kind
 from releases.steps.base import StepFailed
+from releases.steps.command import Command, CommandParameters
 from releases.steps.ssh import call
 from releases.steps.ssh.place import Place, faults_in
 from releases.steps.target import holding
@@ -117,3 +118,17 @@ def test_what_only_works_here_says_so(there: Target) -> None:
         with holding(there.context()):
             pass
     assert call.refuses(kind("command")) == ""
+
+
+class NeedsMore(Command):
+    """A kind of an installation's own, in a file that the bundle does not carry."""
+
+    name = "needs_more"
+
+
+def test_a_kind_that_cannot_work_there_is_refused_with_a_sentence(there: Target, host: Host) -> None:
+    there.move_to(host, port=9)
+    said = "“needs_more” cannot work on another host: it needs more than Python there"
+    assert call.refuses(NeedsMore()) == said
+    with pytest.raises(StepFailed, match="“needs_more” cannot work on another host"):
+        NeedsMore().run(there.context(), CommandParameters(argv=("true",)))
