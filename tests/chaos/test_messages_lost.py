@@ -18,7 +18,7 @@ from tests.releases.channels.receivers import MailHost, mail_host
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter
 
-HOLD = 30.0
+HOLD = 100.0
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def kill(process: Any) -> None:
     process.wait()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
     world: World, database: str, tmp_path: Path, settings: Any, host: MailHost
 ) -> None:
@@ -74,11 +74,11 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
         kill(worker)
         go_on.set()
         running.redis.flushdb()
-        until("the letter of the killed worker", lambda: len(host.mails) == 1)
+        until("the letter of the killed worker", lambda: len(host.mails) == 1, HOLD)
         assert Delivery.objects.filter(outcome="sent").count() == 0, "nobody has kept its outcome"
         _let_the_claim_run_out()
         running.process("worker", "messages", **mail)
-        until("every delivery to be kept as sent", lambda: Delivery.objects.filter(outcome="sent").count() == 3)
+        until("every delivery to be kept as sent", lambda: Delivery.objects.filter(outcome="sent").count() == 3, HOLD)
     finally:
         go_on.set()
         running.end()
@@ -97,7 +97,7 @@ def _let_the_claim_run_out() -> None:
         cursor.execute("UPDATE releases_delivery SET lease_until = clock_timestamp() WHERE lease_until IS NOT NULL")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
     world: World, database: str, tmp_path: Path, settings: Any
 ) -> None:
@@ -116,13 +116,13 @@ def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
     running.redis.flushdb()
     try:
         first = running.process("scheduler")
-        until("the queue to be told", lambda: running.redis.llen("rq:queue:messages"))
+        until("the queue to be told", lambda: running.redis.llen("rq:queue:messages"), HOLD)
         assert running.redis.llen("rq:queue:messages") == 1, "one wake-up is enough, however long nobody answers"
         kill(first)
         running.redis.flushdb()
         running.process("scheduler")
         running.process("worker", "messages")
-        until("both messages", lambda: Message.objects.filter(notice__event="release:withdraw").count() == 2)
+        until("both messages", lambda: Message.objects.filter(notice__event="release:withdraw").count() == 2, HOLD)
     finally:
         running.end()
     assert Message.objects.get(account=world.people["developer"]).deliveries.get().outcome == "sent"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from audit.clock import now
+from releases import channels
 from releases.letters.events import EVENTS, told
 from releases.models import MessageChannel, MessageRule, MessageText, Stakeholder
 from releases.procedures.document import Procedure as Content
@@ -32,6 +33,9 @@ def lay_out_messages(content: Content) -> None:
         wanted |= {
             (rule.event, group.pk if group is not None else None, ways[key].pk, lead)
             for group in to for key in rule.channels for lead in leads
+            # A room that the procedure names is ours. For people outside there are channels and rules of their own; else
+            # what is told inside would wait until it is released for outside.
+            if not (group is not None and group.outside) or channels.kind(ways[key].kind).personal
         }  # fmt: skip
     present = MessageRule.objects.select_for_update().filter(withdrawn_at=None)
     for row in present:

@@ -35,8 +35,10 @@ def test_it_posts_a_header_the_text_and_a_button_to_the_page(slack: Receiver) ->
 
 def test_a_text_calls_nobody_and_hides_no_link(slack: Receiver) -> None:
     Slack().send(letter(subject="<!channel>", text="<!here> <https://evil.example|release>"), near(slack.base))
-    sent = slack.posted[0].body.decode()
-    assert "<!" not in sent and "<https" not in sent
+    sent = json.loads(slack.posted[0].body)
+    assert sent["blocks"][0]["text"]["type"] == "plain_text", "in which Slack reads no markup"
+    for text in (sent["text"], sent["blocks"][1]["text"]["text"]):
+        assert "<!" not in text and "<https" not in text
 
 
 def test_long_texts_keep_to_the_limits_of_the_blocks(slack: Receiver) -> None:
