@@ -13,15 +13,14 @@ from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from django.utils.translation import gettext as _
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
-
 from releases.sources.addresses import Network, listed_by, unwrapped
 from releases.sources.exchange import Fetched, NoAnswer, fetch
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed, Unanswered
+from releases.steps.declared import AfterValidator, Field, StringConstraints, model_validator
 from releases.steps.masking import masked
 from releases.steps.runner import BEAT_SECONDS, secrets_of
 from releases.steps.target import Held, TargetStep, journal, journal_lines
+from releases.steps.words import gettext as _
 
 LONGEST_TAIL = 2000
 # Headers that say how the message is carried: those are the connection's, not a plan's.

@@ -7,11 +7,10 @@ from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from django.utils.translation import gettext as _
-from pydantic import AfterValidator, Field, model_validator
-
 from releases.steps.base import Parameters, Probe, StepContext
+from releases.steps.declared import AfterValidator, Field, model_validator
 from releases.steps.target import Held, TargetStep, journal_lines, journal_once
+from releases.steps.words import gettext as _
 
 LONGEST_SECONDS = 86400
 EFFECT = "wait:over"

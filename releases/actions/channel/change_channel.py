@@ -111,10 +111,10 @@ def try_out(channel_id: int) -> MessageChannel:
         account, row = access.require("tell"), act.get(MessageChannel)
         if row.disabled_at is not None:
             raise WrongState(_("It is disabled already."))
-    kind = channels.kind(row.kind)
-    to = account.email if kind.personal else ""
-    if (kind.personal and not kind.within and not to) or (not kind.personal and not row.sealed):
-        raise GateClosed(_("No address is entered."))
+        kind = channels.kind(row.kind)
+        to = account.email if kind.personal else ""
+        if (kind.personal and not kind.within and not to) or (not kind.personal and not row.sealed):
+            raise GateClosed(_("No address is entered."))
     with override(row.language):
         subject, text = _("A test message of Ringi"), _("Somebody has tried this channel out. Nothing has happened.")
     letter = Letter(f"msg_{uuid.uuid4().hex}", "channel:try_out", row.language, subject, text,
