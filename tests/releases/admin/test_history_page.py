@@ -16,7 +16,7 @@ from audit.clock import now
 from environments.models import Environment, Freeze
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
-QUERIES = 6
+QUERIES = 6 + 1  # and the number of unread messages, which every page shows
 
 
 def versions(count: int) -> Freeze:
@@ -35,15 +35,13 @@ def versions(count: int) -> Freeze:
     return row
 
 
-def test_the_history_of_an_object_with_fifty_versions_takes_six_queries(
+def test_the_history_of_an_object_with_fifty_versions_takes_few_queries(
     database: str, browsers: Callable[[str], Any]
 ) -> None:
     row = versions(50)
     auditor, address = browsers("auditor"), f"{reverse('timeline')}?object=environments.Freeze:{row.pk}&kind=row"
     auditor.get(address)
-    with CaptureQueriesContext(
-        connection,
-    ) as seen:
+    with CaptureQueriesContext(connection) as seen:
         shown = auditor.get(address).content.decode()
     assert all(f"version {n}<" in shown for n in range(2, 51)) and shown.count(' kind-row"') == 50
     assert len(seen) <= QUERIES, "\n".join(query["sql"][:200] for query in seen)
