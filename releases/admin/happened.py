@@ -25,6 +25,7 @@ OTHER_ACTS = {
     "account:reseal_factor": gettext_lazy("Seal a second factor with the present key"),
     "configuration:add_key": gettext_lazy("Add a key to the ring"),
     "configuration:use_key": gettext_lazy("Seal with another key from now on"),
+    "channel:reseal": gettext_lazy("Seal a channel's address with the present key"),
     "configuration:reseal": gettext_lazy("Seal the secrets with the present key"),
     "configuration:retire_keys": gettext_lazy("Take old keys out of the ring"),
     "question:escalate": gettext_lazy("Ask the next on the roster"),
