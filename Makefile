@@ -67,9 +67,22 @@ check: messages ## style, types, layers, settings, migrations, translations, the
 browser: messages ## the pages in a real browser (SMOKE=1: the short run)
 	@exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/browser $(if $(SMOKE),-m smoke)
 
+.PHONY: pictures
+pictures: messages ## take the pictures of the documentation anew
+	@RINGI_DOCS_PICTURES=docs/pictures exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/browser/test_docs_pictures.py
+
+.venv/.docs: requirements-docs.lock $(INSTALLED)
+	@$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r requirements-docs.lock
+	@touch $@
+
+.PHONY: docs
+docs: .venv/.docs ## the documentation as a site, in var/site; every warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
+	@echo "var/site/index.html"
+
 .PHONY: chaos
-chaos: messages ## killed workers, stopped servers, sabotage of each chapter, long histories (SMOKE=1: the short run)
-	@RINGI_LEAST=100 exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/chaos $(if $(SMOKE),-m smoke,tests/scenarios/test_consent_machine.py)
+chaos: messages ## killed workers, stopped servers, sabotage of each chapter, long histories, an altered ledger (SMOKE=1: the short run)
+	@RINGI_LEAST=100 RINGI_TAMPER=1 exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/chaos $(if $(SMOKE),-m smoke,tests/scenarios/test_consent_machine.py tests/audit/test_tamper.py)
 
 .PHONY: mutants
 mutants: messages ## take each guard out in a copy; its test must fail
@@ -83,6 +96,8 @@ bench: messages ## the measurements, as a table
 lock: $(UV_FILE) ## pin all packages with their hashes
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --group dev pyproject.toml --output-file requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
+	  --constraint requirements.lock --group docs --output-file requirements-docs.lock
 
 .PHONY: clean
 clean: ## remove caches and what tests, benchmarks and demos left (var/up and .venv stay)

@@ -61,6 +61,7 @@ class Act:
     details: dict[str, Any] = field(default_factory=dict)
     object: str = ""
     made: list[models.Model] = field(default_factory=list)
+    told: str = ""
 
     def get[M: models.Model](self, model: type[M], pk: Any = None) -> M:
         """Return the locked row of a model, the only one or the one with `pk`."""
@@ -74,6 +75,10 @@ class Act:
         self.object = label(instance)
         self.made.append(instance)
         self.details.update(details)
+
+    def tell(self, event: str) -> None:
+        """Say what people are told has happened, where that is more than the act's own name: a claim that starts a run."""
+        self.told = event
 
     def signature(self, meaning: str, digest: str = "", role: str = "") -> dict[str, Any]:
         """Return the record of a signature (21 CFR 11.50: printed name, time, meaning), and keep it in the event."""
@@ -230,7 +235,7 @@ def _append_and_post(act: Act, reason: str) -> None:
             "WITH appended AS (SELECT ringi_append('action', %s, %s, NULL, %s::jsonb, %s, 'done') AS event)"
             " INSERT INTO audit_outbox (act, event, object, payload)"
             " SELECT %s, %s, %s, %s::jsonb FROM appended WHERE appended.event IS NOT NULL",
-            [act.event, act.object, details, reason, act.id, act.event, act.object, details],
+            [act.event, act.object, details, reason, act.id, act.told or act.event, act.object, details],
         )
 
 

@@ -131,6 +131,24 @@ class Outbox(models.Model):
         return f"{self.event} {self.object}".strip()
 
 
+class Reconciliation(models.Model):
+    """A comparison of history rows with the ledger: how far it is, and what it has found so far."""
+
+    id = models.BigAutoField(primary_key=True)
+    begun_at = models.DateTimeField(_("begun at"))
+    ended_at = models.DateTimeField(_("ended at"), null=True)
+    place = models.JSONField(_("progress"))
+    found = models.JSONField(_("found"))
+
+    class Meta:
+        verbose_name = _("comparison with the ledger")
+        verbose_name_plural = _("comparisons with the ledger")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.pk}"
+
+
 class Continuation(models.Model):
     """Two persons let the sealer go on after a restore, knowing which signed note is lost by it."""
 

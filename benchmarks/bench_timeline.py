@@ -11,8 +11,12 @@ import psycopg
 from django.urls import reverse
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from audit.actor import acting
+from audit.change import change
+from benchmarks.bench_ledger import ACTOR, freezes
 from benchmarks.bench_pages import look
 from benchmarks.report import Report
+from environments.models import Freeze
 from releases.evidence_pack import pack
 from releases.models import Release
 from tests.conftest import seal
@@ -21,6 +25,7 @@ from tests.releases.admin import seed
 SIZES = tuple(int(n) for n in os.environ.get("RINGI_BENCH_TIMELINE", "10000,1000000").split(","))
 BATCH = 20_000
 MILLISECONDS = 25
+VERSIONS, QUERIES = 50, 6
 
 _MANY = """
 SELECT count(ringi_write(
@@ -78,6 +83,27 @@ def bench_timeline(
                 met=bounded or spread.p50 <= MILLISECONDS, note="Django's test client", valid=fine,
                 figures={"queries": queries, "time": spread.__dict__},
             )  # fmt: skip
+
+
+def bench_history_of_an_object(
+    database: str, acting_as: Callable[..., Any], browsers: Callable[[str], Any], report: Report, quiet: None
+) -> None:
+    """Look at the history of an object that was changed fifty times."""
+    (row,) = freezes(Freeze, 1)
+    with acting(ACTOR):
+        for n in range(VERSIONS - 1):
+            with change("bench:save", (Freeze, row.pk)) as act:
+                act.get(Freeze).reason = f"reason {n}"
+    address = f"{reverse('timeline')}?object=environments.Freeze:{row.pk}&kind=row"
+    client = browsers("auditor")
+    queries, spread, fine = look(client, address)
+    shown = client.get(address).content.decode().count(' kind-row"')
+    report.add(
+        "timeline", f"history of an object, {VERSIONS} versions", f"{queries} queries, {spread.p50:.0f} ms",
+        limit=f"{QUERIES} queries", ratio=queries / QUERIES, target=f"≤ {QUERIES} queries", met=queries <= QUERIES,
+        valid=fine and shown == VERSIONS, note="session, account and rights included",
+        figures={"queries": queries, "time": spread.__dict__},
+    )  # fmt: skip
 
 
 def bench_packs(database: str, acting_as: Callable[..., Any], report: Report, quiet: None, tmp_path: Any) -> None:

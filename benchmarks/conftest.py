@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from benchmarks.report import Report
 from tests.conftest import (  # noqa: F401
@@ -49,16 +50,20 @@ def quiet() -> Iterator[None]:
 
 @pytest.fixture
 def children(state_folder: Path, database: str) -> Iterator[Any]:  # noqa: F811
-    """Return a function that starts a process of the product on the test's database; all end with the test."""
+    """Return a function that starts a process of the product on the test's database, as a role; all end with the test."""
     import subprocess
     import sys
 
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*arguments: str) -> subprocess.Popen[bytes]:
+    def start(*arguments: str, role: str = "") -> subprocess.Popen[bytes]:
+        address = database
+        if role:
+            name = str(conninfo_to_dict(database)["dbname"])
+            address = make_conninfo(os.environ[f"DATABASE_{role.upper()}_URL"], dbname=name)
         environment = {
             **os.environ,
-            "DATABASE_URL": as_url(database),
+            "DATABASE_URL": as_url(address),
             "RINGI_STATE": str(state_folder),
             "RINGI_PROCESS": "bench",
             "RINGI_LOG_LEVEL": "ERROR",
@@ -83,8 +88,6 @@ def children(state_folder: Path, database: str) -> Iterator[Any]:  # noqa: F811
 
 def as_url(conninfo: str) -> str:
     from urllib.parse import quote
-
-    from psycopg.conninfo import conninfo_to_dict
 
     parts = conninfo_to_dict(conninfo)
     return (

@@ -103,7 +103,7 @@ RINGI_ROLES = {
     "auditor": env.str("RINGI_AUDITOR_ROLE", "ringi_auditor"),
 }
 
-ENVIRONMENT_QUEUES = env.list("RINGI_QUEUES", default=["development", "staging", "production", "samples"])
+ENVIRONMENT_QUEUES = env.list("RINGI_QUEUES", default=["development", "staging", "production", "samples", "messages"])
 RQ_QUEUES = {
     name: {
         "URL": env.str("REDIS_URL", "redis://127.0.0.1:6379/0"),
@@ -123,34 +123,47 @@ CACHES = {
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
     },
 }
+# The month in which the fiscal year begins: numbers of releases and figures follow it.
+FISCAL_YEAR_FROM = env.int("RINGI_FISCAL_YEAR_FROM", 4)
+if not 1 <= FISCAL_YEAR_FROM <= 12:
+    raise ImproperlyConfigured("RINGI_FISCAL_YEAR_FROM is a month, 1 to 12")
 # Calls per token and span (s, m, h). The demo looks ten times a second.
 API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
-
-# Checkpoints are mailed to auditors through this server, as EMAIL_URL says (smtp+tls://user:password@host:587).
-_mail = env.email_url("EMAIL_URL", default="smtp://localhost:25")
-MAILERS = {
-    "default": {
-        "BACKEND": _mail["EMAIL_BACKEND"],
-        "OPTIONS": {
-            "host": _mail["EMAIL_HOST"],
-            "port": _mail["EMAIL_PORT"],
-            "username": _mail["EMAIL_HOST_USER"] or "",
-            "password": _mail["EMAIL_HOST_PASSWORD"] or "",
-            "use_tls": _mail.get("EMAIL_USE_TLS", False),
-            "use_ssl": _mail.get("EMAIL_USE_SSL", False),
-            "timeout": 10,
-        },
-    }
-}
-DEFAULT_FROM_EMAIL = env.str("RINGI_MAIL_FROM", "ringi@localhost")
 
 # Seconds. A lease is renewed every BEAT while a step runs; SWEEP is the scheduler's round.
 LEASE = env.float("RINGI_LEASE", 15.0)
 BEAT = env.float("RINGI_BEAT", 5.0)
 SWEEP = env.float("RINGI_SWEEP", 1.0)
+# The hour (UTC) from which history rows are compared with the ledger, once a day; 17 is two at night in Tokyo.
+RECONCILE_HOUR = env.int("RINGI_RECONCILE_HOUR", 17)
 SIGNATURE_SECONDS = 300
 FACT_SECONDS = 60
 TAG_KEY = env.str("RINGI_TAG_KEY", "")
+
+# How messages and checkpoints are mailed. Without RINGI_MAIL no message is mailed, and each delivery says so.
+_mail = env.email_url("RINGI_MAIL", default="smtp://localhost:25")
+MAIL_HOST = _mail["EMAIL_HOST"] if env.str("RINGI_MAIL", "") else ""
+MAILERS = {
+    "default": {
+        "BACKEND": _mail["EMAIL_BACKEND"],
+        "OPTIONS": {
+            "host": _mail["EMAIL_HOST"],
+            "port": _mail["EMAIL_PORT"] or 25,
+            "username": _mail["EMAIL_HOST_USER"] or "",
+            "password": _mail["EMAIL_HOST_PASSWORD"] or "",
+            "use_tls": bool(_mail.get("EMAIL_USE_TLS")),
+            "use_ssl": bool(_mail.get("EMAIL_USE_SSL")),
+            "timeout": 15,
+        },
+    }
+}
+DEFAULT_FROM_EMAIL = env.str("RINGI_MAIL_FROM", "Ringi <ringi@localhost>")
+MAIL_DOMAINS = [domain.lower() for domain in env.list("RINGI_MAIL_DOMAINS", default=[])]
+MESSAGE_HOSTS = [host.lower() for host in env.list("RINGI_MESSAGE_HOSTS", default=[])]
+MESSAGE_NETWORKS = env.list("RINGI_MESSAGE_NETWORKS", default=[])
+APPRISE_KINDS = [kind.lower() for kind in env.list("RINGI_APPRISE", default=[])]
+REMIND_MINUTES = env.int("RINGI_REMIND_MINUTES", 24 * 60)
+REMIND_MINUTES_URGENT = env.int("RINGI_REMIND_MINUTES_URGENT", 30)
 
 AUTH_USER_MODEL = "environments.Account"
 AUTHENTICATION_BACKENDS = [
@@ -229,6 +242,22 @@ UNFOLD = {
     "SHOW_LANGUAGES": False,
     "SIDEBAR": {"navigation": "releases.admin.navigation.navigation", "show_search": False},
     "STYLES": [lambda request: "/static/ringi/ringi.css"],
+    # The accent of ringi.css; 500 is for dark pages and 600 for light ones, each readable on its ground.
+    "COLORS": {
+        "primary": {
+            "50": "#f4f2ff",
+            "100": "#ebe7ff",
+            "200": "#d9d1ff",
+            "300": "#c3b6ff",
+            "400": "#b3a5ff",
+            "500": "#a391ff",
+            "600": "#5b3fd6",
+            "700": "#4a32b8",
+            "800": "#3b2893",
+            "900": "#2f2073",
+            "950": "#1c1346",
+        },
+    },
 }
 
 LOGGING = {

@@ -23,13 +23,21 @@ from releases.admin.dry_run_page import dry_run_page
 from releases.admin.event_page import event
 from releases.admin.export_page import ledger_export
 from releases.admin.feed import feed
+from releases.admin.figures_page import figures
+from releases.admin.glossary_page import glossary
+from releases.admin.messages_preview import inbox
+from releases.admin.messages_preview import preview as messages_preview
 from releases.admin.my_work import my_work
+from releases.admin.prints import application_sheet, contact_sheet, rollback_sheet, work_sheet
+from releases.admin.procedure_difference import procedure_difference
+from releases.admin.procedure_sheet import procedure_sheet
 from releases.admin.queue_page import queues
 from releases.admin.release_page import release
 from releases.admin.review_page import review
 from releases.admin.rollback_page import rollback
 from releases.admin.round_page import round_
 from releases.admin.sampling_page import evidence_pack, evidence_packs, sampling
+from releases.admin.sign_page import sign_all
 from releases.admin.timeline_page import timeline
 from releases.admin.watch_page import watch
 from releases.api import api
@@ -46,6 +54,11 @@ urlpatterns = [
     path("language/", login_not_required(set_language), name="language"),
     path("admin/release/<int:pk>/", release, name="release"),
     path("admin/release/<int:pk>/dry-run/<slug:environment>/", dry_run_page, name="dry-run"),
+    path("admin/release/<int:pk>/sign/", sign_all, name="sign-all"),
+    path("admin/release/<int:pk>/application/", application_sheet, name="application-sheet"),
+    path("admin/release/<int:pk>/steps/<slug:environment>/", work_sheet, name="work-sheet"),
+    path("admin/release/<int:pk>/contacts/", contact_sheet, name="contact-sheet"),
+    path("admin/rollback/<int:pk>/report/", rollback_sheet, name="rollback-sheet"),
     path("admin/deployment/<int:pk>/", deployment, name="deployment"),
     path("admin/watch/<int:pk>/", watch, name="watch"),
     path("admin/rollback/<int:pk>/", rollback, name="rollback"),
@@ -62,9 +75,15 @@ urlpatterns = [
     path("admin/tests/", audit_tests, name="audit-tests"),
     path("admin/tests/<slug:key>/", audit_test, name="audit-test"),
     path("admin/calendar/", calendar, name="calendar"),
+    path("admin/glossary/", glossary, name="glossary"),
+    path("admin/figures/", figures, name="figures"),
     path("admin/access/", access, name="access"),
     path("admin/access/review/<int:pk>/", review, name="review"),
     path("admin/configuration/difference/", configuration_difference, name="configuration-difference"),
+    path("admin/procedure/difference/", procedure_difference, name="procedure-difference"),
+    path("admin/procedure/<int:pk>/document/", procedure_sheet, name="procedure-sheet"),
+    path("admin/inbox/", inbox, name="inbox"),
+    path("admin/messages/preview/", messages_preview, name="messages-preview"),
     path("admin/queues/", queues, name="queues"),
     path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),
     path("admin/act/<slug:noun>/<slug:name>/", act, name="act-new"),

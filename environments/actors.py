@@ -16,12 +16,14 @@ from django.urls import reverse
 from audit.actor import Actor, acting
 from audit.capture import clear_context, set_context
 from environments.access import roles_of
+from environments.admin.rights import rights_of
 from environments.models import Account
 
 # Under here allauth itself saves passwords and second factors, also while it only shows a page; those tables are
 # governed. What it saves in several steps is one transaction.
 ACCOUNT_PAGES = "/account/"
 IN_ONE = ("/account/password/", "/account/mfa/totp/", "/account/mfa/recovery-codes/", "/account/mfa/webauthn/")
+LOOKING = ("GET", "HEAD")
 # All that works before a first password is changed.
 BEFORE_CHANGE = ("account_change_password", "account_logout", "language", "health")
 
@@ -79,7 +81,8 @@ class ActorMiddleware:
             name=str(account),
             kind="person" if account.kind == Account.Kind.PERSON else "service",
             channel="admin",
-            roles=tuple(sorted(roles_of(account))),
+            # A page reads the rights anyway, and only once; an act asks for the roles at its own moment.
+            roles=tuple(sorted(rights_of(request).roles if request.method in LOOKING else roles_of(account))),
             address=address,
             request_id=uuid.uuid4().hex,
             authenticated_at=authenticated_at,

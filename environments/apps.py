@@ -1,12 +1,14 @@
 """App configuration."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class EnvironmentsConfig(AppConfig):
     """What runs where, and who may."""
 
     name = "environments"
+    verbose_name = _("Environments")
 
     def ready(self) -> None:
         """Let the door ask of each signature whether it needs a second factor."""

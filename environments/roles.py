@@ -84,10 +84,21 @@ ROLE_VERBS: dict[str, frozenset[str]] = {
             "approve_document",
             "authorise_rollback",
             "minutes",
+            "tell",
+            "release_message",
         }
     ),
     "project_manager": frozenset(
-        {"look", "plan", "waive", "approve_document", "propose_window", "minutes", "settle_obligation"}
+        {
+            "look",
+            "plan",
+            "waive",
+            "approve_document",
+            "propose_window",
+            "minutes",
+            "settle_obligation",
+            "release_message",
+        }
     ),
     "developer": frozenset({"look", "change", "document", "evidence", "checklist", "configuration"}),
     "tester": frozenset({"look", "evidence", "checklist", "check_document"}),
@@ -140,6 +151,8 @@ RIGHT_WORDS = {
     "settle_obligation": _("Settle what is owed"),
     "adopt": _("Adopt what runs here"),
     "minutes": _("Record a meeting"),
+    "tell": _("Say who is told of what"),
+    "release_message": _("Release messages to people outside"),
     "grant": _("Grants"),
     "account": _("Accounts"),
 }

@@ -20,6 +20,15 @@ def wake(queue: str, job: str, **arguments: Any) -> None:
         log.warning("queue %s is out of reach, the sweep will try again: %s", queue, fault)
 
 
+def wake_once(queue: str, job: str, **arguments: Any) -> None:
+    """Put a job on a queue unless one waits there already: for a queue whose jobs look for all that is due."""
+    try:
+        if not django_rq.get_queue(queue).count:
+            wake(queue, job, **arguments)
+    except RedisError as fault:
+        log.warning("queue %s is out of reach, the sweep will try again: %s", queue, fault)
+
+
 def wake_on_commit(queue: str, job: str, **arguments: Any) -> None:
     """Put the job on the queue once the open transaction is committed."""
     transaction.on_commit(lambda: wake(queue, job, **arguments))

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import psycopg
+
 from audit.actor import Actor, acting
-from releases.actions.rollback.decide import asked_of_consent, pre_authorise
+from releases.actions.delivery.send import send_due
+from releases.actions.notice.make import drain
+from releases.actions.rollback.decide import pre_authorise, uncounted
+from releases.actions.rollback.possible import restores
 from releases.actions.rollback.run import not_possible, run
 from releases.actions.watch.checks import run_checks
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.actions.watch.sample import sample
 from releases.models import Rollback
-from releases.steps.written_rows import written_since
+from releases.steps.base import StepFailed
+from releases.steps.masking import clean
+from releases.steps.written_rows import told_apart, written_since
 from releases.worker.context import target_of
 from releases.worker.executor import run_from, worker_name
 
@@ -38,16 +45,36 @@ def check_watch(watch_id: int, due: str) -> None:
         run_checks(watch_id, due=datetime.fromisoformat(due))
 
 
+def tell() -> None:
+    """Make messages of what waits in the outbox, and send what is due."""
+    with acting(_worker()):
+        while drain():
+            send_due()
+        send_due()
+
+
+def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:
+    """Return rows per table that going back would take away, whether only those count, and why it can't be told."""
+    deployment = rollback.deployment
+    if not restores(deployment):
+        return {}, True, ""
+    values, secrets = configuration_of(deployment.base.get("wanted_configuration"))
+    earlier = {step.kind: step.result for step in deployment.steps.filter(phase="forward", state="done")}
+    try:
+        target = spec_of(target_of(deployment))
+        return written_since(target, values, earlier), told_apart(target, earlier), ""
+    except (StepFailed, psycopg.Error, OSError) as fault:
+        # A database that can't be reached is a reason to go back, not one to stay.
+        return {}, False, clean(str(fault), secrets)
+
+
 def prepare_rollback(rollback_id: int) -> None:
     """Count what going back would take away, authorise it if the consent allows, and begin when it is authorised."""
     with acting(_worker()):
         rollback = Rollback.objects.select_related("deployment__release").get(pk=rollback_id)
-        if asked_of_consent(rollback):
-            deployment = rollback.deployment
-            values, _secrets = configuration_of(deployment.base.get("wanted_configuration"))
-            done = deployment.steps.filter(phase="forward", state="done")
-            rows = written_since(spec_of(target_of(deployment)), values, {s.kind: s.result for s in done})
-            if not pre_authorise(rollback_id, rows=rows):
+        if uncounted(rollback):
+            rows, exact, fault = _counted(rollback)
+            if not pre_authorise(rollback_id, rows=rows, exact=exact, fault=fault):
                 return
         rollback = Rollback.objects.select_related("deployment").get(pk=rollback_id)
         # What is not possible yet is tried again by the sweep, without an event each time.

@@ -94,6 +94,17 @@ class Migration(migrations.Migration):
                     },
                 ),
                 migrations.CreateModel(
+                    name="Reconciliation",
+                    fields=[
+                        ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                        ("begun_at", models.DateTimeField(verbose_name="begun at")),
+                        ("ended_at", models.DateTimeField(null=True, verbose_name="ended at")),
+                        ("place", models.JSONField(verbose_name="progress")),
+                        ("found", models.JSONField(verbose_name="found")),
+                    ],
+                    options={"verbose_name": "comparison with the ledger", "verbose_name_plural": "comparisons with the ledger", "default_permissions": ()},
+                ),
+                migrations.CreateModel(
                     name="Continuation",
                     fields=[
                         ("id", models.BigAutoField(primary_key=True, serialize=False)),

@@ -144,7 +144,7 @@ class AccountAdmin(ReadOnlyAdmin):
     lookups = frozenset({"kind__exact", "is_active__exact"})
     search_fields = ("display_name", "username", "employee_id")
     shown_fields = ("username", "display_name", "kind", "affiliation", "job_title", "employee_id", "addresses",
-                    "telephone", "language", "is_active", "roles", "tokens", "must_change_password", "pending_by",
+                    "telephone", "email", "language", "is_active", "roles", "tokens", "must_change_password", "pending_by",
                     "factors_pending_by", "last_login")  # fmt: skip
     hint = _("A new account has no right until a role is given to it.")
 
@@ -195,6 +195,7 @@ class AccessGrantAdmin(ReadOnlyAdmin):
         "reason",
     )
     list_select_related = ("account", "environment", "granted_by", "confirmed_by")
+    search_fields = ("account__display_name", "account__username", "reason")
     list_filter = ("role", "environment", ("withdrawn_at", admin.EmptyFieldListFilter))
     lookups = frozenset({"role__exact", "environment__id__exact", "withdrawn_at__isempty"})
     ordering = ("-pk",)

@@ -94,6 +94,7 @@ def page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBas
     def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not getattr(request.user, "is_staff", False) or not rights_of(request).may("look"):
             raise PermissionDenied
+        request.ringi_may_look = True  # type: ignore[attr-defined]  # what the admin's menu would ask again
         return view(request, *args, **kwargs)
 
     return shown

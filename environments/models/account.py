@@ -37,6 +37,8 @@ class Account(AbstractUser):
     git_addresses = models.JSONField(_("git addresses"), default=list, blank=True)
     telephone = models.CharField(_("telephone"), max_length=40, blank=True)
     language = models.CharField(_("language"), max_length=2, default="ja")
+    quiet_from = models.TimeField(_("quiet from"), null=True, blank=True)
+    quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
     must_change_password = models.BooleanField(_("must choose a new password"), default=False)
     pending_password = models.CharField(_("password that waits for a second person"), max_length=128, blank=True)
     pending_by: models.ForeignKey[Any, Any] = models.ForeignKey(

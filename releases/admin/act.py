@@ -23,6 +23,7 @@ from audit.change import label, note
 from audit.refusals import NotYou, Refused
 from environments.actors import proof_of
 from environments.models import Account
+from releases.admin import costs
 from releases.admin.links import page_of
 from releases.admin.verbs import verb as find
 from releases.admin.verbs.base import Verb
@@ -36,7 +37,7 @@ STATUS = {
     "invalid": 400,
 }
 
-PREFILLED = ("application_id", "start")
+PREFILLED = ("application_id", "start", "event", "group_id")
 
 
 def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> forms.Form:
@@ -78,15 +79,15 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
     if not form.is_valid():
         return _page(request, verb, instance, form, status=400)
     try:
-        with acting(_as_proved(request)):
+        with acting(as_proved(request)):
             if (
                 verb.preview is not None
                 and not _wants_json(request)
                 and request.POST.get("confirmed") != _seen(request)
             ):
-                shown = verb.preview(instance, _cleaned(form))
+                shown = verb.preview(instance, cleaned(form))
                 return _page(request, verb, instance, form, status=200, preview=shown)
-            result = verb.act(*([] if pk is None else [pk]), **_cleaned(form))
+            result = verb.act(*([] if pk is None else [pk]), **cleaned(form))
     except Refused as refused:
         return _refused(request, verb, instance, form, refused)
     except forms.ValidationError as wrong:
@@ -95,7 +96,7 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
     return _done(request, verb, instance, result)
 
 
-def _as_proved(request: HttpRequest) -> Actor:
+def as_proved(request: HttpRequest) -> Actor:
     """Return the actor with the session's last proof of identity.
 
     A request that waited for the password is played again inside the request that brought it, whose actor was made
@@ -107,7 +108,7 @@ def _as_proved(request: HttpRequest) -> Actor:
     )
 
 
-def _cleaned(form: forms.Form) -> dict[str, Any]:
+def cleaned(form: forms.Form) -> dict[str, Any]:
     return {
         name: getattr(value, "pk", value)
         if isinstance(form.fields[name], forms.ModelChoiceField)
@@ -148,7 +149,8 @@ def _refused(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, 
 
 def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpResponse:
     subject = result if hasattr(result, "pk") else instance
-    target = page_of(subject) or page_of(instance) or reverse("admin:index")
+    own = verb.page(subject) if verb.page is not None else ""
+    target = own or page_of(subject) or page_of(instance) or reverse("admin:index")
     secret = getattr(result, "secret", "")
     if verb.key == "release:plan" and "start" in request.GET:
         # It was begun at an empty window of the calendar: its date is the next thing to choose.
@@ -198,7 +200,10 @@ def _page(
             "not_now": verb.not_now(instance),
             "shown": verb.shows(instance) if verb.shows is not None and may and instance is not None else [],
             "back": page_of(instance) or reverse("admin:index"),
+            "cost": costs.of(verb.key, instance) if may else None,
             "preview": preview,
+            # A template would call the function itself.
+            "shows_first": verb.preview is not None and preview is None,
             "confirmed": _seen(request) if preview is not None else "",
         },
         status=status,

@@ -70,10 +70,13 @@ class Month:
     before: str
     after: str
     names: list[str]
+    one_week: bool = False
 
     @property
     def title(self) -> str:
-        """Return the month in words."""
+        """Return the month, or the first and the last day of the week, in words."""
+        if self.one_week:
+            return f"{self.weeks[0][0].day:%Y/%m/%d} – {self.weeks[0][-1].day:%m/%d}"
         return f"{self.first.year}年{self.first.month}月" if language() == "ja" else f"{self.first:%B %Y}"
 
 
@@ -125,6 +128,25 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
         f"{first - timedelta(days=1):%Y-%m}",
         f"{first + timedelta(days=31):%Y-%m}",
         [_weekday(d) for d in grid[0]],
+    )
+
+
+def week_of(text: str, moment: datetime) -> date:
+    """Return the day written as 2026-12-16; today for anything else."""
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        found = moment.astimezone(ZONE).date()
+    return found if 2000 < found.year < 2200 else moment.astimezone(ZONE).date()
+
+
+def only_week(whole: Month, day: date) -> Month:
+    """Return the one week of a month's grid that holds a day, with everything that stands in it, and its neighbours."""
+    week = next(w for w in whole.weeks if any(d.day == day for d in w))
+    for each in week:
+        each.inside = True
+    return Month(
+        week[0].day, [week], f"{day - timedelta(days=7)}", f"{day + timedelta(days=7)}", whole.names, one_week=True
     )
 
 

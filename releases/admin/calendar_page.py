@@ -13,19 +13,22 @@ from environments.models import CompanyHoliday, Environment
 from releases.admin.calendar_entries import Entry as Entry
 from releases.admin.calendar_entries import all_entries as all_entries
 from releases.admin.calendar_entries import entries, read
-from releases.admin.calendar_month import bounds, chosen, month, plan_url
+from releases.admin.calendar_month import bounds, chosen, month, only_week, plan_url, week_of
 from releases.admin.shown import new_button, show
 from releases.models import Deployment
 
 
 @page
 def calendar(request: HttpRequest) -> HttpResponse:
-    """Show the calendar; `month` (2026-12) and `environment` (its key) choose what the grid shows."""
+    """Show the calendar; `month` (2026-12) or `week` (a day in it) and `environment` (its key) choose what it shows."""
     moment = now()
     everywhere = list(Environment.objects.all())
     wanted = request.GET.get("environment", "")
     some = [e for e in everywhere if e.slug == wanted] or everywhere
-    first = chosen(request.GET.get("month", ""), moment)
+    first, day = chosen(request.GET.get("month", ""), moment), None
+    if "week" in request.GET:
+        day = week_of(request.GET["week"], moment)
+        first = day.replace(day=1)
     may_plan = rights_of(request).may("plan")
     rows = read(moment)
     past_too = read(min(moment, bounds(first)[0]))
@@ -41,12 +44,16 @@ def calendar(request: HttpRequest) -> HttpResponse:
             entry.plan = plan_url(entry) if may_plan and entry.empty and environment.protected else ""
         rules = [r for r in rows.windows if r.environment_id == environment.pk and not r.extra]
         listed.append((environment, found, rules))
+    grid = month(first, some, past_too, moment, may_plan=may_plan)
     return show(
         request,
         "ringi/calendar.html",
         _("Calendar"),
         environments=listed,
-        month=month(first, some, past_too, moment, may_plan=may_plan),
+        month=only_week(grid, day) if day is not None else grid,
+        shown_day=day or (first if first.month != moment.month else moment.date()),
+        stretch="week" if day is not None else "month",
+        kept=f"week={day}" if day is not None else f"month={first:%Y-%m}",
         wanted=some[0].slug if len(some) == 1 else "",
         scheduled=scheduled,
         moment=moment,

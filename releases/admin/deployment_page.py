@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import unicodedata
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -19,8 +21,8 @@ from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import Chart, charts
 from releases.admin.shown import clock, language, show
-from releases.admin.watch_page import unmeasured
-from releases.gates.window import needed_seconds
+from releases.admin.watch_page import checked_beside, unmeasured
+from releases.admin.window_bar import window_bar
 from releases.models import Deployment, Procedure, Sample, Step, StepOutput, Watch
 
 TAIL, CHUNKS, SAMPLES = 200, 500, 240
@@ -35,7 +37,7 @@ MAIN = {
 
 
 def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dict[str, Any]:
-    """Return how far it is: finished steps, elapsed and estimated seconds, and the last point of safe return."""
+    """Return how far it is: finished steps, elapsed and estimated seconds."""
     phases = (
         ("back", "back_verify") if any(s.phase in ("back", "back_verify") for s in steps) else ("forward", "verify")
     )
@@ -45,16 +47,13 @@ def progress(deployment: Deployment, steps: list[Step], moment: datetime) -> dic
     ends = [s.ended_at for s in mine if s.ended_at is not None]
     over = mine and all(s.state in Step.ENDS for s in mine) and ends
     until = max(ends) if over else moment
-    found: dict[str, Any] = {
+    return {
         "finished": finished,
         "count": len(mine),
         "share": round(100 * finished / len(mine)) if mine else 0,
         "elapsed": (until - begun).total_seconds() if begun is not None else None,
         "estimate": sum(s.estimate_seconds for s in mine),
     }
-    if deployment.window_end is not None and deployment.release.plan:
-        found["safe_until"] = deployment.window_end - timedelta(seconds=needed_seconds(deployment.release.plan))
-    return found
 
 
 def stops(deployment: Deployment) -> list[dict[str, str]]:
@@ -77,7 +76,7 @@ def watch_charts(watch: Watch, content: Any, zone: str) -> list[Chart]:
     """Return the charts of a watch from its last samples."""
     samples = list(Sample.objects.filter(watch=watch).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
     labels = {m.key: m.label(language()) for m in content.metrics} if content is not None else {}
-    without = {*unmeasured(watch, [(s.due_at, s.at, s.values) for s in samples]), *(c["key"] for c in watch.checks)}
+    without = {*unmeasured(watch, [(s.due_at, s.at, s.values) for s in samples]), *checked_beside(watch)}
     metrics = [t["metric"] for t in watch.triggers if t["metric"] not in without]
     names = {metric: labels.get(metric, metric) for metric in metrics}
     return charts(samples, watch.baseline, names, [clock(s.at, zone) for s in samples])
@@ -126,6 +125,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         stops=stops(row),
         main=MAIN.get(row.state, ""),
         progress=progress(row, steps, moment),
+        bar=window_bar(row, steps, moment),
         phases=[(p, [s for s in steps if s.phase == p]) for p in Step.Phase.values],
         planned=[] if steps else [(p, row.release.plan.get(p, [])) for p in ("forward", "verify")],
         waiting=[s for s in steps if s.state in ("needs_decision", "failed")] if row.state == "waiting" else [],
@@ -146,6 +146,18 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
+def lines_with(text: str, wanted: str) -> str:
+    """Return the lines that hold a text, each with its number; full width, half width and case do not matter."""
+    key = same_width(wanted)
+    found = [f"{number}: {line}\n" for number, line in enumerate(text.splitlines(), 1) if key in same_width(line)]
+    return "".join(found) or _("No line holds it.") + "\n"
+
+
+def same_width(text: str) -> str:
+    """Return a text as searches compare it: NFKC, without case."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
 def _log_of(step: Step) -> tuple[str, int]:
     rows = list(StepOutput.objects.filter(step=step).order_by("-pk").values_list("pk", "text")[:TAIL])[::-1]
     return "".join(text for _pk, text in rows), rows[-1][0] if rows else 0
@@ -153,15 +165,18 @@ def _log_of(step: Step) -> tuple[str, int]:
 
 @page
 def step_log(request: HttpRequest, pk: int) -> HttpResponse:
-    """Return a step's log: all of it as text, or with ?after=<chunk> what came since, as JSON."""
+    """Return a step's log as text; ?after=<chunk>: what came since, as JSON; ?find=: lines with it; ?download=1: a file."""
     step = get_object_or_404(Step.objects.select_related("deployment__environment"), pk=pk)
     if not rights_of(request).sees(step.deployment.environment, "log"):
         raise PermissionDenied
     rows = StepOutput.objects.filter(step=step).order_by("pk")
     after = request.GET.get("after", "")
     if not after:
-        response = HttpResponse("".join(rows.values_list("text", flat=True)), content_type="text/plain; charset=utf-8")
-        response.headers["Content-Disposition"] = f'inline; filename="step-{step.pk}.log"'
+        text = "".join(rows.values_list("text", flat=True))
+        wanted = request.GET.get("find", "")
+        response = HttpResponse(lines_with(text, wanted) if wanted else text, content_type="text/plain; charset=utf-8")
+        how = "attachment" if request.GET.get("download") else "inline"
+        response.headers["Content-Disposition"] = f'{how}; filename="step-{step.pk}.log"'
         return response
     if not after.isdigit():
         return JsonResponse({"error": _("after must be the number of a chunk")}, status=400)
@@ -178,9 +193,14 @@ def step_log(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def runs_now() -> Any:
-    """Return the runs that are under way, for the pages that list them."""
+    """Return the runs that are under way with how many of their steps are finished, for the pages that list them."""
+    mine = Q(steps__phase__in=["forward", "verify"])
     return (
         Deployment.objects.filter(state__in=[*Deployment.OCCUPYING, "monitoring"])
         .select_related("release__application", "environment", "application", "started_by")
+        .annotate(
+            steps_all=Count("steps", filter=mine),
+            steps_done=Count("steps", filter=mine & Q(steps__state__in=list(Step.FINISHED))),
+        )
         .order_by("environment__order", "-pk")
     )

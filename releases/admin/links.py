@@ -15,6 +15,8 @@ from releases.models import (
     Deployment,
     Document,
     MeetingDecision,
+    Member,
+    Message,
     Obligation,
     Release,
     Rollback,
@@ -51,6 +53,10 @@ def page_of(row: Any) -> str:
         return page_of(row.meeting)
     if isinstance(row, Document):
         return page_of(row.release or row.rollback)
+    if isinstance(row, Member):
+        return reverse("admin:releases_stakeholder_change", args=[row.group_id])
+    if isinstance(row, Message):
+        return reverse("inbox")
     if isinstance(row, AccessReview):
         return reverse("review", args=[row.pk])
     if isinstance(row, AccessReviewItem):

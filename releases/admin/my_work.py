@@ -13,6 +13,7 @@ from audit.clock import now
 from audit.models import Head
 from environments.admin.rights import rights_of
 from environments.models import Account, Application, Environment
+from releases.admin.board import board
 from releases.admin.calendar_page import Entry, all_entries
 from releases.admin.deployment_page import runs_now
 from releases.admin.shown import new_button, show
@@ -20,20 +21,6 @@ from releases.admin.waiting import nothing_to_do, waiting
 from releases.models import Deployment, InForce, Procedure, Release, Rollback
 
 WINDOWS = 2
-
-
-def board() -> dict[str, Any]:
-    """Return application × environment with what is in force, in three queries."""
-    environments = list(Environment.objects.all())
-    pointers = {
-        (p.application_id, p.environment_id): p
-        for p in InForce.objects.select_related("release", "environment", "configuration")
-    }
-    rows = [
-        (application, [(e, pointers.get((application.pk, e.pk))) for e in environments])
-        for application in Application.objects.all()[:100]
-    ]
-    return {"environments": environments, "rows": rows}
 
 
 def first_steps() -> list[tuple[str, str, bool]]:
@@ -92,7 +79,7 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
         alarms=alarms,
         stuck=stuck,
         missed=missed,
-        board=board(),
+        board=board(moment),
         runs=list(runs_now()[:20]),
         ahead=windows_ahead(moment),
         under_way=Release.objects.exclude(state__in=list(Release.ENDS))

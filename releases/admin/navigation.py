@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from environments.admin.rights import rights_of
+from releases.models.message import unread
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -22,6 +23,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(_("My work"), "home", "admin:index"),
                 _item(_("Calendar"), "calendar_month", "calendar"),
+                _item(_("Figures"), "monitoring", "figures"),
                 _item(_("Timeline"), "history", "timeline"),
                 _item(_("As of"), "manage_history", "as-of"),
                 _item(_("Who could, who did"), "how_to_reg", "who-could"),
@@ -40,6 +42,21 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Emergency stop"), "front_hand", "releases_stopswitch"),
                 _list(_("Committee meetings"), "groups", "releases_meeting"),
                 _list(_("Procedure"), "menu_book", "releases_procedure"),
+            ],
+        },
+        {
+            "title": _("Messages"),
+            "items": [
+                _item(_("Inbox"), "inbox", "inbox") | {"badge": _unread(request)},
+                _list(_("What is told"), "campaign", "releases_notice"),
+                _list(_("Deliveries"), "outgoing_mail", "releases_delivery"),
+                _list(_("Stakeholder groups"), "diversity_3", "releases_stakeholder"),
+                _list(_("Message rules"), "rule_folder", "releases_messagerule"),
+                _list(_("Message texts"), "edit_note", "releases_messagetext"),
+                _item(_("Preview"), "preview", "messages-preview"),
+                _list(_("Channels"), "cell_tower", "releases_messagechannel"),
+                _list(_("Disabled addresses"), "unsubscribe", "releases_deadaddress"),
+                _list(_("Outbox"), "outbox", "audit_outbox"),
             ],
         },
         {
@@ -66,8 +83,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Deputies"), "supervisor_account", "environments_deputy"),
                 _item(_("Access matrix"), "grid_on", "access"),
                 _item(_("Queues"), "stacks", "queues"),
+                _item(_("Glossary"), "dictionary", "glossary"),
                 _item(_("Programming interface"), "api", "api:openapi-view"),
-                _list(_("Outbox"), "outbox", "audit_outbox"),
                 _list(_("Checkpoints"), "flag", "audit_checkpoint"),
                 _list(_("Addresses for checkpoints"), "forward_to_inbox", "audit_checkpointaddress"),
                 _list(_("Goings on after a restore"), "restore", "audit_continuation"),
@@ -83,6 +100,11 @@ def _auditing() -> list[dict[str, Any]]:
         _item(_("Sampling"), "casino", "sampling"),
         _item(_("Export of the ledger"), "download", "ledger-export"),
     ]
+
+
+def _unread(request: HttpRequest) -> str:
+    """Return how many messages wait in the reader's inbox; empty for none, which shows no mark."""
+    return str(unread(request.user) or "")
 
 
 def _item(title: Any, icon: str, name: str) -> dict[str, Any]:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from audit.clock import now
 from environments import calendar
 from releases.admin.shown import DEFAULT_ZONE
 from releases.admin.timeline_page import moment_of
-
-FIRST_MONTH = 4
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,21 @@ class Period:
         return (self.until - timedelta(microseconds=1)).astimezone(ZoneInfo(DEFAULT_ZONE)).date().isoformat()
 
     @property
+    def words(self) -> str:
+        """Return both days as people read them."""
+        return f"{self.first_day} – {self.last_day}".replace("-", "/")
+
+    @property
     def query(self) -> str:
         """Return the period as part of an address."""
         return f"since={self.first_day}&until={self.last_day}"
 
 
 def fiscal_year(moment: datetime) -> Period:
-    """Return the fiscal year (April to March) in which a moment lies."""
+    """Return the fiscal year (from April by default) in which a moment lies."""
     local = moment.astimezone(ZoneInfo(DEFAULT_ZONE))
-    year = local.year if local.month >= FIRST_MONTH else local.year - 1
-    begins, ends = (datetime(y, FIRST_MONTH, 1) for y in (year, year + 1))  # noqa: DTZ001
+    year = local.year if local.month >= settings.FISCAL_YEAR_FROM else local.year - 1
+    begins, ends = (datetime(y, settings.FISCAL_YEAR_FROM, 1) for y in (year, year + 1))  # noqa: DTZ001
     return Period(calendar.instant(begins, DEFAULT_ZONE), calendar.instant(ends, DEFAULT_ZONE))
 
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
 from environments.admin import SeenOnly
+from releases.admin import messages_lists
 from releases.admin.links import page_of
 from releases.admin.procedure_page import ProcedureAdmin
 from releases.admin.shown import when
@@ -35,7 +36,7 @@ class ReleaseAdmin(OwnPage):
     list_select_related = ("application", "author")
     list_filter = ("state", "kind", "application")
     lookups = frozenset({"state__exact", "kind__exact", "application__id__exact"})
-    search_fields = ("version", "number", "title", "commit")
+    search_fields = ("version", "number", "title", "commit", "ticket", "author__display_name", "author__username")
     hint = _("A release is a version of an application on its way to production.")
 
     @column(_("T-0"), "window_start")
@@ -53,6 +54,8 @@ class DeploymentAdmin(OwnPage):
     list_filter = ("state", "environment", "application")
     lookups = frozenset({"state__exact", "environment__id__exact", "application__id__exact"})
     ordering = ("-pk",)
+    search_fields = ("release__version", "release__number", "release__commit", "started_by__display_name",
+                     "verified_by__display_name")  # fmt: skip
     hint = _("A run is requested on the page of its release.")
 
     @column(_("scheduled for"), "scheduled_for")
@@ -70,6 +73,7 @@ class RollbackAdmin(OwnPage):
     list_filter = ("state", "critical")
     lookups = frozenset({"state__exact", "critical__exact"})
     ordering = ("-pk",)
+    search_fields = ("deployment__release__version", "deployment__release__number", "note", "raised_by__display_name")
     hint = _("A rollback is raised by the watch, or by a person on the page of a run.")
 
     @column(_("raised"), "raised_at")
@@ -91,7 +95,7 @@ class EvidenceAdmin(ReadOnlyAdmin):
     list_select_related = ("application", "environment", "handed_in_by")
     list_filter = ("kind", "environment", "application")
     lookups = frozenset({"kind__exact", "environment__id__exact", "application__id__exact"})
-    search_fields = ("commit", "tree")
+    search_fields = ("commit", "tree", "digest", "handed_in_by__display_name")
     shown_fields = ("application", "environment", "kind", "test_type", "commit", "tree", "sentence", "values", "digest",
                     "handed_in_by", "at")  # fmt: skip
     hint = _("CI hands evidence in through the API, people on the page of the application.")
@@ -114,6 +118,7 @@ class ObligationAdmin(ReadOnlyAdmin):
     list_select_related = ("release__application", "settled_by")
     list_filter = (("settled_at", admin.EmptyFieldListFilter), "application")
     lookups = frozenset({"settled_at__isempty", "application__id__exact"})
+    search_fields = ("label_ja", "label_en", "release__version", "release__number", "settled_by__display_name")
     hint = _("What was skipped in an emergency is owed afterwards; overdue, it blocks the next regular release.")
 
     @column(_("due"), "due_at")
@@ -160,7 +165,7 @@ class InForceAdmin(SeenOnly):
         return words.get(row.how, row.how)
 
 
-REGISTERED_BESIDE = (StopSwitchAdmin,)
+REGISTERED_BESIDE = (StopSwitchAdmin, messages_lists)
 admin.site.register(Procedure, ProcedureAdmin)
 
 # The admins that other packages bring show keys and columns that nobody needs to see here, and may be edited.

@@ -17,9 +17,11 @@ from environments.admin.rights import Rights, page, rights_of
 from environments.models import ConfigurationVersion, Environment
 from environments.roles import ROLE_CHOICES
 from releases.actions.release.confirm import NOT_MEASURED, facts_now
+from releases.actions.release.way_back import faults, migrations_of
 from releases.admin import happened
 from releases.admin.rounds import Standing, standing_of, words_for
 from releases.admin.shown import language, show
+from releases.admin.sign_page import waiting_rows
 from releases.gates import quorum
 from releases.gates.ask import answers
 from releases.gates.base import Answer
@@ -157,7 +159,7 @@ def _facts(release: Release, content: Content | None) -> list[dict[str, Any]]:
     """Return each item of the final check as measured now, with its label."""
     if content is None or release.state not in ("approved", "confirmed") or not release.bound_for_production:
         return []
-    measured = facts_now(release)
+    measured = facts_now(release, connect=False)
     words = {True: ("pass", _("measured: yes")), False: ("fail", _("measured: no"))}
     return [
         {
@@ -339,5 +341,8 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         standing=standing,
         facts=_facts(row, content),
         runs=runs,
+        to_sign=len(waiting_rows(row, rights)),
+        migrations=migrations_of(row),
+        no_way_back=faults(row) if row.plan else [],
         happenings=happened.of_objects(labels),
     )  # fmt: skip

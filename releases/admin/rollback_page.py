@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from audit.change import label
 from audit.clock import now
 from environments.admin.rights import page, rights_of
+from releases.actions.rollback.agree import missing, words
 from releases.actions.rollback.decide import UNANSWERED
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
@@ -72,10 +73,17 @@ def _samples(rollback: Rollback) -> list[dict[str, Any]]:
 
 
 def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
+    by_hand = [entry["name"] for entry in rollback.facts.get("by_hand", [])]
+    at = datetime.fromisoformat(rollback.facts["by_hand"][-1]["at"]) if by_hand else None
+    agreed = [
+        (_("Agreed"), datetime.fromisoformat(entry["at"]), entry["name"]) for entry in rollback.facts.get("agreed", [])
+    ]
     return [
         (_("Raised"), rollback.raised_at, str(rollback.raised_by or _("the watch"))),
+        *agreed,
         (_("Began"), rollback.began_at, str(rollback.authorised_by or _("authorised beforehand, in the consent"))),
         (_("Restored"), rollback.restored_at, ""),
+        *([(_("Done by hand"), at, ", ".join(by_hand))] if by_hand else []),
         (_("Closed"), rollback.closed_at, ""),
     ]
 
@@ -86,13 +94,19 @@ def who_next(rollback: Rollback, decider: RosterEntry | None) -> str:
         case "raised":
             return _("The release manager assesses it: impact, method and timing.")
         case "assessed":
+            if owed := missing(rollback):
+                return _("The watch has ended; not agreed yet: %(who)s") % {"who": words(owed)}
             return _("%(who)s (rollback decider) authorises it.") % {"who": decider.account if decider else "—"}
         case "authorised" | "running" | "verifying":
             return _("Nobody: the way back is on.")
         case "monitoring":
             return _("Nobody: the watch after the way back is on.")
         case "faltered":
-            return _("An operator tries the failed step again, or settles the run.")
+            if rollback.facts.get("by_hand"):
+                return _("Another operator confirms that it was done by hand.")
+            return _(
+                "An operator tries the failed step again, or says that it was done by hand; a second one confirms that."
+            )
         case "reporting":
             return _("Report, cause and prevention are written, checked and approved; then it is closed.")
     return ""

@@ -13,7 +13,7 @@ from environments.models import Account
 from environments.roles import ROLE_CHOICES
 from releases.actions.consent.decide import DUTIES
 from releases.admin.replayed import replay_lines
-from releases.admin.shown import language, missing_persons, span, when
+from releases.admin.shown import language, missing_persons, span, when, word
 from releases.gates import quorum
 from releases.gates.content import clause_labels
 from releases.models import Change, ConsentRound, Release
@@ -114,11 +114,16 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, "\n".join(replay_lines(value, zone)), exact)
         case "preauthorised", {"on": on, "rows": rows}:
             return Clause(key, label, _("yes, up to %(n)d rows") % {"n": rows} if on else _("no"))
+        case "notices", dict():
+            texts = [texts[language()] for texts in value.values() if language() in texts]
+            return Clause(key, label, "\n\n".join(f"{text['subject']}\n{text['body']}" for text in texts), exact)
         case "unanswered", str():
             choices = dict(Release._meta.get_field("unanswered").flatchoices)
             return Clause(key, label, str(choices.get(value, value)))
         case "plan", dict():
             return Clause(key, label, _plan(value), exact)
+        case "migrations", {"files": list()}:
+            return Clause(key, label, _migrations(value["files"]), exact)
     text = value if isinstance(value, str) else exact
     return Clause(key, label, text if len(text) <= 100 else text[:60] + "…", text if len(text) > 100 else "")
 
@@ -132,6 +137,14 @@ def _plan(plan: dict[str, list[dict[str, Any]]]) -> str:
         names = " → ".join(str(step[name]) for step in steps)
         lines.append(f"{words} ({span(seconds)}): {names}")
     return "\n".join(lines)
+
+
+def _migrations(files: list[dict[str, Any]]) -> str:
+    lines = []
+    for file in files:
+        lines.append(file["path"])
+        lines += [f"  {f['line']}: {f['what']} — {word(f['effect'])}" for f in file["findings"]]
+    return "\n".join(lines) or _("none")
 
 
 def _moment(text: str | None, zone: str) -> str:

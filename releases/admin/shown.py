@@ -27,9 +27,12 @@ from releases.models import (
     ChecklistItem,
     InForce,
     Meeting,
+    MessageChannel,
+    MessageRule,
     Obligation,
     Procedure,
     Release,
+    Stakeholder,
     Step,
     StopSwitch,
     Waiver,
@@ -40,12 +43,12 @@ DEFAULT_ZONE = str(ZONE)
 
 _TONES = {
     "good": "completed concluded granted consumed succeeded done approved ready published active closed verified "
-    "tested confirmed pass measured healthy judged_healthy yes adopted",
+    "tested confirmed pass ok measured healthy judged_healthy yes adopted sent",
     "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
-    "reporting requested content_fixed checked authorised proposed",
+    "reporting changed requested content_fixed checked authorised proposed",
     "warn": "waived conditional waiting needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
     "no_data stale insufficient not_measured compressed restored",
-    "bad": "failed rejected void missed rollback_failed faltered fail error refused no overdue",
+    "bad": "failed rejected void missed rollback_failed faltered fail error refused no overdue unreachable",
 }
 TONES = {state: tone for tone, states in _TONES.items() for state in states.split()}
 
@@ -62,6 +65,9 @@ MAKES: dict[type[Model], tuple[str, str]] = {
     StopSwitch: ("switch", "press"),
     CheckpointAddress: ("checkpoint", "add_address"),
     Continuation: ("ledger", "propose_going_on"),
+    Stakeholder: ("stakeholder", "create"),
+    MessageChannel: ("channel", "create"),
+    MessageRule: ("message_rule", "add"),
 }
 
 
@@ -78,6 +84,11 @@ def language() -> str:
 def when(at: datetime | None, zone: str = "") -> str:
     """Return a time with its zone as people read it; a dash for none."""
     return calendar.print_time(at, zone or DEFAULT_ZONE, language()) if at is not None else "—"
+
+
+def day(at: datetime | None, zone: str = "") -> str:
+    """Return the day of a time in a zone; empty for none."""
+    return f"{at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)):%Y/%m/%d}" if at is not None else ""
 
 
 def zoned_input(at: datetime, zone: str = "") -> str:
@@ -139,9 +150,16 @@ def word(key: Any) -> str:
         "failed": _("failed"),
         "lost": _("lost: the worker ended"),
         "doubt": _("in doubt"),
+        "one_way": _("there is no reverse"),
+        "loses": _("a reverse brings no data back"),
+        "asked": _("a person was asked"),
+        "waits": _("it waits for its time"),
         "stopped": _("stopped"),
         "running": _("still running"),
         "not_done": _("not done"),
+        "ok": _("in order"),
+        "changed": _("changed"),
+        "unreachable": _("not reached"),
     }
     return str(words.get(str(key), key))
 
@@ -184,7 +202,9 @@ def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
         return any("request" in LEVELS[level] for level in rights.levels.values())
     if verb.key == "release:observe":
         return any(rights.may(right) for right in ("plan", "prepare", "change", "evidence", "final_check"))
-    if _for_you_alone(verb, rights):
+    if verb.by_row:
+        return rights.account is not None and verb.for_you(rights.account, instance)
+    if _for_you_alone(verb, rights, instance):
         return True
     environment = environment_of(instance)
     if any(rights.may(right, environment) for right in verb.rights):
@@ -210,13 +230,13 @@ def new_button(rights: Rights, model: type[Model]) -> list[Button]:
         button(verb, None, main=True)
         for verb in VERBS
         if (verb.noun, verb.name) == key
-        and (any(rights.may(right) for right in verb.rights) or _for_you_alone(verb, rights))
+        and (any(rights.may(right) for right in verb.rights) or _for_you_alone(verb, rights, None))
     ]
 
 
-def _for_you_alone(verb: Verb, rights: Rights) -> bool:
+def _for_you_alone(verb: Verb, rights: Rights, instance: Any) -> bool:
     """Tell whether a verb that looks at more than its rights offers itself to the reader."""
-    return type(verb) is not Verb and rights.account is not None and verb.for_you(rights.account, None)
+    return type(verb) is not Verb and rights.account is not None and verb.for_you(rights.account, instance)
 
 
 def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
@@ -239,7 +259,9 @@ def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
         case Watch():
             return instance.verdict != "insufficient"
         case Step():
-            return bool(verb.not_now(instance)) or (verb.name == "skip" and instance.required)
+            other = {"confirm_done": instance.kind == "manual", "confirm": instance.kind != "manual"}
+            other["skip"] = instance.required
+            return bool(verb.not_now(instance)) or other.get(verb.name, False)
     return False
 
 

@@ -16,7 +16,7 @@ SEEN_ONLY: dict[str, type[Model]] = {model._meta.label: model for model in (Targ
 def sight_of(request: HttpRequest) -> Callable[[str], bool]:
     """Return a function that tells of a label (`app.Model:pk`) whether the reader may see its values, now and then."""
     rights, known = rights_of(request), dict[str, bool]()
-    environments = {environment.pk: environment for environment in Environment.objects.all()}
+    environments: dict[int, Environment] = {}
 
     def seen(label: str) -> bool:
         model, _colon, pk = label.partition(":")
@@ -25,6 +25,8 @@ def sight_of(request: HttpRequest) -> Callable[[str], bool]:
         if label not in known:
             rows = SEEN_ONLY[model]._default_manager.filter(pk=int(pk)) if pk.isdecimal() else None
             where = rows.values_list("environment_id", flat=True).first() if rows is not None else None
+            if not environments:
+                environments.update({environment.pk: environment for environment in Environment.objects.all()})
             # What is gone belongs to no environment that could be asked: only overseers see it.
             known[label] = rights.sees(environments.get(where or 0))
         return known[label]

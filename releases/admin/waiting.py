@@ -12,6 +12,7 @@ from environments import access
 from environments.admin.rights import Rights
 from environments.models import AccessGrant, Account, Environment, Freeze
 from releases.actions.milestone.remind import OWNERS
+from releases.actions.rollback.agree import missing
 from releases.admin.links import page_of
 from releases.admin.rounds import words_for
 from releases.admin.shown import remaining
@@ -25,9 +26,11 @@ from releases.models import (
     Document,
     InForce,
     Milestone,
+    Notice,
     Obligation,
     Release,
     Rollback,
+    Step,
     Waiver,
     Watch,
 )
@@ -37,6 +40,7 @@ def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     """Return everything that this person could do now, alarms first, then by due time."""
     found = [
         *_rollbacks(rights, account),
+        *_tasks(rights, account),
         *_runs(rights, account),
         *_watches(rights),
         *_rounds(rights, account),
@@ -50,6 +54,7 @@ def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
         *_milestones(rights, moment),
         *_adoptions(rights, account),
         *_grants(rights, account),
+        *_notices(rights, account),
         *access_waits(rights, account, moment),
     ]
     return sorted(found, key=lambda w: (not w.urgent, w.due is None, w.due or moment))
@@ -211,6 +216,21 @@ def _runs(rights: Rights, account: Account) -> list[Wait]:
     return found
 
 
+def _tasks(rights: Rights, account: Account) -> list[Wait]:
+    """Return the steps that a waiting run asks this person to do and confirm, by name or by role."""
+    rows = Step.objects.filter(kind="manual", state="needs_decision", deployment__state="waiting").select_related(
+        "deployment__release__application", "deployment__environment"
+    )
+    found = []
+    for step in rows.order_by("pk")[:MOST]:
+        run, wanted = step.deployment, step.parameters
+        held = {role for role, where in rights.grants if where in (None, run.environment_id)}
+        if wanted.get("person") == account.username or wanted.get("role") in held:
+            found.append(Wait(_("Confirm a step"), f"{run} · {step}", page_of(run) + "#decide", step.failure,
+                              zone=run.environment.zone, urgent=True))  # fmt: skip
+    return found
+
+
 def _watches(rights: Rights) -> list[Wait]:
     rows = Watch.objects.filter(verdict="insufficient", ended_at=None).select_related(
         "deployment__release__application", "deployment__environment"
@@ -225,7 +245,7 @@ def _watches(rights: Rights) -> list[Wait]:
 def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
     rows = (
         Rollback.objects.exclude(state__in=list(Rollback.ENDS))
-        .select_related("deployment__release__application", "deployment__environment")
+        .select_related("deployment__release__application", "deployment__release__procedure", "deployment__environment")
         .order_by("raised_at")[:MOST]
     )
     found = []
@@ -233,7 +253,10 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
         environment: Environment = row.deployment.environment
         may, what = {
             "raised": (rights.may("assess"), _("Assess the rollback")),
-            "assessed": (rights.may("authorise_rollback"), _("Authorise the rollback")),
+            "assessed": (
+                rights.may("authorise_rollback") or bool(set(missing(row)) & rights.roles),
+                _("Authorise the rollback"),
+            ),
             "faltered": (rights.may("roll_back", environment), _("Try the way back again")),
             "reporting": (rights.may("assess"), _("Report and close the rollback")),
         }.get(row.state, (False, ""))
@@ -335,6 +358,16 @@ def _grants(rights: Rights, account: Account) -> list[Wait]:
         .order_by(F("created_at"))[:MOST]
     )
     return [Wait(_("Confirm a role"), str(row), page_of(row), f"{row.granted_by or ''} · {row.reason}") for row in rows]
+
+
+def _notices(rights: Rights, account: Account) -> list[Wait]:
+    if not rights.may("release_message"):
+        return []
+    rows = Notice.objects.filter(outside=True, released_at=None, withdrawn_at=None).exclude(cause=account.person_key)
+    return [
+        Wait(_("Release a message to people outside"), str(row), page_of(row), row.event_label, row.made_at)
+        for row in rows.order_by("pk")[:MOST]
+    ]
 
 
 def nothing_to_do(rights: Rights) -> str:

@@ -8,7 +8,8 @@ from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from audit.models import Continuation
+from audit.models import Continuation, Event
+from audit.reconciliation import night
 from environments.actions.access.review import due_since
 from environments.actions.ledger import go_on
 from environments.admin.rights import Rights
@@ -41,6 +42,8 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
             for row in losing.select_related("factors_pending_by")[:MOST]
         ]
         found += _sealer_waits(account)
+    if rights.may("audit"):
+        found += _history_waits()
     asked = AccessRequest.objects.filter(decided_at=None).exclude(account=account)
     for row in asked.select_related("account", "environment").order_by("asked_at")[:MOST]:
         if rights.may("grant", row.environment):
@@ -82,3 +85,14 @@ def _sealer_waits(account: Account) -> list[Wait]:
             Wait(_("The sealer refuses"), _("events are missing or were altered"), page, said["why"], urgent=True)
         )
     return found
+
+
+def _history_waits() -> list[Wait]:
+    """Return the alarm of the last comparison of the history with the ledger, until one finds nothing."""
+    last = Event.objects.filter(action=night.OUTCOME).order_by("-at").first()
+    rows = last.contents["after"]["unexplained"] if last is not None else 0
+    if not rows:
+        return []
+    words = _("%(n)d history rows") % {"n": rows}
+    page = reverse("audit-test", args=["history-unexplained"])
+    return [Wait(_("Explain what no event explains"), words, page, _("found by the nightly comparison"), urgent=True)]

@@ -86,10 +86,15 @@ def marks_of(watch: Watch) -> list[Mark]:
     return marks
 
 
+def checked_beside(watch: Watch) -> set[str]:
+    """Return what triggers of a watch read from checks beside the metrics; the look before a run makes none of them."""
+    content = procedure_of(watch.deployment.release)
+    return {row["key"] for row in watch.checks} | {check.key for check in content.checks if check.when == "watch"}
+
+
 def unmeasured(watch: Watch, rows: Rows) -> list[str]:
     """Return the metrics that nothing is owed of and that no source of the target gives: they have no curve."""
-    checks = {row["key"] for row in watch.checks}
-    names = {t["metric"] for t in watch.triggers} - checks
+    names = {t["metric"] for t in watch.triggers} - checked_beside(watch)
     names -= {t["metric"] for t in watch.triggers if t.get("owed", True)}
     seen = {n for _due, _at, values in rows for n in names if values.get(n, {}).get("verdict", "no_data") != "no_data"}
     return sorted(names - seen)
@@ -99,8 +104,7 @@ def drawings(
     watch: Watch, rows: Rows, names: dict[str, str], words: dict[str, str], fired: list[Fired], zone: str
 ) -> list[Drawing]:
     """Return a drawing for each metric that is sampled and that a trigger watches, in the procedure's order."""
-    checks = {row["key"] for row in watch.checks}
-    checks |= set(unmeasured(watch, rows))
+    checks = checked_beside(watch) | set(unmeasured(watch, rows))
     metrics = list(dict.fromkeys(t["metric"] for t in watch.triggers if t["metric"] not in checks))
     order = {name: place for place, name in enumerate(names)}
     before, marks, found = before_of(watch), marks_of(watch), []

@@ -16,6 +16,7 @@ CLEARS: Mapping[str, Any] = {
     "consent": gettext_lazy("The release committee consents on the release page; a person applies for it first."),
     "window": gettext_lazy("Wait for the window, choose another date, or apply for an extra window."),
     "freeze": gettext_lazy("Wait until the freeze ends, or have it lifted."),
+    "rehearsal": gettext_lazy("Go forward and back with the same plan in an earlier environment."),
     "promotion": gettext_lazy("Run the same content in the earlier environment and wait until it is verified."),
     "checklist": gettext_lazy("People sign the open points of the checklist."),
     "milestone": gettext_lazy("Do what the open milestones wait for."),

@@ -9,6 +9,7 @@ from releases.audit_tests import (
     different_content,
     dormant_approvers,
     emergencies,
+    history_unexplained,
     holders,
     outside_window,
     role_missing,
@@ -37,4 +38,5 @@ TESTS: tuple[SavedTest, ...] = (
     superusers.TEST,
     approve_and_start.TEST,
     same_address.TEST,
+    history_unexplained.TEST,
 )

@@ -11,18 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import psycopg
-from django.utils.translation import gettext as _
-from pydantic import Field, field_validator
-
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.checks.excerpt import excerpt
 from releases.steps import database as databases
 from releases.steps.backup import sha256_of
 from releases.steps.base import Parameters, StepFailed
-from releases.steps.database import Database
+from releases.steps.declared import Field, field_validator
 from releases.steps.runner import run_plain
 from releases.steps.target import database_of
+from releases.steps.words import gettext as _
 
 
 class BackupCheckParameters(Parameters):
@@ -53,13 +50,13 @@ class Found:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Backup(CheckKind):
+class Backup(TargetCheck):
     """Looks at the newest dump: how old it is, whether it is whole, and whether it can be restored."""
 
     name: ClassVar[str] = "backup"
     parameters: ClassVar[type[Parameters]] = BackupCheckParameters
 
-    def run(self, context: CheckContext, parameters: BackupCheckParameters) -> CheckResult:
+    def look(self, context: CheckContext, parameters: BackupCheckParameters) -> CheckResult:
         """Look once. A target without any dump is no data; a dump that is old, torn or not restorable fails."""
         limit = f"≤ {parameters.within_hours:g} h, {parameters.prove}"
         try:
@@ -78,7 +75,7 @@ class Backup(CheckKind):
             said, verdict = prove(context, found, parameters.prove)
         except StepFailed as failed:
             said, verdict = f"{failed}\n{failed.state}", Verdict.FAIL
-        except (OSError, psycopg.Error) as error:
+        except (OSError, databases.Error) as error:
             said, verdict = str(error), Verdict.ERROR
         return CheckResult(
             verdict, value, limit, excerpt([*lines, *said.splitlines()], context.configuration, context.secrets)
@@ -123,10 +120,10 @@ def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Verdict]:
     address = str(context.target.settings.get("scratch_database_url", "")) or (database.url if database else "")
     if not address:
         return _("There is no server on which it could be restored."), Verdict.NO_DATA
-    return _restored(Database(address, binaries), found), Verdict.PASS
+    return _restored(databases.Database(address, binaries), found), Verdict.PASS
 
 
-def _restored(server: Database, found: Found) -> str:
+def _restored(server: databases.Database, found: Found) -> str:
     name = "ringi_check_" + hashlib.sha256(f"{found.path} {os.getpid()}".encode()).hexdigest()[:16]
     with databases.scratch(server, name) as scratch:
         scratch.tool(run_plain, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", str(found.path))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from releases.steps.base import Parameters, TargetSpec
+from releases.steps.base import Parameters, StepFailed, TargetSpec
+from releases.steps.ssh import call, place
 
 
 class Verdict(enum.Enum):
@@ -56,3 +57,35 @@ class CheckKind(ABC):
     @abstractmethod
     def run(self, context: CheckContext, parameters: Any) -> CheckResult:
         """Measure once; network and parse errors become Verdict.ERROR with their text in `output`."""
+
+
+class TargetCheck(CheckKind):
+    """A kind that looks at the target itself: on its host, wherever that is."""
+
+    def run(self, context: CheckContext, parameters: Any) -> CheckResult:
+        """Measure once; a host that cannot be reached is an error."""
+        if not place.lies_elsewhere(context.target):
+            return self.look(context, parameters)
+        try:
+            found = call.ask(
+                context.target,
+                "look",
+                kind=self,
+                parameters=parameters,
+                configuration=context.configuration,
+                secrets=context.secrets,
+                since=context.since,
+            )
+        except StepFailed as failed:
+            return CheckResult(Verdict.ERROR, output=str(failed))
+        return CheckResult(**found | {"verdict": Verdict(found["verdict"])})
+
+    def answer(self, target: TargetSpec, parameters: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was seen as JSON, on the host; given: since, configuration, secrets."""
+        context = CheckContext(target, given["since"], given["configuration"], tuple(given["secrets"]))
+        result = self.look(context, parameters)
+        return asdict(result) | {"verdict": result.verdict.value}
+
+    @abstractmethod
+    def look(self, context: CheckContext, parameters: Any) -> CheckResult:
+        """Measure once, on the machine where the target is."""

@@ -6,15 +6,14 @@ import re
 import shlex
 from typing import Annotated, ClassVar
 
-from django.utils.translation import gettext as _
-from pydantic import Field, StringConstraints, field_validator, model_validator
-
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.checks.excerpt import excerpt
 from releases.checks.limits import LimitParameters
 from releases.checks.program import run_program
 from releases.steps.base import Parameters, StepFailed
+from releases.steps.declared import Field, StringConstraints, field_validator, model_validator
 from releases.steps.target import filled
+from releases.steps.words import gettext as _
 
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Code = Annotated[int, Field(ge=0, le=255)]
@@ -53,13 +52,13 @@ class CommandCheckParameters(LimitParameters):
         return self
 
 
-class Command(CheckKind):
+class Command(TargetCheck):
     """Runs one argument list on the target and judges its exit code, and a value in its output."""
 
     name: ClassVar[str] = "command"
     parameters: ClassVar[type[Parameters]] = CommandCheckParameters
 
-    def run(self, context: CheckContext, parameters: CommandCheckParameters) -> CheckResult:
+    def look(self, context: CheckContext, parameters: CommandCheckParameters) -> CheckResult:
         """Run once. A program that can't be started or does not end in time is an error."""
         limit = parameters.limit_text() or _("exit code %(codes)s") % {
             "codes": ", ".join(str(code) for code in parameters.passes)

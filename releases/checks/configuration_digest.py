@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
-
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.steps.base import Parameters, StepFailed
 from releases.steps.configuration_file import configuration_digest, digest_of, path_of, rendered
+from releases.steps.words import gettext as _
 
 
 class ConfigurationDigestParameters(Parameters):
     """None: what is compared with is the configuration of the run."""
 
 
-class ConfigurationDigest(CheckKind):
+class ConfigurationDigest(TargetCheck):
     """Compares the SHA-256 of the configuration file with that of the rendered version; shows no value of it."""
 
     name: ClassVar[str] = "configuration_digest"
     parameters: ClassVar[type[Parameters]] = ConfigurationDigestParameters
 
-    def run(self, context: CheckContext, parameters: Any) -> CheckResult:
+    def look(self, context: CheckContext, parameters: Any) -> CheckResult:
         """Compare once. Without a version to compare with it is no data."""
         if not context.configuration:
             return CheckResult(Verdict.NO_DATA, output=_("The run has no configuration."))

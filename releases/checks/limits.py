@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 
-from pydantic import Field
-
 from releases.steps.base import Parameters
+from releases.steps.declared import Field
 
 
 class LimitParameters(Parameters):

@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from django.utils.translation import gettext as _
-from pydantic import Field, field_validator, model_validator
-
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.checks.excerpt import MOST_LINES, excerpt
 from releases.steps.base import Parameters
+from releases.steps.declared import Field, field_validator, model_validator
 from releases.steps.target import Layout
+from releases.steps.words import gettext as _
 
 LONGEST_LINE = 4000
 MOST_BYTES = 64_000_000
@@ -60,13 +59,13 @@ class Seen:
     first: list[str] = field(default_factory=list)
 
 
-class Log(CheckKind):
+class Log(TargetCheck):
     """Counts the lines of the target's log that match a pattern."""
 
     name: ClassVar[str] = "log"
     parameters: ClassVar[type[Parameters]] = LogParameters
 
-    def run(self, context: CheckContext, parameters: LogParameters) -> CheckResult:
+    def look(self, context: CheckContext, parameters: LogParameters) -> CheckResult:
         """Count once. A log that is missing, or silent since the run began, is no data."""
         limit = f"≤ {parameters.at_most}"
         if parameters.at_least:

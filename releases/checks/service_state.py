@@ -7,15 +7,14 @@ import shlex
 import time
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
-from pydantic import Field
-
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.checks.excerpt import excerpt
 from releases.checks.program import run_program
 from releases.steps.base import Parameters, StepFailed
+from releases.steps.declared import Field
 from releases.steps.service_control import running_service
 from releases.steps.target import Layout, filled
+from releases.steps.words import gettext as _
 
 # Exit status of a status command: the program runs; it does not (LSB Core 4.1, §22.2, "Init Script Actions").
 RUNS, STANDS = 0, (1, 2, 3)
@@ -29,13 +28,13 @@ class ServiceStateParameters(Parameters):
     seconds: float = Field(default=10.0, gt=0, le=60)
 
 
-class ServiceState(CheckKind):
+class ServiceState(TargetCheck):
     """Looks whether the service runs, and that it runs the version in force; `service.status` asks a command."""
 
     name: ClassVar[str] = "service_state"
     parameters: ClassVar[type[Parameters]] = ServiceStateParameters
 
-    def run(self, context: CheckContext, parameters: ServiceStateParameters) -> CheckResult:
+    def look(self, context: CheckContext, parameters: ServiceStateParameters) -> CheckResult:
         """Look once. A target without a service is no data."""
         service = context.target.settings.get("service", {})
         if service.get("status"):

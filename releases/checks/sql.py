@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import psycopg
-from django.utils.translation import gettext as _
-from pydantic import Field, model_validator
 
-from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
+from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.checks.excerpt import excerpt
 from releases.checks.limits import LimitParameters
 from releases.metrics.read_only import ReadStatement, read_rows
 from releases.steps.base import Parameters
+from releases.steps.declared import Field, model_validator
 from releases.steps.target import database_of
+from releases.steps.words import gettext as _
 
 
 class SqlParameters(LimitParameters):
@@ -32,13 +32,13 @@ class SqlParameters(LimitParameters):
         return self
 
 
-class Sql(CheckKind):
+class Sql(TargetCheck):
     """Reads one value from the target's database and compares it; never writes."""
 
     name: ClassVar[str] = "sql"
     parameters: ClassVar[type[Parameters]] = SqlParameters
 
-    def run(self, context: CheckContext, parameters: SqlParameters) -> CheckResult:
+    def look(self, context: CheckContext, parameters: SqlParameters) -> CheckResult:
         """Ask once. No database, no row and NULL are no data; what the server refuses is an error."""
         limit = parameters.limit_text()
         database = database_of(context.target, context.configuration)

@@ -12,7 +12,7 @@ from audit.clock import now
 from audit.refusals import GateClosed
 from environments import calendar
 from environments.models import Environment
-from releases.gates import consent, evidence, freeze, preparation, promotion, source, stop_switch, window
+from releases.gates import consent, evidence, freeze, preparation, promotion, rehearsal, source, stop_switch, window
 from releases.gates.base import Answer, Ask, Question, procedure_of
 from releases.models import Release, Waiver
 
@@ -23,6 +23,7 @@ GATES: tuple[tuple[str, Ask], ...] = (
     ("window", window.ask),
     ("freeze", freeze.ask),
     ("promotion", promotion.ask),
+    ("rehearsal", rehearsal.ask),
     ("checklist", preparation.checklist),
     ("milestone", preparation.milestones),
     ("tag", source.tag),
@@ -33,7 +34,7 @@ GATES: tuple[tuple[str, Ask], ...] = (
 )
 
 # What two people may waive. Never consent, window, freeze, tag or debts: those have ways of their own.
-WAIVABLE = frozenset({"evidence", "promotion", "checklist", "milestone", "branch", "roster", "document"})
+WAIVABLE = frozenset({"evidence", "promotion", "rehearsal", "checklist", "milestone", "branch", "roster", "document"})
 
 
 def answers(release: Release, environment: Environment, at: datetime | None = None) -> list[Answer]:

@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 
 from environments.models import ConfigurationVersion, Environment
 from releases.gates.base import procedure_of
-from releases.models import Fact, InForce, Release
+from releases.letters.events import PRE_RELEASED
+from releases.models import Fact, InForce, MessageText, Release
 
 
 def document(release: Release, environment: Environment) -> dict[str, Any]:
@@ -51,6 +52,8 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
             for w in release.waivers.select_related("environment").filter(approved_at__isnull=False, withdrawn_at=None)
             if w.gate not in afterwards
         ),
+        # Who consents releases what people outside are told should it go back, when nobody has time to read it.
+        "notices": MessageText.words_of(PRE_RELEASED),
         "compressed": sorted(release.milestones.filter(compressed=True).values_list("key", flat=True)),
     }
 
@@ -98,6 +101,7 @@ def clause_labels() -> dict[str, str]:
         "migrations": _("migrations"),
         "preauthorised": _("rollback authorised beforehand"),
         "unanswered": _("when nobody answers"),
+        "notices": _("what people outside are told when it goes back"),
         "compressed": _("compressed milestones"),
         "waivers": _("waivers"),
         "moved": _("open releases that will follow it"),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
-from pydantic import StringConstraints
-
 from releases.metrics.counters import COUNTERS, DERIVED, derived
-from releases.steps.base import Parameters, TargetSpec
+from releases.steps.base import Parameters, StepFailed, TargetSpec
+from releases.steps.declared import StringConstraints
+from releases.steps.ssh import call, place
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+# A source answers within 5 s; reaching its host takes as long at most.
+SECONDS_ELSEWHERE = 10.0
 # What a source may call its numbers: a metric, or one of the counters of which two are derived.
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 
@@ -70,6 +72,36 @@ class MetricSource(ABC):
         if self.own(parameters):
             found["service_down"] = 0.0 if now.up else 1.0
         return {name: found.get(name) for name in self.provides(parameters)}
+
+
+class TargetSource(MetricSource):
+    """A source that is on the target itself: it is read on its host, wherever that is."""
+
+    def read(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
+        """Look once; a host that cannot be reached gives up=False."""
+        if not place.lies_elsewhere(target):
+            return self.look(target, parameters, configuration)
+        at = datetime.now(UTC)
+        try:
+            found = call.ask(
+                target,
+                "look",
+                kind=self,
+                parameters=parameters,
+                configuration=configuration,
+                seconds=SECONDS_ELSEWHERE,
+            )
+        except StepFailed as failed:
+            return Reading(at, False, {}, str(failed)[:200])
+        return Reading(**found)
+
+    def answer(self, target: TargetSpec, parameters: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the reading as JSON, on the host; given: configuration."""
+        return asdict(self.look(target, parameters, given["configuration"]))
+
+    @abstractmethod
+    def look(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
+        """Look once, on the machine where the target is; see MetricSource.read."""
 
 
 def provided_by(names: Mapping[str, Any]) -> frozenset[str]:

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
-from django.utils.translation import gettext as _
-from pydantic import Field, StringConstraints
-
-from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
-from releases.metrics.json_http import number_in
+from releases.metrics.base import NOTHING, MetricName, Reading, TargetSource, provided_by
+from releases.metrics.json_paths import number_in
 from releases.steps.base import Parameters, StepFailed, TargetSpec
+from releases.steps.declared import Field, StringConstraints
 from releases.steps.runner import base_environment, run_command
 from releases.steps.target import filled
+from releases.steps.words import gettext as _
 
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
@@ -32,14 +31,14 @@ class CommandSourceParameters(Parameters):
     seconds: float = Field(default=4.0, gt=0, le=5)
 
 
-class Command(MetricSource):
+class Command(TargetSource):
     """Runs one argument list on the target and reads numbers from what it prints (the last 4 kB)."""
 
     name: ClassVar[str] = "command"
     parameters: ClassVar[type[Parameters]] = CommandSourceParameters
     runs_program: ClassVar[bool] = True
 
-    def read(
+    def look(
         self, target: TargetSpec, parameters: CommandSourceParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
         """Look once. A program that fails or does not end in time is not up."""

@@ -1,108 +1,14 @@
-"""Asks an HTTP address once, within one deadline for all of it; called by metric sources and by checks.
-
-The name is resolved once and judged (releases/sources/addresses.py); redirects and proxies are not followed.
-"""
+"""Asks an HTTP address for a target, with what the target lists and trusts; called by metric sources and by checks."""
 
 from __future__ import annotations
 
-import http.client
-import socket
-import ssl
-import threading
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
-from releases.sources.addresses import Network, NoSuchHost, NotAllowed, Place, listed_by, places_of
+from releases.sources.addresses import listed_by
+from releases.sources.exchange import Fetched, NoAnswer, TooSlow, fetch
 from releases.steps.base import TargetSpec
 
-LARGEST_BODY = 4_000_000
-
-
-class NoAnswer(Exception):
-    """The address gave no complete answer; the message says why, without the address.
-
-    untrusted: it answered, with a certificate that is not accepted.
-    """
-
-    untrusted = False
-
-
-class TooSlow(NoAnswer):
-    """The answer was not complete at the deadline."""
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A complete answer; `seconds` = from the look-up of the name to the last byte read.
-
-    headers: names in lower case; one that comes several times is joined with ", ". certificate: the server's, DER;
-    empty without TLS.
-    """
-
-    status: int
-    content_type: str
-    body: bytes
-    seconds: float
-    headers: Mapping[str, str]
-    certificate: bytes = b""
-
-
-def fetch(
-    url: str,
-    *,
-    seconds: float,
-    listed: Iterable[Network] = (),
-    headers: Mapping[str, str] | None = None,
-    trusted: str = "",
-) -> Fetched:
-    """Ask `url` with GET and return the answer, whatever its status.
-
-    seconds: deadline for everything together, however slowly the answer trickles. listed: the private networks
-    that may be asked. trusted: file with the certificates that are trusted (PEM); empty = those of the system.
-    Raises TooSlow, NoAnswer.
-    """
-    began = time.monotonic()
-    host, port, target, secure = _parts(url)
-    try:
-        places = places_of(host, port, listed=listed, seconds=seconds)
-    except (NotAllowed, NoSuchHost) as refused:
-        raise NoAnswer(str(refused)) from refused
-    late = threading.Event()
-    connection = _Judged(host, port, places, began + seconds, _trusting(trusted) if secure else None)
-    try:
-        connection.connect()
-        guard = threading.Timer(max(0.0, seconds - (time.monotonic() - began)), _cut, (connection.sock, late))
-        guard.daemon = True
-        guard.start()
-        try:
-            connection.request("GET", target, headers={"Accept": "*/*", "Connection": "close", **(headers or {})})
-            sock = connection.sock
-            certificate = (sock.getpeercert(True) or b"") if isinstance(sock, ssl.SSLSocket) else b""
-            answer = connection.getresponse()
-            body = answer.read(LARGEST_BODY + 1)
-            # A body cut by the guard ends like a complete one when its length was not announced.
-            if late.is_set():
-                raise TooSlow(f"no complete answer within {seconds:g} s")
-            if len(body) > LARGEST_BODY:
-                raise NoAnswer(f"the answer has more than {LARGEST_BODY} bytes")
-            named: dict[str, str] = {}
-            for name, value in answer.getheaders():
-                named[name.lower()] = f"{named[name.lower()]}, {value}" if name.lower() in named else value
-            kind = answer.getheader("Content-Type", "")
-            return Fetched(answer.status, kind, body, time.monotonic() - began, named, certificate)
-        finally:
-            guard.cancel()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        if late.is_set() or isinstance(error, TimeoutError):
-            raise TooSlow(f"no complete answer within {seconds:g} s") from error
-        unanswered = NoAnswer(_reason(error))
-        unanswered.untrusted = isinstance(error, ssl.SSLCertVerificationError)
-        raise unanswered from error
-    finally:
-        connection.close()
+__all__ = ["Fetched", "NoAnswer", "TooSlow", "ask", "fetch"]
 
 
 def ask(url: str, target: TargetSpec, *, seconds: float, headers: Mapping[str, str] | None = None) -> Fetched:
@@ -112,67 +18,3 @@ def ask(url: str, target: TargetSpec, *, seconds: float, headers: Mapping[str, s
     """
     trusted = str(target.settings.get("trusted_certificates", ""))
     return fetch(url, seconds=seconds, listed=listed_by(target.settings), headers=headers, trusted=trusted)
-
-
-class _Judged(http.client.HTTPConnection):
-    """A connection to one of the places that were judged; the name is used for `Host` and the certificate only."""
-
-    def __init__(self, host: str, port: int, places: list[Place], until: float, tls: ssl.SSLContext | None) -> None:
-        super().__init__(host, port)
-        self._places, self._until, self._tls = places, until, tls
-        self.default_port = 443 if tls is not None else 80
-
-    def connect(self) -> None:
-        """Connect to the first place that answers, within the deadline. Raises OSError."""
-        fault: OSError = TimeoutError()
-        for place in self._places:
-            sock = socket.socket(place.family, socket.SOCK_STREAM)
-            try:
-                sock.settimeout(max(0.001, self._until - time.monotonic()))
-                sock.connect(place.sockaddr)
-                self.sock: Any = self._tls.wrap_socket(sock, server_hostname=self.host) if self._tls else sock
-                return
-            except OSError as error:
-                sock.close()
-                fault = error
-                if isinstance(error, ssl.SSLCertVerificationError):
-                    raise
-        raise fault
-
-
-def _trusting(file: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=file or None)
-    except OSError as error:
-        raise NoAnswer(f"the trusted certificates can't be read: {error.strerror or error}") from error
-
-
-def _parts(url: str) -> tuple[str, int, str, bool]:
-    """Return (host, port, path with query, whether over TLS). Raises NoAnswer."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise NoAnswer(f"the address can't be read: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise NoAnswer("the address is not http(s)://host/path")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    secure = parts.scheme == "https"
-    return parts.hostname, port if port is not None else (443 if secure else 80), target, secure
-
-
-def _cut(connected: socket.socket, late: threading.Event) -> None:
-    """End the conversation at the deadline: a read that waits returns at once."""
-    late.set()
-    try:
-        connected.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it ended at the same moment
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not accepted: {error.verify_message}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"{type(error).__name__}: {error}"[:200]

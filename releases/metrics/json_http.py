@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ from django.utils.translation import gettext as _
 from pydantic import Field
 
 from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
-from releases.metrics.json_paths import ABSENT, at_path
+from releases.metrics.json_paths import ABSENT, at_path, number_in
 from releases.metrics.pages import page_of
 from releases.steps.base import Parameters, TargetSpec
 
@@ -66,16 +65,6 @@ class JsonHttp(MetricSource):
         """Return the metrics that are read."""
         found = provided_by(parameters.values)
         return found | {"service_down"} if parameters.own else found
-
-
-def number_in(found: Any) -> float | None:
-    """Return a finite number (a flag as 0 or 1, of a list its greatest); None for anything else."""
-    if isinstance(found, list):
-        return max((n for n in (number_in(inner) for inner in found) if n is not None), default=None)
-    if isinstance(found, bool | int | float):
-        number = float(found)
-        return number if math.isfinite(number) else None
-    return None
 
 
 def seconds_in(found: Any) -> float | None:

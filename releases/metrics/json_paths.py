@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 ABSENT = "(absent)"
@@ -20,3 +21,13 @@ def at_path(content: Any, path: str) -> Any:
         else:
             return ABSENT
     return content
+
+
+def number_in(found: Any) -> float | None:
+    """Return a finite number (a flag as 0 or 1, of a list its greatest); None for anything else."""
+    if isinstance(found, list):
+        return max((n for n in (number_in(inner) for inner in found) if n is not None), default=None)
+    if isinstance(found, bool | int | float):
+        number = float(found)
+        return number if math.isfinite(number) else None
+    return None

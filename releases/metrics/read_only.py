@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import psycopg
 from psycopg import sql
-from pydantic import AfterValidator, StringConstraints
+
+from releases.steps.declared import AfterValidator, StringConstraints
 
 READS = re.compile(r"\s*(select|with|values|table)\b", re.IGNORECASE)
 

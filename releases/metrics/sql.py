@@ -9,13 +9,13 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import psycopg
-from django.utils.translation import gettext as _
-from pydantic import Field
 
-from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
+from releases.metrics.base import NOTHING, MetricName, Reading, TargetSource, provided_by
 from releases.metrics.read_only import ReadStatement, read_rows
 from releases.steps.base import Parameters, TargetSpec
+from releases.steps.declared import Field
 from releases.steps.target import database_of
+from releases.steps.words import gettext as _
 
 
 class SqlSourceParameters(Parameters):
@@ -30,14 +30,14 @@ class SqlSourceParameters(Parameters):
     seconds: float = Field(default=5.0, gt=0, le=5)
 
 
-class Sql(MetricSource):
+class Sql(TargetSource):
     """Reads numbers from the target's database with one SELECT; never writes."""
 
     name: ClassVar[str] = "sql"
     parameters: ClassVar[type[Parameters]] = SqlSourceParameters
     needs_configuration: ClassVar[bool] = True
 
-    def read(
+    def look(
         self, target: TargetSpec, parameters: SqlSourceParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
         """Look once. A database that does not answer is not up; NULL and what is no number are left out."""

@@ -7,12 +7,14 @@ from releases.models.document import Document
 from releases.models.evidence import Evidence, Fact
 from releases.models.idempotency import IdempotentCall
 from releases.models.in_force import InForce
+from releases.models.message import DeadAddress, Delivery, Message, Notice
 from releases.models.obligation import Obligation
 from releases.models.preparation import ChecklistItem, FinalCheck, Milestone, RosterEntry
 from releases.models.procedure import Procedure
 from releases.models.question import Question
 from releases.models.release import Change, Release
 from releases.models.rollback import Rollback
+from releases.models.stakeholder import Member, MessageChannel, MessageRule, MessageText, Stakeholder
 from releases.models.step import Step, StepAttempt, StepOutput
 from releases.models.stop_switch import StopSwitch
 from releases.models.waiver import Waiver
@@ -23,6 +25,8 @@ __all__ = [
     "Change",
     "ChecklistItem",
     "ConsentRound",
+    "DeadAddress",
+    "Delivery",
     "Deployment",
     "Document",
     "Evidence",
@@ -32,7 +36,13 @@ __all__ = [
     "InForce",
     "Meeting",
     "MeetingDecision",
+    "Member",
+    "Message",
+    "MessageChannel",
+    "MessageRule",
+    "MessageText",
     "Milestone",
+    "Notice",
     "Obligation",
     "Procedure",
     "Question",
@@ -40,6 +50,7 @@ __all__ = [
     "Rollback",
     "RosterEntry",
     "Sample",
+    "Stakeholder",
     "Step",
     "StepAttempt",
     "StepOutput",

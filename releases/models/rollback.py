@@ -55,4 +55,4 @@ class Rollback(RollbackMachine):
         ]
 
     def __str__(self) -> str:
-        return f"{self.deployment} · {self.cause}"
+        return str(self.deployment)

@@ -287,6 +287,8 @@ def _plans(raw: Raw, step_kinds: Collection[str]) -> Found:
     for plan in _PLANS:
         for path, row in _rows(raw, f"plans.{plan}"):
             yield from _known(path, row, "kind", step_kinds, "kind of step")
+            if row.get("kind") == "manual" and plan != "forward":
+                yield (*path, "kind"), "only the way out waits for a person; what is verified is a check of this kind"
             if plan.startswith("forward"):
                 if not row.get("undone_by"):
                     yield (*path, "undone_by"), "is missing: name the step of the way back, or nothing"

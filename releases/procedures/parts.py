@@ -150,15 +150,26 @@ class Stakeholder(Item):
 class Channel(Item):
     """A way of telling."""
 
-    kind: Literal["mail", "slack", "admin"]
+    kind: Literal["mail", "slack", "admin", "webhook", "apprise"]
 
 
 class MessageRule(Part):
-    """Which groups are told of an event, through which channels."""
+    """Which groups are told of an event, through which channels; must_act: and those who must act on it.
+
+    leads: hours before something is due at which it is told (0: late); none = at each of the reminders' hours.
+    """
 
     event: Annotated[str, StringConstraints(pattern=r"^[a-z_]+:[a-z_]+$")]
-    stakeholders: tuple[Key, ...] = Field(min_length=1)
+    stakeholders: tuple[Key, ...] = ()
     channels: tuple[Key, ...] = Field(min_length=1)
+    must_act: Flag = False
+    leads: tuple[Whole, ...] = ()
+
+    @model_validator(mode="after")
+    def _somebody_is_told(self) -> Self:
+        if not self.stakeholders and not self.must_act:
+            raise ValueError("tells nobody")
+        return self
 
 
 class DocumentState(Item):

@@ -31,6 +31,7 @@ GateKind = Literal[
     "window",
     "freeze",
     "promotion",
+    "rehearsal",
     "checklist",
     "milestone",
     "tag",

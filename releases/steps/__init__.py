@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from releases.steps.ansible_playbook import AnsiblePlaybook
 from releases.steps.backup import Backup
 from releases.steps.base import StepKind
 from releases.steps.code_deploy import CodeDeploy
 from releases.steps.command import Command
 from releases.steps.configuration_update import ConfigurationUpdate
 from releases.steps.database_update import DatabaseUpdate
+from releases.steps.http_call import HttpCall
 from releases.steps.maintenance_mode import MaintenanceMode
+from releases.steps.manual import Manual
 from releases.steps.service_control import ServiceControl
+from releases.steps.wait import Wait
 
 KINDS: tuple[StepKind, ...] = (
     Backup(),
@@ -18,7 +22,11 @@ KINDS: tuple[StepKind, ...] = (
     DatabaseUpdate(),
     ConfigurationUpdate(),
     ServiceControl(),
+    AnsiblePlaybook(),
     Command(),
+    HttpCall(),
+    Manual(),
+    Wait(),
 )
 
 

@@ -9,15 +9,11 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-import psycopg
-from django.utils.translation import gettext as _
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from releases.steps import database as databases
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
 from releases.steps.configuration_file import path_of
-from releases.steps.database import Database
 from releases.steps.target import (
     Held,
     Layout,
@@ -29,6 +25,10 @@ from releases.steps.target import (
     write_atomically,
 )
 from releases.steps.trees import sync_folder
+from releases.steps.words import gettext as _
+
+if TYPE_CHECKING:
+    from releases.steps.database import Database
 
 _DATA_ENTRY = re.compile(r"^\d+; \d+ \d+ TABLE DATA (\S+) (.+) \S+$", re.MULTILINE)
 _RESTORED_TABLE = re.compile(r'processing data for table "(?:public\.)?([^"]+)"')
@@ -160,7 +160,7 @@ def _restore_elsewhere(context: StepContext, held: Held, database: Database, fac
     name = "ringi_scratch_" + hashlib.sha256(f"{context.target.root} {context.key}".encode()).hexdigest()[:16]
     options = ("--no-owner", "--no-privileges", "--exit-on-error", "--verbose", facts["dump"])
     try:
-        with databases.scratch(Database(address, database.binaries), name) as scratch:
+        with databases.scratch(databases.Database(address, database.binaries), name) as scratch:
             try:
                 scratch.tool(held.run, "pg_restore", *options)
             except StepFailed as error:
@@ -172,7 +172,7 @@ def _restore_elsewhere(context: StepContext, held: Held, database: Database, fac
                     state=error.state,
                 ) from error
             digest = databases.data_digest(scratch, held.run, context.beat)
-    except psycopg.Error as error:
+    except databases.Error as error:
         raise StepFailed(_("no scratch database could be made: %(reason)s") % {"reason": error}) from error
     different = digest.differences(facts["tables"], facts["schema"])
     if different:

@@ -6,10 +6,11 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from releases.steps.declared import BaseModel, ConfigDict
 
 
 class Parameters(BaseModel):
@@ -29,16 +30,21 @@ class Probe(enum.Enum):
 
 class StepFailed(Exception):
     """The step did not do what it should; the message is shown to people, `state` says what the target is
-    in.
+    in, `facts` are kept as the step's result.
     """
 
-    def __init__(self, message: str, *, state: str = "") -> None:
+    def __init__(self, message: str, *, state: str = "", facts: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.state = state
+        self.facts = dict(facts or {})
 
 
 class Overdue(StepFailed):
     """A command was stopped because its time was over, or because it had been silent for too long."""
+
+
+class Unanswered(Overdue):
+    """A request was sent and not answered: nobody knows what the receiver made of it."""
 
 
 class StopAsked(Exception):
@@ -57,12 +63,15 @@ class StillRunning(Exception):
 class TargetSpec:
     """One copy of an application on one machine. `settings` is the target's row (see steps/target.py for its
     keys).
+
+    ssh_key: the private key for the host that the setting `ssh` names; no step, check or host ever gets it.
     """
 
     application: str
     environment: str
     root: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
+    ssh_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,7 @@ class StepContext:
     when the run is being stopped.
     silence_seconds: how long a command may write nothing (None: as long as it takes).
     secrets: values to be masked in output and never to be passed in arguments.
+    fetch: writes the wanted tree's tar file where there is no repository (on a target's host); None: use `repository`.
     """
 
     key: str
@@ -107,6 +117,7 @@ class StepContext:
     beat: Callable[[], None]
     secrets: tuple[str, ...] = ()
     silence_seconds: float | None = None
+    fetch: Callable[[Path], object] | None = None
 
 
 class StepKind(ABC):
@@ -134,6 +145,17 @@ class StepKind(ABC):
         the kind.
         """
         return bool(getattr(parameters, "repeatable", self.repeatable))
+
+    def waits_until(self, parameters: Any, began: datetime) -> datetime | None:
+        """Return the time before which there is nothing to do, for a step that began then; None: do it now.
+
+        The run waits for it without a worker.
+        """
+        return None
+
+    def asks(self, parameters: Any) -> str:
+        """Return what a person must do and confirm in the step's place; empty: a worker does it."""
+        return ""
 
     @abstractmethod
     def describe(self, context: StepContext, parameters: Any) -> list[str]:

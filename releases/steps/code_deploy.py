@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal
-
-from django.utils.translation import gettext as _
 
 from releases.steps import trees
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
 from releases.steps.target import Held, Layout, TargetStep, journal_lines, journal_once
+from releases.steps.words import gettext as _
 
 
 class CodeParameters(Parameters):
@@ -44,7 +44,13 @@ class CodeDeploy(TargetStep):
         def git(arguments: Sequence[str]) -> object:
             return held.run(arguments, extra=trees.git_environment())
 
-        folder, laid = trees.lay(context.repository, wanted, layout.releases, git)
+        def fetch(path: Path) -> None:
+            if context.fetch is not None:
+                context.fetch(path)
+            else:
+                trees.archive(context.repository, wanted, path, git)
+
+        folder, laid = trees.lay(wanted, layout.releases, fetch)
         if laid or parameters.direction == "forward":
             journal_once(context, "code_deploy:laid", code=wanted.tree, folder=folder.name, fresh=laid)
         context.beat()

@@ -7,13 +7,12 @@ import time
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
-from django.utils.translation import gettext as _
-from pydantic import Field, StringConstraints
-
 from releases.steps.base import Parameters, Probe, StepContext
+from releases.steps.declared import Field, StringConstraints
 from releases.steps.masking import masked
 from releases.steps.runner import secrets_of
 from releases.steps.target import Held, TargetStep, filled, journal, journal_lines
+from releases.steps.words import gettext as _
 
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from django.utils.translation import gettext as _
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
 from releases.steps import runner
 from releases.steps.base import StepFailed, TargetSpec
+from releases.steps.declared import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from releases.steps.words import gettext as _
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # What JSON leaves as it is and TOML 1.0 or YAML 1.2 do not allow, or read as a line break.
@@ -69,7 +68,8 @@ def path_of(target: TargetSpec) -> Path | None:
     return target.root / (kept.path or f"shared/config.{kept.format}")
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """Return the text as JSON, TOML and YAML alike read it."""
     text = json.dumps(value, ensure_ascii=False)
     return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -87,8 +87,8 @@ def render_configuration(values: Mapping[str, str], format: str = "env") -> byte
         return b""
     lines: dict[str, Callable[[str], str]] = {
         "env": lambda key: f"{key}={json.dumps(values[key], ensure_ascii=False)}",
-        "toml": lambda key: f"{key} = {_quoted(values[key])}",
-        "yaml": lambda key: f'"{key}": {_quoted(values[key])}',
+        "toml": lambda key: f"{key} = {quoted(values[key])}",
+        "yaml": lambda key: f'"{key}": {quoted(values[key])}',
     }
     if format in lines:
         return "".join(lines[format](key) + "\n" for key in sorted(values)).encode()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 from typing import Any, ClassVar, Literal
 
-from django.utils.translation import gettext as _
-
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
 from releases.steps.configuration_file import (
     configuration_digest,
@@ -18,6 +16,7 @@ from releases.steps.configuration_file import (
 )
 from releases.steps.target import Held, TargetStep, journal_lines, journal_once, write_atomically
 from releases.steps.trees import sync_folder
+from releases.steps.words import gettext as _
 
 
 class ConfigurationParameters(Parameters):

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from django.utils.translation import gettext as _
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from releases.steps.base import StepFailed
 from releases.steps.runner import Outcome, Runs
+from releases.steps.words import gettext as _
 
-type Connection = psycopg.Connection[tuple[Any, ...]]
+Connection = psycopg.Connection[tuple[Any, ...]]
+Error = psycopg.Error
 
 _SETTINGS = (
     "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601';"

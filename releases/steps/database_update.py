@@ -8,15 +8,13 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-from django.utils.translation import gettext as _
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from releases.steps import database as databases
+from releases.steps import written_rows
 from releases.steps.backup import sha256_of
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
 from releases.steps.configuration_file import kept_of, render_configuration
-from releases.steps.database import Database
 from releases.steps.target import (
     Held,
     Layout,
@@ -29,7 +27,10 @@ from releases.steps.target import (
     write_atomically,
 )
 from releases.steps.trees import folder_name
-from releases.steps.written_rows import Since, keep_rows
+from releases.steps.words import gettext as _
+
+if TYPE_CHECKING:
+    from releases.steps.database import Database
 
 # What the target's `migrate_check` says by its exit code; anything else is unknown.
 AT_SCHEMA, NOT_AT_SCHEMA = 0, 3
@@ -135,7 +136,9 @@ class DatabaseUpdate(TargetStep):
         if database is None:
             return {}
         path = Layout(context.target.root).backup(context.run_token) / "written-before.jsonl"
-        return keep_rows(database, context.earlier.get("backup", {}).get("snapshot"), path, beat=context.beat)
+        return written_rows.keep_rows(
+            database, context.earlier.get("backup", {}).get("snapshot"), path, beat=context.beat
+        )
 
     def _look_forward(
         self, context: StepContext, held: Held, parameters: DatabaseParameters
@@ -190,7 +193,7 @@ class DatabaseUpdate(TargetStep):
     def _restore(context: StepContext, held: Held) -> dict[str, Any]:
         database = database_of(context.target, context.configuration, context.previous_configuration)
         backup = context.earlier.get("backup", {})
-        since = Since(context.target, context.earlier)
+        since = written_rows.Since(context.target, context.earlier)
         if database is None or not since.started:
             data = _data(context, held)
             facts = {"written_since": {}, "written_rows": 0, "exact": True, "restored": False, "data": data}
@@ -203,7 +206,7 @@ class DatabaseUpdate(TargetStep):
         restored = before.total == backup["data"]
         if not (restored and kept):
             path = Layout(context.target.root).backup(since.run) / "written-since.jsonl"
-            written = keep_rows(database, since.snapshot, path, before=since.before, beat=context.beat)
+            written = written_rows.keep_rows(database, since.snapshot, path, before=since.before, beat=context.beat)
             noted = {"written_since": written, "written_rows": sum(written.values()), "dump": str(path)}
             journal(context, "database_update:rows_kept", exact=since.exact, data=before.total, **noted)
             kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")

@@ -57,5 +57,19 @@ def main(record: str, log: str, key: str, tree: str, configuration: str, *argume
         os._exit(127)
 
 
+_FROM_ZIP = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), None, '__main__')"
+)
+
+
+def starter() -> list[str]:
+    """Return the beginning of an argument list that runs this file, out of the bundle on a target's host as well."""
+    bare = [sys.executable, "-I", "-S"]
+    if os.path.isfile(__file__):
+        return [*bare, os.path.realpath(__file__)]
+    zipped = __file__.removesuffix("/" + __name__.replace(".", "/") + ".py")
+    return [*bare, "-c", _FROM_ZIP, zipped, __name__]
+
+
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
-
 from releases.steps.base import Parameters, Probe, StepContext
+from releases.steps.ssh import place
 from releases.steps.target import Held, Layout, TargetStep, journal_lines, journal_once, write_atomically
 from releases.steps.trees import sync_folder
+from releases.steps.words import gettext as _
 
 
 class MaintenanceParameters(Parameters):
@@ -55,7 +55,11 @@ class MaintenanceMode(TargetStep):
     def describe(self, context: StepContext, parameters: MaintenanceParameters) -> list[str]:
         """Return the line of the dry run."""
         flag = {"path": Layout(context.target.root).maintenance}
-        if not Layout(context.target.root).current.is_symlink():
+        if place.lies_elsewhere(context.target):
+            nothing = context.previous is None
+        else:
+            nothing = not Layout(context.target.root).current.is_symlink()
+        if nothing:
             return [_("nothing is in force: nothing to switch")] if parameters.on else [_("remove %(path)s") % flag]
         return [_("create %(path)s") % flag if parameters.on else _("remove %(path)s") % flag]
 

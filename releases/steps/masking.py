@@ -8,8 +8,10 @@ import base64
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+T = TypeVar("T")
 
 MASK = b"****"
 
@@ -134,7 +136,7 @@ def masked(text: str, secrets: Iterable[str]) -> str:
     return (mask.feed(text.encode()) + mask.flush()).decode(errors="replace")
 
 
-def clean[T](value: T, secrets: Iterable[str]) -> T:
+def clean(value: T, secrets: Iterable[str]) -> T:
     """Return a JSON value with every form of the secrets replaced in its texts and keys."""
     known = tuple(secrets)
     return value if not known else _clean(value, known)  # type: ignore[no-any-return]

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from django.utils.translation import gettext as _
-
 from releases.steps.base import Fenced, Overdue, StepContext, StepFailed
 from releases.steps.masking import Mask, passwords_in
+from releases.steps.words import gettext as _
 
 TAIL_BYTES = 4096
 BEAT_SECONDS = 1.0
@@ -63,7 +62,9 @@ def secrets_of(context: StepContext) -> tuple[str, ...]:
     return (*context.secrets, *passwords_in(values))
 
 
-def _die_with(parent: int) -> Callable[[], None]:
+def dies_with(parent: int) -> Callable[[], None]:
+    """Return what a child does before it becomes its program: it will be killed when this process dies."""
+
     def in_child() -> None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         # The parent may have died before the request was made; the signal would then never come.
@@ -196,7 +197,7 @@ def run_command(
             env=dict(environment),
             pass_fds=tuple(pass_fds),
             process_group=0,
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=dies_with(os.getpid()),
         )
     except OSError as error:
         raise StepFailed(

@@ -7,15 +7,12 @@ import os
 import select
 import shlex
 import signal
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-
-from django.utils.translation import gettext as _
 
 from releases.steps import detach
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
@@ -30,6 +27,7 @@ from releases.steps.target import (
     journal_lines,
     journal_once,
 )
+from releases.steps.words import gettext as _
 
 POLL_SECONDS = 0.05
 # Without a `ready` address a service counts as started when it lives this long.
@@ -216,7 +214,7 @@ def start_service(context: StepContext, held: Held) -> None:
     layout.service_record.unlink(missing_ok=True)
     tree, digest = os.path.realpath(layout.current), configuration_digest(context.target)
     places = (str(layout.service_record), str(log), context.key, tree, digest)
-    starter = [sys.executable, "-I", "-S", str(detach.__file__), *places]
+    starter = [*detach.starter(), *places]
     outcome = run_command(
         [*starter, *filled(command, context.target)],
         environment=base_environment({"RINGI_TARGET_ROOT": str(context.target.root)}),

@@ -17,13 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.utils.translation import gettext as _
-
+from releases.steps import database as databases
 from releases.steps import runner
-from releases.steps.base import Fenced, Probe, StepContext, StepKind, StillRunning, TargetSpec
+from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StepKind, StillRunning, TargetSpec
 from releases.steps.configuration_file import configuration_digest, path_of, render_configuration
-from releases.steps.database import Database, data_digest
+from releases.steps.ssh import call, place
 from releases.steps.trees import sync_folder, tree_digest
+from releases.steps.words import gettext as _
 
 __all__ = [
     "Held",
@@ -31,7 +31,6 @@ __all__ = [
     "Layout",
     "Measured",
     "TargetStep",
-    "data_digest",
     "database_of",
     "holding",
     "journal",
@@ -163,6 +162,12 @@ def _lock_record(layout: Layout) -> dict[str, Any]:
     return record
 
 
+def refuse_elsewhere(target: TargetSpec) -> None:
+    """Raise StepFailed for a target on another host: this machine's folders are not its folders."""
+    if place.lies_elsewhere(target):
+        raise StepFailed(_("this only works on a target of this machine; this one lies on another host"))
+
+
 @contextmanager
 def holding(context: StepContext) -> Iterator[Held]:
     """Hold the target's lock for one attempt.
@@ -171,6 +176,7 @@ def holding(context: StepContext) -> Iterator[Held]:
     the same
     key was here before. The lock outlives the block for as long as a child that inherited it lives.
     """
+    refuse_elsewhere(context.target)
     layout = Layout(context.target.root)
     until = time.monotonic() + context.deadline_seconds
     layout.own.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -248,28 +254,30 @@ def journal_once(context: StepContext, effect: str, **facts: Any) -> dict[str, A
     return facts
 
 
-def database_of(target: TargetSpec, *configurations: Mapping[str, str]) -> Database | None:
+def database_of(target: TargetSpec, *configurations: Mapping[str, str]) -> databases.Database | None:
     """Return the database named by the first configuration that names one; None: the target has no
     database.
     """
     key = str(target.settings.get("database_key", "DATABASE_URL"))
     for configuration in configurations:
         if configuration.get(key):
-            return Database(configuration[key], str(target.settings.get("postgres_bin", "")))
+            return databases.Database(configuration[key], str(target.settings.get("postgres_bin", "")))
     return None
 
 
 def measure(target: TargetSpec, configuration: Mapping[str, str]) -> Measured:
     """Measure code, configuration and data on the target itself; "" stands for nothing there.
 
-    configuration: names the database. Raises StepFailed when the database cannot be read.
+    configuration: names the database. Raises StepFailed when the database, or the target's host, cannot be reached.
     """
+    if place.lies_elsewhere(target):
+        return Measured(**call.ask(target, "measure", configuration=configuration))
     layout = Layout(target.root)
     database = database_of(target, configuration)
     return Measured(
         code=tree_digest(layout.current.resolve()) if layout.current.is_symlink() else "",
         configuration=configuration_digest(target),
-        data=data_digest(database, runner.run_plain).total if database else "",
+        data=databases.data_digest(database, runner.run_plain).total if database else "",
     )
 
 
@@ -288,12 +296,16 @@ class TargetStep(StepKind):
     """A kind that works on the target: run and probe under its lock, the rest in `make` and `look`."""
 
     def run(self, context: StepContext, parameters: Any) -> dict[str, Any]:
-        """Make the effect under the target's lock; raises StepFailed, Fenced, StillRunning."""
+        """Make the effect under the target's lock, on its host; raises StepFailed, Fenced, StillRunning."""
+        if place.lies_elsewhere(context.target):
+            return call.run_there(self, context, parameters)
         with holding(context) as held:
             return self.make(context, held, parameters)
 
     def probe(self, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
         """Look under the target's lock whether the effect of this key was made; a held lock is RUNNING."""
+        if place.lies_elsewhere(context.target):
+            return call.probe_there(self, context, parameters)
         try:
             with holding(context) as held:
                 return self.look(context, held, parameters)

@@ -15,9 +15,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from django.utils.translation import gettext as _
-
 from releases.steps.base import StepFailed, Version
+from releases.steps.words import gettext as _
 
 _syncfs = ctypes.CDLL(None, use_errno=True).syncfs
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}\Z")
@@ -104,6 +103,13 @@ def archive_command(repository: str, version: Version, archive: Path) -> list[st
     ]
 
 
+def archive(repository: str, version: Version, path: Path, run: Callable[[Sequence[str]], object]) -> None:
+    """Write the version's tree to a tar file; run: runs git's argument list. Raises StepFailed."""
+    if not Path(repository).is_dir():
+        raise StepFailed(_("there is no git repository at %(path)s") % {"path": repository})
+    run(archive_command(repository, version, path))
+
+
 def _extract(archive: Path, folder: Path) -> None:
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -116,32 +122,29 @@ def _extract(archive: Path, folder: Path) -> None:
 
 
 def lay(
-    repository: str,
     version: Version,
     releases: Path,
-    run: Callable[[Sequence[str]], object],
+    fetch: Callable[[Path], object],
 ) -> tuple[Path, bool]:
     """Lay the version's tree under `releases` and return its folder and whether it was laid now.
 
-    run: runs git's argument list. A folder that is there already is kept when its digest is the version's,
+    fetch: writes the version's tree to a tar file, as archive() does. A folder that is there already is kept when its digest is the version's,
     and laid
     anew when not. Raises StepFailed when the tree that git gave is not `version.tree`; nothing is left then.
     """
     folder = releases / folder_name(version)
     if tree_digest(folder) == version.tree:
         return folder, False
-    if not Path(repository).is_dir():
-        raise StepFailed(_("there is no git repository at %(path)s") % {"path": repository})
     releases.mkdir(parents=True, exist_ok=True)
     for left in releases.glob(f".laying-{folder.name}-*"):
         shutil.rmtree(left)
     work = Path(tempfile.mkdtemp(prefix=f".laying-{folder.name}-", dir=releases))
     try:
-        archive, fresh = work / "tree.tar", work / "tree"
+        packed, fresh = work / "tree.tar", work / "tree"
         fresh.mkdir(mode=0o755)
-        run(archive_command(repository, version, archive))
+        fetch(packed)
         try:
-            _extract(archive, fresh)
+            _extract(packed, fresh)
         except (tarfile.TarError, OSError) as error:
             raise StepFailed(
                 _("the tree of %(tag)s was refused: %(reason)s") % {"tag": version.tag, "reason": error}

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.utils.translation import gettext as _
 from psycopg import sql
 
 from releases.steps.base import StepFailed, TargetSpec
 from releases.steps.database import Connection, Database, Table, tables_of
+from releases.steps.ssh import call, place
 from releases.steps.target import Layout, database_of, journal_lines
 from releases.steps.trees import sync_folder
+from releases.steps.words import gettext as _
 
 # A row's xmin has 32 bits; the rest follows from the server's present 64-bit counter. Numbers below 3 are
 # PostgreSQL's own.
@@ -164,6 +165,21 @@ class Since:
             raise StepFailed(_("the rows noted before the migration are gone: %(path)s") % {"path": self.before})
 
 
+def told_apart(target: TargetSpec, earlier: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Tell whether rows written since the backup can be told from older ones; else they are counted too high.
+
+    A migration that did not end hides who wrote; a later restore makes every row new.
+    """
+    since = Since(target, earlier)
+    lines = journal_lines(target)
+    mine = [at for at, line in enumerate(lines) if line["run"] == since.run]
+    later = lines[mine[-1] + 1 :] if mine else lines
+    return since.exact and not any(
+        line["effect"] == "database_update:restored" and line.get("restored") and line["run"] != since.run
+        for line in later
+    )
+
+
 def written_since(
     target: TargetSpec, configuration: Mapping[str, str], earlier: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, int]:
@@ -172,6 +188,9 @@ def written_since(
     configuration: the one in force, names the database. earlier: results of the run's way out. Empty when the
     database step never began (nothing is restored then). Raises StepFailed when it cannot be told.
     """
+    if place.lies_elsewhere(target):
+        rows: dict[str, int] = call.ask(target, "written_since", configuration=configuration, earlier=dict(earlier))
+        return rows
     database = database_of(target, configuration)
     if database is None:
         return {}

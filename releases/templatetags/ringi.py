@@ -33,6 +33,12 @@ def when(at: Any, zone: str = "") -> str:
 
 
 @register.filter
+def day(at: Any, zone: str = "") -> str:
+    """Return the day of a time, as a stamp bears it; empty for none."""
+    return _shown().day(at, zone)
+
+
+@register.filter
 def clock(at: Any, zone: str = "") -> str:
     """Return a time of the day with its zone."""
     return _shown().clock(at, zone)
@@ -120,6 +126,22 @@ def consented(document: dict[str, Any], zone: str = "") -> dict[str, Any]:
     return {"clauses": clauses(document, zone)}
 
 
+@register.inclusion_tag("ringi/told.html")
+def told_of(release: Any, zone: str = "") -> dict[str, Any]:
+    """Show the status text of a release and what has been told of it."""
+    from releases.admin.messages_preview import told_so_far
+
+    return {"release": release, "zone": zone, **told_so_far(release, zone)}
+
+
+@register.filter
+def said(delivery: Any) -> str:
+    """Return what became of a delivery in the reader's words."""
+    from releases.admin.messages_preview import said_of
+
+    return said_of(delivery)
+
+
 @register.filter
 def word(key: Any) -> str:
     """Return a stored key in the reader's words."""
@@ -147,6 +169,16 @@ def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
 
     request = context.get("request")
     return {**banner(), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
+
+
+@register.inclusion_tag("ringi/term.html")
+def term(key: str) -> dict[str, str]:
+    """Offer the explanation of a term of the glossary, by its key."""
+    from releases.glossary import terms
+
+    language = _shown().language()
+    found = terms()[key]
+    return {"key": key, "name": found.name(language), "text": found.text(language)}
 
 
 @register.filter

@@ -9,15 +9,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from environments.models import Environment, Target
-from releases import steps
+from releases import checks, steps
 from releases.actions.release.repository import place_of
 from releases.actions.step.claim import recorded
 from releases.actions.watch.place import configuration_of, spec_of
+from releases.checks.base import TargetCheck
 from releases.gates.content import digest
 from releases.models import InForce, Release, Step
 from releases.steps.base import StepContext, StepFailed, Version
 from releases.steps.masking import masked
 from releases.steps.runner import secrets_of
+from releases.steps.ssh import call
+from releases.steps.ssh import place as ssh
+from releases.steps.target import TargetStep
 from releases.worker.context import BACK
 from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE
 
@@ -94,10 +98,16 @@ def _described(phase: str, ordinal: int, planned: dict[str, Any], context: StepC
         if planned["kind"] == "check":
             given = json.dumps(planned["parameters"]["parameters"], ensure_ascii=False, sort_keys=True)
             lines = [f"{planned['parameters']['check']} {given}"]
+            check = checks.kind(planned["parameters"]["check"])
+            if ssh.lies_elsewhere(context.target) and isinstance(check, TargetCheck):
+                fault = call.refuses(check)
         else:
             kind = steps.kind(planned["kind"])
             lines = kind.describe(context, kind.parameters(**planned["parameters"]))
-    except (StepFailed, ValidationError, steps.UnknownKind) as wrong:
+            if ssh.lies_elsewhere(context.target) and isinstance(kind, TargetStep):
+                lines = [f"{ssh.place_of(context.target).label}: {line}" for line in lines]
+                fault = call.refuses(kind)
+    except (StepFailed, ValidationError, steps.UnknownKind, checks.UnknownKind) as wrong:
         fault = str(wrong)
     secrets = secrets_of(context)
     return Planned(

@@ -19,7 +19,7 @@ from releases import checks, steps
 from releases.actions.deployment.decide import succeed
 from releases.actions.deployment.queue import put_back
 from releases.actions.step.claim import Claim, claim
-from releases.actions.step.finish import doubt, fail, finish, stop
+from releases.actions.step.finish import ask_person, doubt, fail, finish, pause, stop
 from releases.checks.base import CheckContext, Verdict
 from releases.models import Step
 from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed, StillRunning, StopAsked
@@ -71,6 +71,8 @@ def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
     facts: of the step's run, when an earlier step of it has read them.
     """
     step, epoch = taken.step, taken.epoch
+    if _without_worker(step, epoch):
+        return None
     deadline = step.deadline_seconds or max(LEAST_DEADLINE, step.estimate_seconds * DEADLINE_FACTOR)
     with Lease(step.pk, epoch) as lease:
         context = context_of(step, epoch, lease.output, lease.beat, deadline, facts)
@@ -101,7 +103,8 @@ def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
         except StepFailed as failed:
             message = clean(str(failed), secrets)
             _say(lease, message, clean(failed.state, secrets))
-            fail(step.pk, epoch=epoch, message=message, output_digest=lease.digest)
+            result = clean(failed.facts, secrets)
+            fail(step.pk, epoch=epoch, message=message, output_digest=lease.digest, result=result)
             return None
         except (Fenced, StillRunning):
             raise
@@ -114,6 +117,24 @@ def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
     if following is None and step.phase == "verify" and not step.deployment.environment.protected:
         succeed(step.deployment_id)
     return following
+
+
+def _without_worker(step: Step, epoch: int) -> bool:
+    """Hand a step over that no worker does now: to the person whom it names, or to the time for which it waits."""
+    if step.kind == "check":
+        return False
+    try:
+        kind, parameters = _planned(steps, step.kind, step.parameters)
+    except StepFailed:
+        return False  # the attempt says so
+    if task := kind.asks(parameters):
+        ask_person(step.pk, epoch=epoch, task=task, minutes=parameters.minutes)
+        return True
+    until = kind.waits_until(parameters, step.started_at)
+    if until is None or until <= now():
+        return False
+    pause(step.pk, epoch=epoch, until=until)
+    return True
 
 
 def _say(lease: Lease, *lines: str) -> None:
@@ -134,7 +155,9 @@ def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str,
             return facts, verdict.value
         if verdict is Probe.RUNNING:
             raise StillRunning("the target is still locked by an earlier attempt")
-        if verdict is Probe.UNKNOWN or not kind.repeats(parameters):
+        # A person who looked and said retry decided for the attempt that follows, and for no later one.
+        decided = step.decision.get("verb") == "step:retry" and step.decision.get("epoch") == context.epoch - 1
+        if not decided and (verdict is Probe.UNKNOWN or not kind.repeats(parameters)):
             raise _Doubt(f"probe: {verdict.value}")
         return kind.run(context, parameters), verdict.value
     return kind.run(context, parameters), ""

@@ -10,12 +10,15 @@ from django.conf import settings
 from django.db import Error
 from django.db.models import Count, F, Min, Q
 
+from audit.reconciliation import night
 from audit.refusals import GateClosed, Refused
 from releases import dispatch
 from releases.actions.consent.lapse import lapse_stale
+from releases.actions.delivery.send import waits
 from releases.actions.deployment.queue import miss, put_off, queue
 from releases.actions.deployment.stopped import stopped
 from releases.actions.milestone.remind import remind_due
+from releases.actions.notice.remind import remind_open
 from releases.actions.question.ask import follow_up
 from releases.actions.release.observe import observe
 from releases.actions.switch.press import stop_runs
@@ -97,9 +100,7 @@ def waiting_rollbacks(moment: datetime) -> None:
     """Wake workers for alarms that were not prepared, and for authorised ways back that have not begun."""
     late = moment - timedelta(seconds=2 * settings.SWEEP)
     waiting = Rollback.objects.filter(
-        Q(state="raised", facts__rows_total__isnull=True)
-        | Q(state="assessed", facts__has_key="raised_as", facts__rows_total__isnull=True)
-        | Q(state="authorised"),
+        Q(state__in=["raised", "assessed"], facts__rows_total__isnull=True) | Q(state="authorised"),
         raised_at__lt=late,
     ).values_list("pk", "deployment__environment__slug")
     for pk, slug in waiting:
@@ -144,6 +145,23 @@ def due_reminders(moment: datetime) -> None:
     remind_due()
 
 
+def undone_duties(moment: datetime) -> None:
+    """Remind again of what is not done, and tell others when nobody acts."""
+    remind_open()
+
+
+def unsent_messages(moment: datetime) -> None:
+    """Wake the messages' worker when something is to be told; it looks for all that is due itself."""
+    if waits():
+        dispatch.wake_once("messages", "tell")
+
+
+def nightly_comparison(moment: datetime) -> None:
+    """Compare history rows with the ledger once a night, a slice of each round at a time."""
+    if night.due(moment):
+        night.reconcile(night.SLICE, moment)
+
+
 # What decides about the minute; and what reads every open release, and so has its turn more rarely.
 OFTEN = (
     stopped_production,
@@ -155,8 +173,9 @@ OFTEN = (
     due_samples,
     due_checks,
     coming_deployments,
+    unsent_messages,
 )
-RARELY = (stale_rounds, due_reminders, coming_baselines)
+RARELY = (stale_rounds, due_reminders, undone_duties, coming_baselines, nightly_comparison)
 
 
 def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTEN, *RARELY)) -> None:

@@ -11,6 +11,7 @@ LONGEST = 400
 LONG = {
     "docs/reference/procedure.ja.md": "the written procedure itself, kept whole",
     "requirements.lock": "made by uv",
+    "tests/mutants.toml": "a list of guards, one entry each",
     "audit/offline/ringi_verify.py": "one file by promise: an auditor takes it away and reads it",
 }
 NOT_NAMES = {"utils", "util", "helpers", "helper", "services", "managers", "core", "common", "signals", "processors"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.running import Point, Running, queues_url
+from tests.chaos.running import Point, Running, queues_url, step
 from tests.chaos.tree import Tree, copied
 from tests.releases.conftest import World, sample_repository, world, world_template
 
@@ -62,7 +62,8 @@ def _plan_instead(world: World, forward: list[dict[str, Any]]) -> None:
     def with_plan(*given: Any, **options: Any) -> Any:
         release = tested(*given, **options)
         with world.acting_as("manager"), change("release:edit", (Release, release.pk)) as act:
-            act.get(Release).plan = {"forward": forward, "verify": [], "back": [], "back_verify": []}
+            back = [step(row["kind"], direction="back") for row in forward if row["kind"] == "database_update"]
+            act.get(Release).plan = {"forward": forward, "verify": [], "back": back, "back_verify": []}
         return world.fresh(release)
 
     world.tested = with_plan  # type: ignore[method-assign]

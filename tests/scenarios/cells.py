@@ -24,21 +24,30 @@ from releases.actions.procedure.activate import load
 from releases.gates.content import digest, document
 from releases.models import (
     ConsentRound,
+    DeadAddress,
+    Delivery,
     Deployment,
     Fact,
     InForce,
     Meeting,
+    Member,
+    Message,
+    MessageChannel,
+    MessageRule,
+    MessageText,
+    Notice,
     Obligation,
     Procedure,
     Release,
     Rollback,
+    Stakeholder,
     Step,
     StopSwitch,
     Waiver,
     Watch,
 )
 from tests.releases.conftest import World
-from tests.releases.gates.asking import COMMAND, make
+from tests.releases.gates.asking import COMMAND, alter, make
 from tests.scenarios.stock import Stock
 
 
@@ -105,9 +114,29 @@ class Rows:
             world.configurations["production"],
             taken.checklist.first(), production.windows.exclude(starts_at=None).first(),
         )  # fmt: skip
+        self._messages(people)
         self.found[Deployment] = runs
         text = first.documents.first()
         self._keep(make(type(text), release=draft, kind="changelog", body="x"))
+
+    def _messages(self, people: dict[str, Any]) -> None:
+        """Something that waits to go outside, and one row of all that decides who is told."""
+        moment, group = datetime.now(UTC), Stakeholder.objects.get(key="users")
+        texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
+        notice = make(Notice, event="release:confirm", outbox=1, act="00000000-0000-0000-0000-000000000001", object="x:1",
+                      texts=texts, path="/admin/", made_at=moment, outside=True)  # fmt: skip
+        mail = MessageChannel.objects.get(key="mail")
+        message = make(Message, notice=notice, recipient="x", account=people["operator"], name="x", language="ja")
+        self._keep(
+            notice, message, mail, MessageChannel.objects.get(key="slack"), group,
+            make(MessageChannel, key="off", kind="slack", label_ja="x", label_en="x", disabled_at=moment),
+            make(Delivery, message=message, channel=mail, address="x@users.example", outcome="sent", ended_at=moment),
+            make(Member, group=group, name="x", address="x@users.example"),
+            make(DeadAddress, address="y@users.example", because="x", since=moment),
+            MessageRule.objects.filter(withdrawn_at=None).first(),
+            MessageText.objects.get(event="release:confirm"),
+            alter(MessageText.objects.get(event="release:withdraw"), subject_ja="x"),
+        )  # fmt: skip
 
     def _keep(self, *rows: Any) -> None:
         for row in rows:

@@ -67,7 +67,7 @@ def test_a_watch_in_staging_completes_no_release(stock: Stock) -> None:
     release = started(stock, at="monitoring")
     run = lower(stock, release, "schedule", "queue", "start", "verify", "watch")
     with acting(COMMAND), change("test:close", (Deployment, run.pk), (Release, release.pk)) as act:
-        _close(act.get(Deployment), act.get(Release), None)
+        _close(act, act.get(Deployment), act.get(Release), None)
     assert Release.objects.get(pk=release.pk).state == "monitoring"
 
 

@@ -39,7 +39,7 @@ PERSONS = (
 )  # fmt: skip
 NEVER = ("auditor", "outsider")
 # What everybody may who may look: about himself alone.
-ONES_OWN = {"account:edit_own", "access:request", "deputy:appoint"}
+ONES_OWN = {"account:edit_own", "access:request", "deputy:appoint", "message:read_all"}
 # These look at the repository first, which is an act of its own (release:observe) and keeps what was seen.
 TOML = Path(__file__).resolve().parents[2] / "releases" / "procedures" / "default.toml"
 LOOKING = {"release:submit", "release:confirm", "deployment:schedule"}

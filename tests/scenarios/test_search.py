@@ -29,7 +29,7 @@ consent/lapse.py _lapse_release release.lapse; consent/lapse.py _lapse_window he
 deployment/decide.py give_up deployment.fail; deployment/decide.py stop_inside deployment.stop deployment.stopped
 deployment/decide.py succeed deployment.succeed; deployment/decide.py settle deployment.settle release.abandon release.stand_down release.roll_back
 deployment/decide.py _go_on deployment.resume deployment.recheck
-deployment/decide.py _next deployment.verify
+deployment/decide.py go_on_after deployment.verify
 deployment/queue.py queue deployment.queue; deployment/queue.py settle_lower held.settle
 deployment/queue.py put_back deployment.put_back; deployment/queue.py miss deployment.miss
 deployment/schedule.py schedule deployment.schedule; deployment/schedule.py _book other.cancel
@@ -46,6 +46,7 @@ release/submit.py submit release.submit; rollback/restored.py restored deploymen
 rollback/run.py run deployment.roll_back; rollback/run.py retry deployment.retry
 step/claim.py _start deployment.start round_.consume release.start
 step/finish.py finish deployment.stopped; step/finish.py stop deployment.stopped
+step/finish.py ask_person deployment.hold; step/finish.py pause deployment.stopped
 step/finish.py _phase_ends deployment.verify deployment.watch
 step/finish.py _trouble deployment.stopped deployment.falter deployment.hold deployment.fail
 watch/sample.py _close deployment.succeed release.complete; window/withdraw.py withdraw round_.take_back round_.void

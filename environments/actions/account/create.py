@@ -11,7 +11,7 @@ from audit.actor import current
 from audit.change import change
 from audit.refusals import Invalid
 from environments import access
-from environments.actions.account.edit import addresses
+from environments.actions.account.edit import addresses, mail_address
 from environments.models import Account
 
 
@@ -27,6 +27,7 @@ def create(
     telephone: str = "",
     git_addresses: tuple[str, ...] = (),
     language: str = "ja",
+    email: str = "",
     must_change_password: bool | None = None,
     reason: str = "",
 ) -> Account:
@@ -47,6 +48,7 @@ def create(
             employee_id=employee_id,
             telephone=telephone,
             language=language,
+            email=mail_address(email),
             is_staff=kind == Account.Kind.PERSON,
         )
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
@@ -24,6 +26,7 @@ def edit(
     telephone: str = "",
     git_addresses: tuple[str, ...] = (),
     language: str = "ja",
+    email: str | None = None,
     reason: str,
 ) -> Account:
     """Change what an account says of its owner, signed by an administrator.
@@ -54,12 +57,21 @@ def edit(
         account.telephone = telephone.strip()
         account.git_addresses = given
         account.language = _language(language)
+        if email is not None:
+            account.email = mail_address(email)
         act.signature("edit")
     return account
 
 
-def edit_own(*, telephone: str, language: str) -> Account:
-    """Change one's own telephone and language. Raises NotYou, Invalid."""
+def edit_own(
+    *,
+    telephone: str,
+    language: str,
+    email: str | None = None,
+    quiet_from: time | None = None,
+    quiet_until: time | None = None,
+) -> Account:
+    """Change one's own telephone, language, mail address (None: as it is) and quiet hours. Raises NotYou, Invalid."""
     who = access.current_account()
     with change("account:edit_own", (Account, who.pk)) as act:
         account = act.get(Account)
@@ -67,6 +79,11 @@ def edit_own(*, telephone: str, language: str) -> Account:
             raise NotYou(_("Only a person does this."))
         account.telephone = telephone.strip()
         account.language = _language(language)
+        if (quiet_from is None) != (quiet_until is None):
+            raise Invalid(_("Quiet hours have a beginning and an end."))
+        account.quiet_from, account.quiet_until = quiet_from, quiet_until
+        if email is not None:
+            account.email = mail_address(email)
     return account
 
 
@@ -85,6 +102,16 @@ def addresses(account: Account, given: tuple[str, ...]) -> list[str]:
                 _("%(address)s is an address of %(who)s already.") % {"address": min(taken), "who": str(other)}
             )
     return kept
+
+
+def mail_address(address: str) -> str:
+    """Return a mail address as it is kept; empty for none. Raises Invalid."""
+    if address.strip():
+        try:
+            validate_email(address.strip())
+        except ValidationError:
+            raise Invalid(_("“%(address)s” is no address.") % {"address": address}) from None
+    return address.strip()
 
 
 def _language(language: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from allauth.mfa.models import Authenticator
@@ -18,6 +19,23 @@ from environments.sign_in import SEALED_AS
 FACTOR_FIELDS = {"totp": ("secret",), "recovery_codes": ("seed", "migrated_codes")}
 
 
+@dataclass(frozen=True)
+class Place:
+    """A table of another package that holds sealed values. texts: row id → what is sealed there; reseal: the act for one row."""
+
+    texts: Callable[[], Iterable[tuple[int, Iterable[str]]]]
+    reseal: Callable[[int], None]
+
+    def stale(self) -> list[int]:
+        """Return the rows that hold a value under another key than the present one."""
+        current = key_ring.read().current
+        return [pk for pk, texts in self.texts() if any(key_of(text) != current for text in texts)]
+
+
+# Said by the packages that have such tables when they are ready.
+ELSEWHERE: list[Place] = []
+
+
 def in_use() -> Counter[str]:
     """Return key id → how many values are sealed under it, over every place that holds sealed values."""
     found: Counter[str] = Counter()
@@ -25,6 +43,9 @@ def in_use() -> Counter[str]:
         found.update(key_of(text) for text in sealed.values())
     for kind, data in Authenticator.objects.values_list("type", "data"):
         found.update(key_of(text) for text in _texts(kind, data))
+    for place in ELSEWHERE:
+        for _pk, texts in place.texts():
+            found.update(key_of(text) for text in texts)
     return found
 
 

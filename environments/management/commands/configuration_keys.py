@@ -48,6 +48,7 @@ class Command(BaseCommand):
     def _rotate(self) -> None:
         ring = key_ring.read()
         unfinished = reseal.stale_configurations() or reseal.stale_factors()
+        unfinished = unfinished or [pk for place in reseal.ELSEWHERE for pk in place.stale()]
         if not unfinished and ring.newest == ring.current:
             ring = key_ring.add()
         if ring.newest != ring.current:
@@ -63,6 +64,11 @@ class Command(BaseCommand):
             for pk in factors:
                 reseal.reseal_factor(pk)
                 count += 1
+        for place in reseal.ELSEWHERE:
+            while rows := place.stale():
+                for pk in rows:
+                    place.reseal(pk)
+                    count += 1
         self.stdout.write(f"{ring.current} seals; {count} rows sealed anew; {dict(reseal.in_use())}")
 
     def _retire(self) -> None:

@@ -247,6 +247,7 @@ def _word(
 def _grant(act: Act, round_: ConsentRound) -> None:
     round_.grant()
     if round_.release_id is not None:
+        act.tell("consent:grant")
         release = act.get(Release)
         require_in_time(release, "approve")
         release.approve()

@@ -39,7 +39,7 @@ def skip(step_id: int, *, reason: str) -> Step:
             raise WrongState(_("A required step is never skipped."))
         step.skip()
         step.ended_at = now()
-        _next(act, step)
+        go_on_after(act, step)
     return step
 
 
@@ -47,9 +47,11 @@ def confirm_done(step_id: int, *, reason: str) -> Step:
     """Say that the effect of a doubtful step was seen on the target."""
     with _decision("step:confirm_done", step_id, reason) as act:
         step = act.get(Step)
+        if step.kind == "manual":
+            raise WrongState(_("This step is confirmed by whom it names."))
         step.confirm_done()
         step.ended_at = now()
-        _next(act, step)
+        go_on_after(act, step)
     return step
 
 
@@ -59,6 +61,7 @@ def give_up(deployment_id: int, *, reason: str) -> Deployment:
         deployment = act.get(Deployment)
         account = _decider(deployment, reason)
         deployment.fail()
+        act.tell("deployment:fail")
         answered(deployment, "deployment:give_up", account)
         drop_rest(deployment)
     return deployment
@@ -76,6 +79,11 @@ def stop_inside(act: Act, deployment: Deployment, account: Account | None = None
     """Stop a run inside an open door (account: whose word that is); where no step of it runs it is stopped at once."""
     deployment.stop()
     answered(deployment, "deployment:stop", account)
+    # A pause is held by no worker: nothing would have to end, and nobody is there to tell.
+    for pause in deployment.steps.filter(state="running", owner=""):
+        pause.stop()
+        pause.ended_at, pause.lease_until = now(), None
+        pause.save()
     if deployment.steps.filter(state="running").exists():
         return
     deployment.save()
@@ -142,7 +150,7 @@ def _decision(event: str, step_id: int, reason: str) -> Iterator[Act]:
         account = _decider(act.get(Deployment), reason)
         held = act.get(Step)
         held.deployment = act.get(Deployment)
-        held.decision = {"by": account.pk, "name": str(account), "verb": event, "reason": reason}
+        held.decision = {"by": account.pk, "name": str(account), "verb": event, "reason": reason, "epoch": held.epoch}
         act.signature(event, held.deployment.plan_digest)
         yield act
         answered(held.deployment, event, account)
@@ -170,16 +178,17 @@ def _go_on(step: Step, deployment: Deployment) -> None:
     deployment.blockers = []
 
 
-def _next(act: Act, step: Step) -> None:
+def go_on_after(act: Act, step: Step) -> None:
+    """Let a waiting run go on with what follows a step that has ended by a person's word, inside an open door."""
     deployment = act.get(Deployment)
     _go_on(step, deployment)
     following = deployment.steps.filter(ordinal=step.ordinal + 1).first()
-    if following is None:
-        return
-    if following.phase != step.phase:
+    if step.phase == Step.Phase.FORWARD and (following is None or following.phase != step.phase):
         deployment.save()
         act.states[Deployment, deployment.pk] = deployment.state
         deployment.verify()
+    if following is None:
+        return
     following.offer()
     following.offered_at = now()
     following.save()

@@ -10,7 +10,7 @@ from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import ConfigurationVersion, Target
 from releases.actions.release.repository import refreshed
-from releases.actions.watch.place import spec_of
+from releases.actions.watch.place import configuration_of, spec_of
 from releases.models import Deployment, InForce, Release
 from releases.sources import git, versions
 from releases.steps.base import StepFailed
@@ -103,13 +103,13 @@ def _measured(target_id: int, configuration_id: int) -> tuple[Target, Configurat
     if target is None or configuration is None:
         raise Invalid(_("There is no such target or configuration."))
     try:
-        return target, configuration, measure(spec_of(target), configuration.opened())
+        return target, configuration, measure(spec_of(target), configuration_of(configuration.pk)[0])
     except StepFailed as fault:
         raise Invalid(str(fault))
 
 
 def _configuration_lies_there(target: Target, configuration: ConfigurationVersion, measured: Measured) -> None:
-    wanted = digest_of(rendered(spec_of(target), configuration.opened()))
+    wanted = digest_of(rendered(spec_of(target), configuration_of(configuration.pk)[0]))
     if wanted != measured.configuration:
         raise GateClosed(
             _("On the target lies another configuration than version %(n)d.") % {"n": configuration.number}

@@ -14,6 +14,7 @@ from audit.refusals import GateClosed, Invalid, WrongState
 from environments import access, calendar
 from environments.models import AccessRule, ChangeWindow, Environment
 from releases.actions.consent.end import end_rounds
+from releases.actions.message_rule.lay_out import lay_out_messages
 from releases.actions.procedure import replay
 from releases.actions.release.milestones import lay
 from releases.actions.release.steps import lay_out, production_of, step_plan
@@ -186,6 +187,7 @@ def put_in_force(procedure: Procedure) -> None:
     procedure.activated_at = now()
     procedure.save()
     content = procedure.document
+    lay_out_messages(content)
     for row in content.environments:
         environment, _made = Environment.objects.get_or_create(
             slug=row.key,

@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 LEAST = timedelta(minutes=1)
 
 
-def put(act: Act, deployment: Deployment, step: Step) -> Question:
+def put(act: Act, deployment: Deployment, step: Step, *, minutes: float | None = None) -> Question:
     """Ask the first of the roster how a waiting run goes on, inside an open door.
 
-    The answer is due after the procedure's minutes, and not later than the last moment from which the way back still
-    fits into the window (切戻し判断時刻); what happens without one was consented to.
+    The answer is due after the procedure's minutes (or `minutes`, where these are more), and not later than the last
+    moment from which the way back still fits into the window (切戻し判断時刻); what happens without one was consented to.
     """
     moment, release = now(), deployment.release
-    due = moment + timedelta(minutes=procedure_of(release).rollback.question_minutes)
+    due = moment + timedelta(minutes=max(minutes or 0, procedure_of(release).rollback.question_minutes))
     if (safe := last_return(deployment)) is not None:
         due = max(moment + LEAST, min(due, safe))
     agreed = deployment.consent.document.get("unanswered") if deployment.consent is not None else None

@@ -16,17 +16,23 @@ from environments.models import Target
 from releases.actions.release.observe import observe
 from releases.actions.release.prepare import done_milestone, require_in_time
 from releases.actions.release.steps import production_of
+from releases.actions.watch.place import spec_of
 from releases.gates.ask import answers
 from releases.gates.base import procedure_of
 from releases.gates.content import digest, document
+from releases.gates.rehearsal import rehearsed
 from releases.models import ConsentRound, Fact, FinalCheck, Release, RosterEntry
-from releases.steps.target import Layout
+from releases.steps.base import StepFailed
+from releases.steps.ssh import call
 
 NOT_MEASURED = "not_measured"
 
 
-def facts_now(release: Release) -> dict[str, Any]:
-    """Return each item of the final check as it is now: true, false, or `not_measured`."""
+def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
+    """Return each item of the final check as it is now: true, false, or `not_measured`.
+
+    connect: whether a target on another host may be asked, which takes seconds; else it is not measured.
+    """
     environment = production_of(release)
     target = Target.objects.filter(application=release.application, environment=environment).first()
     tag = Fact.objects.filter(release=release, kind="tag", environment=None).first()
@@ -34,13 +40,26 @@ def facts_now(release: Release) -> dict[str, Any]:
     duties = set(release.roster.exclude(telephone="").values_list("duty", flat=True))
     measured = {
         "roster_complete": duties >= set(RosterEntry.Duty.values),
-        "target_reachable": target is not None and Layout(Path(target.root)).root.is_dir(),
+        "target_reachable": target is not None and _reachable(target, connect),
         "tag_unchanged": tag is not None
         and tag.value.get("commit") == release.commit
         and bool(tag.value.get("signature_good")),
+        # What was not rehearsed is not false: whoever signs says how it was.
+        "way_back_rehearsed": rehearsed(release, environment) is not None or NOT_MEASURED,
         "digest_unchanged": round_ is not None and digest(document(release, environment)) == round_.digest,
     }
     return {item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items}
+
+
+def _reachable(target: Target, connect: bool) -> bool | str:
+    if not target.settings.get("ssh"):
+        return Path(target.root).is_dir()
+    if not connect:
+        return NOT_MEASURED
+    try:
+        return bool(call.ask(spec_of(target), "reach", seconds=30)["root"])
+    except StepFailed:
+        return False
 
 
 def confirm(release_id: int, *, reason: str = "") -> Release:
@@ -75,6 +94,8 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
             signed_at=now(),
         )
         act.details["facts"] = facts
+        # The first of the two announces nothing.
+        act.tell("release:confirm" if len(open_roles) == 1 else "release:sign_final_check")
         if len(open_roles) == 1:
             late = [a.reason for a in answers(release, environment) if a.kind == "tag" and not a.passes]
             if late:

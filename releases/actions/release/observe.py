@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from audit.actor import current
@@ -11,7 +12,7 @@ from audit.clock import now
 from environments import access
 from releases.actions.release.repository import refreshed
 from releases.models import Fact, InForce, Release
-from releases.sources import git
+from releases.sources import git, migrations
 
 RIGHTS = ("prepare", "plan", "change", "evidence", "final_check")
 
@@ -66,4 +67,25 @@ def _look(release: Release) -> dict[str, Any]:
         seen["authors"] = git.authors(repository, base, release.commit) if release.commit else []
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         seen |= dict.fromkeys(("heads", "branch", "authors"), {"fault": str(fault)})
-    return seen
+    return seen | _migrations(release, repository, base)
+
+
+def _migrations(release: Release, repository: Path, base: str | None) -> dict[str, Any]:
+    """Read the migrations between what is in force and the release, once for each pair of commits.
+
+    It is part of what is consented to: what can't be read leaves the fact as it was, so that a repository that does not
+    answer for a moment voids no consent; `submit` asks for it.
+    """
+    known = Fact.objects.filter(release=release, kind="migrations", environment=None).values_list("value", flat=True)
+    span = {"base": base, "commit": release.commit}
+    if not release.commit or any(value.items() >= span.items() for value in known):
+        return {}
+    try:
+        try:
+            files = git.changed_files(repository, base, release.commit, migrations.is_migration)
+        except git.NoSuchRevision:
+            # What is in force came from elsewhere: all migrations of the release are read then.
+            files = git.changed_files(repository, None, release.commit, migrations.is_migration)
+    except (git.SourceUnavailable, git.NoSuchRevision):
+        return {}
+    return {"migrations": {**span, "files": migrations.report(files)}}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from audit.refusals import Invalid
 from environments.models import Environment
+from releases.actions.release.facts import facts_of
+from releases.letters import notes
 from releases.models import ChecklistItem, Document, Release
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
@@ -48,14 +51,10 @@ def lay_out(release: Release, content: Content) -> None:
 
 
 def drafted(release: Release, kind: str) -> str:
-    """Return a first text of a document, made from the changes."""
-    lines = [f"{release.application} {release.version}", "", release.title, ""]
-    lines += [
-        f"- [{change.get_kind_display()}] {change.text} {change.ticket}".rstrip() for change in release.changes.all()
-    ]
-    if kind == Document.Kind.TECHNICAL:
-        lines += ["", release.impact, release.security_impact, release.way_back]
-    return "\n".join(lines)
+    """Return a first text of a document, made from the facts of the release in the language of who acts."""
+    language = "ja" if get_language() == "ja" else "en"
+    makes = {Document.Kind.CHANGELOG: notes.changelog, Document.Kind.TECHNICAL: notes.technical}
+    return makes.get(Document.Kind(kind), notes.release_notes)(facts_of(release, language), language)
 
 
 def production_of(release: Release) -> Environment:

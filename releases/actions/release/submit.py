@@ -13,6 +13,7 @@ from releases.actions.release.plan import clear_final_check
 from releases.actions.release.prepare import require_in_time
 from releases.actions.release.steps import production_of
 from releases.actions.release.suggest import wrong
+from releases.actions.release.way_back import faults
 from releases.gates import quorum
 from releases.gates.content import digest, document
 from releases.models import ConsentRound, Release
@@ -27,8 +28,10 @@ def submit(release_id: int, *, reason: str = "") -> ConsentRound:
         release.submit()
         environment = production_of(release)
         # What is in force may have changed since the content was fixed.
-        if faults := wrong(release):
-            raise Invalid(*faults)
+        if unsuitable := wrong(release):
+            raise Invalid(*unsuitable)
+        if missing := faults(release):
+            raise GateClosed(*missing)
         require_in_time(release, "approve")
         quorum.require_known_authors(release)
         if not quorum.commit_authors(release):

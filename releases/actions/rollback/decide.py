@@ -12,14 +12,17 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
+from environments.models import Account
 from releases import dispatch
 from releases.actions.obligation.incur import incur
+from releases.actions.rollback.agree import DECIDER, agreed_by, missing, words
+from releases.actions.rollback.possible import FROM, REHEARSAL, is_late, refusal, restores
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Rollback, RosterEntry
 
 # The cause of a way back that begins because a question to the roster found no answer.
 UNANSWERED = "unanswered"
-FROM = ("waiting", "verifying", "monitoring", "failed", "stopped")
+__all__ = ["FROM", "UNANSWERED", "assess", "authorise", "close", "dismiss", "pre_authorise", "raise_"]
 
 
 def raise_(
@@ -39,9 +42,8 @@ def raise_(
             critical = _critical(deployment, cause)
             if not access.may(account, "raise", deployment.environment):
                 access.require("roll_back", deployment.environment)
-        if deployment.state not in FROM:
-            text = _("A run that is “%(state)s” is not taken back this way; after its watch, release a higher patch.")
-            raise WrongState(text % {"state": deployment.get_state_display()})
+        if why := refusal(deployment):
+            raise WrongState(why)
         if Rollback.objects.filter(deployment=deployment).filter(~Q(state__in=list(Rollback.ENDS))).exists():
             raise WrongState(_("There is already an open rollback."))
         rollback = Rollback.objects.create(
@@ -65,6 +67,8 @@ def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
 
 
 def _critical(deployment: Deployment, cause: str) -> bool:
+    if cause == REHEARSAL and deployment.environment.tier != "production":
+        return False
     content = procedure_of(deployment.release)
     known = {trigger.key: trigger.critical for trigger in content.triggers}
     known |= {ground.key: True for ground in content.rollback.grounds if ground.key not in known}
@@ -73,30 +77,41 @@ def _critical(deployment: Deployment, cause: str) -> bool:
     return known[cause]
 
 
+def uncounted(rollback: Rollback) -> bool:
+    """Tell whether nobody has counted yet what this way back would take away, or its consent is still to be asked."""
+    return asked_of_consent(rollback) or (rollback.state == "assessed" and "rows_total" not in rollback.facts)
+
+
 def asked_of_consent(rollback: Rollback) -> bool:
     """Tell whether the consent may still authorise an alarm: no person has assessed it as what it is now."""
     return rollback.state == "raised" or (rollback.state == "assessed" and "raised_as" in rollback.facts)
 
 
-def pre_authorise(rollback_id: int, *, rows: dict[str, int]) -> bool:
+def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True, fault: str = "") -> bool:
     """Authorise by the consent, where it allows a critical alarm up to so many rows; else keep the count and ask.
 
-    rows: rows per table that going back would take away, counted on the target. Returns whether it may begin.
+    rows: rows per table that going back would take away, counted on the target; exact: no row counts that was written
+    before. fault: why they can't be counted; then a person decides. Returns whether it may begin.
     """
     peek = Rollback.objects.get(pk=rollback_id)
     with change("rollback:pre_authorise", (Rollback, rollback_id), (Deployment, peek.deployment_id)) as act:
         rollback, deployment = act.get(Rollback), act.get(Deployment)
-        if not asked_of_consent(rollback):
+        if rollback.state not in ("raised", "assessed"):
             return rollback.state == "authorised"
         consented = deployment.consent.document.get("preauthorised", {}) if deployment.consent else {}
         total = sum(rows.values())
         limit = int(consented.get("rows", 0))
-        rollback.facts = {**rollback.facts, "rows": rows, "rows_total": total, "rows_limit": limit}
-        if not rollback.critical or not (consented.get("on") or _agreed(rollback, deployment)) or total > limit:
+        counted = {"rows": rows, "rows_total": None if fault else total, "rows_limit": limit, "rows_exact": exact}
+        rollback.facts = {**rollback.facts, **counted} | ({"rows_fault": fault} if fault else {})
+        if not asked_of_consent(rollback):
+            return False
+        beforehand = consented.get("on") or _agreed(rollback, deployment)
+        if fault or is_late(deployment) or not rollback.critical or not beforehand or total > limit:
             act.details["asks"] = True
             deployment.blockers = [_("A rollback waits to be assessed and authorised.")]
             return False
         rollback.pre_authorise()
+        act.tell("rollback:authorise")
         incur(deployment.release, "assessment", now(), deployment.environment.zone, about=str(rollback))
         return True
 
@@ -132,10 +147,28 @@ def authorise(rollback_id: int, *, reason: str = "") -> Rollback:
             who = decider.account if decider is not None else "—"
             raise NotYou(_("The roster names another person to decide: %(who)s") % {"who": who})
         rollback.authorise()
+        _require_late_consent(rollback, account)
+        if restores(deployment) and "rows_total" not in rollback.facts:
+            raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
         rollback.authorised_by = account
+        act.details.update({key: value for key, value in rollback.facts.items() if key.startswith("rows")})
         act.signature("authorise_rollback")
         dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
     return rollback
+
+
+def _require_late_consent(rollback: Rollback, account: Account) -> None:
+    """Ask for the consent of the others where the watch has ended; raises GateClosed, NotYou."""
+    deployment = rollback.deployment
+    if not is_late(deployment):
+        return
+    rules = procedure_of(deployment.release).rules_for("late_way_back", deployment.environment.tier)
+    if not rules:
+        raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+    if owed := missing(rollback):
+        raise GateClosed(_("The watch has ended; not agreed yet: %(who)s") % {"who": words(owed)})
+    if account.person_key in agreed_by(rollback) and any(rule["role"] == DECIDER for rule in rules):
+        raise NotYou(_("This must be another person than the one before."))
 
 
 def dismiss(rollback_id: int, *, reason: str) -> Rollback:

@@ -1,4 +1,4 @@
-"""What ends the way back, inside the step's own door: the proof by digest, the pointer, the report's first text."""
+"""What ends the way back, inside the step's own door: the proof by digest and the pointer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 from audit.change import Act
 from audit.clock import now
 from releases.actions.deployment.verified import begin_watch, return_to_base
-from releases.models import Deployment, Document, Release, Rollback, Sample, Step
+from releases.actions.rollback.draft import draft_documents
+from releases.models import Deployment, Release, Rollback, Step
 
 
 def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
@@ -35,10 +36,12 @@ def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Rele
     if different:
         rollback.falter()
         deployment.falter()
+        act.tell("rollback:falter")
         rollback.facts["different"] = different
         deployment.blockers = [_("Not restored: %(what)s") % {"what": ", ".join(different)}]
         return None
     rollback.verify()
+    act.tell("rollback:restored")
     rollback.restored_at = now()
     deployment.restored()
     deployment.ended_at = now()
@@ -57,37 +60,3 @@ def back_checked(rollback: Rollback, deployment: Deployment) -> None:
         begin_watch(deployment, rollback)
     else:
         rollback.report()
-
-
-def draft_documents(rollback: Rollback) -> None:
-    """Draft report, cause and prevention from the facts (B6)."""
-    deployment = rollback.deployment
-    lines = [
-        _("Rollback report: %(what)s") % {"what": deployment},
-        "",
-        _("Cause: %(cause)s") % {"cause": rollback.cause},
-        _("Raised: %(at)s by %(who)s")
-        % {"at": rollback.raised_at.isoformat(), "who": rollback.raised_by or _("the watch")},
-        _("Authorised: %(who)s") % {"who": rollback.authorised_by or _("beforehand, in the consent")},
-        _("Began: %(at)s") % {"at": rollback.began_at.isoformat() if rollback.began_at else ""},
-        _("Restored: %(at)s") % {"at": rollback.restored_at.isoformat() if rollback.restored_at else ""},
-        _("Rows written since the backup: %(rows)s") % {"rows": rollback.facts.get("rows", {})},
-        "",
-        _("Digests"),
-    ]
-    lines += [f"- {when}: {value}" for when, value in rollback.facts.get("digests", {}).items()]
-    lines += ["", _("Timeline")]
-    for step in deployment.steps.exclude(started_at=None):
-        lines.append(f"- {step.started_at:%H:%M:%S} {step} [{step.get_phase_display()}] {step.get_state_display()}")
-    lines += ["", _("Metrics before the alarm")]
-    samples = Sample.objects.filter(watch__deployment=deployment, at__lte=rollback.raised_at).order_by("-pk")[:5]
-    for sample in reversed(list(samples)):
-        values = {name: entry.get("value") for name, entry in sample.values.items()}
-        lines.append(f"- {sample.at:%H:%M:%S} {values}")
-    texts = {
-        Document.Kind.REPORT: "\n".join(lines),
-        Document.Kind.CAUSE: _("Facts so far: %(note)s") % {"note": rollback.note},
-        Document.Kind.PREVENTION: _("To be written from the cause."),
-    }
-    for kind, body in texts.items():
-        Document.objects.get_or_create(rollback=rollback, kind=kind, defaults={"body": body})

@@ -11,25 +11,16 @@ from environments import access
 from releases import dispatch
 from releases.actions.deployment.queue import lay_steps
 from releases.actions.question.ask import answered
-from releases.actions.rollback.decide import FROM
+from releases.actions.rollback.possible import refusal
 from releases.actions.step.finish import drop_rest
-from releases.models import Deployment, InForce, Rollback, Step, Watch
+from releases.models import Deployment, Rollback, Step, Watch
 
 
 def not_possible(deployment: Deployment) -> str:
     """Return why a way back may not begin now; empty when it may."""
     if deployment.steps.filter(state="running").exists():
         return _("A step of the run has not ended yet.")
-    if deployment.state == "monitoring":
-        pointer = InForce.established(deployment.application, deployment.environment)
-        newer = Deployment.objects.filter(
-            application=deployment.application, environment=deployment.environment, state__in=Deployment.OCCUPYING
-        )
-        if newer.exists() or pointer is None or pointer.release_id != deployment.release_id:
-            return _("A newer run is under way or in force; it must be settled or taken back first.")
-    if deployment.state not in FROM:
-        return _("This run is not taken back this way.")
-    return ""
+    return refusal(deployment, begins=True)
 
 
 def run(rollback_id: int) -> int:

@@ -74,7 +74,9 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
                 raise _Dropped
             if taken_over:
                 step.take_over()
-                StepAttempt.objects.filter(step=step, epoch=step.epoch).update(ended_at=moment, outcome="lost")
+                StepAttempt.objects.filter(step=step, epoch=step.epoch, ended_at=None).update(
+                    ended_at=moment, outcome="lost"
+                )
             else:
                 step.claim()
                 step.started_at = moment
@@ -99,6 +101,7 @@ def _start(act: Act, deployment: Deployment) -> None:
     if release.state not in release.MAY_RUN[environment.tier]:
         raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
     deployment.start()
+    act.tell("deployment:start")
     moment = now()
     deployment.started_at = moment
     pointer = InForce.established(deployment.application, environment)

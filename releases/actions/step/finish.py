@@ -1,7 +1,8 @@
-"""step:finish, step:fail, step:doubt, step:stop: the outcome of an attempt, and what the run does next. Fenced by the epoch."""
+"""step:finish, fail, doubt, stop, ask, pause: the outcome of an attempt, and what the run does next. Fenced by the epoch."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -52,12 +53,24 @@ def finish(
         return following.pk
 
 
-def fail(step_id: int, *, epoch: int, message: str, output_digest: str = "", probe: str = "") -> None:
-    """Record that a step failed: a protected run waits for a decision, another fails at once. Raises Fenced."""
+def fail(
+    step_id: int,
+    *,
+    epoch: int,
+    message: str,
+    output_digest: str = "",
+    probe: str = "",
+    result: dict[str, Any] | None = None,
+) -> None:
+    """Record that a step failed: a protected run waits for a decision, another fails at once. Raises Fenced.
+
+    result: what it did before it failed, as facts.
+    """
     with change("step:fail", *_targets(step_id), reason=message[:300]) as act:
         step, deployment = _held(act, epoch)
         step.fail()
         step.failure = message
+        step.result = result or step.result
         _ended(step, epoch, "failed", output_digest, probe)
         _trouble(act, step, deployment)
 
@@ -84,6 +97,42 @@ def stop(step_id: int, *, epoch: int, message: str, output_digest: str = "", pro
         act.details.update(kind=step.kind, epoch=epoch, probe=probe)
         deployment.stopped()
         drop_rest(deployment)
+
+
+def ask_person(step_id: int, *, epoch: int, task: str, minutes: float | None = None) -> None:
+    """Let the run wait until a person says that a step was done; no worker holds it meanwhile. Raises Fenced.
+
+    task: what is to be done and who confirms it. minutes: how long there is for it, at least the procedure's.
+    """
+    with change("step:ask", *_targets(step_id)) as act:
+        step, deployment = _held(act, epoch)
+        step.doubt()
+        step.failure = task
+        _ended(step, epoch, "asked", "", "")
+        act.details.update(kind=step.kind, epoch=epoch, task=task)
+        if step.phase in ("back", "back_verify") or deployment.state == "stopping":
+            _trouble(act, step, deployment)
+            return
+        deployment.hold()
+        ask.put(act, deployment, step, minutes=minutes)
+        deployment.blockers = [task]
+
+
+def pause(step_id: int, *, epoch: int, until: datetime) -> None:
+    """Let a step wait for a time: its lease lasts until then and nobody holds it, so that any worker takes it up
+    again. Raises Fenced.
+    """
+    with change("step:pause", *_targets(step_id)) as act:
+        step, deployment = _held(act, epoch)
+        if deployment.state == "stopping":
+            step.stop()
+            _ended(step, epoch, "stopped", "", "")
+            deployment.stopped()
+            drop_rest(deployment)
+            return
+        _ended(step, epoch, "waits", "", "")
+        step.ended_at, step.owner, step.lease_until = None, "", until
+        act.details.update(kind=step.kind, epoch=epoch, until=until.isoformat())
 
 
 def drop_rest(deployment: Deployment) -> None:
@@ -144,6 +193,7 @@ def _phase_ends(act: Act, step: Step, deployment: Deployment) -> Step | None:
 def _trouble(act: Act, step: Step, deployment: Deployment) -> None:
     if step.phase in ("back", "back_verify"):
         act.get(Rollback).falter()
+        act.tell("rollback:falter")
         if deployment.state == "rolling_back":
             deployment.falter()
         return
@@ -153,9 +203,11 @@ def _trouble(act: Act, step: Step, deployment: Deployment) -> None:
     elif deployment.environment.protected:
         deployment.hold()
         ask.put(act, deployment, step)
+        act.tell("deployment:hold")
         deployment.blockers = [_("A step waits for a decision.")]
     else:
         deployment.fail()
+        act.tell("deployment:fail")
         deployment.ended_at = now()
         drop_rest(deployment)
 

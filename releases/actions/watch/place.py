@@ -8,13 +8,26 @@ from typing import Any
 from environments.models import Application, ConfigurationVersion, Environment, Target
 from releases.models import InForce, Watch
 from releases.sources import git
+from releases.sources.git.remote import as_lines
 from releases.steps.base import TargetSpec
 from releases.steps.masking import passwords_in
+from releases.steps.ssh import place as ssh
 
 
 def spec_of(target: Target) -> TargetSpec:
-    """Return a target's row as the leaves take it."""
-    return TargetSpec(target.application.slug, target.environment.slug, Path(target.root), target.settings)
+    """Return a target's row as the leaves take it, with the key to its host where it lies on another one."""
+    key = ssh_key_of(target) if target.settings.get("ssh") else ""
+    return TargetSpec(target.application.slug, target.environment.slug, Path(target.root), target.settings, key)
+
+
+def ssh_key_of(target: Target) -> str:
+    """Return the private key for the target's host, from the secrets of its newest configuration; empty for none.
+
+    It may be written on one line, with `\\n` or in base64. One that is no secret there is not taken.
+    """
+    versions = ConfigurationVersion.objects.filter(application=target.application, environment=target.environment)
+    newest = versions.order_by("-number").first()
+    return as_lines(newest.opened()[ssh.KEY]) if newest is not None and ssh.KEY in newest.sealed else ""
 
 
 def spec_for(watch: Watch) -> TargetSpec:
@@ -48,6 +61,7 @@ def configuration_of(pk: Any) -> tuple[dict[str, str], tuple[str, ...]]:
     row = ConfigurationVersion.objects.filter(pk=pk).first() if pk else None
     if row is None:
         return {}, ()
-    # The way into the repository is the product's own and no business of a target.
-    values = {key: value for key, value in row.opened().items() if key not in git.Credentials.KEYS}
+    # The ways into the repository and onto the host are the product's own and no business of a target.
+    own = {*git.Credentials.KEYS, ssh.KEY}
+    values = {key: value for key, value in row.opened().items() if key not in own}
     return values, (*row.secret_values(), *passwords_in(values.values()))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
 
-from releases.actions.rollback.decide import FROM, raise_
+from releases.actions.rollback.decide import raise_
 from releases.actions.rollback.escalate import escalate
+from releases.actions.rollback.possible import IN_TIME
 from releases.metrics.triggers import Slot, Trigger
 from releases.models import Deployment, Rollback
 
@@ -27,5 +28,5 @@ def react(deployment_id: int, rollback_id: int | None, fired: Sequence[Trigger],
         if trigger["critical"] and not waiting.critical and waiting.state in ("raised", "assessed"):
             escalate(waiting.pk, cause=trigger["key"], note=note, facts=facts)
         return
-    if Deployment.objects.filter(pk=deployment_id, state__in=FROM).exists():
+    if Deployment.objects.filter(pk=deployment_id, state__in=IN_TIME).exists():
         raise_(deployment_id, cause=trigger["key"], critical=trigger["critical"], note=note, facts=facts)

@@ -12,11 +12,11 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
 
-from audit.change import change
+from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
-from releases.actions.watch.place import configuration_for
+from releases.actions.watch.place import configuration_for, spec_for
 from releases.actions.watch.react import react
 from releases.gates.base import procedure_of
 from releases.metrics.looking import Looked, WrongSources, look, places_of
@@ -65,7 +65,10 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
     purpose, interval, deployment_id, rollback_id = row[0], row[1], row[4], row[5]
     root, application, environment = row[7], row[9], row[10]
     triggers, baseline, checks, settings, before, raw = (_plain(row[place]) for place in (2, 3, 6, 8, 11, 12))
-    target = TargetSpec(application, environment, Path(root), settings)
+    if settings.get("ssh"):
+        target = spec_for(Watch.objects.select_related("deployment").get(pk=watch_id))
+    else:
+        target = TargetSpec(application, environment, Path(root), settings)
     secrets: tuple[str, ...] = ()
     unseen = {trigger["metric"]: "error" for trigger in triggers}
     try:
@@ -166,7 +169,7 @@ def end_due(watch_id: int) -> str:
             watch.verdict = "insufficient"
             return watch.verdict
         watch.verdict, watch.ended_at = "healthy", now()
-        _close(act.get(Deployment), act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
+        _close(act, act.get(Deployment), act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
         return watch.verdict
 
 
@@ -189,17 +192,18 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
             raise Invalid(_("Say that it is healthy and why; else raise a rollback."))
         watch.verdict, watch.ended_at, watch.judged_by = "judged_healthy", now(), account
         act.signature("judge")
-        _close(deployment, act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
+        _close(act, deployment, act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
     return watch
 
 
-def _close(deployment: Deployment, release: Release, rollback: Any) -> None:
+def _close(act: Act, deployment: Deployment, release: Release, rollback: Any) -> None:
     if rollback is not None:
         if rollback.state == "monitoring":
             rollback.report()
         return
     if deployment.state == "monitoring":
         deployment.succeed()
+        act.tell("deployment:succeed")
         deployment.ended_at = now()
     if deployment.environment.tier == "production" and release.state == "monitoring":
         release.complete()

@@ -14,6 +14,7 @@ from environments import access
 from environments.actions.target.settings import require_sound
 from environments.models import Target
 from releases.actions.watch.place import configuration_in_force, spec_of
+from releases.metrics.base import TargetSource
 from releases.metrics.looking import Looked, WrongSources, look, places_of
 from releases.sources.addresses import networks
 from releases.steps.masking import clean
@@ -59,7 +60,7 @@ def set_watch(
 def try_watch(target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = ()) -> Looked:
     """Look once through sources that are not kept yet; asks for the same right and signature as keeping them.
 
-    A program of the target's is not run: this is the web process and not a worker. Raises Invalid for faults.
+    A program of the target's is not run, nor is its host entered: this is the web process and not a worker. Raises Invalid for faults.
     """
     with change("target:try_watch", (Target, target_id), sign=True) as act:
         access.require("configure_target")
@@ -67,7 +68,12 @@ def try_watch(target_id: int, *, sources: Sequence[Mapping[str, Any]], private_n
         settings = {**target.settings, "watch": list(sources), "private_networks": list(private_networks)}
         require_sound(settings)
         act.details["sources"] = list(sources)
-    places = [place for place in places_of(settings) if not place.source.runs_program]
+    elsewhere = bool(settings.get("ssh"))
+    places = [
+        place
+        for place in places_of(settings)
+        if not place.source.runs_program and not (elsewhere and isinstance(place.source, TargetSource))
+    ]
     given: dict[str, str] = {}
     secrets: tuple[str, ...] = ()
     if any(place.source.needs_configuration for place in places):

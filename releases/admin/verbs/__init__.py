@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from releases.admin.verbs import access, consent, ledger, people, releases, runs, source, stop, watches, windows
+from releases.admin.verbs import (
+    access,
+    consent,
+    ledger,
+    messages,
+    people,
+    releases,
+    runs,
+    source,
+    stop,
+    watches,
+    windows,
+)
 from releases.admin.verbs.base import Verb
 
 VERBS: tuple[Verb, ...] = (
@@ -16,6 +28,7 @@ VERBS: tuple[Verb, ...] = (
     *windows.VERBS,
     *stop.VERBS,
     *ledger.VERBS,
+    *messages.VERBS,
 )
 
 

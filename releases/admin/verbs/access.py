@@ -66,6 +66,7 @@ def _profile(of: Account | None) -> Fields:
         "telephone": text(
             _("telephone"), required=False, initial=of.telephone if of else "", most=length(Account, "telephone")
         ),
+        "email": forms.EmailField(label=_("mail address"), required=False, initial=of.email if of else ""),
         "git_addresses": LinesField(
             label=_("git addresses"), required=False, initial="\n".join(of.git_addresses) if of else ""
         ),
@@ -94,8 +95,22 @@ def _edit(instance: Any) -> Fields:
 
 
 def _own(instance: Any) -> Fields:
-    profile = _profile(_myself())
-    return {"telephone": profile["telephone"], "language": profile["language"]}
+    me = _myself()
+    profile = _profile(me)
+    clock = forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
+    return {
+        **{name: profile[name] for name in ("telephone", "email", "language")},
+        "quiet_from": forms.TimeField(
+            label=_("quiet from"),
+            required=False,
+            initial=me.quiet_from if me else None,
+            widget=clock,
+            help_text=_("No mail between these hours but for what is urgent. Empty: as the group says."),
+        ),
+        "quiet_until": forms.TimeField(
+            label=_("quiet until"), required=False, initial=me.quiet_until if me else None, widget=clock
+        ),
+    }
 
 
 def _new_password(instance: Any) -> Fields:
@@ -231,7 +246,7 @@ ADMIN, GIVE, LOOK = ("account",), ("grant",), ("look",)
 VERBS: tuple[Verb, ...] = (
     Verb("account", "create", _("New account"), accounts.create, ADMIN, fields=_account, signs=True),
     Verb("account", "edit", _("Change the account"), editing.edit, ADMIN, Account, _edit, signs=True),
-    Verb("account", "edit_own", _("Telephone and language"), editing.edit_own, LOOK, fields=_own),
+    Verb("account", "edit_own", _("Language, addresses and quiet hours"), editing.edit_own, LOOK, fields=_own),
     Verb("account", "set_password", _("Set a first password"), passwords.set_password, ADMIN, Account, _new_password, signs=True),
     Verb("account", "confirm_password", _("Confirm the first password"), passwords.confirm_password, ADMIN, Account, _reason, signs=True),
     Verb("account", "drop_password", _("Drop the first password"), passwords.drop_password, LOOK, Account, _must),

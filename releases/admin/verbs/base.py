@@ -104,7 +104,7 @@ class Verb:
     """One verb. `act(pk, **cleaned)` for a verb on a row, `act(**cleaned)` for one that makes a row.
 
     edge: the machine's edge that must be open; states: or the states it is offered in. rights: any one of them is
-    enough; a right that is an environment's is asked there. by_deputy: a deputy may do it for whom he stands in.
+    enough; a right that is an environment's is asked there. by_row: who may depends on the row as well. by_deputy: a deputy may do it for whom he stands in.
     over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
     shows it and asks once more.
     """
@@ -121,6 +121,7 @@ class Verb:
     signs: bool = False
     danger: bool = False
     by_deputy: bool = False
+    by_row: bool = False
     page: Callable[[Any], str] | None = None
     shows: Callable[[Any], list[tuple[str, str]]] | None = None
     over: Callable[[Any], str] | None = None

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from environments import access
+from environments.models import Account
 from releases.actions.deployment import decide, schedule, verified
 from releases.actions.release.steps import manual_checks
+from releases.actions.rollback import agree as late
 from releases.actions.rollback import decide as rollbacks
+from releases.actions.rollback.possible import REHEARSAL
 from releases.actions.rollback.run import retry
+from releases.actions.rollback.take_over import take_over
+from releases.actions.step import confirm
 from releases.actions.watch.sample import judge_watch
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, text
 from releases.admin.verbs.consent import must, reason
@@ -70,6 +78,8 @@ def _cause(instance: Any) -> Fields:
         content = procedure_of(instance.release)
         choices = [(t.key, t.label(language)) for t in content.triggers]
         choices += [(g.key, g.label(language)) for g in content.rollback.grounds]
+        if instance.environment.tier != "production":
+            choices.append((REHEARSAL, _now("Rehearsal of the way back")))
     return {
         "cause": forms.ChoiceField(label=_("cause"), choices=list(dict(choices).items())),
         "note": text(_("what was seen"), rows=3),
@@ -91,6 +101,45 @@ def _verdict(instance: Any) -> Fields:
     }
 
 
+def _note(instance: Any) -> Fields:
+    return {"reason": text(_("what was done"))}
+
+
+@dataclass(frozen=True)
+class ConfirmVerb(Verb):
+    """A verb that is offered to whom the step names, whatever else he may do."""
+
+    def for_you(self, account: Account, instance: Any) -> bool:
+        """Answer as the action does."""
+        return isinstance(instance, Step) and not confirm.not_yours(account, instance)
+
+
+@dataclass(frozen=True)
+class AgreeVerb(Verb):
+    """A verb that is offered to whom the rule of a late way back still asks."""
+
+    def for_you(self, account: Account, instance: Any) -> bool:
+        """Answer as the action does."""
+        if not isinstance(instance, Rollback):
+            return False
+        return bool(set(late.missing(instance)) & access.roles_of(account, instance.deployment.environment))
+
+
+def _lost(instance: Any) -> list[tuple[str, str]]:
+    """Return what going back would take away, for whoever is about to say go."""
+    return [(_now("rows written since the backup"), rows_in_words(instance.facts))]
+
+
+def rows_in_words(facts: Mapping[str, Any]) -> str:
+    """Return the rows that going back would take away, per table."""
+    if "rows_total" not in facts:
+        return _now("still being counted")
+    if facts.get("rows_fault"):
+        return _now("not known: %(why)s") % {"why": facts["rows_fault"]}
+    listed = ", ".join(f"{table}: {rows}" for table, rows in sorted(facts.get("rows", {}).items())) or _now("none")
+    return listed if facts.get("rows_exact", True) else _now("at most %(rows)s") % {"rows": listed}
+
+
 WAITING = frozenset({"failed", "needs_decision"})
 VERBS: tuple[Verb, ...] = (
     Verb("deployment", "schedule", _("Schedule"), schedule.schedule, ("schedule", "start"), Deployment, _at, edge="schedule", signs=True),
@@ -102,11 +151,14 @@ VERBS: tuple[Verb, ...] = (
     Verb("step", "retry", _("Retry"), decide.retry, ("decide",), Step, must, edge="retry", signs=True),
     Verb("step", "skip", _("Skip"), decide.skip, ("decide",), Step, must, edge="skip", signs=True),
     Verb("step", "confirm_done", _("It was done"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True),
+    ConfirmVerb("step", "confirm", _("Confirm that it was done"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True),
     Verb("rollback", "raise", _("Raise a rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(rollbacks.FROM), danger=True),
     Verb("rollback", "assess", _("Assess"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"})),
-    Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, reason, edge="authorise", signs=True, danger=True),
+    Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, reason, edge="authorise", signs=True, danger=True, shows=_lost),
+    AgreeVerb("rollback", "agree", _("Agree to the late way back"), late.agree, (), Rollback, reason, states=frozenset({"assessed"}), signs=True, shows=_lost),
     Verb("rollback", "dismiss", _("Dismiss"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True),
     Verb("rollback", "retry", _("Try again"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
+    Verb("rollback", "take_over", _("It was done by hand"), take_over, ("roll_back",), Rollback, must, edge="take_over", signs=True, danger=True),
     Verb("rollback", "close", _("Close"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True),
     Verb("watch", "judge", _("Give a verdict"), judge_watch, ("verify",), Watch, _verdict, signs=True),
 )  # fmt: skip

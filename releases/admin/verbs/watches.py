@@ -1,4 +1,4 @@
-"""Verbs about what a target is watched by."""
+"""Verbs about what a target is watched by, and whom its steps may call."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit.refusals import Invalid
+from environments.actions.target.set_hosts import set_hosts
 from environments.models import Target
 from releases.actions.release.plan import active_procedure
 from releases.actions.watch import set_sources
@@ -43,6 +44,19 @@ def _sources(instance: Any) -> Fields:
     }  # fmt: skip
 
 
+def _hosts(instance: Any) -> Fields:
+    settings = instance.settings if isinstance(instance, Target) else {}
+    return {
+        "hosts": LinesField(
+            label=_("hosts that steps may call"),
+            initial="\n".join(settings.get("http_hosts", [])),
+            required=False,
+            help_text=_("One on a line, such as api.example.org or 10.1.2.3:8443. No other host is called."),
+        ),
+        "reason": text(_("reason")),
+    }
+
+
 def _seen(target: Target, values: dict[str, Any]) -> list[tuple[str, str]]:
     """Look once through the sources, before they are kept."""
     try:
@@ -72,5 +86,15 @@ VERBS: tuple[Verb, ...] = (
         _sources,
         signs=True,
         preview=_seen,
+    ),
+    Verb(
+        "target",
+        "set_hosts",
+        _("Choose the hosts that its steps may call"),
+        set_hosts,
+        ("configure_target",),
+        Target,
+        _hosts,
+        signs=True,
     ),
 )

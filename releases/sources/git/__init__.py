@@ -16,6 +16,7 @@ from releases.sources.git.facts import (
     head_accepts,
     resolve,
 )
+from releases.sources.git.files import changed_files
 from releases.sources.git.message import changes as named_changes
 from releases.sources.git.message import kind_of, tag_message
 from releases.sources.git.program import SourceUnavailable
@@ -37,6 +38,7 @@ __all__ = [
     "Tagged",
     "accepted_as",
     "authors",
+    "changed_files",
     "commit_facts",
     "commit_signature",
     "contains",

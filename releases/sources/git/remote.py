@@ -56,7 +56,7 @@ class Credentials:
     @classmethod
     def of(cls, values: Mapping[str, str]) -> Credentials:
         """Take them from a configuration; a key or a list of hosts may be on one line, with `\\n` or in base64."""
-        key, hosts = _lines(values.get("GIT_SSH_KEY", "")), _lines(values.get("GIT_KNOWN_HOSTS", ""))
+        key, hosts = as_lines(values.get("GIT_SSH_KEY", "")), as_lines(values.get("GIT_KNOWN_HOSTS", ""))
         return cls(values.get("GIT_USERNAME", ""), values.get("GIT_PASSWORD", ""), key, hosts)
 
     def masked(self, text: str) -> str:
@@ -264,7 +264,7 @@ def _secret(path: Path, text: str) -> Path:
     return path
 
 
-def _lines(text: str) -> str:
+def as_lines(text: str) -> str:
     """Return a text of several lines that may have been written on one."""
     if not text.strip():
         return ""

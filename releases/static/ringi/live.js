@@ -18,7 +18,7 @@
         after = seen.after;
         quiet += 1;
         const moved = seen.run !== chip.dataset.liveState;
-        if ((moved || (seen.ended && quiet >= (seen.run === "monitoring" ? 15 : 4))) && !document.querySelector("details[open]")) {
+        if ((moved || (seen.ended && quiet >= (seen.run === "monitoring" ? 15 : 4))) && !document.querySelector("details[open]") && !document.querySelector("[data-find]")?.value) {
           window.location.reload();
           return;
         }

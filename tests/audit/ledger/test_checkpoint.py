@@ -126,7 +126,7 @@ def _unguard(ledger: LedgerDatabase):  # type: ignore[no-untyped-def]
 
 def _rechain(admin) -> None:  # type: ignore[no-untyped-def]
     """Forge a chain that fits the bytes as they now are, as someone with all rights in the database could."""
-    chain, number = bytes(32), 0
+    chain, links = bytes(32), []
     rows = admin.execute(
         "SELECT e.id, e.bytes FROM audit_link l JOIN audit_event e ON e.id = l.event_id ORDER BY l.number"
     ).fetchall()
@@ -134,8 +134,10 @@ def _rechain(admin) -> None:  # type: ignore[no-untyped-def]
     for number, (event, content) in enumerate(rows, 1):
         leaf = sha256(b"\x00" + content).digest()
         chain = sha256(b"\x01" + chain + leaf).digest()
-        admin.execute("INSERT INTO audit_link VALUES (%s, %s, %s, %s)", [number, event, leaf, chain])
-    admin.execute("UPDATE audit_head SET number = %s, chain = %s", [number, chain])
+        links.append((number, event, leaf, chain))
+    with admin.cursor() as cursor:
+        cursor.executemany("INSERT INTO audit_link VALUES (%s, %s, %s, %s)", links)
+    admin.execute("UPDATE audit_head SET number = %s, chain = %s", [len(links), chain])
 
 
 def test_the_sealer_refuses_a_shorter_ledger(ledger: LedgerDatabase, tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """What the steps of these tests run on the target: a small effect in two halves, announced in between.
 
 `effect.py TALLY NAME [FOLDER]` appends two lines to a file; `effect.py migrate DATABASE FOLDER` commits two batches,
-`effect.py check DATABASE` tells whether they are there.
+`effect.py check DATABASE` tells whether they are there; `effect.py serve TALLY` is a service that notes its start.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -63,5 +64,9 @@ if __name__ == "__main__":
         migrate(words[1], Path(words[2]))
     elif words[0] == "check":
         sys.exit(check(words[1]))
+    elif words[0] == "serve":
+        with Path(words[1]).open("a") as file:
+            file.write("served\n")
+        signal.pause()
     else:
         append(Path(words[0]), words[1], Path(words[2]) if len(words) > 2 else None)

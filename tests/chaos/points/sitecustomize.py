@@ -1,6 +1,7 @@
 """Holds a worker at a named point from outside: Python loads this by PYTHONPATH, the product knows nothing of it.
 
-CHAOS_POINT is `EVENT ENDING SOURCE`: open, append or rename of a path that ends so, from a file so named (`*`: any).
+CHAOS_POINT is `EVENT ENDING SOURCE`: open, append or rename of a path that ends so, from a file so named (`*`: any);
+or `call NAME SOURCE`: the beginning of a function so named in a file that ends so.
 The first process that gets there takes the file `armed` away, announces its pid on the pipe `inside`, waits on `go`.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from types import FrameType
+from types import CodeType, FrameType
 
 EVENTS = {"open": "open", "append": "open", "rename": "os.rename"}
 
@@ -46,5 +47,22 @@ def _watch(point: str, folder: str) -> None:
     sys.addaudithook(hook)
 
 
+def _watch_calls(name: str, source: str, folder: str) -> None:
+    monitoring = sys.monitoring
+    monitoring.use_tool_id(monitoring.PROFILER_ID, "chaos")
+
+    def begun(code: CodeType, _offset: int) -> object:
+        if code.co_name != name or not code.co_filename.endswith(source):
+            return monitoring.DISABLE
+        _hold(folder)
+        return None
+
+    monitoring.register_callback(monitoring.PROFILER_ID, monitoring.events.PY_START, begun)
+    monitoring.set_events(monitoring.PROFILER_ID, monitoring.events.PY_START)
+
+
 if os.environ.get("CHAOS_POINT"):
-    _watch(os.environ["CHAOS_POINT"], os.environ["CHAOS_FOLDER"])
+    if os.environ["CHAOS_POINT"].startswith("call "):
+        _watch_calls(*os.environ["CHAOS_POINT"].split(" ")[1:], os.environ["CHAOS_FOLDER"])
+    else:
+        _watch(os.environ["CHAOS_POINT"], os.environ["CHAOS_FOLDER"])

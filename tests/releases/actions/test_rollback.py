@@ -32,6 +32,8 @@ def test_impact_method_and_timing_come_first_and_the_roster_names_who_decides(wo
         with pytest.raises(Invalid):
             decide.assess(alarm.pk, impact="all users", method=" ", timing="now")
         decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="now")
+    with acting(COMMAND):
+        decide.pre_authorise(alarm.pk, rows={})
     for name in ("operator", "manager"):
         with world.acting_as(name), pytest.raises(NotYou, match="Second Operator"):
             decide.authorise(alarm.pk)

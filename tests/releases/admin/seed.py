@@ -23,7 +23,7 @@ from environments.actions.window.freeze import freeze
 from environments.models import Account, Application, Environment
 from releases.actions.consent.decide import approve
 from releases.actions.release import move, plan, prepare, submit
-from releases.actions.rollback.restored import draft_documents
+from releases.actions.rollback.draft import draft_documents
 from releases.actions.roster.assign import assign
 from releases.actions.watch.begin import checks_of, triggers_of
 from releases.actions.window.propose import propose
@@ -225,7 +225,7 @@ def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Ro
     for index in range(30):
         at = before.began_at + timedelta(minutes=index)
         wave = {name: mean * (0.8 + 0.1 * (index % 5)) for name, mean in means.items()}
-        Sample.objects.create(watch=before, due_at=at, at=at, up=True, values=judge(sampled, wave, {}))
+        Sample.objects.create(watch=before, due_at=at, at=at, up=True, values=judge(triggers, wave, {}))
     for index in range(count):
         at, climb = began + timedelta(minutes=index), max(0, index - 25)
         seen = {

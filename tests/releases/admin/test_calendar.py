@@ -255,3 +255,15 @@ def test_a_moved_and_a_left_out_window_are_marked_in_list_and_grid(
         html = page(client, month=f"{day:%Y-%m}")
         assert words in html.split('id="month"')[1].split("</table>")[0]
         assert words in html.split('id="production"')[1]
+
+
+def test_a_week_shows_its_seven_days_with_all_that_stands_in_them(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """Also those of the neighbouring month; a day that is none is today."""
+    day = world["review"].window_start.astimezone(TOKYO).date()
+    html = page(browsers("manager"), week=day.isoformat())
+    grid = html.split('id="month"')[1].split("</table>")[0]
+    assert grid.count('class="r-day"') == 7 and "T-0" in cell(html, day)
+    assert f"?week={day + timedelta(days=7)}" in html and f"?week={day - timedelta(days=7)}" in html
+    assert page(browsers("manager"), week="yesterday").split('id="month"')[1].split("</table>")[0].count("r-day") == 7

@@ -23,7 +23,14 @@ HARMLESS = ("language", "account_logout")
 def addresses(world: dict[str, Any]) -> list[str]:
     """Return the address of every page that shows something of the world."""
     pages = [reverse(name) for name in ("admin:index", "calendar", "timeline", "access", "queues", "as-of")]
-    pages += [reverse("who-could"), reverse("event", args=[1])]
+    pages += [
+        reverse("who-could"),
+        reverse("event", args=[1]),
+        *map(reverse, ("figures", "glossary", "procedure-difference")),
+    ]
+    pages += [reverse(name, args=[world["review"].pk]) for name in ("application-sheet", "contact-sheet")]
+    pages += [reverse("rollback-sheet", args=[world["rollback"].pk])]
+    pages += [reverse("procedure-sheet", args=[world["released"].procedure_id])]
     pages += [
         reverse("as-of") + f"?object=releases.Release:{world['draft'].pk}",
         reverse("as-of") + "?kind=releases.Step",

@@ -34,3 +34,18 @@ def test_it_shows_curves_marks_triggers_and_checks(acting_as: Any, browsers: Cal
     assert content.startswith("\ufeff") and "attachment" in answer.headers["Content-Disposition"]
     rows = list(csv.DictReader(io.StringIO(content.lstrip("\ufeff"))))
     assert len(rows) == 40 and rows[39]["error_rate_verdict"] == "fail" and rows[12]["error_rate"] == ""
+
+
+def test_what_is_checked_beside_the_metrics_is_never_shown_by_its_key(
+    acting_as: Any, browsers: Callable[[str], Any]
+) -> None:
+    """The look before a run makes no checks, and its samples know nothing of them; in words on every page or not at all."""
+    world = seed.world(acting_as)
+    client = browsers("operator")
+    client.cookies["django_language"] = "ja"
+    pages = [reverse("deployment", args=[world["back"].pk]), reverse("rollback", args=[world["rollback"].pk])]
+    pages += [reverse("watch", args=[watch.pk]) for watch in Watch.objects.filter(deployment=world["back"])]
+    for page in pages:
+        text = client.get(page).content.decode()
+        for key in ("watch_logs", "watch_backups", "watch_alerts"):
+            assert key not in text, (page, key)

@@ -138,7 +138,11 @@ def test_every_answer_is_one_that_is_described(
     else:
         assert {200, 401, 403, 404, 409, 422} <= set(seen), seen
         assert seen[404] < (seen.total() - seen[401]) / 3, f"most cases name what exists: {seen}"
-        assert not [label for label, statuses in reached.items() if not statuses & {200, 403, 409}], reached
+        for operation in taking:  # a few cases may by chance name nothing that exists
+            if not reached[operation.label] & {200, 403, 409}:
+                each(operation.as_strategy(generation_mode=mode), EXAMPLES // 3, tell)
+        unmet = {label: statuses for label, statuses in reached.items() if not statuses & {200, 403, 409}}
+        assert not unmet, unmet
 
 
 def test_a_body_that_makes_no_sense_is_refused(operations: list[Any], callers: dict[str, dict[str, str]]) -> None:

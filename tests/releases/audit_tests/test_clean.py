@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from audit.actor import Actor, acting
 from audit.models import Event
+from audit.reconciliation import night
+from audit.reconciliation.compare import watched
 from releases.audit_tests import TESTS
 from tests.architecture.files import ROOT
 
 from .asking import ask, texts
 
 # What has no population in the clean change.
-EMPTY = {"emergencies", "waivers-over"}
+EMPTY = {"emergencies", "waivers-over", "history-unexplained"}
 
 
 @pytest.mark.parametrize("key", [test.key for test in TESTS if not test.listing])
@@ -26,6 +29,17 @@ def test_a_clean_change_passes(run: Any, key: str) -> None:
     outcome = ask(key)
     assert texts(outcome) == []
     assert (outcome.examined == 0) == (key in EMPTY)
+
+
+def test_the_history_of_a_clean_change_is_explained_row_by_row(run: Any) -> None:
+    """Everything that the door, the workers and the scheduler did from plan to production."""
+    with acting(Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")):
+        found = night.reconcile()
+    assert found is not None and found.ended_at is not None
+    assert found.found["alarms"] == [] and found.found["writes"] == {}
+    assert found.found["rows"] == sum(one.history._default_manager.count() for one in watched()) > 40
+    (outcome,) = [ask("history-unexplained")]
+    assert outcome.examined == found.found["rows"] and outcome.rows == []
 
 
 def test_each_is_named_once_and_has_its_test() -> None:

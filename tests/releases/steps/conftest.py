@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -22,6 +24,9 @@ from psycopg.conninfo import make_conninfo
 from releases.steps import kind
 from releases.steps.base import StepContext, TargetSpec, Version
 from releases.steps.service_control import running_service
+from tests.releases.sources.repositories import SSHD, key, over_ssh
+
+from .receiver import Receiver, receiving
 
 PASSWORD = "a:b\\c-word"
 
@@ -126,6 +131,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
     (path / "run").chmod(0o755)
     (path / "link").symlink_to("a/リリース.txt")
     (path / "configuration.py").write_text(READ_CONFIGURATION)
+    (path / "site.yml").write_text("- hosts: all\n  gather_facts: false\n  tasks: [{debug: {msg: on}}]\n")
     for version in ("1.0.0", "1.1.0"):
         (path / "service.py").write_text(SERVICE.replace("VERSION", version))
         (path / "migrate.py").write_text(MIGRATE.replace("VERSION", version))
@@ -157,6 +163,34 @@ def new_database() -> Iterator[Callable[[], str]]:
             connection.execute(sql.SQL("DROP ROLE {}").format(name))
 
 
+@dataclass(frozen=True)
+class Host:
+    """A real sshd on the loopback: the setting `ssh` that reaches it, the private key that it takes, its log."""
+
+    settings: dict[str, Any]
+    key: str
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """Run sshd as the user of the tests, with keys of its own."""
+    if SSHD is None:
+        pytest.skip("sshd is not installed: nothing can be reached over ssh")
+    folder = tmp_path_factory.mktemp("sshd")
+    own = key(folder / "own")
+    with over_ssh(folder / "server", own.with_suffix(".pub")) as (site, known):
+        parts = urlsplit(site)
+        settings = {
+            "host": parts.hostname,
+            "port": parts.port,
+            "user": parts.username,
+            "known_hosts": known,
+            "python": sys.executable,
+        }
+        yield Host(settings, own.read_text(), folder / "server" / "log")
+
+
 @dataclass
 class Target:
     """One target and the deployments of a test: `context()` makes attempts of its steps."""
@@ -165,7 +199,19 @@ class Target:
     versions: Versions
     configuration: dict[str, str]
     database: str
+    receiver: Receiver
     shown: bytearray = field(default_factory=bytearray)
+
+    @property
+    def here(self) -> TargetSpec:
+        """The same folder as a target of this machine: the host of these tests is this machine too."""
+        settings = {name: value for name, value in self.spec.settings.items() if name != "ssh"}
+        return TargetSpec(self.spec.application, self.spec.environment, self.spec.root, settings)
+
+    def move_to(self, host: Host, **changes: Any) -> None:
+        """Let it be reached over ssh from now on; `changes` overrule the setting `ssh`."""
+        settings = {**self.spec.settings, "ssh": host.settings | changes}
+        self.spec = replace(self.spec, settings=settings, ssh_key=host.key)
 
     def context(self, key: str = "1/1/x", epoch: int = 1, **changes: Any) -> StepContext:
         """Return a first attempt of a step towards the new version from the old one; `changes` overrule."""
@@ -221,6 +267,11 @@ class Target:
 
 
 def _target(tmp_path: Path, versions: Versions, database: str) -> Iterator[Target]:
+    with receiving() as receiver:
+        yield from _with_receiver(tmp_path, versions, database, receiver)
+
+
+def _with_receiver(tmp_path: Path, versions: Versions, database: str, receiver: Receiver) -> Iterator[Target]:
     port = free_port()
     python = sys.executable
     settings = {
@@ -233,12 +284,17 @@ def _target(tmp_path: Path, versions: Versions, database: str) -> Iterator[Targe
         "migrate_check": [python, "{tree}/migrate.py", "{config}", "--check"],
         "postgres_bin": os.environ["POSTGRES_BIN"],
         "scratch_database_url": database,
+        "ansible": {
+            "inventory": "localhost ansible_connection=local\n",
+            "program": shutil.which("ansible-playbook") or "ansible-playbook",
+        },
         "urls": {"base": f"http://127.0.0.1:{port}"},
+        "http_hosts": [receiver.host],
     }
     root = tmp_path / "target"
     root.mkdir()
     configuration = {"DATABASE_URL": database, "PORT": str(port), "SECRET": 'pass "word"/+ é'}
-    made = Target(TargetSpec("sample", "production", root, settings), versions, configuration, database)
+    made = Target(TargetSpec("sample", "production", root, settings), versions, configuration, database, receiver)
     yield made
     running = running_service(root)
     if running:

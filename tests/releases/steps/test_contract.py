@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,28 +41,55 @@ CASES = [
     Case("service_control", {"action": "start"}, ("service_control:started",)),
     Case("service_control", {"action": "stop"}, ("service_control:stopped",)),
     Case("command", {"argv": (PYTHON, "-c", "pass")}, ("command:started", "command:done")),
+    Case("ansible_playbook", {"playbook": "site.yml"}, ("ansible_playbook:started", "ansible_playbook:done")),
     Case(
         "command",
         {"argv": (PYTHON, "-c", "pass"), "repeatable": True},
         ("command:started", "command:done"),
         repeats=("command:started", "command:done"),
     ),
+    Case("http_call", {"url": "http://{receiver}/hook"}, ("http_call:sent", "http_call:done")),
+    Case(
+        "http_call",
+        {"url": "http://{receiver}/hook", "idempotency_header": "Idempotency-Key"},
+        ("http_call:sent", "http_call:done"),
+    ),
+    Case("wait", {"seconds": 1}, ("wait:over",)),
 ]
+# Nothing that a worker could make or find: what only people do has its own tests.
+OF_PEOPLE = {"manual"}
 IDS = [
     "-".join([case.name, *(str(v) for v in case.parameters.values() if isinstance(v, str | bool))]) for case in CASES
 ]
 
 
-@pytest.fixture
-def installed(target: Target) -> Target:
-    target.install_old()
-    if target.spec.settings:
-        target.step("code_deploy", target.context("0/9/x"))
+@pytest.fixture(params=["here", "over ssh"])
+def where(request: pytest.FixtureRequest) -> str:
+    """Where the target of a test is: on this machine, or on a host that is reached over ssh."""
+    return str(request.param)
+
+
+def _moved(target: Target, where: str, request: pytest.FixtureRequest) -> Target:
+    if where == "over ssh":
+        target.move_to(request.getfixturevalue("host"))
     return target
 
 
+@pytest.fixture
+def installed(target: Target, where: str, request: pytest.FixtureRequest) -> Target:
+    target.install_old()
+    if target.spec.settings:
+        target.step("code_deploy", target.context("0/9/x"))
+    return _moved(target, where, request)
+
+
+@pytest.fixture
+def bare(bare_target: Target, where: str, request: pytest.FixtureRequest) -> Target:
+    return _moved(bare_target, where, request)
+
+
 def test_every_kind_has_a_case() -> None:
-    assert {case.name for case in CASES} == {known.name for known in KINDS}
+    assert {case.name for case in CASES} | OF_PEOPLE == {known.name for known in KINDS}
 
 
 def test_every_kind_has_a_file_and_is_found_by_name() -> None:
@@ -77,17 +105,21 @@ def test_every_kind_has_a_file_and_is_found_by_name() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_it_refuses_unknown_parameters(case: Case) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="surprise"):
         kind(case.name).parameters(**case.parameters, surprise=1)
 
 
 def _ready(target: Target, case: Case) -> tuple[StepKind, Any, Any]:
     known = kind(case.name)
-    return known, target.context("1/2/x", epoch=2), known.parameters(**case.parameters)
+    receiver = target.receiver.host
+    given = {n: v.replace("{receiver}", receiver) if isinstance(v, str) else v for n, v in case.parameters.items()}
+    return known, target.context("1/2/x", epoch=2), known.parameters(**given)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_it_makes_its_effect_once_and_finds_it_again(installed: Target, case: Case) -> None:
+    if case.name == "ansible_playbook" and shutil.which("ansible-playbook") is None:
+        pytest.skip("ansible-playbook is not on the PATH (extra `ansible`)")
     known, context, parameters = _ready(installed, case)
     assert known.describe(context, parameters)
     before, _facts = known.probe(context, parameters)
@@ -109,34 +141,34 @@ def test_it_makes_its_effect_once_and_finds_it_again(installed: Target, case: Ca
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_lower_epoch_is_fenced(bare_target: Target, case: Case) -> None:
-    known, context, parameters = _ready(bare_target, case)
-    with holding(replace(context, epoch=5)):
+def test_a_lower_epoch_is_fenced(bare: Target, case: Case) -> None:
+    known, context, parameters = _ready(bare, case)
+    with holding(replace(context, epoch=5, target=bare.here)):
         pass
     with pytest.raises(Fenced):
         known.run(context, parameters)
     with pytest.raises(Fenced):
         known.probe(context, parameters)
-    assert not journal_lines(bare_target.spec, key=context.key)
+    assert not journal_lines(bare.spec, key=context.key)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_held_lock_is_still_running(bare_target: Target, case: Case) -> None:
-    known, context, parameters = _ready(bare_target, case)
-    with holding(replace(context, key="1/1/other")):
+def test_a_held_lock_is_still_running(bare: Target, case: Case) -> None:
+    known, context, parameters = _ready(bare, case)
+    with holding(replace(context, key="1/1/other", target=bare.here)):
         assert known.probe(context, parameters)[0] is Probe.RUNNING
         with pytest.raises(StillRunning):
             known.run(context, parameters)
-    assert not journal_lines(bare_target.spec, key=context.key)
+    assert not journal_lines(bare.spec, key=context.key)
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_an_attempt_that_is_no_longer_ours_has_no_effect(bare_target: Target, case: Case) -> None:
-    known, context, parameters = _ready(bare_target, case)
+def test_an_attempt_that_is_no_longer_ours_has_no_effect(bare: Target, case: Case) -> None:
+    known, context, parameters = _ready(bare, case)
 
     def beat() -> None:
         raise Fenced("taken over")
 
     with pytest.raises(Fenced):
         known.run(replace(context, beat=beat), parameters)
-    assert not journal_lines(bare_target.spec, key=context.key)
+    assert not journal_lines(bare.spec, key=context.key)

@@ -96,6 +96,27 @@ def test_the_sealer_follows_the_ledger_and_ends_on_sigterm(ledger: LedgerDatabas
         process.communicate()
 
 
+def test_a_change_is_signed_within_ten_seconds(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    """By the sealer as it is run, at its own pace; both times are the database's."""
+    app = ledger.as_app()
+    fill(app, 1)
+    process = _command(ledger, tmp_path, "sealer")
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "sealed 1 events\n"
+        for size in (2, 3):
+            fill(app, 1)
+            assert process.stdout.readline() == f"sealed {size} events\n"
+        waited = app.execute(
+            "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_link l USING (number)"
+            " JOIN audit_event e ON e.id = l.event_id WHERE c.number > 1 ORDER BY c.number"
+        ).fetchall()
+        assert [number for number, _seconds in waited] == [2, 3]
+        assert all(0 < seconds < 10 for _number, seconds in waited), waited
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def _terminate_backends(ledger: LedgerDatabase) -> None:
     ledger.as_superuser().execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND usename = %s",

@@ -1,0 +1,34 @@
+"""`manage.py audit_reconcile`: compares the history that people read with the ledger; ends with 0 explained, 1 not."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+
+from audit.actor import Actor, acting
+from audit.reconciliation import night
+
+
+class Command(BaseCommand):
+    """Go on with the comparison that is under way, or begin one, to its end."""
+
+    help = "Compare history rows with the ledger: exit status 0 all are explained, 1 some are not."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Compare, print what was found, and end the process with the exit status."""
+        with acting(Actor(account_id=None, name="audit_reconcile", kind="command", channel="command")):
+            run = night.reconcile()
+        if run is None:
+            raise CommandError(_("Another process is comparing now."))
+        found = run.found
+        self.stdout.write(
+            _("%(rows)s history rows of %(objects)s objects compared with %(events)s events.") % found
+            + " "
+            + _("Seen by the trigger alone: %(bulk)s. Not explained by any event: %(unexplained)s.") % found
+        )
+        for row in found["alarms"]:
+            self.stdout.write(f"{row['object']}, row {row['row']}, {row['at']}: {night.reason_of(row)}")
+        sys.exit(1 if found["unexplained"] else 0)

@@ -1,0 +1,1 @@
+"""The nightly comparison of what people read (simple-history) with what is proven (the ledger)."""

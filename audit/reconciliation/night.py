@@ -1,0 +1,190 @@
+"""A comparison of all history rows with the ledger, in slices that can be broken off at any object and gone on with.
+
+The scheduler gives it a slice of its round while one is due; `manage.py audit_reconcile` does all at once. Its outcome
+is an event (`audit:reconcile`), and for rows that no event explains another (`audit:history_alarm`), each with a
+message in the outbox.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.models import Event, Reconciliation
+from audit.reconciliation.compare import Compared, Happened, Row, Unexplained, Watched, events_of, rows_of, watched
+
+OUTCOME, ALARM = "audit:reconcile", "audit:history_alarm"
+MOST = 200
+ROWS = 5000
+SLICE = 0.2
+LOCK = "hashtext('ringi_reconciliation')"
+
+
+def due(moment: datetime) -> bool:
+    """Tell whether a comparison is under way, or none has begun since the hour of the night came last."""
+    last = Reconciliation.objects.order_by("-pk").first()
+    if last is not None and last.ended_at is None:
+        return True
+    night = moment.replace(hour=settings.RECONCILE_HOUR, minute=0, second=0, microsecond=0)
+    night -= timedelta(days=1) if night > moment else timedelta()
+    if last is not None:
+        return last.begun_at < night
+    first = Event.objects.order_by("at").values_list("at", flat=True).first()
+    return first is not None and first < night
+
+
+def reconcile(seconds: float | None = None, moment: datetime | None = None) -> Reconciliation | None:
+    """Go on with the comparison that is under way, or begin one; return it when it has ended.
+
+    seconds: break off behind the object at which so much time is over. moment: the round's time, by which a new one is
+    dated. None is returned, too, when another process is at it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_try_advisory_lock({LOCK})")
+        if not cursor.fetchone()[0]:
+            return None
+        try:
+            run = Reconciliation.objects.filter(ended_at=None).order_by("pk").first() or Reconciliation.objects.create(
+                begun_at=moment or now(), place=["", "", ""], found=nothing_found()
+            )
+            with transaction.atomic(durable=True):
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                whole = _go_on(cursor, run, None if seconds is None else time.monotonic() + seconds)
+                run.save(update_fields=["place", "found"])
+            if not whole:
+                return None
+            _say(run)
+            return run
+        finally:
+            cursor.execute(f"SELECT pg_advisory_unlock({LOCK})")
+
+
+def reason_of(row: dict[str, Any]) -> str:
+    """Return in words why a row of an alarm is not explained."""
+    if row["why"] == "other_doer":
+        return _("Event %(number)s made this state, by another person or for another reason.") % {
+            "number": row["event"]
+        }
+    if row["why"] == "no_object":
+        return _("No event names its object.")
+    return _("No event near its time made this state.")
+
+
+def nothing_found() -> dict[str, Any]:
+    """Return what is known at the beginning."""
+    return {"objects": 0, "events": 0, "rows": 0, "bulk": 0, "unexplained": 0, "alarms": [], "writes": {}}
+
+
+def _go_on(cursor: Any, run: Reconciliation, until: float | None) -> bool:
+    """Compare object by object from the run's place on, then look for rows without any event; tell whether all is done."""
+    began, stage, behind = run.place
+    for one in watched():
+        for step in (_objects, _without_events):
+            if (one.label, step.__name__) < (began, stage):
+                continue
+            here = (one.label, step.__name__) == (began, stage)
+            for place in step(cursor, one, behind if here else "", run.found):
+                run.place = [one.label, step.__name__, place]
+                if until is not None and time.monotonic() >= until:
+                    return False
+    return True
+
+
+def _objects(cursor: Any, one: Watched, behind: str, found: dict[str, Any]) -> Iterator[str]:
+    """Compare each object that has events, in the order of the index; yield its primary key when it is done."""
+    begin, end = f"{one.label}:", f"{one.label};"
+    while True:
+        # The first behind the last, along the index; DISTINCT would read all events.
+        cursor.execute(
+            "SELECT e.object FROM audit_event e WHERE e.object > %s AND e.object < %s ORDER BY e.object LIMIT 1",
+            [begin + behind, end],
+        )
+        row = cursor.fetchone()
+        if row is None:
+            return
+        behind = row[0].removeprefix(begin)
+        _compare(cursor, one, behind, found)
+        yield behind
+
+
+def _without_events(cursor: Any, one: Watched, behind: str, found: dict[str, Any]) -> Iterator[str]:
+    """Find the rows of objects that the ledger does not know; yield the row's number up to which was looked."""
+    place = int(behind or 0)
+    cursor.execute(f"SELECT coalesce(max(history_id), 0) FROM {one.table}")
+    (last,) = cursor.fetchone()
+    while place < last:
+        cursor.execute(
+            f"SELECT h.history_id, h.{one.key}::text, h.history_date, coalesce(h.history_user_id::text, '')"
+            f" FROM {one.table} h WHERE h.history_id > %s AND h.history_id <= %s AND NOT EXISTS (SELECT FROM"
+            f" audit_event e WHERE e.object = %s || h.{one.key}::text) ORDER BY h.history_id",
+            [place, place + ROWS, f"{one.label}:"],
+        )
+        for number, key, at, account in cursor.fetchall():
+            found["rows"] += 1
+            _alarm(Unexplained(f"{one.label}:{key}", number, at.isoformat(), account, "no_object"), found)
+        place += ROWS
+        yield str(place)
+
+
+def _compare(cursor: Any, one: Watched, key: str, found: dict[str, Any]) -> None:
+    label = f"{one.label}:{key}"
+    compared = Compared(label, events_of(cursor, one, label))
+    for finding in chain(
+        chain.from_iterable(_counted(compared, row, found) for row in rows_of(cursor, one, key)), compared.over()
+    ):
+        if isinstance(finding, Unexplained):
+            _alarm(finding, found)
+        else:
+            _note(finding, one.label, found)
+    found["objects"] += 1
+    found["events"] += compared.looked_at
+
+
+def _counted(compared: Compared, row: Row, found: dict[str, Any]) -> Iterator[Happened | Unexplained]:
+    found["rows"] += 1
+    return compared.take(row)
+
+
+def _alarm(row: Unexplained, found: dict[str, Any]) -> None:
+    found["unexplained"] += 1
+    if len(found["alarms"]) < MOST:
+        found["alarms"].append(asdict(row))
+
+
+def _note(event: Happened, label: str, found: dict[str, Any]) -> None:
+    """Count a write that only the trigger saw, under what wrote it: table, act, actor."""
+    found["bulk"] += 1
+    name = json.dumps([label, event.action, event.actor], ensure_ascii=False)
+    writes = found["writes"]
+    if name in writes or len(writes) < MOST:
+        count, first, last = writes.get(name, (0, event.number, event.number))
+        writes[name] = [count + 1, min(first, event.number), max(last, event.number)]
+
+
+def _say(run: Reconciliation) -> None:
+    """Write the outcome as an event; first the alarm, so that a process killed between the two raises it again."""
+    found = run.found
+    counts = {name: found[name] for name in ("objects", "events", "rows", "bulk", "unexplained")}
+    if found["unexplained"]:
+        with change(ALARM) as act:
+            act.about(run, unexplained=found["unexplained"], rows=found["alarms"])
+    writes = [
+        dict(zip(("table", "action", "actor"), json.loads(name), strict=True))
+        | dict(zip(("count", "first", "last"), numbers, strict=True))
+        for name, numbers in sorted(found["writes"].items())
+    ]
+    with change(OUTCOME) as act:
+        run.ended_at = now()
+        run.save(update_fields=["ended_at"])
+        act.about(run, **counts, writes=writes, begun_at=run.begun_at.isoformat())

@@ -1,0 +1,48 @@
+"""From a change to the signed checkpoint that covers it, with a real sealer at its own pace."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import Any
+
+from django.db import connection
+
+from audit.actor import acting
+from audit.change import change
+from audit.models import Checkpoint
+from benchmarks.bench_ledger import ACTOR, freezes, last_number
+from benchmarks.bench_wake import until
+from benchmarks.report import Report, Spread
+from environments.models import Freeze
+
+CHANGES = int(os.environ.get("RINGI_BENCH_CHECKPOINTS", "20"))
+SECONDS = 10
+
+
+def bench_checkpoint(database: str, report: Report, children: Any, quiet: None) -> None:
+    """Change a row at moments that the sealer's rhythm does not know, and wait for each to be signed."""
+    (row,) = freezes(Freeze, 1)
+    children("manage.py", "sealer", role="sealer")
+    until(Checkpoint.objects.exists, "the first checkpoint")
+    chance, numbers = random.Random(1), []
+    for n in range(CHANGES):
+        time.sleep(chance.random())
+        with acting(ACTOR), change("bench:save", (Freeze, row.pk)) as act:
+            act.get(Freeze).reason = f"reason {n}"
+        numbers.append(last_number())
+        until(lambda: Checkpoint.objects.filter(number__gte=numbers[-1]).exists(), "a checkpoint")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM (SELECT min(c.at) FROM audit_checkpoint c WHERE c.number >= l.number) - e.at)"
+            " FROM audit_link l JOIN audit_event e ON e.id = l.event_id WHERE l.number = ANY (%s)",
+            [numbers],
+        )
+        waited = [float(seconds) for (seconds,) in cursor.fetchall()]
+    spread = Spread.of(waited)
+    report.add(
+        "ledger", "change → signed checkpoint (p50 / p99)", spread, limit=f"{SECONDS} s",
+        ratio=max(waited) / SECONDS, target=f"≤ {SECONDS} s", met=max(waited) <= SECONDS, valid=len(waited) == CHANGES,
+        note=f"n={CHANGES}; a real sealer that looks every 2 s", figures=spread.__dict__,
+    )  # fmt: skip

@@ -1,0 +1,135 @@
+"""channel:create, channel:set_address, channel:disable, channel:enable, channel:try_out: the ways of telling."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import uuid
+from urllib.parse import urlsplit
+
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+
+from audit.change import change, label, note
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, WrongState
+from environments import access
+from environments.secrets import seal
+from releases import channels
+from releases.actions.delivery.disable import disable_channel
+from releases.actions.delivery.send import address_of
+from releases.channels.base import Address, Letter, Undelivered
+from releases.channels.webhook import PREFIX
+from releases.letters.page import html_of
+from releases.models import MessageChannel
+
+
+def create(*, key: str, kind: str, label_ja: str, label_en: str, language: str, reason: str = "") -> MessageChannel:
+    """Make a channel; its address is set afterwards. Raises Invalid."""
+    with change("channel:create", reason=reason, sign=True) as act:
+        access.require("tell")
+        if kind not in {known.name for known in channels.KINDS}:
+            raise Invalid(_("There is no such kind of channel."))
+        if channels.kind(kind).personal:
+            raise Invalid(_("Mail and the admin screen are there already."))
+        if not label_ja.strip() or not label_en.strip():
+            raise Invalid(_("It needs its name in both languages."))
+        if MessageChannel.objects.filter(key=key).exists():
+            raise Invalid(_("There is a channel of this key already."))
+        made = MessageChannel.objects.create(
+            key=key, kind=kind, label_ja=label_ja.strip(), label_en=label_en.strip(), language=language
+        )
+        act.about(made, kind=kind)
+        act.signature("create_channel")
+    return made
+
+
+def set_address(channel_id: int, *, url: str, secret: str = "", language: str, reason: str) -> MessageChannel:
+    """Set where a channel goes, under signature; the guard of addresses is asked first. Raises Invalid.
+
+    secret: of a webhook; empty = one is made. The row that comes back carries it as `secret`, this once.
+    """
+    peek = MessageChannel.objects.get(pk=channel_id)
+    kind = channels.kind(peek.kind)
+    made = kind.signs and not secret.strip()
+    if made:
+        secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    # The resolver is asked before the door opens: nothing waits for it inside a transaction.
+    place = address_of(MessageChannel(), kind, "")
+    fault = kind.fault(Address(url.strip(), secret.strip(), place.networks, place.hosts))
+    with change("channel:set_address", (MessageChannel, channel_id), reason=reason, sign=True) as act:
+        access.require("tell")
+        row = act.get(MessageChannel)
+        if kind.personal:
+            raise WrongState(_("Each person has an address of his own here."))
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        if fault:
+            raise Invalid(fault)
+        values = {"url": url.strip(), **({"secret": secret.strip()} if kind.signs else {})}
+        row.sealed = {name: seal(text, row.bound_to(name)) for name, text in values.items()}
+        row.host = _shown(url.strip())
+        row.language = language
+        row.disabled_at, row.disabled_because = None, ""
+        act.details["host"] = row.host
+        act.signature("set_address")
+    if made:
+        row.secret = secret  # type: ignore[attr-defined]
+        row.secret_words = _("The secret of the webhook, shown this once: %(secret)s")  # type: ignore[attr-defined]
+    return row
+
+
+def disable(channel_id: int, *, reason: str) -> MessageChannel:
+    """Send nothing through a channel. Raises Invalid, WrongState."""
+    with change("channel:disable", (MessageChannel, channel_id), reason=reason) as act:
+        access.require("tell")
+        row = act.get(MessageChannel)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        if row.disabled_at is not None:
+            raise WrongState(_("It is disabled already."))
+        disable_channel(row, reason.strip())
+    return row
+
+
+def enable(channel_id: int, *, reason: str) -> MessageChannel:
+    """Send through it again; what was not sent stays unsent. Raises Invalid, WrongState."""
+    with change("channel:enable", (MessageChannel, channel_id), reason=reason) as act:
+        access.require("tell")
+        row = act.get(MessageChannel)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        if row.disabled_at is None:
+            raise WrongState(_("It is not disabled."))
+        row.disabled_at, row.disabled_because = None, ""
+    return row
+
+
+def try_out(channel_id: int) -> MessageChannel:
+    """Send one test message now. Raises GateClosed with what was answered when it did not arrive."""
+    with change("channel:try_out", (MessageChannel, channel_id)) as act:
+        account, row = access.require("tell"), act.get(MessageChannel)
+        if row.disabled_at is not None:
+            raise WrongState(_("It is disabled already."))
+        kind = channels.kind(row.kind)
+        to = account.email if kind.personal else ""
+        if (kind.personal and not kind.within and not to) or (not kind.personal and not row.sealed):
+            raise GateClosed(_("No address is entered."))
+    with override(row.language):
+        subject, text = _("A test message of Ringi"), _("Somebody has tried this channel out. Nothing has happened.")
+    letter = Letter(f"msg_{uuid.uuid4().hex}", "channel:try_out", row.language, subject, text,
+                    html_of(subject, text, "", row.language), "", now())  # fmt: skip
+    try:
+        answer = kind.send(letter, address_of(row, kind, to))
+    except Undelivered as fault:
+        note("channel:try_out", object=label(row), outcome="refused", reasons=[str(fault)])
+        raise GateClosed(str(fault)) from fault
+    note("channel:try_out", object=label(row), answer=answer)
+    return row
+
+
+def _shown(url: str) -> str:
+    """Return what may be shown of an address: kind and host, never its path, which is a key."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{host if '.' in host or host == 'localhost' else '…'}"

@@ -1,0 +1,35 @@
+"""message:read, message:read_all: what a person has read in the inbox."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import NotYou
+from environments import access
+from environments.models import Account
+from releases.models import Message
+
+
+def read(message_id: int) -> Message:
+    """Mark one's own message as read. Raises NotYou."""
+    with change("message:read", (Message, message_id)) as act:
+        account, row = access.require_part(), act.get(Message)
+        if row.account_id is None or row.account_id != account.pk:
+            raise NotYou(_("This is another person's message."))
+        row.read_at = row.read_at or now()
+    return row
+
+
+def read_all() -> Account:
+    """Mark all of one's own messages as read."""
+    with change("message:read_all") as act:
+        account = access.require_part()
+        act.about(account)
+        unread = Message.objects.select_for_update().filter(account=account, read_at=None)
+        act.details["messages"] = len(unread)
+        for row in unread:
+            row.read_at = now()
+            row.save()
+    return account

@@ -1,0 +1,56 @@
+"""message_rule:add, message_rule:withdraw: who is told of what, by which channel, how early."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, WrongState
+from environments import access
+from releases.letters.events import told
+from releases.models import MessageChannel, MessageRule, Stakeholder
+
+
+def add(
+    *, event: str, group_id: int | None, channel_id: int, lead_hours: int | None = None, reason: str = ""
+) -> MessageRule:
+    """Add a rule; without a group it is for those who must act. Raises Invalid."""
+    with change("message_rule:add", reason=reason, sign=True) as act:
+        access.require("tell")
+        known = told(event)
+        if known is None:
+            raise Invalid(_("Nobody is told of this event: %(event)s") % {"event": event})
+        if group_id is None and not known.duty and not event.startswith("notice:"):
+            raise Invalid(_("Nobody has to act on this event; choose a group."))
+        if lead_hours is not None and not known.leads:
+            raise Invalid(_("Only a milestone is told hours before."))
+        group = Stakeholder.objects.filter(pk=group_id, closed_at=None).first() if group_id is not None else None
+        if group_id is not None and group is None:
+            raise Invalid(_("There is no such group."))
+        if group is not None and group.outside and event.startswith("notice:"):
+            raise Invalid(_("This is told inside only."))
+        channel = MessageChannel.objects.get(pk=channel_id)
+        same = MessageRule.objects.filter(
+            event=event, group=group, channel=channel, lead_hours=lead_hours, withdrawn_at=None
+        )
+        if same.exists():
+            raise Invalid(_("There is such a rule already."))
+        made = MessageRule.objects.create(event=event, group=group, channel=channel, lead_hours=lead_hours)
+        act.about(made, event=event, group=group.key if group is not None else "", channel=channel.key)
+        act.signature("add_rule")
+    return made
+
+
+def withdraw(rule_id: int, *, reason: str) -> MessageRule:
+    """Withdraw a rule; what it has told stays told. Raises WrongState, Invalid."""
+    with change("message_rule:withdraw", (MessageRule, rule_id), reason=reason, sign=True) as act:
+        access.require("tell")
+        row = act.get(MessageRule)
+        if row.withdrawn_at is not None:
+            raise WrongState(_("It was withdrawn already."))
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        row.withdrawn_at = now()
+        act.signature("withdraw_rule")
+    return row

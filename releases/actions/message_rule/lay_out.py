@@ -1,0 +1,51 @@
+"""What a procedure lays out about messages when it is put in force: groups, channels, rules, and a row for each text."""
+
+from __future__ import annotations
+
+from audit.clock import now
+from releases import channels
+from releases.letters.events import EVENTS, told
+from releases.models import MessageChannel, MessageRule, MessageText, Stakeholder
+from releases.procedures.document import Procedure as Content
+
+
+def lay_out_messages(content: Content) -> None:
+    """Make what a procedure names, inside an open door; rules of the one before that it lacks are withdrawn.
+
+    Groups and channels keep what people have entered since: members, hours, addresses.
+    """
+    groups, ways = {}, {}
+    for group in content.stakeholders:
+        made = {"label_ja": group.ja, "label_en": group.en, "side": group.side, "from_procedure": True}
+        groups[group.key], _new = Stakeholder.objects.get_or_create(key=group.key, defaults=made)
+    for channel in content.channels:
+        made = {"label_ja": channel.ja, "label_en": channel.en, "kind": channel.kind, "from_procedure": True}
+        ways[channel.key], _new = MessageChannel.objects.get_or_create(key=channel.key, defaults=made)
+    for event in EVENTS:
+        MessageText.objects.get_or_create(event=event.key)
+    wanted = set()
+    for rule in content.messages:
+        known = told(rule.event)
+        if known is None:
+            continue
+        to = [groups[key] for key in rule.stakeholders] + [None] * rule.must_act
+        leads: tuple[int | None, ...] = rule.leads if rule.leads and known.leads else (None,)
+        wanted |= {
+            (rule.event, group.pk if group is not None else None, ways[key].pk, lead)
+            for group in to for key in rule.channels for lead in leads
+            # A room that the procedure names is ours. For people outside there are channels and rules of their own; else
+            # what is told inside would wait until it is released for outside.
+            if not (group is not None and group.outside) or channels.kind(ways[key].kind).personal
+        }  # fmt: skip
+    present = MessageRule.objects.select_for_update().filter(withdrawn_at=None)
+    for row in present:
+        found = (row.event, row.group_id, row.channel_id, row.lead_hours)
+        if found in wanted:
+            wanted.discard(found)
+        elif row.from_procedure:
+            row.withdrawn_at = now()
+            row.save()
+    for event_key, group_id, channel_id, lead in sorted(wanted, key=str):
+        MessageRule.objects.create(
+            event=event_key, group_id=group_id, channel_id=channel_id, lead_hours=lead, from_procedure=True
+        )

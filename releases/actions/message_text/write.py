@@ -1,0 +1,60 @@
+"""message_text:write, message_text:restore: what messages of an event say; each version is kept."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, WrongState
+from environments import access
+from releases.letters.places import fault_of
+from releases.letters.shipped import shipped
+from releases.models import MessageText
+
+FIELDS = ("subject_ja", "body_ja", "subject_en", "body_en")
+
+
+def write(
+    text_id: int, *, subject_ja: str, body_ja: str, subject_en: str, body_en: str, reason: str = ""
+) -> MessageText:
+    """Write a text in both languages; an empty one stands for the shipped one. Raises Invalid.
+
+    A text that people outside are told when a release goes back is part of what is consented to: changing it voids
+    the consents that are open or granted.
+    """
+    with change("message_text:write", (MessageText, text_id), reason=reason, sign=True) as act:
+        account = access.require("tell")
+        row = act.get(MessageText)
+        given = dict(zip(FIELDS, (subject_ja, body_ja, subject_en, body_en), strict=True))
+        given = {name: text.replace("\r\n", "\n").strip() for name, text in given.items()}
+        for name, text in given.items():
+            if fault := fault_of(text):
+                raise Invalid(f"{row._meta.get_field(name).verbose_name}: {fault}")  # type: ignore[union-attr]
+            if name.startswith("subject") and len(text.splitlines()) > 1:
+                raise Invalid(_("A subject has one line."))
+            # What is as it was shipped goes on with the shipped text, also when that is improved.
+            words = shipped(row.event, name[-2:])
+            setattr(row, name, "" if text == (words.subject if name.startswith("subject") else words.body) else text)
+        row.version += 1
+        row.edited_by, row.edited_at = account, now()
+        act.signature("write_text")
+    return row
+
+
+def restore(text_id: int, *, reason: str) -> MessageText:
+    """Go back to the shipped texts. Raises WrongState, Invalid."""
+    with change("message_text:restore", (MessageText, text_id), reason=reason, sign=True) as act:
+        access.require("tell")
+        row = act.get(MessageText)
+        if not any(getattr(row, name) for name in FIELDS):
+            raise WrongState(_("The shipped text is in use."))
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        for name in FIELDS:
+            setattr(row, name, "")
+        row.version += 1
+        # Nobody has written the shipped text, so it keeps nobody from releasing a message.
+        row.edited_by, row.edited_at = None, now()
+        act.signature("restore_text")
+    return row

@@ -1,0 +1,88 @@
+"""Who must act on an event, and to whom it goes on when they do not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from environments import access
+from environments.models import Account, Environment
+from environments.roles import ROLE_VERBS
+from releases.actions.notice.subject import Subject, subject_of, thing_of
+from releases.actions.question.ask import asked_of
+from releases.gates import quorum
+from releases.models import ConsentRound, Milestone, Notice, Question, Release, Rollback, RosterEntry
+
+# Who hears of it when those who must act do not.
+NEXT = {
+    "release:submit": ("release_manager",),
+    "milestone:remind": ("project_manager",),
+    "waiver:propose": ("release_manager",),
+    "rollback:raise": ("release_manager", "project_manager"),
+    "notice:wait": ("release_manager", "project_manager"),
+}
+# Questions to the roster go on by themselves, and have their own deadline.
+ALONE = ("deployment:hold", "question:escalate")
+ASKED_AGAIN, MOST = 2, 6
+
+
+def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Account]:
+    """Return the persons who must act on an event, as things stand now."""
+    thing = thing_of(event, subject, payload)
+    match event, thing:
+        case "release:submit", ConsentRound():
+            return quorum.candidates(thing)
+        case "milestone:remind", Milestone():
+            return access.holders(str(payload.get("role", "release_manager")))
+        case "waiver:propose", _:
+            return holding("waive", without=getattr(thing, "proposed_by", None))
+        case (("deployment:hold" | "question:escalate"), Question()):
+            asked = [entry.account for entry in asked_of(thing)]
+            return asked or access.holders("operator", thing.deployment.environment)
+        case "rollback:raise", Rollback():
+            return _deciders(thing)
+        case "notice:wait", Notice():
+            return [one for one in holding("release_message") if one.person_key != thing.cause]
+    return []
+
+
+def asked_again(root: Notice) -> list[Account]:
+    """Return the persons whom a reminder of a notice goes to."""
+    subject = subject_of(root.object)
+    return must_act(root.event, subject, root.payload) if subject is not None else []
+
+
+def goes_on_to(root: Notice) -> list[Account]:
+    """Return the persons to whom a notice goes on when nobody acts; those who must act are told once more beside them."""
+    subject = subject_of(root.object)
+    environment = subject.deployment.environment if subject is not None and subject.deployment is not None else None
+    found = {one.pk: one for one in asked_again(root)}
+    for role in NEXT.get(root.event, ("release_manager",)):
+        found |= {one.pk: one for one in access.holders(role, environment)}
+    return list(found.values())
+
+
+def reminded_after(event: str, release: Release | None, payload: dict[str, Any], urgent: bool) -> timedelta | None:
+    """Return after what time something undone is told again; None where it never is, or has leads of its own."""
+    if event in ALONE or event not in NEXT or (event == "milestone:remind" and payload.get("lead_hours") != 0):
+        return None
+    hasty = urgent or (release is not None and release.kind == Release.Kind.EMERGENCY)
+    return timedelta(minutes=settings.REMIND_MINUTES_URGENT if hasty else settings.REMIND_MINUTES)
+
+
+def holding(right: str, environment: Environment | None = None, without: Account | None = None) -> list[Account]:
+    """Return the persons with a right, but for one of them."""
+    found: dict[int, Account] = {}
+    for role in (role for role, rights in ROLE_VERBS.items() if right in rights):
+        found |= {one.pk: one for one in access.holders(role, environment)}
+    return [one for one in found.values() if without is None or one.person_key != without.person_key]
+
+
+def _deciders(rollback: Rollback) -> list[Account]:
+    run = rollback.deployment
+    named = RosterEntry.objects.filter(release=run.release_id, duty=RosterEntry.Duty.DECIDER).select_related("account")
+    deciders = [entry.account for entry in named] or holding("authorise_rollback", run.environment)
+    found = {one.pk: one for one in [*deciders, *holding("assess")]}
+    return list(found.values())

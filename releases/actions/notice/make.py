@@ -1,0 +1,258 @@
+"""notice:make: an entry of the outbox becomes one message for each person, in the same transaction that takes it out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import Error
+from django.utils.translation import gettext_noop
+
+from audit.change import change, label
+from audit.clock import now
+from audit.models import Event, Outbox
+from environments.models import Account
+from releases import channels
+from releases.actions.notice.addressees import asked_again, goes_on_to, must_act, reminded_after
+from releases.actions.notice.recipients import Recipient, not_before, recipients, rules_for
+from releases.actions.notice.subject import Subject, is_done, subject_of, thing_of
+from releases.actions.notice.values import path_of, values_of
+from releases.letters.events import KEYS, PRE_RELEASED, Told
+from releases.letters.places import filled
+from releases.models import ConsentRound, DeadAddress, Delivery, Message, MessageChannel, MessageText, Notice
+
+log = logging.getLogger(__name__)
+LANGUAGES = ("ja", "en")
+# What a run in an environment without protection tells, and only inside.
+LOWER = ("deployment:hold", "deployment:fail")
+SUBJECT = 200
+# Kept as they stand here and put into the reader's language when they are shown.
+NO_ADDRESS = gettext_noop("No mail address is entered.")
+CHANNEL_OFF = gettext_noop("The channel is disabled.")
+ADDRESS_OFF = gettext_noop("The address is disabled.")
+
+
+class _Taken(Exception):
+    """Another process has taken this entry out meanwhile."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be told of an entry: the event, its subject, whom, in which words."""
+
+    told: Told
+    subject: Subject
+    recipients: list[Recipient]
+    texts: dict[str, dict[str, str]]
+    acting: list[Account]
+    cause: str
+
+
+def drain(most: int = 200) -> int:
+    """Make messages of what waits in the outbox, oldest first; return how many entries were taken out.
+
+    What tells nobody is taken out without an act. An entry that fails stays, and keeps no other from its turn.
+    """
+    taken = 0
+    for pk, event in Outbox.objects.filter(sent_at=None).order_by("pk").values_list("pk", "event")[:most]:
+        try:
+            taken += make(pk) if event in KEYS else _pass_over(pk)
+        except Error:
+            raise
+        except Exception:
+            log.exception("outbox %s (%s): no message could be made of it", pk, event)
+    return taken
+
+
+def make(outbox_id: int) -> bool:
+    """Make the messages of one entry, if its event tells anybody; return whether it was taken out here."""
+    entry = Outbox.objects.get(pk=outbox_id)
+    plan = planned(entry)
+    if plan is None or not plan.recipients:
+        return _pass_over(outbox_id)
+    try:
+        with change("notice:make") as act:
+            held = Outbox.objects.select_for_update(skip_locked=True).filter(pk=outbox_id, sent_at=None).first()
+            if held is None:
+                raise _Taken
+            moment = now()
+            notice = _notice(entry, plan, moment)
+            for recipient in plan.recipients:
+                _message(notice, recipient, moment)
+            held.sent_at = moment
+            held.save(update_fields=["sent_at"])
+            act.about(notice, event=notice.event, messages=len(plan.recipients))
+            if notice.waits:
+                act.tell("notice:wait")
+    except _Taken:
+        return False
+    return True
+
+
+def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
+    """Return what an entry would tell as things stand now; None when its row is gone or its duty is done already.
+
+    though_done: what it would tell were the duty still open, for a preview.
+    """
+    told, subject = KEYS[entry.event], subject_of(entry.object)
+    if subject is None or (_unheard(told, subject) and not though_done):
+        return None
+    thing = thing_of(told.key, subject, entry.payload)
+    asks = told.duty or told.key in ("notice:remind", "notice:escalate")
+    if asks and not though_done and is_done(thing):
+        return None
+    acting = _acting(told, subject, entry.payload)
+    rules = rules_for(told.key, entry.payload.get("lead_hours") if told.leads else None)
+    found = recipients(rules, acting)
+    if not _protected(subject):
+        found = [one for one in found if not one.outside]
+    event = Event.objects.filter(act=entry.act, kind=Event.Kind.ACTION).first()
+    doer, name = _doer(event.actor if event is not None else "")
+    reason = event.reason if event is not None else ""
+    given = {"at": entry.created_at, "actor": name, "reason": reason, "payload": entry.payload}
+    words = MessageText.words(told.key)
+    texts = {}
+    for language in LANGUAGES:
+        values = values_of(subject, language=language, **given)
+        texts[language] = {
+            "subject": " ".join(filled(words[language]["subject"], values).split())[:SUBJECT],
+            "body": filled(words[language]["body"], values),
+        }
+    return Plan(told, subject, found, texts, acting, doer)
+
+
+def _acting(told: Told, subject: Subject, payload: dict[str, Any]) -> list[Account]:
+    if isinstance(subject.row, Notice) and told.key == "notice:remind":
+        return asked_again(subject.row)
+    if isinstance(subject.row, Notice) and told.key == "notice:escalate":
+        return goes_on_to(subject.row)
+    return must_act(told.key, subject, payload)
+
+
+def _protected(subject: Subject) -> bool:
+    return subject.deployment is None or subject.deployment.environment.protected
+
+
+def _unheard(told: Told, subject: Subject) -> bool:
+    """Tell whether a run is of an environment in which people try things out, or a consent is about no release."""
+    about_no_release = told.key.startswith("consent:") and subject.release is None
+    return about_no_release or (not _protected(subject) and told.key not in LOWER)
+
+
+def _doer(actor: str) -> tuple[str, str]:
+    """Return (person_key, printed name) of the actor of an event; a process has no key."""
+    kind, _colon, rest = actor.partition(":")
+    pk, _second, name = rest.partition(":")
+    account = Account.objects.filter(pk=pk).first() if kind in ("person", "service") and pk.isdecimal() else None
+    return (account.person_key, str(account)) if account is not None else ("", name or rest)
+
+
+def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notice:
+    told, subject = plan.told, plan.subject
+    thing = thing_of(told.key, subject, entry.payload)
+    parent = subject.row if isinstance(subject.row, Notice) else None
+    urgent = told.urgent or (parent is not None and parent.urgent)
+    outside = any(one.outside for one in plan.recipients)
+    again = reminded_after(told.key, subject.release, entry.payload, urgent) if plan.acting and thing else None
+    consent = _released_beforehand(told, subject) if outside else None
+    return Notice.objects.create(
+        event=told.key,
+        outbox=entry.pk,
+        act=entry.act,
+        object=entry.object,
+        thing=label(thing) if thing is not None else "",
+        release=subject.release,
+        parent=parent,
+        texts=plan.texts,
+        payload=entry.payload,
+        path=path_of(subject),
+        cause=plan.cause,
+        urgent=urgent,
+        outside=outside,
+        made_at=moment,
+        released_at=moment if consent is not None else None,
+        released_with=consent,
+        remind_at=moment + again if again is not None else None,
+    )
+
+
+def _released_beforehand(told: Told, subject: Subject) -> ConsentRound | None:
+    """Return the consent in which exactly these words were released, if there is one."""
+    if told.key not in PRE_RELEASED or subject.deployment is None:
+        return None
+    round_ = subject.deployment.consent
+    if round_ is None or round_.state not in ("granted", "consumed"):
+        return None
+    return round_ if round_.document.get("notices", {}).get(told.key) == MessageText.words(told.key) else None
+
+
+def _message(notice: Notice, recipient: Recipient, moment: datetime) -> None:
+    message = Message.objects.create(
+        notice=notice,
+        recipient=recipient.key,
+        account=recipient.account,
+        member=recipient.member,
+        name=recipient.name,
+        language=recipient.language,
+        outside=recipient.outside,
+    )
+    held = recipient.outside and notice.waits
+    earliest = not_before(recipient, moment, notice.urgent)
+    for channel in recipient.channels.values():
+        kind = channels.kind(channel.kind)
+        if kind.within:
+            _delivery(message, channel, "", moment, held=held, there=True)
+            continue
+        if kind.personal and not recipient.address:
+            # Whoever reads it in the inbox needs no second way; who has none should be seen to have none.
+            if not any(channels.kind(c.kind).within for c in recipient.channels.values()):
+                _delivery(message, channel, "", moment, held=held, fault=NO_ADDRESS)
+            continue
+        _delivery(message, channel, recipient.address, earliest, held=held, fault=_unusable(channel, recipient.address))
+
+
+def _delivery(
+    message: Message,
+    channel: MessageChannel,
+    address: str,
+    at: datetime,
+    *,
+    held: bool,
+    there: bool = False,
+    fault: str = "",
+) -> None:
+    row = Delivery(message=message, channel=channel, address=address)
+    if fault:
+        row.outcome, row.ended_at, row.last_error = Delivery.Outcome.FAILED, at, fault
+    elif not held and there:
+        row.outcome, row.ended_at = Delivery.Outcome.SENT, at
+    elif not held:
+        row.next_at = at
+    row.save()
+
+
+def _unusable(channel: MessageChannel, address: str) -> str:
+    """Return why nothing is sent there at all; empty when it is tried."""
+    if channel.disabled_at is not None:
+        return CHANNEL_OFF
+    if address and DeadAddress.of(address) is not None:
+        return ADDRESS_OFF
+    return ""
+
+
+def _pass_over(outbox_id: int) -> bool:
+    """Take an entry out that tells nobody; it is no fact, so it needs no door."""
+    row = Outbox.objects.filter(pk=outbox_id, sent_at=None).first()
+    if row is None:
+        return False
+    row.sent_at = now()
+    row.save(update_fields=["sent_at"])
+    return True
+
+
+def page_address(notice: Notice) -> str:
+    """Return the whole address of the page that a notice leads to."""
+    return settings.BASE_URL.rstrip("/") + notice.path

@@ -1,0 +1,96 @@
+"""notice:release and notice:withdraw: what goes to people outside, by another person than who caused it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import rfc8785
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+from environments.models import Account
+from releases import channels
+from releases.actions.notice.recipients import Recipient, not_before
+from releases.models import Delivery, MessageText, Notice
+
+
+def digest_of(notice: Notice) -> str:
+    """Return the SHA-256 over what is released: the texts in both languages and who gets them."""
+    to = sorted(notice.messages.filter(outside=True).values_list("recipient", flat=True))
+    return hashlib.sha256(rfc8785.dumps({"texts": notice.texts, "to": to})).hexdigest()
+
+
+def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
+    """Let a notice go outside, as a second person who was shown exactly this. Raises NotYou, WrongState, Invalid."""
+    with change("notice:release", (Notice, notice_id), reason=reason, sign=True) as act:
+        account = access.require("release_message")
+        notice = act.get(Notice)
+        if not notice.waits:
+            raise WrongState(_("This message does not wait for anyone."))
+        if why := why_not(notice, account):
+            raise NotYou(why)
+        if digest != digest_of(notice):
+            raise Invalid(_("You were shown another text or other recipients. Read it again."))
+        moment = now()
+        notice.released_at, notice.released_by = moment, account
+        waiting = Delivery.objects.select_for_update(of=("self",)).filter(
+            message__notice=notice, outcome=Delivery.Outcome.WAITING, next_at=None
+        )
+        for row in waiting.select_related("message__member__group", "message__account", "channel").order_by("pk"):
+            if channels.kind(row.channel.kind).within:
+                row.outcome, row.ended_at = Delivery.Outcome.SENT, moment
+            else:
+                row.next_at = not_before(_heard(row), moment, notice.urgent)
+            row.save()
+        act.signature("release_message", digest)
+        act.details["messages"] = notice.messages.filter(outside=True).count()
+    return notice
+
+
+def withdraw(notice_id: int, *, reason: str) -> Notice:
+    """Withdraw what waits: nobody outside is told. What was sent inside stays sent. Raises WrongState, Invalid."""
+    with change("notice:withdraw", (Notice, notice_id), reason=reason, sign=True) as act:
+        access.require("release_message")
+        notice = act.get(Notice)
+        if not notice.waits:
+            raise WrongState(_("This message does not wait for anyone."))
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        notice.withdrawn_at, notice.withdrawn_because = now(), reason.strip()[:300]
+        waiting = Delivery.objects.select_for_update(of=("self",)).filter(
+            message__notice=notice, outcome=Delivery.Outcome.WAITING, next_at=None
+        )
+        for row in waiting:
+            row.outcome, row.ended_at = Delivery.Outcome.DROPPED, notice.withdrawn_at
+            row.save()
+        act.signature("withdraw")
+    return notice
+
+
+def why_not(notice: Notice, account: Account) -> str:
+    """Return why this person can't release a notice; empty when he can."""
+    if account.person_key == notice.cause:
+        return _("You have caused this message; another person releases it.")
+    if _wrote(notice) == account.person_key:
+        return _("You have written this text; another person releases it.")
+    return ""
+
+
+def _wrote(notice: Notice) -> str:
+    """Return the person_key of who edited the text of the event last; empty for a shipped one."""
+    row = MessageText.objects.filter(event=notice.event).select_related("edited_by").first()
+    return row.edited_by.person_key if row is not None and row.edited_by is not None else ""
+
+
+def _heard(row: Delivery) -> Recipient:
+    """Return the recipient of a delivery with the quiet hours of his group."""
+    member, account = row.message.member, row.message.account
+    quiet = []
+    if account is not None and account.quiet_from is not None and account.quiet_until is not None:
+        quiet = [(account.quiet_from, account.quiet_until, member.group.zone if member is not None else "Asia/Tokyo")]
+    elif member is not None:
+        quiet = [(member.group.quiet_from, member.group.quiet_until, member.group.zone)]
+    return Recipient(row.message.recipient, row.message.name, row.message.language, True, quiet=quiet)

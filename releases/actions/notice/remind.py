@@ -1,0 +1,51 @@
+"""notice:remind, notice:escalate, notice:settle: what is not done is told again, goes on to others, and stops when done."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import Error
+
+from audit.change import change
+from audit.clock import now
+from releases.actions.notice.addressees import ASKED_AGAIN, MOST, reminded_after
+from releases.actions.notice.subject import is_done, row_of
+from releases.models import Notice
+
+log = logging.getLogger(__name__)
+
+
+def remind_open() -> list[int]:
+    """Follow up each notice whose time has come (the sweeper's act); return them."""
+    followed = []
+    for pk in Notice.objects.filter(remind_at__lte=now()).order_by("remind_at").values_list("pk", flat=True):
+        try:
+            follow_up(pk)
+        except Error:
+            raise
+        except Exception:
+            log.exception("notice %s", pk)
+        followed.append(pk)
+    return followed
+
+
+def follow_up(notice_id: int) -> str:
+    """Remind those who must act, tell others after ASKED_AGAIN reminders, or end it; return the event that was done."""
+    seen = Notice.objects.get(pk=notice_id)
+    if is_done(row_of(seen.thing)):
+        event = "notice:settle"
+    elif seen.reminded < ASKED_AGAIN:
+        event = "notice:remind"
+    else:
+        event = "notice:escalate"
+    with change(event, (Notice, notice_id)) as act:
+        notice, moment = act.get(Notice), now()
+        act.details["event"] = notice.event
+        if event == "notice:settle":
+            notice.settled_at, notice.remind_at = moment, None
+            return event
+        notice.reminded += 1
+        again = reminded_after(notice.event, notice.release, notice.payload, notice.urgent)
+        notice.remind_at = moment + again if again is not None and notice.reminded < MOST else None
+        act.details["reminded"] = notice.reminded
+    return event

@@ -1,0 +1,94 @@
+"""What an entry of the outbox is about: its row, release, run and rollback, and whose being done ends it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Model
+
+from releases.models import (
+    ConsentRound,
+    Deployment,
+    Milestone,
+    Notice,
+    Question,
+    Release,
+    Rollback,
+    Step,
+    StopSwitch,
+    Waiver,
+)
+
+# Which key of an act's details names the row that must be done.
+NAMED = {"release:submit": ("round", ConsentRound), "deployment:hold": ("question", Question)}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One row with what it belongs to. step: where a run stopped."""
+
+    row: Model
+    release: Release | None = None
+    deployment: Deployment | None = None
+    rollback: Rollback | None = None
+    step: Step | None = None
+
+
+def row_of(label: str) -> Model | None:
+    """Return the row of a label `app.Model:pk`; None when it is gone or is no label."""
+    name, _colon, pk = label.partition(":")
+    try:
+        model = apps.get_model(name)
+    except (LookupError, ValueError):
+        return None
+    return model._base_manager.filter(pk=pk).first() if pk.isdecimal() else None
+
+
+def subject_of(label: str) -> Subject | None:
+    """Return the subject of a label; None when its row is gone."""
+    row = row_of(label)
+    step = row if isinstance(row, Step) else row.step if isinstance(row, Question) else None
+    rollback = row if isinstance(row, Rollback) else None
+    deployment: Any = row if isinstance(row, Deployment) else getattr(row, "deployment", None)
+    if rollback is None and deployment is not None:
+        rollback = deployment.rollbacks.order_by("pk").last()
+    release: Any = row if isinstance(row, Release) else getattr(row, "release", None)
+    if release is None and deployment is not None:
+        release = deployment.release
+    if isinstance(row, Notice) and row.parent is not None and release is None:
+        release = row.parent.release
+    return Subject(row, release, deployment, rollback, step) if row is not None else None
+
+
+def thing_of(event: str, subject: Subject, payload: dict[str, Any]) -> Model | None:
+    """Return the row whose being done ends what an event asks for; None when it asks for nothing."""
+    if event in NAMED:
+        key, model = NAMED[event]
+        found: Model | None = model._base_manager.filter(pk=payload.get(key)).first()
+        return found
+    row = subject.row
+    if isinstance(row, Notice) and event in ("notice:remind", "notice:escalate"):
+        return row_of(row.thing)
+    return row if isinstance(row, Milestone | Waiver | Question | Rollback | Notice) else None
+
+
+def is_done(thing: Model | None) -> bool:
+    """Tell whether nothing is left to do about a row; one that is gone asks for nothing any more."""
+    match thing:
+        case ConsentRound():
+            return thing.state != "open"
+        case Milestone():
+            return thing.done_at is not None or thing.release.state not in Release.PREPARING
+        case Waiver():
+            return any((thing.approved_at, thing.refused_at, thing.withdrawn_at))
+        case Question():
+            return thing.answered_at is not None
+        case Rollback():
+            return thing.state not in ("raised", "assessed")
+        case Notice():
+            return not thing.waits
+        case StopSwitch():
+            return thing.released_at is not None
+    return True

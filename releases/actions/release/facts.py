@@ -1,0 +1,45 @@
+"""A release as its notes, changelog, status text and messages are made of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import override
+
+from environments.calendar import print_time
+from environments.models import Environment
+from releases.letters import notes
+from releases.models import Release
+
+ZONE = "Asia/Tokyo"
+
+
+def facts_of(release: Release, language: str, zone: str = "") -> notes.Facts:
+    """Return the facts in one language; times in `zone`, or that of the environment that it is bound for."""
+    zone = zone or zone_of(release)
+    start = release.window_start
+    with override(language):
+        return notes.Facts(
+            application=str(release.application),
+            version=release.version,
+            title=release.title,
+            state=release.state,
+            opens=when(start, zone, language),
+            closes=when(release.window_end, zone, language),
+            day=start.astimezone(ZoneInfo(zone)).date().isoformat() if start is not None else "",
+            impact=release.impact,
+            technical=(release.impact, release.security_impact, release.way_back),
+            changes=[notes.Fact(change.kind, change.text, change.ticket) for change in release.changes.all()],
+        )
+
+
+def when(at: datetime | None, zone: str, language: str) -> str:
+    """Return a time with its zone; empty for none."""
+    return print_time(at, zone, language) if at is not None else ""
+
+
+def zone_of(release: Release) -> str:
+    """Return the zone of the environment that a release is bound for."""
+    zones = Environment.objects.filter(targets__application=release.application_id).order_by("-order")
+    return zones.values_list("zone", flat=True).first() or ZONE

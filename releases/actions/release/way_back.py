@@ -1,0 +1,53 @@
+"""Is there a way back? What the plan of a release and its migrations say about it, before anyone is asked to consent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from releases.models import Fact, Release
+
+
+def migrations_of(release: Release) -> list[dict[str, Any]] | None:
+    """Return the migrations that a release brings, with what of each can't be undone; None: they were never read."""
+    fact = Fact.objects.filter(release=release, kind="migrations", environment=None).first()
+    if fact is None or fact.value.get("commit") != release.commit:
+        return None
+    files: list[dict[str, Any]] = fact.value["files"]
+    return files
+
+
+def ways_of(plan: dict[str, Any]) -> set[str]:
+    """Return how the plan's database steps go back: none, reverse, restore; empty where there is none."""
+    rows = [row for row in plan.get("back", []) if row["kind"] == "database_update"]
+    return {row["parameters"].get("way_back", "restore") for row in rows}
+
+
+def faults(release: Release) -> list[str]:
+    """Return a sentence for everything by which the plan has no way back; a restore of the proved dump undoes all."""
+    forward = [row for row in release.plan.get("forward", []) if row["kind"] == "database_update"]
+    if not forward:
+        return []
+    files = migrations_of(release)
+    if files is None:
+        return [_("The migrations of this release have not been read yet; observe the source first.")]
+    ways = ways_of(release.plan)
+    if files and not ways:
+        return [_("The plan changes the database and has no step that takes it back.")]
+    found: list[str] = []
+    if "none" in ways:
+        found += _sentences(files, _("The plan says that the database needs no way back, but %(path)s: %(what)s"))
+    if "reverse" in ways:
+        found += _sentences(
+            files, _("The plan goes back by a reverse migration, but %(path)s can't be undone: %(what)s")
+        )
+    return found
+
+
+def _sentences(files: list[dict[str, Any]], text: str) -> list[str]:
+    return [
+        text % {"path": f"{file['path']}:{finding['line']}", "what": finding["what"]}
+        for file in files
+        for finding in file["findings"]
+    ]

@@ -1,0 +1,158 @@
+"""The first texts of report, cause and prevention, drafted from what was recorded (B6); people write on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from environments import calendar
+from releases.gates.base import procedure_of
+from releases.models import Deployment, Document, Rollback, Sample, Step, StepOutput
+
+SAMPLES, LOG_CHUNKS, LOG_LINES, LONGEST_LINE = 10, 50, 20, 300
+
+
+def draft_documents(rollback: Rollback) -> None:
+    """Draft the three documents from the facts, inside an open door; one that is there is left alone."""
+    texts = {
+        Document.Kind.REPORT: _report(rollback),
+        Document.Kind.CAUSE: _cause(rollback),
+        Document.Kind.PREVENTION: _prevention(rollback),
+    }
+    for kind, lines in texts.items():
+        body = "\n".join(lines)
+        Document.objects.get_or_create(rollback=rollback, kind=kind, defaults={"body": body})
+
+
+def _report(rollback: Rollback) -> Iterator[str]:
+    run = rollback.deployment
+    yield _("Rollback report: %(what)s") % {"what": run}
+    yield ""
+    yield _("Cause: %(cause)s") % {"cause": cause_of(rollback)}
+    yield _("What was seen: %(note)s") % {"note": rollback.note or "—"}
+    for label, text in ((_("impact"), rollback.impact), (_("method"), rollback.method), (_("timing"), rollback.timing)):
+        yield f"{label}: {text or _('still to be written')}"
+    yield ""
+    yield from _section(_("Timeline"), _timeline(rollback))
+    yield from _section(_("Rows written since the backup"), _rows(rollback))
+    yield from _section(_("Digests"), _digests(rollback))
+    yield from _section(_("Metrics before the alarm"), _metrics(rollback))
+    yield from _section(_("Log excerpt"), _log(run))
+
+
+def _cause(rollback: Rollback) -> Iterator[str]:
+    yield _("Cause: %(cause)s") % {"cause": cause_of(rollback)}
+    yield _("Facts so far: %(note)s") % {"note": rollback.note or "—"}
+    yield ""
+    yield from _section(_("Steps that did not end well"), _failures(rollback.deployment))
+    yield from _section(_("Metrics before the alarm"), _metrics(rollback))
+    yield from _section(_("Log excerpt"), _log(rollback.deployment))
+    changes = (
+        f"[{c.get_kind_display()}] {c.text} {c.ticket}".rstrip() for c in rollback.deployment.release.changes.all()
+    )
+    yield from _section(_("Changes of this release"), changes)
+    yield _("To be written: why it happened, and why nobody noticed before the release.")
+
+
+def _prevention(rollback: Rollback) -> Iterator[str]:
+    yield _("To be written from the cause: what is done, by whom, until when.")
+    yield ""
+    checks = rollback.deployment.steps.filter(kind="check", phase="verify")
+    passed = [f"{step} ({step.result.get('value', '')})" for step in checks if step.state == "done"]
+    yield from _section(_("Checks that had passed before the alarm"), passed)
+    evidence = rollback.deployment.release.application.evidence.filter(tree=rollback.deployment.release.tree)
+    yield from _section(_("Evidence that was handed in"), (str(row) for row in evidence.order_by("pk")[:20]))
+
+
+def _section(title: str, lines: Any) -> Iterator[str]:
+    yield title
+    found = list(lines)
+    yield from (f"- {line}" for line in found or [_("none")])
+    yield ""
+
+
+def cause_of(rollback: Rollback) -> str:
+    """Return the cause in the procedure's words."""
+    return _words(rollback).get(rollback.cause, rollback.cause)
+
+
+def _words(rollback: Rollback) -> dict[str, str]:
+    """Return the procedure's words for triggers, grounds and metrics, by key."""
+    content = procedure_of(rollback.deployment.release)
+    language = translation.get_language() or "ja"
+    return {e.key: e.label(language) for e in [*content.triggers, *content.rollback.grounds, *content.metrics]}
+
+
+def _digests(rollback: Rollback) -> Iterator[str]:
+    parts = {"code": _("code"), "configuration": _("configuration"), "data": _("data")}
+    moments = {"before": _("before"), "under": _("under the new version"), "after": _("after the way back")}
+    for moment, value in rollback.facts.get("digests", {}).items():
+        found = ", ".join(f"{parts.get(part, part)} {digest or '—'}" for part, digest in value.items())
+        yield f"{moments.get(moment, moment)}: {found}"
+
+
+def _timeline(rollback: Rollback) -> list[str]:
+    """Return who did what, when: the run's steps, the alarm, the decisions, in order of time."""
+    run = rollback.deployment
+    steps = list(run.steps.exclude(started_at=None))
+    moments: list[tuple[datetime | None, str]] = [
+        (run.started_at, _("Run started, scheduled by %(who)s") % {"who": run.started_by or "—"}),
+        (run.verified_at, _("Verified by %(who)s") % {"who": run.verified_by or "—"}),
+        (rollback.raised_at, _("Alarm raised by %(who)s") % {"who": rollback.raised_by or _("the watch")}),
+        (rollback.began_at, _("Way back, authorised by %(who)s")
+         % {"who": rollback.authorised_by or _("the consent, beforehand")}),
+        (rollback.restored_at, _("The earlier state is back and proved by digest")),
+    ]  # fmt: skip
+    for key, text in (("agreed", _("Agreed: %(who)s")), ("by_hand", _("Done by hand, says %(who)s"))):
+        moments += [(datetime.fromisoformat(e["at"]), text % {"who": e["name"]}) for e in rollback.facts.get(key, [])]
+    for step in steps:
+        said = f"{step} [{step.get_phase_display()}] {step.get_state_display()}"
+        moments.append((step.started_at, said + (f" ✍ {step.decision['name']}" if step.decision else "")))
+    zone, language = run.environment.zone, translation.get_language() or "ja"
+    known = sorted(((at, text) for at, text in moments if at is not None), key=lambda entry: entry[0])
+    return [f"{calendar.print_time(at, zone, language)} {text}" for at, text in known]
+
+
+def _rows(rollback: Rollback) -> list[str]:
+    if rollback.facts.get("rows_fault"):
+        return [_("not known: %(why)s") % {"why": rollback.facts["rows_fault"]}]
+    kept: dict[str, Any] = next(
+        (s.result for s in rollback.deployment.steps.filter(kind="database_update", phase="back")), {}
+    )
+    rows = kept.get("written_since") or rollback.facts.get("rows", {})
+    found = [f"{table}: {count}" for table, count in sorted(rows.items())]
+    return found + ([_("kept on the target in %(path)s") % {"path": kept["dump"]}] if kept.get("dump") else [])
+
+
+def _metrics(rollback: Rollback) -> list[str]:
+    place, words = ZoneInfo(rollback.deployment.environment.zone), _words(rollback)
+    samples = Sample.objects.filter(watch__deployment=rollback.deployment, at__lte=rollback.raised_at).order_by("-pk")
+    found = []
+    for sample in reversed(samples[:SAMPLES]):
+        known = {name: entry.get("value") for name, entry in sorted(sample.values.items())}
+        said = ", ".join(f"{words.get(n, n)} {v:.3g}" for n, v in known.items() if v is not None) or _("no data")
+        found.append(f"{sample.at.astimezone(place):%H:%M:%S} {said}")
+    return found
+
+
+def _failures(run: Deployment) -> list[str]:
+    wrong = run.steps.filter(state__in=["failed", "needs_decision", "stopped"]).order_by("ordinal")
+    return [f"{step} [{step.get_phase_display()}] {step.failure}"[:LONGEST_LINE] for step in wrong]
+
+
+def _log(run: Deployment) -> list[str]:
+    """Return the last lines of the step that went wrong, or of the last check of the log; both are masked already."""
+    outward = run.steps.filter(phase__in=["forward", "verify"]).exclude(started_at=None)
+    step: Step | None = outward.filter(state__in=["failed", "needs_decision", "stopped"]).order_by("ordinal").last()
+    step = step or outward.filter(kind="check", parameters__check="log").order_by("ordinal").last()
+    if step is None:
+        return []
+    chunks = StepOutput.objects.filter(step=step).order_by("-pk").values_list("text", flat=True)[:LOG_CHUNKS]
+    text = "".join(reversed(chunks))
+    lines = [line[:LONGEST_LINE] for line in text.splitlines() if line.strip()]
+    return [f"{step}:", *lines[-LOG_LINES:]] if lines else []

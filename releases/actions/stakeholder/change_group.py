@@ -1,0 +1,63 @@
+"""stakeholder:create, stakeholder:edit, stakeholder:close: groups of people who are told."""
+
+from __future__ import annotations
+
+from datetime import time
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, WrongState
+from environments import access
+from releases.models import Stakeholder
+
+
+def create(*, key: str, label_ja: str, label_en: str, side: str, reason: str = "") -> Stakeholder:
+    """Make a group of our own, beside those of the procedure. Raises Invalid."""
+    with change("stakeholder:create", reason=reason) as act:
+        access.require("tell")
+        if side not in Stakeholder.Side.values:
+            raise Invalid(_("A group is inside or outside."))
+        if Stakeholder.objects.filter(key=key).exists():
+            raise Invalid(_("There is a group of this key already."))
+        made = Stakeholder.objects.create(key=key, side=side, **_labels(label_ja, label_en))
+        act.about(made, side=side)
+    return made
+
+
+def edit(
+    group_id: int, *, label_ja: str, label_en: str, quiet_from: time, quiet_until: time, zone: str, reason: str = ""
+) -> Stakeholder:
+    """Change names and quiet hours. Its side stays: a group that is outside is never told as if it were not."""
+    with change("stakeholder:edit", (Stakeholder, group_id), reason=reason) as act:
+        access.require("tell")
+        row = act.get(Stakeholder)
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise Invalid(_("There is no such time zone.")) from None
+        row.quiet_from, row.quiet_until, row.zone = quiet_from, quiet_until, zone
+        for name, text in _labels(label_ja, label_en).items():
+            setattr(row, name, text)
+    return row
+
+
+def close(group_id: int, *, reason: str) -> Stakeholder:
+    """Tell a group nothing any more. Raises WrongState, Invalid."""
+    with change("stakeholder:close", (Stakeholder, group_id), reason=reason, sign=True) as act:
+        access.require("tell")
+        row = act.get(Stakeholder)
+        if row.closed_at is not None:
+            raise WrongState(_("It is closed already."))
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        row.closed_at = now()
+    return row
+
+
+def _labels(ja: str, en: str) -> dict[str, str]:
+    if not ja.strip() or not en.strip():
+        raise Invalid(_("It needs its name in both languages."))
+    return {"label_ja": ja.strip(), "label_en": en.strip()}

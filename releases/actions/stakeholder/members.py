@@ -1,0 +1,68 @@
+"""member:add, member:add_outside, member:remove: who is in a group."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, WrongState
+from environments import access
+from environments.models import Account
+from releases.channels.base import Address
+from releases.channels.mail import Mail
+from releases.models import Member, Stakeholder
+
+LANGUAGES = ("ja", "en")
+
+
+def add(group_id: int, *, account_id: int, reason: str = "") -> Member:
+    """Put a person with an account into a group; language and mail address are the account's. Raises Invalid."""
+    with change("member:add", (Stakeholder, group_id), reason=reason) as act:
+        access.require("tell")
+        group = _open(act.get(Stakeholder))
+        account = Account.objects.filter(pk=account_id, kind=Account.Kind.PERSON, is_active=True).first()
+        if account is None:
+            raise Invalid(_("Only a person with an open account can be a member."))
+        if group.members.filter(account=account, removed_at=None).exists():
+            raise Invalid(_("%(who)s is a member already.") % {"who": str(account)})
+        made = Member.objects.create(group=group, account=account, language=account.language)
+        act.about(made, group=group.key)
+    return made
+
+
+def add_outside(group_id: int, *, name: str, address: str, language: str, reason: str) -> Member:
+    """Put somebody without an account into a group, under signature. Raises Invalid."""
+    with change("member:add_outside", (Stakeholder, group_id), reason=reason, sign=True) as act:
+        access.require("tell")
+        group = _open(act.get(Stakeholder))
+        if not name.strip() or not reason.strip():
+            raise Invalid(_("Name and reason are both needed."))
+        if language not in LANGUAGES:
+            raise Invalid(_("There is no such language."))
+        if fault := Mail().fault(Address(address.strip(), hosts=tuple(settings.MAIL_DOMAINS))):
+            raise Invalid(fault)
+        if group.members.filter(address__iexact=address.strip(), removed_at=None).exists():
+            raise Invalid(_("%(who)s is a member already.") % {"who": address.strip()})
+        made = Member.objects.create(group=group, name=name.strip(), address=address.strip(), language=language)
+        act.about(made, group=group.key)
+        act.signature("add_member")
+    return made
+
+
+def remove(member_id: int, *, reason: str = "") -> Member:
+    """Take somebody out of a group. Raises WrongState."""
+    with change("member:remove", (Member, member_id), reason=reason) as act:
+        access.require("tell")
+        row = act.get(Member)
+        if row.removed_at is not None:
+            raise WrongState(_("This person was removed already."))
+        row.removed_at = now()
+    return row
+
+
+def _open(group: Stakeholder) -> Stakeholder:
+    if group.closed_at is not None:
+        raise WrongState(_("It is closed already."))
+    return group

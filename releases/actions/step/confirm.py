@@ -1,0 +1,57 @@
+"""step:confirm: the named person, or one with the named role, says that a manual step was done."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
+from environments import access
+from environments.models import Account
+from releases.actions.deployment.decide import go_on_after
+from releases.actions.question.ask import answered
+from releases.models import Deployment, Step
+from releases.steps.manual import ManualParameters
+
+
+def confirm(step_id: int, *, reason: str) -> Step:
+    """Confirm a manual step with a note (`reason`), and let the run go on."""
+    peek = Step.objects.get(pk=step_id)
+    with change("step:confirm", (Step, step_id), (Deployment, peek.deployment_id), reason=reason, sign=True) as act:
+        step, deployment = act.get(Step), act.get(Deployment)
+        account = access.current_account()
+        if why := not_yours(account, step):
+            raise NotYou(why)
+        if deployment.state != "waiting":
+            raise WrongState(_("This run does not wait for a decision."))
+        if not reason.strip():
+            raise Invalid(_("Say what was done."))
+        step.confirm_done()
+        step.deployment = deployment
+        moment = now()
+        step.ended_at, step.failure = moment, ""
+        step.decision = {"by": account.pk, "name": str(account), "verb": "step:confirm", "reason": reason}
+        step.result = {"confirmed_by": str(account), "confirmed_at": moment.isoformat(), "note": reason}
+        act.signature("step:confirm", deployment.plan_digest)
+        go_on_after(act, step)
+        answered(deployment, "step:confirm", account)
+    return step
+
+
+def not_yours(account: Account, step: Step) -> str:
+    """Return why a person may not confirm a step; empty when he may.
+
+    Where a role is named, who scheduled a run in a protected environment does not confirm it himself.
+    """
+    if step.kind != "manual":
+        return _("No person confirms this step; a worker does it.")
+    wanted = ManualParameters(**step.parameters)
+    environment = step.deployment.environment
+    named = wanted.person == account.username or wanted.role in access.roles_of(account, environment)
+    if not (named and account.is_active and account.kind == Account.Kind.PERSON):
+        return _("This is confirmed by %(who)s.") % {"who": wanted.who}
+    starter = step.deployment.started_by
+    if wanted.role and environment.protected and starter is not None and starter.person_key == account.person_key:
+        return _("You have scheduled this run; another person confirms it.")
+    return ""

@@ -1,0 +1,98 @@
+"""The board of My work: which version runs where, since when, what moves there now, and where it has drifted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from environments.models import Application, ConfigurationVersion, Environment
+from releases.models import Deployment, InForce, Release
+from releases.sources import versions
+
+MOST = 100
+
+
+@dataclass
+class Place:
+    """One application in one environment; `drift` are sentences about what is not as planned."""
+
+    environment: Environment
+    pointer: InForce | None
+    run: Deployment | None = None
+    planned: Release | None = None
+    drift: list[str] = field(default_factory=list)
+
+
+def board(moment: datetime) -> dict[str, Any]:
+    """Return application × environment, in six queries whatever there is."""
+    environments = list(Environment.objects.all())
+    applications = list(Application.objects.all()[:MOST])
+    pointers = {
+        (p.application_id, p.environment_id): p
+        for p in InForce.objects.select_related("release", "environment", "configuration")
+    }
+    newest = {
+        (c.application_id, c.environment_id): c.number
+        for c in ConfigurationVersion.objects.order_by("application_id", "environment_id", "-number")
+        .distinct("application_id", "environment_id")
+        .only("application_id", "environment_id", "number")
+    }
+    runs: dict[tuple[int, int], Deployment] = {}
+    for run in Deployment.objects.filter(state__in=Deployment.OCCUPYING).select_related("release", "environment"):
+        runs[run.application_id, run.environment_id] = run
+    ahead = Release.objects.filter(state__in=Release.PREPARING, window_start__gte=moment).exclude(kind="pre_release")
+    planned = {
+        release.application_id: release
+        for release in ahead.order_by("application_id", "window_start", "pk").distinct("application_id").defer("plan")
+    }
+    found = []
+    for application in applications:
+        places = [
+            Place(
+                e, pointers.get((application.pk, e.pk)), runs.get((application.pk, e.pk)),
+                planned.get(application.pk) if e.tier == Environment.Tier.PRODUCTION else None,
+            )
+            for e in environments
+        ]  # fmt: skip
+        for index, place in enumerate(places):
+            place.drift = _drift(place, places[index + 1 :], newest.get((application.pk, place.environment.pk)))
+        found.append((application, places))
+    return {
+        "environments": environments,
+        "rows": found,
+        "drifted": sum(1 for _a, places in found for p in places if p.drift),
+    }
+
+
+def _drift(place: Place, later: list[Place], newest: int | None) -> list[str]:
+    """Return what is not as planned: unknown content, an earlier environment left behind, a configuration not rolled out."""
+    pointer = place.pointer
+    if pointer is None or pointer.release is None:
+        return []
+    said = []
+    if pointer.how == InForce.PROPOSED:
+        said.append(_("adoption proposed"))
+    elif pointer.unknown:
+        said.append(_("unknown content"))
+    for other in later:
+        ahead = other.pointer.release if other.pointer is not None else None
+        if ahead is not None and newer(ahead.version, pointer.release.version):
+            said.append(_("older than %(environment)s") % {"environment": other.environment})
+            break
+    used = pointer.configuration.number if pointer.configuration is not None else None
+    if used is not None and newest is not None and newest > used:
+        said.append(
+            _("configuration #%(newest)d is not rolled out (in force: #%(used)d)") % {"newest": newest, "used": used}
+        )
+    return said
+
+
+def newer(one: str, other: str) -> bool:
+    """Tell whether a version comes after another one by the SemVer rules; False where one of them is no version."""
+    try:
+        return versions.compare(one, other) > 0
+    except versions.BadVersion:
+        return False

@@ -1,0 +1,82 @@
+"""A row that an event could be about, so that its text can be read with real values before anything happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Model
+
+from audit.change import label
+from audit.clock import now
+from releases.actions.milestone.remind import OWNERS
+from releases.actions.notice.subject import subject_of
+from releases.actions.notice.values import values_of
+from releases.models import (
+    ConsentRound,
+    Deployment,
+    Milestone,
+    Notice,
+    Question,
+    Release,
+    Rollback,
+    StopSwitch,
+    Waiver,
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row that an event could be about, with what its act would say of itself."""
+
+    row: Model
+    payload: dict[str, Any]
+
+
+def example_of(event: str, release: Release | None) -> Example | None:
+    """Return the newest row that an event could be about, of one release where given; None when there is none."""
+    noun = event.partition(":")[0]
+    mine: dict[str, Any] = {"release": release} if release is not None else {}
+    run: dict[str, Any] = {"deployment__release": release} if release is not None else {}
+    payload: dict[str, Any] = {}
+    row: Model | None
+    match noun:
+        case "milestone":
+            found = Milestone.objects.filter(**mine, done_at=None).order_by("-pk").first()
+            row, payload = (
+                found,
+                {"role": OWNERS.get(found.guards, "release_manager"), "lead_hours": 24} if found else {},
+            )
+        case "waiver":
+            row = Waiver.objects.filter(**mine).order_by("-pk").first()
+        case "question":
+            row = Question.objects.filter(**run).order_by("-pk").first()
+        case "rollback":
+            row = Rollback.objects.filter(**run).order_by("-pk").first()
+        case "switch":
+            row = StopSwitch.objects.first()
+        case "notice":
+            row = Notice.objects.filter(**mine).exclude(event__startswith="notice:").first()
+        case "deployment":
+            runs = Deployment.objects.filter(**mine).order_by("-environment__protected", "-pk")
+            row = runs.first()
+            asked = Question.objects.filter(deployment=row).order_by("-pk").first() if row is not None else None
+            payload = {"question": asked.pk} if asked is not None else {}
+        case _:
+            row = release or Release.objects.exclude(state="recorded").order_by("-pk").first()
+            round_ = ConsentRound.objects.filter(release=row).order_by("-pk").first() if row is not None else None
+            payload = {"round": round_.pk} if round_ is not None else {}
+    # Of a release that has come to no such row yet, what is known of the release itself is shown.
+    row = row or release
+    return Example(row, payload) if row is not None else None
+
+
+def example_values(event: str) -> tuple[dict[str, dict[str, str]], str]:
+    """Return language → values of the newest row that an event could be about, and what that is; empty for none."""
+    found = example_of(event, None) or example_of("release:confirm", None)
+    subject = subject_of(label(found.row)) if found is not None else None
+    if found is None or subject is None:
+        return {"ja": {}, "en": {}}, ""
+    given: dict[str, Any] = {"at": now(), "actor": "", "reason": "", "payload": found.payload}
+    values = {code: values_of(subject, language=code, **given) for code in ("ja", "en")}
+    return values, str(subject.deployment or subject.release or subject.row)

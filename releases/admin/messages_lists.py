@@ -1,0 +1,304 @@
+"""Groups, channels, rules, texts, what was told and how it arrived: lists and pages; everything is changed by verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Count, Model, Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from audit.admin.read_only import ReadOnlyAdmin, column
+from releases.actions.notice.release import digest_of
+from releases.admin.messages_example import example_values
+from releases.admin.messages_preview import said_of
+from releases.admin.shown import language, when
+from releases.letters.events import PRE_RELEASED, told
+from releases.letters.places import PLACES, filled, used
+from releases.models import (
+    DeadAddress,
+    Delivery,
+    MessageChannel,
+    MessageRule,
+    MessageText,
+    Notice,
+    Stakeholder,
+)
+
+
+@admin.register(Stakeholder)
+class StakeholderAdmin(ReadOnlyAdmin):
+    """Who is told."""
+
+    list_display = ("__str__", "side", "people", "quiet", "closed")
+    list_filter = ("side", ("closed_at", admin.EmptyFieldListFilter))
+    lookups = frozenset({"side__exact", "closed_at__isempty"})
+    shown_fields = ("key", "side", "quiet", "zone", "from_procedure", "closed_at")
+    detail_template = "ringi/stakeholder.html"
+    hint = _("Groups come with the procedure; members and quiet hours are entered here.")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Count the members along."""
+        return super().get_queryset(request).annotate(count=Count("members", filter=Q(members__removed_at=None)))
+
+    @column(_("members"))
+    def people(self, row: Any) -> int:
+        """Return how many members it has."""
+        return int(row.count)
+
+    @column(_("quiet hours"))
+    def quiet(self, row: Stakeholder) -> str:
+        """Return the quiet hours."""
+        if row.quiet_from == row.quiet_until:
+            return _t("none")
+        return f"{row.quiet_from:%H:%M}–{row.quiet_until:%H:%M} ({row.zone})"
+
+    @column(_("closed"), "closed_at")
+    def closed(self, row: Stakeholder) -> str:
+        """Return since when it is told nothing."""
+        return when(row.closed_at)
+
+    def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return members, with whether their address is used, and rules."""
+        members = list(row.members.filter(removed_at=None).select_related("account", "group"))
+        dead = {one.address.lower() for one in DeadAddress.objects.filter(lifted_at=None)}
+        addresses = [(one, one.account.email if one.account is not None else one.address) for one in members]
+        return {
+            "members": [(one, address, address.lower() in dead) for one, address in addresses],
+            "rules": row.rules.filter(withdrawn_at=None).select_related("channel", "group"),
+        }
+
+
+@admin.register(MessageChannel)
+class MessageChannelAdmin(ReadOnlyAdmin):
+    """The ways of telling."""
+
+    list_display = ("__str__", "kind", "goes_to", "language", "standing")
+    list_filter = ("kind",)
+    lookups = frozenset({"kind__exact"})
+    shown_fields = ("key", "kind", "goes_to", "language", "standing", "disabled_at", "disabled_because")
+    hint = _("Addresses and secrets are sealed; only the host is shown.")
+
+    @column(_("goes to"))
+    def goes_to(self, row: MessageChannel) -> str:
+        """Return where it goes, without what is secret."""
+        if row.kind in ("mail", "admin"):
+            return _t("each person")
+        return row.host or "—"
+
+    @column(_("state"))
+    def standing(self, row: MessageChannel) -> str:
+        """Return whether it can be used."""
+        if row.disabled_at is not None:
+            return _t("disabled")
+        if row.kind == "mail" and not settings.MAIL_HOST:
+            return _t("no mail server is set up")
+        if row.kind not in ("mail", "admin") and not row.sealed:
+            return _t("no address yet")
+        return _t("in use")
+
+
+@admin.register(MessageRule)
+class MessageRuleAdmin(ReadOnlyAdmin):
+    """Event × who × channel × lead."""
+
+    list_display = ("event", "to", "channel", "lead", "from_procedure", "withdrawn")
+    list_display_links = ("event",)
+    list_select_related = ("group", "channel")
+    list_filter = ("group", "channel", ("withdrawn_at", admin.EmptyFieldListFilter))
+    lookups = frozenset({"group__id__exact", "channel__id__exact", "withdrawn_at__isempty", "event__exact"})
+    shown_fields = ("event", "to", "channel", "lead", "from_procedure", "withdrawn_at")
+    list_per_page = 100
+    hint = _("Rules come with the procedure; more can be added. Each person is told once of an event.")
+
+    @column(_("stakeholder group"))
+    def to(self, row: MessageRule) -> str:
+        """Return who is told."""
+        return str(row.group) if row.group is not None else _t("those who must act")
+
+    @column(_("hours before"), "lead_hours")
+    def lead(self, row: MessageRule) -> str:
+        """Return at which lead."""
+        known = told(row.event)
+        if known is None or not known.leads:
+            return "—"
+        return _t("each time") if row.lead_hours is None else str(row.lead_hours)
+
+    @column(_("withdrawn"), "withdrawn_at")
+    def withdrawn(self, row: MessageRule) -> str:
+        """Return since when it does not count."""
+        return when(row.withdrawn_at)
+
+
+@admin.register(MessageText)
+class MessageTextAdmin(ReadOnlyAdmin):
+    """What messages say."""
+
+    list_display = ("__str__", "written", "version", "edited_by", "edited")
+    list_select_related = ("edited_by",)
+    list_per_page = 100
+    shown_fields = ("written", "version", "edited_by", "edited_at")
+    detail_template = "ringi/message_text.html"
+    hint = _("Each event has a text in both languages; until somebody writes another one, the shipped one is used.")
+
+    @column(_("text"))
+    def written(self, row: MessageText) -> str:
+        """Return whose text it is."""
+        own = any((row.subject_ja, row.body_ja, row.subject_en, row.body_en))
+        return _t("our own") if own else _t("shipped")
+
+    @column(_("edited"), "edited_at")
+    def edited(self, row: MessageText) -> str:
+        """Return when it was written."""
+        return when(row.edited_at)
+
+    def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return the text in each language, as written and filled with real values."""
+        words = MessageText.words(row.event)
+        values, about = example_values(row.event)
+        shown = [
+            {
+                "language": name,
+                "code": code,
+                "words": words[code],
+                "filled": {part: filled(text, values[code]) for part, text in words[code].items()},
+            }
+            for code, name in (("ja", _t("Japanese")), ("en", _t("English")))
+        ]
+        names = used("".join(part for text in words.values() for part in text.values()))
+        return {
+            "texts": shown,
+            "about": about,
+            "places": [(f"{{{{ {name} }}}}", words, name in names) for name, words in PLACES.items()],
+            "pre_released": row.event in PRE_RELEASED,
+            "versions": row.history.select_related("history_user").order_by("-history_id")[:20],
+        }
+
+
+@admin.register(Notice)
+class NoticeAdmin(ReadOnlyAdmin):
+    """What was told."""
+
+    list_display = ("__str__", "kind_of", "release", "standing", "people", "made")
+    list_select_related = ("release__application", "released_by")
+    list_filter = ("outside", "urgent", ("released_at", admin.EmptyFieldListFilter))
+    lookups = frozenset({"outside__exact", "urgent__exact", "released_at__isempty", "release__id__exact"})
+    detail_template = "ringi/notice.html"
+    hint = _("Each event that a rule names is kept here with its text, its recipients and how it arrived.")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Count the recipients along."""
+        return super().get_queryset(request).annotate(count=Count("messages"))
+
+    @column(_("event"), "event")
+    def kind_of(self, row: Notice) -> str:
+        """Return the event."""
+        return row.event_label
+
+    @column(_("people outside"))
+    def standing(self, row: Notice) -> str:
+        """Return where it stands with people outside."""
+        if not row.outside:
+            return "—"
+        if row.withdrawn_at is not None:
+            return _t("withdrawn")
+        if row.released_at is None:
+            return _t("waits to be released")
+        return _t("released for outside")
+
+    @column(_("recipients"))
+    def people(self, row: Any) -> int:
+        """Return how many are told."""
+        return int(row.count)
+
+    @column(_("made"), "made_at")
+    def made(self, row: Notice) -> str:
+        """Return when it was made."""
+        return when(row.made_at)
+
+    def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return the texts, the reader's first, and each delivery."""
+        codes = sorted(row.texts, key=lambda code: code != language())
+        names = {"ja": _t("Japanese"), "en": _t("English")}
+        rows = Delivery.objects.filter(message__notice=row).select_related("message", "channel").order_by("pk")
+        return {
+            "texts": [(names[code], code, row.texts[code]) for code in codes],
+            "deliveries": rows[:500],
+            "nowhere": row.messages.filter(deliveries=None),
+            "digest": digest_of(row),
+            "reminders": row.reminders.all(),
+        }
+
+    def fields_of(self, request: HttpRequest, row: Model) -> list[tuple[str, Any]]:
+        """Return where it stands."""
+        assert isinstance(row, Notice)
+        shown: list[tuple[str, Any]] = [(_t("event"), row.event_label), (_t("made"), row.made_at)]
+        if row.release is not None:
+            shown.append((_t("release"), row.release))
+        if row.released_at is not None:
+            by = row.released_by or _t("the consent to the release")
+            shown.append((_t("released for outside"), f"{when(row.released_at)} · {by}"))
+        if row.withdrawn_at is not None:
+            shown.append((_t("withdrawn"), f"{when(row.withdrawn_at)} · {row.withdrawn_because}"))
+        if row.remind_at is not None:
+            shown.append((_t("reminded next"), row.remind_at))
+        if row.settled_at is not None:
+            shown.append((_t("done since"), row.settled_at))
+        return shown
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnlyAdmin):
+    """How each message arrived."""
+
+    list_display = ("to", "about", "channel", "outcome", "tries", "said", "ended")
+    list_select_related = ("message__notice", "channel")
+    list_filter = ("outcome", "channel")
+    search_fields = ("message__name", "address")
+    lookups = frozenset({"outcome__exact", "channel__id__exact"})
+    shown_fields = ("to", "about", "channel", "address", "outcome", "tries", "next_at", "ended_at", "said")  # fmt: skip
+    hint = _("Each try is kept. What fails is tried again for a day; an address that is dead is disabled and shown.")
+
+    @column(_("recipient"), "message__name")
+    def to(self, row: Delivery) -> str:
+        """Return who is told."""
+        return row.message.name
+
+    @column(_("message"))
+    def about(self, row: Delivery) -> str:
+        """Return what is told, in the recipient's language."""
+        return row.message.words["subject"]
+
+    @column(_("answer or error"))
+    def said(self, row: Delivery) -> str:
+        """Return what was answered, or the last error."""
+        return said_of(row)
+
+    @column(_("ended"), "ended_at")
+    def ended(self, row: Delivery) -> str:
+        """Return when it ended."""
+        return when(row.ended_at)
+
+
+@admin.register(DeadAddress)
+class DeadAddressAdmin(ReadOnlyAdmin):
+    """Addresses that nothing is sent to."""
+
+    list_display = ("address", "because", "began", "lifted", "lifted_by")
+    list_select_related = ("lifted_by",)
+    list_filter = (("lifted_at", admin.EmptyFieldListFilter),)
+    lookups = frozenset({"lifted_at__isempty"})
+    hint = _("A mailbox that took no mail for good. Nothing is sent there until somebody says that it works again.")
+
+    @column(_("since"), "since")
+    def began(self, row: DeadAddress) -> str:
+        """Return since when."""
+        return when(row.since)
+
+    @column(_("used again since"), "lifted_at")
+    def lifted(self, row: DeadAddress) -> str:
+        """Return since when it is used again."""
+        return when(row.lifted_at)

@@ -1,0 +1,103 @@
+"""The inbox, and what would be told of an event: with real values, before anything happens."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext as _
+
+from audit.change import label
+from audit.clock import now
+from audit.models import Outbox
+from environments.admin.rights import page, rights_of
+from releases.actions.notice.make import planned
+from releases.actions.release.facts import facts_of
+from releases.admin.messages_example import example_of
+from releases.admin.shown import language, show
+from releases.letters import notes
+from releases.letters.events import EVENTS, KEYS
+from releases.models import (
+    Delivery,
+    Message,
+    Notice,
+    Release,
+)
+
+PAGE = 30
+
+
+def said_of(delivery: Delivery) -> str:
+    """Return the answer of a delivery, or its last error in the reader's language; a dash while there is neither."""
+    if delivery.outcome == Delivery.Outcome.SENT and delivery.channel.kind == "admin":
+        return _("It is in the inbox.")
+    if delivery.outcome == Delivery.Outcome.SENT and delivery.channel.kind == "mail":
+        return _("The mail server took it.") + f" ({delivery.answer})"
+    known: str = delivery.answer or delivery.last_error
+    return gettext(known) if known else "—"
+
+
+def told_so_far(release: Release, zone: str) -> dict[str, Any]:
+    """Return the status text in both languages, and the notices of a release with how many deliveries were sent."""
+    failed, sent = (Q(messages__deliveries__outcome=outcome) for outcome in ("failed", "sent"))
+    notices = (
+        Notice.objects.filter(release=release)
+        .annotate(
+            all=Count("messages__deliveries"),
+            failed=Count("messages__deliveries", filter=failed),
+            sent=Count("messages__deliveries", filter=sent),
+        )
+        .order_by("-pk")[:30]
+    )
+    names = (("ja", _("Japanese")), ("en", _("English")))
+    status = [(name, code, notes.status(facts_of(release, code, zone), code)) for code, name in names]
+    return {"notices": notices, "status": sorted(status, key=lambda row: row[1] != language())}
+
+
+@page
+def preview(request: HttpRequest) -> HttpResponse:
+    """Show what an event would tell of a release now: texts, recipients, channels, and what would wait."""
+    event = request.GET.get("event", "")
+    chosen = request.GET.get("release", "")
+    releases = list(
+        Release.objects.exclude(state="recorded").select_related("application").order_by("-pk")[:50]
+    )  # fmt: skip
+    release = next((one for one in releases if str(one.pk) == chosen), None)
+    plan, missing = None, ""
+    if event in KEYS and release is not None:
+        found = example_of(event, release)
+        if found is not None:
+            entry = Outbox(
+                act=uuid.uuid4(), event=event, object=label(found.row), payload=found.payload, created_at=now()
+            )
+            plan = planned(entry, though_done=True)
+        if plan is None:
+            missing = _("Nothing of this release could be told so.")
+    texts = []
+    if plan is not None:
+        names = {"ja": _("Japanese"), "en": _("English")}
+        codes = sorted(plan.texts, key=lambda code: code != language())
+        texts = [(names[code], code, plan.texts[code]) for code in codes]
+    return show(
+        request, "ringi/messages_preview.html", _("Preview"), events=EVENTS, releases=releases, event=event,
+        release=release, plan=plan, texts=texts, missing=missing,
+    )  # fmt: skip
+
+
+@page
+def inbox(request: HttpRequest) -> HttpResponse:
+    """Show the reader's own messages, newest first."""
+    mine = Message.objects.filter(
+        account=request.user.pk, deliveries__channel__kind="admin", deliveries__outcome="sent"
+    ).select_related("notice__release__application")  # fmt: skip
+    only_unread = request.GET.get("unread") == "1"
+    rows = mine.filter(read_at=None) if only_unread else mine
+    shown = Paginator(rows.order_by("-pk"), PAGE).get_page(request.GET.get("page"))
+    return show(
+        request, "ringi/inbox.html", _("Inbox"), rows=shown, unread=mine.filter(read_at=None).count(),
+        only_unread=only_unread, acts=not rights_of(request).may("audit"),
+    )  # fmt: skip

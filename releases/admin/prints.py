@@ -1,0 +1,229 @@
+"""Sheets for A4: 申請書兼承認記録, 作業手順書, 連絡網, and the rollback report; plain pages that a printer takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from audit.clock import now
+from environments.admin.rights import page, rights_of
+from environments.models import Environment
+from releases.actions.question.ask import last_return
+from releases.actions.rollback.restored import digests
+from releases.admin.figures_page import cause_words
+from releases.admin.rounds import clauses
+from releases.admin.shown import language, show
+from releases.gates.evidence import matrix
+from releases.gates.window import needed_seconds
+from releases.models import (
+    ConsentRound,
+    Deployment,
+    Document,
+    Evidence,
+    Procedure,
+    Question,
+    Release,
+    Rollback,
+    RosterEntry,
+    Step,
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One step of the work sheet: its number, words, planned times, and the real ones where it has run."""
+
+    number: int
+    phase: str
+    label: str
+    kind: str
+    begins: datetime | None
+    ends: datetime | None
+    seconds: float
+    required: bool
+    began: datetime | None = None
+    ended: datetime | None = None
+    state: str = ""
+
+
+def _release(pk: int) -> Release:
+    return get_object_or_404(
+        Release.objects.select_related("application", "author", "procedure").prefetch_related(
+            "changes__author", "checklist__signed_by", "documents__checked_by", "documents__approved_by",
+            "final_checks__account", "milestones__done_by",
+            Prefetch("roster", RosterEntry.objects.select_related("account")),
+        ),
+        pk=pk,
+    )  # fmt: skip
+
+
+def _place(release: Release) -> Environment | None:
+    """Return where a release goes at last: the production environment that has a target."""
+    places = Environment.objects.filter(targets__application_id=release.application_id).order_by("-order")
+    return places.filter(tier=Environment.Tier.PRODUCTION).first() or places.first()
+
+
+def _content(release: Release) -> Any:
+    row = release.procedure or Procedure.objects.filter(state="active").first()
+    return row.document if row is not None else None
+
+
+def _sheet(request: HttpRequest, template: str, title: str, zone: str, **context: Any) -> HttpResponse:
+    return show(request, template, title, zone=zone, printed_at=now(), **context)
+
+
+@page
+def application_sheet(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show 申請書兼承認記録: what is applied for, its proof, and every word given about it."""
+    row = _release(pk)
+    place = _place(row)
+    zone = place.zone if place is not None else ""
+    rounds = list(
+        ConsentRound.objects.filter(release=row)
+        .select_related("environment", "applicant")
+        .prefetch_related("approvals__account", "approvals__on_behalf", "approvals__meeting")
+        .order_by("opened_at")
+    )
+    live = next((r for r in reversed(rounds) if r.state in ("open", "granted", "consumed")), None)
+    content = _content(row)
+    return _sheet(
+        request,
+        "ringi/print_application.html",
+        _("Application and record of consent"),
+        zone,
+        release=row,
+        place=place,
+        rounds=rounds,
+        live=live,
+        clauses=clauses(live.document, zone) if live is not None else [],
+        matrix=matrix(row) if content is not None and row.tree else [],
+        evidence=Evidence.objects.filter(application_id=row.application_id, tree=row.tree).exclude(tree="")
+        .select_related("environment").defer("content").order_by("at")[:60],
+        criterion=next((c.label(language()) for c in (content.schedule.emergency.criteria if content is not None else ())
+                         if c.key == row.criterion), row.criterion),
+    )  # fmt: skip
+
+
+def lines(
+    plan: dict[str, list[dict[str, Any]]], phases: tuple[str, ...], start: datetime | None, ja: bool
+) -> list[Line]:
+    """Return the steps of some phases one after the other, each with its planned time from `start` on."""
+    found: list[Line] = []
+    at = start
+    for phase in phases:
+        for entry in plan.get(phase, []):
+            ends = at + timedelta(seconds=entry["estimate_seconds"]) if at is not None else None
+            found.append(
+                Line(
+                    len(found) + 1, phase, entry["label_ja"] if ja else entry["label_en"], entry["kind"], at, ends,
+                    entry["estimate_seconds"], bool(entry.get("required", True)),
+                )
+            )  # fmt: skip
+            at = ends
+    return found
+
+
+def _with_facts(planned: list[Line], steps: list[Step]) -> list[Line]:
+    """Add the real times where the run has made these steps."""
+    if [step.kind for step in steps] != [line.kind for line in planned]:
+        return planned
+    return [
+        Line(**{**line.__dict__, "began": step.started_at, "ended": step.ended_at, "state": step.get_state_display()})
+        for line, step in zip(planned, steps, strict=True)
+    ]
+
+
+@page
+def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
+    """Show 作業手順書: the steps with their planned times, the way back, and 切戻し判断時刻."""
+    row = _release(pk)
+    place = get_object_or_404(Environment, slug=environment)
+    if not rights_of(request).sees(place):
+        raise PermissionDenied
+    run = Deployment.objects.filter(release=row, environment=place).exclude(state__in=["cancelled", "missed"]).first()
+    start = (run.scheduled_for if run is not None else None) or row.window_start
+    closes = (run.window_end if run is not None else None) or row.window_end
+    japanese = language() == "ja"
+    out = lines(row.plan, ("forward", "verify"), start, japanese)
+    steps = list(run.steps.order_by("ordinal")) if run is not None else []
+    out = _with_facts(out, [s for s in steps if s.phase in ("forward", "verify")])
+    decide_by = last_return(run or Deployment(release=row, window_end=closes))
+    back = lines(row.plan, ("back", "back_verify"), decide_by, japanese)
+    needed = timedelta(seconds=needed_seconds(row.plan))
+    return _sheet(
+        request,
+        "ringi/print_work.html",
+        _("Work procedure"),
+        place.zone,
+        release=row,
+        place=place,
+        run=run,
+        start=start,
+        closes=closes,
+        out=out,
+        back=back,
+        ends=out[-1].ends if out else None,
+        decide_by=decide_by,
+        spare=(decide_by - out[-1].ends).total_seconds() if decide_by and out and out[-1].ends else None,
+        latest=closes - needed if closes is not None else None,
+        watch=_content(row).watch if _content(row) is not None else None,
+        roster=row.roster.all(),
+    )
+
+
+@page
+def contact_sheet(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show 連絡網: who is asked in which order, with telephone numbers."""
+    row = _release(pk)
+    place = _place(row)
+    entries = {entry.duty: entry for entry in row.roster.all()}
+    order = list(Question.ORDER)
+    duties = [(key, str(name)) for key, name in RosterEntry.Duty.choices]
+    content = _content(row)
+    return _sheet(
+        request,
+        "ringi/print_contacts.html",
+        _("Contact sheet"),
+        place.zone if place is not None else "",
+        release=row,
+        place=place,
+        order=[(index, dict(duties)[key], entries.get(key)) for index, key in enumerate(order, 1)],
+        others=[(name, entries.get(key)) for key, name in duties if key not in order],
+        minutes=content.rollback.question_minutes if content is not None else None,
+        stakeholders=content.stakeholders if content is not None else (),
+    )
+
+
+@page
+def rollback_sheet(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the rollback report with the facts that it was drafted from."""
+    row = get_object_or_404(
+        Rollback.objects.select_related(
+            "deployment__release__application", "deployment__release__procedure", "deployment__environment", "raised_by",
+            "assessed_by", "authorised_by",
+        ),
+        pk=pk,
+    )  # fmt: skip
+    run = row.deployment
+    active = run.release.procedure or Procedure.objects.filter(state="active").first()
+    sees = rights_of(request).sees(run.environment)
+    words = cause_words(active.document if active is not None else None)
+    return _sheet(
+        request,
+        "ringi/print_rollback.html",
+        _("Rollback report"),
+        run.environment.zone,
+        rollback=row,
+        run=run,
+        cause=words.get(row.cause, row.cause),
+        documents=Document.objects.filter(rollback=row).select_related("edited_by", "checked_by", "approved_by"),
+        steps=list(run.steps.filter(phase__in=["back", "back_verify"]).order_by("ordinal")),
+        digests=digests(run) if sees and run.started_at else {},
+    )

@@ -1,0 +1,183 @@
+"""Everything that one person can sign in one release, on one page: each with its own words, one proof of identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from allauth.account.internal.flows.reauthentication import suspend_request
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from audit.actor import acting
+from audit.refusals import Refused
+from environments.admin.rights import Rights, page, rights_of
+from environments.models import Account
+from releases.admin.act import as_proved, cleaned
+from releases.admin.rounds import Clause, clauses, standing_of
+from releases.admin.shown import show
+from releases.admin.verbs import verb as find
+from releases.admin.verbs.base import Verb
+from releases.models import ChecklistItem, ConsentRound, Document, Release, Waiver
+
+KEYS = {
+    ChecklistItem: ("checklist:sign",),
+    Document: ("document:check_content", "document:approve"),
+    ConsentRound: ("consent:approve",),
+    Release: ("release:confirm",),
+    Waiver: ("waiver:approve",),
+}
+
+
+@dataclass
+class Signature:
+    """One thing to sign: its verb, the row, and the form of its own."""
+
+    verb: Verb
+    row: Any
+    form: forms.Form
+    shown: list[tuple[str, str]]
+    clauses: list[Clause]
+    body: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return the name of its tick and the prefix of its fields."""
+        return f"{self.verb.noun}-{self.verb.name}-{self.row.pk}"
+
+    @property
+    def parts(self) -> list[forms.BoundField]:
+        """Return the fields that are typed into."""
+        return list(self.form.visible_fields())
+
+
+def waiting_rows(release: Release, rights: Rights) -> list[tuple[Verb, Any]]:
+    """Return (verb, row) of what the reader could sign in a release now; each action asks again."""
+    account = rights.account
+    if account is None or release.state in Release.ENDS:
+        return []
+    rows: list[Any] = [
+        *(row for row in release.checklist.all() if row.signed_at is None),
+        *(row for row in release.documents.all() if _other(account, row)),
+        *(row for row in release.waivers.all() if _undecided(account, row, release)),
+        *_rounds(release, account),
+        *([release] if _may_confirm(release, rights) else []),
+    ]
+    found = []
+    for row in rows:
+        for key in KEYS[type(row)]:
+            verb = find(*key.split(":"))
+            if verb is not None and any(rights.may(right) for right in verb.rights) and not verb.not_now(row):
+                found.append((verb, row))
+                break
+    return found
+
+
+def _other(account: Account, document: Document) -> bool:
+    people = [document.edited_by, *([document.checked_by] if document.state == "checked" else [])]
+    return all(person is None or person.person_key != account.person_key for person in people)
+
+
+def _undecided(account: Account, waiver: Waiver, release: Release) -> bool:
+    ended = waiver.approved_at or waiver.refused_at or waiver.withdrawn_at
+    return not ended and account.person_key not in (waiver.proposed_by.person_key, release.author.person_key)
+
+
+def _rounds(release: Release, account: Account) -> list[ConsentRound]:
+    if release.state != "in_review":
+        return []
+    rows = ConsentRound.objects.filter(release=release, state="open").select_related(
+        "environment", "applicant", "release__author"
+    )
+    found = []
+    for row in rows.prefetch_related("approvals__account", "approvals__on_behalf"):
+        standing = standing_of(row, account)
+        if not standing.why_not and not standing.given and account in standing.candidates:
+            found.append(row)
+    return found
+
+
+def _may_confirm(release: Release, rights: Rights) -> bool:
+    if release.state != "approved" or release.procedure is None or rights.account is None:
+        return False
+    live = [check for check in release.final_checks.all() if check.cleared_at is None]
+    mine = any(check.account.person_key == rights.account.person_key for check in live)
+    open_roles = set(release.procedure.content["final_check"]["signers"]) - {check.role for check in live}
+    return not mine and bool(open_roles & rights.roles)
+
+
+def _signatures(request: HttpRequest, release: Release) -> list[Signature]:
+    found = []
+    for verb, row in waiting_rows(release, rights_of(request)):
+        kind = type("SignForm", (forms.Form,), dict(verb.fields(row)))
+        prefix = f"{verb.noun}-{verb.name}-{row.pk}"
+        posted = request.method == "POST" and prefix in request.POST.getlist("sign")
+        form = kind(request.POST if posted else None, prefix=prefix)
+        zone = row.environment.zone if isinstance(row, ConsentRound) and row.environment is not None else ""
+        found.append(
+            Signature(
+                verb, row, form,
+                shown=verb.shows(row) if verb.shows is not None and not isinstance(row, ConsentRound) else [],
+                clauses=clauses(row.document, zone) if isinstance(row, ConsentRound) else [],
+                body=row.body if isinstance(row, Document) else "",
+            )
+        )  # fmt: skip
+    return found
+
+
+@require_http_methods(["GET", "POST"])
+def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Show what waits for the reader's signature in a release, or sign what is ticked, one action each."""
+    release = get_object_or_404(
+        Release.objects.select_related("application", "author", "procedure").prefetch_related(
+            "checklist", "documents__edited_by", "documents__checked_by", "final_checks__account",
+            "waivers__proposed_by", "waivers__environment",
+        ),
+        pk=pk,
+    )  # fmt: skip
+    if request.method == "GET":
+        return _show(request, release)
+    ticked = [s for s in _signatures(request, release) if s.key in request.POST.getlist("sign")]
+    if not ticked:
+        messages.warning(request, _("Nothing was ticked."))
+        return HttpResponseRedirect(request.path)
+    valid = [signature.form.is_valid() for signature in ticked]
+    if not all(valid):
+        return _page(request, release, _signatures(request, release), status=400)
+    done: list[str] = []
+    refused: list[str] = []
+    for signature in ticked:
+        try:
+            with acting(as_proved(request)):
+                signature.verb.act(signature.row.pk, **cleaned(signature.form))
+        except Refused as why:
+            if why.kind == "signature_needed" and not done:
+                return suspend_request(request, reverse("account_reauthenticate"))
+            refused.append(f"{signature.verb.label} – {signature.row}: " + " ".join(str(r) for r in why.reasons))
+        else:
+            done.append(f"{signature.verb.label} – {signature.row}")
+    if done:
+        messages.success(request, _("Signed: %(what)s") % {"what": "; ".join(done)})
+    for sentence in refused:
+        messages.error(request, _("Not signed: %(what)s") % {"what": sentence})
+    return HttpResponseRedirect(reverse("release", args=[release.pk]))
+
+
+@page
+def _show(request: HttpRequest, release: Release) -> HttpResponse:
+    return _page(request, release, _signatures(request, release))
+
+
+def _page(request: HttpRequest, release: Release, signatures: list[Signature], status: int = 200) -> HttpResponse:
+    ticked = request.POST.getlist("sign")
+    answer = show(
+        request, "ringi/sign.html", _("Sign what waits for me"), release=release, signatures=signatures, ticked=ticked
+    )
+    answer.status_code = status
+    return answer

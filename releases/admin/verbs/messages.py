@@ -1,0 +1,331 @@
+"""Verbs about who is told of what: groups, members, channels, rules, texts, and what goes to people outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.urls import reverse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from audit.refusals import Invalid
+from environments.models import Account
+from releases.actions.channel import change_channel as channels
+from releases.actions.delivery import disable
+from releases.actions.message import read
+from releases.actions.message_rule import change_rule as rules
+from releases.actions.message_text import write as texts
+from releases.actions.notice import release as notices
+from releases.actions.stakeholder import change_group as groups
+from releases.actions.stakeholder import members
+from releases.admin.messages_example import example_values
+from releases.admin.verbs.base import Verb, length, text
+from releases.channels import KINDS
+from releases.channels.webhook import PREFIX
+from releases.letters.events import EVENTS
+from releases.letters.places import PLACES, fault_of, filled
+from releases.letters.shipped import shipped
+from releases.models import (
+    DeadAddress,
+    Delivery,
+    Member,
+    Message,
+    MessageChannel,
+    MessageRule,
+    MessageText,
+    Notice,
+    Stakeholder,
+)
+from releases.models.stakeholder import LANGUAGES
+
+Fields = Mapping[str, forms.Field]
+TELL, RELEASE = ("tell",), ("release_message",)
+CLOCK = forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
+
+
+@dataclass(frozen=True)
+class OwnMessage(Verb):
+    """A verb on one's own messages."""
+
+    def for_you(self, account: Account, instance: Any) -> bool:
+        """Answer as the action does."""
+        return isinstance(instance, Message) and instance.account_id == account.pk
+
+
+@dataclass(frozen=True)
+class SecondPerson(Verb):
+    """A verb of who has neither caused a message nor written its text."""
+
+    def for_you(self, account: Account, instance: Any) -> bool:
+        """Answer as the action does."""
+        if not super().for_you(account, instance):
+            return False
+        return not isinstance(instance, Notice) or not notices.why_not(instance, account)
+
+
+def _must(instance: Any) -> Fields:
+    return {"reason": text(_("reason"))}
+
+
+def _may(instance: Any) -> Fields:
+    return {"reason": text(_("reason"), required=False)}
+
+
+def _names(of: Any = None) -> Fields:
+    return {
+        "label_ja": text(_("name (Japanese)"), initial=of.label_ja if of else "", most=200),
+        "label_en": text(_("name (English)"), initial=of.label_en if of else "", most=200),
+    }
+
+
+def _language(of: Any = None) -> forms.ChoiceField:
+    return forms.ChoiceField(label=_("language"), choices=LANGUAGES, initial=of.language if of else "ja")
+
+
+def _group(instance: Any) -> Fields:
+    return {
+        "key": forms.SlugField(label=_("key"), max_length=length(Stakeholder, "key")),
+        **_names(),
+        "side": forms.ChoiceField(label=_("side"), choices=Stakeholder.Side.choices),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _hours(instance: Any) -> Fields:
+    group = instance if isinstance(instance, Stakeholder) else None
+    same = _("The same hour twice: no quiet hours. What is urgent is sent at any time.")
+    return {
+        **_names(group),
+        "quiet_from": forms.TimeField(label=_("quiet from"), initial=group.quiet_from if group else None, widget=CLOCK),
+        "quiet_until": forms.TimeField(
+            label=_("quiet until"), initial=group.quiet_until if group else None, widget=CLOCK, help_text=same
+        ),
+        "zone": text(_("time zone"), initial=group.zone if group else "", most=length(Stakeholder, "zone")),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _member(instance: Any) -> Fields:
+    people = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name")
+    if isinstance(instance, Stakeholder):
+        people = people.exclude(memberships__in=instance.members.filter(removed_at=None))
+    return {
+        "account_id": forms.ModelChoiceField(label=_("person"), queryset=people),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _outsider(instance: Any) -> Fields:
+    return {
+        "name": text(_("name as written"), most=length(Member, "name")),
+        "address": forms.EmailField(label=_("mail address")),
+        "language": _language(),
+        "reason": text(_("reason")),
+    }
+
+
+def _channel(instance: Any) -> Fields:
+    names = dict(MessageChannel.Kind.choices)
+    return {
+        "key": forms.SlugField(label=_("key"), max_length=length(MessageChannel, "key")),
+        "kind": forms.ChoiceField(label=_("kind"), choices=[(k.name, names[k.name]) for k in KINDS if not k.personal]),
+        **_names(),
+        "language": _language(),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _address(instance: Any) -> Fields:
+    fields: dict[str, forms.Field] = {
+        "url": forms.CharField(
+            label=_("address of the channel"),
+            max_length=1000,
+            widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+            help_text=_("https://… It is sealed and never shown again. Private networks must be on the list of the settings."),
+        ),
+        "language": _language(instance if isinstance(instance, MessageChannel) else None),
+        "reason": text(_("reason")),
+    }  # fmt: skip
+    if isinstance(instance, MessageChannel) and instance.kind == MessageChannel.Kind.WEBHOOK:
+        fields["secret"] = forms.CharField(
+            label=_("secret"),
+            required=False,
+            max_length=200,
+            widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+            help_text=_("%(prefix)s… of the receiver; empty: one is made and shown once.") % {"prefix": PREFIX},
+        )
+    return fields
+
+
+def _rule(instance: Any) -> Fields:
+    return {
+        "event": forms.ChoiceField(label=_("event"), choices=[(one.key, one.label) for one in EVENTS]),
+        "group_id": forms.ModelChoiceField(
+            label=_("stakeholder group"),
+            queryset=Stakeholder.objects.filter(closed_at=None),
+            required=False,
+            empty_label=_now("those who must act"),
+        ),
+        "channel_id": forms.ModelChoiceField(label=_("channel"), queryset=MessageChannel.objects.all()),
+        "lead_hours": forms.IntegerField(
+            label=_("hours before"),
+            required=False,
+            min_value=0,
+            max_value=2000,
+            help_text=_("For milestones only. Empty: at each lead of the procedure; 0: when it is late."),
+        ),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _text(instance: Any) -> Fields:
+    row = instance if isinstance(instance, MessageText) else None
+    places = ", ".join(f"{{{{ {name} }}}}" for name in PLACES)
+
+    def now(name: str) -> str:
+        if row is None:
+            return ""
+        words = shipped(row.event, name[-2:])
+        return getattr(row, name) or (words.subject if name.startswith("subject") else words.body)
+
+    return {
+        "subject_ja": text(_("subject (Japanese)"), required=False, initial=now("subject_ja"), most=200),
+        "body_ja": text(_("text (Japanese)"), required=False, rows=12, initial=now("body_ja"), most=10_000),
+        "subject_en": text(_("subject (English)"), required=False, initial=now("subject_en"), most=200),
+        "body_en": forms.CharField(
+            label=_("text (English)"),
+            required=False,
+            widget=forms.Textarea(attrs={"rows": 12}),
+            initial=now("body_en"),
+            max_length=10_000,
+            help_text=_("Places that are filled in: %(places)s. Empty: the shipped text.") % {"places": places},
+        ),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _filled(instance: MessageText, values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return subject and text in both languages with real values, before they are kept."""
+    real, about = example_values(instance.event)
+    shown = [(_now("values of"), about or "—")]
+    for code, name in (("ja", _now("Japanese")), ("en", _now("English"))):
+        ours = shipped(instance.event, code)
+        for part, usual in (("subject", ours.subject), ("body", ours.body)):
+            words = values[f"{part}_{code}"].strip() or usual
+            if fault := fault_of(words):
+                raise Invalid(fault)
+            shown.append(
+                (f"{name} · {_now('Subject line') if part == 'subject' else _now('text')}", filled(words, real[code]))
+            )
+    return shown
+
+
+def _digest(instance: Any) -> Fields:
+    value = notices.digest_of(instance) if isinstance(instance, Notice) else ""
+    return {
+        "digest": forms.CharField(
+            label=_("digest of what is shown"), initial=value, widget=forms.HiddenInput(), max_length=64
+        ),
+        "reason": text(_("reason"), required=False),
+    }
+
+
+def _goes_out(notice: Notice) -> list[tuple[str, str]]:
+    """Return what is released: both texts and everybody outside who gets one."""
+    names = {"ja": _now("Japanese"), "en": _now("English")}
+    shown = []
+    for code in sorted(notice.texts, key=lambda code: code != get_language()):
+        shown.append((f"{names[code]} · {_now('Subject line')}", notice.texts[code]["subject"]))
+        shown.append((f"{names[code]} · {_now('text')}", notice.texts[code]["body"]))
+    people = notice.messages.filter(outside=True).order_by("pk")
+    to = "\n".join(f"{one.name} ({names[one.language]})" for one in people[:200])
+    return [*shown, (_now("recipients outside"), to)]
+
+
+def _free(notice: Notice) -> str:
+    return "" if notice.waits else _now("This message does not wait for anyone.")
+
+
+def _closed(group: Stakeholder) -> str:
+    return _now("It is closed already.") if group.closed_at is not None else ""
+
+
+def _removed(member: Member) -> str:
+    return _now("This person was removed already.") if member.removed_at is not None else ""
+
+
+def _withdrawn(rule: MessageRule) -> str:
+    return _now("It was withdrawn already.") if rule.withdrawn_at is not None else ""
+
+
+def _unusable(channel: MessageChannel) -> str:
+    personal = channel.kind in (MessageChannel.Kind.MAIL, MessageChannel.Kind.ADMIN)
+    return _now("Each person has an address of his own here.") if personal else ""
+
+
+def _off(channel: MessageChannel) -> str:
+    return _now("It is disabled already.") if channel.disabled_at is not None else ""
+
+
+def _on(channel: MessageChannel) -> str:
+    return _now("It is not disabled.") if channel.disabled_at is None else ""
+
+
+def _used(address: DeadAddress) -> str:
+    return _now("It is used already.") if address.lifted_at is not None else ""
+
+
+def _unsent(delivery: Delivery) -> str:
+    sent = delivery.outcome == Delivery.Outcome.SENT and delivery.address
+    return "" if sent else _now("Only a mail that was sent can come back.")
+
+
+def _own(row: MessageText) -> str:
+    own = any((row.subject_ja, row.body_ja, row.subject_en, row.body_en))
+    return "" if own else _now("The shipped text is in use.")
+
+
+def _leads_to(message: Any) -> str:
+    return str(message.notice.path)
+
+
+def _inbox(_row: Any) -> str:
+    return reverse("inbox")
+
+
+VERBS: tuple[Verb, ...] = (
+    SecondPerson("notice", "release", _("Release for people outside"), notices.release, RELEASE, Notice, _digest, signs=True, by_row=True,
+         shows=_goes_out, over=_free),
+    Verb("notice", "withdraw", _("Withdraw the message"), notices.withdraw, RELEASE, Notice, _must, signs=True,
+         danger=True, over=_free),
+    Verb("stakeholder", "create", _("New group"), groups.create, TELL, fields=_group),
+    Verb("stakeholder", "edit", _("Name and quiet hours"), groups.edit, TELL, Stakeholder, _hours, over=_closed),
+    Verb("member", "add", _("Add a member"), members.add, TELL, Stakeholder, _member, over=_closed),
+    Verb("member", "add_outside", _("Add somebody without an account"), members.add_outside, TELL, Stakeholder,
+         _outsider, signs=True, over=_closed),
+    Verb("stakeholder", "close", _("Close the group"), groups.close, TELL, Stakeholder, _must, signs=True, danger=True,
+         over=_closed),
+    Verb("member", "remove", _("Remove from the group"), members.remove, TELL, Member, _may, danger=True, over=_removed),
+    Verb("channel", "create", _("New channel"), channels.create, TELL, fields=_channel, signs=True),
+    Verb("channel", "set_address", _("Set the address"), channels.set_address, TELL, MessageChannel, _address,
+         signs=True, over=_unusable),
+    Verb("channel", "try_out", _("Send a test message"), channels.try_out, TELL, MessageChannel, over=_off),
+    Verb("channel", "disable", _("Disable the channel"), channels.disable, TELL, MessageChannel, _must, danger=True,
+         over=_off),
+    Verb("channel", "enable", _("Use the channel again"), channels.enable, TELL, MessageChannel, _must, over=_on),
+    Verb("message_rule", "add", _("New rule"), rules.add, TELL, fields=_rule, signs=True),
+    Verb("message_rule", "withdraw", _("Withdraw the rule"), rules.withdraw, TELL, MessageRule, _must, signs=True,
+         danger=True, over=_withdrawn),
+    Verb("message_text", "write", _("Write the text"), texts.write, TELL, MessageText, _text, signs=True,
+         preview=_filled),
+    Verb("message_text", "restore", _("Back to the shipped text"), texts.restore, TELL, MessageText, _must, signs=True,
+         danger=True, over=_own),
+    Verb("delivery", "bounce", _("It came back"), disable.bounce, TELL, Delivery, _must, danger=True, over=_unsent),
+    Verb("address", "use_again", _("Use the address again"), disable.use_again, TELL, DeadAddress, _must, over=_used),
+    OwnMessage("message", "read", _("Open the message"), read.read, ("look",), Message, by_row=True, page=_leads_to),
+    Verb("message", "read_all", _("Mark all as read"), read.read_all, ("look",), page=_inbox),
+)  # fmt: skip

@@ -1,0 +1,62 @@
+"""A run inside its window as a bar: how long it has taken, what is still planned, 切戻し判断時刻, and the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from releases.actions.question.ask import last_return
+from releases.models import Deployment, Step
+
+MOVING = ("queued", "running", "verifying", "waiting", "stopping")
+
+
+@dataclass(frozen=True)
+class WindowBar:
+    """Places in per cent of the window; `late`: as planned it ends after the decision time."""
+
+    begins: datetime
+    ends: datetime
+    decide_by: datetime
+    planned_end: datetime
+    elapsed: float
+    planned: float
+    decide: float
+    now: float | None
+    late: bool
+    left_seconds: float
+
+
+def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBar | None:
+    """Return the bar of a run that has a window and an hour; None otherwise."""
+    begins = run.started_at or run.scheduled_for
+    decide_by = last_return(run)
+    if begins is None or run.window_end is None or decide_by is None or run.window_end <= begins:
+        return None
+    whole = (run.window_end - begins).total_seconds()
+
+    def place(at: datetime) -> float:
+        return round(100 * min(max((at - begins).total_seconds() / whole, 0.0), 1.0), 2)
+
+    out = [s for s in steps if s.phase in (Step.Phase.FORWARD, Step.Phase.VERIFY)]
+    rest = sum(s.estimate_seconds for s in out if s.state not in Step.ENDS)
+    if not steps:
+        rest = sum(s["estimate_seconds"] for p in ("forward", "verify") for s in run.release.plan.get(p, []))
+    moving = run.state in MOVING
+    over = [s.ended_at for s in steps if s.ended_at is not None]
+    until = moment if moving and run.started_at else (run.ended_at or max(over, default=begins))
+    planned_end = max(until, begins) + timedelta(
+        seconds=rest if moving or run.state in Deployment.WAITING_TO_RUN else 0
+    )
+    return WindowBar(
+        begins=begins,
+        ends=run.window_end,
+        decide_by=decide_by,
+        planned_end=planned_end,
+        elapsed=place(until),
+        planned=round(place(planned_end) - place(until), 2),
+        decide=place(decide_by),
+        now=place(moment) if begins <= moment <= run.window_end else None,
+        late=planned_end > decide_by,
+        left_seconds=(decide_by - moment).total_seconds(),
+    )

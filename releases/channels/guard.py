@@ -1,0 +1,64 @@
+"""Which addresses letters may be posted to: TLS, no private network that is not listed, and only hosts that are allowed."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.utils.translation import gettext as _
+
+from releases.channels.base import PATIENCE, Address, Undelivered
+from releases.sources.addresses import NoSuchHost, NotAllowed, places_of, unwrapped
+from releases.sources.exchange import Fetched, NoAnswer, fetch
+
+# What a place says when it will never take anything again.
+GONE = (404, 410)
+
+
+def fault_of(address: Address) -> str:
+    """Return why nothing may be posted to an address; empty when it may."""
+    try:
+        parts = urlsplit(address.to)
+        port = parts.port
+    except ValueError:
+        return _("This is no address such as https://host/path.")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        return _("This is no address such as https://host/path.")
+    if address.hosts and parts.hostname.lower() not in address.hosts:
+        return _("This host is not on the list of hosts that messages may go to.")
+    try:
+        places = places_of(
+            parts.hostname, port or (443 if parts.scheme == "https" else 80), listed=address.networks, seconds=5.0
+        )
+    except NoSuchHost:
+        return _("The name of this host can't be resolved.")
+    except NotAllowed:
+        return _("This is a private address that is not on the list of networks that messages may go to.")
+    if parts.scheme == "http" and any(unwrapped(ip_address(place.sockaddr[0])).is_global for place in places):
+        return _("Outside, messages go over https only.")
+    return ""
+
+
+def post(address: Address, body: bytes, headers: dict[str, Any]) -> Fetched:
+    """Post once and return the answer whatever its status. Raises Undelivered; redirects are not followed."""
+    if address.hosts and (urlsplit(address.to).hostname or "").lower() not in address.hosts:
+        raise Undelivered(_("This host is not on the list of hosts that messages may go to."))
+    try:
+        return fetch(
+            address.to, seconds=PATIENCE, listed=address.networks, headers=headers, method="POST", body=body
+        )  # fmt: skip
+    except NoAnswer as fault:
+        raise Undelivered(str(fault)[:300]) from fault
+
+
+def refused(answer: Fetched, *, lasting: bool) -> Undelivered:
+    """Return what an answer that is no success means; one that asks for patience is believed up to an hour."""
+    wait = answer.headers.get("retry-after", "")
+    seconds = min(float(wait), 3600.0) if wait.isdecimal() else None
+    said = answer.body[:120].decode(errors="replace").strip()
+    return Undelivered(
+        f"{answer.status} {said}".strip(),
+        lasting=lasting,
+        wait=seconds,
+    )

@@ -1,0 +1,45 @@
+"""Was the same plan gone forward and back in an earlier environment? (B3, B4: the way home is proven before it is needed)"""
+
+from __future__ import annotations
+
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from environments import calendar
+from environments.models import Environment
+from releases.gates.base import Answer, Question, failed, passed
+from releases.gates.content import digest
+from releases.models import Deployment, Release
+from releases.procedures.parts import Gate
+
+
+def rehearsed(release: Release, environment: Environment) -> Deployment | None:
+    """Return the last run of this content and plan that was taken back, proved by digest, before `environment`."""
+    runs = Deployment.objects.filter(
+        release=release,
+        environment__order__lt=environment.order,
+        state="rolled_back",
+        plan_digest=digest(release.plan),
+        base__wanted_tree=release.tree,
+    )
+    return runs.select_related("environment").order_by("ended_at").last()
+
+
+def ask(question: Question, gate: Gate) -> Answer:
+    """Look for the rehearsal; a pass says where and when it was, and how long each way took."""
+    run = rehearsed(question.release, question.environment)
+    if run is None:
+        text = _("This plan has not been gone forward and back in an earlier environment: raise a rehearsal there.")
+        return failed(gate, text, "deployments")
+    at = calendar.print_time(run.ended_at, run.environment.zone, get_language() or "ja") if run.ended_at else "—"
+    out, back = (seconds(run, phases) for phases in (("forward", "verify"), ("back", "back_verify")))
+    text = _("Rehearsed in %(environment)s, %(at)s: %(out)d s out, %(back)d s back.")
+    return passed(gate, text % {"environment": run.environment, "at": at, "out": out, "back": back}, "deployments")
+
+
+def seconds(run: Deployment, phases: tuple[str, ...]) -> float:
+    """Return how long the steps of these phases took, from the first beginning to the last end."""
+    steps = [s for s in run.steps.filter(phase__in=phases) if s.started_at is not None and s.ended_at is not None]
+    if not steps:
+        return 0.0
+    return (max(s.ended_at for s in steps) - min(s.started_at for s in steps)).total_seconds()  # type: ignore[type-var,operator]

@@ -1,0 +1,59 @@
+"""Which events people are told of: their words, whether they wake people up, and whether somebody must act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True)
+class Told:
+    """One event. duty: somebody must act, so it is repeated and goes on to others until it is done.
+
+    urgent: quiet hours do not hold it. leads: it comes at hours before something is due. pre_released: its text for
+    people outside is released with the consent to the release.
+    """
+
+    key: str
+    label: str | Promise
+    duty: bool = False
+    urgent: bool = False
+    leads: bool = False
+    pre_released: bool = False
+
+
+EVENTS: tuple[Told, ...] = (
+    Told("release:submit", _("A release asks for consent"), duty=True),
+    Told("consent:grant", _("A release has its consent")),
+    Told("consent:send_back", _("A release was sent back")),
+    Told("consent:reject", _("A release was rejected")),
+    Told("release:confirm", _("A release is announced")),
+    Told("release:postpone", _("A release is postponed")),
+    Told("release:withdraw", _("A release is called off")),
+    Told("milestone:remind", _("A milestone is due"), duty=True, leads=True),
+    Told("waiver:propose", _("A waiver waits for a second person"), duty=True),
+    Told("deployment:start", _("A deployment begins"), urgent=True),
+    Told("deployment:hold", _("A deployment waits for a decision"), duty=True, urgent=True),
+    Told("question:escalate", _("Nobody has decided yet"), duty=True, urgent=True),
+    Told("deployment:succeed", _("A deployment has ended well")),
+    Told("deployment:fail", _("A deployment has failed"), urgent=True),
+    Told("deployment:miss", _("A deployment has missed its window")),
+    Told("rollback:raise", _("A rollback is raised"), duty=True, urgent=True),
+    Told("rollback:authorise", _("A version is taken back"), urgent=True, pre_released=True),
+    Told("rollback:restored", _("The version before is back"), urgent=True, pre_released=True),
+    Told("rollback:falter", _("The way back has failed"), urgent=True),
+    Told("rollback:close", _("A rollback is closed")),
+    Told("switch:press", _("All production was stopped"), urgent=True),
+    Told("notice:wait", _("A message to people outside waits to be released"), duty=True),
+    Told("notice:remind", _("Something still waits")),
+    Told("notice:escalate", _("Nobody has acted")),
+)
+KEYS = {told.key: told for told in EVENTS}
+PRE_RELEASED = tuple(told.key for told in EVENTS if told.pre_released)
+
+
+def told(key: str) -> Told | None:
+    """Return the event of that key, or None for one that nobody is told of."""
+    return KEYS.get(key)

@@ -1,0 +1,56 @@
+"""Places in a text, `{{ version }}`: only these names, filled in one pass; nothing in a text is ever executed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+PLACE = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
+# What is left of a place that was misspelt, or of another template language.
+STRAY = re.compile(r"\{\{|\}\}|\{%|%\}")
+NOTHING = "—"
+LONGEST = 4000
+
+PLACES: dict[str, str | Promise] = {
+    "application": gettext_lazy("application"),
+    "version": gettext_lazy("version"),
+    "number": gettext_lazy("number"),
+    "title": gettext_lazy("title"),
+    "kind": gettext_lazy("kind"),
+    "state": gettext_lazy("state"),
+    "environment": gettext_lazy("environment"),
+    "opens": gettext_lazy("window opens"),
+    "closes": gettext_lazy("window closes"),
+    "changes": gettext_lazy("the changes, one on a line"),
+    "status": gettext_lazy("the status text for users"),
+    "impact": gettext_lazy("impact"),
+    "what": gettext_lazy("what it is about"),
+    "due": gettext_lazy("due"),
+    "reason": gettext_lazy("the reason given"),
+    "actor": gettext_lazy("who did it"),
+    "at": gettext_lazy("when it happened"),
+    "url": gettext_lazy("address of the page"),
+}
+
+
+def used(text: str) -> set[str]:
+    """Return the names of the places in a text."""
+    return set(PLACE.findall(text))
+
+
+def fault_of(text: str) -> str:
+    """Return why a text can't be used; empty when it can."""
+    if unknown := sorted(used(text) - PLACES.keys()):
+        return _("There is no place of this name: %(names)s") % {"names": ", ".join(unknown)}
+    if STRAY.search(PLACE.sub("", text)):
+        return _("Braces stand for a place only, such as {{ version }}.")
+    return ""
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """Return a text with its places filled; what is filled in is not looked at again, and none is left open."""
+    return PLACE.sub(lambda place: str(values.get(place[1], "")).strip()[:LONGEST] or NOTHING, text)

@@ -1,0 +1,202 @@
+"""What was told: a notice of an event, one message of it for each person or place, and its delivery by each channel."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Account
+from releases.letters.events import told
+from releases.models.consent import ConsentRound
+from releases.models.release import Release
+from releases.models.stakeholder import LANGUAGES, Member, MessageChannel
+
+
+class Notice(models.Model):
+    """One event as it is told: its texts are frozen here. What goes outside waits until a second person releases it.
+
+    texts: language → {"subject", "body"}. payload: what the act said of itself. thing: label of the row whose being done ends it (`app.Model:pk`).
+    cause: person_key of who did what is told. Each station is a time stamp.
+    """
+
+    event = models.CharField(_("event"), max_length=60)
+    outbox = models.BigIntegerField(_("number in the outbox"), unique=True)
+    act = models.UUIDField(_("act"))
+    object = models.CharField(_("object"), max_length=100)
+    thing = models.CharField(_("what must be done"), max_length=100, blank=True)
+    release = models.ForeignKey(
+        Release, models.PROTECT, null=True, blank=True, related_name="notices", verbose_name=_("release")
+    )
+    parent = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="reminders", verbose_name=_("reminder of")
+    )
+    texts = models.JSONField(_("texts"))
+    payload = models.JSONField(_("details of the act"), default=dict)
+    path = models.CharField(_("page"), max_length=200)
+    cause = models.CharField(_("caused by"), max_length=100, blank=True)
+    urgent = models.BooleanField(_("urgent"), default=False)
+    outside = models.BooleanField(_("goes outside"), default=False)
+    made_at = models.DateTimeField(_("made"))
+    released_at = models.DateTimeField(_("released for outside"), null=True, blank=True)
+    released_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("released by")
+    )
+    released_with = models.ForeignKey(
+        ConsentRound,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("released with the consent"),
+    )
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    withdrawn_because = models.CharField(_("withdrawn because"), max_length=300, blank=True)
+    remind_at = models.DateTimeField(_("reminded next"), null=True, blank=True)
+    reminded = models.PositiveSmallIntegerField(_("reminded so far"), default=0)
+    settled_at = models.DateTimeField(_("done since"), null=True, blank=True)
+
+    LOCK_ORDER = 80
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["remind_at"], name="notice_to_remind", condition=Q(remind_at__isnull=False)),
+            models.Index(
+                fields=["id"],
+                name="notice_waits",
+                condition=Q(outside=True, released_at__isnull=True, withdrawn_at__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.texts["ja" if get_language() == "ja" else "en"]["subject"])
+
+    @property
+    def event_label(self) -> str:
+        """Return the event in words."""
+        known = told(self.event)
+        return str(known.label) if known is not None else self.event
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether people outside are not told yet because nobody has released it."""
+        return self.outside and self.released_at is None and self.withdrawn_at is None
+
+
+class Message(models.Model):
+    """One notice for one person or place. `recipient` names who counts as one: a person_key, an address, a channel."""
+
+    notice = models.ForeignKey(Notice, models.PROTECT, related_name="messages", verbose_name=_("message"))
+    recipient = models.CharField(_("recipient"), max_length=300)
+    key = models.UUIDField(_("key"), default=uuid.uuid4, unique=True)
+    account = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="inbox", verbose_name=_("account")
+    )
+    member = models.ForeignKey(
+        Member, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("member")
+    )
+    name = models.CharField(_("name"), max_length=200)
+    language = models.CharField(_("language"), max_length=2, choices=LANGUAGES)
+    outside = models.BooleanField(_("outside"), default=False)
+    read_at = models.DateTimeField(_("read"), null=True, blank=True)
+
+    LOCK_ORDER = 81
+
+    class Meta:
+        verbose_name = _("message to one person")
+        verbose_name_plural = _("messages to one person")
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["notice", "recipient"], name="message_once_per_person")]
+        indexes = [models.Index(fields=["account", "-id"], name="message_inbox", condition=Q(account__isnull=False))]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.notice}"
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Return subject and body in the recipient's language."""
+        found: dict[str, str] = self.notice.texts[self.language]
+        return found
+
+
+class Delivery(models.Model):
+    """One message by one channel, with each try. Without `next_at` it waits to be released, or has ended.
+
+    tries, next_at, lease_until and last_error are how it is going; outcome, answer and ended_at what became of it.
+    """
+
+    class Outcome(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("failed")
+        DROPPED = "dropped", _("not needed any more")
+
+    message = models.ForeignKey(Message, models.PROTECT, related_name="deliveries", verbose_name=_("message"))
+    channel = models.ForeignKey(MessageChannel, models.PROTECT, related_name="deliveries", verbose_name=_("channel"))
+    address = models.CharField(_("sent to"), max_length=300, blank=True)
+    tries = models.PositiveSmallIntegerField(_("tries"), default=0)
+    next_at = models.DateTimeField(_("next try"), null=True, blank=True)
+    lease_until = models.DateTimeField(_("being sent until"), null=True, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome, default=Outcome.WAITING)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    answer = models.CharField(_("answer"), max_length=300, blank=True)
+    last_error = models.CharField(_("last error"), max_length=300, blank=True)
+
+    LOCK_ORDER = 82
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        ordering = ["-pk"]
+        constraints = [models.UniqueConstraint(fields=["message", "channel"], name="delivery_once_per_channel")]
+        indexes = [
+            models.Index(fields=["next_at"], name="delivery_due", condition=Q(outcome="waiting", next_at__isnull=False))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.message.name} · {self.channel}"
+
+
+class DeadAddress(models.Model):
+    """A mail address that took no letter for good. Nothing is sent there until somebody says that it works again."""
+
+    address = models.EmailField(_("mail address"))
+    because = models.CharField(_("because"), max_length=300)
+    since = models.DateTimeField(_("since"))
+    lifted_at = models.DateTimeField(_("used again since"), null=True, blank=True)
+    lifted_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("used again by")
+    )
+
+    LOCK_ORDER = 83
+
+    class Meta:
+        verbose_name = _("disabled address")
+        verbose_name_plural = _("disabled addresses")
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(Lower("address"), condition=Q(lifted_at__isnull=True), name="dead_address_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @staticmethod
+    def of(address: str) -> DeadAddress | None:
+        """Return why an address is not used now, or None."""
+        return DeadAddress.objects.filter(address__iexact=address, lifted_at=None).first()
+
+
+def unread(account: Any) -> int:
+    """Return how many messages in an account's inbox are unread."""
+    return Message.objects.filter(
+        account=account, read_at=None, deliveries__channel__kind=MessageChannel.Kind.ADMIN, deliveries__outcome="sent"
+    ).count()

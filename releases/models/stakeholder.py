@@ -1,0 +1,205 @@
+"""Whom to tell, how, and when: groups with members, channels, rules, and the texts that people have written (P5, P6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+
+from audit.snapshots import Snapshots
+from environments.models import Account
+from releases.letters.events import EVENTS, told
+from releases.letters.shipped import shipped
+from releases.models.preparation import Labelled
+
+LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
+
+
+class Stakeholder(Labelled):
+    """A group that is told. A quiet time may go over midnight; the same hour twice is none."""
+
+    class Side(models.TextChoices):
+        INTERNAL = "internal", _("inside")
+        EXTERNAL = "external", _("outside")
+
+    key = models.SlugField(_("key"), max_length=60, unique=True)
+    side = models.CharField(_("side"), max_length=8, choices=Side)
+    quiet_from = models.TimeField(_("quiet from"), default="22:00")
+    quiet_until = models.TimeField(_("quiet until"), default="07:00")
+    zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
+    from_procedure = models.BooleanField(_("from the procedure"), default=False)
+    closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
+    history: Any = Snapshots()
+
+    LOCK_ORDER = 70
+
+    class Meta:
+        verbose_name = _("stakeholder group")
+        verbose_name_plural = _("stakeholder groups")
+        ordering = ["-side", "pk"]
+
+    @property
+    def outside(self) -> bool:
+        """Tell whether its messages wait for a second person."""
+        return self.side == self.Side.EXTERNAL
+
+
+class Member(models.Model):
+    """A person in a group: an account, or somebody outside with name, address and language of his own."""
+
+    group = models.ForeignKey(Stakeholder, models.PROTECT, related_name="members", verbose_name=_("stakeholder group"))
+    account = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="memberships", verbose_name=_("account")
+    )
+    name = models.CharField(_("name as written"), max_length=100, blank=True)
+    address = models.EmailField(_("mail address"), blank=True)
+    language = models.CharField(_("language"), max_length=2, choices=LANGUAGES, default="ja")
+    added_at = models.DateTimeField(_("added"), auto_now_add=True)
+    removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
+    history: Any = Snapshots()
+
+    LOCK_ORDER = 71
+
+    class Meta:
+        verbose_name = _("member of a group")
+        verbose_name_plural = _("members of groups")
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(account__isnull=False, address="") | (Q(account__isnull=True) & ~Q(address="")),
+                name="member_account_or_address",
+            ),
+            models.UniqueConstraint(
+                fields=["group", "account"], condition=Q(removed_at__isnull=True), name="member_account_once"
+            ),
+            models.UniqueConstraint(
+                "group",
+                Lower("address"),
+                condition=Q(removed_at__isnull=True, account__isnull=True),
+                name="member_address_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.account) if self.account_id is not None else self.name or self.address
+
+
+class MessageChannel(Labelled):
+    """A way of telling. Its address and secret are sealed; `host` is what may be shown of them."""
+
+    class Kind(models.TextChoices):
+        MAIL = "mail", _("Mail")
+        SLACK = "slack", _("Slack")
+        ADMIN = "admin", _("Admin screen")
+        WEBHOOK = "webhook", _("Webhook")
+        APPRISE = "apprise", _("Apprise")
+
+    key = models.SlugField(_("key"), max_length=60, unique=True)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind)
+    language = models.CharField(_("language"), max_length=2, choices=LANGUAGES, default="ja")
+    host = models.CharField(_("goes to"), max_length=200, blank=True)
+    sealed = models.JSONField(_("sealed"), default=dict, blank=True)
+    from_procedure = models.BooleanField(_("from the procedure"), default=False)
+    disabled_at = models.DateTimeField(_("disabled"), null=True, blank=True)
+    disabled_because = models.CharField(_("disabled because"), max_length=300, blank=True)
+    history: Any = Snapshots(excluded_fields=["sealed"])
+
+    LOCK_ORDER = 72
+
+    class Meta:
+        verbose_name = _("channel")
+        verbose_name_plural = _("channels")
+        ordering = ["pk"]
+
+    def bound_to(self, name: str) -> str:
+        """Return what a sealed value is bound to, so that it opens in this row only."""
+        return f"channel:{self.pk}:{name}"
+
+
+class MessageRule(models.Model):
+    """Event × who × channel × lead. Without a group it is for those who must act. Withdrawn, never deleted."""
+
+    event = models.CharField(
+        _("event"), max_length=60, choices=[(event.key, event.label) for event in EVENTS if event.key]
+    )
+    group = models.ForeignKey(
+        Stakeholder, models.PROTECT, null=True, blank=True, related_name="rules", verbose_name=_("stakeholder group")
+    )
+    channel = models.ForeignKey(MessageChannel, models.PROTECT, related_name="rules", verbose_name=_("channel"))
+    lead_hours = models.PositiveSmallIntegerField(
+        _("hours before"), null=True, blank=True, help_text=_("empty: at every lead; 0: when it is late")
+    )
+    from_procedure = models.BooleanField(_("from the procedure"), default=False)
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    history: Any = Snapshots()
+
+    LOCK_ORDER = 73
+
+    class Meta:
+        verbose_name = _("message rule")
+        verbose_name_plural = _("message rules")
+        ordering = ["event", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "group", "channel", "lead_hours"],
+                condition=Q(withdrawn_at__isnull=True),
+                nulls_distinct=False,
+                name="message_rule_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_event_display()} → {self.group or _('those who must act')} · {self.channel}"
+
+
+class MessageText(models.Model):
+    """What an event's messages say. An empty text stands for the shipped one; each version is kept in the history."""
+
+    event = models.CharField(_("event"), max_length=60, unique=True)
+    subject_ja = models.CharField(_("subject (Japanese)"), max_length=200, blank=True)
+    body_ja = models.TextField(_("text (Japanese)"), blank=True)
+    subject_en = models.CharField(_("subject (English)"), max_length=200, blank=True)
+    body_en = models.TextField(_("text (English)"), blank=True)
+    version = models.PositiveIntegerField(_("version"), default=0)
+    edited_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("edited by")
+    )
+    edited_at = models.DateTimeField(_("edited"), null=True, blank=True)
+    history: Any = Snapshots()
+
+    LOCK_ORDER = 74
+
+    class Meta:
+        verbose_name = _("message text")
+        verbose_name_plural = _("message texts")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        known = told(self.event)
+        return str(known.label) if known is not None else self.event
+
+    @staticmethod
+    def words(event: str) -> dict[str, dict[str, str]]:
+        """Return language → {"subject", "body"} as an event is told now, with its places unfilled."""
+        return MessageText.words_of([event])[event]
+
+    @staticmethod
+    def words_of(events: Iterable[str]) -> dict[str, dict[str, dict[str, str]]]:
+        """Return event → words, for several events in one query."""
+        wanted = list(events)
+        rows = {row.event: row for row in MessageText.objects.filter(event__in=wanted)}
+        return {
+            event: {language: _now(rows.get(event), event, language) for language, _n in LANGUAGES} for event in wanted
+        }
+
+
+def _now(row: MessageText | None, event: str, language: str) -> dict[str, str]:
+    ours = shipped(event, language)
+    return {
+        "subject": getattr(row, f"subject_{language}", "") or ours.subject,
+        "body": getattr(row, f"body_{language}", "") or ours.body,
+    }

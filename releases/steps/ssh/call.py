@@ -1,0 +1,186 @@
+"""What is asked of a target's host: an attempt of a step, and everything that only looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from releases.steps import trees
+from releases.steps.base import Probe, StepContext, StepFailed, StepKind, TargetSpec
+from releases.steps.masking import Mask, passwords_in
+from releases.steps.runner import base_environment, demand, run_command, secrets_of
+from releases.steps.ssh.bundle import bundle, carries
+from releases.steps.ssh.connection import PATIENCE_SECONDS, Lost, converse, raised
+from releases.steps.ssh.place import KEY, place_of
+from releases.steps.words import gettext as _
+
+# How often a repeatable step whose effect is not there is begun again after a lost connection.
+MOST_BEGINNINGS = 3
+# How long a host that was lost is looked for, and how long a look may take.
+LOOK_SECONDS = 60.0
+PAUSE_SECONDS = 1.0
+
+
+def run_there(kind: StepKind, context: StepContext, parameters: Any) -> dict[str, Any]:
+    """Run a step on its target's host; raises what the kind raises.
+
+    When the connection is lost, the effect is looked for under the same epoch: one that was made counts, one that
+    was not is made again where that is harmless; else raises Lost.
+    """
+    until = time.monotonic() + context.deadline_seconds
+    for beginning in range(1, MOST_BEGINNINGS + 1):
+        try:
+            facts: dict[str, Any] = _attempt("run", kind, context, parameters, until - time.monotonic())
+            return facts
+        except Lost as lost:
+            context.output(f"{lost}\n".encode())
+            verdict, found = _looked_for(kind, context, parameters)
+            if verdict is Probe.DONE:
+                return found
+            again = verdict is Probe.NOT_DONE and kind.repeats(parameters) and time.monotonic() < until
+            if not again or beginning == MOST_BEGINNINGS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def probe_there(kind: StepKind, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
+    """Ask a step's probe on its target's host; raises what the kind raises."""
+    verdict, facts = _attempt("probe", kind, context, parameters, context.deadline_seconds)
+    return Probe(verdict), facts
+
+
+def ask(
+    target: TargetSpec,
+    what: str,
+    *,
+    configuration: Mapping[str, str] | None = None,
+    seconds: float = 600.0,
+    secrets: Iterable[str] = (),
+    kind: Any = None,
+    parameters: Any = None,
+    **given: Any,
+) -> Any:
+    """Ask a target's host something that has no effect there, and return its answer. Raises StepFailed.
+
+    kind, parameters: of a check or a metric source. secrets: to be masked in what comes back, beside the passwords in
+    the configuration.
+    """
+    values = dict(configuration or {})
+    request = _request(target, what, kind, parameters) | given | {"configuration": values}
+    request["secrets"] = _known_there(secrets, values)
+    return _answered(target, request, seconds=seconds)
+
+
+def refuses(kind: Any) -> str:
+    """Return a sentence when a kind cannot work on another host; empty when it can."""
+    if carries(type(kind).__module__):
+        return ""
+    return _("“%(kind)s” cannot work on another host: it needs more than Python there") % {"kind": kind.name}
+
+
+def _attempt(what: str, kind: StepKind, context: StepContext, parameters: Any, seconds: float) -> Any:
+    values = {**context.configuration}
+    request = _request(context.target, what, kind, parameters)
+    request["configuration"] = values
+    request["secrets"] = _known_there(secrets_of(context), values, context.previous_configuration)
+    request["context"] = {
+        "key": context.key,
+        "epoch": context.epoch,
+        "run_token": context.run_token,
+        "wanted": asdict(context.wanted) if context.wanted else None,
+        "previous": asdict(context.previous) if context.previous else None,
+        "previous_configuration": dict(context.previous_configuration),
+        "earlier": dict(context.earlier),
+        "deadline_seconds": max(0.0, seconds),
+        "silence_seconds": context.silence_seconds,
+    }
+    # What is masked there already is masked here with all that is known here.
+    mask = Mask(secrets_of(context))
+
+    def tree(path: Path, beat: Any) -> None:
+        def git(arguments: Any) -> object:
+            environment = base_environment(trees.git_environment())
+            outcome = run_command(arguments, environment=environment, folder=Path("/"), seconds=600, beat=beat)
+            return demand(outcome, arguments)
+
+        if context.wanted is None:
+            raise StepFailed(_("there is no version to deploy"))
+        trees.archive(context.repository, context.wanted, path, git)
+
+    context.beat()
+    try:
+        return _answered(
+            context.target,
+            request,
+            seconds=max(0.0, seconds),
+            beat=context.beat,
+            output=lambda chunk: _passed(context, mask.feed(chunk)),
+            tree=tree,
+        )
+    finally:
+        _passed(context, mask.flush())
+
+
+def _passed(context: StepContext, text: bytes) -> None:
+    if text:
+        context.output(text)
+
+
+def _looked_for(kind: StepKind, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
+    """Probe until the host answers and nothing runs there any more; UNKNOWN when that takes too long."""
+    until = time.monotonic() + LOOK_SECONDS
+    while True:
+        try:
+            verdict, facts = _attempt("probe", kind, context, parameters, LOOK_SECONDS)
+            if Probe(verdict) is not Probe.RUNNING:
+                return Probe(verdict), facts
+        except (Lost, StepFailed):
+            pass
+        if time.monotonic() >= until:
+            return Probe.UNKNOWN, {}
+        context.beat()
+        time.sleep(PAUSE_SECONDS)
+
+
+def _request(target: TargetSpec, what: str, kind: Any, parameters: Any) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "what": what,
+        "target": {
+            "application": target.application,
+            "environment": target.environment,
+            "root": str(target.root),
+            "settings": {name: value for name, value in target.settings.items() if name != "ssh"},
+        },
+        "texts": {text: said for text in bundle().texts if (said := _(text)) != text},
+    }
+    if kind is not None:
+        if refusal := refuses(kind):
+            raise StepFailed(refusal)
+        request["kind"] = f"{type(kind).__module__}.{type(kind).__qualname__}"
+        request["parameters"] = parameters.model_dump(mode="python")
+    return request
+
+
+def _known_there(secrets: Iterable[str], *configurations: Mapping[str, str]) -> list[str]:
+    """Return those of the secrets that the host gets anyway: no other one leaves this machine, not even to be masked."""
+    values = {value for configuration in configurations for value in configuration.values()}
+    return sorted({*secrets} & (values | passwords_in(values)) | passwords_in(values))
+
+
+def _answered(target: TargetSpec, request: dict[str, Any], *, seconds: float, **how: Any) -> Any:
+    place = place_of(target)
+    if not target.ssh_key:
+        raise StepFailed(
+            _("%(host)s is reached with a private key: %(key)s among the secrets of the environment's configuration")
+            % {"host": place.label, "key": KEY}
+        )
+    event = converse(place, target.ssh_key, target.root, request, seconds=seconds, **how)
+    if "fault" in event:
+        raise raised(event)
+    return event["answer"]
+
+
+__all__ = ["PATIENCE_SECONDS", "ask", "probe_there", "refuses", "run_there"]

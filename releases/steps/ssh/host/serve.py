@@ -1,0 +1,114 @@
+"""Does one request on a target's host: a step's attempt, a check, a look, a measurement. Started by the bundle."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from releases.steps.base import Fenced, Overdue, StepContext, StepFailed, StillRunning, StopAsked, TargetSpec, Version
+from releases.steps.masking import masked, passwords_in
+from releases.steps.ssh.host.line import Line
+from releases.steps.ssh.host.told import tell
+from releases.steps.words import gettext as _
+
+# Needs the library of PostgreSQL's client, which a host without a database may do without.
+_LATE = ("releases.steps.database", "releases.steps.written_rows")
+
+
+def main() -> None:
+    """Take the request from standard input and answer it on standard output."""
+    line = Line()
+    request = line.request()
+    tell(request["texts"])
+    for name in _LATE:
+        _lazily(name)
+    try:
+        try:
+            line.say(answer=_done(request, line))
+        except ImportError as error:
+            if "psycopg" not in str(error) and "pq wrapper" not in str(error):
+                raise
+            raise StepFailed(_("the host lacks libpq, the library of PostgreSQL's client")) from error
+    except (Fenced, Overdue, StepFailed, StillRunning, StopAsked) as fault:
+        told = {"fault": type(fault).__name__, "message": str(fault)}
+        line.say(**told, state=getattr(fault, "state", ""), facts=getattr(fault, "facts", {}))
+    except Exception as fault:  # noqa: BLE001  whatever it is, the worker must hear of it
+        secrets = {*request.get("secrets", ()), *passwords_in(request.get("configuration", {}).values())}
+        line.say(fault="Unforeseen", message=masked(f"{type(fault).__name__}: {fault}", secrets))
+
+
+def _done(request: dict[str, Any], line: Line) -> Any:
+    target = _target(request["target"])
+    what = request["what"]
+    if what in ("run", "probe"):
+        kind, parameters = _named(request)
+        context = _context(request, target, line)
+        if what == "run":
+            return kind.run(context, parameters)
+        verdict, facts = kind.probe(context, parameters)
+        return [verdict.value, facts]
+    configuration = request.get("configuration", {})
+    if what == "measure":
+        from releases.steps.target import measure
+
+        return asdict(measure(target, configuration))
+    if what == "written_since":
+        from releases.steps.written_rows import written_since
+
+        return written_since(target, configuration, request["earlier"])
+    if what == "reach":
+        return {"root": target.root.is_dir()}
+    if what == "look":
+        kind, parameters = _named(request)
+        return kind.answer(target, parameters, request)
+    raise StepFailed(f"not a request: {what}")
+
+
+def _named(request: dict[str, Any]) -> tuple[Any, Any]:
+    module, _dot, name = request["kind"].rpartition(".")
+    kind = getattr(importlib.import_module(module), name)()
+    return kind, kind.parameters(**request["parameters"])
+
+
+def _target(given: dict[str, Any]) -> TargetSpec:
+    return TargetSpec(given["application"], given["environment"], Path(given["root"]), given["settings"])
+
+
+def _version(given: dict[str, str] | None) -> Version | None:
+    return Version(**given) if given is not None else None
+
+
+def _context(request: dict[str, Any], target: TargetSpec, line: Line) -> StepContext:
+    given = request["context"]
+    return StepContext(
+        key=given["key"],
+        epoch=given["epoch"],
+        run_token=given["run_token"],
+        target=target,
+        repository="",
+        wanted=_version(given["wanted"]),
+        previous=_version(given["previous"]),
+        configuration=request["configuration"],
+        previous_configuration=given["previous_configuration"],
+        earlier=given["earlier"],
+        deadline_seconds=given["deadline_seconds"],
+        silence_seconds=given["silence_seconds"],
+        output=line.output,
+        beat=line.beat,
+        secrets=tuple(request["secrets"]),
+        fetch=line.fetch,
+    )
+
+
+def _lazily(name: str) -> None:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)

@@ -1,0 +1,116 @@
+"""Pictures of the pages about messages in each look, under var/test/pictures/; and one message released by clicking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+
+from audit.clock import now
+from releases.models import DeadAddress, Delivery, MessageChannel, MessageText, Notice, Stakeholder
+from tests.browser.person import Person
+from tests.browser.test_pictures import LOOKS, PICTURES
+from tests.browser.walk import latin_words
+from tests.releases.actions.telling import deliver, forget, join, outsider, tell
+from tests.releases.channels.receivers import mail_host, use_mail
+from tests.releases.gates.asking import alter, make
+
+LISTS = ("notice", "delivery", "stakeholder", "messagerule", "messagetext", "messagechannel", "deadaddress")
+
+
+@pytest.fixture
+def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notice:
+    """A release is called off: told inside by mail and inbox, one mailbox is gone, and outside it waits."""
+    from releases.actions.message_rule.change_rule import add
+    from releases.actions.release.prepare import withdraw
+
+    for group in Stakeholder.objects.all():
+        alter(group, quiet_from="00:00", quiet_until="00:00")
+    with acting_as("manager"):
+        for key in ("users", "partners"):
+            add(event="release:withdraw", group_id=Stakeholder.objects.get(key=key).pk,
+                channel_id=MessageChannel.objects.get(key="mail").pk)  # fmt: skip
+    for name, group in (("developer", "development_team"), ("operator", "operations_team"), ("tester", "support_team")):
+        join(group, people[name], f"{name}@datasets.example")
+    outsider("users", "kita@users.example")
+    outsider("users", "minami@users.example", "en")
+    outsider("partners", "higashi@partners.example")
+    forget()
+    with acting_as("manager"):
+        withdraw(seeded["draft"].pk, reason="利用部門の都合により日程を見直すため")
+    notice = next(one for one in tell() if one.event == "release:withdraw")
+    with mail_host() as host, pytest.MonkeyPatch.context() as patch:
+        for name in ("MAIL_HOST", "MAILERS", "DEFAULT_FROM_EMAIL"):
+            patch.setattr(settings, name, getattr(settings, name))
+        use_mail(settings, host)
+        host.refuses = {"tester@datasets.example": "550 5.1.1 unknown"}
+        deliver()
+    make(DeadAddress, address="old@datasets.example", because="550 5.1.1 unknown", since=now())
+    return notice
+
+
+@pytest.mark.timeout(900)
+def test_the_pages_are_sound_in_each_look(told: Notice, person: Callable[..., Person]) -> None:
+    """No error in the console, nothing reaches over the screen, and Japanese is Japanese."""
+    delivery = Delivery.objects.filter(outcome="sent").exclude(address="").first()
+    group, text = Stakeholder.objects.get(key="users"), MessageText.objects.get(event="release:confirm")
+    slack = MessageChannel.objects.get(key="slack")
+    change = {"message": told, "message-delivery": delivery, "message-group": group, "message-text": text,
+              "message-text-back": MessageText.objects.get(event="rollback:authorise"), "message-channel": slack}  # fmt: skip
+    shown = {
+        **{f"list-{name}": reverse(f"admin:releases_{name}_changelist") for name in LISTS},
+        **{
+            name: reverse(f"admin:releases_{row._meta.model_name}_change", args=[row.pk])
+            for name, row in change.items()
+        },
+        "message-preview": reverse("messages-preview") + f"?event=release:confirm&release={told.release_id}",
+        "release-messages": reverse("release", args=[told.release_id]) + "#messages",
+        "verb-release-message": reverse("act", args=["notice", "release", told.pk]),
+        "verb-write-text": reverse("act", args=["message_text", "write", text.pk]),
+        "verb-rule": reverse("act-new", args=["message_rule", "add"]),
+        "verb-add-outside": reverse("act", args=["member", "add_outside", group.pk]),
+        "verb-set-address": reverse("act", args=["channel", "set_address", slack.pk]),
+    }
+    own = {"inbox": reverse("inbox"), "verb-own": reverse("act-new", args=["account", "edit_own"])}
+    wrong: list[str] = []
+    for look, options in LOOKS.items():
+        folder = PICTURES / look
+        folder.mkdir(parents=True, exist_ok=True)
+        for who, addresses in (("manager", shown), ("developer", own)):
+            reader = person(who, **options)
+            for name, address in addresses.items():
+                if (status := reader.go(address).status) != 200:
+                    wrong.append(f"{look} {name}: {status}")
+                if over := reader.wider_than_the_screen:
+                    wrong.append(f"{look} {name}: wider than the screen: {over}")
+                # People's own words and addresses are shown as they are.
+                if look == "ja-light" and (left := [text for text in latin_words(reader.page) if not _known(text)]):
+                    wrong.append(f"{look} {name}: not translated: {left}")
+                reader.page.screenshot(path=folder / f"{name}.png", full_page=True)
+            wrong += [f"{look} console: {heard}" for heard in reader.complaints]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_message_is_opened_in_the_inbox_and_one_outside_released_by_clicking(
+    told: Notice, person: Callable[..., Person]
+) -> None:
+    reader = person("developer", **LOOKS["ja-light"])
+    reader.go("/admin/")
+    reader.press('a[href="/admin/inbox/"]')
+    reader.press('button[data-verb="message:read"]')
+    assert reader.path == told.path
+    releasing = person("project_manager", **LOOKS["ja-light"])
+    releasing.go("/admin/")
+    releasing.press(f'a[href="{reverse("admin:releases_notice_change", args=[told.pk])}"]')
+    releasing.choose("notice:release")
+    releasing.press("form.r-form button.main")
+    assert releasing.clicks == 3 and not Notice.objects.get(pk=told.pk).waits
+
+
+def _known(text: str) -> bool:
+    return any(
+        word in text for word in ("@", "Slack", "Webhook", "https", "whsec_", "{{", "550", "Apprise", "Datasets")
+    )

@@ -1,0 +1,237 @@
+"""The kill matrix: each kind of step, killed at each moment of its life, by the worker, its child, or both.
+
+By default each kind meets each moment once, with the three ways to die in turn; CHAOS_MATRIX=full plays all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from releases.demo.targets import own_database
+from releases.steps.service_control import running_service
+from tests.chaos.running import EFFECT, LEASE, Point, Running, command, ended, parent, step, until
+from tests.releases.conftest import World
+from tests.releases.steps.receiver import Receiver, receiving
+
+Begin = Callable[[list[dict[str, Any]]], Running]
+KILLS = ("worker", "child", "both")
+# Where a worker's child is held, by the function that begins there.
+BEFORE_INTENT, AFTER_INTENT, BEFORE_OUTCOME = (
+    "call claim step/claim.py",
+    "call _make executor.py",
+    "call finish step/finish.py",
+)
+MOMENTS = ("before intent", "after intent", "during the effect", "before the outcome")
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A kind of step: its place in a plan, where it is held inside its effect ("": the effect itself announces it),
+    and what the target's journal counts in the end.
+
+    again: what is journaled once more when it dies during its effect. asks: it is not repeated, so that a person looks.
+    """
+
+    name: str
+    row: Callable[[Point, Receiver], dict[str, Any]]
+    during: str
+    effects: dict[str, int]
+    again: dict[str, int] = field(default_factory=dict)
+    asks: bool = False
+    pauses: bool = False
+
+
+def _check(point: Point, receiver: Receiver) -> dict[str, Any]:
+    return step("check", check="log", parameters={"silent_passes": True})
+
+
+VICTIMS = (
+    Victim("backup", lambda p, r: step("backup"), "call _prove backup.py", {"backup:dumped": 1, "backup:proved": 1}),
+    Victim("maintenance_mode", lambda p, r: step("maintenance_mode", on=True), "call journal_once target.py",
+           {"maintenance_mode:on": 1}),
+    Victim("code_deploy", lambda p, r: step("code_deploy"), "call switch trees.py",
+           {"code_deploy:laid": 1, "code_deploy:switched": 1}),
+    Victim("database_update", lambda p, r: step("database_update"), "",
+           {"database_update:started": 1, "database_update:migrated": 1}, {"database_update:resumed": 1}),
+    Victim("configuration_update", lambda p, r: step("configuration_update"), "call journal_once target.py",
+           {"configuration_update:written": 1}),
+    Victim("service_control", lambda p, r: step("service_control", action="restart"),
+           "call _wait_until_ready service_control.py", {"service_control:stopped": 1, "service_control:started": 1}),
+    Victim("check", _check, "call run checks/log.py", {}),
+    Victim("command", lambda p, r: command("victim", repeatable=True, point=p.folder), "",
+           {"command:started": 1, "command:done": 1}, {"command:started": 1}),
+    Victim("command_once", lambda p, r: command("victim", point=p.folder), "",
+           {"command:started": 1, "command:done": 1}, asks=True),
+    Victim("http_call", lambda p, r: step("http_call", url=r.url(), idempotency_header="Idempotency-Key"),
+           "call getresponse http/client.py", {"http_call:sent": 1, "http_call:done": 1}, {"http_call:sent": 1}),
+    Victim("http_call_once", lambda p, r: step("http_call", url=r.url()),
+           "call getresponse http/client.py", {"http_call:sent": 1, "http_call:done": 1}, asks=True),
+    Victim("wait", lambda p, r: step("wait", seconds=0.5), "call journal_once target.py", {"wait:over": 1}, pauses=True),
+)  # fmt: skip
+
+
+def cells() -> Iterator[Any]:
+    """Yield (victim, moment, killed): all of them, or one way to die for each kind and moment, in turn."""
+    full = os.environ.get("CHAOS_MATRIX") == "full"
+    for row, victim in enumerate(VICTIMS):
+        for column, moment in enumerate(MOMENTS):
+            for killed in KILLS if full else (KILLS[(row + column) % len(KILLS)],):
+                yield pytest.param(victim, moment, killed, id=f"{victim.name}-{moment}-{killed}".replace(" ", "_"))
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Whoever is called over HTTP."""
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def whole_target(world: World, point: Point, receiver: Receiver) -> Iterator[str]:
+    """A target on which every kind has something to do: a version in force, a service, a log, a database with rows."""
+    from audit.change import change
+    from environments.actions.configuration.create import create
+    from environments.models import Target
+
+    address = own_database("matrix")
+    with psycopg.connect(address) as connection:
+        connection.execute("CREATE TABLE kept (id int PRIMARY KEY)")
+        connection.execute("INSERT INTO kept SELECT generate_series(1, 10)")
+    target = world.targets["production"]
+    root = Path(target.root)
+    (root / "releases" / "before").mkdir(parents=True)
+    (root / "releases" / "before" / "file").write_text("before")
+    (root / "current").symlink_to("releases/before")
+    (root / "shared").mkdir()
+    (root / "shared" / "app.log").write_text("quiet\n")
+    script = [sys.executable, str(EFFECT)]
+    settings = {
+        "service": {"start": [*script, "serve", "{root}/tally"], "stop_seconds": 2},
+        "migrate": [*script, "migrate", address, str(point.folder)],
+        "migrate_check": [*script, "check", address],
+        "postgres_bin": os.environ.get("POSTGRES_BIN", ""),
+        "scratch_database_url": address,
+        "http_hosts": [receiver.host],
+    }
+    with world.acting_as("manager"):
+        with change("target:create", (Target, target.pk)) as act:
+            act.get(Target).settings = settings
+        world.configurations["production"] = create(
+            application_id=world.application.pk,
+            environment_id=world.environments["production"].pk,
+            values={"PORT": "8080"},
+            secrets={"DATABASE_URL": address},
+            reason="with a database",
+        )
+    yield address
+    if service := running_service(root):
+        os.kill(service["pid"], signal.SIGKILL)
+
+
+@pytest.mark.timeout(180 * LEASE)
+@pytest.mark.parametrize(("victim", "moment", "killed"), list(cells()))
+def test_a_step_killed_at_any_moment_is_made_once_or_asks(
+    victim: Victim,
+    moment: str,
+    killed: str,
+    whole_target: str,
+    scheduled_run: Begin,
+    point: Point,
+    receiver: Receiver,
+) -> None:
+    place = {
+        "before intent": BEFORE_INTENT,
+        "after intent": "call _check executor.py" if victim.name == "check" else AFTER_INTENT,
+        "during the effect": victim.during,
+        "before the outcome": BEFORE_OUTCOME,
+    }[moment]
+    if moment != "during the effect":
+        (point.folder / "armed").rename(point.folder / "spare")  # the effect itself does not hold
+    running = scheduled_run([victim.row(point, receiver), command("after")])
+    if moment != "during the effect":
+        (point.folder / "spare").rename(point.folder / "armed")
+    running.scheduler()
+    workers = [running.worker(place, point if place else None) for _ in range(2)]
+    held = point.announced()
+    horse = held if place else running.horse(1)
+    assert parent(horse) in [process.pid for process in workers]
+    _kill(killed, parent(horse), horse)
+
+    lost = moment != "before intent"
+    asks = victim.asks and moment in ("after intent", "during the effect")
+    assert running.comes_to("verifying", "waiting") == ("waiting" if asks else "verifying")
+    outcomes = [attempt.outcome for attempt in running.attempts(1) if attempt.outcome != "waits"]
+    assert outcomes[-1] == ("unknown" if asks else "done")
+    assert set(outcomes[:-1]) <= {"lost"} and len(outcomes) > lost
+    assert running.step(1).state == ("needs_decision" if asks else "done")
+    assert running.tally().count("after began") == running.tally().count("after ended") == (0 if asks else 1)
+    _counted(victim, moment, running, asks)
+    _made(victim, moment, running, whole_target, receiver, asks)
+
+
+def _kill(which: str, worker: int, horse: int) -> None:
+    for pid in {"worker": [worker], "child": [horse], "both": [horse, worker]}[which]:
+        os.kill(pid, signal.SIGKILL)
+    until("the worker's child to end", lambda: ended(horse))
+
+
+def _counted(victim: Victim, moment: str, running: Running, asks: bool) -> None:
+    """Each effect stands once in the target's own journal; what was begun anew says so."""
+    wanted = Counter(victim.effects)
+    if moment == "during the effect" and not asks:
+        wanted += Counter(victim.again)
+    if asks:
+        begun = next(iter(victim.effects))
+        wanted = Counter({begun: 1} if moment == "during the effect" else {})
+    assert Counter(line["effect"] for line in running.journal(ordinal=1)) == wanted
+
+
+def _made(victim: Victim, moment: str, running: Running, address: str, receiver: Receiver, asks: bool) -> None:
+    """The effect itself is there, and there once."""
+    root, twice = running.root, moment == "during the effect" and not asks
+    match victim.name:
+        case "backup":
+            assert running.step(1).result["proved"] == "full"
+            assert len(list((root / "backups").glob("*/database.dump"))) == 1
+        case "maintenance_mode":
+            assert (root / "shared" / "maintenance").exists()
+        case "code_deploy":
+            assert (root / "current" / "dataset_service").is_dir()
+            assert not [entry for entry in (root / "releases").iterdir() if entry.name.startswith(".")]
+        case "database_update":
+            with psycopg.connect(address) as connection:
+                assert connection.execute("SELECT batch FROM batches ORDER BY 1").fetchall() == [(1,), (2,)]
+        case "configuration_update":
+            assert 'PORT="8080"' in (root / "shared" / "config.env").read_text()
+        case "service_control":
+            service = running_service(root)
+            assert service is not None and service["pid"] == running.step(1).result["pid"]
+            assert running.tally().count("served") == 1
+        case "check":
+            assert running.step(1).result["verdict"] == "pass"
+        case "command" | "command_once":
+            began = 0 if asks and moment == "after intent" else 1 + twice
+            assert running.tally().count("victim began") == began
+            assert running.tally().count("victim ended") == (0 if asks else 1)
+        case "http_call" | "http_call_once":
+            taken = [request.headers.get("idempotency-key") for request in receiver.taken]
+            assert len(taken) == (0 if asks and moment == "after intent" else 1 + twice)
+            assert len(set(taken)) <= 1
+
+
+def test_the_default_matrix_meets_each_kind_at_each_moment() -> None:
+    met = {(cell.values[0].name, cell.values[1]) for cell in cells()}
+    assert met == {(victim.name, moment) for victim in VICTIMS for moment in MOMENTS}
+    procedure = {"backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update",
+                 "service_control", "check"}  # fmt: skip
+    assert procedure <= {victim.name for victim in VICTIMS}

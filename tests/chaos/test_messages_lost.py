@@ -1,0 +1,129 @@
+"""Messages outlive their worker: killed in the middle of a delivery, nothing is lost, and what comes twice has one key."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.processes import identity
+from tests.chaos.running import Running, children, queues_url, until
+from tests.releases.actions.telling import forget, join, only, outsider
+from tests.releases.channels.receivers import MailHost, mail_host
+from tests.releases.conftest import World
+from tests.releases.gates.asking import alter
+
+HOLD = 100.0
+
+
+@pytest.fixture
+def host() -> Iterator[MailHost]:
+    """A mail server that other processes reach."""
+    with mail_host() as running:
+        yield running
+
+
+def kill(process: Any) -> None:
+    """Kill a process and its children at once."""
+    for pid in (*children(process.pid), process.pid):
+        if identity(pid):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.timeout(600)
+def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
+    world: World, database: str, tmp_path: Path, settings: Any, host: MailHost
+) -> None:
+    from audit.models import Outbox
+    from releases.actions.release.prepare import withdraw
+    from releases.models import Delivery, Stakeholder
+
+    settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
+    for group in Stakeholder.objects.all():
+        alter(group, quiet_from="00:00", quiet_until="00:00")
+    only(("release:withdraw", "development_team", "mail"))
+    people = [f"{name}@datasets.example" for name in ("developer", "tester", "operator")]
+    for address in people:
+        join("development_team", world.people[address.partition("@")[0]], address)
+    release = world.planned()
+    forget()
+    running = Running(database, release, Path(world.targets["production"].root), tmp_path)
+    running.redis.flushdb()
+    mail = {"RINGI_MAIL": f"smtp://{host.host}:{host.port}", "RINGI_MAIL_FROM": "ringi@releases.example"}
+    inside, go_on = threading.Event(), threading.Event()
+
+    def held() -> None:
+        """Hold the first letter before the server has said that it took it."""
+        if not inside.is_set():
+            inside.set()
+            go_on.wait(HOLD)
+
+    host.before = held
+    try:
+        running.process("scheduler")
+        worker = running.process("worker", "messages", **mail)
+        with world.acting_as("manager"):
+            withdraw(release.pk, reason="計画変更")
+        assert inside.wait(HOLD), "nothing was sent"
+        kill(worker)
+        go_on.set()
+        running.redis.flushdb()
+        until("the letter of the killed worker", lambda: len(host.mails) == 1, HOLD)
+        assert Delivery.objects.filter(outcome="sent").count() == 0, "nobody has kept its outcome"
+        _let_the_claim_run_out()
+        running.process("worker", "messages", **mail)
+        until("every delivery to be kept as sent", lambda: Delivery.objects.filter(outcome="sent").count() == 3, HOLD)
+    finally:
+        go_on.set()
+        running.end()
+    assert sorted(set(host.to)) == sorted(people) and len(host.to) == 4, "one comes twice, none is missing"
+    keys = [mail["Message-ID"] for mail in host.mails]
+    assert len(keys) == 4 and len(set(keys)) == 3, "what comes twice has the same key"
+    assert not Outbox.objects.filter(sent_at=None, event="release:withdraw").exists()
+    assert sorted(Delivery.objects.values_list("tries", flat=True)) == [1, 1, 2]
+
+
+def _let_the_claim_run_out() -> None:
+    """Two minutes pass for the claim of the killed process, and for nothing else."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE releases_delivery SET lease_until = clock_timestamp() WHERE lease_until IS NOT NULL")
+
+
+@pytest.mark.timeout(600)
+def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
+    world: World, database: str, tmp_path: Path, settings: Any
+) -> None:
+    from releases.actions.release.prepare import withdraw
+    from releases.models import Message
+
+    settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
+    only(("release:withdraw", "development_team", "admin"), ("release:withdraw", "users", "mail"))
+    join("development_team", world.people["developer"])
+    outsider("users", "kita@users.example")
+    release = world.planned()
+    forget()
+    with world.acting_as("manager"):
+        withdraw(release.pk, reason="計画変更")
+    running = Running(database, release, Path(world.targets["production"].root), tmp_path)
+    running.redis.flushdb()
+    try:
+        first = running.process("scheduler")
+        until("the queue to be told", lambda: running.redis.llen("rq:queue:messages"), HOLD)
+        assert running.redis.llen("rq:queue:messages") == 1, "one wake-up is enough, however long nobody answers"
+        kill(first)
+        running.redis.flushdb()
+        running.process("scheduler")
+        running.process("worker", "messages")
+        until("both messages", lambda: Message.objects.filter(notice__event="release:withdraw").count() == 2, HOLD)
+    finally:
+        running.end()
+    assert Message.objects.get(account=world.people["developer"]).deliveries.get().outcome == "sent"
+    assert Message.objects.get(account=None).deliveries.get().outcome == "waiting", "nobody has released it"

@@ -1,0 +1,94 @@
+"""Writers of the test of killed writers: `python -m tests.chaos.writer` forks one for each number that it reads.
+
+A writer writes until it is killed: acts through the door make, change and delete freezes, several at a time, some inside
+savepoints that are rolled back; some acts are refused or fail as a whole. It says `NUMBER pid PID` first, and
+`NUMBER act ID` after each commit. Forked, because starting Python and Django takes longer than all that it writes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from datetime import timedelta
+
+import django
+
+
+class _Undone(Exception):
+    """A savepoint, or a whole act, that is rolled back on purpose."""
+
+
+def say(*words: object) -> None:
+    """Write a line in one piece, whoever else writes beside."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def main() -> None:
+    """Fork a writer for each line."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    django.setup()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        if os.fork() == 0:
+            say(int(line), "pid", os.getpid())
+            write(int(line))
+
+
+def write(seed: int) -> None:
+    """Write for ever."""
+    from django.db import connection, transaction
+
+    from audit.actor import Actor, acting
+    from audit.change import Act, change
+    from audit.clock import now
+    from audit.refusals import Invalid
+    from environments.models import Environment, Freeze
+
+    chance, moment, environment = random.Random(seed), now(), Environment.objects.get(slug="development")
+    connection.settings_dict["OPTIONS"]["application_name"] = f"writer-{seed}"
+    connection.close()
+
+    def one(act: Act) -> None:
+        mine = list(Freeze.objects.filter(name=f"writer {seed}").order_by("pk").values_list("pk", flat=True))
+        verb = chance.choice(["make", "make", "edit", "edit", "bulk", "delete"]) if mine else "make"
+        if verb == "make":
+            act.about(Freeze.objects.create(
+                name=f"writer {seed}", environment=environment, reason=str(chance.random()),
+                starts_at=moment + timedelta(days=400), ends_at=moment + timedelta(days=401),
+            ))  # fmt: skip
+            return
+        chosen = Freeze.objects.select_for_update().filter(pk=chance.choice(mine))
+        if verb == "edit":
+            row = chosen.get()
+            row.reason = str(chance.random())
+            row.save()
+        elif verb == "bulk":
+            Freeze.objects.filter(name=f"writer {seed}").update(reason=str(chance.random()))
+        else:
+            chosen.get().delete()
+
+    with acting(Actor(account_id=None, name=f"writer-{seed}", kind="worker", channel="worker")):
+        while True:
+            try:
+                with change("test:write", reason="killed at random") as act:
+                    for _n in range(chance.randint(1, 4)):
+                        try:
+                            with transaction.atomic():
+                                one(act)
+                                if chance.random() < 0.3:
+                                    raise _Undone
+                        except _Undone:
+                            pass
+                    if chance.random() < 0.15:
+                        raise _Undone
+                    if chance.random() < 0.1:
+                        raise Invalid("not today")
+            except (_Undone, Invalid):
+                continue
+            say(seed, "act", act.id)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Telling people in tests: members, an empty outbox, and the two things that the messages' worker does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from audit.actor import Actor, acting
+from audit.models import Outbox
+from releases.actions.delivery.send import send_due
+from releases.actions.notice.make import drain
+from releases.models import Delivery, Member, MessageChannel, MessageRule, Notice, Stakeholder
+from tests.releases.gates.asking import alter, make
+
+WORKER = Actor(account_id=None, name="messages", kind="worker", channel="worker")
+
+
+def forget() -> None:
+    """Take out what has happened so far, so that only what follows is told."""
+    for row in Outbox.objects.filter(sent_at=None):
+        row.sent_at = row.created_at
+        row.save(update_fields=["sent_at"])
+
+
+def tell() -> list[Notice]:
+    """Make messages of what waits, and of what that brings about; return the notices made."""
+    before = set(Notice.objects.values_list("pk", flat=True))
+    with acting(WORKER):
+        while drain():
+            pass
+    return list(Notice.objects.exclude(pk__in=before).order_by("pk"))
+
+
+def deliver() -> int:
+    """Send what is due."""
+    with acting(WORKER):
+        return send_due()
+
+
+@contextmanager
+def quiet_never() -> Iterator[None]:
+    """Let no quiet hours hold what a test sends: the same hour twice is none."""
+    for group in Stakeholder.objects.all():
+        alter(group, quiet_from="00:00", quiet_until="00:00")
+    yield
+
+
+def join(group: str, account: Any, email: str = "") -> Member:
+    """Put a member of the cast into a group, with an address."""
+    if email:
+        alter(account, email=email)
+    return make(Member, group=Stakeholder.objects.get(key=group), account=account, language=account.language)
+
+
+def outsider(group: str, address: str, language: str = "ja") -> Member:
+    """Put somebody outside into a group."""
+    return make(Member, group=Stakeholder.objects.get(key=group), name=address, address=address, language=language)
+
+
+def rule(event: str, group: str | None, channel: str, lead: int | None = None) -> MessageRule:
+    """Add a rule."""
+    to = Stakeholder.objects.get(key=group) if group else None
+    return make(MessageRule, event=event, group=to, channel=MessageChannel.objects.get(key=channel), lead_hours=lead)
+
+
+def only(*rules: tuple[str, str | None, str]) -> None:
+    """Leave nothing but these rules (event, group, channel)."""
+    for row in MessageRule.objects.filter(withdrawn_at=None):
+        alter(row, withdrawn_at=row.history.latest().history_date)
+    for event, group, channel in rules:
+        rule(event, group, channel)
+
+
+def outcomes(notice: Notice) -> dict[tuple[str, str], str]:
+    """Return (name, channel) → outcome of each delivery of a notice."""
+    rows = Delivery.objects.filter(message__notice=notice).select_related("message", "channel")
+    return {(row.message.name, row.channel.key): row.outcome for row in rows}

@@ -1,0 +1,30 @@
+"""The address of a channel survives the change of the key that seals it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audit.actor import acting
+from environments import key_ring
+from environments.actions.configuration.reseal import in_use
+from environments.secrets import key_of, open_sealed, seal
+from releases.models import MessageChannel
+from tests.releases.gates.asking import COMMAND, alter, make
+
+
+def test_no_key_is_retired_that_an_address_needs(people: Any, tmp_path: Any, settings: Any) -> None:
+    settings.STATE = tmp_path
+    with acting(COMMAND):
+        row = make(MessageChannel, key="desk", kind="slack", label_ja="x", label_en="x", language="ja")
+    row = alter(row, sealed={"url": seal("https://hooks.example/1", row.bound_to("url"))})
+    before = key_of(row.sealed["url"])
+    key_ring.use(key_ring.add().newest)
+    with pytest.raises(CommandError, match="still in use"):
+        call_command("configuration_keys", "retire")
+    call_command("configuration_keys", "rotate")
+    row = MessageChannel.objects.get(pk=row.pk)
+    assert key_of(row.sealed["url"]) != before and in_use()[before] == 0
+    assert open_sealed(row.sealed["url"], row.bound_to("url")) == "https://hooks.example/1"

@@ -1,0 +1,346 @@
+"""Deliveries over real receivers: tries, answers, one key, dead addresses, and nothing to do for what is done (P6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from environments.secrets import seal
+from releases.actions.channel.change_channel import create, enable, set_address, try_out
+from releases.actions.delivery import send as sending
+from releases.actions.delivery.disable import bounce, use_again
+from releases.actions.notice.remind import follow_up, remind_open
+from releases.models import DeadAddress, Delivery, MessageChannel, Milestone, Notice
+from tests.releases.actions.telling import WORKER, deliver, forget, join, only, outcomes, outsider, rule, tell
+from tests.releases.channels.receivers import MailHost, Receiver, mail_host, receiver, use_mail
+from tests.releases.gates.asking import alter
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+def draft(world: Any, settings: Any) -> Any:
+    """A release in preparation; groups have no quiet hours, and nothing has been told so far."""
+    from releases.models import Stakeholder
+
+    settings.MESSAGE_NETWORKS = ["127.0.0.0/8"]
+    for group in Stakeholder.objects.all():
+        alter(group, quiet_from="00:00", quiet_until="00:00")
+    row = world.planned()
+    forget()
+    return row
+
+
+@pytest.fixture
+def host(settings: Any) -> Iterator[MailHost]:
+    """A mail server."""
+    with mail_host() as running:
+        use_mail(settings, running)
+        yield running
+
+
+@pytest.fixture
+def hook() -> Iterator[Receiver]:
+    """A receiver of webhooks."""
+    with receiver() as running:
+        yield running
+
+
+def call_off(world: Any, row: Any) -> Notice:
+    """Withdraw a release; return what is told of it."""
+    from releases.actions.release.prepare import withdraw
+
+    with world.acting_as("manager"):
+        withdraw(row.pk, reason="計画変更")
+    return next(one for one in tell() if one.event == "release:withdraw")
+
+
+def place(key: str, kind: str, url: str, secret: str = "") -> MessageChannel:
+    """Make a channel that goes to a receiver of the test."""
+    row, _made = MessageChannel.objects.get_or_create(key=key) if kind == "slack" else (None, False)
+    with acting(WORKER):
+        from audit.change import change
+
+        with change("test:channel") as act:
+            if row is None:
+                row = MessageChannel.objects.create(key=key, kind=kind, label_ja=key, label_en=key)
+            values = {"url": url, **({"secret": secret} if secret else {})}
+            row.sealed = {name: seal(text, row.bound_to(name)) for name, text in values.items()}
+            row.save()
+            act.about(row)
+    return row
+
+
+def due_now(delivery: Delivery) -> None:
+    """Let the next try be due now: the waiting time is the only thing that a test does not wait for."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE releases_delivery SET next_at = clock_timestamp(), lease_until = NULL WHERE id = %s", [delivery.pk]
+        )
+
+
+def test_a_mail_arrives_once_and_its_answer_is_kept(world: Any, draft: Any, host: MailHost) -> None:
+    only(("release:withdraw", "development_team", "mail"))
+    join("development_team", world.people["developer"], "developer@datasets.example")
+    notice = call_off(world, draft)
+    assert deliver() == 1 and deliver() == 0
+    row = Delivery.objects.get()
+    assert (row.outcome, row.tries, row.address) == ("sent", 1, "developer@datasets.example") and row.answer
+    (mail,) = host.mails
+    assert mail["Subject"] == notice.texts["ja"]["subject"]
+    assert mail["Message-ID"] == f"<msg_{row.message.key.hex}@releases.example>"
+    text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert f"http://127.0.0.1:8000/admin/release/{draft.pk}/" in text
+    event = Event.objects.get(action="delivery:record", kind="action")
+    assert event.contents["after"]["outcome"] == "sent"
+
+
+def test_people_outside_are_sent_nothing_before_the_release_and_no_link_after(
+    world: Any, draft: Any, host: MailHost
+) -> None:
+    from releases.actions.notice.release import digest_of, release
+
+    only(("release:withdraw", "users", "mail"))
+    outsider("users", "kita@users.example", "en")
+    notice = call_off(world, draft)
+    assert deliver() == 0 and not host.mails
+    with world.acting_as("project_manager"):
+        release(notice.pk, digest=digest_of(notice))
+    assert deliver() == 1
+    text = host.mails[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "Called off" in host.mails[0]["Subject"] and "/admin/" not in text
+
+
+def test_a_try_that_fails_is_made_again_and_every_try_is_counted(world: Any, draft: Any, hook: Receiver) -> None:
+    place("hook", "webhook", hook.base + "/in", SECRET)
+    only()
+    rule("release:withdraw", "development_team", "hook")
+    hook.answers = [(500, "down", {}), (200, "ok", {})]
+    call_off(world, draft)
+    deliver()
+    row = Delivery.objects.get()
+    assert (row.outcome, row.tries) == ("waiting", 1) and "500" in row.last_error and row.next_at is not None
+    assert timedelta(0) < row.next_at - now() <= timedelta(seconds=sending.AGAIN[0])
+    due_now(row)
+    deliver()
+    row = world.fresh(row)
+    assert (row.outcome, row.tries, row.answer) == ("sent", 2, "200")
+    assert len({got.headers["webhook-id"] for got in hook.posted}) == 1, "the second try has the key of the first"
+
+
+def test_after_the_last_try_it_is_given_up_and_the_webhook_disabled(world: Any, draft: Any, hook: Receiver) -> None:
+    channel = place("hook", "webhook", hook.base, SECRET)
+    only()
+    rule("release:withdraw", "development_team", "hook")
+    hook.answers = [(500, "down", {})]
+    call_off(world, draft)
+    row = Delivery.objects.get()
+    for _try in range(len(sending.AGAIN) + 1):
+        due_now(row)
+        deliver()
+    row = world.fresh(row)
+    assert (row.outcome, row.tries) == ("failed", len(sending.AGAIN) + 1) and row.ended_at is not None
+    assert "500" in world.fresh(channel).disabled_because
+    with world.acting_as("manager"):
+        enable(channel.pk, reason="直った")
+    assert world.fresh(channel).disabled_at is None
+
+
+def test_a_webhook_that_is_gone_is_disabled_at_once_and_the_next_message_says_so(
+    world: Any, draft: Any, hook: Receiver
+) -> None:
+    channel = place("slack", "slack", hook.base)
+    only(("release:withdraw", "development_team", "slack"), ("release:postpone", "development_team", "slack"))
+    hook.answers = [(404, "no_service", {})]
+    call_off(world, draft)
+    deliver()
+    assert world.fresh(channel).disabled_at is not None and Delivery.objects.get().outcome == "failed"
+    from audit.models import Outbox
+    from tests.releases.gates.asking import make
+
+    make(Outbox, act="00000000-0000-0000-0000-000000000001", event="release:postpone",
+         object=f"releases.Release:{draft.pk}", payload={})  # fmt: skip
+    tell()
+    assert deliver() == 0 and len(hook.posted) == 1
+    assert "disabled" in Delivery.objects.get(message__notice__event="release:postpone").last_error
+
+
+def test_a_bounced_address_is_disabled_shown_and_used_again_by_a_person(world: Any, draft: Any, host: MailHost) -> None:
+    only(("release:withdraw", "development_team", "mail"))
+    join("development_team", world.people["developer"], "gone@datasets.example")
+    host.refuses = {"gone@datasets.example": "550 5.1.1 no such user"}
+    call_off(world, draft)
+    deliver()
+    dead = DeadAddress.objects.get()
+    assert (
+        dead.address == "gone@datasets.example"
+        and "5.1.1" in dead.because
+        and Delivery.objects.get().outcome == "failed"
+    )
+    with world.acting_as("operator"), pytest.raises(NotYou):
+        use_again(dead.pk, reason="x")
+    with world.acting_as("manager"):
+        use_again(dead.pk, reason="訂正した")
+        with pytest.raises(WrongState):
+            use_again(dead.pk, reason="x")
+    assert DeadAddress.of("GONE@datasets.example") is None
+
+
+def test_a_mail_that_came_back_later_disables_the_address_too(world: Any, draft: Any, host: MailHost) -> None:
+    only(("release:withdraw", "development_team", "mail"))
+    join("development_team", world.people["developer"], "developer@datasets.example")
+    call_off(world, draft)
+    deliver()
+    with world.acting_as("manager"):
+        bounce(Delivery.objects.get().pk, reason="user unknown")
+        with pytest.raises(WrongState):
+            bounce(Delivery.objects.get().pk, reason="again")
+    assert DeadAddress.of("Developer@datasets.example") is not None
+
+
+def test_without_a_mail_server_it_fails_at_once_and_says_why(world: Any, draft: Any, settings: Any) -> None:
+    settings.MAIL_HOST = ""
+    only(("release:withdraw", "development_team", "mail"))
+    join("development_team", world.people["developer"], "developer@datasets.example")
+    call_off(world, draft)
+    deliver()
+    row = Delivery.objects.get()
+    assert (row.outcome, row.tries) == ("failed", 1) and "no mail server" in row.last_error
+    assert not DeadAddress.objects.exists()
+
+
+def test_a_person_without_an_address_is_shown_unless_the_inbox_reaches_him(world: Any, draft: Any) -> None:
+    only(("release:withdraw", "development_team", "mail"))
+    join("development_team", world.people["developer"])
+    call_off(world, draft)
+    assert (Delivery.objects.get().outcome, Delivery.objects.get().last_error) == (
+        "failed",
+        "No mail address is entered.",
+    )
+
+
+def test_one_delivery_is_claimed_by_one_process_and_taken_up_again_when_it_dies(
+    world: Any, draft: Any, host: MailHost
+) -> None:
+    only(("release:withdraw", "development_team", "mail"))
+    join("development_team", world.people["developer"], "developer@datasets.example")
+    call_off(world, draft)
+    taken = sending.claim()
+    assert taken is not None and sending.claim() is None
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE releases_delivery SET lease_until = clock_timestamp() - interval '1 second'")
+    again = sending.claim()
+    assert again == (taken[0], 2)
+    with acting(WORKER):
+        sending.send(*again)
+        sending.send(
+            *taken
+        )  # the first one was only slow: its letter has the same key, and its outcome is not kept twice
+    assert Event.objects.filter(action="delivery:record", kind="action").count() <= 2
+    assert world.fresh(Delivery.objects.get()).outcome == "sent"
+    assert len({mail["Message-ID"] for mail in host.mails}) == 1
+
+
+def late(world: Any, draft: Any) -> Milestone:
+    """Let a milestone of the release be late, and remind of it."""
+    from releases.actions.milestone.remind import remind_due
+
+    for row in draft.milestones.all():
+        alter(row, compressed=False, reminded=[72, 24, 0])
+    milestone = draft.milestones.get(key="tests_done")
+    alter(milestone, reminded=[72, 24], due_at=now() - timedelta(hours=1))
+    with acting(WORKER):
+        remind_due()
+    return milestone
+
+
+def test_a_reminder_that_waits_is_dropped_once_the_thing_is_done(world: Any, draft: Any, host: MailHost) -> None:
+    only(("milestone:remind", None, "mail"))
+    alter(world.people["manager"], email="manager@datasets.example", quiet_from="00:00", quiet_until="00:00")
+    milestone = late(world, draft)
+    (notice,) = tell()
+    assert outcomes(notice)[("Manager", "mail")] == "waiting"
+    alter(milestone, done_at=now())
+    deliver()
+    assert outcomes(notice)[("Manager", "mail")] == "dropped" and not host.mails
+
+
+def test_what_nobody_does_is_told_again_then_to_others_and_stops_when_it_is_done(world: Any, draft: Any) -> None:
+    only(*((event, None, "admin") for event in ("milestone:remind", "notice:remind", "notice:escalate")))
+    milestone = late(world, draft)
+    (root,) = tell()
+    assert root.remind_at is not None and root.event == "milestone:remind"
+    told = []
+    for _round in range(3):
+        alter(root, remind_at=now() - timedelta(seconds=1))
+        with acting(WORKER):
+            assert remind_open() == [root.pk]
+            assert remind_open() == []
+        (notice,) = tell()
+        told.append((notice.event, {one.account.username for one in notice.messages.all()}))
+        assert notice.parent == root and "tests" in notice.texts["en"]["body"].lower()
+    managers = {"manager", "author_on_committee"}
+    assert told == [("notice:remind", managers), ("notice:remind", managers),
+                    ("notice:escalate", managers | {"project_manager"})]  # fmt: skip
+    alter(milestone, done_at=now())
+    alter(root, remind_at=now() - timedelta(seconds=1))
+    with acting(WORKER):
+        assert follow_up(root.pk) == "notice:settle"
+        assert remind_open() == [] and tell() == []
+    assert world.fresh(root).settled_at is not None and world.fresh(root).remind_at is None
+
+
+def test_reminders_have_an_end(world: Any, draft: Any) -> None:
+    only(*((event, None, "admin") for event in ("milestone:remind", "notice:escalate")))
+    late(world, draft)
+    (root,) = tell()
+    rounds = 0
+    while world.fresh(root).remind_at is not None:
+        alter(root, remind_at=now() - timedelta(seconds=1))
+        with acting(WORKER):
+            remind_open()
+        rounds += 1
+        assert rounds < 20
+    assert rounds == 6
+
+
+def test_a_channels_address_is_judged_sealed_and_never_shown(world: Any, settings: Any, hook: Receiver) -> None:
+    settings.MESSAGE_NETWORKS = ["127.0.0.0/8"]
+    url = hook.base + "/services/T0/B0/hidden-key"
+    with world.acting_as("manager"):
+        made = create(key="partners", kind="webhook", label_ja="取引先", label_en="Partners", language="ja")
+        for wrong in ("http://169.254.169.254/", "http://8.8.8.8/", "ftp://x/"):
+            with pytest.raises(Invalid):
+                set_address(made.pk, url=wrong, language="ja", reason="x")
+        row = set_address(made.pk, url=url, language="en", reason="初期設定")
+        assert row.secret.startswith("whsec_")  # type: ignore[attr-defined]
+        assert try_out(made.pk) and len(hook.posted) == 1
+        hook.answers = [(500, "down", {})]
+        with pytest.raises(GateClosed, match="500"):
+            try_out(made.pk)
+    row = world.fresh(made)
+    assert row.host == "http://127.0.0.1" and "hidden-key" not in str(row.sealed) and row.language == "en"
+    for event in Event.objects.filter(action__startswith="channel:"):
+        assert "hidden-key" not in bytes(event.bytes).decode() and "whsec_" not in bytes(event.bytes).decode()
+    assert "hidden-key" not in str(list(row.history.values()))
+    with world.acting_as("operator"), pytest.raises(NotYou):
+        set_address(made.pk, url=url, language="en", reason="x")
+
+
+def test_a_private_network_that_is_not_listed_is_reached_by_nothing(world: Any, settings: Any, hook: Receiver) -> None:
+    settings.MESSAGE_NETWORKS = []
+    made = place("partners", "webhook", hook.base, SECRET)
+    with world.acting_as("manager"):
+        with pytest.raises(Invalid, match="private"):
+            set_address(made.pk, url=hook.base, language="ja", reason="x")
+        with pytest.raises(GateClosed, match="private"):
+            try_out(made.pk)
+    assert not hook.posted

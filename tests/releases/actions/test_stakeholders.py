@@ -1,0 +1,164 @@
+"""Groups, members, rules and the inbox: what a manager may change, and what the procedure lays out."""
+
+from __future__ import annotations
+
+from datetime import time
+from typing import Any
+
+import pytest
+
+from audit.models import Event
+from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
+from releases.actions.message.read import read, read_all
+from releases.actions.message_rule.change_rule import add as add_rule
+from releases.actions.message_rule.change_rule import withdraw as withdraw_rule
+from releases.actions.message_rule.lay_out import lay_out_messages
+from releases.actions.stakeholder.change_group import close, create, edit
+from releases.actions.stakeholder.members import add, add_outside, remove
+from releases.letters.events import EVENTS
+from releases.models import Message, MessageChannel, MessageRule, MessageText, Notice, Stakeholder
+from releases.models.message import unread
+from releases.procedures.load import default
+from tests.releases.gates.asking import make
+
+
+def group(key: str = "users") -> Stakeholder:
+    """Return a group of the procedure."""
+    return Stakeholder.objects.get(key=key)
+
+
+def test_the_procedure_lays_out_its_groups_channels_rules_and_a_text_for_each_event(people: dict[str, Any]) -> None:
+    assert {(g.key, g.side) for g in Stakeholder.objects.all()} == {
+        ("development_team", "internal"), ("operations_team", "internal"), ("support_team", "internal"),
+        ("users", "external"), ("partners", "external"), ("vendors", "external"),
+    }  # fmt: skip
+    assert {c.kind for c in MessageChannel.objects.all()} == {"mail", "slack", "admin"}
+    assert {t.event for t in MessageText.objects.all()} == {e.key for e in EVENTS}
+    assert MessageRule.objects.filter(event="milestone:remind", group=None, channel__key="admin").exists()
+    rooms = MessageRule.objects.filter(channel__key="slack")
+    assert rooms.exists() and not rooms.filter(group__side="external").exists(), "the room of the procedure is ours"
+
+
+def test_another_procedure_withdraws_its_predecessors_rules_and_keeps_ours(
+    people: dict[str, Any], acting_as: Any
+) -> None:
+    from audit.change import change
+
+    with acting_as("manager"):
+        ours = add_rule(
+            event="release:submit", group_id=group("vendors").pk, channel_id=MessageChannel.objects.get(key="mail").pk
+        )
+        add_outside(group().pk, name="北", address="kita@users.example", language="ja", reason="窓口")
+    kept = tuple(rule for rule in default().messages if rule.event == "release:submit")
+    content = default().model_copy(update={"messages": kept})
+    with acting_as("manager"), change("test:lay_out"):
+        lay_out_messages(content)
+    left = MessageRule.objects.filter(withdrawn_at=None)
+    assert {row.event for row in left} == {"release:submit"} and ours in left and group().members.count() == 1
+    with acting_as("manager"), change("test:lay_out"):
+        lay_out_messages(default())
+    assert MessageRule.objects.filter(withdrawn_at=None, event="release:confirm").exists()
+    count = MessageRule.objects.filter(withdrawn_at=None).count()
+    with acting_as("manager"), change("test:lay_out"):
+        lay_out_messages(default())
+    assert MessageRule.objects.filter(withdrawn_at=None).count() == count, "twice is as once"
+
+
+def test_only_a_release_manager_changes_who_is_told(people: dict[str, Any], acting_as: Any) -> None:
+    for name in ("operator", "developer", "committee_a", "auditor", "administrator", "project_manager"):
+        with acting_as(name):
+            with pytest.raises(NotYou):
+                create(key="x", label_ja="x", label_en="x", side="internal")
+            with pytest.raises(NotYou):
+                add(group().pk, account_id=people["operator"].pk)
+            with pytest.raises(NotYou):
+                add_outside(group().pk, name="x", address="x@users.example", language="ja", reason="x")
+    assert not group().members.exists()
+
+
+def test_a_member_is_in_a_group_once_and_leaves_it(people: dict[str, Any], acting_as: Any) -> None:
+    with acting_as("manager"):
+        one = add(group("support_team").pk, account_id=people["operator"].pk)
+        with pytest.raises(Invalid, match="already"):
+            add(group("support_team").pk, account_id=people["operator"].pk)
+        with pytest.raises(Invalid, match="person"):
+            add(group("support_team").pk, account_id=people["ci"].pk)
+        remove(one.pk)
+        with pytest.raises(WrongState):
+            remove(one.pk)
+        assert add(group("support_team").pk, account_id=people["operator"].pk)
+
+
+def test_somebody_outside_is_added_under_signature_with_an_address_that_mail_may_go_to(
+    people: dict[str, Any], acting_as: Any, settings: Any
+) -> None:
+    settings.MAIL_DOMAINS = ["users.example"]
+    given = {"name": "北", "language": "ja", "reason": "窓口"}
+    with acting_as("manager", proved=False), pytest.raises(SignatureNeeded):
+        add_outside(group().pk, address="kita@users.example", **given)
+    with acting_as("manager"):
+        for wrong in ("no address", "kita@elsewhere.example", "a@users.example\nBcc: b@users.example"):
+            with pytest.raises(Invalid):
+                add_outside(group().pk, address=wrong, **given)
+        add_outside(group().pk, address="kita@users.example", **given)
+        with pytest.raises(Invalid, match="already"):
+            add_outside(group().pk, address="KITA@users.example", **given)
+    assert Event.objects.filter(action="member:add_outside", kind="action", outcome="done").count() == 1
+
+
+def test_a_group_keeps_its_side_and_ends(people: dict[str, Any], acting_as: Any) -> None:
+    with acting_as("manager"):
+        made = create(key="board", label_ja="経営層", label_en="Board", side="external")
+        with pytest.raises(Invalid):
+            create(key="board", label_ja="x", label_en="x", side="internal")
+        with pytest.raises(Invalid, match="zone"):
+            edit(made.pk, label_ja="x", label_en="x", quiet_from=time(1), quiet_until=time(2), zone="Mars/Olympus")
+        edit(made.pk, label_ja="役員", label_en="Board", quiet_from=time(20), quiet_until=time(8), zone="Europe/Berlin")
+        close(made.pk, reason="なくなった")
+        with pytest.raises(WrongState):
+            add(made.pk, account_id=people["operator"].pk)
+    row = Stakeholder.objects.get(pk=made.pk)
+    assert (row.side, row.quiet_from, row.label_ja) == ("external", time(20), "役員")
+
+
+def test_a_rule_is_about_something_that_is_told_and_counts_once(people: dict[str, Any], acting_as: Any) -> None:
+    mail = MessageChannel.objects.get(key="mail").pk
+    with acting_as("manager"):
+        for wrong in (
+            {"event": "step:claim", "group_id": group().pk},
+            {"event": "consent:grant", "group_id": None},
+            {"event": "consent:grant", "group_id": group().pk, "lead_hours": 3},
+            {"event": "notice:wait", "group_id": group().pk},
+            {"event": "release:confirm", "group_id": group().pk},
+            {"event": "consent:grant", "group_id": 999_999},
+        ):
+            with pytest.raises(Invalid):
+                add_rule(channel_id=mail, **wrong)
+        made = add_rule(event="consent:grant", group_id=group("support_team").pk, channel_id=mail)
+        withdraw_rule(made.pk, reason="不要")
+        with pytest.raises(WrongState):
+            withdraw_rule(made.pk, reason="x")
+        assert add_rule(event="consent:grant", group_id=group("support_team").pk, channel_id=mail)
+
+
+def test_the_inbox_counts_what_is_unread_and_nobody_reads_for_another(people: dict[str, Any], acting_as: Any) -> None:
+    from releases.models import Delivery
+
+    notice = make(Notice, event="consent:grant", outbox=1, act="00000000-0000-0000-0000-000000000001", object="x:1",
+                  texts={"ja": {"subject": "件名", "body": "本文"}, "en": {"subject": "s", "body": "b"}},
+                  path="/admin/", made_at="2026-12-01T00:00:00Z")  # fmt: skip
+    inbox = MessageChannel.objects.get(key="admin")
+    rows = []
+    for name in ("operator", "operator2", "developer"):
+        account = people.get(name, people["operator"])
+        row = make(Message, notice=notice, recipient=name, account=account, name=name, language="ja")
+        make(Delivery, message=row, channel=inbox, outcome="sent")
+        rows.append(row)
+    assert (unread(people["operator"]), unread(people["developer"])) == (2, 1)
+    with acting_as("developer"):
+        with pytest.raises(NotYou):
+            read(rows[0].pk)
+        read(rows[2].pk)
+    with acting_as("operator"):
+        read_all()
+    assert (unread(people["operator"]), unread(people["developer"])) == (0, 0)

@@ -1,0 +1,275 @@
+"""Which runs may be taken back, by whose word, and that a plan without a way back is found before anyone consents."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import translation
+
+from audit.actor import acting
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from releases.actions.deployment.decide import settle
+from releases.actions.release.observe import observe
+from releases.actions.release.submit import submit
+from releases.actions.rollback import decide
+from releases.actions.rollback.agree import agree
+from releases.actions.rollback.run import not_possible
+from releases.actions.rollback.take_over import take_over
+from releases.models import Deployment, Fact, InForce, Release, Rollback, Step, StepOutput
+from tests.releases.gates.asking import COMMAND, alter, make, walk
+
+
+def pointing(world: Any, release: Release, environment: str = "production") -> InForce:
+    """Say that a release is in force."""
+    where = {"application": world.application, "environment": world.environments[environment]}
+    pointer: InForce = make(InForce, **where, release=release, since=now(), how="verified")
+    return pointer
+
+
+@pytest.fixture
+def ended(world: Any) -> Deployment:
+    """A run in production whose watch has ended; its release is in force."""
+    run: Deployment = walk(world.scheduled(), "queue", "start", "verify", "watch", "succeed")
+    pointing(world, run.release)
+    return alter(run, started_at=now())  # type: ignore[no-any-return]
+
+
+def assessed(world: Any, run: Deployment) -> Rollback:
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
+    with world.acting_as("manager"):
+        return decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="tonight")
+
+
+def counted(alarm: Rollback, **rows: int) -> bool:
+    with acting(COMMAND):
+        return decide.pre_authorise(alarm.pk, rows=rows)
+
+
+def test_after_the_watch_the_decider_and_one_of_the_committee_say_so_anew(world: Any, ended: Deployment) -> None:
+    ended = alter(ended, consent=None)
+    alarm = assessed(world, ended)
+    counted(alarm)
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="not agreed yet: Committee member"):
+        decide.authorise(alarm.pk)
+    for name in ("operator", "second_operator", "manager", "developer"):
+        with world.acting_as(name), pytest.raises(NotYou, match="your role"):
+            agree(alarm.pk)
+    with world.acting_as("committee_a"):
+        agree(alarm.pk, reason="the totals are wrong")
+    with world.acting_as("committee_a"), pytest.raises(NotYou):
+        agree(alarm.pk)
+    with world.acting_as("committee_b"), pytest.raises(NotYou, match="your role"):
+        agree(alarm.pk)
+    with world.acting_as("operator"), pytest.raises(NotYou, match="Second Operator"):
+        decide.authorise(alarm.pk)
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk)
+    assert world.fresh(alarm).state == "authorised"
+    assert [entry["role"] for entry in world.fresh(alarm).facts["agreed"]] == ["committee"]
+
+
+def test_after_the_watch_nothing_was_authorised_beforehand(world: Any, ended: Deployment) -> None:
+    """The consent allowed it for the hours of the watch, and it is asked anew."""
+    document = {**ended.consent.document, "preauthorised": {"on": True, "rows": 10}}  # type: ignore[union-attr]
+    alter(ended.consent, document=document)
+    with acting(COMMAND):
+        alarm = decide.raise_(ended.pk, cause="error_rate", note="3 of 5")
+    assert not counted(alarm)
+    assert world.fresh(alarm).state == "raised"
+
+
+def test_within_the_watch_the_committee_is_not_asked(world: Any) -> None:
+    run = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    pointing(world, run.release)
+    alarm = assessed(world, run)
+    counted(alarm)
+    with world.acting_as("committee_a"), pytest.raises(WrongState, match="watch has not ended"):
+        agree(alarm.pk)
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk)
+
+
+def test_the_newest_goes_first(world: Any, ended: Deployment) -> None:
+    other = make(
+        Release, application=world.application, version="1.9.0", title="newer", author=world.people["operator"]
+    )
+    alter(InForce.objects.get(), release=other)
+    with world.acting_as("operator"), pytest.raises(WrongState, match=r"Newest first: .*1\.9\.0"):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+    newer = make(
+        Deployment,
+        release=other,
+        application=ended.application,
+        environment=ended.environment,
+        requested_by=world.people["operator"],
+    )
+    walk(newer, "schedule", "queue", "start")
+    with world.acting_as("operator"), pytest.raises(WrongState, match="newer run is under way"):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+
+
+def test_of_two_runs_of_one_release_the_later_goes_first(world: Any, ended: Deployment) -> None:
+    where = {"application": ended.application, "environment": ended.environment}
+    again = make(Deployment, release=ended.release, **where, requested_by=world.people["operator"])
+    walk(again, "schedule", "queue", "start", "verify", "watch")
+    with world.acting_as("operator"):
+        with pytest.raises(WrongState, match="Newest first"):
+            decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+        assert not_possible(world.fresh(again)) == ""
+        decide.raise_(again.pk, cause="data_inconsistent", note="x")
+
+
+def test_past_the_retention_of_its_dump_only_a_higher_patch_goes_forward(world: Any, ended: Deployment) -> None:
+    ended = alter(ended, started_at=now() - timedelta(days=89))
+    with world.acting_as("operator"):
+        alarm = decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+    alter(ended, started_at=now() - timedelta(days=91))
+    assert "higher patch" in not_possible(world.fresh(ended)), "it is asked again when it begins"
+    with world.acting_as("manager"):
+        decide.dismiss(alarm.pk, reason="the dump is gone")
+    with world.acting_as("operator"), pytest.raises(WrongState, match="90 days; from here only a higher patch"):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+    plan = ended.release.plan
+    plan["back"] = [row for row in plan["back"] if row["kind"] != "database_update"]
+    alter(ended.release, plan=plan)
+    with world.acting_as("operator"):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="nothing is restored")
+
+
+def test_a_way_back_is_not_taken_back_and_says_what_to_do(world: Any, ended: Deployment) -> None:
+    walk(ended, "roll_back")
+    with world.acting_as("operator"), pytest.raises(WrongState, match="try the failed step again, or take it over"):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+    walk(ended, "restored")
+    with world.acting_as("operator"), pytest.raises(WrongState, match="taken back already.*release a higher patch"):
+        decide.raise_(ended.pk, cause="data_inconsistent", note="x")
+
+
+def test_nobody_says_go_before_the_rows_are_counted_or_known_to_be_uncountable(world: Any) -> None:
+    run = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    pointing(world, run.release)
+    alarm = assessed(world, run)
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="still being counted"):
+        decide.authorise(alarm.pk)
+
+    with acting(COMMAND):
+        assert not decide.pre_authorise(alarm.pk, rows={}, exact=False, fault="connection refused")
+    facts = world.fresh(alarm).facts
+    assert (facts["rows_total"], facts["rows_fault"]) == (None, "connection refused")
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk)
+
+
+def test_a_rehearsal_is_no_cause_in_production(world: Any, ended: Deployment) -> None:
+    with world.acting_as("operator"), pytest.raises(Invalid, match="does not know this cause"):
+        decide.raise_(ended.pk, cause="rehearsal", note="x")
+    staged = world.verified_run(ended.release, "staging")
+    pointing(world, ended.release, "staging")
+    with world.acting_as("operator"):
+        alarm = decide.raise_(staged.pk, cause="rehearsal", note="before production")
+    assert not alarm.critical
+
+
+@pytest.mark.parametrize("way", ["none", "reverse", "restore"])
+def test_a_plan_without_a_way_back_is_found_before_anyone_consents(world: Any, way: str) -> None:
+    """1.4.0 brings a migration that is a program: nobody can tell by reading it whether it can be undone."""
+    release = world.tested("1.4.0")
+    plan = release.plan
+    for row in plan["back"]:
+        if row["kind"] == "database_update":
+            row["parameters"]["way_back"] = way
+    release = alter(release, plan=plan)
+    with world.acting_as("manager"):
+        if way == "restore":
+            assert submit(release.pk).document["migrations"]["commit"] == release.commit
+            return
+        with pytest.raises(GateClosed, match=r"0003_normalised_titles\.py"):
+            submit(release.pk)
+    assert world.fresh(release).state == "tested"
+
+
+def test_the_migrations_are_read_once_and_a_silent_repository_voids_nothing(world: Any) -> None:
+    release, round_ = world.submitted()
+    fact = Fact.objects.get(release=release, kind="migrations")
+    paths = [row["path"] for row in fact.value["files"]]
+    assert any(path.endswith("0002_tags.sql") for path in paths)
+    alter(world.application, repository="/nowhere")
+    with world.acting_as("manager"):
+        observe(release.pk)
+    again = Fact.objects.get(pk=fact.pk)
+    assert (again.value, again.observed_at) == (fact.value, fact.observed_at)
+    assert round_.document["migrations"] == fact.value
+
+
+def faltered(world: Any) -> tuple[Deployment, Rollback]:
+    run = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    pointing(world, run.release)
+    alarm = assessed(world, run)
+    walk(alarm, "pre_authorise", "run", "falter")
+    return walk(run, "roll_back", "falter"), alarm
+
+
+def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(world: Any) -> None:
+    run, alarm = faltered(world)
+    with world.acting_as("manager"), pytest.raises(NotYou):
+        take_over(alarm.pk, reason="I did it")
+    with world.acting_as("operator"):
+        with pytest.raises(Invalid):
+            take_over(alarm.pk, reason=" ")
+        take_over(alarm.pk, reason="restored from the dump by hand")
+        with pytest.raises(NotYou, match="another person"):
+            take_over(alarm.pk, reason="and so say I")
+    assert world.fresh(alarm).state == "faltered"
+    with world.acting_as("second_operator"):
+        take_over(alarm.pk, reason="I compared the totals")
+    assert world.fresh(alarm).state == "reporting"
+    report = alarm.documents.get(kind="report").body
+    assert "Operator" in report and "Second Operator" in report
+    with world.acting_as("second_operator"), pytest.raises(WrongState):
+        take_over(alarm.pk, reason="again")
+    with world.acting_as("second_operator"):
+        settle(run.pk, how="unknown", reason="by hand")
+    assert world.fresh(run).state == "settled"
+
+
+def test_only_what_faltered_is_taken_over(world: Any) -> None:
+    run = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    pointing(world, run.release)
+    alarm = assessed(world, run)
+    with world.acting_as("operator"), pytest.raises(WrongState):
+        take_over(alarm.pk, reason="by hand")
+    assert "by_hand" not in world.fresh(alarm).facts
+
+
+def test_report_cause_and_prevention_are_drafted_from_what_was_recorded(world: Any) -> None:
+    run, alarm = faltered(world)
+    step = make(
+        Step, deployment=run, ordinal=90, phase="forward", kind="command", parameters={}, label_ja="移行", label_en="Migrate",
+        started_at=now(), failure="exit code 7",
+    )  # fmt: skip
+    walk(step, "offer", "claim", "fail")
+    with acting(COMMAND):
+        StepOutput.objects.create(step=step, epoch=1, text="line one\nTraceback: totals differ\n")
+    alter(run, started_at=alarm.raised_at - timedelta(minutes=5))
+    alter(alarm, facts={**alarm.facts, "rows": {"dataset": 3}, "digests": {"after": {"code": "abc"}}})
+    with translation.override("en"):
+        draft_documents_of(alarm)
+    texts = {document.kind: document.body for document in alarm.documents.all()}
+    report = texts["report"]
+    assert "two totals differ" in report and "all users" in report and "dataset: 3" in report and "code abc" in report
+    assert "Traceback: totals differ" in report
+    assert report.index("Run started") < report.index("Alarm raised by Operator")
+    assert "exit code 7" in texts["cause"] and "Datasets can be tagged" in texts["cause"]
+    assert "To be written" in texts["prevention"]
+
+
+def draft_documents_of(alarm: Rollback) -> None:
+    from audit.change import change
+    from releases.actions.rollback.draft import draft_documents
+
+    with acting(COMMAND), change("test:draft", (Rollback, alarm.pk)) as act:
+        draft_documents(act.get(Rollback))

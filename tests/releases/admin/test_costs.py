@@ -1,0 +1,65 @@
+"""Before an act that ends consent or clears signatures its page names them, and the action then does just that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from environments.models import Account
+from releases.actions.checklist.sign import sign
+from releases.actions.release.prepare import amend
+from releases.actions.roster.assign import assign
+from releases.admin import costs
+from releases.models import ConsentRound, Release
+
+
+@pytest.mark.parametrize("verb", ["amend", "withdraw", "take_back"])
+def test_the_page_names_the_approvals_that_end(
+    world: dict[str, Any], browsers: Callable[[str], Any], verb: str
+) -> None:
+    """Who approved, and whose consent is asked for again."""
+    html = browsers("manager").get(reverse("act", args=["release", verb, world["review"].pk])).content.decode()
+    card = html[html.index('id="cost"') :].split("</section>")[0]
+    assert "Approval of Committee A" in card and "ends" in card
+    assert ("Consent is applied for anew: " in card) == (verb != "withdraw")
+
+
+def test_what_is_named_is_what_ends(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """After the amendment the round is void and the same question costs no consent any more."""
+    release = world["review"]
+    before = costs.of("release:amend", release)
+    with acting_as("manager"):
+        amend(release.pk, reason="more")
+    assert any("Approval of Committee A" in line for line in before.lost)
+    assert any("Milestones to be reached again" in line for line in before.again)
+    assert ConsentRound.objects.get(pk=world["round"].pk).state == "void"
+    after = costs.of("release:amend", Release.objects.get(pk=release.pk))
+    assert not [line for line in after.lost if "Approval" in line or "round" in line]
+
+
+def test_an_edit_of_a_draft_names_the_signatures_on_it(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """All of them for a change of the content, those of the technical part for a configuration."""
+    release = world["review"]
+    requirement, technical = (release.checklist.filter(group=g).first() for g in ("requirements", "technical"))
+    with acting_as("tester"):
+        for item in (requirement, technical):
+            sign(item.pk, evidence="read")
+    with acting_as("manager"):
+        amend(release.pk, reason="more")
+    row = Release.objects.get(pk=release.pk)
+    everything, one = costs.of("release:edit", row), costs.of("release:set_configuration", row)
+    assert [str(requirement) in " ".join(c.lost) for c in (everything, one)] == [True, False]
+    assert [str(technical) in " ".join(c.lost) for c in (everything, one)] == [True, True]
+    assert one.stays and "Tester" in " ".join(everything.again)
+
+
+def test_acts_that_cost_nothing_say_nothing_or_say_so(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """A move of a draft loses nothing and says so; a roster before approval is not even asked."""
+    assert costs.of("release:move", world["draft"]) == costs.Cost(asked=True)
+    assert not costs.of("roster:assign", world["review"]).asked
+    assert not costs.of("checklist:sign", world["review"].checklist.first()).asked
+    with acting_as("manager"):
+        assign(world["draft"].pk, duty="worker", account_id=Account.objects.get(username="operator").pk, telephone="1")

@@ -1,0 +1,56 @@
+"""Lists: what is typed in full width is found, and what is shown can be taken along as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+from django.urls import reverse
+from django.utils.safestring import mark_safe
+
+from audit.admin.sheet import cell
+from releases.models import Release
+
+RELEASES = "admin:releases_release_changelist"
+
+
+def _table(answer: Any) -> list[list[str]]:
+    text = b"".join(answer.streaming_content).decode()
+    assert text.startswith("\ufeff")
+    return list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
+
+
+def test_a_cell_is_plain_text() -> None:
+    """No formula, no mark-up, nothing for nothing."""
+    assert [cell(v) for v in ("=1+1", mark_safe("<b>x</b>"), None, 3)] == ["'=1+1", "x", "", "3"]
+
+
+def test_search_finds_a_version_a_person_and_a_commit(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Also in full width; and nothing when there is nothing."""
+    client, row = browsers("auditor"), world["review"]
+    for typed in ("1.3.0", "１．３．０", row.commit[:10], "Ｍａｎａｇｅｒ", "メタデータ"):
+        assert f"/{row.pk}/change/" in client.get(reverse(RELEASES), {"q": typed}).content.decode(), typed
+    assert f"/{row.pk}/change/" not in client.get(reverse(RELEASES), {"q": "９．９．９"}).content.decode()
+
+
+def test_the_table_holds_what_the_filters_leave(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """With the list's columns in words, without paging, in the reader's language."""
+    client = browsers("auditor")
+    rows = _table(client.get(reverse(RELEASES), {"csv": "1"}))
+    assert len(rows) == 1 + Release.objects.count()
+    drafts = _table(client.get(reverse(RELEASES), {"csv": "1", "state__exact": "draft"}))
+    assert [row[3] for row in drafts[1:]] == ["Draft"] and str(world["draft"]) == drafts[1][0]
+    client.cookies["django_language"] = "ja"
+    assert _table(client.get(reverse(RELEASES), {"csv": "1", "state__exact": "draft"}))[1][3] == "下書き"
+
+
+def test_the_table_shows_nobody_what_the_list_hides(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Neither columns that are not listed nor rows of environments that the reader does not see."""
+    client = browsers("auditor")
+    accounts = reverse("admin:environments_account_changelist")
+    assert client.get(accounts, {"csv": "1", "password__startswith": "a"}).status_code in (302, 400)
+    targets = reverse("admin:environments_target_changelist")
+    assert len(_table(browsers("tester").get(targets, {"csv": "1"}))) < len(_table(client.get(targets, {"csv": "1"})))
+    assert browsers("outsider").get(targets, {"csv": "1"}).status_code in (302, 403)

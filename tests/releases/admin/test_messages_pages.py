@@ -1,0 +1,193 @@
+"""The pages of messages: inbox with its count, texts with real values, previews, and what goes outside."""
+
+from __future__ import annotations
+
+import html as entities
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.urls import resolve, reverse
+
+from releases.actions.notice.values import PAGES
+from releases.letters.events import EVENTS
+from releases.models import DeadAddress, Delivery, Message, MessageChannel, MessageText, Notice, Stakeholder
+from tests.releases.actions.telling import forget, join, only, outsider, tell
+from tests.releases.gates.asking import make
+
+LISTS = ("notice", "delivery", "stakeholder", "messagechannel", "messagerule", "messagetext", "deadaddress")
+
+
+@pytest.fixture
+def told(world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]) -> Notice:
+    """A release is called off, which the developer reads in his inbox and people outside by mail, once released."""
+    from releases.actions.release.prepare import withdraw
+
+    only(("release:withdraw", "development_team", "admin"), ("release:withdraw", "users", "mail"))
+    join("development_team", people["developer"])
+    outsider("users", "kita@users.example")
+    forget()
+    with acting_as("manager"):
+        withdraw(world["draft"].pk, reason="計画変更")
+    return next(one for one in tell() if one.event == "release:withdraw")
+
+
+def text_of(answer: Any) -> str:
+    """Return what a page says."""
+    return entities.unescape(answer.content.decode())
+
+
+def addresses(notice: Notice) -> list[str]:
+    """Return every page about messages."""
+    found = [reverse(f"admin:releases_{name}_changelist") for name in LISTS]
+    for row in (notice, Delivery.objects.first(), Stakeholder.objects.get(key="users"), MessageText.objects.first(),
+                MessageChannel.objects.first()):  # fmt: skip
+        found.append(reverse(f"admin:releases_{row._meta.model_name}_change", args=[row.pk]))
+    return [*found, reverse("inbox"), reverse("messages-preview"), reverse("release", args=[notice.release_id])]
+
+
+def test_every_page_answers_everybody_who_may_look_in_both_languages(
+    told: Notice, browsers: Callable[[str], Any]
+) -> None:
+    make(DeadAddress, address="gone@users.example", because="550", since=told.made_at)
+    for name, language in (("manager", "ja"), ("auditor", "en"), ("developer", "ja")):
+        client = browsers(name)
+        client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
+        for address in addresses(told):
+            answer = client.get(address, headers={"accept-language": language})
+            assert answer.status_code == 200, f"{name} {address}: {answer.status_code}"
+    for address in addresses(told):
+        assert browsers("outsider").get(address).status_code in (302, 403, 404), address
+
+
+def test_the_inbox_counts_opens_and_marks_as_read(told: Notice, browsers: Callable[[str], Any]) -> None:
+    client = browsers("developer")
+    page = text_of(client.get(reverse("inbox")))
+    assert "1 unread message" in page and told.texts["ja"]["subject"] in page
+    assert re.search(r'href="/admin/inbox/"[^<]*<.*?>\s*1\s*<', text_of(client.get("/admin/")), re.S), (
+        "the sidebar counts"
+    )
+    message = Message.objects.get(account__username="developer")
+    answer = client.post(reverse("act", args=["message", "read", message.pk]))
+    assert answer.status_code == 302 and answer["location"] == told.path
+    assert "Everything is read" in text_of(client.get(reverse("inbox")))
+    assert told.texts["ja"]["subject"] not in text_of(client.get(reverse("inbox") + "?unread=1"))
+    assert browsers("operator").post(reverse("act", args=["message", "read", message.pk])).status_code == 403
+
+
+def test_marking_all_as_read_leads_back_to_the_inbox(told: Notice, browsers: Callable[[str], Any]) -> None:
+    answer = browsers("developer").post(reverse("act-new", args=["message", "read_all"]))
+    assert answer["location"] == reverse("inbox")
+
+
+def test_nobody_sees_another_persons_inbox(told: Notice, browsers: Callable[[str], Any]) -> None:
+    assert told.texts["ja"]["subject"] not in text_of(browsers("operator").get(reverse("inbox")))
+
+
+def test_a_message_outside_is_read_signed_and_released_on_one_page(
+    told: Notice, browsers: Callable[[str], Any]
+) -> None:
+    assert "Release a message to people outside" in text_of(browsers("project_manager").get("/admin/"))
+    client = browsers("project_manager")
+    page = text_of(client.get(told_page(told)))
+    assert "People outside are not told yet" in page and "kita@users.example" in page
+    button = 'data-verb="notice:release"'
+    assert button in page, "who may release it"
+    for name in ("manager", "operator"):
+        assert button not in text_of(browsers(name).get(told_page(told))), f"{name}: caused it, or has no right"
+    address = reverse("act", args=["notice", "release", told.pk])
+    shown = text_of(client.get(address))
+    assert told.texts["ja"]["subject"] in shown and "kita@users.example" in shown
+    digest = re.search(r'name="digest" value="([0-9a-f]{64})"', shown)[1]  # type: ignore[index]
+    assert client.post(address, {"digest": digest}).status_code == 302
+    assert not Notice.objects.get(pk=told.pk).waits
+
+
+def told_page(notice: Notice) -> str:
+    """Return the page of a notice."""
+    return reverse("admin:releases_notice_change", args=[notice.pk])
+
+
+def test_a_text_is_shown_with_real_values_before_it_is_kept(told: Notice, browsers: Callable[[str], Any]) -> None:
+    row = MessageText.objects.get(event="release:confirm")
+    client, address = browsers("manager"), reverse("act", args=["message_text", "write", row.pk])
+    form = text_of(client.get(address))
+    assert "【リリース予定】" in form and "{{ version }}" in form
+    given = {"subject_ja": "{{ application }} {{ version }}のお知らせ", "body_ja": "{{ changes }}", "subject_en": "",
+             "body_en": ""}  # fmt: skip
+    preview = text_of(client.post(address, given))
+    assert (
+        "Nothing has been saved yet" in preview
+        and "のお知らせ" in preview
+        and "- タグでデータセットを絞り込める" in preview
+    )
+    assert MessageText.objects.get(pk=row.pk).version == 0
+    confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]  # type: ignore[index]
+    assert client.post(address, given | {"confirmed": confirmed}).status_code == 302
+    kept = MessageText.objects.get(pk=row.pk)
+    assert (kept.version, kept.subject_ja, kept.subject_en) == (1, given["subject_ja"], "")
+    wrong = client.post(address, given | {"body_ja": "{{ password }}"})
+    assert wrong.status_code == 400 and "password" in text_of(wrong)
+
+
+def test_what_is_left_as_it_was_shipped_goes_on_with_the_shipped_text(
+    told: Notice, browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    from releases.actions.message_text.write import write
+
+    row = MessageText.objects.get(event="release:confirm")
+    form = browsers("manager").get(reverse("act", args=["message_text", "write", row.pk])).context["form"]
+    with acting_as("manager"):
+        write(
+            row.pk, **{name: form.fields[name].initial for name in ("subject_ja", "body_ja", "subject_en", "body_en")}
+        )
+    kept = MessageText.objects.get(pk=row.pk)
+    assert not any((kept.subject_ja, kept.body_ja, kept.subject_en, kept.body_en))
+
+
+def test_every_event_can_be_previewed_before_it_happens(
+    told: Notice, world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    client, shown = browsers("manager"), set()
+    for event in EVENTS:
+        for release in (world["released"], world["review"]):
+            answer = client.get(reverse("messages-preview"), {"event": event.key, "release": release.pk})
+            assert answer.status_code == 200, event.key
+            plan = answer.context["plan"]
+            if plan is not None:
+                assert plan.texts["ja"]["subject"] and "{{" not in str(plan.texts)
+                shown.add(event.key)
+    assert len(shown) > len(EVENTS) / 2, shown
+    assert Notice.objects.count() <= 2 and not Delivery.objects.filter(tries__gt=0).exists(), "nothing is sent"
+
+
+def test_the_release_page_says_what_was_told_and_what_users_may_be_told(
+    told: Notice, browsers: Callable[[str], Any]
+) -> None:
+    page = text_of(browsers("manager").get(reverse("release", args=[told.release_id])))
+    assert "Status text for users" in page and "has been called off" in page and "1 of 2 sent" in page
+
+
+def test_no_address_or_secret_of_a_channel_is_on_any_page(
+    told: Notice, browsers: Callable[[str], Any], acting_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from releases.actions.channel.change_channel import set_address
+
+    monkeypatch.setattr(settings, "MESSAGE_NETWORKS", ["127.0.0.0/8"])
+    slack = MessageChannel.objects.get(key="slack")
+    with acting_as("manager"):
+        set_address(slack.pk, url="http://127.0.0.1:9/services/hidden-key", language="ja", reason="初期設定")
+    client = browsers("manager")
+    pages = [reverse("admin:releases_messagechannel_change", args=[slack.pk]), reverse("timeline"),
+             reverse("admin:releases_messagechannel_changelist"), reverse("act", args=["channel", "set_address", slack.pk]),
+             reverse("as-of") + f"?object=releases.MessageChannel:{slack.pk}"]  # fmt: skip
+    for address in pages:
+        page = text_of(client.get(address))
+        assert "hidden-key" not in page and slack.sealed.get("url", "x" * 9) not in page, address
+
+
+def test_every_page_that_a_message_leads_to_is_there() -> None:
+    for _model, path, _column in PAGES:
+        assert resolve(path.format(7)).url_name, path

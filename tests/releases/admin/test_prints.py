@@ -1,0 +1,77 @@
+"""The sheets for paper say what they must, with the planned times and 切戻し判断時刻."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.urls import reverse
+
+from releases.admin.prints import lines
+from releases.admin.shown import clock, when
+
+STEPS = {"label_ja": "一", "label_en": "one", "kind": "command", "required": True}
+
+
+def test_steps_follow_each_other(world: dict[str, Any]) -> None:
+    """Each begins when the one before it ends; without a start there are no times."""
+    start = world["review"].window_start
+    plan = {"forward": [{**STEPS, "estimate_seconds": 60}], "verify": [{**STEPS, "estimate_seconds": 30}]}
+    found = lines(plan, ("forward", "verify"), start, False)
+    assert [(line.number, line.begins - start, line.ends - start) for line in found if line.begins and line.ends] == [
+        (1, timedelta(0), timedelta(seconds=60)), (2, timedelta(seconds=60), timedelta(seconds=90)),
+    ]  # fmt: skip
+    assert lines(plan, ("forward",), None, True)[0].begins is None
+
+
+def test_the_work_sheet_names_the_decision_time(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The end of the window less the whole way back; each step has its planned begin."""
+    row = world["review"]
+    zone = "Asia/Tokyo"
+    html = browsers("operator").get(reverse("work-sheet", args=[row.pk, "production"])).content.decode()
+    back = sum(s["estimate_seconds"] for p in ("back", "back_verify") for s in row.plan[p])
+    assert when(row.window_end - timedelta(seconds=back), zone) in html
+    second = row.window_start + timedelta(seconds=row.plan["forward"][0]["estimate_seconds"])
+    assert clock(second, zone) in html
+    assert "03-1234-5678" in html
+
+
+def test_the_work_sheet_is_for_those_who_see_the_environment(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """A tester does not see production."""
+    assert browsers("tester").get(reverse("work-sheet", args=[world["review"].pk, "production"])).status_code == 403
+
+
+def test_the_application_sheet_holds_every_word_given(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Who, as what, when, about which digest; and what was applied for."""
+    row, round_ = world["review"], world["round"]
+    html = browsers("auditor").get(reverse("application-sheet", args=[row.pk])).content.decode()
+    approval = round_.approvals.get()
+    for said in (
+        round_.digest,
+        str(approval.account),
+        approval.comment,
+        when(approval.at, "Asia/Tokyo"),
+        row.way_back,
+        "DS-101",
+    ):
+        assert said in html, said
+
+
+def test_the_contact_sheet_follows_the_order_of_the_questions(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """Verifier, responsible, decider; a duty without a person is named as such."""
+    html = browsers("manager").get(reverse("contact-sheet", args=[world["review"].pk])).content.decode()
+    places = [html.index(words) for words in ("Verifier", "Responsible", "Rollback decider", "Others on duty")]
+    assert places == sorted(places) and "nobody" in html
+
+
+def test_the_rollback_sheet_holds_facts_and_documents(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The cause in the procedure's words, and the three documents."""
+    row = world["rollback"]
+    html = browsers("auditor").get(reverse("rollback-sheet", args=[row.pk])).content.decode()
+    assert "error_rate" not in html.split("<pre>")[0] and row.note in html
+    assert html.count("<pre>") == 3

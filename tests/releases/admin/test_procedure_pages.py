@@ -1,0 +1,87 @@
+"""The procedure as a document, the difference between two versions, and what activating one would change."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.urls import reverse
+
+from audit.clock import now
+from releases.actions.procedure.activate import load
+from releases.admin.procedure_difference import differences, effects, flat
+from releases.models import Procedure, Release
+from releases.procedures.document import Procedure as Content
+
+DEFAULT = Path(__file__).resolve().parents[3] / "releases" / "procedures" / "default.toml"
+
+
+def other(acting_as: Callable[..., Any]) -> Procedure:
+    """Load a draft that asks for three of the committee and gives tests a day more."""
+    text = DEFAULT.read_text()
+    changed = text.replace('version = "1.0.1"\n', 'version = "1.1.0"\n', 1)
+    changed = changed.replace(
+        'subject = "regular", tier = "production", stage = 1, role = "committee", number = 2',
+        'subject = "regular", tier = "production", stage = 1, role = "committee", number = 3',
+    ).replace("days_before = 7", "days_before = 8")
+    entry = next(line for line in text.splitlines() if "ロールバック手順の追加" in line)
+    added = entry.replace("1.0.1", "1.1.0").replace("2024-03-22", "2026-12-01").replace("の追加", "の強化")
+    changed = changed.replace(entry, entry.rstrip(",") + ",\n" + added)
+    assert tomllib.loads(changed) != tomllib.loads(text)
+    with acting_as("manager"):
+        return load(Content.from_toml(changed), reason="stricter")
+
+
+def test_values_are_found_by_their_keys_and_not_by_their_places() -> None:
+    """A row that moves in its list is no difference."""
+    one = {"gates": [{"key": "a", "kind": "x"}, {"key": "b", "kind": "y"}], "tiers": ["p", "q"]}
+    two = {"gates": [{"key": "b", "kind": "y"}, {"key": "a", "kind": "x"}], "tiers": ["p", "q"]}
+    assert dict(flat(one)) == dict(flat(two))
+    assert dict(flat(one))[("tiers",)] == "p, q"
+
+
+def test_the_difference_names_what_differs(
+    world: dict[str, Any], acting_as: Callable[..., Any], browsers: Callable[[str], Any]
+) -> None:
+    """Nothing else; every reader of the procedure sees it."""
+    draft = other(acting_as)
+    active = Procedure.objects.get(state="active")
+    found = {d.place: (d.left, d.right) for d in differences(active, draft)}
+    assert ("2", "3") in found.values() and ("7", "8") in found.values() and ("1.0.1", "1.1.0") in found.values()
+    assert len([place for place in found if not place.startswith("1.1.0 ›")]) == 3, found
+    html = browsers("auditor").get(reverse("procedure-difference")).content.decode()
+    assert "<del>7</del>" in html and "<ins>8</ins>" in html
+
+
+def test_it_tells_what_a_move_would_do_and_does_nothing(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """The consent that would end with its approval, and the milestone that would fall earlier; the release is as it was."""
+    draft, release = other(acting_as), world["review"]
+    found = {e.release.pk: e for e in effects(draft, now())}
+    effect = found[release.pk]
+    assert any("Committee A" in line for line in effect.consents)
+    assert [name for name, _was, _will in effect.milestones] == ["Tests done"] or len(effect.milestones) == 1
+    row = Release.objects.get(pk=release.pk)
+    assert row.procedure_id != draft.pk and row.state == "in_review"
+
+
+def test_the_document_has_the_eight_chapters_in_both_languages(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """With the values of the written procedure, ending with its change history."""
+    client, address = browsers("developer"), reverse("procedure-sheet", args=[world["released"].procedure_id])
+    japanese = client.get(address, {"language": "ja"}).content.decode()
+    english = client.get(address, {"language": "en"}).content.decode()
+    for words in (
+        "1. はじめに",
+        "第3水曜日",
+        "深夜1:00-5:00",
+        "リリース委員会承認必須",
+        "S3（本番用）",
+        "24時間",
+        "8. 更新履歴",
+    ):
+        assert words in japanese, words
+    assert japanese.index("初版リリース") > japanese.index("8. 更新履歴")
+    assert "1. Introduction" in english and "8. Change history" in english and 'lang="en"' in english

@@ -1,0 +1,106 @@
+"""All signatures that one release waits for, on one page: each its own act, one proof of identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.urls import reverse
+
+from audit.models import Event
+from releases.models import ConsentRound, Document, Release
+
+OLD = [{"method": "password", "at": 1.0}]
+
+
+def _offers(client: Any, release: Release) -> list[str]:
+    import re
+
+    return re.findall(
+        r'name="sign" value="([^"]+)"', client.get(reverse("sign-all", args=[release.pk])).content.decode()
+    )
+
+
+def test_it_offers_what_the_reader_could_sign_and_nothing_else(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """The round to the committee, but not to whoever has spoken; the checklist to testers; nothing to auditors."""
+    release, round_ = world["review"], world["round"]
+    consent = f"consent-approve-{round_.pk}"
+    assert consent in _offers(browsers("committee_b"), release)
+    assert consent not in _offers(browsers("committee_a"), release)
+    assert consent not in _offers(browsers("manager"), release)
+    items = {f"checklist-sign-{item.pk}" for item in release.checklist.all()}
+    assert items <= set(_offers(browsers("tester"), release))
+    assert _offers(browsers("auditor"), release) == []
+    assert browsers("outsider").get(reverse("sign-all", args=[release.pk])).status_code == 403
+
+
+def test_each_tick_is_a_signature_of_its_own(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Two items are signed with their own words; what was not ticked stays open."""
+    release, client = world["review"], browsers("tester")
+    first, second, third = release.checklist.all()[:3]
+    sent = {"sign": [f"checklist-sign-{row.pk}" for row in (first, second)]}
+    sent |= {f"checklist-sign-{row.pk}-evidence": f"read {row.pk}" for row in (first, second, third)}
+    before = Event.objects.count()
+    answer = client.post(reverse("sign-all", args=[release.pk]), sent)
+    assert answer.status_code == 302 and answer.url == reverse("release", args=[release.pk])
+    found = {row.pk: row for row in release.checklist.all()}
+    assert [found[row.pk].evidence for row in (first, second)] == [f"read {first.pk}", f"read {second.pk}"]
+    assert found[third.pk].signed_at is None
+    assert Event.objects.count() >= before + 2
+
+
+def test_an_old_proof_of_identity_is_asked_for_once(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Nothing is signed before; after the password everything ticked is."""
+    from tests.conftest import PASSWORD
+
+    release, client = world["review"], browsers("tester")
+    session = client.session
+    session["account_authentication_methods"] = OLD
+    session.save()
+    rows = list(release.checklist.all())
+    sent: dict[str, Any] = {"sign": [f"checklist-sign-{row.pk}" for row in rows]}
+    sent |= {f"checklist-sign-{row.pk}-evidence": "read" for row in rows}
+    answer = client.post(reverse("sign-all", args=[release.pk]), sent)
+    assert answer.status_code == 302 and answer.url.startswith(reverse("account_reauthenticate"))
+    assert not release.checklist.exclude(signed_at=None).exists()
+    client.post(answer.url, {"password": PASSWORD})
+    assert not release.checklist.filter(signed_at=None).exists()
+
+
+def test_a_missing_text_signs_nothing_at_all(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The page comes back with the fault and with the ticks."""
+    release, client = world["review"], browsers("tester")
+    first, second = release.checklist.all()[:2]
+    sent = {
+        "sign": [f"checklist-sign-{row.pk}" for row in (first, second)],
+        f"checklist-sign-{first.pk}-evidence": "read",
+    }
+    answer = client.post(reverse("sign-all", args=[release.pk]), sent)
+    assert answer.status_code == 400 and answer.content.decode().count(" checked>") == 2
+    assert not release.checklist.exclude(signed_at=None).exists()
+
+
+def test_nothing_is_signed_that_was_not_offered(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """A forged tick of the author, and one on a row of another release, do nothing."""
+    round_, document = world["round"], Document.objects.exclude(release=world["review"]).first()
+    assert document is not None
+    for name, key in (("manager", f"consent-approve-{round_.pk}"), ("tester", f"document-check_content-{document.pk}")):
+        answer = browsers(name).post(
+            reverse("sign-all", args=[world["review"].pk]), {"sign": [key], f"{key}-digest": round_.digest}
+        )
+        assert answer.status_code == 302
+    assert ConsentRound.objects.get(pk=round_.pk).approvals.count() == 1
+    assert Document.objects.get(pk=document.pk).state == document.state
+
+
+def test_consent_given_here_is_about_what_was_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """The digest goes along; another one is refused by the action and told."""
+    release, round_, client = world["review"], world["round"], browsers("committee_b")
+    key = f"consent-approve-{round_.pk}"
+    address = reverse("sign-all", args=[release.pk])
+    said = client.post(address, {"sign": [key], f"{key}-digest": "0" * 64}, follow=True).content.decode()
+    assert "Not signed" in said and round_.approvals.count() == 1
+    client.post(address, {"sign": [key], f"{key}-digest": round_.digest, f"{key}-comment": "ok"})
+    assert ConsentRound.objects.get(pk=round_.pk).state == "granted"

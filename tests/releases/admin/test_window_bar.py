@@ -1,0 +1,56 @@
+"""The bar of a run inside its window: where it is, what is still planned, and 切戻し判断時刻."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from releases.admin.window_bar import window_bar
+
+BEGIN = datetime(2026, 12, 15, 16, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def _run(**given: Any) -> Any:
+    plan = {"forward": [{"estimate_seconds": 1800}], "back": [{"estimate_seconds": 3600}]}
+    kept = {
+        "started_at": BEGIN, "scheduled_for": BEGIN, "window_end": BEGIN + 4 * HOUR, "ended_at": None, "state": "running",
+        "release": SimpleNamespace(plan=plan),
+    }  # fmt: skip
+    return SimpleNamespace(**{**kept, **given})
+
+
+def _steps(*states: str) -> Any:
+    return [SimpleNamespace(phase="forward", state=s, estimate_seconds=1800, ended_at=None) for s in states]
+
+
+def test_a_running_run_shows_what_is_past_and_what_is_planned() -> None:
+    """One hour of four is over and half an hour of work is left; the way back takes the last hour."""
+    bar = window_bar(_run(), _steps("done", "running"), BEGIN + HOUR)
+    assert bar is not None
+    assert (bar.elapsed, bar.planned, bar.decide, bar.now, bar.late) == (25.0, 12.5, 75.0, 25.0, False)
+    assert bar.decide_by == BEGIN + 3 * HOUR and bar.left_seconds == 7200
+
+
+def test_it_says_when_the_plan_reaches_over_the_decision_time() -> None:
+    """Ten minutes before it half an hour does not fit any more."""
+    bar = window_bar(_run(), _steps("running"), BEGIN + 3 * HOUR - timedelta(minutes=10))
+    assert bar is not None and bar.late
+
+
+def test_a_run_that_has_ended_stands_still() -> None:
+    """Nothing is planned any more, and now is not on the bar once the window is over."""
+    run = _run(state="succeeded", ended_at=BEGIN + HOUR)
+    bar = window_bar(run, _steps("done"), BEGIN + 9 * HOUR)
+    assert bar is not None
+    assert (bar.elapsed, bar.planned, bar.now, bar.late) == (25.0, 0.0, None, False)
+
+
+@pytest.mark.parametrize("lacking", ["window_end", "hours"])
+def test_without_window_or_hour_there_is_no_bar(lacking: str) -> None:
+    """A run of staging that was only requested."""
+    given = {"window_end": None} if lacking == "window_end" else {"started_at": None, "scheduled_for": None}
+    assert window_bar(_run(**given), [], BEGIN) is None

@@ -1,0 +1,100 @@
+"""Runs of earlier months for the tests of figures: real rows walked along the edges, with their history dated back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from audit.change import change
+from environments.models import Account, Application, Environment
+from releases.models import Deployment, Milestone, Release, Rollback, Step
+from tests.releases.admin.seed import ActingAs, walk
+
+
+def dated(row: Any, moments: Sequence[tuple[str, datetime]]) -> None:
+    """Replace the history of a row by one snapshot per (state, time)."""
+    row.history.all().delete()
+    for state, at in moments:
+        kept = {f.attname: getattr(row, f.attname) for f in row._meta.fields}
+        row.history.model(**{**kept, "state": state}, history_date=at, history_type="~").save()
+
+
+def release(
+    acting_as: ActingAs, of: Application, version: str, moments: Sequence[tuple[str, datetime]], kind: str = "regular"
+) -> Release:
+    """Make a release whose history says that it came into states at times."""
+    with acting_as("manager"), change("test:past") as act:
+        made = Release.objects.create(
+            application=of, version=version, kind=kind, title="past", author=Account.objects.get(username="manager")
+        )
+        act.about(made)
+    dated(made, moments)
+    return made
+
+
+def ran(
+    acting_as: ActingAs, of: Application, version: str, started: datetime, *, trouble: str = "", kind: str = "regular",
+    fixed_days: float = 14, environment: str = "production",
+) -> Deployment:  # fmt: skip
+    """Make a run that began at a time, ten minutes long; in trouble for two hours when there is any."""
+    fixed = started - timedelta(days=fixed_days)
+    row = release(
+        acting_as,
+        of,
+        version,
+        [("draft", fixed - timedelta(days=2)), ("content_fixed", fixed), ("tested", started)],
+        kind,
+    )
+    person, minutes = Account.objects.get(username="operator"), timedelta(minutes=1)
+    moments = [("running", started)]
+    with acting_as("operator"), change("test:past") as act:
+        made = Deployment.objects.create(
+            release=row, application=of, environment=Environment.objects.get(slug=environment), requested_by=person,
+            started_at=started,
+        )  # fmt: skip
+        act.about(made)
+        walk(made, "schedule", "queue", "start")
+        if trouble in ("rescued", "settled"):
+            walk(made, "hold")
+            moments.append(("waiting", started + 5 * minutes))
+        if trouble == "rescued":
+            Step.objects.create(
+                deployment=made, phase="forward", ordinal=1, kind="command", parameters={}, label_ja="一", label_en="one",
+                decision={"verb": "retry", "name": "Operator", "reason": "tried"},
+            )  # fmt: skip
+            walk(made, "resume")
+        if trouble == "settled":
+            walk(made, "fail", "settle")
+            moments += [("failed", started + 6 * minutes), ("settled", started + 125 * minutes)]
+        else:
+            walk(made, "verify", "watch")
+            moments.append(("monitoring", started + (125 if trouble == "rescued" else 10) * minutes))
+        if trouble == "rolled_back":
+            raised = started + 30 * minutes
+            way = Rollback.objects.create(
+                deployment=made, cause="error_rate", raised_at=raised, restored_at=raised + 120 * minutes
+            )
+            walk(way, "pre_authorise", "run", "verify", "report")
+            walk(made, "roll_back", "restored")
+            moments += [("rolling_back", raised), ("rolled_back", raised + 120 * minutes)]
+    dated(made, moments)
+    return made
+
+
+def milestone(
+    acting_as: ActingAs, of: Release, key: str, due: datetime, done: datetime | None, **more: Any
+) -> Milestone:
+    """Make a milestone that was due and done at times."""
+    with acting_as("manager"), change("test:past") as act:
+        act.about(of)
+        return Milestone.objects.create(
+            release=of,
+            key=key,
+            guards="approve",
+            label_ja="承認",
+            label_en="Approval",
+            due_at=due,
+            done_at=done,
+            **more,
+        )

@@ -1,0 +1,80 @@
+"""The four keys are counted as the page of figures says that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from releases.figures.runs import keys_of, runs
+from releases.figures.spread import Spread
+from tests.releases.admin import seed
+from tests.releases.figures import past
+
+APRIL = datetime(2026, 4, 1, tzinfo=UTC)
+MARCH = datetime(2027, 4, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def of(acting_as: Callable[..., Any]) -> Any:
+    """An application."""
+    return seed.application(acting_as)
+
+
+def test_the_middle_and_the_ninth_of_ten() -> None:
+    """Known values only."""
+    assert Spread.of([]) == Spread(0, None, None)
+    assert Spread.of([3.0, None, 1.0, 2.0]) == Spread(3, 2.0, 3.0)
+    assert Spread.of(float(n) for n in range(1, 11)) == Spread(10, 5.5, 9.0)
+
+
+def test_a_run_without_trouble_counts_as_delivered_with_its_lead_time(acting_as: Callable[..., Any], of: Any) -> None:
+    """From the first fixing of the content to the verification in production."""
+    past.ran(acting_as, of, "1.0.0", APRIL + DAY, fixed_days=10)
+    (run,) = runs(APRIL, MARCH)
+    assert (run.trouble, run.judged) == ("", True)
+    assert run.lead_seconds == 10 * 86400 + 600
+    keys = keys_of([run], months=2)
+    assert (keys.verified, keys.per_month, keys.judged, keys.failed, keys.failed_share) == (1, 0.5, 1, 0, 0.0)
+
+
+@pytest.mark.parametrize(("trouble", "seconds"), [("rolled_back", 7200), ("rescued", 7200), ("settled", 7200)])
+def test_a_run_that_a_person_had_to_help_is_a_failure(
+    acting_as: Callable[..., Any], of: Any, trouble: str, seconds: float
+) -> None:
+    """Taken back, settled, and also verified in the end after a rescue; each with the time until it was over."""
+    past.ran(acting_as, of, "1.0.0", APRIL + DAY)
+    past.ran(acting_as, of, "1.1.0", APRIL + 40 * DAY, trouble=trouble)
+    found = runs(APRIL, MARCH)
+    assert [run.trouble for run in found] == ["", trouble]
+    keys = keys_of(found, months=12)
+    assert (keys.judged, keys.failed, keys.failed_share, keys.open) == (2, 1, 0.5, 0)
+    assert keys.restore.median == pytest.approx(seconds)
+
+
+def test_only_production_and_only_the_period_count(acting_as: Callable[..., Any], of: Any) -> None:
+    """A run belongs to the moment of its first step; what happened in staging is no delivery."""
+    past.ran(acting_as, of, "0.9.0", APRIL - timedelta(seconds=1))
+    past.ran(acting_as, of, "1.0.0", APRIL)
+    past.ran(acting_as, of, "1.1.0", APRIL + DAY, environment="staging", trouble="settled")
+    past.ran(acting_as, of, "1.2.0", MARCH)
+    assert [run.release for run in runs(APRIL, MARCH)] == ["1.0.0"]
+    other = seed.application(acting_as, "portal", "ポータル")
+    assert runs(APRIL, MARCH, other.pk) == []
+
+
+def test_the_number_of_queries_does_not_grow(acting_as: Callable[..., Any], of: Any) -> None:
+    """Six runs cost what one costs."""
+    past.ran(acting_as, of, "1.0.0", APRIL + DAY)
+    with CaptureQueriesContext(connection) as one:
+        runs(APRIL, MARCH)
+    for index in range(5):
+        past.ran(acting_as, of, f"1.{index + 1}.0", APRIL + (index + 2) * DAY, trouble="rolled_back")
+    with CaptureQueriesContext(connection) as six:
+        assert len(runs(APRIL, MARCH)) == 6
+    assert len(six) == len(one)

@@ -1,0 +1,65 @@
+"""The way back is rehearsed when the same plan and content went forward and back before production."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from audit.clock import now
+from releases.actions.release.confirm import NOT_MEASURED, facts_now
+from releases.gates import rehearsal
+from releases.gates.ask import WAIVABLE
+from releases.gates.base import Answer, Question, procedure_of
+from releases.gates.content import digest
+from releases.models import Release, Step
+from releases.procedures.parts import Gate
+
+from .asking import alter, make, walk
+
+GATE = Gate(key="rehearsed", kind="rehearsal", tiers=("production",), ja="予行", en="Rehearsal", source="ours")
+
+
+def asked(world: Any, release: Release) -> Answer:
+    release = world.fresh(release)
+    return rehearsal.ask(Question(release, world.environments["production"], procedure_of(release), now()), GATE)
+
+
+def rehearse(world: Any, release: Release, environment: str = "staging") -> Any:
+    run = world.verified_run(release, environment)
+    began = now()
+    for ordinal, phase, length in ((1, "forward", 30), (2, "back", 20)):
+        ended = began + timedelta(seconds=length)
+        make(
+            Step, deployment=run, ordinal=ordinal, phase=phase, kind="command", parameters={},
+            started_at=began, ended_at=ended, label_ja="x", label_en="x",
+        )  # fmt: skip
+    return alter(walk(run, "roll_back", "restored"), plan_digest=digest(release.plan), ended_at=now())
+
+
+def test_it_wants_the_same_plan_forward_and_back(world: Any) -> None:
+    release = world.tested()
+    assert asked(world, release).verdict == "fail", "forward alone is no rehearsal"
+    assert facts_now(release)["way_back_rehearsed"] == NOT_MEASURED
+    rehearse(world, release)
+    answer = asked(world, release)
+    assert (
+        answer.verdict == "pass" and "Staging" in answer.reason and "30 s" in answer.reason and "20 s" in answer.reason
+    )
+    assert facts_now(release)["way_back_rehearsed"] is True
+
+
+def test_another_plan_or_content_was_not_rehearsed(world: Any) -> None:
+    release = world.tested()
+    run = rehearse(world, release)
+    alter(run, base={"wanted_tree": "0" * 40})
+    assert asked(world, release).verdict == "fail"
+    alter(run, base={"wanted_tree": release.tree})
+    assert asked(world, release).verdict == "pass"
+    plan = release.plan
+    plan["back"] = plan["back"][:-1]
+    alter(release, plan=plan)
+    assert asked(world, release).verdict == "fail"
+
+
+def test_it_can_be_waived_by_two_people() -> None:
+    assert "rehearsal" in WAIVABLE

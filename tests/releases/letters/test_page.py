@@ -1,0 +1,20 @@
+"""The HTML of a letter says what its text says and executes nothing."""
+
+from __future__ import annotations
+
+from releases.letters.page import html_of
+
+
+def test_everything_is_escaped_and_the_only_link_is_the_pages() -> None:
+    page = html_of(
+        "<b>s</b>", "a <a href='https://evil.example'>x</a>\nb\n\n- one\n- two", "https://ringi.example/1/", "en"
+    )
+    assert page.count("<a ") == 1 and 'href="https://ringi.example/1/"' in page
+    assert "&lt;a href" in page and "<b>" not in page
+    assert "<li>one</li><li>two</li>" in page and "<br>b</p>" in page
+    assert '<html lang="en">' in page and "Nothing is approved by answering" in page
+
+
+def test_people_outside_get_no_link() -> None:
+    page = html_of("件名", "本文", "", "ja")
+    assert "href" not in page and "返信" in page

@@ -1,0 +1,40 @@
+"""Every event has its words in both languages, with places that exist, and asks for nothing by answering."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from releases.letters.events import EVENTS, PRE_RELEASED
+from releases.letters.places import fault_of, used
+from releases.letters.shipped import shipped
+from releases.procedures.load import default
+
+JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+
+
+@pytest.mark.parametrize("event", [event.key for event in EVENTS])
+def test_the_words_are_there_in_both_languages_and_say_the_same_facts(event: str) -> None:
+    ja, en = shipped(event, "ja"), shipped(event, "en")
+    for words in (ja, en):
+        assert words.subject and words.body and len(words.subject) < 120
+        assert not fault_of(words.subject) and not fault_of(words.body)
+    assert JAPANESE.search(ja.subject) and not JAPANESE.search(en.subject + en.body)
+    assert used(ja.subject + ja.body) == used(en.subject + en.body)
+
+
+def test_an_event_is_named_once() -> None:
+    assert len({event.key for event in EVENTS}) == len(EVENTS)
+
+
+def test_every_rule_of_the_default_procedure_is_about_an_event_that_is_told() -> None:
+    assert {rule.event for rule in default().messages} == {event.key for event in EVENTS}
+
+
+def test_what_is_released_beforehand_names_nothing_that_is_only_known_inside() -> None:
+    """Nobody reads it again before it goes out, so that what somebody wrote in haste has no place in it."""
+    for event in PRE_RELEASED:
+        for language in ("ja", "en"):
+            words = shipped(event, language)
+            assert used(words.subject + words.body) <= {"application", "version", "at", "opens", "closes", "status"}

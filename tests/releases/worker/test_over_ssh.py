@@ -1,0 +1,145 @@
+"""Runs on a target that lies on another host: the key comes from the secrets, and never reaches the target."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import translation
+
+from audit.actor import acting
+from audit.refusals import Invalid
+from environments.actions.configuration.create import create
+from environments.actions.target.settings import require_sound
+from environments.models import Target
+from releases.actions.release.confirm import NOT_MEASURED, facts_now
+from releases.actions.watch.place import configuration_of, spec_of
+from releases.models import Deployment, Release, StepOutput
+from releases.steps.target import journal_lines
+from releases.worker.dry_run import dry_run
+from releases.worker.executor import run_from
+from tests.releases.gates.asking import alter
+from tests.releases.steps.conftest import Host, host, wait_for
+from tests.releases.steps.ssh.conftest import processes
+
+from .conftest import WORKER, first, row, states
+
+__all__ = ["host"]
+
+
+@pytest.fixture
+def reached(world: Any, host: Host) -> Callable[[str], Any]:
+    """Return a function: let an environment's target be reached over ssh, with the key among its secrets."""
+
+    def move(name: str, **secrets: str) -> Any:
+        with world.acting_as("manager"):
+            world.configurations[name] = create(
+                application_id=world.application.pk,
+                environment_id=world.environments[name].pk,
+                values={"PORT": "9090"},
+                secrets={"PASSWORD": "hidden-word", "TARGET_SSH_KEY": host.key} | secrets,
+                reason="by ssh",
+            )
+        return alter(world.targets[name], settings={"ssh": host.settings})
+
+    return move
+
+
+def _step(kind: str, **parameters: Any) -> dict[str, Any]:
+    return row([]) | {"kind": kind, "parameters": parameters}
+
+
+def test_a_run_goes_through_on_the_host_and_the_key_stays_here(
+    world: Any, queued: Callable[..., Deployment], reached: Any, host: Host
+) -> None:
+    target = reached("development")
+    run = queued(_step("configuration_update"), _step("code_deploy"), row(["sh", "-c", "echo on $RINGI_TARGET_ROOT"]))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert states(run) == ["done"] * 4
+    run = world.fresh(run)
+    assert run.state == "succeeded" and run.measured["verify"]["code"] == run.release.tree
+    written = (Path(target.root) / "shared" / "config.env").read_text()
+    assert "hidden-word" in written and "PRIVATE KEY" not in written and "TARGET_SSH_KEY" not in written
+    assert [line["effect"] for line in journal_lines(spec_of(target))][:3] == [
+        *("configuration_update:written", "code_deploy:laid", "code_deploy:switched")
+    ]
+    said = "".join(StepOutput.objects.filter(step__deployment=run).values_list("text", flat=True))
+    assert f"on {target.root}" in said
+    assert host.settings["python"] == sys.executable and len(list(Path(target.root).glob(".ringi/*.pyz"))) == 1
+
+
+def test_a_connection_that_is_cut_leaves_a_doubt_and_no_process(
+    world: Any, queued: Callable[..., Deployment], reached: Any
+) -> None:
+    target = reached("development")
+    begun = Path(target.root) / "begun"
+    code = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
+    run = queued(row([sys.executable, "-c", code, str(begun)]))
+
+    def cut() -> None:
+        wait_for(begun.exists, 60)
+        for pid in processes("IdentityFile=/proc/", target.root):
+            os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    with acting(WORKER):
+        run_from(first(run).pk)
+    thread.join()
+    step = first(run)
+    assert step.attempts.get().outcome == "unknown" and "was lost" in step.failure
+    assert "Nobody can tell in what state the target is" in step.failure
+    assert world.fresh(run).state == "failed", "in a lower tier a doubt fails the run"
+    assert not list(processes(str(begun)))
+
+
+def test_a_key_that_is_no_secret_is_not_taken(world: Any, host: Host) -> None:
+    with world.acting_as("manager"):
+        made = create(
+            application_id=world.application.pk,
+            environment_id=world.environments["staging"].pk,
+            values={"PORT": "9090", "TARGET_SSH_KEY": host.key},
+            secrets={},
+            reason="in the open",
+        )
+    target = alter(world.targets["staging"], settings={"ssh": host.settings})
+    assert spec_of(target).ssh_key == ""
+    assert "TARGET_SSH_KEY" not in configuration_of(made.pk)[0]
+
+
+def test_the_key_may_be_on_one_line_and_is_in_no_text_of_the_target(world: Any, reached: Any, host: Host) -> None:
+    target = reached("staging", TARGET_SSH_KEY=host.key.strip().replace("\n", "\\n"))
+    spec = spec_of(target)
+    assert spec.ssh_key == host.key and "PRIVATE" not in repr(spec)
+
+
+def test_the_dry_run_says_where(world: Any, reached: Any, host: Host) -> None:
+    target = reached("staging")
+    place = f"{host.settings['user']}@127.0.0.1:{host.settings['port']}: "
+    found = dry_run(world.planned(), world.environments["staging"])
+    lines = [line for step in found if step.kind != "check" for line in step.lines]
+    assert lines and all(line.startswith(place) for line in lines)
+    assert not any(step.fault for step in found)
+    assert list(Path(target.root).iterdir()) == [], "a dry run connects to nothing"
+
+
+def test_the_final_check_asks_the_host_and_a_page_does_not(world: Any, reached: Any, host: Host) -> None:
+    release = Release.objects.get(pk=world.planned().pk)
+    target = reached("production")
+    assert facts_now(release, connect=False)["target_reachable"] == NOT_MEASURED
+    assert facts_now(release)["target_reachable"] is True
+    alter(target, settings={"ssh": host.settings | {"port": 9}})
+    assert facts_now(release)["target_reachable"] is False
+
+
+def test_settings_that_name_no_host_are_refused_when_they_are_entered() -> None:
+    with translation.override("en"), pytest.raises(Invalid, match=r"ssh\.known_hosts"):
+        require_sound({"ssh": {"host": "host.example", "user": "deploy", "known_hosts": ""}})
+    assert Target._meta.get_field("settings")

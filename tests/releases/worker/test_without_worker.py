@@ -1,0 +1,169 @@
+"""Steps that hold no worker: a person who is asked, and a pause that the row itself keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.change import change
+from audit.clock import now
+from audit.refusals import Invalid, NotYou, WrongState
+from releases.actions.deployment import decide
+from releases.actions.deployment.queue import queue
+from releases.actions.step.confirm import confirm
+from releases.models import Deployment, Question, Step
+from releases.worker.executor import run_from
+from releases.worker.sweeper import idle_steps, stopping_deployments
+
+from .conftest import TRUE, WORKER, expire, first, jobs, row, states
+from .test_executor import lost_attempt
+
+
+def manual(**parameters: Any) -> dict[str, Any]:
+    return {**row(TRUE), "kind": "manual", "parameters": {"task": "Switch the load balancer", **parameters}}
+
+
+def wait(**parameters: Any) -> dict[str, Any]:
+    return {**row(TRUE), "kind": "wait", "parameters": parameters}
+
+
+@pytest.mark.parametrize("who", [{"person": "developer"}, {"role": "operator"}])
+def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
+    world: Any, consented: Callable[..., Deployment], who: dict[str, str]
+) -> None:
+    run = consented(row(TRUE), manual(**who), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        run_from(first(run).pk)  # returns: nobody is held
+    second, named = run.steps.get(ordinal=2).pk, who.get("person", "second_operator")
+    assert (world.fresh(run).state, states(run)) == ("waiting", ["done", "needs_decision", "pending", "pending"])
+    question = Question.objects.get(deployment=run)
+    assert question.step_id == second and question.answered_at is None
+    assert world.fresh(run).blockers == [Step.objects.get(pk=second).failure]
+    # `operator` has the role, but has scheduled the run; the manager has neither the name nor the role.
+    for name in {"operator", "manager", "auditor", "ci", "outsider"} - {named}:
+        with world.acting_as(name), pytest.raises(NotYou):
+            confirm(second, reason="done")
+    with world.acting_as("second_operator"), pytest.raises(WrongState, match="whom it names"):
+        decide.confirm_done(second, reason="I saw it")
+    with world.acting_as(named):
+        with pytest.raises(Invalid):
+            confirm(second, reason=" ")
+        confirm(second, reason="switched to B at the console")
+    done = Step.objects.get(pk=second)
+    assert done.state == "done" and done.result["note"] == "switched to B at the console" and done.failure == ""
+    assert done.attempts.get().outcome == "asked"
+    assert Question.objects.get(deployment=run).answer == "step:confirm"
+    with acting(WORKER):
+        run_from(run.steps.get(ordinal=3).pk)
+    assert (world.fresh(run).state, states(run)) == ("verifying", ["done"] * 4)
+
+
+def test_it_is_asked_in_a_lower_tier_as_well_and_is_the_last_step(
+    world: Any, queued: Callable[..., Deployment]
+) -> None:
+    run = queued(row(TRUE), manual(person="developer"))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert world.fresh(run).state == "waiting"
+    with world.acting_as("developer"):
+        confirm(run.steps.get(ordinal=2).pk, reason="done")
+    assert world.fresh(run).state == "verifying"
+    with acting(WORKER):
+        run_from(run.steps.get(ordinal=3).pk)
+    assert world.fresh(run).state == "succeeded"
+
+
+def test_a_worker_that_dies_before_it_asks_costs_nothing(world: Any, queued: Callable[..., Deployment]) -> None:
+    from releases.actions.step.claim import claim
+
+    run = queued(manual(person="developer"))
+    with acting(WORKER):
+        claim(first(run).pk, worker="dies")
+        expire(first(run))
+        run_from(first(run).pk)
+    assert (world.fresh(run).state, Question.objects.filter(deployment=run).count()) == ("waiting", 1)
+
+
+def test_a_manual_step_can_be_stopped_and_given_up(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(manual(person="developer"), row(TRUE))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    with world.acting_as("operator"):
+        decide.stop(run.pk, reason="wrong version")
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["failed", "not_run", "not_run"])
+    with world.acting_as("developer"), pytest.raises(WrongState):
+        confirm(first(run).pk, reason="done")
+
+
+def test_a_pause_is_kept_by_its_row_and_ends_by_the_databases_clock(
+    world: Any, queued: Callable[..., Deployment]
+) -> None:
+    run = queued(wait(seconds=600), row(TRUE))
+    with acting(WORKER):
+        run_from(first(run).pk)  # returns: nobody is held
+        step = first(run)
+        assert (step.state, step.owner, world.fresh(run).state) == ("running", "", "running")
+        assert step.lease_until == step.started_at + timedelta(seconds=600)
+        idle_steps(now())
+        run_from(step.pk)  # a wake-up that came too early is dropped
+        assert first(run).epoch == 1 and jobs("development")[1:] == []
+        with change("test:ten_minutes_pass", (Step, step.pk)) as act:
+            act.get(Step).started_at -= timedelta(seconds=601)
+        expire(step)
+        idle_steps(now())
+        assert jobs("development")[-1] == ("releases.jobs.run_step", {"step_id": step.pk})
+        run_from(step.pk)
+    assert (world.fresh(run).state, states(run)) == ("succeeded", ["done"] * 3)
+    assert list(first(run).attempts.values_list("epoch", "outcome")) == [(1, "waits"), (2, "done")]
+
+
+def test_a_pause_that_is_over_before_it_begins_is_no_pause(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(wait(until="2020-01-01T00:00+09:00"), row(TRUE))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert (world.fresh(run).state, first(run).epoch) == ("succeeded", 1)
+
+
+def test_a_stop_ends_a_pause_at_once(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(wait(seconds=600), row(TRUE))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    with world.acting_as("operator"):
+        decide.stop(run.pk, reason="wrong version")
+    assert (world.fresh(run).state, states(run)) == ("stopped", ["stopped", "not_run", "not_run"])
+    with acting(WORKER):
+        stopping_deployments(now())
+        run_from(first(run).pk)
+    assert states(run) == ["stopped", "not_run", "not_run"]
+
+
+def test_a_retry_makes_one_more_attempt_of_what_is_not_repeated_by_itself(
+    world: Any, consented: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    """A person looked and decided for one attempt; should that one be lost, somebody looks again."""
+    seen, flag = tmp_path / "seen", tmp_path / "repaired"
+    script = f"import os; open({str(seen)!r}, 'a').write('x'); raise SystemExit(not os.path.exists({str(flag)!r}))"
+    run = consented(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        run_from(first(run).pk)
+    assert (states(run)[0], seen.read_text()) == ("failed", "x")
+    with world.acting_as("second_operator"):
+        decide.retry(first(run).pk, reason="the disk is free now")
+    with acting(WORKER):
+        lost_attempt(first(run))
+        assert seen.read_text() == "xx"
+        run_from(first(run).pk)
+    assert (states(run)[0], seen.read_text()) == ("needs_decision", "xx")
+    flag.touch()
+    with world.acting_as("second_operator"):
+        decide.retry(first(run).pk, reason="nothing of it is there")
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert (states(run)[0], seen.read_text()) == ("done", "xxx")
