@@ -9,8 +9,7 @@ INSTALLED := .venv/.installed
 UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo .uv/bin/uv; fi)
 UV_FILE := $(filter .uv/bin/uv,$(UV))
 WITH_SERVERS = $(PYTHON) -m config.embedded exec --with-parent --state
-# Databases of tests live for seconds: what a power cut would lose is made again.
-THROW_AWAY = fsync=off full_page_writes=off synchronous_commit=off
+FOR_A_RUN = $(PYTHON) -m config.embedded exec --with-parent --throw-away --state
 TESTS ?= tests
 PYTEST = $(PYTHON) -m pytest $(PYTEST_FLAGS)
 ROOT_COPY = /var/tmp/ringi-$(shell printf %s "$(realpath .)" | sha256sum | cut -c1-12)
@@ -49,13 +48,13 @@ up: messages ## an empty, usable system with servers of its own, for trials
 
 .PHONY: test
 test: messages ## the test suite (TESTS=tests/audit for a part)
-	@RINGI_POSTGRES_SETTINGS="$(THROW_AWAY)" exec $(WITH_SERVERS) var/test -- $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder $(TESTS) --ignore=tests/browser --ignore=tests/chaos
+	@exec $(FOR_A_RUN) var/test -- $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(TESTS) --ignore=tests/browser --ignore=tests/chaos
 
 .PHONY: check
 check: messages ## style, types, layers, settings, migrations, translations, then the tests
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	@exec $(WITH_SERVERS) var/test -- sh -exc ' \
+	@exec $(FOR_A_RUN) var/test -- sh -exc ' \
 	  $(PYTHON) -m mypy .; \
 	  .venv/bin/lint-imports; \
 	  RINGI_BASE_URL=https://localhost $(PYTHON) manage.py check --deploy --fail-level WARNING; \
@@ -65,11 +64,11 @@ check: messages ## style, types, layers, settings, migrations, translations, the
 
 .PHONY: browser
 browser: messages ## the pages in a real browser (SMOKE=1: the short run)
-	@exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/browser $(if $(SMOKE),-m smoke)
+	@exec $(FOR_A_RUN) var/test -- $(PYTEST) tests/browser $(if $(SMOKE),-m smoke)
 
 .PHONY: pictures
 pictures: messages ## take the pictures of the documentation anew
-	@RINGI_DOCS_PICTURES=docs/pictures exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/browser/test_docs_pictures.py
+	@RINGI_DOCS_PICTURES=docs/pictures exec $(FOR_A_RUN) var/test -- $(PYTEST) tests/browser/test_docs_pictures.py
 
 .venv/.docs: requirements-docs.lock $(INSTALLED)
 	@$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r requirements-docs.lock
@@ -86,7 +85,7 @@ chaos: messages ## killed workers, stopped servers, sabotage of each chapter, lo
 
 .PHONY: mutants
 mutants: messages ## take each guard out in a copy; its test must fail
-	@RINGI_POSTGRES_SETTINGS="$(THROW_AWAY)" exec $(WITH_SERVERS) var/test -- $(PYTHON) -m tests.mutants
+	@exec $(FOR_A_RUN) var/test -- $(PYTHON) -m tests.mutants
 
 .PHONY: bench
 bench: messages ## the measurements, as a table

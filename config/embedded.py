@@ -24,24 +24,26 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import redis
 from psycopg import sql
 
 from config import processes
+from config.given import given
 from config.processes import Unavailable, spawn
 from config.servers import Servers
 
 ROOTS_FOLDER = Path("/var/tmp")
-DEMO_MARK = "ringi demo: may be emptied"
+MEMORY = Path("/dev/shm")
 ROLES = ("postgres", "ringi_owner", "ringi", "ringi_worker", "ringi_sealer", "ringi_auditor")
-LEAST_FREE, START_SECONDS = 300 << 20, 60.0
+LEAST_FREE, LEAST_MEMORY, START_SECONDS = 300 << 20, 2 << 30, 60.0
 POSTGRES_SETTINGS = (
     "listen_addresses=127.0.0.1 unix_socket_directories= max_connections=200 shared_buffers=64MB "
     "timezone=UTC log_timezone=UTC"
 )
+# What a power cut would lose is made again.
+THROW_AWAY_SETTINGS = "fsync=off full_page_writes=off synchronous_commit=off"
 SIGNALS: dict[str, tuple[int, ...]] = {
     "postgres": (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL),
     "valkey": (signal.SIGTERM, signal.SIGKILL),
@@ -144,20 +146,39 @@ def _complaint(log: Path) -> str:
 
 
 class _Starter:
-    """Starts the servers of one state folder; what it starts is stopped when the stack closes."""
+    """Starts the servers of one state folder; what it starts is stopped when the stack closes.
 
-    def __init__(self, state: Path, stack: ExitStack, fresh: bool) -> None:
-        self.state, self.stack = state, stack
+    With `throw_away`, PostgreSQL begins anew, is not safe from a power cut, and keeps its files in memory where
+    there is room: copying a database there costs a tenth of what it may cost on a disk."""
+
+    def __init__(self, state: Path, stack: ExitStack, *, fresh: bool, throw_away: bool) -> None:
+        self.state, self.stack, self.throw_away = state, stack, throw_away
         self.folder, self.postgres_bin, self.valkey_server, self.runs_as = _home(state)
+        self.data = self.folder / "postgres"
         environment = {"PATH": os.defpath, "LANG": "C.UTF-8"}
         self.options: dict[str, Any] = {"environment": environment, "folder": self.folder, **self.runs_as}
         for name, signals in SIGNALS.items():
             processes.end_recorded(state / "run" / f"{name}.json", signals)
             if (log := state / "logs" / f"{name}.log").exists():
                 log.replace(log.with_suffix(".old"))
-        self.keys = _keys(state, self.folder / "postgres", fresh)
+        if throw_away:
+            self.data = self.passing()
+        self.keys = _keys(state, self.data, fresh)
         if (free := shutil.disk_usage(self.folder).free) < LEAST_FREE:
             raise Unavailable(f"only {free >> 20} MB are free for {self.folder}; 300 MB are needed")
+
+    def passing(self) -> Path:
+        """Return where files may lie that go with the run: the folder itself, still empty, or one in memory."""
+        place = self.folder / "passing"
+        if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= LEAST_MEMORY:
+            place = MEMORY / f"ringi-{_short(self.state)}"
+        self.end_unrecorded(place / "postgres")
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(mode=0o700)
+        if self.runs_as:
+            os.chown(place, self.runs_as["user"], self.runs_as["group"])
+        self.stack.callback(shutil.rmtree, place, ignore_errors=True)
+        return place / "postgres"
 
     def start(self, name: str, argv: Sequence[str], ready: Callable[[int], object]) -> int:
         """Start a server on a free port, which ends `argv`; return the port once `ready` no longer raises."""
@@ -190,7 +211,7 @@ class _Starter:
 
     def postgres(self) -> int:
         """Start PostgreSQL, making its files first when there are none; return its port."""
-        data, half = self.folder / "postgres", self.folder / "half"
+        data, half = self.data, self.data.with_name("half")
         if not data.exists():
             shutil.rmtree(half, ignore_errors=True)
             phrase, log = self.private("phrase", self.keys["postgres"]), self.state / "logs" / "initdb.log"
@@ -207,7 +228,7 @@ class _Starter:
             phrase.unlink()
             half.rename(data)
         self.end_unrecorded(data)
-        words = f"{POSTGRES_SETTINGS} {os.environ.get('RINGI_POSTGRES_SETTINGS', '')}".split()
+        words = f"{POSTGRES_SETTINGS} {THROW_AWAY_SETTINGS if self.throw_away else ''}".split()
         settings = [part for setting in words for part in ("-c", setting)]
         argv = [f"{self.postgres_bin}/postgres", "-D", str(data), *settings, "-p"]
         url = f"postgres://postgres:{self.keys['postgres']}@127.0.0.1:%d/postgres"
@@ -254,61 +275,13 @@ def _prepare(server_url: str, database: str, keys: Mapping[str, str]) -> None:
         server.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO " + ", ".join(ROLES[2:])).format(name))
 
 
-def _given(fresh: bool) -> Servers | None:
-    """Return the servers that DATABASE_URL and REDIS_URL name, once both answer; None when neither is set."""
-    urls = {name: os.environ.get(name, "") for name in ("DATABASE_URL", "REDIS_URL")}
-    if not any(urls.values()):
-        return None
-    if missing := [name for name, url in urls.items() if not url]:
-        raise Unavailable(f"{missing[0]} is not set, the other is; set both, or neither for embedded servers")
-    urls["DATABASE_OWNER_URL"] = os.environ.get("DATABASE_OWNER_URL") or urls["DATABASE_URL"]
-    for name, url in urls.items():
-        try:
-            place = urlsplit(url)
-            where = f"{place.hostname}:{place.port or 'default port'}"
-            if name == "REDIS_URL":
-                redis.Redis.from_url(url, socket_connect_timeout=5).ping()
-                continue
-            if place.scheme not in ("postgres", "postgresql"):
-                raise ValueError(place.scheme)
-            with psycopg.connect(url, connect_timeout=5) as connection:
-                version = connection.info.server_version
-        except (psycopg.OperationalError, redis.RedisError) as error:
-            raise Unavailable(f"{name}: {where} does not answer: {str(error).splitlines()[0]}")
-        except (psycopg.Error, ValueError):
-            raise Unavailable(f"{name} is not an address such as postgres://user:password@host:port/name")
-        if version < 150000:
-            raise Unavailable(f"{name}: {where} is PostgreSQL {version // 10000}; at least 15 is needed")
-        if fresh and name == "DATABASE_OWNER_URL":
-            _empty(url, urlsplit(urls["DATABASE_URL"]).username or "")
-    programs = os.environ.get("POSTGRES_BIN") or _programs()
-    owner_url = urls["DATABASE_OWNER_URL"]
-    server_url = os.environ.get("DATABASE_SERVER_URL") or owner_url
-    roles = [os.environ.get(f"DATABASE_{role}_URL") or urls["DATABASE_URL"] for role in ("WORKER", "SEALER", "AUDITOR")]
-    return Servers(owner_url, urls["DATABASE_URL"], urls["REDIS_URL"], Path(programs), server_url, *roles)
-
-
-def _empty(url: str, app_role: str) -> None:
-    """Empty a database that is not ours to drop; one with tables that no demo made is refused."""
-    with psycopg.connect(url) as owner:
-        found = owner.execute(
-            "SELECT shobj_description(oid, 'pg_database'), EXISTS (SELECT FROM pg_tables"
-            " WHERE schemaname = 'public') FROM pg_database WHERE datname = current_database()"
-        ).fetchone()
-        if not found or (found[0] != DEMO_MARK and found[1]):
-            raise Unavailable("DATABASE_URL: the demo empties its database, this one holds tables; name another")
-        name, role = sql.Identifier(owner.info.dbname), sql.Identifier(app_role)
-        owner.execute("DROP SCHEMA public CASCADE")
-        owner.execute("CREATE SCHEMA public")
-        owner.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role))
-        owner.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(name, sql.Literal(DEMO_MARK)))
-
-
 @contextmanager
-def running(state: Path, *, database: str = "ringi", fresh: bool = False) -> Iterator[Servers]:
+def running(
+    state: Path, *, database: str = "ringi", fresh: bool = False, throw_away: bool = False
+) -> Iterator[Servers]:
     """Start both servers for a state folder, or find those the environment names; stop what was started.
 
-    `fresh` begins with an empty database. Raises Unavailable.
+    `fresh` begins with an empty database; `throw_away` also ends without one, and is quicker. Raises Unavailable.
     """
     with ExitStack() as stack:
         try:
@@ -316,7 +289,9 @@ def running(state: Path, *, database: str = "ringi", fresh: bool = False) -> Ite
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             (state / "logs").mkdir(exist_ok=True)
             fcntl.flock(stack.enter_context((state / "lock").open("a")), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            servers = _given(fresh) or _Starter(state, stack, fresh).servers(database)
+            servers = given(fresh, _programs) or _Starter(state, stack, fresh=fresh, throw_away=throw_away).servers(
+                database
+            )
         except BlockingIOError:
             raise Unavailable(f"{state} is in use by another run; end that one first")
         except (OSError, psycopg.Error) as error:
@@ -324,7 +299,7 @@ def running(state: Path, *, database: str = "ringi", fresh: bool = False) -> Ite
         yield servers
 
 
-def execute(command: Sequence[str], state: Path, *, fresh: bool = False) -> int:
+def execute(command: Sequence[str], state: Path, *, fresh: bool = False, throw_away: bool = False) -> int:
     """Run a command with the servers' addresses in its environment and return its exit status.
 
     SIGINT, SIGTERM and SIGHUP are passed on; what the command leaves running in its group is ended.
@@ -342,7 +317,7 @@ def execute(command: Sequence[str], state: Path, *, fresh: bool = False) -> int:
     for number in processes.LEAVE:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, pass_on)
-    with running(state, fresh=fresh) as servers:
+    with running(state, fresh=fresh, throw_away=throw_away) as servers:
         environment = {"SECRET_KEY": secrets.token_urlsafe(40), "RINGI_STATE": str(state.resolve())}
         environment |= dict(os.environ) | servers.environment()
         process = spawn(command, environment=environment, folder=Path.cwd(), own_session=not typed_at)
@@ -357,18 +332,19 @@ def execute(command: Sequence[str], state: Path, *, fresh: bool = False) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read `exec [--state DIR] [--fresh] [--with-parent] -- COMMAND…` and do it."""
+    """Read `exec [--state DIR] [--fresh] [--throw-away] [--with-parent] -- COMMAND…` and do it."""
     parser = argparse.ArgumentParser(prog="python -m config.embedded")
     parser.add_argument("verb", choices=["exec"])
     parser.add_argument("--state", type=Path, default=processes.PROJECT / "var" / "test")
     parser.add_argument("--fresh", action="store_true", help="begin with an empty database")
+    parser.add_argument("--throw-away", action="store_true", help="begin and end empty, in memory where there is room")
     parser.add_argument("--with-parent", action="store_true", help="end when the process above ends")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
     if options.with_parent:
         processes.die_with_parent()
     try:
-        return execute(options.command, options.state, fresh=options.fresh)
+        return execute(options.command, options.state, fresh=options.fresh, throw_away=options.throw_away)
     except Unavailable as error:
         print(f"ringi: {error}", file=sys.stderr)
         return 2

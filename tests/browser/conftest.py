@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.person import Person
 from tests.browser.serving import serving
-from tests.releases.admin import seed
+from tests.releases.admin.conftest import pages_template, seeded
 from tests.releases.conftest import sample_repository, world, world_template
 
-__all__ = ["sample_repository", "world", "world_template"]
+__all__ = ["pages_template", "sample_repository", "seeded", "world", "world_template"]
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 OPTIONS = ["--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage", "--no-first-run"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -84,9 +84,3 @@ def person(chromium: Browser, site: str, browsers: Callable[[str], Any]) -> Iter
     yield enter
     for one in opened:
         one.context.close()
-
-
-@pytest.fixture
-def seeded(acting_as: Callable[..., Any]) -> dict[str, Any]:
-    """Rows in every interesting state, by name."""
-    return seed.world(acting_as)

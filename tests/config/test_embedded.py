@@ -69,7 +69,7 @@ def state(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def no_servers_given(monkeypatch: pytest.MonkeyPatch) -> None:
     urls = ("DATABASE_URL", "REDIS_URL", "DATABASE_OWNER_URL", "DATABASE_SERVER_URL")
-    for name in (*urls, "POSTGRES_BIN", "RINGI_POSTGRES_SETTINGS"):
+    for name in (*urls, "POSTGRES_BIN"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -286,3 +286,26 @@ def test_an_ordinary_user_keeps_everything_in_the_state_folder() -> None:
         assert (top / "s" / "servers" / "postgres" / "PG_VERSION").exists()
     finally:
         shutil.rmtree(top)
+
+
+@pytest.mark.usefixtures("no_servers_given")
+def test_what_is_thrown_away_begins_and_ends_empty_also_after_a_crash(state: Path) -> None:
+    place = embedded.MEMORY / f"ringi-{embedded._short(state)}"
+    if not os.access(embedded.MEMORY, os.W_OK) or shutil.disk_usage(embedded.MEMORY).free < embedded.LEAST_MEMORY:
+        pytest.skip(f"{embedded.MEMORY} has no room")
+    try:
+        for round_ in range(2):
+            with embedded.running(state, throw_away=True) as servers:
+                assert (place / "postgres" / "PG_VERSION").exists()
+                with psycopg.connect(servers.owner_url) as owner:
+                    assert owner.execute("SELECT to_regclass('kept'), current_setting('fsync')").fetchone() == (
+                        None,
+                        "off",
+                    )
+                    owner.execute("CREATE TABLE kept (id int)")
+            assert not place.exists()
+            if round_ == 0:
+                (place / "postgres").mkdir(parents=True)
+                (place / "postgres" / "half-written").touch()
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

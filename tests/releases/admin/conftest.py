@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.db.models import Model
+from django.utils import translation
+from psycopg.conninfo import conninfo_to_dict
 
+from environments import key_ring
+from tests.conftest import cloned, enters
 from tests.releases.admin import seed
 
 
+@dataclass(frozen=True)
+class PagesTemplate:
+    """A database with the rows in it, which tests copy; `keys` opens its secrets."""
+
+    name: str
+    rows: dict[str, tuple[type[Model], Any]]
+    keys: bytes
+
+
+@pytest.fixture(scope="session")
+def pages_template(template_database: str, django_db_blocker: Any) -> Iterator[PagesTemplate]:
+    """Make the rows once per process."""
+    with cloned(template_database, django_db_blocker) as address, translation.override("en"):
+        from django.db import connection
+
+        from environments.models import Account
+
+        made = seed.world(enters({account.username: account for account in Account.objects.all()}))
+        connection.close()
+        rows = {name: (type(row), row.pk) for name, row in made.items()}
+        yield PagesTemplate(str(conninfo_to_dict(address)["dbname"]), rows, key_ring.path().read_bytes())
+
+
 @pytest.fixture
-def world(acting_as: Callable[..., Any]) -> dict[str, Any]:
+def seeded(pages_template: PagesTemplate, database: str) -> dict[str, Any]:
     """Rows by name."""
-    return seed.world(acting_as)
+    if not key_ring.path().exists():
+        key_ring.path().parent.mkdir(parents=True, exist_ok=True)
+        key_ring.path().write_bytes(pages_template.keys)
+    return {name: model._default_manager.get(pk=pk) for name, (model, pk) in pages_template.rows.items()}
+
+
+@pytest.fixture
+def world(seeded: dict[str, Any]) -> dict[str, Any]:
+    """The same, as the tests of the pages call it."""
+    return seeded

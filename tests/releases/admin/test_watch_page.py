@@ -11,11 +11,8 @@ from django.urls import reverse
 
 from releases.models import Watch
 
-from . import seed
 
-
-def test_it_shows_curves_marks_triggers_and_checks(acting_as: Any, browsers: Callable[[str], Any]) -> None:
-    world = seed.world(acting_as)
+def test_it_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     watch = Watch.objects.get(deployment=world["back"], purpose="after")
     text = browsers("operator").get(reverse("watch", args=[watch.pk])).content.decode()
     assert text.count("<figure") == 4
@@ -37,10 +34,9 @@ def test_it_shows_curves_marks_triggers_and_checks(acting_as: Any, browsers: Cal
 
 
 def test_what_is_checked_beside_the_metrics_is_never_shown_by_its_key(
-    acting_as: Any, browsers: Callable[[str], Any]
+    world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     """The look before a run makes no checks, and its samples know nothing of them; in words on every page or not at all."""
-    world = seed.world(acting_as)
     client = browsers("operator")
     client.cookies["django_language"] = "ja"
     pages = [reverse("deployment", args=[world["back"].pk]), reverse("rollback", args=[world["rollback"].pk])]
