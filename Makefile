@@ -2,6 +2,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Programs are started by the hundred: what Python has compiled is kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
@@ -31,7 +33,7 @@ $(INSTALLED): requirements.lock | $(UV_FILE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || { \
 	  rm -rf .venv && $(UV) venv --quiet --python '>=3.12' .venv; }
 	@echo "Installing the packages of requirements.lock …"
-	@$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --compile-bytecode --python $(PYTHON) --require-hashes -r requirements.lock
 	@touch $@
 
 .PHONY: messages
@@ -71,7 +73,7 @@ pictures: messages ## take the pictures of the documentation anew
 	@RINGI_DOCS_PICTURES=docs/pictures exec $(FOR_A_RUN) var/test -- $(PYTEST) tests/browser/test_docs_pictures.py
 
 .venv/.docs: requirements-docs.lock $(INSTALLED)
-	@$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r requirements-docs.lock
+	@$(UV) pip install --quiet --compile-bytecode --python $(PYTHON) --require-hashes -r requirements-docs.lock
 	@touch $@
 
 .PHONY: docs
