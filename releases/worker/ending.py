@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from releases import steps
 from releases.models import Step
 from releases.steps.base import Fenced, Probe, StepContext
+from releases.worker.cut import MARGIN_SECONDS, cut_off_after
 
 PROBE_SECONDS = 60
 
@@ -29,7 +30,8 @@ def state_of(step: Step, context: StepContext) -> tuple[str, str]:
     short = replace(context, deadline_seconds=min(context.deadline_seconds, PROBE_SECONDS))
     try:
         kind = steps.kind(step.kind)
-        verdict, _facts = kind.probe(short, kind.parameters(**step.parameters))
+        with cut_off_after(PROBE_SECONDS + MARGIN_SECONDS):
+            verdict, _facts = kind.probe(short, kind.parameters(**step.parameters))
     except Fenced:
         raise
     except Exception:  # noqa: BLE001  a look that fails tells nothing about the target

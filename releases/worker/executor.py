@@ -27,7 +27,8 @@ from releases.steps.masking import clean
 from releases.steps.runner import secrets_of
 from releases.steps.target import measure
 from releases.worker.context import BACK, RunFacts, context_of, facts_of
-from releases.worker.ending import state_of
+from releases.worker.cut import MARGIN_SECONDS, cut_off_after
+from releases.worker.ending import PROBE_SECONDS, state_of
 from releases.worker.lease import Lease
 
 log = logging.getLogger(__name__)
@@ -74,15 +75,16 @@ def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
     if _without_worker(step, epoch):
         return None
     deadline = step.deadline_seconds or max(LEAST_DEADLINE, step.estimate_seconds * DEADLINE_FACTOR)
-    with Lease(step.pk, epoch) as lease:
+    with Lease(step.pk, epoch, longest=deadline + PROBE_SECONDS + 3 * MARGIN_SECONDS) as lease:
         context = context_of(step, epoch, lease.output, lease.beat, deadline, facts)
         secrets = secrets_of(context)
         try:
-            if step.kind == "check":
-                result, probe = _check(step, context), ""
-            else:
-                result, probe = _make(step, context, taken.taken_over)
-            measured = _measured(step, context)
+            with cut_off_after(deadline + MARGIN_SECONDS):
+                if step.kind == "check":
+                    result, probe = _check(step, context), ""
+                else:
+                    result, probe = _make(step, context, taken.taken_over)
+                measured = _measured(step, context)
             result = clean(result, secrets)
         except StopAsked:
             verdict, told = state_of(step, context)

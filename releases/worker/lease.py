@@ -29,11 +29,13 @@ SELECT id, epoch, clock_timestamp(), %s FROM releases_step WHERE id = %s AND epo
 class Lease:
     """Holds one attempt: `beat()` raises Fenced once a renewal or a chunk has found no row, StopAsked once on a stop.
 
-    The masked output is cut at KEPT_BYTES in the database; the digest covers the whole.
+    It is not renewed for more than `longest` seconds: what hangs where nothing can interrupt it is taken over. The
+    masked output is cut at KEPT_BYTES in the database; the digest covers the whole.
     """
 
-    def __init__(self, step_id: int, epoch: int) -> None:
+    def __init__(self, step_id: int, epoch: int, *, longest: float) -> None:
         self.step_id, self.epoch = step_id, epoch
+        self._until = time.monotonic() + longest
         self.lost = threading.Event()
         self.stopping = threading.Event()
         self._stop_told = False
@@ -60,6 +62,9 @@ class Lease:
         last = time.monotonic()
         try:
             while not self._end.wait(settings.BEAT):
+                if time.monotonic() > self._until:
+                    self.lost.set()
+                    return
                 try:
                     with connection.cursor() as cursor:
                         cursor.execute(RENEW, [settings.LEASE, self.step_id, self.epoch])
