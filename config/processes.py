@@ -31,7 +31,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 PR_SET_PDEATHSIG, FIRST_PORT = 1, 8000
 LEAVE = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 QUICK_SECONDS, QUICK_DEATHS, SLOWEST = 2.0, 5, 5.0
-WORKERS = ("development", "staging", "production", "samples", "messages")
+WORKERS = ("development", "staging", "production", "samples", "checks", "messages")
 KEPT_BY_DEMO = {"lock", "run", "logs", "servers", "servers.json", "secrets.json"}
 Say = Callable[[str], None]
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -103,7 +103,9 @@ RINGI_ROLES = {
     "auditor": env.str("RINGI_AUDITOR_ROLE", "ringi_auditor"),
 }
 
-ENVIRONMENT_QUEUES = env.list("RINGI_QUEUES", default=["development", "staging", "production", "samples", "messages"])
+ENVIRONMENT_QUEUES = env.list(
+    "RINGI_QUEUES", default=["development", "staging", "production", "samples", "checks", "messages"]
+)
 RQ_QUEUES = {
     name: {
         "URL": env.str("REDIS_URL", "redis://127.0.0.1:6379/0"),

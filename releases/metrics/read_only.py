@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
+from itertools import islice
 from typing import Annotated, Any
 
 import psycopg
@@ -40,8 +42,10 @@ def read_rows(url: str, statement: str, seconds: float, *, most: int) -> tuple[l
         connection.read_only = True
         milliseconds = sql.Literal(str(max(1, int(seconds * 1000))))
         connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(milliseconds))
-        # Only a prepared statement is one statement for certain; a second one could end the transaction.
-        cursor = connection.execute(statement.encode(), prepare=True)
-        columns, rows = [column.name for column in cursor.description or ()], cursor.fetchmany(most)
+        with connection.cursor() as cursor, closing(cursor.stream(statement.encode(), size=most)) as found:
+            # A stream is the extended protocol, which takes one statement: a second one could end the transaction. It
+            # ends here, however many rows are left.
+            rows = list(islice(found, most))
+            columns = [column.name for column in cursor.description or ()]
         connection.rollback()
     return columns, rows

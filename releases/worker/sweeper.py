@@ -121,12 +121,12 @@ def due_samples(moment: datetime) -> None:
 
 
 def due_checks(moment: datetime) -> None:
-    """Wake the sampling worker for the checks beside the metrics of each watch that has them due."""
+    """Wake the checks' worker for what is checked beside the metrics: no slow check keeps a sample waiting."""
     for watch in Watch.objects.filter(ended_at=None, paused_at=None, checks_at__lte=moment):
         due = watch.checks_at
         if due is not None and moment < watch.began_at + timedelta(seconds=watch.duration_seconds):
             advance(watch.pk, "checks")
-            dispatch.wake("samples", "check_watch", watch_id=watch.pk, due=due.isoformat())
+            dispatch.wake("checks", "check_watch", watch_id=watch.pk, due=due.isoformat())
 
 
 def coming_baselines(moment: datetime) -> None:

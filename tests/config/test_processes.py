@@ -201,5 +201,12 @@ def test_secrets_are_random_kept_and_private(tmp_path: Path) -> None:
 
 def test_the_table_names_every_process_of_the_product() -> None:
     names = [row.name for row in processes.rows(8000)]
-    workers = ["worker-development", "worker-staging", "worker-production", "worker-samples", "worker-messages"]
+    workers = [
+        "worker-development",
+        "worker-staging",
+        "worker-production",
+        "worker-samples",
+        "worker-checks",
+        "worker-messages",
+    ]
     assert names == ["web", "scheduler", "sealer", *workers]

@@ -86,6 +86,13 @@ def test_it_ends_at_its_deadline(url: str) -> None:
     assert (datetime.now(UTC) - began).total_seconds() < 5
 
 
+def test_it_reads_no_more_than_it_needs(url: str) -> None:
+    """Of two thousand million rows the second one settles it."""
+    result = check(url, "SELECT generate_series(1, 2000000000)", equals="1", seconds=1)
+    assert result.verdict is Verdict.ERROR
+    assert "more than one value" in result.output
+
+
 def test_a_database_out_of_reach_is_an_error_and_shows_no_password(url: str) -> None:
     away = url.replace("dbname=", "dbname=no_such_")
     result = check(away, f"SELECT '{PASSWORD}'", equals="1")

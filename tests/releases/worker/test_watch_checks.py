@@ -216,13 +216,13 @@ def test_a_paused_or_ended_watch_checks_nothing(watched: Callable[..., Watch]) -
         alter(watch, **{field: None})
 
 
-def test_due_checks_wake_the_sampler_and_move_on(watched: Callable[..., Watch], world: Any) -> None:
+def test_due_checks_wake_their_worker_and_move_on(watched: Callable[..., Watch], world: Any) -> None:
     watch = watched(checks=[LOGS], checks_at=now(), seconds=7200)
     with acting(WORKER):
         due_checks(now())
         due_checks(now())
     job = ("releases.jobs.check_watch", {"watch_id": watch.pk, "due": watch.checks_at.isoformat()})
-    assert [found for found in jobs("samples") if found[0].endswith("check_watch")] == [job]
+    assert [found for found in jobs("checks") if found[0].endswith("check_watch")] == [job]
     assert world.fresh(watch).checks_at > now() + timedelta(minutes=59)
 
 
