@@ -46,6 +46,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "environments.address.AddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -211,6 +212,7 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = DEBUG
 
+PROXIES = env.int("RINGI_PROXIES", 0)
 SECURE_HTTPS = env.bool("RINGI_HTTPS", BASE_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE_HTTPS
 # Without TLS a browser offers keys to localhost only; there the origin is http.
