@@ -254,7 +254,7 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
         may, what = {
             "raised": (rights.may("assess"), _("Assess the rollback")),
             "assessed": (
-                rights.may("authorise_rollback") or bool(set(missing(row)) & rights.roles),
+                rights.may("authorise_rollback", environment) or bool(set(missing(row)) & rights.roles),
                 _("Authorise the rollback"),
             ),
             "faltered": (rights.may("roll_back", environment), _("Try the way back again")),

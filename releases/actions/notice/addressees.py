@@ -39,8 +39,9 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
         case "waiver:propose", _:
             return holding("waive", without=getattr(thing, "proposed_by", None))
         case (("deployment:hold" | "question:escalate"), Question()):
-            asked = [entry.account for entry in asked_of(thing)]
-            return asked or access.holders("operator", thing.deployment.environment)
+            named = _named(thing)
+            asked = [entry.account for entry in asked_of(thing) if entry.account not in named]
+            return [*named, *asked] or access.holders("operator", thing.deployment.environment)
         case "rollback:raise", Rollback():
             return _deciders(thing)
         case "notice:wait", Notice():
@@ -78,6 +79,15 @@ def holding(right: str, environment: Environment | None = None, without: Account
     for role in (role for role, rights in ROLE_VERBS.items() if right in rights):
         found |= {one.pk: one for one in access.holders(role, environment)}
     return [one for one in found.values() if without is None or one.person_key != without.person_key]
+
+
+def _named(question: Question) -> list[Account]:
+    """Return who confirms the step that a run waits for, where only a person can do it."""
+    if question.step.kind != "manual":
+        return []
+    if role := question.step.parameters.get("role"):
+        return access.holders(role, question.deployment.environment)
+    return list(Account.objects.filter(username=question.step.parameters.get("person"), is_active=True))
 
 
 def _deciders(rollback: Rollback) -> list[Account]:

@@ -87,7 +87,7 @@ def _what(subject: Subject, language: str) -> str:
         release_gates = {gate.key: gate.label(language) for gate in procedure_of(row.release).gates}
         return release_gates.get(row.gate, row.gate)
     if subject.step is not None:
-        return str(subject.step)
+        return str(subject.step.parameters["task"] if subject.step.kind == "manual" else subject.step)
     return str(row)
 
 

@@ -115,6 +115,7 @@ def ask_person(step_id: int, *, epoch: int, task: str, minutes: float | None = N
             return
         deployment.hold()
         ask.put(act, deployment, step, minutes=minutes)
+        act.tell("deployment:hold")
         deployment.blockers = [task]
 
 

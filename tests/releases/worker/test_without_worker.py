@@ -19,6 +19,7 @@ from releases.actions.step.confirm import confirm
 from releases.models import Deployment, Question, Step
 from releases.worker.executor import run_from
 from releases.worker.sweeper import idle_steps, stopping_deployments
+from tests.releases.actions.telling import forget, only, tell
 
 from .conftest import TRUE, WORKER, expire, first, jobs, row, states
 from .test_executor import lost_attempt
@@ -62,6 +63,22 @@ def test_the_run_waits_for_whom_it_names_and_holds_no_worker(
     with acting(WORKER):
         run_from(run.steps.get(ordinal=3).pk)
     assert (world.fresh(run).state, states(run)) == ("verifying", ["done"] * 4)
+
+
+@pytest.mark.parametrize(("who", "told"), [({"person": "developer"}, {"developer"}), ({"role": "tester"}, {"tester"})])
+def test_whom_it_names_is_told_beside_the_first_of_the_roster(
+    world: Any, consented: Callable[..., Deployment], who: dict[str, str], told: set[str]
+) -> None:
+    run = consented(manual(**who), row(TRUE))
+    only(("deployment:hold", None, "admin"))
+    forget()
+    with acting(WORKER):
+        queue(run.pk)
+        run_from(first(run).pk)
+    (notice,) = (one for one in tell() if one.event == "deployment:hold")
+    messages = list(notice.messages.all())
+    assert {message.account.username for message in messages} == told | {"second_operator"}
+    assert all("Switch the load balancer" in message.words["body"] for message in messages)
 
 
 def test_it_is_asked_in_a_lower_tier_as_well_and_is_the_last_step(
