@@ -127,6 +127,17 @@ def _sweep(user: int) -> None:
                 shutil.rmtree(top)
 
 
+def _sweep_memory() -> None:
+    """Remove what runs that were killed have left in memory: nobody holds the lock of their state folder."""
+    for note in MEMORY.glob("ringi-*/state"):
+        with contextlib.suppress(OSError):  # it is in use: its run holds the lock
+            if note.lstat().st_uid != os.geteuid():
+                continue
+            with contextlib.suppress(FileNotFoundError), (Path(note.read_text()) / "lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(note.parent)
+
+
 def _keys(state: Path, data: Path, fresh: bool) -> dict[str, str]:
     """Return the servers' passwords, made on first use; server files that no longer have any are removed."""
     file = state / "servers.json"
@@ -170,11 +181,13 @@ class _Starter:
     def passing(self) -> Path:
         """Return where files may lie that go with the run: the folder itself, still empty, or one in memory."""
         place = self.folder / "passing"
+        _sweep_memory()
         if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= LEAST_MEMORY:
             place = MEMORY / f"ringi-{_short(self.state)}"
         self.end_unrecorded(place / "postgres")
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(mode=0o700)
+        (place / "state").write_text(str(self.state))
         if self.runs_as:
             os.chown(place, self.runs_as["user"], self.runs_as["group"])
         self.stack.callback(shutil.rmtree, place, ignore_errors=True)

@@ -106,6 +106,13 @@ class LedgerDatabase:
         """Connect as the superuser."""
         return self.connect()
 
+    def drop(self) -> None:
+        """Close the connections and drop the database, unless that was done."""
+        for connection in self.opened:
+            connection.close()
+        with psycopg.connect(self.server, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name)))
+
 
 def act(connection: psycopg.Connection[Any], statement: str, params: Any = None, **context: Any) -> Any:
     """Run one statement in a transaction of its own with an actor; return the cursor."""
@@ -182,10 +189,7 @@ def clone(ledger_template: LedgerDatabase) -> Iterator[Callable[..., LedgerDatab
 
     yield copy
     for database in made:
-        for connection in database.opened:
-            connection.close()
-        with psycopg.connect(database.server, autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database.name)))
+        database.drop()
 
 
 @pytest.fixture
@@ -193,8 +197,7 @@ def ledger(clone: Callable[..., LedgerDatabase]) -> Iterator[LedgerDatabase]:
     """A fresh ledger without events."""
     database = clone()
     yield database
-    for connection in database.opened:
-        connection.close()
+    database.drop()
 
 
 @pytest.fixture(scope="module")

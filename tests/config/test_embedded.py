@@ -290,9 +290,11 @@ def test_an_ordinary_user_keeps_everything_in_the_state_folder() -> None:
 
 @pytest.mark.usefixtures("no_servers_given")
 def test_what_is_thrown_away_begins_and_ends_empty_also_after_a_crash(state: Path) -> None:
-    place = embedded.MEMORY / f"ringi-{embedded._short(state)}"
+    place, left = embedded.MEMORY / f"ringi-{embedded._short(state)}", embedded.MEMORY / f"ringi-{state.parent.name}"
     if not os.access(embedded.MEMORY, os.W_OK) or shutil.disk_usage(embedded.MEMORY).free < embedded.LEAST_MEMORY:
         pytest.skip(f"{embedded.MEMORY} has no room")
+    left.mkdir()
+    (left / "state").write_text(str(state.parent / "of-a-run-that-was-killed"))
     try:
         for round_ in range(2):
             with embedded.running(state, throw_away=True) as servers:
@@ -303,9 +305,12 @@ def test_what_is_thrown_away_begins_and_ends_empty_also_after_a_crash(state: Pat
                         "off",
                     )
                     owner.execute("CREATE TABLE kept (id int)")
+                embedded._sweep_memory()
+                assert place.exists() and not left.exists(), "what is in use stays, what nobody uses goes"
             assert not place.exists()
             if round_ == 0:
                 (place / "postgres").mkdir(parents=True)
                 (place / "postgres" / "half-written").touch()
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        for folder in (place, left):
+            shutil.rmtree(folder, ignore_errors=True)
