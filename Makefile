@@ -89,8 +89,16 @@ chaos: messages ## killed workers, stopped servers, sabotage of each chapter, lo
 mutants: messages ## take each guard out in a copy; its test must fail
 	@exec $(FOR_A_RUN) var/test -- $(PYTHON) -m tests.mutants
 
+var/peers/.installed: requirements.lock requirements-peers.lock | $(UV_FILE)
+	@echo "Installing what is measured beside ours into var/peers …"
+	@$(UV) venv --quiet --clear --python $(PYTHON) var/peers
+	@$(UV) pip install --quiet --compile-bytecode --python var/peers/bin/python --require-hashes \
+	  -r requirements.lock -r requirements-peers.lock
+	@touch $@
+
 .PHONY: bench
-bench: messages ## the measurements, as a table
+bench: private PYTHON := $(if $(PEERS),var/peers/bin/python,$(PYTHON))
+bench: messages $(if $(PEERS),var/peers/.installed) ## the measurements, as a table (PEERS=1: beside other libraries)
 	@exec $(WITH_SERVERS) var/bench -- $(PYTHON) -m benchmarks
 
 .PHONY: lock
@@ -99,9 +107,11 @@ lock: $(UV_FILE) ## pin all packages with their hashes
 	  --group dev pyproject.toml --output-file requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --constraint requirements.lock --group docs --output-file requirements-docs.lock
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
+	  --constraint requirements.lock --group peers --output-file requirements-peers.lock
 
 .PHONY: clean
 clean: ## remove caches and what tests, benchmarks and demos left (var/up and .venv stay)
-	rm -rf var/test var/bench var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf var/test var/bench var/peers var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf $(ROOT_COPY)/test-* $(ROOT_COPY)/bench-* $(ROOT_COPY)/demo-*
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,57 @@
+"""What a step that does nothing costs in other workflow engines and job queues, beside ours of the same moment."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import runs
+from benchmarks.bench_peers import PROJECT, empty_database  # noqa: F401
+from benchmarks.bench_steps import STEPS, Nothing, run_all
+from benchmarks.chains.__main__ import PEERS
+from benchmarks.report import Report, Spread
+from releases import steps
+from tests.releases.conftest import World
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def bench_chain(
+    peer: str,
+    world: World,
+    empty_database: str,  # noqa: F811
+    report: Report,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    quiet: None,
+) -> None:
+    """From the start of a step to the start of the next, one worker, on the same servers; ours first, then the peer."""
+    name = f"a step that does nothing, beside {peer}"
+    if importlib.util.find_spec(PEERS[peer][0]) is None:
+        report.add("chains", name, "absent", note="not installed; `make bench PEERS=1` measures it")
+        return
+    monkeypatch.setattr(steps, "KINDS", (*steps.KINDS, Nothing()))
+    made = runs.release(world)
+    run_all(world, runs.plan(5, "bench_nothing", {}), made)  # warms plans and caches up
+    ours = run_all(world, runs.plan(STEPS, "bench_nothing", {}), made)
+    file = tmp_path / "starts"
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.chains", peer, str(STEPS), str(file)],
+        cwd=PROJECT,
+        env={**os.environ, "DATABASE": empty_database},
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=300,
+    )
+    starts = [float(line) for line in file.read_text().splitlines()]
+    theirs = Spread.of([later - earlier for earlier, later in itertools.pairwise(starts)])
+    report.add(
+        "chains", name, ours.cycle, limit=f"theirs {theirs}", ratio=ours.cycle.p50 / theirs.p50,
+        valid=ours.valid and len(starts) == STEPS, note=f"n={STEPS}; one worker, the same servers",
+        figures={"theirs": theirs.__dict__, "ours": ours.cycle.__dict__},
+    )  # fmt: skip
