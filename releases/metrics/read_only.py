@@ -42,10 +42,12 @@ def read_rows(url: str, statement: str, seconds: float, *, most: int) -> tuple[l
         connection.read_only = True
         milliseconds = sql.Literal(str(max(1, int(seconds * 1000))))
         connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(milliseconds))
-        with connection.cursor() as cursor, closing(cursor.stream(statement.encode(), size=most)) as found:
+        with connection.cursor() as cursor:
             # A stream is the extended protocol, which takes one statement: a second one could end the transaction. It
             # ends here, however many rows are left.
-            rows = list(islice(found, most))
+            stream: Any = cursor.stream(statement.encode(), size=most)
+            with closing(stream):
+                rows = list(islice(stream, most))
             columns = [column.name for column in cursor.description or ()]
         connection.rollback()
     return columns, rows
