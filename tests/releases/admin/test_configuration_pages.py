@@ -93,7 +93,7 @@ def test_the_page_is_japanese_for_japanese_readers(versions: dict[str, Any], bro
     client = browsers("operator")
     client.cookies["django_language"] = "ja"
     html = client.get(reverse("configuration-difference"), {"right": versions["two"].pk}).content.decode()
-    assert "異なる設定: 4件" in html and "秘密情報" in html
+    assert "異なる設定：4 件" in html and "秘密情報" in html
 
 
 def test_secrets_that_were_typed_do_not_come_back(versions: dict[str, Any], browsers: Callable[[str], Any]) -> None:
