@@ -126,7 +126,7 @@ class ObligationAdmin(ReadOnlyAdmin):
         """Return when it is due."""
         return when(row.due_at)
 
-    @column(_("settled"), "settled_at")
+    @column(_("settled at"), "settled_at")
     def settled(self, row: Obligation) -> str:
         """Return when it was settled."""
         return when(row.settled_at)
