@@ -10,7 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
-env = environ.Env()
+from config.queue_server import NoAddress, queue_settings
+
+# NAME_FILE names a file that holds the value of NAME, as containers are given their secrets.
+env = environ.FileAwareEnv()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 if not env.str("DATABASE_URL", ""):
@@ -104,12 +107,14 @@ RINGI_ROLES = {
 }
 
 ENVIRONMENT_QUEUES = env.list("RINGI_QUEUES", default=["development", "staging", "production", "samples", "messages"])
+REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+SENTINEL_PASSWORD = env.str("RINGI_SENTINEL_PASSWORD", "")
+try:
+    _queue = queue_settings(REDIS_URL, SENTINEL_PASSWORD)
+except NoAddress as fault:
+    raise ImproperlyConfigured(f"REDIS_URL: {fault}")
 RQ_QUEUES = {
-    name: {
-        "URL": env.str("REDIS_URL", "redis://127.0.0.1:6379/0"),
-        "DEFAULT_TIMEOUT": 86400,
-        "SERIALIZER": "rq.serializers.JSONSerializer",
-    }
+    name: {**_queue, "DEFAULT_TIMEOUT": 86400, "SERIALIZER": "rq.serializers.JSONSerializer"}
     for name in ENVIRONMENT_QUEUES
 }
 RQ_SHOW_ADMIN_LINK = False
@@ -118,9 +123,14 @@ CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     "rates": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": env.str("REDIS_URL", "redis://127.0.0.1:6379/0"),
+        "LOCATION": [REDIS_URL],  # a list: sentinels are told apart by commas
         "KEY_PREFIX": "ringi",
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        "OPTIONS": {
+            "pool_class": "config.queue_server.SentinelPool",
+            "own_password": SENTINEL_PASSWORD,
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+        },
     },
 }
 # The month in which the fiscal year begins: numbers of releases and figures follow it.
