@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 
 import django_rq
@@ -38,7 +39,10 @@ def queue_answers() -> bool:
 def _found() -> dict[str, bool]:
     """Return whether each part answers; without the database nobody knows of the scheduler and the workers."""
     database, queue = database_answers(), queue_answers()
-    silent = {kind for kind, _queue in silences()} if database else {"scheduler", "workers"}
+    silent = {"scheduler", "workers"}
+    if database:
+        with contextlib.suppress(DatabaseError):  # a database that was not migrated yet
+            silent = {kind for kind, _queue in silences()}
     found = {"database": database, "queue": queue}
     found |= {kind: kind not in silent for kind in ("scheduler", "workers")}
     return {"ok": all(found.values()), **found}

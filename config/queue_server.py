@@ -17,6 +17,8 @@ SCHEMES = ("redis+sentinel://", "rediss+sentinel://")
 SENTINEL_PORT = 26379
 # Of the questions to the sentinels: one that is down costs no more than this.
 ASK_SECONDS = 1.0
+# As the client's own defaults for a plain address.
+ANSWER_SECONDS = 5.0
 
 
 class NoAddress(ValueError):
@@ -44,7 +46,7 @@ class Behind:
     @property
     def master_options(self) -> dict[str, Any]:
         """Return how the master is spoken to, beside its account and database."""
-        return {"ssl": self.tls, "socket_connect_timeout": 5.0, "socket_keepalive": True}
+        return {"ssl": self.tls, "socket_connect_timeout": ANSWER_SECONDS, "socket_keepalive": True}
 
 
 def behind(url: str, own_password: str = "") -> Behind | None:
@@ -84,25 +86,31 @@ def queue_settings(url: str, own_password: str = "") -> dict[str, Any]:
         "DB": found.db,
         "USERNAME": found.username,
         "PASSWORD": found.password,
+        # Left out it would be none: a server that vanished would be waited for as long as TCP does.
+        "SOCKET_TIMEOUT": ANSWER_SECONDS,
         "CONNECTION_KWARGS": found.master_options,
         "SENTINEL_KWARGS": found.sentinel_options,
     }
 
 
+def pool(url: str, own_password: str = "", **options: Any) -> redis.ConnectionPool:
+    """Return connections to the server, or to whichever is the master when they are made; options are a connection's."""
+    found = behind(url, own_password)
+    if found is None:
+        return redis.ConnectionPool.from_url(url, **options)
+    who = {"db": found.db, "username": found.username, "password": found.password}
+    asked = Sentinel(list(found.sentinels), sentinel_kwargs=found.sentinel_options)  # type: ignore[no-untyped-call]
+    named: Any = SentinelConnectionPool
+    made: redis.ConnectionPool = named(found.master, asked, **who, **found.master_options | options)
+    return made
+
+
 def client(url: str, own_password: str = "", **options: Any) -> redis.Redis:
     """Return a client of the server, or of whichever is the master when it connects."""
-    return redis.Redis(connection_pool=SentinelPool.from_url(url, own_password=own_password, **options))
+    return redis.Redis(connection_pool=pool(url, own_password, **options))
 
 
-class SentinelPool(SentinelConnectionPool):
-    """Connections for Django's cache, which knows a pool by its `from_url` alone; any other address gets a usual pool."""
+class CachePool:
+    """The pool of Django's cache, which knows one by its `from_url` alone."""
 
-    @classmethod
-    def from_url(cls, url: str, *, own_password: str = "", **options: Any) -> redis.ConnectionPool:
-        """Return a pool; options are those of a connection."""
-        found = behind(url, own_password)
-        if found is None:
-            return redis.ConnectionPool.from_url(url, **options)
-        who = {"db": found.db, "username": found.username, "password": found.password}
-        asked = Sentinel(list(found.sentinels), sentinel_kwargs=found.sentinel_options)
-        return cls(found.master, asked, **who, **found.master_options | options)
+    from_url = staticmethod(pool)

@@ -132,7 +132,7 @@ CACHES = {
         "LOCATION": [REDIS_URL],  # a list: sentinels are told apart by commas
         "KEY_PREFIX": "ringi",
         "OPTIONS": {
-            "pool_class": "config.queue_server.SentinelPool",
+            "pool_class": "config.queue_server.CachePool",
             "own_password": SENTINEL_PASSWORD,
             "socket_connect_timeout": 0.5,
             "socket_timeout": 0.5,

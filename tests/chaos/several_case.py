@@ -86,7 +86,7 @@ def _facts(running: Running) -> list[tuple[Any, ...]]:
     return [*(row for found in rows for row in found.values_list()), *journal, *map(tuple, running.tally())]
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(700)
 def test_a_worker_that_is_cut_off_is_replaced_and_what_it_writes_later_lands_nowhere(
     far_target: None, machines: Network, scheduled_run: Begin, point: Point, tmp_path: Path
 ) -> None:
@@ -141,7 +141,7 @@ def _log(running: Running, child: Any) -> str:
     return next(running.folder.glob(f"*-{number}.log")).read_text(errors="replace")
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(700)
 def test_a_scheduler_that_is_cut_off_does_not_keep_the_lock(machines: Network, scheduled_run: Begin) -> None:
     running = scheduled_run([command("first"), command("second")])
 
@@ -152,8 +152,8 @@ def test_a_scheduler_that_is_cut_off_does_not_keep_the_lock(machines: Network, s
         return found[0][0] if found else ""
 
     first = _there(running, machines, "one", "scheduler")
-    until("the first scheduler to act", lambda: holder() == "scheduler-one")
-    running.comes_to("queued")
+    until("the first scheduler to act", lambda: holder() == "scheduler-one", PATIENCE)
+    running.comes_to("queued", seconds=PATIENCE)
     second = _there(running, machines, "two", "scheduler")
     machines.cut("one")
     try:

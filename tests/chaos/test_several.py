@@ -27,7 +27,7 @@ def network() -> Iterator[Network]:
     assert not [name for name in os.listdir(NAMES_FOLDER) if name.startswith(made.prefix + "-")]
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(1500)
 def test_a_machine_that_loses_its_network_costs_nothing(network: Network, tmp_path: Path) -> None:
     """In a run of its own on the hub, with servers of its own that the other machines reach."""
     case = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/chaos/several_case.py"]

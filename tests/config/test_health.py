@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from config.processes import PROJECT, spawn
 from releases.silence import look
 
+pytestmark = pytest.mark.timeout(600)
 Start = Callable[..., Any]
 WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "workers"), True)
 
@@ -68,7 +69,7 @@ def start(database: str, tmp_path: Path, settings: Any) -> Iterator[Start]:
         child.wait()
 
 
-def until(look_: Callable[[], Any], seconds: float = 90.0) -> Any:
+def until(look_: Callable[[], Any], seconds: float = 300.0) -> Any:
     """Look until something true comes back."""
     deadline = time.monotonic() + seconds
     while not (found := look_()):

@@ -42,8 +42,8 @@ class Site:
             self.ports[name] = probe.getsockname()[1]
         file = self.folder / f"{name}.conf"
         file.write_text(f"bind 127.0.0.1\nport {self.ports[name]}\ndir {self.folder}\n{settings}")
-        log = (self.folder / f"{name}.log").open("wb")
-        self.started[name] = subprocess.Popen([str(self.program), str(file), *words], stdout=log, stderr=log)
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.started[name] = subprocess.Popen([str(self.program), str(file), *words], stdout=log, stderr=log)
         word = WATCHMAN if words else PASSWORD
         until(lambda: redis.Redis(port=self.ports[name], password=word).ping())
 
@@ -59,7 +59,7 @@ class Site:
         return int(found[1])
 
 
-def until(look: Callable[[], Any], seconds: float = 60.0) -> Any:
+def until(look: Callable[[], Any], seconds: float = 200.0) -> Any:
     """Look until something true comes back; a server that does not answer yet is nothing."""
     deadline = time.monotonic() + seconds
     while True:
@@ -107,7 +107,7 @@ def use(settings: Any, url: str) -> None:
     settings.CACHES = settings.CACHES | {"rates": rates}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_wakes_and_counts_go_to_whichever_server_is_the_master(site: Site, settings: Any, database: str) -> None:
     use(settings, site.url)
     assert site.master() == site.ports["first"]
@@ -130,7 +130,7 @@ def test_wakes_and_counts_go_to_whichever_server_is_the_master(site: Site, setti
     until(lambda: caches["rates"].get("calls") == 7)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_environment_is_enough(site: Site, database: str) -> None:
     """A process of its own reads REDIS_URL, and its worker takes from the master."""
     import os
