@@ -102,5 +102,6 @@ def silences() -> list[tuple[str, str]]:
     known: list[tuple[str, str]] | None = cache.get("silences")
     if known is None:
         known = look().silent()
-        cache.set("silences", known, KEPT_SECONDS)
+        # A server that swallows what it is asked costs five seconds each time.
+        cache.set("silences", known, KEPT_SECONDS if ("queue", "") not in known else 6 * KEPT_SECONDS)
     return known

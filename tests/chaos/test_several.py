@@ -30,7 +30,8 @@ def network() -> Iterator[Network]:
 @pytest.mark.timeout(1500)
 def test_a_machine_that_loses_its_network_costs_nothing(network: Network, tmp_path: Path) -> None:
     """In a run of its own on the hub, with servers of its own that the other machines reach."""
-    case = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/chaos/several_case.py"]
+    case = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout_func_only=true"]
+    case += ["tests/chaos/several_case.py"]
     servers = ["-m", "tests.chaos.open_servers", "exec", "--with-parent", "--throw-away"]
     argv = [*network.on("hub"), sys.executable, *servers, "--state", str(tmp_path / "servers"), "--"]
     ran = subprocess.run(
