@@ -12,6 +12,7 @@ import redis
 from psycopg import sql
 
 from config.processes import Unavailable
+from config.queue_server import client
 from config.servers import Servers
 
 DEMO_MARK = "ringi demo: may be emptied"
@@ -31,11 +32,12 @@ def given(fresh: bool, programs: Callable[[], Path]) -> Servers | None:
     urls["DATABASE_OWNER_URL"] = os.environ.get("DATABASE_OWNER_URL") or urls["DATABASE_URL"]
     for name, url in urls.items():
         try:
+            if name == "REDIS_URL":
+                where = url.partition("://")[2].rpartition("@")[2].partition("/")[0]
+                client(url, os.environ.get("RINGI_SENTINEL_PASSWORD", ""), socket_connect_timeout=5).ping()
+                continue
             place = urlsplit(url)
             where = f"{place.hostname}:{place.port or 'default port'}"
-            if name == "REDIS_URL":
-                redis.Redis.from_url(url, socket_connect_timeout=5).ping()
-                continue
             if place.scheme not in ("postgres", "postgresql"):
                 raise ValueError(place.scheme)
             with psycopg.connect(url, connect_timeout=5) as connection:

@@ -241,6 +241,7 @@ def rows(port: int, environment: Mapping[str, str] = os.environ) -> list[Row]:
     )
     web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
     web += ["--threads", "4", "--graceful-timeout", "5", "--no-control-socket"]
+    web += ["--logger-class", "config.web_log.WebLogger"]
     return [
         Row("web", tuple(web), stage=0),
         Row("scheduler", (*manage, "scheduler"), worker, stage=1),

@@ -10,7 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
-env = environ.Env()
+from config.queue_server import NoAddress, queue_settings
+
+# NAME_FILE names a file that holds the value of NAME, as containers are given their secrets.
+env = environ.FileAwareEnv()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 if not env.str("DATABASE_URL", ""):
@@ -47,6 +50,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "environments.address.AddressMiddleware",
+    "config.logs.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -87,7 +91,12 @@ def _database() -> dict[str, Any]:
     database: dict[str, Any] = env.db_url("DATABASE_URL")
     if not database["ENGINE"].endswith("postgresql"):
         raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (15 or newer)")
-    database["OPTIONS"] = {"application_name": env.str("RINGI_PROCESS", "ringi"), "connect_timeout": 5}
+    # A machine that is cut off says no goodbye. Both ends notice within 20 s: else PostgreSQL would keep its locks, the
+    # acting scheduler's among them, for the two hours of the system, and the process would wait for an answer as long.
+    spans = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20000}
+    there = " ".join(f"-c {name if 'tcp' in name else f'tcp_{name}'}={value}" for name, value in spans.items())
+    named = {"application_name": env.str("RINGI_PROCESS", "ringi"), "connect_timeout": 5, "options": there}
+    database["OPTIONS"] = {**spans, **named, **database.get("OPTIONS", {})}
     database["CONN_MAX_AGE"] = 600
     database["CONN_HEALTH_CHECKS"] = True
     database["ATOMIC_REQUESTS"] = False
@@ -107,12 +116,14 @@ RINGI_ROLES = {
 ENVIRONMENT_QUEUES = env.list(
     "RINGI_QUEUES", default=["development", "staging", "production", "samples", "checks", "messages"]
 )
+REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+SENTINEL_PASSWORD = env.str("RINGI_SENTINEL_PASSWORD", "")
+try:
+    _queue = queue_settings(REDIS_URL, SENTINEL_PASSWORD)
+except NoAddress as fault:
+    raise ImproperlyConfigured(f"REDIS_URL: {fault}")
 RQ_QUEUES = {
-    name: {
-        "URL": env.str("REDIS_URL", "redis://127.0.0.1:6379/0"),
-        "DEFAULT_TIMEOUT": 86400,
-        "SERIALIZER": "rq.serializers.JSONSerializer",
-    }
+    name: {**_queue, "DEFAULT_TIMEOUT": 86400, "SERIALIZER": "rq.serializers.JSONSerializer"}
     for name in ENVIRONMENT_QUEUES
 }
 RQ_SHOW_ADMIN_LINK = False
@@ -121,9 +132,14 @@ CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     "rates": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": env.str("REDIS_URL", "redis://127.0.0.1:6379/0"),
+        "LOCATION": [REDIS_URL],  # a list: sentinels are told apart by commas
         "KEY_PREFIX": "ringi",
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        "OPTIONS": {
+            "pool_class": "config.queue_server.CachePool",
+            "own_password": SENTINEL_PASSWORD,
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+        },
     },
 }
 # The month in which the fiscal year begins: numbers of releases and figures follow it.
@@ -137,6 +153,9 @@ API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
 LEASE = env.float("RINGI_LEASE", 15.0)
 BEAT = env.float("RINGI_BEAT", 5.0)
 SWEEP = env.float("RINGI_SWEEP", 1.0)
+# After so many seconds without a sign of life the scheduler, or a queue where work waits, is called silent; 0: never.
+SILENT_SECONDS = env.float("RINGI_SILENT", 90.0)
+METRICS_TOKEN = env.str("RINGI_METRICS_TOKEN", "")
 # The hour (UTC) from which history rows are compared with the ledger, once a day; 17 is two at night in Tokyo.
 RECONCILE_HOUR = env.int("RINGI_RECONCILE_HOUR", 17)
 SIGNATURE_SECONDS = 300
@@ -264,11 +283,17 @@ UNFOLD = {
     },
 }
 
+LOG_FORMAT = env.str("RINGI_LOG_FORMAT", "line")
+if LOG_FORMAT not in ("line", "json"):
+    raise ImproperlyConfigured("RINGI_LOG_FORMAT is line or json")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "config.logs.JsonLine", "process": env.str("RINGI_PROCESS", "ringi")},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": env.str("RINGI_LOG_LEVEL", "INFO")},
     "loggers": {"rq.worker": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
 }

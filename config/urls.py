@@ -9,7 +9,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
-from config.health import health
+from config.health import health, health_of_work, metrics
 from environments.sign_in import closed
 from releases.admin.access_page import access
 from releases.admin.act import act
@@ -51,6 +51,8 @@ def first_page(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("", login_not_required(RedirectView.as_view(url="/admin/"))),
     path("health/", health, name="health"),
+    path("health/work/", health_of_work, name="health-of-work"),
+    path("metrics", metrics, name="metrics"),
     path("language/", login_not_required(set_language), name="language"),
     path("admin/release/<int:pk>/", release, name="release"),
     path("admin/release/<int:pk>/dry-run/<slug:environment>/", dry_run_page, name="dry-run"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -41,9 +40,11 @@ def person(account: Account, *, channel: str = "admin", address: str = "", reque
     )
 
 
-def visitor(address: str) -> Actor:
+def visitor(address: str, request_id: str = "") -> Actor:
     """Return the actor for somebody who is not signed in yet."""
-    return Actor(account_id=None, name="visitor", kind="system", channel="admin", address=address)
+    return Actor(
+        account_id=None, name="visitor", kind="system", channel="admin", address=address, request_id=request_id
+    )
 
 
 def proof_of(session: Mapping[str, Any]) -> tuple[datetime | None, str]:
@@ -71,7 +72,7 @@ class ActorMiddleware:
         """Serve one request as its account."""
         account, address = request.user, request.META.get("REMOTE_ADDR", "")
         if not isinstance(account, Account):
-            with _saving(request, visitor(address)):
+            with _saving(request, visitor(address, getattr(request, "ringi_request_id", ""))):
                 return self.get_response(request)
         if account.must_change_password and request.path not in {reverse(name) for name in BEFORE_CHANGE}:
             return HttpResponseRedirect(reverse("account_change_password"))
@@ -84,7 +85,7 @@ class ActorMiddleware:
             # A page reads the rights anyway, and only once; an act asks for the roles at its own moment.
             roles=tuple(sorted(rights_of(request).roles if request.method in LOOKING else roles_of(account))),
             address=address,
-            request_id=uuid.uuid4().hex,
+            request_id=getattr(request, "ringi_request_id", ""),
             authenticated_at=authenticated_at,
             method=method,
         )

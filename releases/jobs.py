@@ -7,6 +7,7 @@ from datetime import datetime
 import psycopg
 
 from audit.actor import Actor, acting
+from audit.trace import tracing
 from releases.actions.delivery.send import send_due
 from releases.actions.notice.make import drain
 from releases.actions.rollback.decide import pre_authorise, uncounted
@@ -35,13 +36,13 @@ def run_step(step_id: int) -> None:
 
 def take_sample(watch_id: int, due: str) -> None:
     """Take one sample of a watch."""
-    with acting(_worker()):
+    with acting(_worker()), tracing(watch=str(watch_id)):
         sample(watch_id, due=datetime.fromisoformat(due))
 
 
 def check_watch(watch_id: int, due: str) -> None:
     """Make the checks beside the metrics of a watch once."""
-    with acting(_worker()):
+    with acting(_worker()), tracing(watch=str(watch_id)):
         run_checks(watch_id, due=datetime.fromisoformat(due))
 
 
@@ -70,7 +71,7 @@ def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:
 
 def prepare_rollback(rollback_id: int) -> None:
     """Count what going back would take away, authorise it if the consent allows, and begin when it is authorised."""
-    with acting(_worker()):
+    with acting(_worker()), tracing(rollback=str(rollback_id)):
         rollback = Rollback.objects.select_related("deployment__release").get(pk=rollback_id)
         if uncounted(rollback):
             rows, exact, fault = _counted(rollback)

@@ -51,6 +51,7 @@ def pytest_configure() -> None:
     from django.conf import settings
 
     settings.PASSWORD_HASHERS = ["tests.hashing.OneRound"]
+    settings.SILENT_SECONDS = 0  # no page need say that these tests have no scheduler
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -37,7 +37,7 @@ class _Export:
 
     def __init__(self) -> None:
         parameters: dict[str, Any] = connection.get_connection_params()
-        kept = ("dbname", "user", "password", "host", "port", "connect_timeout", "application_name")
+        kept = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
         self.connection = psycopg.connect(**{k: v for k, v in parameters.items() if k in kept}, autocommit=True)
         self.number = self.length = 0
         self.lines = export.lines(self.connection, _key(), told=self._told)

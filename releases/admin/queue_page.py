@@ -14,6 +14,7 @@ from rq import Worker
 from environments.admin.rights import page
 from releases.admin.shown import show
 from releases.models import Step
+from releases.silence import silences
 
 
 def _queues() -> tuple[list[dict[str, Any]], bool]:
@@ -36,6 +37,16 @@ def _queues() -> tuple[list[dict[str, Any]], bool]:
     except RedisError:
         return [], False
     return rows, True
+
+
+def silent_lines() -> list[tuple[str, str]]:
+    """Return (kind, what it means and what to do) of what is silent now."""
+    words = {
+        "scheduler": _("The scheduler is silent: nothing new begins and nothing is taken over. Start it again."),
+        "queue": _("The queue does not answer. Runs go on within seconds of its return."),
+    }
+    nobody = _("No worker takes from the queue “%(queue)s”: what is due there waits. Start one.")
+    return [(kind, words.get(kind) or nobody % {"queue": name}) for kind, name in silences()]
 
 
 @page

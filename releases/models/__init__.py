@@ -14,6 +14,7 @@ from releases.models.procedure import Procedure
 from releases.models.question import Question
 from releases.models.release import Change, Release
 from releases.models.rollback import Rollback
+from releases.models.sign_of_life import SignOfLife
 from releases.models.stakeholder import Member, MessageChannel, MessageRule, MessageText, Stakeholder
 from releases.models.step import Step, StepAttempt, StepOutput
 from releases.models.stop_switch import StopSwitch
@@ -50,6 +51,7 @@ __all__ = [
     "Rollback",
     "RosterEntry",
     "Sample",
+    "SignOfLife",
     "Stakeholder",
     "Step",
     "StepAttempt",

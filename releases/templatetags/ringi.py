@@ -171,6 +171,15 @@ def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
     return {**banner(), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
 
 
+@register.inclusion_tag("ringi/silence_banner.html", takes_context=True)
+def silence_banner(context: dict[str, Any]) -> dict[str, Any]:
+    """Say on every page of the staff what is silent: the page itself asks, so that nothing silent has to tell."""
+    from releases.admin.queue_page import silent_lines
+
+    staff = getattr(getattr(context.get("request"), "user", None), "is_staff", False)
+    return {"silent": silent_lines() if staff else [], "linked": staff}
+
+
 @register.inclusion_tag("ringi/term.html")
 def term(key: str) -> dict[str, str]:
     """Offer the explanation of a term of the glossary, by its key."""

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from audit.clock import now
 from audit.refusals import GateClosed
+from audit.trace import tracing
 from releases import checks, steps
 from releases.actions.deployment.decide import succeed
 from releases.actions.deployment.queue import put_back
@@ -53,17 +54,19 @@ def run_from(step_id: int | None) -> None:
             return
         if taken is None:
             return
-        if facts is None:
-            facts = facts_of(taken.step.deployment)
-        try:
-            step_id = attempt(taken, facts)
-        except Fenced as fenced:
-            log.warning("%s", fenced)
-            return
-        except StillRunning as running:
-            # The lease simply ends; the sweep comes back when the target's lock is free.
-            log.warning("step %s: %s", step_id, running)
-            return
+        with tracing(run=f"deployment:{taken.step.deployment_id}", step=str(taken.step.ordinal)):
+            if facts is None:
+                facts = facts_of(taken.step.deployment)
+            log.info("attempt %s of step %s: %s", taken.epoch, taken.step.ordinal, taken.step.kind)
+            try:
+                step_id = attempt(taken, facts)
+            except Fenced as fenced:
+                log.warning("%s", fenced)
+                return
+            except StillRunning as running:
+                # The lease simply ends; the sweep comes back when the target's lock is free.
+                log.warning("step %s: %s", step_id, running)
+                return
 
 
 def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:

@@ -13,6 +13,8 @@ from django.db import Error, connection
 
 from audit.actor import Actor, acting
 from audit.clock import now
+from releases.models import SignOfLife
+from releases.silence import sign
 from releases.worker.sweeper import OFTEN, next_due, sweep
 
 log = logging.getLogger(__name__)
@@ -52,8 +54,11 @@ class Scheduler:
                 time.sleep(settings.SWEEP)
                 return
             cursor.execute("LISTEN ringi_due")
-        rarely_at = 0.0
+        rarely_at = sign_at = 0.0
         while not self.ending:
+            if time.monotonic() >= sign_at:
+                sign(SignOfLife.SCHEDULER)
+                sign_at = time.monotonic() + settings.SWEEP
             if time.monotonic() < rarely_at:
                 sweep(now(), OFTEN)
             else:

@@ -12,6 +12,7 @@ from django.db.models import Count, F, Min, Q
 
 from audit.reconciliation import night
 from audit.refusals import GateClosed, Refused
+from audit.trace import tracing
 from releases import dispatch
 from releases.actions.consent.lapse import lapse_stale
 from releases.actions.delivery.send import waits
@@ -54,19 +55,20 @@ def due_deployments(moment: datetime) -> None:
         Q(not_before=None) | Q(not_before__lte=moment), state="scheduled", scheduled_for__lte=moment
     )
     for pk, release_id in due.order_by("scheduled_for").values_list("pk", "release_id"):
-        try:
-            if not seen_lately(release_id, moment):
-                observe(release_id)
-            queue(pk)
-        except GateClosed as closed:
-            put_off(pk, tuple(str(reason) for reason in closed.reasons))
-        except Refused as refused:
-            log.warning("deployment %s: %s", pk, refused)
-        except Error:
-            raise
-        except Exception:
-            # One that cannot be queued must not keep those that are due after it.
-            log.exception("deployment %s cannot be queued", pk)
+        with tracing(run=f"deployment:{pk}"):
+            try:
+                if not seen_lately(release_id, moment):
+                    observe(release_id)
+                queue(pk)
+            except GateClosed as closed:
+                put_off(pk, tuple(str(reason) for reason in closed.reasons))
+            except Refused as refused:
+                log.warning("deployment %s: %s", pk, refused)
+            except Error:
+                raise
+            except Exception:
+                # One that cannot be queued must not keep those that are due after it.
+                log.exception("deployment %s cannot be queued", pk)
 
 
 def idle_steps(moment: datetime) -> None:

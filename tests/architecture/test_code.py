@@ -23,6 +23,7 @@ WRITES = {
 RAW_WRITES = {
     "releases/worker/lease.py": "lease and output of a running step: not governed, and fenced by the epoch",
     "releases/actions/delivery/send.py": "claim and next try of a delivery: not governed; its outcome is an act",
+    "releases/silence.py": "the scheduler's sign of life: not governed",
     "releases/actions/watch/sample.py": "when the next sample is due: not governed",
 }
 STATEMENT = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+(releases|environments)_", re.IGNORECASE)

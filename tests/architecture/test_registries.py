@@ -24,6 +24,7 @@ UNGOVERNED = {
     "audit_digest_key": "the key of masked columns; no role of the application reads it",
     "audit_outbox": "messages made of events",
     "audit_reconciliation": "how far a comparison is; its outcome is an event",
+    "releases_signoflife": "when the scheduler was at work last",
     "releases_stepoutput": "output in chunks; its digest is on the attempt, which is governed",
     "releases_sample": "a measured series",
     "releases_watchcheck": "a measured series; what an alarm rests on is copied to the rollback, which is governed",

@@ -107,8 +107,8 @@ class Running:
 
     def process(self, *words: str, wrapper: Sequence[str] = (), **extra: str) -> Any:
         """Start a management command as a process of its own; wrapper: a program that starts it."""
-        own = {"DATABASE_URL": self.database, "REDIS_URL": self.redis_url, **extra}
-        own |= {"RINGI_LEASE": str(LEASE), "RINGI_BEAT": str(BEAT), "RINGI_SWEEP": str(SWEEP)}
+        own = {"DATABASE_URL": self.database, "REDIS_URL": self.redis_url}
+        own |= {"RINGI_LEASE": str(LEASE), "RINGI_BEAT": str(BEAT), "RINGI_SWEEP": str(SWEEP), **extra}
         log = self.folder / f"{'-'.join(words)}-{len(self.started)}.log"
         argv = [*wrapper, sys.executable, "manage.py", *words]
         child = spawn(argv, environment=os.environ | own, folder=PROJECT, log=log, death_signal=signal.SIGKILL)

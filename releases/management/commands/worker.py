@@ -25,6 +25,7 @@ class Command(BaseCommand):
         """Run."""
         guard()
         queue = django_rq.get_queue(options["queue"])
-        RingiWorker([queue], connection=queue.connection, serializer=JSONSerializer).work(
+        # It shows itself every 45 s, so that one that is gone is missed within two minutes.
+        RingiWorker([queue], connection=queue.connection, serializer=JSONSerializer, worker_ttl=60).work(
             with_scheduler=False, logging_level="WARNING"
         )

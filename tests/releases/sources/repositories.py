@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -129,8 +129,13 @@ def over_http(root: Path, asked: list[str] | None = None) -> Iterator[str]:
 
 
 @contextmanager
-def over_ssh(folder: Path, allowed: Path) -> Iterator[tuple[str, str]]:
-    """Run a real sshd that lets one public key in; yield (address without path, line for the known hosts)."""
+def over_ssh(
+    folder: Path, allowed: Path, *, address: str = "127.0.0.1", within: Sequence[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Run a real sshd that lets one public key in; yield (address without path, line for the known hosts).
+
+    within: words that start a program on another machine, whose address is then given.
+    """
     assert SSHD is not None
     folder.mkdir(mode=0o700)
     host = key(folder / "host")
@@ -138,7 +143,7 @@ def over_ssh(folder: Path, allowed: Path) -> Iterator[tuple[str, str]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = {
-        "Port": str(port), "ListenAddress": "127.0.0.1", "HostKey": str(host), "PidFile": "none",
+        "Port": str(port), "ListenAddress": address, "HostKey": str(host), "PidFile": "none",
         "AuthorizedKeysFile": str(folder / "authorized"), "StrictModes": "no", "UsePAM": "no",
         "PasswordAuthentication": "no", "KbdInteractiveAuthentication": "no", "PermitRootLogin": "prohibit-password",
     }  # fmt: skip
@@ -146,16 +151,16 @@ def over_ssh(folder: Path, allowed: Path) -> Iterator[tuple[str, str]]:
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     log = (folder / "log").open("wb")
-    server = subprocess.Popen([SSHD, "-D", "-e", "-f", "/dev/null", *words], stderr=log)
+    server = subprocess.Popen([*within, SSHD, "-D", "-e", "-f", "/dev/null", *words], stderr=log)
     try:
         for _try in range(100):
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                if probe.connect_ex((address, port)) == 0:
                     break
             assert server.poll() is None, (folder / "log").read_text()
             time.sleep(0.05)
         public = " ".join(host.with_suffix(".pub").read_text().split()[:2])
-        yield f"ssh://{getpass.getuser()}@127.0.0.1:{port}", f"[127.0.0.1]:{port} {public}"
+        yield f"ssh://{getpass.getuser()}@{address}:{port}", f"[{address}]:{port} {public}"
     finally:
         server.terminate()
         server.wait()

@@ -1,0 +1,24 @@
+"""What a line of the log belongs to: one id per request, and the run. The middleware and the workers open it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_about: ContextVar[dict[str, str] | None] = ContextVar("ringi_about", default=None)
+
+
+def about() -> dict[str, str]:
+    """Return what the present work belongs to: `request`, `run`, `step`, as far as they are known."""
+    return _about.get() or {}
+
+
+@contextmanager
+def tracing(**ids: str) -> Iterator[None]:
+    """Add ids to whatever is logged inside the block."""
+    token = _about.set({**about(), **ids})
+    try:
+        yield
+    finally:
+        _about.reset(token)

@@ -1,0 +1,21 @@
+"""gunicorn's own lines (it starts, a thread of it hangs) in the form of all others. Named on its command line."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+from config.logs import JsonLine
+
+
+class WebLogger(Logger):
+    """Writes JSON where RINGI_LOG_FORMAT asks for it."""
+
+    def setup(self, cfg: Any) -> None:
+        """Set up as gunicorn does, then put the form in."""
+        super().setup(cfg)
+        if os.environ.get("RINGI_LOG_FORMAT") == "json":
+            for handler in self.error_log.handlers:
+                handler.setFormatter(JsonLine(os.environ.get("RINGI_PROCESS", "ringi")))

@@ -1,0 +1,24 @@
+"""A sign of life: when a process that nobody waits for was at work last, by the database's clock."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class SignOfLife(models.Model):
+    """One row a process; the acting scheduler renews its own, whichever machine it is on."""
+
+    SCHEDULER = "scheduler"
+
+    process = models.CharField(_("process"), max_length=64, primary_key=True)
+    at = models.DateTimeField(_("time"))
+    worker = models.CharField(_("host and number"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("sign of life")
+        verbose_name_plural = _("signs of life")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.process

@@ -1,0 +1,107 @@
+"""What is silent: the scheduler, the queue, its workers. Asked by pages, probes and metrics, which need none of them.
+
+PostgreSQL knows when the scheduler was at work last and what nobody took; Redis, when it answers, who listens to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+import django_rq
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from redis.exceptions import RedisError
+from rq import Worker
+
+log = logging.getLogger(__name__)
+# A page asks no more often than this, whoever looks.
+KEPT_SECONDS = 10
+SIGN = """
+INSERT INTO releases_signoflife (process, at, worker) VALUES (%s, clock_timestamp(), %s)
+ON CONFLICT (process) DO UPDATE SET at = excluded.at, worker = excluded.worker
+"""
+SINCE = "SELECT extract(epoch FROM clock_timestamp() - at)::float FROM releases_signoflife WHERE process = 'scheduler'"
+# Steps that a worker should have taken: ready, or given up by a worker whose lease is over.
+UNTAKEN = """
+SELECT e.slug, extract(epoch FROM clock_timestamp() - min(CASE s.state WHEN 'ready' THEN s.offered_at ELSE s.lease_until END))::float
+FROM releases_step s JOIN releases_deployment d ON d.id = s.deployment_id JOIN environments_environment e ON e.id = d.environment_id
+WHERE (s.state = 'ready' AND s.offered_at IS NOT NULL) OR (s.state = 'running' AND s.lease_until < clock_timestamp())
+GROUP BY e.slug
+"""
+UNTOLD = """
+SELECT extract(epoch FROM clock_timestamp() - least(
+  (SELECT min(created_at) FROM audit_outbox WHERE sent_at IS NULL),
+  (SELECT min(next_at) FROM releases_delivery
+    WHERE outcome = 'waiting' AND next_at < clock_timestamp() AND coalesce(lease_until, next_at) < clock_timestamp())))::float
+"""
+
+
+def sign(process: str) -> None:
+    """Leave a sign of life of a process."""
+    with connection.cursor() as cursor:
+        cursor.execute(SIGN, [process, f"{socket.gethostname()}:{os.getpid()}"])
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """What was seen in one look. Spans are seconds; None: never, or nothing waits."""
+
+    scheduler: float | None
+    untaken: dict[str, float] = field(default_factory=dict)
+    untold: float | None = None
+    queue: bool = True
+    waiting: dict[str, int] = field(default_factory=dict)
+    workers: dict[str, int] = field(default_factory=dict)
+
+    def silent(self) -> list[tuple[str, str]]:
+        """Return (kind, queue) of what is silent: the scheduler, the queue itself, the workers of one queue."""
+        longest = settings.SILENT_SECONDS
+        found = [] if self.scheduler is not None and self.scheduler <= longest else [("scheduler", "")]
+        found += [] if self.queue else [("queue", "")]
+        late = {name for name, seconds in self.untaken.items() if seconds > longest}
+        late |= {"messages"} if self.untold is not None and self.untold > longest else set()
+        late |= {name for name in settings.ENVIRONMENT_QUEUES if not self.workers.get(name)} if self.queue else set()
+        return [*found, *(("workers", name) for name in sorted(late))]
+
+
+def look() -> Vitals:
+    """Look once, in PostgreSQL and in Redis."""
+    with connection.cursor() as cursor:
+        cursor.execute(SINCE)
+        since = cursor.fetchone()
+        cursor.execute(UNTAKEN)
+        untaken = dict(cursor.fetchall())
+        cursor.execute(UNTOLD)
+        (untold,) = cursor.fetchone()
+    known: dict[str, Any] = {"scheduler": since and since[0], "untaken": untaken, "untold": untold}
+    try:
+        return Vitals(**known, waiting=_waiting(), workers=_workers())
+    except RedisError as fault:
+        log.warning("the queue does not answer: %s", fault)
+        return Vitals(**known, queue=False)
+
+
+def _waiting() -> dict[str, int]:
+    return {name: int(django_rq.get_queue(name).count) for name in settings.ENVIRONMENT_QUEUES}
+
+
+def _workers() -> dict[str, int]:
+    found = Worker.all(connection=django_rq.get_connection(settings.ENVIRONMENT_QUEUES[0]))
+    return {name: sum(name in worker.queue_names() for worker in found) for name in settings.ENVIRONMENT_QUEUES}
+
+
+def silences() -> list[tuple[str, str]]:
+    """Return what is silent, as pages show it: looked up at most every few seconds, and never where it is off."""
+    if not settings.SILENT_SECONDS:
+        return []
+    known: list[tuple[str, str]] | None = cache.get("silences")
+    if known is None:
+        known = look().silent()
+        # A server that swallows what it is asked costs five seconds each time.
+        cache.set("silences", known, KEPT_SECONDS if ("queue", "") not in known else 6 * KEPT_SECONDS)
+    return known

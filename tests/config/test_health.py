@@ -1,0 +1,162 @@
+"""What probes, pages and monitoring are told of a silent scheduler, queue or worker, by real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.core.cache import cache
+from django.test import Client
+from django.utils import translation
+from prometheus_client.parser import text_string_to_metric_families
+
+from config.processes import PROJECT, spawn
+from releases.silence import look
+
+pytestmark = pytest.mark.timeout(600)
+Start = Callable[..., Any]
+WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "workers"), True)
+
+
+@pytest.fixture(autouse=True)
+def watched(settings: Any) -> Iterator[None]:
+    """Pages and probes look, each time anew; the queue is a database of this file's own."""
+    settings.SILENT_SECONDS = 90.0
+    settings.ENVIRONMENT_QUEUES = ["production"]
+    url = os.environ["REDIS_URL"].rsplit("/", 1)[0] + "/8"
+    settings.RQ_QUEUES = {name: {**row, "URL": url} for name, row in settings.RQ_QUEUES.items()}
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield
+        client.flushdb()
+    cache.clear()
+
+
+@pytest.fixture
+def start(database: str, tmp_path: Path, settings: Any) -> Iterator[Start]:
+    """Return a function: start a management command as a process of its own."""
+    from tests.chaos.running import children
+    from tests.chaos.running import ended as has_ended
+
+    started: list[Any] = []
+    from urllib.parse import urlsplit
+
+    from psycopg.conninfo import conninfo_to_dict
+
+    address = urlsplit(os.environ["DATABASE_URL"])
+    own = address._replace(path=f"/{conninfo_to_dict(database)['dbname']}").geturl()
+    given = {"DATABASE_URL": own, "REDIS_URL": settings.RQ_QUEUES["production"]["URL"], "RINGI_SWEEP": "0.2"}
+
+    def begin(*words: str, **extra: str) -> Any:
+        log, argv = tmp_path / f"{words[0]}.log", [sys.executable, "manage.py", *words]
+        environment = os.environ | given | extra
+        child = spawn(argv, environment=environment, folder=PROJECT, log=log, death_signal=signal.SIGKILL)
+        started.append(child)
+        return child
+
+    yield begin
+    for child in started:
+        for pid in (child.pid, *children(child.pid)):
+            if not has_ended(pid):
+                os.kill(pid, signal.SIGKILL)
+        child.wait()
+
+
+def until(look_: Callable[[], Any], seconds: float = 300.0) -> Any:
+    """Look until something true comes back."""
+    deadline = time.monotonic() + seconds
+    while not (found := look_()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def probe(address: str = "/health/work/") -> tuple[int, dict[str, bool]]:
+    """Ask as a probe does, and let nothing of an earlier answer be told."""
+    cache.clear()
+    answer = Client().get(address)
+    return answer.status_code, answer.json()
+
+
+def test_a_scheduler_that_hangs_raises_the_alarm_everywhere_and_its_return_ends_it(
+    start: Start, browsers: Callable[[str], Any], settings: Any
+) -> None:
+    assert look().scheduler is None, "it never ran here"
+    assert probe()[1]["scheduler"] is False
+    child = start("scheduler")
+    until(lambda: probe()[1]["scheduler"])
+    os.kill(child.pid, signal.SIGSTOP)
+    settings.SILENT_SECONDS = 1.0
+    until(lambda: not probe()[1]["scheduler"])
+    assert probe()[0] == 503 and probe("/health/")[0] == 200, "pages are served all the same"
+    for name, words in (("auditor", "The scheduler is silent"), ("committee_a", "The scheduler is silent")):
+        page = browsers(name).get("/admin/").content.decode()
+        assert words in page and 'data-silent="scheduler"' in page
+    os.kill(child.pid, signal.SIGCONT)
+    settings.SILENT_SECONDS = 90.0
+    until(lambda: probe()[1]["scheduler"])
+    assert 'data-silent="scheduler"' not in browsers("auditor").get("/admin/").content.decode()
+
+
+def test_a_queue_without_a_worker_and_one_that_does_not_answer_are_told_apart(
+    start: Start, browsers: Callable[[str], Any], settings: Any
+) -> None:
+    from releases.silence import sign
+
+    sign("scheduler")
+    assert look().silent() == [("workers", "production")]
+    page = browsers("auditor").get("/admin/queues/", headers={"accept-language": "ja"}).content.decode()
+    assert 'data-silent="workers"' in page and "production" in page
+    worker = start("worker", "production")
+    until(lambda: look().workers == {"production": 1})
+    assert look().silent() == [] and probe() == (200, WELL)
+    worker.terminate()
+    worker.wait()
+    assert look().silent() == [("workers", "production")]
+    settings.RQ_QUEUES = {name: {**row, "URL": "redis://127.0.0.1:9/0"} for name, row in settings.RQ_QUEUES.items()}
+    assert look().silent() == [("queue", "")]
+    status, told = probe()
+    assert (status, told["queue"], told["scheduler"]) == (503, False, True)
+    assert 'data-silent="queue"' in browsers("auditor").get("/admin/").content.decode()
+
+
+def test_work_that_nobody_takes_is_missed_although_a_worker_is_there(database: str, settings: Any) -> None:
+    """What was done in making the people waits to be told, and nobody tells it."""
+    from audit.models import Outbox
+
+    assert Outbox.objects.filter(sent_at=None).exists()
+    assert ("workers", "messages") not in look().silent()
+    settings.SILENT_SECONDS = 0.001
+    assert ("workers", "messages") in look().silent()
+
+
+def test_the_figures_are_for_who_has_the_token(database: str, settings: Any) -> None:
+    assert Client().get("/metrics").status_code == 404, "no token, no page"
+    settings.METRICS_TOKEN = "a-word-for-prometheus"
+    assert Client().get("/metrics").status_code == 401
+    assert Client().get("/metrics", headers={"authorization": "Bearer another"}).status_code == 401
+    answer = Client().get("/metrics", headers={"authorization": "Bearer a-word-for-prometheus"})
+    families = {family.name: family for family in text_string_to_metric_families(answer.content.decode())}
+    silent = {tuple(sample.labels.values()) for sample in families["ringi_silent"].samples}
+    assert silent == {("scheduler", ""), ("workers", "production")}
+    assert families["ringi_queue_up"].samples[0].value == 1
+    assert families["ringi_queue_workers"].samples[0].labels == {"queue": "production"}
+    assert "ringi_scheduler_sign_age_seconds" not in families, "it never gave one"
+    from releases.silence import sign
+
+    sign("scheduler")
+    answer = Client().get("/metrics", headers={"authorization": "Bearer a-word-for-prometheus"})
+    assert "ringi_scheduler_sign_age_seconds" in answer.content.decode()
+
+
+def test_visitors_are_told_nothing_by_name(database: str) -> None:
+    assert set(probe()[1]) == set(WELL) and "production" not in Client().get("/health/work/").content.decode()
+    with translation.override("ja"):
+        assert "data-silent" not in Client().get("/account/login/").content.decode()

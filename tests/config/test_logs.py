@@ -1,0 +1,97 @@
+"""Lines of the log as JSON: one id per request, the same in the ledger, and the run on what a worker logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from audit.models import Event
+from audit.trace import about, tracing
+from config.logs import JsonLine
+from config.processes import PROJECT
+
+
+class Kept(logging.Handler):
+    """Keeps the lines as they would be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(JsonLine("web"))
+        self.lines: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self.lines.append(json.loads(self.format(record)))
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    """What is logged during the test."""
+    handler = Kept()
+    logging.getLogger().addHandler(handler)
+    yield handler
+    logging.getLogger().removeHandler(handler)
+
+
+def test_each_request_has_one_id_in_its_answer_its_lines_and_the_ledger(
+    browsers: Callable[[str], Any], kept: Kept
+) -> None:
+    client = browsers("outsider")
+    client.get("/admin/")
+    answer = client.get("/admin/act/release/plan/", headers={"x-request-id": "forged"})
+    known = answer["X-Request-Id"]
+    assert known != "forged" and len(known) == 32
+    lines = [line for line in kept.lines if line.get("request") == known]
+    (served,) = [line for line in lines if line["logger"] == "config.logs"]
+    assert served["route"] == "admin/act/<slug:noun>/<slug:name>/" and served["status"] == answer.status_code == 403
+    assert served["process"] == "web" and served["level"] == "INFO" and served["milliseconds"] >= 0
+    refused = [line for line in lines if line["logger"] == "django.request"]
+    assert refused, "what Django says of it, after the middleware, has the id too"
+    assert len({line["request"] for line in kept.lines if "request" in line}) == 2, "another request, another id"
+    refused = browsers("tester").post("/admin/act/release/plan/", {"version": "9.9.9"})
+    assert refused.status_code == 403
+    events = [json.loads(bytes(event.bytes)) for event in Event.objects.filter(channel="admin").order_by("-at")]
+    assert refused["X-Request-Id"] in [event["request"] for event in events]
+
+
+def test_an_address_with_a_secret_is_not_in_the_log(database: str, kept: Kept) -> None:
+    from django.test import Client
+
+    Client().get("/calendar/feed/a-secret-word.ics")
+    served = [line for line in kept.lines if line["logger"] == "config.logs"]
+    assert served[-1]["route"] == "calendar/feed/<str:secret>.ics" and "a-secret-word" not in json.dumps(served)
+
+
+def test_a_fault_and_nested_ids_stand_in_one_line(kept: Kept) -> None:
+    with tracing(run="deployment:7"), tracing(step="2"):
+        try:
+            raise RuntimeError("out of\norder")
+        except RuntimeError:
+            logging.getLogger("releases.test").exception("it failed: %s", "リリース")
+    (line,) = kept.lines
+    assert (line["run"], line["step"], line["message"]) == ("deployment:7", "2", "it failed: リリース")
+    assert "RuntimeError: out of\norder" in line["exception"]
+    assert about() == {}
+
+
+@pytest.mark.parametrize("form", ["json", "line", "xml"])
+def test_the_environment_chooses_the_form(form: str, database: str) -> None:
+    code = "import django; django.setup(); import logging; logging.getLogger('a').warning('said')"
+    given = {"RINGI_LOG_FORMAT": form, "DJANGO_SETTINGS_MODULE": "config.settings", "RINGI_PROCESS": "scheduler"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, env=os.environ | given, capture_output=True, text=True
+    )
+    if form == "json":
+        line = json.loads(ran.stderr)
+        assert (line["message"], line["process"], line["level"]) == ("said", "scheduler", "WARNING")
+    elif form == "line":
+        assert ran.stderr.endswith(" WARNING a said\n")
+    else:
+        assert "RINGI_LOG_FORMAT is line or json" in ran.stderr

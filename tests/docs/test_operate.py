@@ -1,0 +1,197 @@
+"""The set-ups of docs/how-to/operate.md and compose.yaml name what there is: variables, commands, roles, secrets."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+import yaml
+from django.core.management import get_commands
+from psycopg import sql
+
+from config.processes import WORKERS, rows
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "how-to" / "operate.md"
+FILE = ROOT / "docs" / "how-to" / "compose.yaml"
+SERVERS = {"postgres", "valkey"}
+ONCE = {"migrate", "procedure", "static"}
+ROLE_OF = {"migrate": "ringi_owner", "procedure": "ringi", "static": "ringi", "web": "ringi", "sealer": "ringi_sealer"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    """The compose file, its anchors resolved."""
+    read: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return read
+
+
+@pytest.fixture(scope="module")
+def ours(compose: dict[str, Any]) -> dict[str, Any]:
+    """The services that run Ringi."""
+    return {name: one for name, one in compose["services"].items() if name not in SERVERS}
+
+
+def documented() -> set[str]:
+    """Return the variables of settings.md."""
+    text = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    lines = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    return {name for line in lines for name in re.findall(r"`([A-Z][A-Z_]+)`", line)}
+
+
+def read_by_the_code() -> set[str]:
+    """Return the variables that the product reads."""
+    files = [*(ROOT / "config").glob("*.py")]
+    pattern = re.compile(r"env\.\w+\(\s*\"([A-Z_]+)\"|environ(?:ment)?(?:\.get\(|\[)\"([A-Z_]+)\"")
+    return {a or b for file in files for a, b in pattern.findall(file.read_text(encoding="utf-8"))}
+
+
+def sound(command: list[str]) -> None:
+    """Check that a command line of Ringi is one that can be given."""
+    program, *words = command
+    assert program.endswith("python"), command
+    if words[0] == "manage.py":
+        assert words[1] in get_commands(), command
+        if words[1] == "worker":
+            assert words[2] in {*WORKERS, "%i"}, command
+    else:
+        assert words[0] == "-m" and importlib.util.find_spec(words[1]), command
+        if words[1] == "gunicorn":
+            module, _colon, _name = words[2].partition(":")
+            assert importlib.util.find_spec(module), command
+            options = shlex.join(words).replace("=", " ").split()
+            if "--logger-class" in options:
+                assert options[options.index("--logger-class") + 1] == "config.web_log.WebLogger"
+
+
+def test_every_setting_is_documented_and_every_documented_one_is_read() -> None:
+    known, read = documented(), read_by_the_code()
+    kept_for_make = {"RINGI_DEMO"}
+    assert read - known - kept_for_make == set()
+    for name in known - read:
+        assert name.startswith("DATABASE_"), f"{name} is documented, and nobody reads it"
+
+
+def test_each_process_is_a_service_with_the_role_that_it_may_have(ours: dict[str, Any]) -> None:
+    assert set(ours) - ONCE == {row.name for row in rows(8000)}
+    for name, one in ours.items():
+        role = ROLE_OF.get(name, "ringi_worker")
+        assert one["environment"]["DATABASE_URL_FILE"] == f"/run/secrets/url_{role}", name
+        assert [secret for secret in one["secrets"] if secret.startswith("url_")] == [f"url_{role}"], name
+        assert one["environment"]["RINGI_PROCESS"] == name
+        assert one["image"] == "ringi" and ("build" in one) == (name == "migrate")
+        assert one["restart"] == ("no" if name in ONCE else "unless-stopped")
+
+
+def test_each_queue_has_its_worker(ours: dict[str, Any], settings: Any) -> None:
+    queues = [one["command"][3] for name, one in ours.items() if name.startswith("worker-")]
+    assert sorted(queues) == sorted(WORKERS) == sorted(settings.ENVIRONMENT_QUEUES)
+
+
+def test_every_variable_is_a_setting_and_every_command_is_one(ours: dict[str, Any]) -> None:
+    known = documented()
+    for name, one in ours.items():
+        assert {variable.removesuffix("_FILE") for variable in one["environment"]} <= known, name
+        sound(one["command"])
+
+
+def test_no_secret_stands_in_the_file_and_each_that_is_used_is_one_of_the_list(compose: dict[str, Any]) -> None:
+    used = set()
+    for name, one in compose["services"].items():
+        used |= set(one.get("secrets", ()))
+        for variable, value in one.get("environment", {}).items():
+            if any(word in variable for word in ("PASSWORD", "KEY", "URL", "TOKEN")) and variable != "RINGI_BASE_URL":
+                assert variable.endswith("_FILE"), (name, variable)
+                assert value.removeprefix("/run/secrets/") in one["secrets"], (name, variable)
+    assert used == set(compose["secrets"])
+    assert compose["secrets"] == {name: {"file": f"./secrets/{name}"} for name in used}
+    assert not re.search(r"://[^/\s]*:[^/\s]*@", FILE.read_text(encoding="utf-8"))
+
+
+def test_what_it_waits_for_and_mounts_is_there(compose: dict[str, Any], ours: dict[str, Any]) -> None:
+    for one in ours.values():
+        assert set(one["depends_on"]) <= set(compose["services"])
+        for volume in one.get("volumes", ()):
+            assert volume.split(":")[0] in compose["volumes"]
+    sealed = [name for name, one in ours.items() if "sealer:/var/lib/ringi/sealer" in one.get("volumes", ())]
+    assert sealed == ["sealer"]
+
+
+def script_of_secrets() -> str:
+    """Return the lines of the page that make the secrets."""
+    return re.findall(r"```sh\n(mkdir -m 700 secrets.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
+
+
+def test_the_page_makes_every_secret(compose: dict[str, Any], tmp_path: Path) -> None:
+    subprocess.run(["sh", "-euc", script_of_secrets()], cwd=tmp_path, check=True)
+    made = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
+    assert set(made) - set(compose["secrets"]) == {"url_ringi_auditor"}, "for the auditors themselves"
+    assert set(compose["secrets"]) <= set(made)
+    for role in ("ringi_owner", "ringi", "ringi_worker", "ringi_sealer"):
+        url = urlsplit(made[f"url_{role}"])
+        assert (url.username, url.password) == (role, made[f"password_{role}"])
+        assert (url.hostname, url.port, url.path) == ("postgres", 5432, "/ringi")
+    assert f"requirepass {urlsplit(made['redis_url']).password}\n" in made["valkey_conf"]
+    assert len(made["secret_key"]) >= 48 and len(set(made.values())) == len(made)
+
+
+def test_the_script_makes_the_roles_and_the_database(compose: dict[str, Any], tmp_path: Path) -> None:
+    """Run for real, with names of the test's own in place of the roles."""
+    mark = f"c{uuid4().hex[:8]}"
+    roles = [f"{mark}_{name}" for name in ("owner", "web", "worker", "sealer", "auditor")]
+    names = ["ringi_owner", "ringi", "ringi_worker", "ringi_sealer", "ringi_auditor"]
+    script = compose["configs"]["roles"]["content"].replace("$$", "$").replace("/run/secrets", str(tmp_path))
+    script = script.replace(" ".join(names), " ".join(roles))
+    script = script.replace("DATABASE ringi OWNER ringi_owner", f"DATABASE {mark} OWNER {roles[0]}")
+    for role in roles:
+        (tmp_path / f"password_{role}").write_text(f"a'word of \\{role}")
+    server = os.environ["DATABASE_SERVER_URL"]
+    place = urlsplit(server)
+    given = {"PGHOST": str(place.hostname), "PGPORT": str(place.port), "PGPASSWORD": str(place.password)}
+    programs = {"PATH": f"{os.environ['POSTGRES_BIN']}:{os.environ['PATH']}"}
+    try:
+        subprocess.run(["sh", "-c", script], env=os.environ | given | programs, check=True, stdin=subprocess.DEVNULL)
+        for role in roles:
+            word = f"a'word of \\{role}"
+            with psycopg.connect(server, dbname=mark, user=role, password=word) as connection:
+                found = connection.execute(
+                    "SELECT pg_get_userbyid(datdba)::text, datcollate::text, pg_encoding_to_char(encoding)::text,"
+                    " (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user)"
+                    " FROM pg_database WHERE datname = current_database()"
+                ).fetchone()
+            assert found == (roles[0], "C.UTF-8", "UTF8", False)
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(mark)))
+            for role in roles:
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+
+
+def test_the_units_and_the_environment_of_the_page() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```ini\n(.*?)```", text, re.DOTALL)).replace("\\\n", "")
+    known = documented()
+    for line in blocks.splitlines():
+        name, _equals, value = line.strip().partition("=")
+        if name == "Environment":
+            name = value.partition("=")[0]
+        if name.isupper():
+            assert name in known, line
+        if name == "ExecStart":
+            assert value.startswith("/opt/ringi/.venv/bin/python "), line
+            sound(shlex.split(value))
+    commands = [shlex.split(one) for one in re.findall(r"\| `(python [^`]*)` \|", text)]
+    assert len(commands) == 6
+    for command in commands:
+        sound([word.replace("QUEUE", "production") for word in command])
+    for line in re.findall(r"^\$ (?:\w+=\S+ )?(\.venv/bin/python manage\.py .*)$", text, re.MULTILINE):
+        sound(shlex.split(line, comments=True))
