@@ -62,7 +62,7 @@ def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:
     values, secrets = configuration_of(deployment.base.get("wanted_configuration"))
     earlier = {step.kind: step.result for step in deployment.steps.filter(phase="forward", state="done")}
     try:
-        target = spec_of(target_of(deployment))
+        target = spec_of(target_of(deployment), deployment.base.get("wanted_configuration"))
         return written_since(target, values, earlier), told_apart(target, earlier), ""
     except (StepFailed, psycopg.Error, OSError) as fault:
         # A database that can't be reached is a reason to go back, not one to stay.

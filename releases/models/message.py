@@ -40,6 +40,7 @@ class Notice(models.Model):
     payload = models.JSONField(_("details of the act"), default=dict)
     path = models.CharField(_("page"), max_length=200)
     cause = models.CharField(_("caused by"), max_length=100, blank=True)
+    writer = models.CharField(_("text written by"), max_length=100, blank=True)
     urgent = models.BooleanField(_("urgent"), default=False)
     outside = models.BooleanField(_("goes outside"), default=False)
     made_at = models.DateTimeField(_("made"))

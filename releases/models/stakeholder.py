@@ -188,6 +188,13 @@ class MessageText(models.Model):
         return MessageText.words_of([event])[event]
 
     @staticmethod
+    def written(event: str) -> tuple[dict[str, dict[str, str]], str]:
+        """Return the words of now and the person_key of who wrote them, empty for the shipped ones; of one moment."""
+        row = MessageText.objects.filter(event=event).select_related("edited_by").first()
+        writer = row.edited_by.person_key if row is not None and row.edited_by is not None else ""
+        return {language: _now(row, event, language) for language, _n in LANGUAGES}, writer
+
+    @staticmethod
     def words_of(events: Iterable[str]) -> dict[str, dict[str, dict[str, str]]]:
         """Return event → words, for several events in one query."""
         wanted = list(events)

@@ -50,7 +50,7 @@ def facts_of(deployment: Deployment) -> RunFacts:
     old_values, old_secrets = configuration_of(base.get("configuration"))
     return RunFacts(
         deployment_id=deployment.pk,
-        target=spec_of(target_of(deployment)),
+        target=spec_of(target_of(deployment), deployment.base.get("wanted_configuration")),
         repository=str(place_of(release.application)),
         new=_version(deployment.base.get("wanted", {})),
         old=_version(base),

@@ -31,9 +31,12 @@ from releases.actions.release.submit import submit
 from releases.actions.roster.assign import assign
 from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose
+from releases.actions.watch.sample import judge_watch
+from releases.actions.watch.set_sources import set_watch
 from releases.actions.window.propose import propose as propose_window
 from releases.gates import quorum
-from releases.models import ConsentRound, InForce, Obligation, Procedure, Release
+from releases.metrics.looking import USUAL
+from releases.models import ConsentRound, InForce, Obligation, Procedure, Release, Watch
 from tests.bypasses.test_consent_bypasses import another, approved, fewer, say_yes, scheduled, submitted
 from tests.releases.gates.asking import COMMAND, alter, ask, make, walk
 from tests.scenarios.stock import Stock
@@ -252,6 +255,26 @@ def test_after_the_final_check_nobody_puts_himself_on_the_roster(stock: Stock) -
     manager = stock.world.people["manager"].pk
     with stock.world.acting_as("manager"), pytest.raises(NotYou, match="another person"):
         assign(release.pk, duty="rollback_decider", account_id=manager, telephone="1")
+    for verbs in (("start",), ("watch",)):
+        walk(Release.objects.get(pk=release.pk), *verbs)
+        with stock.world.acting_as("manager"), pytest.raises(NotYou, match="another person"):
+            assign(release.pk, duty="rollback_decider", account_id=manager, telephone="1")
+
+
+def test_who_has_scheduled_a_run_neither_chooses_by_what_it_is_watched_nor_judges_the_watch(stock: Stock) -> None:
+    _release, _round, run = scheduled(stock)
+    walk(run, "queue", "start", "verify", "watch")
+    watch = make(Watch, deployment=run, interval_seconds=60, duration_seconds=3600, began_at=now(), triggers=[])
+    target, starter = stock.world.targets["production"].pk, run.started_by.username
+    sources = [dict(row) for row in USUAL]
+    with stock.world.acting_as(starter), pytest.raises(NotYou, match="another person"):
+        set_watch(target, sources=sources, reason="another page")
+    alter(watch, verdict="insufficient")
+    with stock.world.acting_as(starter), pytest.raises(NotYou, match="another person"):
+        judge_watch(watch.pk, verdict="healthy", reason="trust me")
+    with stock.world.acting_as("second_operator"):
+        judge_watch(watch.pk, verdict="healthy", reason="the dashboards were looked at")
+    assert stock.world.fresh(run).state == "succeeded"
 
 
 def test_an_application_for_a_window_that_is_over_ends(stock: Stock) -> None:

@@ -58,7 +58,7 @@ def test_each_request_has_one_id_in_its_answer_its_lines_and_the_ledger(
     refused = browsers("tester").post("/admin/act/release/plan/", {"version": "9.9.9"})
     assert refused.status_code == 403
     events = [json.loads(bytes(event.bytes)) for event in Event.objects.filter(channel="admin").order_by("-at")]
-    assert refused["X-Request-Id"] in [event["request"] for event in events]
+    assert refused["X-Request-Id"] in [event["request"]["id"] for event in events]
 
 
 def test_an_address_with_a_secret_is_not_in_the_log(database: str, kept: Kept) -> None:

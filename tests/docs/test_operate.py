@@ -190,7 +190,7 @@ def test_the_units_and_the_environment_of_the_page() -> None:
             assert value.startswith("/opt/ringi/.venv/bin/python "), line
             sound(shlex.split(value))
     commands = [shlex.split(one) for one in re.findall(r"\| `(python [^`]*)` \|", text)]
-    assert len(commands) == 6
+    assert len(commands) == 7
     for command in commands:
         sound([word.replace("QUEUE", "production") for word in command])
     for line in re.findall(r"^\$ (?:\w+=\S+ )?(\.venv/bin/python manage\.py .*)$", text, re.MULTILINE):

@@ -71,6 +71,8 @@ def _is_mail(text: str) -> bool:
 def _is_http(text: str) -> bool:
     try:
         found = urlsplit(text)
-        return found.scheme in ("http", "https") and bool(found.hostname) and not found.query and found.port != 0
+        plain = found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
+        # What is added to the address must stay its end, and a password has no place in a row that all auditors read.
+        return plain and not {"?", "#", "@"} & set(text)
     except ValueError:
         return False

@@ -41,7 +41,7 @@ class _Taken(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be told of an entry: the event, its subject, whom, in which words."""
+    """What would be told of an entry: the event, its subject, whom, in which words; who caused it and who wrote them."""
 
     told: Told
     subject: Subject
@@ -49,6 +49,7 @@ class Plan:
     texts: dict[str, dict[str, str]]
     acting: list[Account]
     cause: str
+    writer: str
 
 
 def drain(most: int = 200) -> int:
@@ -113,7 +114,7 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
     doer, name = _doer(event.actor if event is not None else "")
     reason = event.reason if event is not None else ""
     given = {"at": entry.created_at, "actor": name, "reason": reason, "payload": entry.payload}
-    words = MessageText.words(told.key)
+    words, writer = MessageText.written(told.key)
     texts = {}
     for language in LANGUAGES:
         values = values_of(subject, language=language, **given)
@@ -121,7 +122,7 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
             "subject": " ".join(filled(words[language]["subject"], values).split())[:SUBJECT],
             "body": filled(words[language]["body"], values),
         }
-    return Plan(told, subject, found, texts, acting, doer)
+    return Plan(told, subject, found, texts, acting, doer, writer)
 
 
 def _acting(told: Told, subject: Subject, payload: dict[str, Any]) -> list[Account]:
@@ -170,6 +171,7 @@ def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notice:
         payload=entry.payload,
         path=path_of(subject),
         cause=plan.cause,
+        writer=plan.writer,
         urgent=urgent,
         outside=outside,
         made_at=moment,

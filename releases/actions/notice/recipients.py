@@ -87,7 +87,8 @@ def _persons(rule: MessageRule, acting: list[Account]) -> list[Recipient]:
             key=f"address:{row.address.lower()}",
             name=str(row),
             language=row.language,
-            outside=rule.group.outside,
+            # Whoever has no account is nobody's colleague, whatever group he was put into.
+            outside=True,
             member=row,
             address=row.address,
             quiet=[_hours(rule.group)],

@@ -14,7 +14,7 @@ from environments import access
 from environments.models import Account
 from releases import channels
 from releases.actions.notice.recipients import Recipient, not_before
-from releases.models import Delivery, MessageText, Notice
+from releases.models import Delivery, Notice
 
 
 def digest_of(notice: Notice) -> str:
@@ -74,15 +74,9 @@ def why_not(notice: Notice, account: Account) -> str:
     """Return why this person can't release a notice; empty when he can."""
     if account.person_key == notice.cause:
         return _("You have caused this message; another person releases it.")
-    if _wrote(notice) == account.person_key:
+    if notice.writer == account.person_key:
         return _("You have written this text; another person releases it.")
     return ""
-
-
-def _wrote(notice: Notice) -> str:
-    """Return the person_key of who edited the text of the event last; empty for a shipped one."""
-    row = MessageText.objects.filter(event=notice.event).select_related("edited_by").first()
-    return row.edited_by.person_key if row is not None and row.edited_by is not None else ""
 
 
 def _heard(row: Delivery) -> Recipient:

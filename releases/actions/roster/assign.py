@@ -12,6 +12,8 @@ from environments.models import Account
 from releases.actions.release.plan import clear_final_check
 from releases.models import Release, RosterEntry
 
+BEFORE_FINAL_CHECK = tuple(state for state in Release.PREPARING if state != "confirmed")
+
 
 def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reason: str = "") -> RosterEntry:
     """Put a person on the roster with a telephone number; worker and verifier are two people."""
@@ -23,7 +25,7 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
         account = Account.objects.get(pk=account_id)
         if account.kind != Account.Kind.PERSON:
             raise Invalid(_("A service account is no person on a roster."))
-        if release.state == "confirmed" and account.person_key == who.person_key:
+        if release.state not in BEFORE_FINAL_CHECK and account.person_key == who.person_key:
             raise NotYou(_("The final check has been signed with the roster as it is; another person puts you on it."))
         if not telephone.strip():
             raise Invalid(_("A telephone number is needed."))

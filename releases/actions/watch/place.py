@@ -14,20 +14,29 @@ from releases.steps.masking import passwords_in
 from releases.steps.ssh import place as ssh
 
 
-def spec_of(target: Target) -> TargetSpec:
-    """Return a target's row as the leaves take it, with the key to its host where it lies on another one."""
-    key = ssh_key_of(target) if target.settings.get("ssh") else ""
+def spec_of(target: Target, wanted: int | None = None) -> TargetSpec:
+    """Return a target's row as the leaves take it, with the key to its host where it lies on another one.
+
+    wanted: the configuration that a run was consented with.
+    """
+    key = ssh_key_of(target, wanted) if target.settings.get("ssh") else ""
     return TargetSpec(target.application.slug, target.environment.slug, Path(target.root), target.settings, key)
 
 
-def ssh_key_of(target: Target) -> str:
-    """Return the private key for the target's host, from the secrets of its newest configuration; empty for none.
+def ssh_key_of(target: Target, wanted: int | None = None) -> str:
+    """Return the private key for the target's host, empty for none: from the secrets of the wanted configuration, else
+    of the one in force, and only before there is one from the newest, which nobody has consented to.
 
     It may be written on one line, with `\\n` or in base64. One that is no secret there is not taken.
     """
     versions = ConfigurationVersion.objects.filter(application=target.application, environment=target.environment)
-    newest = versions.order_by("-number").first()
-    return as_lines(newest.opened()[ssh.KEY]) if newest is not None and ssh.KEY in newest.sealed else ""
+    pointer = InForce.established(target.application, target.environment)
+    agreed = [pk for pk in (wanted, pointer.configuration_id if pointer is not None else None) if pk is not None]
+    known = versions.in_bulk(agreed)
+    candidates = [known[pk] for pk in agreed if pk in known]
+    if pointer is None and (newest := versions.order_by("-number").first()) is not None:
+        candidates.append(newest)
+    return next((as_lines(one.opened()[ssh.KEY]) for one in candidates if ssh.KEY in one.sealed), "")
 
 
 def spec_for(watch: Watch) -> TargetSpec:

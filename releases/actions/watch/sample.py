@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
-from audit.refusals import Invalid, WrongState
+from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from releases.actions.watch.place import configuration_for, spec_for
 from releases.actions.watch.react import react
@@ -186,6 +186,8 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
     with change("watch:judge", *targets, reason=reason, sign=True) as act:
         watch, deployment = act.get(Watch), act.get(Deployment)
         account = access.require("verify", deployment.environment)
+        if deployment.started_by is not None and deployment.started_by.person_key == account.person_key:
+            raise NotYou(_("You have scheduled this run; another person judges its watch."))
         if watch.verdict != "insufficient":
             raise WrongState(_("This watch does not wait for a verdict."))
         if verdict != "healthy" or not reason.strip():

@@ -9,13 +9,14 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from audit.change import change
-from audit.refusals import Invalid
+from audit.refusals import Invalid, NotYou
 from environments import access
 from environments.actions.target.settings import require_sound
 from environments.models import Target
 from releases.actions.watch.place import configuration_in_force, spec_of
 from releases.metrics.base import TargetSource
 from releases.metrics.looking import Looked, WrongSources, look, places_of
+from releases.models import Watch
 from releases.sources.addresses import networks
 from releases.steps.masking import clean
 
@@ -47,10 +48,16 @@ def set_watch(
 ) -> Target:
     """Say by which sources a target is watched from its next sample on; refused with the place of every fault."""
     with change("target:set_watch", (Target, target_id), reason=reason, sign=True) as act:
-        access.require("configure_target")
+        account = access.require("configure_target")
         if not reason.strip():
             raise Invalid(_("Say why."))
         target = act.get(Target)
+        watched = Watch.objects.filter(
+            ended_at=None, deployment__application=target.application, deployment__environment=target.environment
+        ).select_related("deployment__started_by")
+        starters = {watch.deployment.started_by.person_key for watch in watched if watch.deployment.started_by}
+        if account.person_key in starters:
+            raise NotYou(_("You have scheduled the run that is watched; another person says by what."))
         settings = {**target.settings, "watch": list(sources), "private_networks": list(private_networks)}
         require_sound(settings)
         target.settings = settings

@@ -10,7 +10,7 @@ import pytest
 from audit.actor import acting
 from audit.models import Event, Outbox
 from audit.refusals import Invalid, NotYou, WrongState
-from releases.actions.message_text.write import write
+from releases.actions.message_text.write import restore, write
 from releases.actions.notice.make import make as make_messages
 from releases.actions.notice.recipients import Recipient, not_before
 from releases.actions.notice.release import digest_of, release, withdraw
@@ -114,6 +114,17 @@ def test_who_wrote_the_text_does_not_release_it(world: Any, draft: Any) -> None:
     assert notice.texts["ja"] == {"subject": "中止", "body": "1.3.0"}
     with world.acting_as("author_on_committee"), pytest.raises(NotYou, match="written"):
         release(notice.pk, digest=digest_of(notice))
+    with world.acting_as("author_on_committee"):
+        restore(text.pk, reason="the shipped one is better")
+    with world.acting_as("author_on_committee"), pytest.raises(NotYou, match="written"):
+        release(notice.pk, digest=digest_of(notice))
+
+
+def test_whoever_has_no_account_is_outside_in_whatever_group(world: Any, draft: Any) -> None:
+    only(("release:withdraw", "development_team", "mail"))
+    outsider("development_team", "rival@competitor.example")
+    notice = called_off(world, draft)
+    assert notice.waits and [row.next_at for row in Delivery.objects.filter(message__notice=notice)] == [None]
 
 
 def test_what_is_withdrawn_reaches_nobody_outside(world: Any, draft: Any) -> None:

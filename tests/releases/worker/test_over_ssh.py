@@ -14,17 +14,18 @@ import pytest
 from django.utils import translation
 
 from audit.actor import acting
+from audit.clock import now
 from audit.refusals import Invalid
 from environments.actions.configuration.create import create
 from environments.actions.target.settings import require_sound
-from environments.models import Target
+from environments.models import ConfigurationVersion, Target
 from releases.actions.release.confirm import NOT_MEASURED, facts_now
 from releases.actions.watch.place import configuration_of, spec_of
-from releases.models import Deployment, Release, StepOutput
+from releases.models import Deployment, InForce, Release, StepOutput
 from releases.steps.target import journal_lines
 from releases.worker.dry_run import dry_run
 from releases.worker.executor import run_from
-from tests.releases.gates.asking import alter
+from tests.releases.gates.asking import alter, make
 from tests.releases.steps.conftest import Host, host, wait_for
 from tests.releases.steps.ssh.conftest import processes
 
@@ -112,6 +113,21 @@ def test_a_key_that_is_no_secret_is_not_taken(world: Any, host: Host) -> None:
     target = alter(world.targets["staging"], settings={"ssh": host.settings})
     assert spec_of(target).ssh_key == ""
     assert "TARGET_SSH_KEY" not in configuration_of(made.pk)[0]
+
+
+def test_a_version_that_nobody_consented_to_brings_no_key(world: Any, reached: Any, host: Host) -> None:
+    target = reached("staging")
+    place = {"application": world.application, "environment": world.environments["staging"]}
+    agreed = ConfigurationVersion.objects.filter(**place).order_by("-number").first()
+    with world.acting_as("operator"):
+        slipped_in = create(
+            application_id=world.application.pk, environment_id=world.environments["staging"].pk,
+            values={"PORT": "1"}, secrets={"TARGET_SSH_KEY": "garbage"}, reason="tidy",
+        )  # fmt: skip
+    assert spec_of(target, agreed.pk).ssh_key == host.key, "a run takes the key that was consented to with it"
+    make(InForce, **place, release=world.planned(), configuration=agreed, since=now(), how="verified")
+    assert spec_of(target).ssh_key == host.key
+    assert spec_of(target, slipped_in.pk).ssh_key != host.key
 
 
 def test_the_key_may_be_on_one_line_and_is_in_no_text_of_the_target(world: Any, reached: Any, host: Host) -> None:
