@@ -50,6 +50,7 @@ class Server:
 
     def __init__(self, log: Path) -> None:
         self.log, self.stops = log, 0
+        self.started: list[Any] = []
         with psycopg.connect(os.environ["DATABASE_SERVER_URL"]) as server:
             ((folder,),) = server.execute("SHOW data_directory").fetchall()
         self.folder = Path(folder)
@@ -69,9 +70,9 @@ class Server:
         owner = self.folder.stat()
         user = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
         environment = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+        options = {"environment": environment, "folder": self.folder.parent, "log": self.log, **user}
         # It goes with this process, after what is still to be removed from it.
-        spawn(self.argv, environment=environment, folder=self.folder.parent, log=self.log, death_signal=signal.SIGINT,
-              **user)  # fmt: skip
+        self.started.append(spawn(self.argv, death_signal=signal.SIGINT, **options))
         until("PostgreSQL to answer again", _answers)
 
 
@@ -134,7 +135,9 @@ def _applications(world: World, folder: Path) -> Iterator[World]:
                 (root := folder / slug / name).mkdir(parents=True)
                 targets[name] = create_target(**ids, root=str(root), settings={})
                 configurations[name] = create(**ids, values={"PORT": "8080"}, secrets={}, reason="first")
-        yield replace(world, application=application, targets=targets, configurations=configurations)
+        own = replace(world, application=application, targets=targets, configurations=configurations)
+        own.open_window()
+        yield own
 
 
 def _lanes(world: World, folder: Path) -> Iterator[Lane]:

@@ -48,7 +48,6 @@ class Victim:
     effects: dict[str, int]
     again: dict[str, int] = field(default_factory=dict)
     asks: bool = False
-    pauses: bool = False
 
 
 def _check(folder: Path, receiver: Receiver) -> dict[str, Any]:
@@ -67,7 +66,7 @@ VICTIMS = (
            {"configuration_update:written": 1}),
     Victim("service_control", lambda f, r: step("service_control", action="restart"),
            "call _wait_until_ready service_control.py", {"service_control:stopped": 1, "service_control:started": 1}),
-    Victim("check", _check, "call run checks/log.py", {}),
+    Victim("check", _check, "call look checks/log.py", {}),
     Victim("command", lambda f, r: command("victim", repeatable=True, point=f), "",
            {"command:started": 1, "command:done": 1}, {"command:started": 1}),
     Victim("command_once", lambda f, r: command("victim", point=f), "",
@@ -76,7 +75,7 @@ VICTIMS = (
            "call getresponse http/client.py", {"http_call:sent": 1, "http_call:done": 1}, {"http_call:sent": 1}),
     Victim("http_call_once", lambda f, r: step("http_call", url=r.url()),
            "call getresponse http/client.py", {"http_call:sent": 1, "http_call:done": 1}, asks=True),
-    Victim("wait", lambda f, r: step("wait", seconds=0.5), "call journal_once target.py", {"wait:over": 1}, pauses=True),
+    Victim("wait", lambda f, r: step("wait", seconds=0.5), "call journal_once target.py", {"wait:over": 1}),
 )  # fmt: skip
 
 
