@@ -16,7 +16,7 @@ POINT = "append .ringi/journal.jsonl configuration_update.py"
 COMMAND = ["command:started", "command:done"]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(120, func_only=True)
 def test_the_run_goes_on_after_the_crash(
     scheduled_run: Callable[[list[dict[str, Any]]], Running], point: Point
 ) -> None:

@@ -146,7 +146,7 @@ def whole_target(world: World, effects_folder: Path, receiver: Receiver) -> Iter
         os.kill(service["pid"], signal.SIGKILL)
 
 
-@pytest.mark.timeout(180 * LEASE)
+@pytest.mark.timeout(180 * LEASE, func_only=True)
 @pytest.mark.parametrize(("victim", "moment", "killed"), list(cells()))
 def test_a_step_killed_at_any_moment_is_made_once_or_asks(
     victim: Victim,
