@@ -27,9 +27,10 @@ from tests.releases.conftest import World
 
 Begin = Callable[[list[dict[str, Any]]], Running]
 DEPLOYMENTS = int(os.environ.get("CHAOS_DEPLOYMENTS", "20"))
-APPLICATIONS, PLACES = 3, ("development", "staging")
+APPLICATIONS, PLACES = max(1, min(3, DEPLOYMENTS // 4)), ("development", "staging")
 SECONDS = 60 + 8 * DEPLOYMENTS * LEASE
-UP, DOWN = (1.5, 4.0), (0.0, 1.0)
+UP, DOWN = (1.5 * LEASE, 4.0 * LEASE), (0.0, 1.0)
+LEAST_STOPS = 3
 LEFT = {"failed", "settled", "waiting"}  # by a step of which nobody can tell whether it was made
 
 FORWARD = [
@@ -168,7 +169,7 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Beg
     workers = [running.process("worker", slug) for slug in (*PLACES, "production")]
     waiting, said = lanes, ""
     deadline, stop_at = time.monotonic() + SECONDS, time.monotonic() + chance.uniform(*UP)
-    while waiting or running.state() not in ("verifying", "waiting"):
+    while waiting or running.state() not in ("verifying", "waiting") or server.stops < LEAST_STOPS:
         assert time.monotonic() < deadline, f"seed {seed}: {[(lane.slug, lane.runs) for lane in waiting]} {said}"
         try:
             waiting = [lane for lane in waiting if not lane.done()]
@@ -187,7 +188,6 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Beg
     asked = [_right(pk, Path(lane.world.targets[lane.slug].root), f"seed {seed}") for lane in lanes for pk in lane.runs]
     asked.append(_right(running.deployment_id, running.root, f"seed {seed}"))
     assert len(asked) == DEPLOYMENTS
-    assert server.stops > 2
     print(f"{server.stops} stops under {DEPLOYMENTS} runs; {sum(asked)} of them ask a person")
     _ledger_holds(running.database)
 
