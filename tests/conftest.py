@@ -142,18 +142,17 @@ class _connected(AbstractContextManager[None]):
 def cloned(template: str, blocker: Any) -> Iterator[str]:
     """Clone the template and point Django at the clone; everything commits for real. Its address is yielded."""
     clone = f"ringi_test_{uuid.uuid4().hex[:16]}"
+    named = (sql.Identifier(clone), sql.Identifier(template))
     with psycopg.connect(_server(), autocommit=True) as connection:
-        connection.execute(
-            # Copying the files costs an eighth of writing each block through the log.
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
-                sql.Identifier(clone), sql.Identifier(template)
-            )
-        )
-        try:
-            with blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):
-                yield _named(os.environ["DATABASE_URL"], clone)
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(clone)))
+        # Copying the files costs an eighth of writing each block through the log.
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(*named))
+    try:
+        with blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):
+            yield _named(os.environ["DATABASE_URL"], clone)
+    finally:
+        # A connection of its own: a test may have stopped the server in between.
+        with psycopg.connect(_server(), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named[0]))
 
 
 def seal(sealer: Any) -> Any:

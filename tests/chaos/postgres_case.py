@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from tests.chaos.running import Point, Running, command, step, until
-from tests.conftest import _connected, _named
 
 POINT = "append .ringi/journal.jsonl configuration_update.py"
 COMMAND = ["command:started", "command:done"]
 
 
-@pytest.fixture
-def database(template_database: str, django_db_blocker: Any) -> Iterator[str]:
-    """A clone that no connection of the test outlives; it goes with its server."""
-    clone = f"ringi_test_{uuid.uuid4().hex[:16]}"
-    with psycopg.connect(os.environ["DATABASE_SERVER_URL"], autocommit=True) as connection:
-        named = (sql.Identifier(clone), sql.Identifier(template_database))
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*named))
-    with django_db_blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):
-        yield _named(os.environ["DATABASE_URL"], clone)
-
-
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(120, func_only=True)
 def test_the_run_goes_on_after_the_crash(
     scheduled_run: Callable[[list[dict[str, Any]]], Running], point: Point
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ import redis
 from psycopg.conninfo import conninfo_to_dict
 
 from config.processes import PROJECT, identity, spawn
+from tests.chaos.tree import clean_environment
 
 # On a machine that does much else, a lease of a second ends while its holder is not let run: CHAOS_LEASE is longer then.
 LEASE = float(os.environ.get("CHAOS_LEASE", "1.0"))
@@ -188,3 +190,19 @@ class Running:
 def queues_url() -> str:
     """Return the address of the Valkey database that these tests use and empty."""
     return urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{QUEUES_NUMBER}").geturl()
+
+
+def alone(case: str, state: Path) -> str:
+    """Run a file of cases in a run of its own, with servers of its own; return what it printed. Fails with it."""
+    argv = ["-m", "config.embedded", "exec", "--with-parent", "--state", str(state), "--"]
+    cases = ["-m", "pytest", "-q", "-rP", "-p", "no:cacheprovider", f"tests/chaos/{case}"]
+    ran = subprocess.run(
+        [sys.executable, *argv, sys.executable, *cases],
+        cwd=PROJECT,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-1000:]
+    return ran.stdout

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,10 +13,8 @@ from typing import Any
 import pytest
 
 from audit.actor import Actor, acting
-from config.processes import PROJECT
 from releases import dispatch
-from tests.chaos.running import LEASE, SWEEP, Point, Running, command, ended, parent, step, until
-from tests.chaos.tree import clean_environment
+from tests.chaos.running import LEASE, SWEEP, Point, Running, alone, command, ended, parent, step, until
 
 Begin = Callable[[list[dict[str, Any]]], Running]
 QUEUE, AT_WORK = "rq:queue:production", "rq:wip:production"
@@ -185,17 +181,7 @@ def test_a_window_without_a_scheduler_ends_in_one_missed_and_no_start(scheduled_
 @pytest.mark.timeout(200)
 def test_a_crash_of_postgresql_during_a_step_loses_nothing(tmp_path: Path) -> None:
     """In a run of its own, with servers of its own: the crash takes every connection away."""
-    case = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/chaos/postgres_case.py"]
-    argv = ["-m", "config.embedded", "exec", "--with-parent", "--state", str(tmp_path / "servers"), "--"]
-    ran = subprocess.run(
-        [sys.executable, *argv, sys.executable, *case],
-        cwd=PROJECT,
-        env=clean_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-1000:]
+    alone("postgres_case.py", tmp_path / "servers")
 
 
 def _leased(running: Running, ordinal: int, more: float) -> bool:

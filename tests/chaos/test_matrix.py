@@ -43,40 +43,39 @@ class Victim:
     """
 
     name: str
-    row: Callable[[Point, Receiver], dict[str, Any]]
+    row: Callable[[Path, Receiver], dict[str, Any]]
     during: str
     effects: dict[str, int]
     again: dict[str, int] = field(default_factory=dict)
     asks: bool = False
-    pauses: bool = False
 
 
-def _check(point: Point, receiver: Receiver) -> dict[str, Any]:
+def _check(folder: Path, receiver: Receiver) -> dict[str, Any]:
     return step("check", check="log", parameters={"silent_passes": True})
 
 
 VICTIMS = (
-    Victim("backup", lambda p, r: step("backup"), "call _prove backup.py", {"backup:dumped": 1, "backup:proved": 1}),
-    Victim("maintenance_mode", lambda p, r: step("maintenance_mode", on=True), "call journal_once target.py",
+    Victim("backup", lambda f, r: step("backup"), "call _prove backup.py", {"backup:dumped": 1, "backup:proved": 1}),
+    Victim("maintenance_mode", lambda f, r: step("maintenance_mode", on=True), "call journal_once target.py",
            {"maintenance_mode:on": 1}),
-    Victim("code_deploy", lambda p, r: step("code_deploy"), "call switch trees.py",
+    Victim("code_deploy", lambda f, r: step("code_deploy"), "call switch trees.py",
            {"code_deploy:laid": 1, "code_deploy:switched": 1}),
-    Victim("database_update", lambda p, r: step("database_update"), "",
+    Victim("database_update", lambda f, r: step("database_update"), "",
            {"database_update:started": 1, "database_update:migrated": 1}, {"database_update:resumed": 1}),
-    Victim("configuration_update", lambda p, r: step("configuration_update"), "call journal_once target.py",
+    Victim("configuration_update", lambda f, r: step("configuration_update"), "call journal_once target.py",
            {"configuration_update:written": 1}),
-    Victim("service_control", lambda p, r: step("service_control", action="restart"),
+    Victim("service_control", lambda f, r: step("service_control", action="restart"),
            "call _wait_until_ready service_control.py", {"service_control:stopped": 1, "service_control:started": 1}),
-    Victim("check", _check, "call run checks/log.py", {}),
-    Victim("command", lambda p, r: command("victim", repeatable=True, point=p.folder), "",
+    Victim("check", _check, "call look checks/log.py", {}),
+    Victim("command", lambda f, r: command("victim", repeatable=True, point=f), "",
            {"command:started": 1, "command:done": 1}, {"command:started": 1}),
-    Victim("command_once", lambda p, r: command("victim", point=p.folder), "",
+    Victim("command_once", lambda f, r: command("victim", point=f), "",
            {"command:started": 1, "command:done": 1}, asks=True),
-    Victim("http_call", lambda p, r: step("http_call", url=r.url(), idempotency_header="Idempotency-Key"),
+    Victim("http_call", lambda f, r: step("http_call", url=r.url(), idempotency_header="Idempotency-Key"),
            "call getresponse http/client.py", {"http_call:sent": 1, "http_call:done": 1}, {"http_call:sent": 1}),
-    Victim("http_call_once", lambda p, r: step("http_call", url=r.url()),
+    Victim("http_call_once", lambda f, r: step("http_call", url=r.url()),
            "call getresponse http/client.py", {"http_call:sent": 1, "http_call:done": 1}, asks=True),
-    Victim("wait", lambda p, r: step("wait", seconds=0.5), "call journal_once target.py", {"wait:over": 1}, pauses=True),
+    Victim("wait", lambda f, r: step("wait", seconds=0.5), "call journal_once target.py", {"wait:over": 1}),
 )  # fmt: skip
 
 
@@ -97,7 +96,16 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def whole_target(world: World, point: Point, receiver: Receiver) -> Iterator[str]:
+def effects_folder(victim: Victim, moment: str, point: Point, tmp_path: Path) -> Path:
+    """Where an effect announces itself: at the point if it is to be held there, else where nothing is armed.
+
+    One point holds once: an effect that took it would leave none for the worker's child.
+    """
+    return point.folder if moment == "during the effect" and not victim.during else tmp_path
+
+
+@pytest.fixture
+def whole_target(world: World, effects_folder: Path, receiver: Receiver) -> Iterator[str]:
     """A target on which every kind has something to do: a version in force, a service, a log, a database with rows."""
     from audit.change import change
     from environments.actions.configuration.create import create
@@ -117,7 +125,7 @@ def whole_target(world: World, point: Point, receiver: Receiver) -> Iterator[str
     script = [sys.executable, str(EFFECT)]
     settings = {
         "service": {"start": [*script, "serve", "{root}/tally"], "stop_seconds": 2},
-        "migrate": [*script, "migrate", address, str(point.folder)],
+        "migrate": [*script, "migrate", address, str(effects_folder)],
         "migrate_check": [*script, "check", address],
         "postgres_bin": os.environ.get("POSTGRES_BIN", ""),
         "scratch_database_url": address,
@@ -138,7 +146,7 @@ def whole_target(world: World, point: Point, receiver: Receiver) -> Iterator[str
         os.kill(service["pid"], signal.SIGKILL)
 
 
-@pytest.mark.timeout(180 * LEASE)
+@pytest.mark.timeout(180 * LEASE, func_only=True)
 @pytest.mark.parametrize(("victim", "moment", "killed"), list(cells()))
 def test_a_step_killed_at_any_moment_is_made_once_or_asks(
     victim: Victim,
@@ -147,6 +155,7 @@ def test_a_step_killed_at_any_moment_is_made_once_or_asks(
     whole_target: str,
     scheduled_run: Begin,
     point: Point,
+    effects_folder: Path,
     receiver: Receiver,
 ) -> None:
     place = {
@@ -155,11 +164,7 @@ def test_a_step_killed_at_any_moment_is_made_once_or_asks(
         "during the effect": victim.during,
         "before the outcome": BEFORE_OUTCOME,
     }[moment]
-    if moment != "during the effect":
-        (point.folder / "armed").rename(point.folder / "spare")  # the effect itself does not hold
-    running = scheduled_run([victim.row(point, receiver), command("after")])
-    if moment != "during the effect":
-        (point.folder / "spare").rename(point.folder / "armed")
+    running = scheduled_run([victim.row(effects_folder, receiver), command("after")])
     running.scheduler()
     workers = [running.worker(place, point if place else None) for _ in range(2)]
     held = point.announced()
@@ -216,6 +221,7 @@ def _made(victim: Victim, moment: str, running: Running, address: str, receiver:
         case "service_control":
             service = running_service(root)
             assert service is not None and service["pid"] == running.step(1).result["pid"]
+            until("the service to begin", lambda: running.tally().count("served"))
             assert running.tally().count("served") == 1
         case "check":
             assert running.step(1).result["verdict"] == "pass"

@@ -1,0 +1,234 @@
+"""One case for a server of its own (see test_stops.py): PostgreSQL is stopped at random moments under many runs.
+
+CHAOS_DEPLOYMENTS is how many there are (200 in a long trial), CHAOS_SEED repeats the moments.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from audit.actor import Actor, acting
+from audit.change import change
+from audit.refusals import GateClosed
+from config.processes import identity, spawn
+from tests.chaos.running import LEASE, Running, command, step, until
+from tests.releases.conftest import World
+
+Begin = Callable[[list[dict[str, Any]]], Running]
+DEPLOYMENTS = int(os.environ.get("CHAOS_DEPLOYMENTS", "20"))
+APPLICATIONS, PLACES = max(1, min(3, DEPLOYMENTS // 4)), ("development", "staging")
+SECONDS = 60 + 8 * DEPLOYMENTS * LEASE
+UP, DOWN = (1.5 * LEASE, 4.0 * LEASE), (0.0, 1.0)
+LEAST_STOPS = 3
+LEFT = {"failed", "settled", "waiting"}  # by a step of which nobody can tell whether it was made
+
+FORWARD = [
+    step("configuration_update"),
+    command("again", repeatable=True),
+    step("code_deploy"),
+    command("once"),
+]
+VERIFY = [command("look", repeatable=True)]
+ONCE = {
+    "configuration_update": {"configuration_update:written": 1},
+    "code_deploy": {"code_deploy:laid": 1, "code_deploy:switched": 1},
+    "command": {"command:started": 1, "command:done": 1},
+}
+
+
+class Server:
+    """The PostgreSQL of this run: stopped as a machine that fails stops it, and started again as it was."""
+
+    def __init__(self, log: Path) -> None:
+        self.log, self.stops = log, 0
+        self.started: list[Any] = []
+        with psycopg.connect(os.environ["DATABASE_SERVER_URL"]) as server:
+            ((folder,),) = server.execute("SHOW data_directory").fetchall()
+        self.folder = Path(folder)
+        self.argv = Path(f"/proc/{self._pid()}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+
+    def _pid(self) -> int:
+        return int((self.folder / "postmaster.pid").read_text().split()[0])
+
+    def stop(self) -> None:
+        """Stop it with `immediate`: every connection is cut, nothing is written in order."""
+        os.kill(pid := self._pid(), signal.SIGQUIT)
+        until("PostgreSQL to stop", lambda: identity(pid) is None)
+        self.stops += 1
+
+    def start(self) -> None:
+        """Start it with the same words, as the same user, until it answers."""
+        owner = self.folder.stat()
+        user = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        environment = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+        options = {"environment": environment, "folder": self.folder.parent, "log": self.log, **user}
+        # It goes with this process, after what is still to be removed from it.
+        self.started.append(spawn(self.argv, death_signal=signal.SIGINT, **options))
+        until("PostgreSQL to answer again", _answers)
+
+
+def _answers() -> bool:
+    try:
+        psycopg.connect(os.environ["DATABASE_SERVER_URL"]).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@dataclass
+class Lane:
+    """The runs of one application in one environment, one after the other; `seen`: no later run than this is another's."""
+
+    world: World
+    slug: str
+    release_id: int
+    wanted: int
+    seen: int
+    runs: dict[int, str] = field(default_factory=dict)
+
+    def done(self) -> bool:
+        """Tell whether all runs have come to an end; begin the next one when the last has."""
+        from releases.actions.deployment.request import request
+        from releases.actions.deployment.schedule import schedule
+        from releases.models import Deployment
+
+        place = self.world.environments[self.slug]
+        rows = Deployment.objects.filter(application=self.world.application, environment=place, pk__gt=self.seen)
+        self.runs = dict(rows.order_by("pk").values_list("pk", "state"))
+        last, state = list(self.runs.items())[-1] if self.runs else (0, "none")
+        if state in {"none", "succeeded"} | LEFT:
+            if len(self.runs) == self.wanted:
+                return True
+            with self.world.acting_as("ci"):
+                request(self.release_id, environment_id=place.pk)
+        elif state == "requested":
+            with self.world.acting_as("ci"):
+                schedule(last)
+        elif state == "scheduled" and rows.filter(pk=last).exclude(not_before=None).exists():
+            with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
+                with change("deployment:put_off", (Deployment, last)) as act:  # the minute passes
+                    act.get(Deployment).not_before = None
+        return False
+
+
+def _applications(world: World, folder: Path) -> Iterator[World]:
+    """Make applications beside the first, each with a tested release, so that their runs do not wait for each other."""
+    from environments.actions.configuration.create import create
+    from environments.actions.target.create import create_application, create_target
+
+    for slug in (f"datasets-{number}" for number in range(1, APPLICATIONS + 1)):
+        targets, configurations = {}, {}
+        with world.acting_as("manager"):
+            signers = world.built.allowed_signers.read_text()
+            application = create_application(slug=slug, name=slug, repository=str(world.built.path), signers=signers)
+            for name, environment in world.environments.items():
+                ids = {"application_id": application.pk, "environment_id": environment.pk}
+                (root := folder / slug / name).mkdir(parents=True)
+                targets[name] = create_target(**ids, root=str(root), settings={})
+                configurations[name] = create(**ids, values={"PORT": "8080"}, secrets={}, reason="first")
+        own = replace(world, application=application, targets=targets, configurations=configurations)
+        own.open_window()
+        yield own
+
+
+def _lanes(world: World, folder: Path) -> Iterator[Lane]:
+    from releases.models import Deployment, Release
+
+    share, rest = divmod(DEPLOYMENTS - 1, APPLICATIONS * len(PLACES))
+    for number, own in enumerate(_applications(world, folder)):
+        release = own.tested()
+        with own.acting_as("manager"), change("release:edit", (Release, release.pk)) as act:
+            act.get(Release).plan = {"forward": FORWARD, "verify": VERIFY, "back": [], "back_verify": []}
+        seen = Deployment.objects.order_by("pk").values_list("pk", flat=True).last() or 0
+        for place, slug in enumerate(PLACES):
+            yield Lane(own, slug, release.pk, share + (number * len(PLACES) + place < rest), seen)
+
+
+@pytest.mark.timeout(SECONDS + 120, func_only=True)
+def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Begin, tmp_path: Path) -> None:
+    from django.db import Error, connection
+
+    seed = int(os.environ.get("CHAOS_SEED", str(time.time_ns() % 10_000_000)))
+    chance = random.Random(seed)
+    print(f"CHAOS_SEED={seed} CHAOS_DEPLOYMENTS={DEPLOYMENTS}")
+    running = scheduled_run(FORWARD)
+    lanes = [lane for lane in _lanes(world, tmp_path / "targets") if lane.wanted]
+    server = Server(tmp_path / "postgres.log")
+    scheduler = running.scheduler()
+    workers = [running.process("worker", slug) for slug in (*PLACES, "production")]
+    waiting, said = lanes, ""
+    deadline, stop_at = time.monotonic() + SECONDS, time.monotonic() + chance.uniform(*UP)
+    while waiting or running.state() not in ("verifying", "waiting") or server.stops < LEAST_STOPS:
+        assert time.monotonic() < deadline, f"seed {seed}: {[(lane.slug, lane.runs) for lane in waiting]} {said}"
+        try:
+            waiting = [lane for lane in waiting if not lane.done()]
+        except (Error, psycopg.Error):  # only what was in flight when it was stopped; the next round looks anew
+            connection.close()
+        except GateClosed as closed:  # what a gate knows has grown old meanwhile
+            said = str(closed)
+        if time.monotonic() > stop_at:
+            server.stop()
+            time.sleep(chance.uniform(*DOWN))
+            server.start()
+            connection.close()
+            stop_at = time.monotonic() + chance.uniform(*UP)
+        time.sleep(0.1)
+    assert [process.poll() for process in (scheduler, *workers)] == [None] * 4
+    asked = [_right(pk, Path(lane.world.targets[lane.slug].root), f"seed {seed}") for lane in lanes for pk in lane.runs]
+    asked.append(_right(running.deployment_id, running.root, f"seed {seed}"))
+    assert len(asked) == DEPLOYMENTS
+    print(f"{server.stops} stops under {DEPLOYMENTS} runs; {sum(asked)} of them ask a person")
+    _ledger_holds(running.database)
+
+
+def _right(deployment_id: int, root: Path, seed: str) -> bool:
+    """Compare a run's rows with what the target itself counted; return whether a person is asked about it."""
+    from releases.models import Deployment
+    from releases.steps.base import TargetSpec
+    from releases.steps.target import journal_lines
+
+    run = Deployment.objects.get(pk=deployment_id)
+    lines = journal_lines(TargetSpec("datasets", "any", root, {}), run=f"deployment:{deployment_id}")
+    counted = Counter((line["key"], line["effect"]) for line in lines)
+    steps = list(run.steps.order_by("ordinal"))
+    about = [(s.ordinal, s.kind, s.state, list(s.attempts.values_list("outcome", flat=True))) for s in steps]
+    facts = f"{seed}, run {deployment_id} {run.state}: {about} {counted}"
+    assert {key for key, _effect in counted} <= {one.key for one in steps}, facts
+    for one in steps:
+        made = {effect: number for (key, effect), number in counted.items() if key == one.key}
+        outcomes = list(one.attempts.order_by("epoch").values_list("outcome", flat=True))
+        if one.state == "done":
+            again = made.get("command:started", 1) - 1 if one.parameters.get("repeatable") else 0
+            assert again <= outcomes.count("lost"), facts  # only after the attempt before it was lost
+            assert Counter(made) - Counter({"command:started": again}) == Counter(ONCE[one.kind]), facts
+            assert outcomes[-1] == "done" and set(outcomes[:-1]) <= {"lost"}, facts
+        elif one.state == "not_run":
+            assert made == {} and outcomes == [], facts
+        else:
+            assert run.state in LEFT and one.state in ("failed", "needs_decision"), facts
+            assert outcomes[-1] == "unknown" and set(outcomes[:-1]) <= {"lost"}, facts
+            assert one.parameters.get("repeatable") or max(made.values(), default=0) <= 1, facts
+    left = [one for one in steps if one.state not in ("done", "not_run", "pending")]
+    assert len(left) == (run.state in LEFT), facts
+    return bool(left)
+
+
+def _ledger_holds(database: str) -> None:
+    """Every act that was committed is in the ledger, linked without a gap."""
+    from audit.ledger.chain import verify
+
+    with psycopg.connect(database, autocommit=True) as connection:
+        report = verify(connection)
+    assert report.finding is None, report
+    assert report.events > 10 * DEPLOYMENTS
