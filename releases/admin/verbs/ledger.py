@@ -8,7 +8,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 
+from audit.actor import name_of
 from audit.models import CheckpointAddress, Continuation
 from environments.actions.ledger import address, go_on
 from releases.admin.verbs.base import Verb, text
@@ -44,7 +46,7 @@ def _lost(of: Continuation) -> list[tuple[str, str]]:
         (_now("number of events"), str(of.size)),
         (_now("digest of the lost note"), of.digest),
         (_now("reason"), of.reason),
-        (_now("proposed by"), of.proposed_by),
+        (pgettext("going on", "proposed by"), name_of(of.proposed_by)),
     ]
 
 
