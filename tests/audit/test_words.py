@@ -47,14 +47,13 @@ def test_wide_spaces_divide_words() -> None:
 def test_a_word_of_few_writings_is_found_without_a_pattern(word: str, text: str) -> None:
     """Those with letters of two cases, or with many writings, have none."""
     ways = literals(word)
-    assert bool(ways) == (word in ("承認", "見直し", "佐藤", "へ"))
+    assert bool(ways) == (word in ("承認", "見直し", "佐藤", "へ", '"'))
     assert not ways or any(way in text for way in ways)
 
 
 def test_the_few_writings_are_those_of_the_pattern(server: psycopg.Connection) -> None:
     for word in ("見直し", "承認", "利用部門", "一覧", "八幡"):
         ways = literals(word)
-        assert ways and server.execute(
-            "SELECT bool_and(w ~* %s) FROM unnest(%s) w", [pattern(word), ways]
-        ).fetchone() == (True,)
-        assert server.execute("SELECT %s ~* %s", ["".join(ways)[1:-1][::-1], pattern(word)]).fetchone() == (False,)
+        assert ways and len(set(ways)) == len(ways)
+        for way in ways:
+            assert server.execute("SELECT %s ~* %s", [way, pattern(word)]).fetchone() == (True,)
