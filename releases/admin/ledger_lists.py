@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -51,10 +56,30 @@ class CheckpointAdmin(ReadOnlyAdmin):
 class ContinuationAdmin(ReadOnlyAdmin):
     """What two persons decided after a restore."""
 
-    list_display = ("__str__", "size", "proposer", "proposed", "confirmer", "confirmed")
+    list_display = ("__str__", "signed_before", "proposer", "proposed", "confirmer", "confirmed")
     ordering = ("-id",)
-    shown_fields = ("why", "size", "reason", "proposer", "proposed", "confirmer", "confirmed", "digest", "note")
+    shown_fields = (
+        "refusal",
+        "signed_before",
+        "reason",
+        "proposer",
+        "proposed",
+        "confirmer",
+        "confirmed",
+        "digest",
+        "note",
+    )
     hint = _("After a restore of an older backup the sealer stops until two persons have said that it may go on.")
+
+    @column(_("why the sealer refuses"))
+    def refusal(self, row: Continuation) -> str:
+        """Return what the sealer wrote into the ledger, in its language."""
+        return format_html('<span lang="en">{}</span>', row.why)
+
+    @column(_("events signed before"), "size")
+    def signed_before(self, row: Continuation) -> int:
+        """Return of how many events the lost note is."""
+        return row.size
 
     @column(pgettext_lazy("going on", "proposed by"), "proposed_by")
     def proposer(self, row: Continuation) -> str:
@@ -107,3 +132,7 @@ class CheckpointAddressAdmin(ReadOnlyAdmin):
     def withdrawn(self, row: CheckpointAddress) -> str:
         """Return when it was ended; a dash while checkpoints are sent there."""
         return when(row.withdrawn_at)
+
+    def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
+        """Name the page by what it is: an address would begin with a capital letter there."""
+        return {"title": self.opts.verbose_name}
