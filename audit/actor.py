@@ -39,6 +39,13 @@ class Actor:
         return ":".join(parts)
 
 
+def name_of(label: str) -> str:
+    """Return the printed name in an actor's label: that of `person:7:sato` is sato, of `worker:host:41` host:41."""
+    kind, _colon, rest = label.partition(":")
+    number, _colon, name = rest.partition(":")
+    return name if number.isdecimal() and name else rest or kind
+
+
 _current: ContextVar[Actor | None] = ContextVar("ringi_actor", default=None)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connection
 
 from audit.models import Event, Link
-from audit.words import patterns
+from audit.words import divided, literals, pattern
 
 SCAN = 200_000
 SELDOM = ("refusal", "access")
@@ -124,8 +124,10 @@ def _order(wanted: Wanted) -> str:
     return "e.at DESC, e.id DESC" if indexed or seldom else "e.id DESC"
 
 
-def _selected(wanted: Wanted, before: int | None, limit: int) -> tuple[str, list[Any]]:
-    """Return SQL for the ids of a page, and its values."""
+def _selected(
+    wanted: Wanted, before: int | None, limit: int, *, columns: str = "*", skip: int = 0
+) -> tuple[str, list[Any]]:
+    """Return SQL for the events of a page, and its values."""
     parts, values = _where(wanted)
     if before is not None:
         parts.append("(e.at, e.id) < (SELECT m.at, m.id FROM audit_link n JOIN audit_event m ON m.id = n.event_id"
@@ -134,17 +136,18 @@ def _selected(wanted: Wanted, before: int | None, limit: int) -> tuple[str, list
     order = _order(wanted)
     slow, slow_values = _slow(wanted)
     bound = SCAN if slow else limit
+    rest = f"ORDER BY {order} LIMIT {bound}" + (f" OFFSET {skip}" if skip else "")
     if wanted.account_id is not None:
         labels, label_values = _labels_of(wanted.account_id)
         condition = " AND ".join(["e.actor = label.actor", *parts])
         near = (
-            f"SELECT f.* FROM {labels} AS label, LATERAL (SELECT e.* FROM audit_event e WHERE {condition}"
-            f" ORDER BY {order} LIMIT {bound}) AS f ORDER BY f.at DESC, f.id DESC LIMIT {bound}"
+            f"SELECT e.{columns} FROM {labels} AS label, LATERAL (SELECT e.* FROM audit_event e WHERE {condition}"
+            f" ORDER BY {order} LIMIT {bound + skip}) AS e {rest}"
         )
         values = label_values + values
     else:
         condition = " AND ".join(parts) or "true"
-        near = f"SELECT e.* FROM audit_event e WHERE {condition} ORDER BY {order} LIMIT {bound}"
+        near = f"SELECT e.{columns} FROM audit_event e WHERE {condition} {rest}"
     if slow:
         near = f"SELECT e.* FROM ({near}) AS e WHERE {slow} ORDER BY {order} LIMIT {limit}"
     return near, values + slow_values
@@ -153,9 +156,13 @@ def _selected(wanted: Wanted, before: int | None, limit: int) -> tuple[str, list
 def _slow(wanted: Wanted) -> tuple[str, list[Any]]:
     parts: list[str] = []
     values: list[Any] = []
-    for one in patterns(wanted.words):
-        parts.append("convert_from(e.bytes, 'UTF8') ~* %s")
-        values.append(one)
+    for word in divided(wanted.words):
+        if ways := literals(word):
+            parts.append("(" + " OR ".join(["position(convert_to(%s, 'UTF8') IN e.bytes) > 0"] * len(ways)) + ")")
+            values += ways
+        else:
+            parts.append("convert_from(e.bytes, 'UTF8') ~* %s")
+            values.append(pattern(word))
     if wanted.address:
         # Canonical JSON: the address stands in the bytes in this one way.
         parts.append("position(convert_to(%s, 'UTF8') IN e.bytes) > 0")
@@ -189,12 +196,8 @@ def look(wanted: Wanted, limit: int = 50, before: int | None = None) -> Page:
 def _looked_to(cursor: Any, wanted: Wanted, before: int | None) -> int | None:
     """Return the number of the last of SCAN events looked at; None when there were no more."""
     plain = Wanted(**{**{f: getattr(wanted, f) for f in wanted.__dataclass_fields__}, "words": "", "address": ""})
-    near, values = _selected(plain, before, SCAN)
-    cursor.execute(
-        f"SELECT l.number FROM (SELECT p.id FROM ({near}) AS p ORDER BY p.at DESC, p.id DESC OFFSET {SCAN - 1}) AS o"
-        " JOIN audit_link l ON l.event_id = o.id",
-        values,
-    )
+    last, values = _selected(plain, before, 1, columns="id", skip=SCAN - 1)
+    cursor.execute(f"SELECT l.number FROM audit_link l WHERE l.event_id = ({last})", values)
     found = cursor.fetchone()
     return int(found[0]) if found is not None else None
 

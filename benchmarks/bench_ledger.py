@@ -25,7 +25,7 @@ from audit.change import change
 from audit.ledger.chain import verify
 from audit.ledger.checkpoint import Sealer
 from audit.models import Head, Link
-from benchmarks.report import Report, repeated
+from benchmarks.report import Report, alternated
 from environments.models import Environment, Freeze
 from tests.conftest import seal
 
@@ -119,25 +119,27 @@ def bench_save(database: str, report: Report, quiet: None) -> None:
         with change("bench:save", (Freeze, row.pk), reason="measured") as act:
             act.get(Freeze).reason = f"reason {next(count)}"
 
-    unaudited = repeated(SAVES, lambda: save(plain))
+    def sealed_alone() -> None:
+        with without_history():
+            audited()
+
     with acting(ACTOR):
         began = last_number()
-        with without_history():
-            sealed = repeated(SAVES, audited)
-        with_history = repeated(SAVES, audited)
+        unaudited, sealed, with_history, door = alternated(
+            SAVES, lambda: save(plain), sealed_alone, audited, through_the_door
+        )
         written = last_number() - began
-        door = repeated(SAVES, through_the_door)
-        by_door = last_number() - began - written
-    valid, limit = written == 2 * (SAVES + 5), f"unaudited save {unaudited}"
-    for name, spread, target, fine in (
-        ("audited save: row event in the chain", sealed, "", valid),
-        ("audited save with history", with_history, "≤ 2.6 ×", valid),
-        ("the same through the door", door, "", by_door == 2 * (SAVES + 5)),
+    # The door writes the act as well.
+    valid, limit = written == 4 * (SAVES + 5), f"unaudited save {unaudited}"
+    for name, spread, target in (
+        ("audited save: row event in the chain", sealed, ""),
+        ("audited save with history", with_history, "≤ 2.6 ×"),
+        ("the same through the door", door, ""),
     ):
         ratio = spread.p50 / unaudited.p50
         report.add(
             "ledger", name, spread, limit=limit, ratio=ratio, target=target,
-            met=ratio <= 2.6 if target else None, valid=fine, figures=spread.__dict__,
+            met=ratio <= 2.6 if target else None, valid=valid, figures=spread.__dict__,
             note=f"n={SAVES}" + (" (also locks, action event, outbox)" if spread is door else ""),
         )  # fmt: skip
         limit = ""

@@ -40,14 +40,19 @@ class Spread:
 
 def repeated(count: int, work: Callable[[], object], *, warm: int = 5) -> Spread:
     """Time `work` so many times, after a few that do not count."""
-    for _ in range(warm):
-        work()
-    taken = []
-    for _ in range(count):
-        began = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - began)
-    return Spread.of(taken)
+    return alternated(count, work, warm=warm)[0]
+
+
+def alternated(count: int, *works: Callable[[], object], warm: int = 5) -> list[Spread]:
+    """Time several works in turn, so that what else the machine does falls on all of them alike."""
+    taken: list[list[float]] = [[] for _ in works]
+    for index in range(warm + count):
+        for seconds, work in zip(taken, works, strict=True):
+            began = time.perf_counter()
+            work()
+            if index >= warm:
+                seconds.append(time.perf_counter() - began)
+    return [Spread.of(seconds) for seconds in taken]
 
 
 @dataclass

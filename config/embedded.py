@@ -31,7 +31,8 @@ from psycopg import sql
 
 from config import processes
 from config.given import given
-from config.processes import Unavailable, spawn
+from config.kept import Unavailable, kept_secrets, write_private
+from config.processes import spawn
 from config.servers import Servers
 
 ROOTS_FOLDER = Path("/var/tmp")
@@ -147,7 +148,7 @@ def _keys(state: Path, data: Path, fresh: bool) -> dict[str, str]:
         raise Unavailable(f"{file} is missing but {data} is not; remove {state} to begin anew")
     if data.exists() and not file.exists():  # under root: the state folder these files belong to was removed
         shutil.rmtree(data)
-    return processes.kept_secrets(file, (*ROLES, "valkey"))
+    return kept_secrets(file, (*ROLES, "valkey"))
 
 
 def _complaint(log: Path) -> str:
@@ -260,7 +261,7 @@ class _Starter:
     def private(self, name: str, text: str) -> Path:
         """Write a file that only the servers' user may read and return its path."""
         file = self.folder / name
-        processes.write_private(file, text)
+        write_private(file, text)
         if self.runs_as:
             os.chown(file, self.runs_as["user"], -1, follow_symlinks=False)
         return file

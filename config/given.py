@@ -11,7 +11,7 @@ import psycopg
 import redis
 from psycopg import sql
 
-from config.processes import Unavailable
+from config.kept import Unavailable
 from config.queue_server import client
 from config.servers import Servers
 

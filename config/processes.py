@@ -26,7 +26,6 @@ from typing import Any
 
 from config.kept import Unavailable, kept_secrets, write_private
 
-__all__ = ["Unavailable", "kept_secrets", "write_private"]
 PROJECT = Path(__file__).resolve().parents[1]
 PR_SET_PDEATHSIG, FIRST_PORT = 1, 8000
 LEAVE = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}

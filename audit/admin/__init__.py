@@ -1,4 +1,4 @@
-"""The ledger in the admin: events have their timeline, the outbox its list; neither can be changed."""
+"""The ledger in the admin: events have their timeline and cannot be changed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 
-from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.models import Checkpoint, CheckpointAddress, Continuation, Event, Outbox
+from audit.admin.read_only import ReadOnlyAdmin
+from audit.models import Event
 
 
 @admin.register(Event)
@@ -34,60 +34,8 @@ class EventAdmin(ReadOnlyAdmin):
         ]
         if link is not None:
             shown += [
-                (str(_("number")), link.number),
-                (str(_("leaf")), bytes(link.leaf).hex()),
-                (str(_("chain")), bytes(link.chain).hex()),
+                (_("number"), link.number),
+                (_("leaf"), bytes(link.leaf).hex()),
+                (_("chain"), bytes(link.chain).hex()),
             ]
-        return [*shown, (str(_("contents")), json.dumps(row.contents, ensure_ascii=False, indent=2))]
-
-
-@admin.register(Outbox)
-class OutboxAdmin(ReadOnlyAdmin):
-    """Messages to be made of acts."""
-
-    list_display = ("id", "event", "object", "created", "sent")
-    list_filter = (("sent_at", admin.EmptyFieldListFilter),)
-    lookups = frozenset({"sent_at__isempty"})
-    ordering = ("-id",)
-    hint = _("What has happened waits here to be told to the people of the procedure's message rules.")
-
-    @column(_("created at"), "id")
-    def created(self, row: Outbox) -> Any:
-        """Return when it was written."""
-        return row.created_at
-
-    @column(_("sent at"))
-    def sent(self, row: Outbox) -> Any:
-        """Return when it was sent."""
-        return row.sent_at
-
-
-@admin.register(Checkpoint)
-class CheckpointAdmin(ReadOnlyAdmin):
-    """Signed statements over the ledger."""
-
-    list_display = ("number", "at")
-    ordering = ("-number",)
-    shown_fields = ("number", "at", "note")
-
-
-@admin.register(Continuation)
-class ContinuationAdmin(ReadOnlyAdmin):
-    """What two persons decided after a restore."""
-
-    list_display = ("__str__", "size", "proposed_by", "proposed_at", "confirmed_by", "confirmed_at")
-    ordering = ("-id",)
-    shown_fields = ("why", "size", "note", "digest", "reason", "proposed_by", "proposed_at", "confirmed_by",
-                    "confirmed_at")  # fmt: skip
-    hint = _("After a restore of an older backup the sealer stops until two persons have said that it may go on.")
-
-
-@admin.register(CheckpointAddress)
-class CheckpointAddressAdmin(ReadOnlyAdmin):
-    """Where checkpoints are sent."""
-
-    list_display = ("address", "kind", "given_by", "entered_by", "entered_at", "withdrawn_at")
-    list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
-    lookups = frozenset({"withdrawn_at__isempty"})
-    ordering = ("-id",)
-    hint = _("An auditor gives the address, an administrator enters it; whoever holds checkpoints can prove the past.")
+        return [*shown, (_("contents"), json.dumps(row.contents, ensure_ascii=False, indent=2))]

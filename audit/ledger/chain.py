@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
 from audit.ledger.checkpoint import GENESIS
@@ -24,6 +25,9 @@ KEYS = frozenset(
 # Column of audit_event, key of the bytes.
 PROJECTIONS = ("id", "kind", "act", "ts", "actor", "channel", "action", "object", "outcome", "reason", "tx")
 BATCH = 10000
+_projected = itemgetter(*PROJECTIONS)
+# Of json.loads without what canonical bytes need not: guessing an encoding, and passing over white space.
+_read = json.JSONDecoder().raw_decode
 
 _LINKED = """
 SELECT l.number, l.leaf, l.chain, e.bytes, e.id::text, e.kind, e.act::text,
@@ -103,14 +107,17 @@ def _claims(cursor: Any, outside: Iterable[str]) -> Claims:
 
 def _check_event(number: int, event: bytes, columns: tuple[Any, ...]) -> dict[str, Any]:
     try:
-        contents: dict[str, Any] = json.loads(event)
+        text = event.decode()
+        contents, end = _read(text)
     except ValueError:
         raise Broken(number, "the bytes of the event are not JSON")
-    if contents.keys() != KEYS:
+    if end != len(text):
+        raise Broken(number, "the bytes of the event are not JSON")
+    if not isinstance(contents, dict) or contents.keys() != KEYS:
         raise Broken(number, "the event has not the fields of an event")
-    for name, column in zip(PROJECTIONS, columns, strict=True):
-        if contents[name] != column:
-            raise Broken(number, f"column {'at' if name == 'ts' else name} is not what the bytes say")
+    if _projected(contents) != columns:
+        name = next(n for n, column in zip(PROJECTIONS, columns, strict=True) if contents[n] != column)
+        raise Broken(number, f"column {'at' if name == 'ts' else name} is not what the bytes say")
     return contents
 
 

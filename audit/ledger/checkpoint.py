@@ -16,11 +16,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from audit.ledger.note import RENEWAL, BadNote, Checkpoint, PublicKey, as_keys, key_id, notes_of, parse, read, sign
+from audit.ledger.note import RENEWAL, Checkpoint, PublicKey, sign
 from audit.ledger.proof import Frontier, leaf_hash
 
-__all__ = ["GENESIS", "BadNote", "Checkpoint", "PublicKey", "Sealer", "Unsealable", "as_keys", "key_id"]
-__all__ += ["notes_of", "parse", "read", "sign"]
 GENESIS = bytes(32)
 BATCH = 5000
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef
+from django.db.models.functions import JSONObject
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
@@ -55,13 +58,17 @@ class Rights:
 
 
 def read_rights(account: Any) -> Rights:
-    """Return the rights of an account in two queries; none for a closed account or a visitor."""
+    """Return the rights of an account in one query; none for a closed account or a visitor."""
     if not isinstance(account, Account) or not account.is_active:
         return Rights(None)
-    grants = tuple(AccessGrant.objects.in_force().filter(account=account).values_list("role", "environment_id"))
-    rules = AccessRule.objects.filter(role__in={role for role, _environment in grants})
-    levels = {(role, where): level for role, where, level in rules.values_list("role", "environment_id", "level")}
-    return Rights(account, grants, levels)
+    cells = AccessRule.objects.filter(role=OuterRef("role"))
+    held = AccessGrant.objects.in_force().filter(account=account)
+    rows = held.annotate(cells=ArraySubquery(cells.values(cell=JSONObject(where="environment_id", level="level"))))
+    grants, levels = [], {}
+    for role, environment, found in rows.values_list("role", "environment_id", "cells"):
+        grants.append((role, environment))
+        levels.update({(role, cell["where"]): cell["level"] for cell in found})
+    return Rights(account, tuple(grants), levels)
 
 
 def rights_of(request: HttpRequest) -> Rights:

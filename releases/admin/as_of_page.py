@@ -11,10 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from audit import as_of
+from audit.actor import name_of
 from audit.clock import now
 from audit.governed import GOVERNED
 from environments.admin.rights import page
-from releases.admin.happened import act_name, actor_name, shown_value
+from releases.admin.happened import act_name, shown_value
 from releases.admin.shown import show, zoned_input
 from releases.admin.sight import sight_of
 from releases.admin.timeline_page import moment_of
@@ -77,8 +78,8 @@ def past(request: HttpRequest) -> HttpResponse:
         context |= {
             "row": row,
             "fields": fields_of(model, row.values) if row is not None else [],
-            "states": [(s, act_name(s.action), actor_name(s.actor)) for s in life.states[::-1][:STATES]],
-            "made_by": (act_name(row.action), actor_name(row.actor)) if row is not None else None,
+            "states": [(s, act_name(s.action), name_of(s.actor)) for s in life.states[::-1][:STATES]],
+            "made_by": (act_name(row.action), name_of(row.actor)) if row is not None else None,
         }
     elif kind in known:
         context["rows"] = [one for one in as_of.labels_at(kind, moment) if seen(one)]

@@ -67,7 +67,8 @@ def audit_test(request: HttpRequest, key: str) -> HttpResponseBase:
     if test is None:
         raise Http404
     period = period_of(request)
-    outcome, seconds = _run(test, _scope(period))
+    scope = _scope(period)
+    outcome, seconds = _run(test, scope)
     if request.GET.get("csv"):
         note(
             "audit:export_test",
@@ -85,6 +86,7 @@ def audit_test(request: HttpRequest, key: str) -> HttpResponseBase:
         str(test.title),
         test=test,
         period=period,
+        moment=scope.until,
         outcome=outcome,
         seconds=seconds,
         rows=rows,

@@ -6,21 +6,33 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from audit.actor import name_of
 from audit.as_of import column_names
 from audit.models import Event
-from releases.admin.shown import when
+from releases.admin.shown import when, word
 from releases.admin.verbs import VERBS
 
 # What no button does: acts of the workers, the scheduler and the way in.
 OTHER_ACTS = {
     "audit:reconcile": gettext_lazy("Compare the history with the ledger"),
+    "audit:deliver": gettext_lazy("Send a checkpoint to an address"),
+    "audit:export_ledger": gettext_lazy("Take the whole ledger along"),
+    "audit:export_pack": gettext_lazy("Take the evidence of a change along"),
+    "audit:export_population": gettext_lazy("Take the population of changes along"),
+    "audit:export_sample": gettext_lazy("Take the evidence of a sample along"),
+    "audit:export_statement": gettext_lazy("Take the signed count of changes along"),
+    "audit:export_test": gettext_lazy("Take the rows of a saved test along"),
+    "audit:migrate": gettext_lazy("Lay or change the tables"),
+    "audit:refuse_seal": gettext_lazy("The sealer refuses to sign"),
+    "audit:renew_key": gettext_lazy("Exchange the sealer's key"),
     "audit:history_alarm": gettext_lazy("Alarm: the history holds what no event explains"),
+    "account:secure": gettext_lazy("Change passkeys or codes of one's account"),
     "account:change_password": gettext_lazy("Change one's password"),
     "account:reseal_factor": gettext_lazy("Seal a second factor with the present key"),
     "configuration:add_key": gettext_lazy("Add a key to the ring"),
@@ -65,17 +77,18 @@ OTHER_ACTS = {
     "watch:end": gettext_lazy("End the watch"),
     "window:lapse": gettext_lazy("End the application for a window"),
 }
+_LABELS = OTHER_ACTS | {verb.key: verb.label for verb in VERBS}
 _HIDDEN = frozenset({"id", "history"})
+LONGEST = 600  # letters of a value beside another
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One key with what it was and what it became; `name` is the key in the reader's words, `before` may be absent."""
+class Difference(NamedTuple):
+    """One key with what it was and what it became, as text for a cell; `name` is the key in the reader's words."""
 
     key: str
+    name: str
     before: str
     after: str
-    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,19 +115,9 @@ class Happening:
     differences: list[Difference]
 
 
-def actor_name(label: str) -> str:
-    """Return the printed name of an actor: the end of `person:7:name` or `worker:name`."""
-    parts = label.split(":")
-    return ":".join(parts[2:]) if len(parts) > 2 else parts[-1]
-
-
 def act_name(action: str) -> str:
     """Return an action in words: its verb's label, or that of OTHER_ACTS."""
-    return str(_labels().get(action, action))
-
-
-def _labels() -> dict[str, Any]:
-    return OTHER_ACTS | {verb.key: verb.label for verb in VERBS}
+    return str(_LABELS.get(action, action))
 
 
 def shown_value(value: Any) -> str:
@@ -132,6 +135,10 @@ def _text(value: Any) -> str:
         moment = parse_datetime(value) if len(value) == 27 and value.endswith("Z") else None
         return when(moment) if moment is not None else value
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _apart(key: str, left: Any, right: Any) -> list[tuple[str, Any, Any]]:
@@ -160,8 +167,17 @@ def differences(before: dict[str, Any] | None, after: dict[str, Any] | None, mod
         column, _arrow, rest = key.partition(" › ")
         if key not in _HIDDEN:
             name = names.get(column, column) + (f" › {rest}" if rest else "")
-            found.append(Difference(key, _text(left), _text(right), name))
+            found.append(Difference(key, name, _cut(_text(left)), _cut(_text(right))))
     return found
+
+
+def _signature(signed: dict[str, Any]) -> dict[str, Any]:
+    """Return a signature with the roles of the one who signed, and the time of the proof, as people read them."""
+    if not signed:
+        return {}
+    roles = ", ".join(word(role) for role in str(signed.get("role", "")).split(", "))
+    proved = parse_datetime(str(signed.get("authenticated_at", "")))
+    return signed | {"role": roles, "authenticated_at": when(proved)}
 
 
 def happening(event: Event, *, values: bool = True) -> Happening:
@@ -170,12 +186,13 @@ def happening(event: Event, *, values: bool = True) -> Happening:
     contents = event.contents
     after = contents.get("after") or {}
     row = event.kind == Event.Kind.ROW
-    details = {} if row else {k: v for k, v in after.items() if k not in ("signature", "reasons", "kind")}
+    told = {"signature", "reasons", "kind", *(["on_behalf"] if not after.get("on_behalf") else [])}
+    details = {} if row else {k: v for k, v in after.items() if k not in told}
     return Happening(
         number=link.number if link is not None else None,
         kind=event.kind,
         at=event.at,
-        actor=actor_name(event.actor),
+        actor=name_of(event.actor),
         actor_label=event.actor,
         channel=event.channel,
         what=act_name(event.action),
@@ -186,7 +203,7 @@ def happening(event: Event, *, values: bool = True) -> Happening:
         leaf=bytes(link.leaf).hex() if link is not None else "",
         address=contents["request"]["address"],
         on_behalf=contents["on_behalf"],
-        signature={} if row else after.get("signature") or {},
+        signature=_signature({} if row else after.get("signature") or {}),
         reasons=[] if row else [str(reason) for reason in after.get("reasons", [])],
         details=[(key, _text(value)) for key, value in details.items()] if values else [],
         differences=differences(contents.get("before"), after, event.object.partition(":")[0])

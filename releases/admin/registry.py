@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
 from environments.admin import SeenOnly
-from releases.admin import messages_lists
+from releases.admin import ledger_lists, messages_lists
 from releases.admin.links import page_of
 from releases.admin.procedure_page import ProcedureAdmin
 from releases.admin.shown import when
@@ -165,7 +165,7 @@ class InForceAdmin(SeenOnly):
         return words.get(row.how, row.how)
 
 
-REGISTERED_BESIDE = (StopSwitchAdmin, messages_lists)
+REGISTERED_BESIDE = (StopSwitchAdmin, ledger_lists, messages_lists)
 admin.site.register(Procedure, ProcedureAdmin)
 
 # The admins that other packages bring show keys and columns that nobody needs to see here, and may be edited.

@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import get_language, ngettext
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from audit.models import CheckpointAddress, Continuation
@@ -51,6 +51,42 @@ _TONES = {
     "bad": "failed rejected void missed rollback_failed faltered fail error refused no overdue unreachable",
 }
 TONES = {state: tone for tone, states in _TONES.items() for state in states.split()}
+
+_WORDS: dict[str, Any] = {
+    **dict(ROLE_CHOICES),
+    "pass": gettext_lazy("pass"),
+    "fail": gettext_lazy("fail"),
+    "no_data": gettext_lazy("no data"),
+    "stale": gettext_lazy("stale"),
+    "error": gettext_lazy("error"),
+    "healthy": gettext_lazy("healthy"),
+    "judged_healthy": gettext_lazy("judged healthy"),
+    "insufficient": gettext_lazy("too few samples"),
+    "measured": gettext_lazy("measured"),
+    "cut_short": gettext_lazy("cut short by a newer run"),
+    "rolled_back": gettext_lazy("rolled back"),
+    "as_before": gettext_lazy("as before"),
+    "as_planned": gettext_lazy("as planned"),
+    "unknown": gettext_lazy("unknown"),
+    "done": gettext_lazy("done"),
+    "refused": gettext_lazy("refused"),
+    "inserted": gettext_lazy("made"),
+    "updated": gettext_lazy("changed"),
+    "deleted": gettext_lazy("deleted"),
+    "failed": gettext_lazy("failed"),
+    "lost": gettext_lazy("lost: the worker ended"),
+    "doubt": gettext_lazy("in doubt"),
+    "one_way": gettext_lazy("there is no reverse"),
+    "loses": gettext_lazy("a reverse brings no data back"),
+    "asked": gettext_lazy("a person was asked"),
+    "waits": gettext_lazy("it waits for its time"),
+    "stopped": gettext_lazy("stopped"),
+    "running": gettext_lazy("still running"),
+    "not_done": gettext_lazy("not done"),
+    "ok": gettext_lazy("in order"),
+    "changed": gettext_lazy("changed"),
+    "unreachable": gettext_lazy("not reached"),
+}
 
 # Which list offers a verb that makes a row.
 MAKES: dict[type[Model], tuple[str, str]] = {
@@ -126,42 +162,7 @@ def remaining(until: datetime, now: datetime) -> str:
 
 def word(key: Any) -> str:
     """Return a stored key (role, verdict, outcome, way of settling) in the reader's words; unknown ones as they are."""
-    words = {
-        **dict(ROLE_CHOICES),
-        "pass": _("pass"),
-        "fail": _("fail"),
-        "no_data": _("no data"),
-        "stale": _("stale"),
-        "error": _("error"),
-        "healthy": _("healthy"),
-        "judged_healthy": _("judged healthy"),
-        "insufficient": _("too few samples"),
-        "measured": _("measured"),
-        "cut_short": _("cut short by a newer run"),
-        "rolled_back": _("rolled back"),
-        "as_before": _("as before"),
-        "as_planned": _("as planned"),
-        "unknown": _("unknown"),
-        "done": _("done"),
-        "refused": _("refused"),
-        "inserted": _("made"),
-        "updated": _("changed"),
-        "deleted": _("deleted"),
-        "failed": _("failed"),
-        "lost": _("lost: the worker ended"),
-        "doubt": _("in doubt"),
-        "one_way": _("there is no reverse"),
-        "loses": _("a reverse brings no data back"),
-        "asked": _("a person was asked"),
-        "waits": _("it waits for its time"),
-        "stopped": _("stopped"),
-        "running": _("still running"),
-        "not_done": _("not done"),
-        "ok": _("in order"),
-        "changed": _("changed"),
-        "unreachable": _("not reached"),
-    }
-    return str(words.get(str(key), key))
+    return str(_WORDS.get(str(key), key))
 
 
 def missing_persons(count: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from operator import itemgetter
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import urlencode
@@ -15,14 +15,14 @@ from environments import calendar
 from environments.admin.rights import page
 from environments.models import Account, Environment
 from releases.admin.happened import act_name, happening
-from releases.admin.shown import DEFAULT_ZONE, show
+from releases.admin.shown import DEFAULT_ZONE, show, word
 from releases.admin.sight import sight_of
 from releases.admin.verbs import VERBS
 from releases.evidence_pack import scope
 from releases.models import Release
 
 PAGE = 50
-CHOICES = 300
+MOST_ACCOUNTS, MOST_RELEASES = 500, 300
 FILTERS = (
     *("account", "actor", "action", "object", "environment", "release", "outcome", "kind"),
     *("since", "until", "words", "address"),
@@ -75,6 +75,20 @@ def wanted_of(asked: dict[str, str]) -> Wanted:
     )
 
 
+def rows_to_choose() -> dict[str, list[tuple[int, str]]]:
+    """Return the persons, releases and environments to filter by."""
+    accounts = Account.objects.only("display_name", "username").order_by("display_name")[:MOST_ACCOUNTS]
+    releases = Release.objects.only("version", "number", "application__name").select_related("application")
+    return {
+        "accounts": [(account.pk, str(account)) for account in accounts],
+        "releases": [
+            (release.pk, f"{release} ({release.number})" if release.number else str(release))
+            for release in releases.order_by("-pk")[:MOST_RELEASES]
+        ],
+        "environments": [(environment.pk, str(environment)) for environment in Environment.objects.all()],
+    }
+
+
 @page
 def timeline(request: HttpRequest) -> HttpResponse:
     """Show fifty events before the number `before`; `count=1` also counts all that fit.
@@ -87,7 +101,6 @@ def timeline(request: HttpRequest) -> HttpResponse:
     found = look(wanted, PAGE, number_of(request.GET.get("before", "")))
     seen = sight_of(request)
     kept = {name: value for name, value in asked.items() if value}
-    actions: list[tuple[str, Any]] = sorted({(verb.key, act_name(verb.key)) for verb in VERBS}, key=lambda a: a[1])
     return show(
         request,
         "ringi/timeline.html",
@@ -100,11 +113,9 @@ def timeline(request: HttpRequest) -> HttpResponse:
         counted=count(wanted) if request.GET.get("count") else None,
         count_url="?" + urlencode({**kept, "count": "1"}),
         one_object=one_object,
-        accounts=Account.objects.order_by("display_name")[:500],
-        environments=Environment.objects.all(),
-        releases=Release.objects.select_related("application").order_by("-pk")[:CHOICES],
-        actions=actions,
+        **({} if one_object else rows_to_choose()),
+        actions=sorted({(verb.key, f"{act_name(verb.key)} ({verb.key})") for verb in VERBS}, key=itemgetter(1)),
         kinds=Event.Kind.choices,
-        outcomes=OUTCOMES,
+        outcomes=[(outcome, word(outcome)) for outcome in OUTCOMES],
         head=None if kept else Head.objects.first(),
     )

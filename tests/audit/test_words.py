@@ -7,7 +7,7 @@ import os
 import psycopg
 import pytest
 
-from audit.words import pattern, patterns
+from audit.words import divided, literals, pattern
 
 SAME = [
     ("ガイド", "ｶﾞｲﾄﾞの改訂"),
@@ -40,4 +40,20 @@ def test_nothing_else_is_found(server: psycopg.Connection, word: str, text: str)
 
 
 def test_wide_spaces_divide_words() -> None:
-    assert len(patterns("承認　 差戻し")) == 2 and patterns(" \u3000") == []
+    assert divided("承認　 差戻し") == ["承認", "差戻し"] and divided(" \u3000") == []
+
+
+@pytest.mark.parametrize(("word", "text"), [*SAME, ("見直し", "⾒直し"), ("佐藤", "佐藤 花子"), ("へ", "へ")])
+def test_a_word_of_few_writings_is_found_without_a_pattern(word: str, text: str) -> None:
+    """Those with letters of two cases, or with many writings, have none."""
+    ways = literals(word)
+    assert bool(ways) == (word in ("承認", "見直し", "佐藤", "へ", '"'))
+    assert not ways or any(way in text for way in ways)
+
+
+def test_the_few_writings_are_those_of_the_pattern(server: psycopg.Connection) -> None:
+    for word in ("見直し", "承認", "利用部門", "一覧", "八幡"):
+        ways = literals(word)
+        assert ways and len(set(ways)) == len(ways)
+        for way in ways:
+            assert server.execute("SELECT %s ~* %s", [way, pattern(word)]).fetchone() == (True,)

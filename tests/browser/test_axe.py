@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.urls import reverse
 
+from tests.browser.ledger_pages import ledger_pages, ledger_rows
 from tests.browser.person import Person
 from tests.browser.test_pictures import pages
 
@@ -21,15 +23,32 @@ RUN = """async () => {
 }"""
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_above_minor(theme: str, seeded: dict[str, Any], person: Callable[..., Person]) -> None:
-    """Contrast, labels, order and names of every page that has a picture."""
-    people: dict[str, Person] = {"": person("", signed_in=False, color_scheme=theme)}
+def complaints(shown: dict[str, tuple[str, str]], theme: str, person: Callable[..., Person]) -> list[str]:
+    """Return what axe finds above minor: contrast, labels, order and names."""
+    people: dict[str, Person] = {}
     wrong = []
-    for name, (who, address) in {"sign-in": ("", reverse("account_login")), **pages(seeded)}.items():
-        reader = people.get(who) or people.setdefault(who, person(who, color_scheme=theme))
+    for name, (who, address) in shown.items():
+        reader = people.get(who) or people.setdefault(who, person(who, signed_in=bool(who), color_scheme=theme))
         reader.go(address)
         reader.page.evaluate(AXE)
         wrong += [f"{name}: {said}" for said in reader.page.evaluate(RUN)]
+    return wrong
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_above_minor(theme: str, seeded: dict[str, Any], person: Callable[..., Person]) -> None:
+    """Every page that has a picture."""
+    wrong = complaints({"sign-in": ("", reverse("account_login")), **pages(seeded)}, theme, person)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_above_minor_in_the_ledger(
+    theme: str, seeded: dict[str, Any], acting_as: Callable[..., Any], person: Callable[..., Person], tmp_path: Path
+) -> None:
+    """The pages of the ledger's own acts."""
+    shown = ledger_pages({**seeded, **ledger_rows(acting_as, tmp_path / "sealer")})
+    wrong = complaints(shown, theme, person)
     assert not wrong, "\n".join(wrong)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from tests.browser.ledger_pages import ledger_pages, ledger_rows
 from tests.browser.person import Person
 from tests.browser.walk import latin_words
 
@@ -98,22 +99,13 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return found
 
 
-@pytest.mark.timeout(280)
-@pytest.mark.parametrize("look", LOOKS)
-def test_every_page_is_sound_and_gets_its_picture(
-    look: str, seeded: dict[str, Any], person: Callable[..., Person]
-) -> None:
-    """It answers 200 without an error in the console, nothing reaches over the screen, and Japanese is Japanese."""
-    folder = PICTURES / look
+def look_at(shown: dict[str, tuple[str, str]], look: str, person: Callable[..., Person], folder: Path) -> list[str]:
+    """Take a picture of each page; return what is not sound."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.png"):
-        old.unlink()
-    people: dict[str, Person] = {"": person("", signed_in=False, **LOOKS[look])}
+    people: dict[str, Person] = {}
     wrong: list[str] = []
-    for name, (who, address) in {"sign-in": ("", reverse("account_login")), **pages(seeded)}.items():
-        if who not in people:
-            people[who] = person(who, **LOOKS[look])
-        reader = people[who]
+    for name, (who, address) in shown.items():
+        reader = people.get(who) or people.setdefault(who, person(who, signed_in=bool(who), **LOOKS[look]))
         status = reader.go(address).status
         if status != (403 if name == "verb-refused" else 200):
             wrong.append(f"{name}: {status}")
@@ -126,4 +118,28 @@ def test_every_page_is_sound_and_gets_its_picture(
     expected = "status of 403"
     for reader in people.values():
         wrong += [f"console: {heard}" for heard in reader.complaints if expected not in heard]
+    return wrong
+
+
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_is_sound_and_gets_its_picture(
+    look: str, seeded: dict[str, Any], person: Callable[..., Person]
+) -> None:
+    """It answers 200 without an error in the console, nothing reaches over the screen, and Japanese is Japanese."""
+    for old in (PICTURES / look).glob("*.png"):
+        old.unlink()
+    shown = {"sign-in": ("", reverse("account_login")), **pages(seeded)}
+    wrong = look_at(shown, look, person, PICTURES / look)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_of_the_ledger_is_sound_and_gets_its_picture(
+    look: str, seeded: dict[str, Any], acting_as: Callable[..., Any], person: Callable[..., Person], tmp_path: Path
+) -> None:
+    """The same of the ledger's own acts and of what auditors ask it."""
+    shown = ledger_pages({**seeded, **ledger_rows(acting_as, tmp_path / "sealer")})
+    wrong = look_at(shown, look, person, PICTURES / "ledger" / look)
     assert not wrong, "\n".join(wrong)

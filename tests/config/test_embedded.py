@@ -19,6 +19,7 @@ import pytest
 import redis
 
 from config import embedded, processes
+from config.kept import Unavailable
 
 GIVEN = ("DATABASE_", "REDIS_", "RINGI_", "POSTGRES_BIN")
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith(GIVEN)}
@@ -234,7 +235,7 @@ def test_a_given_database_with_tables_is_not_emptied(state: Path, monkeypatch: p
             owner.execute("CREATE TABLE precious (id int)")
         for name, value in servers.environment().items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(embedded.Unavailable, match="holds tables"):
+        with pytest.raises(Unavailable, match="holds tables"):
             with embedded.running(state.parent / "other", fresh=True):
                 pass
         with psycopg.connect(servers.owner_url) as owner:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from config import processes
+from config.kept import Unavailable, kept_secrets
 
 DRIVER = """
 import os, sys
@@ -179,24 +180,24 @@ def test_the_wanted_port_is_taken_or_refused_and_the_default_moves_on(
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(processes.Unavailable, match=str(port)):
+        with pytest.raises(Unavailable, match=str(port)):
             processes.choose_port(str(port), said.append)
         monkeypatch.setattr(processes, "FIRST_PORT", port)
         chosen = processes.choose_port(None, said.append)
         assert chosen > port
         assert said == [f"Port {port} is in use; taking {chosen}."]
-    with pytest.raises(processes.Unavailable, match="not a port number"):
+    with pytest.raises(Unavailable, match="not a port number"):
         processes.choose_port("80a", said.append)
 
 
 def test_secrets_are_random_kept_and_private(tmp_path: Path) -> None:
-    first = processes.kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
+    first = kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
-    assert processes.kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"]) == first
-    assert processes.kept_secrets(tmp_path / "other.json", ["SECRET_KEY"]) != first
+    assert kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"]) == first
+    assert kept_secrets(tmp_path / "other.json", ["SECRET_KEY"]) != first
     (tmp_path / "secrets.json").write_text("{")
-    with pytest.raises(processes.Unavailable, match=r"secrets\.json"):
-        processes.kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
+    with pytest.raises(Unavailable, match=r"secrets\.json"):
+        kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
 
 
 def test_the_table_names_every_process_of_the_product() -> None:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.utils.html import format_html
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 
+from audit.actor import name_of
 from audit.models import CheckpointAddress, Continuation
 from environments.actions.ledger import address, go_on
 from releases.admin.verbs.base import Verb, text
@@ -40,11 +43,11 @@ def _address(instance: Any) -> Fields:
 
 def _lost(of: Continuation) -> list[tuple[str, str]]:
     return [
-        (_now("why the sealer refuses"), of.why),
-        (_now("number of events"), str(of.size)),
+        (_now("why the sealer refuses"), format_html('<span lang="en">{}</span>', of.why)),
+        (_now("events signed before"), str(of.size)),
         (_now("digest of the lost note"), of.digest),
         (_now("reason"), of.reason),
-        (_now("proposed by"), of.proposed_by),
+        (pgettext("going on", "proposed by"), name_of(of.proposed_by)),
     ]
 
 

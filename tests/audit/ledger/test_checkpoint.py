@@ -12,16 +12,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.ledger import checkpoint as cp
+from audit.ledger.note import BadNote, Checkpoint, PublicKey, notes_of, read, sign
 from audit.ledger.proof import tree_hash
 from tests.audit.conftest import LedgerDatabase, fill
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-KEY = cp.PublicKey("ringi.example/log", PRIVATE.public_key().public_bytes_raw())
-CLAIM = cp.Checkpoint("ringi.example/log", 42, sha256(b"x").digest())
+KEY = PublicKey("ringi.example/log", PRIVATE.public_key().public_bytes_raw())
+CLAIM = Checkpoint("ringi.example/log", 42, sha256(b"x").digest())
 
 
 def test_a_note_has_origin_size_root_blank_line_and_signature() -> None:
-    note = cp.sign(CLAIM, PRIVATE)
+    note = sign(CLAIM, PRIVATE)
     origin, size, root, blank, signature, rest = note.split("\n")
     assert (origin, size, blank, rest) == ("ringi.example/log", "42", "", "")
     assert base64.b64decode(root) == CLAIM.root
@@ -30,26 +31,26 @@ def test_a_note_has_origin_size_root_blank_line_and_signature() -> None:
     raw = base64.b64decode(blob)
     assert raw[:4] == sha256(b"ringi.example/log\n\x01" + KEY.public).digest()[:4]
     PRIVATE.public_key().verify(raw[4:], f"{origin}\n{size}\n{root}\n".encode())
-    assert cp.read(note, KEY) == CLAIM
+    assert read(note, KEY) == CLAIM
 
 
 def test_a_key_is_read_as_it_was_written() -> None:
-    assert cp.PublicKey.parse(str(KEY)) == KEY
+    assert PublicKey.parse(str(KEY)) == KEY
     for wrong in ("", "a+b", str(KEY).replace("log", "lag"), str(KEY)[:-4]):
-        with pytest.raises(cp.BadNote):
-            cp.PublicKey.parse(wrong)
+        with pytest.raises(BadNote):
+            PublicKey.parse(wrong)
 
 
 def test_a_note_changed_in_any_character_is_refused() -> None:
-    note = cp.sign(CLAIM, PRIVATE)
+    note = sign(CLAIM, PRIVATE)
     for place, character in enumerate(note):
         changed = note[:place] + ("B" if character == "A" else "A") + note[place + 1 :]
         try:
-            read = cp.read(changed, KEY)
-        except cp.BadNote:
+            understood = read(changed, KEY)
+        except BadNote:
             continue
         # Base64 has spare bits at its end; whatever still verifies says the same.
-        assert read == CLAIM
+        assert understood == CLAIM
 
 
 @pytest.mark.parametrize(
@@ -61,19 +62,19 @@ def test_a_note_changed_in_any_character_is_refused() -> None:
         lambda note: note.rstrip("\n"),
         lambda note: note.split("— ")[0],
         lambda note: note.replace("— ringi.example/log", "— other.example"),
-        lambda note: cp.sign(CLAIM, Ed25519PrivateKey.generate()),
+        lambda note: sign(CLAIM, Ed25519PrivateKey.generate()),
         lambda note: "",
     ],
 )
 def test_a_malformed_or_foreign_note_is_refused(change) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(cp.BadNote):
-        cp.read(change(cp.sign(CLAIM, PRIVATE)), KEY)
+    with pytest.raises(BadNote):
+        read(change(sign(CLAIM, PRIVATE)), KEY)
 
 
 def test_signatures_of_others_are_ignored() -> None:
-    note = cp.sign(CLAIM, PRIVATE)
-    witness = cp.sign(cp.Checkpoint("witness.example", 42, CLAIM.root), Ed25519PrivateKey.generate())
-    assert cp.read(note + witness.split("\n\n")[1], KEY) == CLAIM
+    note = sign(CLAIM, PRIVATE)
+    witness = sign(Checkpoint("witness.example", 42, CLAIM.root), Ed25519PrivateKey.generate())
+    assert read(note + witness.split("\n\n")[1], KEY) == CLAIM
 
 
 def _leaves(ledger: LedgerDatabase) -> list[bytes]:
@@ -92,8 +93,8 @@ def test_the_sealer_signs_each_growth_once_inside_and_outside(ledger: LedgerData
     again = cp.Sealer(tmp_path / "sealer")
     second = again.seal(app)
     assert second is not None and (second.size, second.root) == (13, tree_hash(_leaves(ledger)))
-    notes = list(cp.notes_of(tmp_path / "sealer" / "checkpoints.txt"))
-    assert [cp.read(note, again.public) for note in notes] == [first, second]
+    notes = list(notes_of(tmp_path / "sealer" / "checkpoints.txt"))
+    assert [read(note, again.public) for note in notes] == [first, second]
     kept = app.execute("SELECT number, root, note FROM audit_checkpoint ORDER BY number").fetchall()
     assert kept == [(5, first.root, notes[0]), (13, second.root, notes[1])]
 
@@ -114,7 +115,7 @@ def test_a_crash_between_signing_and_publishing_is_made_good(ledger: LedgerDatab
         sealer.seal(app)  # remembered and in the file, but not in the database
     assert cp.Sealer(tmp_path).seal(app) is None
     assert app.execute("SELECT array_agg(number ORDER BY number) FROM audit_checkpoint").fetchone() == ([3, 4],)
-    assert len(list(cp.notes_of(tmp_path / "checkpoints.txt"))) == 2
+    assert len(list(notes_of(tmp_path / "checkpoints.txt"))) == 2
 
 
 def _unguard(ledger: LedgerDatabase):  # type: ignore[no-untyped-def]

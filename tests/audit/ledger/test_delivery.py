@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from audit.ledger import checkpoint as cp
 from audit.ledger.delivery import RETRY_SECONDS, Delivery
-from audit.ledger.note import notes_of, read
+from audit.ledger.note import Checkpoint, notes_of, read, sign
 from audit.offline import ringi_verify, ringi_witness
 from tests.audit.conftest import LedgerDatabase, events, fill
 
@@ -104,8 +104,8 @@ def test_a_witness_refuses_what_is_not_signed_not_proved_or_older(
     fill(app, 4)
     sealer.seal(app)
     private = Ed25519PrivateKey.generate()
-    forged = cp.sign(cp.Checkpoint(sealer.origin, 3, bytes(32)), private)
-    foreign = cp.sign(cp.Checkpoint("other.example", 3, bytes(32)), private)
+    forged = sign(Checkpoint(sealer.origin, 3, bytes(32)), private)
+    foreign = sign(Checkpoint("other.example", 3, bytes(32)), private)
     assert running.post(f"old 0\n\n{forged}").status_code == 403
     assert (
         running.post(f"old 0\n\n{first.replace(chr(10) + '3' + chr(10), chr(10) + '4' + chr(10))}").status_code == 403
@@ -120,7 +120,7 @@ def test_a_witness_refuses_what_is_not_signed_not_proved_or_older(
     node = base64.b64encode(bytes(32)).decode()
     assert running.post(f"old 3\n{node}\n{node}\n\n{sealer.note}").status_code == 422
     assert running.post(f"old 3\n\n{first}").status_code == 200  # the same again says nothing new
-    other = cp.sign(cp.Checkpoint(sealer.origin, 3, bytes(32)), sealer.private)
+    other = sign(Checkpoint(sealer.origin, 3, bytes(32)), sealer.private)
     assert running.post(f"old 3\n\n{other}").status_code == 409  # two statements about one size
     assert [read(note).size for note in notes_of(running.folder / "checkpoints.txt")] == [3]
 

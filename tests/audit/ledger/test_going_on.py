@@ -15,7 +15,7 @@ from audit import export
 from audit.ledger import checkpoint as cp
 from audit.ledger.chain import BROKEN, HOLDS, verify
 from audit.ledger.going_on import REFUSAL, go_on, record_refusal
-from audit.ledger.note import RENEWAL, KeyRing, notes_of, read
+from audit.ledger.note import RENEWAL, BadNote, KeyRing, notes_of, read
 from audit.offline import ringi_verify
 from tests.audit.conftest import LedgerDatabase, act, events, fill
 from tests.audit.ledger.test_checkpoint import _rechain, _unguard
@@ -49,7 +49,7 @@ def test_who_believes_the_old_key_believes_the_new_one_that_it_sealed(ledger: Le
     notes = list(notes_of(tmp_path / "checkpoints.txt"))
     assert [read(note).size for note in notes] == [3, 4, 6]
     assert read(notes[1], old).size == 4 and read(notes[2], new).size == 6
-    with pytest.raises(cp.BadNote):
+    with pytest.raises(BadNote):
         read(notes[2], old)
     lines = list(export.lines(app, KeyRing((old, new))))
     for keys in ([old], [old, new]):

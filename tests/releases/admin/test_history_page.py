@@ -16,7 +16,7 @@ from audit.clock import now
 from environments.models import Environment, Freeze
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
-QUERIES = 6 + 1  # and the number of unread messages, which every page shows
+QUERIES = 6
 
 
 def versions(count: int) -> Freeze:

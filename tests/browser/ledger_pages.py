@@ -1,0 +1,90 @@
+"""The pages of the ledger's own acts, with rows on them: what an auditor and two administrators see after a restore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+from django.urls import reverse
+
+from audit.actor import Actor, acting
+from audit.ledger.checkpoint import Sealer, Unsealable
+from audit.ledger.going_on import record_refusal
+from audit.ledger.note import Checkpoint, sign
+from audit.ledger.proof import Frontier
+from audit.models import Event
+from audit.reconciliation import night
+from environments.actions.ledger import address, go_on
+from environments.models import Account
+from tests.conftest import seal
+
+
+def refused(sealer: Sealer) -> None:
+    """Let a sealer that remembers more than the ledger holds say so in the ledger."""
+    tree = Frontier()
+    for _n in range(9000):
+        tree.add(bytes(32))
+    sealer.frontier, sealer.note = tree, sign(Checkpoint(sealer.origin, tree.size, tree.root()), sealer.private)
+    try:
+        seal(sealer)
+    except Unsealable as refusal:
+        record_refusal(sealer, connection, str(refusal))
+
+
+def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: Path) -> dict[str, Any]:
+    """Seal, refuse to seal, propose to go on, and enter addresses for checkpoints."""
+    with acting_as("administrator"):
+        mail = address.add_address(
+            kind="mail", address="checkpoints@auditors.example", given_by="監査法人 田中", reason="四半期の証跡"
+        )
+        gone = address.add_address(
+            kind="post", address="https://witness.auditors.example/ringi/add-checkpoint", given_by="内部監査室 鈴木",
+            reason="外部の証人",
+        )  # fmt: skip
+        address.withdraw_address(gone.pk, reason="契約終了")
+    sealer = Sealer(folder)
+    checkpoint = seal(sealer)
+    refused(sealer)
+    with acting_as("administrator"):
+        going_on = go_on.propose(reason="ディスク故障のため、前日のバックアップから復元した")
+    with acting(Actor(account_id=None, name="audit_reconcile", kind="command", channel="command")):
+        night.reconcile()
+    return {"mail": mail, "gone": gone, "checkpoint": checkpoint, "going_on": going_on}
+
+
+def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return name → (who looks, address)."""
+    events = Event.objects.filter(link__isnull=False)
+    numbers = {
+        "event-row": events.filter(kind="row", outcome="updated", object__startswith="releases.Release:").latest("at"),
+        "event-refusal": events.filter(kind="refusal").latest("at"),
+        "event-signed": events.filter(action="consent:approve", kind="action").latest("at"),
+    }
+    release = f"releases.Release:{rows['review'].pk}"
+    manager = Account.objects.get(username="manager").pk
+    listed = ("checkpointaddress", "continuation", "checkpoint")
+    return {
+        **{name: ("auditor", reverse("event", args=[event.link.number])) for name, event in numbers.items()},
+        **{f"list-ledger-{name}": ("administrator", reverse(f"admin:audit_{name}_changelist")) for name in listed},
+        "checkpoint": ("auditor", reverse("admin:audit_checkpoint_change", args=[rows["checkpoint"].size])),
+        "address": ("administrator", reverse("admin:audit_checkpointaddress_change", args=[rows["mail"].pk])),
+        "address-ended": ("auditor", reverse("admin:audit_checkpointaddress_change", args=[rows["gone"].pk])),
+        "going-on": ("second_administrator", reverse("admin:audit_continuation_change", args=[rows["going_on"].pk])),
+        "verb-add-address": ("administrator", reverse("act-new", args=["checkpoint", "add_address"])),
+        "verb-end-address": ("administrator", reverse("act", args=["checkpoint", "withdraw_address", rows["mail"].pk])),
+        "verb-go-on": ("administrator", reverse("act-new", args=["ledger", "propose_going_on"])),
+        "verb-confirm-go-on": (
+            "second_administrator", reverse("act", args=["ledger", "confirm_going_on", rows["going_on"].pk]),
+        ),
+        "my-work-second-administrator": ("second_administrator", reverse("admin:index")),
+        "history-of-a-release": ("auditor", f"{reverse('timeline')}?object={release}"),
+        "timeline-of-a-person": ("auditor", f"{reverse('timeline')}?account={manager}&outcome=refused&count=1"),
+        "as-of-kinds": ("auditor", f"{reverse('as-of')}?kind=releases.Release"),
+        "as-of-release": ("auditor", f"{reverse('as-of')}?object={release}"),
+        "test-holders": ("auditor", reverse("audit-test", args=["holders"])),
+        "test-history": ("auditor", reverse("audit-test", args=["history-unexplained"])),
+        "test-two-duties": ("auditor", reverse("audit-test", args=["two-duties"])),
+    }  # fmt: skip

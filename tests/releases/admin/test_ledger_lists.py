@@ -1,0 +1,51 @@
+"""Lists and pages of the ledger's own acts: times with their zone, people by name, acts in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import DateTimeField
+from django.urls import get_resolver, reverse
+from django.utils import translation
+
+from environments.actions.ledger import address
+from releases.admin.happened import OTHER_ACTS, act_name
+
+
+def test_no_list_shows_a_time_without_its_zone() -> None:
+    """Django would print it in UTC, beside pages that print it as the office reads it."""
+    assert get_resolver().url_patterns  # the lists are registered with the addresses
+    bare = []
+    for model, shown in admin.site._registry.items():
+        for name in shown.list_display:
+            try:
+                field = model._meta.get_field(str(name))
+            except FieldDoesNotExist:
+                continue
+            if isinstance(field, DateTimeField) and not hasattr(shown, str(name)):
+                bare.append(f"{model._meta.label}.{name}")
+    assert not bare
+
+
+def test_an_address_for_checkpoints_is_shown_with_names_and_times(
+    database: str, acting_as: Callable[..., Any], browsers: Callable[[str], Any]
+) -> None:
+    with acting_as("administrator"):
+        row = address.add_address(kind="mail", address="a@auditors.example", given_by="田中", reason="証跡")
+    auditor = browsers("auditor")
+    for place in ("changelist", "change"):
+        page = reverse(f"admin:audit_checkpointaddress_{place}", args=[row.pk] if place == "change" else [])
+        html = auditor.get(page).content.decode()
+        assert "JST" in html and "田中" in html and "given by (auditor)" in html.lower()
+        assert "Administrator" in html and "person:" not in html.split('id="history"')[0]
+
+
+def test_what_no_button_does_has_words_in_both_languages() -> None:
+    for action in (*OTHER_ACTS, "audit:refuse_seal", "audit:renew_key", "audit:export_pack", "account:secure"):
+        with translation.override("en"):
+            english = act_name(action)
+        with translation.override("ja"):
+            assert english not in (action, act_name(action)), action
