@@ -160,6 +160,7 @@ def test_a_scheduler_that_is_cut_off_does_not_keep_the_lock(machines: Network, s
     try:
         until("the second scheduler to act", lambda: holder() == "scheduler-two", PATIENCE)
         running.redis.flushdb()  # what the first one told the workers is gone with it
+        until("the second scheduler to tell them", lambda: running.redis.llen("rq:queue:production"), PATIENCE)
         running.worker()
         running.comes_to("verifying", seconds=PATIENCE)
     finally:
