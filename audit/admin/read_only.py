@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from audit.admin.sheet import CHUNK, lines, streamed
+from audit.times import stamp
 
 MANY = 10_000
 
@@ -188,6 +189,16 @@ def _value(value: Any) -> Any:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     return value
+
+
+def moment(label: Any, name: str) -> Any:
+    """Return a column of a list that shows a time of a row."""
+
+    @column(label, name)
+    def shown(self: ReadOnlyAdmin, row: Model) -> str:
+        return stamp(getattr(row, name))
+
+    return shown
 
 
 def column(label: Any, order: str = "") -> Any:

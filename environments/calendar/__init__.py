@@ -8,6 +8,7 @@ clocks change inside it. A window whose local day is a holiday is held and flagg
 nearest working day before or after, as its rule says; the day is the one on which it opens.
 """
 
+from audit.times import print_time
 from environments.calendar.days import (
     country_fault,
     holidays_on,
@@ -16,7 +17,6 @@ from environments.calendar.days import (
     latest_safe_start,
     milestone_dates,
     milestone_hours,
-    print_time,
     working_days_after,
 )
 from environments.calendar.openings import Answer, Freeze, next_opening, recurring_freezes, sentence

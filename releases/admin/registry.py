@@ -11,11 +11,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
+from audit.times import stamp
 from environments.admin import SeenOnly
 from releases.admin import messages_lists
 from releases.admin.links import page_of
 from releases.admin.procedure_page import ProcedureAdmin
-from releases.admin.shown import when
 from releases.admin.stop_page import StopSwitchAdmin
 from releases.models import Deployment, Evidence, InForce, Obligation, Procedure, Release, Rollback
 
@@ -42,7 +42,7 @@ class ReleaseAdmin(OwnPage):
     @column(_("T-0"), "window_start")
     def opens(self, row: Release) -> str:
         """Return T-0."""
-        return when(row.window_start)
+        return stamp(row.window_start)
 
 
 @admin.register(Deployment)
@@ -61,7 +61,7 @@ class DeploymentAdmin(OwnPage):
     @column(_("scheduled for"), "scheduled_for")
     def hour(self, row: Deployment) -> str:
         """Return the hour."""
-        return when(row.scheduled_for, row.environment.zone)
+        return stamp(row.scheduled_for, row.environment.zone)
 
 
 @admin.register(Rollback)
@@ -79,12 +79,12 @@ class RollbackAdmin(OwnPage):
     @column(_("raised"), "raised_at")
     def raised(self, row: Rollback) -> str:
         """Return when the alarm was raised."""
-        return when(row.raised_at, row.deployment.environment.zone)
+        return stamp(row.raised_at, row.deployment.environment.zone)
 
     @column(_("restored"), "restored_at")
     def restored(self, row: Rollback) -> str:
         """Return when the earlier state was back."""
-        return when(row.restored_at, row.deployment.environment.zone)
+        return stamp(row.restored_at, row.deployment.environment.zone)
 
 
 @admin.register(Evidence)
@@ -107,7 +107,7 @@ class EvidenceAdmin(ReadOnlyAdmin):
     @column(_("handed in"), "at")
     def handed_in(self, row: Evidence) -> str:
         """Return when."""
-        return when(row.at, row.environment.zone)
+        return stamp(row.at, row.environment.zone)
 
 
 @admin.register(Obligation)
@@ -124,12 +124,12 @@ class ObligationAdmin(ReadOnlyAdmin):
     @column(_("due"), "due_at")
     def due(self, row: Obligation) -> str:
         """Return when it is due."""
-        return when(row.due_at)
+        return stamp(row.due_at)
 
     @column(_("settled"), "settled_at")
     def settled(self, row: Obligation) -> str:
         """Return when it was settled."""
-        return when(row.settled_at)
+        return stamp(row.settled_at)
 
 
 @admin.register(InForce)
@@ -150,7 +150,7 @@ class InForceAdmin(SeenOnly):
     @column(_("since"), "since")
     def began(self, row: InForce) -> str:
         """Return since when."""
-        return when(row.since, row.environment.zone)
+        return stamp(row.since, row.environment.zone)
 
     @column(_("how"))
     def how_shown(self, row: InForce) -> str:

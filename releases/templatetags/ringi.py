@@ -29,7 +29,7 @@ def _shown() -> Any:
 @register.filter
 def when(at: Any, zone: str = "") -> str:
     """Return a time with its zone; other values as they are."""
-    return _shown().when(at, zone) if isinstance(at, datetime) or at is None else str(at)
+    return _shown().stamp(at, zone) if isinstance(at, datetime) or at is None else str(at)
 
 
 @register.filter
@@ -60,7 +60,7 @@ def tone(state: Any) -> str:
 def cell(value: Any) -> Any:
     """Return a field's value as a detail page shows it."""
     if isinstance(value, datetime):
-        return _shown().when(value)
+        return _shown().stamp(value)
     return "—" if value in (None, "") else value
 
 
