@@ -116,10 +116,11 @@ class ReadOnlyAdmin(ModelAdmin):
         names = [name for name in self.get_list_display(request) if isinstance(name, str)]
         head = [label_for_field(name, self.model, self) for name in names]
         rows = shown.get_queryset(request).iterator(chunk_size=CHUNK)
-        table = ([self._plain(row, name) for name in names] for row in rows)
+        table = ([self.plain(row, name) for name in names] for row in rows)
         return streamed(str(self.opts.model_name), lines(head, table))
 
-    def _plain(self, row: Model, name: str) -> Any:
+    def plain(self, row: Model, name: str) -> Any:
+        """Return what a column of a list shows of a row: text or a number, in words where it is a choice."""
         if name == "__str__":
             return str(row)
         field, _attribute, value = lookup_field(name, row, self)

@@ -36,6 +36,7 @@ class ReleaseAdmin(OwnPage):
     list_select_related = ("application", "author")
     list_filter = ("state", "kind", "application")
     lookups = frozenset({"state__exact", "kind__exact", "application__id__exact"})
+    ordering = ("-pk",)
     search_fields = ("version", "number", "title", "commit", "ticket", "author__display_name", "author__username")
     hint = _("A release is a version of an application on its way to production.")
 
@@ -95,6 +96,7 @@ class EvidenceAdmin(ReadOnlyAdmin):
     list_select_related = ("application", "environment", "handed_in_by")
     list_filter = ("kind", "environment", "application")
     lookups = frozenset({"kind__exact", "environment__id__exact", "application__id__exact"})
+    ordering = ("-pk",)
     search_fields = ("commit", "tree", "digest", "handed_in_by__display_name")
     shown_fields = ("application", "environment", "kind", "test_type", "commit", "tree", "sentence", "values", "digest",
                     "handed_in_by", "at")  # fmt: skip

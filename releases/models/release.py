@@ -77,6 +77,8 @@ class Release(ReleaseMachine):
         verbose_name = _("release")
         verbose_name_plural = _("releases")
         ordering = ["-created_at"]
+        # Few of many are under way: My work, the board and the calendar look for those alone.
+        indexes = [models.Index(fields=["state"], name="release_by_state")]
         constraints = [
             models.UniqueConstraint(
                 fields=["application", "version"],

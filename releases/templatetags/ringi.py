@@ -10,8 +10,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.contrib.admin.templatetags.admin_list import result_headers
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils.html import format_html
 
 if TYPE_CHECKING:
     from releases.admin.happened import Happening
@@ -107,6 +109,18 @@ def unlocalized(value: Any) -> str:
 def seconds(at: datetime) -> str:
     """Return the seconds of a time with milliseconds, to stand behind its minutes."""
     return f":{at:%S}.{at.microsecond // 1000:03d}"
+
+
+@register.inclusion_tag("ringi/results.html")
+def results(cl: Any) -> dict[str, Any]:
+    """Show the rows of a list; unfold's own table sends four times as much for them."""
+    rows = [(cl.url_for_result(row), [_shown_of(cl, row, name) for name in cl.list_display]) for row in cl.result_list]
+    return {"heads": list(result_headers(cl)), "rows": rows}
+
+
+def _shown_of(cl: Any, row: Any, name: str) -> Any:
+    shown = cell(cl.model_admin.plain(row, name))
+    return format_html('<span class="r-chip {}">{}</span>', tone(row.state), shown) if name == "state" else shown
 
 
 @register.inclusion_tag("ringi/happenings.html")
