@@ -15,6 +15,8 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from audit import times
+
 if TYPE_CHECKING:
     from releases.admin.happened import Happening
     from releases.admin.shown import Button
@@ -106,9 +108,9 @@ def unlocalized(value: Any) -> str:
 
 
 @register.filter
-def seconds(at: datetime) -> str:
-    """Return the seconds of a time with milliseconds, to stand behind its minutes."""
-    return f":{at:%S}.{at.microsecond // 1000:03d}"
+def exactly(at: datetime) -> str:
+    """Return a time of the ledger with its zone, to the millisecond."""
+    return times.stamp(at, exact=True)
 
 
 @register.inclusion_tag("ringi/results.html")

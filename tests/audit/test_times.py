@@ -29,6 +29,12 @@ def test_a_time_on_a_page_names_its_zone_and_holds_the_instant(language: str, zo
         assert stamp(AT, zone) == f'<time datetime="2026-12-15T16:00:30+00:00">{text}</time>'
 
 
+def test_a_time_of_the_ledger_is_shown_to_the_millisecond() -> None:
+    """With its night and its zone behind it, as any other."""
+    with translation.override("ja"):
+        assert shown(AT, exact=True) == "2026/12/16(水) 01:00:30.123(火曜深夜) JST"
+
+
 def test_nothing_is_shown_as_a_dash() -> None:
     """Without an element, which would have no instant."""
     assert shown(None) == stamp(None) == "—"

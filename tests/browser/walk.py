@@ -9,7 +9,9 @@ from playwright.sync_api import Page
 from tests.conftest import CAST
 
 WORD = re.compile(r"[A-Za-z][A-Za-z'’]{2,}")
-NOT_WORDS = re.compile(r"\b[0-9a-f]{12,}\b|\b[\w.]+:\d+\b|(?<!\S)/\S+|\b(test|session):\w+|FREQ=[A-Z0-9=;,+-]+")
+NOT_WORDS = re.compile(
+    r"\b[0-9a-f]{12,}\b|\b[\w.]+:\d+\b|(?<!\S)/\S+|\{\{ \w+ \}\}|\b(test|session):\w+|FREQ=[A-Z0-9=;,+-]+"
+)
 PEOPLE = {word.title() for name in CAST for word in name.split("_")}
 USERNAMES = set(CAST)
 NAMES = {
@@ -58,6 +60,7 @@ TEXT = """() => {
     const parent = walker.currentNode.parentElement;
     if (!parent.closest(skip) && parent.checkVisibility()) found.push(walker.currentNode.textContent.trim());
   }
+  for (const option of document.querySelectorAll('option[value=""]')) found.push(option.textContent.trim());
   return found.filter(t => t);
 }"""
 
