@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -19,9 +21,28 @@ from releases.admin.procedure_page import ProcedureAdmin
 from releases.admin.stop_page import StopSwitchAdmin
 from releases.models import Deployment, Evidence, InForce, Obligation, Procedure, Release, Rollback
 
+# What stands at the beginning of a column with an index: a version, a number of the fiscal year, a commit.
+_CODES = (
+    ("version", re.compile(r"v?(\d+\.[\w.+-]+)")),
+    ("number", re.compile(r"(FY\d{4}(?:-\d*)?)")),
+    ("commit", re.compile(r"([0-9a-f]{7,40})")),
+)
+
 
 class OwnPage(ReadOnlyAdmin):
-    """A model whose rows have a page of their own."""
+    """A model whose rows have a page of their own; `release_path` leads to the release, by which they are found."""
+
+    release_path = ""
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """Look for a version, a number or a commit by its index; for anything else, and where none fits, everywhere."""
+        plain = unicodedata.normalize("NFKC", search_term).strip()
+        for field, shape in _CODES:
+            if known := shape.fullmatch(plain):
+                found = queryset.filter(**{f"{self.release_path}{field}__startswith": known[1]})
+                if found.exists():
+                    return found, False
+        return super().get_search_results(request, queryset, search_term)
 
     def detail(self, request: HttpRequest, row: Model) -> HttpResponse:
         """Send to that page."""
@@ -57,6 +78,7 @@ class DeploymentAdmin(OwnPage):
     ordering = ("-pk",)
     search_fields = ("release__version", "release__number", "release__commit", "started_by__display_name",
                      "verified_by__display_name")  # fmt: skip
+    release_path = "release__"
     hint = _("A run is requested on the page of its release.")
 
     @column(_("scheduled for"), "scheduled_for")
@@ -75,6 +97,7 @@ class RollbackAdmin(OwnPage):
     lookups = frozenset({"state__exact", "critical__exact"})
     ordering = ("-pk",)
     search_fields = ("deployment__release__version", "deployment__release__number", "note", "raised_by__display_name")
+    release_path = "deployment__release__"
     hint = _("A rollback is raised by the watch, or by a person on the page of a run.")
 
     @column(_("raised"), "raised_at")
