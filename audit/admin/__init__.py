@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from audit.admin.read_only import ReadOnlyAdmin, moment
+from audit.admin.read_only import ReadOnlyAdmin, column
 from audit.models import Checkpoint, CheckpointAddress, Continuation, Event, Outbox
 
 
@@ -51,30 +51,34 @@ class OutboxAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     hint = _("What has happened waits here to be told to the people of the procedure's message rules.")
 
-    created = moment(_("created at"), "created_at")
-    sent = moment(_("sent at"), "sent_at")
+    @column(_("created at"), "id")
+    def created(self, row: Outbox) -> Any:
+        """Return when it was written."""
+        return row.created_at
+
+    @column(_("sent at"))
+    def sent(self, row: Outbox) -> Any:
+        """Return when it was sent."""
+        return row.sent_at
 
 
 @admin.register(Checkpoint)
 class CheckpointAdmin(ReadOnlyAdmin):
     """Signed statements over the ledger."""
 
-    list_display = ("number", "signed")
+    list_display = ("number", "at")
     ordering = ("-number",)
     shown_fields = ("number", "at", "note")
-    signed = moment(_("at"), "at")
 
 
 @admin.register(Continuation)
 class ContinuationAdmin(ReadOnlyAdmin):
     """What two persons decided after a restore."""
 
-    list_display = ("__str__", "size", "proposed_by", "proposed", "confirmed_by", "confirmed")
+    list_display = ("__str__", "size", "proposed_by", "proposed_at", "confirmed_by", "confirmed_at")
     ordering = ("-id",)
     shown_fields = ("why", "size", "note", "digest", "reason", "proposed_by", "proposed_at", "confirmed_by",
                     "confirmed_at")  # fmt: skip
-    proposed = moment(_("proposed"), "proposed_at")
-    confirmed = moment(_("confirmed"), "confirmed_at")
     hint = _("After a restore of an older backup the sealer stops until two persons have said that it may go on.")
 
 
@@ -82,10 +86,8 @@ class ContinuationAdmin(ReadOnlyAdmin):
 class CheckpointAddressAdmin(ReadOnlyAdmin):
     """Where checkpoints are sent."""
 
-    list_display = ("address", "kind", "given_by", "entered_by", "entered", "withdrawn")
+    list_display = ("address", "kind", "given_by", "entered_by", "entered_at", "withdrawn_at")
     list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
     lookups = frozenset({"withdrawn_at__isempty"})
     ordering = ("-id",)
-    entered = moment(_("entered"), "entered_at")
-    withdrawn = moment(_("withdrawn"), "withdrawn_at")
     hint = _("An auditor gives the address, an administrator enters it; whoever holds checkpoints can prove the past.")

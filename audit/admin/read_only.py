@@ -13,6 +13,7 @@ from django.contrib.admin.utils import label_for_field, lookup_field
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import Field, Model, QuerySet
+from django.forms import Media
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -22,7 +23,6 @@ from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from audit.admin.sheet import CHUNK, lines, streamed
-from audit.times import stamp
 
 MANY = 10_000
 
@@ -58,6 +58,11 @@ class ReadOnlyAdmin(ModelAdmin):
     show_full_result_count = False
     paginator = RoughPaginator
     change_list_template = "ringi/list.html"
+
+    @property
+    def media(self) -> Media:
+        """Load none of the scripts with which rows are edited."""
+        return Media()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Rows are made by verbs."""
@@ -190,16 +195,6 @@ def _value(value: Any) -> Any:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     return value
-
-
-def moment(label: Any, name: str) -> Any:
-    """Return a column of a list that shows a time of a row."""
-
-    @column(label, name)
-    def shown(self: ReadOnlyAdmin, row: Model) -> str:
-        return stamp(getattr(row, name))
-
-    return shown
 
 
 def column(label: Any, order: str = "") -> Any:

@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.times import shown, stamp
 from environments.admin import people, windows
 from environments.admin.rights import rights_of
 from environments.models import (
@@ -24,6 +23,7 @@ from environments.models import (
     Environment,
     Target,
 )
+from environments.times import shown, stamp
 
 HIDDEN = "•••"
 REGISTERED_BESIDE = (people, windows)

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.times import shown, stamp
 from environments.models import AccessRequest, AccessReview, Deputy, Token
+from environments.times import shown, stamp
 
 
 @admin.register(Token)

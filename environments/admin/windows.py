@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.times import stamp
 from environments.admin.rights import rights_of
 from environments.models import CalendarFeed, ChangeWindow, CompanyHoliday, Freeze
+from environments.times import stamp
 
 
 @admin.register(ChangeWindow)

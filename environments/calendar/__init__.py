@@ -8,7 +8,6 @@ clocks change inside it. A window whose local day is a holiday is held and flagg
 nearest working day before or after, as its rule says; the day is the one on which it opens.
 """
 
-from audit.times import print_time
 from environments.calendar.days import (
     country_fault,
     holidays_on,
@@ -29,6 +28,7 @@ from environments.calendar.rules import (
     windows,
     windows_between,
 )
+from environments.times import print_time
 
 __all__ = [
     "Answer",

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import holidays
 from django.utils.translation import gettext as _
 
-from audit.times import aware
+from environments.times import aware
 
 
 def latest_safe_start(end: datetime, needed: timedelta) -> datetime:

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.times import stamp
+from environments.times import stamp
 from releases.models import Meeting, Waiver
 
 

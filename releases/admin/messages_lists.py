@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.times import stamp
+from environments.times import stamp
 from releases.actions.notice.release import digest_of
 from releases.admin.messages_example import example_values
 from releases.admin.messages_preview import said_of

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.times import stamp
+from environments.times import stamp
 from releases.admin.shown import language
 from releases.models import Procedure
 from releases.procedures.document import Procedure as Content

@@ -13,8 +13,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.times import stamp
 from environments.admin import SeenOnly
+from environments.times import stamp
 from releases.admin import messages_lists
 from releases.admin.links import page_of
 from releases.admin.procedure_page import ProcedureAdmin

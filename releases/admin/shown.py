@@ -15,8 +15,8 @@ from django.shortcuts import render
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from audit import times
 from audit.models import CheckpointAddress, Continuation
+from environments import times
 from environments.admin.rights import Rights, rights_of
 from environments.models import Account, Application, CompanyHoliday, ConfigurationVersion, Target
 from environments.roles import LEVELS, ROLE_CHOICES

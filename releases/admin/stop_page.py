@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.times import stamp
 from environments.models import Environment
+from environments.times import stamp
 from releases.gates import stop_switch
 from releases.models import StopSwitch
 

@@ -15,7 +15,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from audit import times
+from environments import times
 
 if TYPE_CHECKING:
     from releases.admin.happened import Happening

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import translation
 
-from audit.times import shown, stamp, zone_name
+from environments.times import shown, stamp, zone_name
 
 AT = datetime(2026, 12, 15, 16, 0, 30, 123456, tzinfo=UTC)
 
