@@ -115,5 +115,17 @@ def _known(text: str) -> bool:
     # Keys of groups and channels, and the name of the worker that sends.
     return text in ("users", "slack", "messages") or any(
         word in text
-        for word in ("@", "Slack", "Webhook", "https", "whsec_", "{{", "550", "Apprise", "Datasets", "[Called off]")
+        for word in (
+            "@",
+            "Slack",
+            "Webhook",
+            "https",
+            "whsec_",
+            "{{",
+            "550",
+            "Apprise",
+            "Datasets",
+            "[Called off]",
+            "is called off",
+        )
     )
