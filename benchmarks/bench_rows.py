@@ -6,59 +6,15 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 from django.urls import reverse
-from psycopg import sql
 
 from benchmarks.bench_pages import look
 from benchmarks.report import Report, Spread
-from releases.models import Deployment, Release
 from tests.releases.admin import seed
+from tests.releases.admin.many import fill
 
 SIZES = [int(word) for word in os.environ.get("RINGI_BENCH_SIZES", "100 10000 1000000").split()]
 LIST_MS, PAGE_MS, GROWTH = 60, 50, 1.2
-
-
-def fill(address: str, world: dict[str, Any], upto: int) -> None:
-    """Add releases that have ended and a run of each, as the owner and without triggers: only reading is measured."""
-    owner = psycopg.conninfo.conninfo_to_dict(os.environ["DATABASE_OWNER_URL"])
-    parts = {**psycopg.conninfo.conninfo_to_dict(address), "user": owner["user"], "password": owner["password"]}
-    with psycopg.connect(psycopg.conninfo.make_conninfo(**parts), autocommit=True) as made:
-        for model in (Release, Deployment):
-            table = sql.Identifier(model._meta.db_table)
-            made.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(table))
-        have = Release.objects.count()
-        given: dict[str, Any] = {
-            "version": "'8.' || g || '.0'", "state": "'completed'", "number": "NULL", "plan": "'{}'::jsonb",
-            "created_at": "now() - g * interval '1 minute'",
-        }  # fmt: skip
-        made.execute(_copies(Release, given), [have + 1, upto, world["draft"].pk])
-        runs = {"state": "'succeeded'", "release_id": "r.id", "created_at": "r.created_at"}
-        columns = [f.column for f in Deployment._meta.concrete_fields if f.column != "id"]
-        picked = sql.SQL(", ").join(
-            sql.SQL(runs[c]) if c in runs else sql.SQL("d.") + sql.Identifier(c) for c in columns
-        )
-        made.execute(
-            sql.SQL(
-                "INSERT INTO releases_deployment ({}) SELECT {} FROM releases_deployment d, releases_release r"
-                " WHERE d.id = %s AND r.version LIKE '8.%%' AND NOT EXISTS"
-                " (SELECT 1 FROM releases_deployment o WHERE o.release_id = r.id)"
-            ).format(sql.SQL(", ").join(map(sql.Identifier, columns)), picked),
-            [world["running"].pk],
-        )
-        made.execute("ANALYZE releases_release")
-        made.execute("ANALYZE releases_deployment")
-
-
-def _copies(model: type[Any], given: dict[str, str]) -> sql.Composed:
-    columns = [f.column for f in model._meta.concrete_fields if f.column != "id"]
-    return sql.SQL(
-        "INSERT INTO {table} ({names}) SELECT {picked} FROM {table}, generate_series(%s::bigint, %s::bigint) AS g WHERE id = %s"
-    ).format(
-        table=sql.Identifier(model._meta.db_table),
-        names=sql.SQL(", ").join(map(sql.Identifier, columns)),
-        picked=sql.SQL(", ").join(sql.SQL(given[c]) if c in given else sql.Identifier(c) for c in columns),
-    )
 
 
 def bench_rows(

@@ -13,6 +13,7 @@ from django.contrib.admin.utils import label_for_field, lookup_field
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import Field, Model, QuerySet
+from django.forms import Media
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -57,6 +58,11 @@ class ReadOnlyAdmin(ModelAdmin):
     show_full_result_count = False
     paginator = RoughPaginator
     change_list_template = "ringi/list.html"
+
+    @property
+    def media(self) -> Media:
+        """Load none of the scripts with which rows are edited."""
+        return Media()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Rows are made by verbs."""
@@ -115,10 +121,11 @@ class ReadOnlyAdmin(ModelAdmin):
         names = [name for name in self.get_list_display(request) if isinstance(name, str)]
         head = [label_for_field(name, self.model, self) for name in names]
         rows = shown.get_queryset(request).iterator(chunk_size=CHUNK)
-        table = ([self._plain(row, name) for name in names] for row in rows)
+        table = ([self.plain(row, name) for name in names] for row in rows)
         return streamed(str(self.opts.model_name), lines(head, table))
 
-    def _plain(self, row: Model, name: str) -> Any:
+    def plain(self, row: Model, name: str) -> Any:
+        """Return what a column of a list shows of a row: text or a number, in words where it is a choice."""
         if name == "__str__":
             return str(row)
         field, _attribute, value = lookup_field(name, row, self)

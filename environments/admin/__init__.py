@@ -8,14 +8,12 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import now
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
 from environments.admin import people, windows
 from environments.admin.rights import rights_of
-from environments.calendar import print_time
 from environments.models import (
     AccessGrant,
     AccessRule,
@@ -25,14 +23,10 @@ from environments.models import (
     Environment,
     Target,
 )
+from environments.times import shown, stamp
 
 HIDDEN = "•••"
 REGISTERED_BESIDE = (people, windows)
-
-
-def shown(at: Any, zone: str = "Asia/Tokyo") -> str:
-    """Return a time in its zone for a column; a dash for none."""
-    return print_time(at, zone, get_language() or "ja") if at is not None else "—"
 
 
 @admin.register(Environment)
@@ -85,7 +79,7 @@ class TargetAdmin(SeenOnly):
     @column(_("last contact"), "seen_at")
     def contact(self, row: Target) -> str:
         """Return when it last answered."""
-        return shown(row.seen_at, row.environment.zone)
+        return stamp(row.seen_at, row.environment.zone)
 
 
 @admin.register(ConfigurationVersion)
@@ -108,7 +102,7 @@ class ConfigurationAdmin(SeenOnly):
     @column(_("created"), "created_at")
     def made(self, row: ConfigurationVersion) -> str:
         """Return when it was made."""
-        return shown(row.created_at, row.environment.zone)
+        return stamp(row.created_at, row.environment.zone)
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the last look at its services, and the newest versions of the other environments to compare with."""
@@ -216,9 +210,9 @@ class AccessGrantAdmin(ReadOnlyAdmin):
     @column(_("from"), "begins_at")
     def begins(self, row: AccessGrant) -> str:
         """Return when it begins."""
-        return shown(row.begins_at)
+        return stamp(row.begins_at)
 
     @column(_("until"), "until")
     def ends(self, row: AccessGrant) -> str:
         """Return when it ends."""
-        return shown(row.until)
+        return stamp(row.until)

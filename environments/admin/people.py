@@ -9,18 +9,12 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.timezone import now
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from environments.calendar import print_time
 from environments.models import AccessRequest, AccessReview, Deputy, Token
-
-
-def shown(at: Any) -> str:
-    """Return a time for a column; a dash for none."""
-    return print_time(at, "Asia/Tokyo", get_language() or "ja") if at is not None else "—"
+from environments.times import shown, stamp
 
 
 @admin.register(Token)
@@ -51,12 +45,12 @@ class TokenAdmin(ReadOnlyAdmin):
     @column(_("created"), "created_at")
     def made(self, row: Token) -> str:
         """Return when it was issued."""
-        return shown(row.created_at)
+        return stamp(row.created_at)
 
     @column(_("expires"), "expires_at")
     def ends(self, row: Token) -> str:
         """Return when it ends."""
-        return shown(row.expires_at)
+        return stamp(row.expires_at)
 
     @column(_("environments"))
     def reach(self, row: Token) -> str:
@@ -92,7 +86,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     @column(_("asked"), "asked_at")
     def asked(self, row: AccessRequest) -> str:
         """Return when it was asked."""
-        return shown(row.asked_at)
+        return stamp(row.asked_at)
 
 
 @admin.register(AccessReview)
@@ -111,17 +105,17 @@ class AccessReviewAdmin(ReadOnlyAdmin):
     @column(_("opened"), "opened_at")
     def opened(self, row: AccessReview) -> str:
         """Return when it was opened."""
-        return shown(row.opened_at)
+        return stamp(row.opened_at)
 
     @column(_("due"), "due_at")
     def due(self, row: AccessReview) -> str:
         """Return until when everything is to be decided."""
-        return shown(row.due_at)
+        return stamp(row.due_at)
 
     @column(_("closed"), "closed_at")
     def closed(self, row: AccessReview) -> str:
         """Return when it was closed."""
-        return shown(row.closed_at)
+        return stamp(row.closed_at)
 
 
 @admin.register(Deputy)
@@ -151,9 +145,9 @@ class DeputyAdmin(ReadOnlyAdmin):
     @column(_("from"), "begins_at")
     def begins(self, row: Deputy) -> str:
         """Return when it begins."""
-        return shown(row.begins_at)
+        return stamp(row.begins_at)
 
     @column(_("until"), "until")
     def ends(self, row: Deputy) -> str:
         """Return when it ends."""
-        return shown(row.until)
+        return stamp(row.until)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
 from environments.admin.rights import rights_of
-from environments.calendar import print_time
 from environments.models import CalendarFeed, ChangeWindow, CompanyHoliday, Freeze
-
-DEFAULT_ZONE = "Asia/Tokyo"
-
-
-def _shown(at: datetime | None, zone: str = DEFAULT_ZONE) -> str:
-    return print_time(at, zone, get_language() or "ja") if at is not None else "—"
+from environments.times import stamp
 
 
 @admin.register(ChangeWindow)
@@ -46,24 +38,24 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
     @column(_("opens"))
     def opens(self, row: ChangeWindow) -> str:
         """Return when it opens."""
-        return _shown(row.starts_at, row.zone) if row.extra else f"{row.start:%H:%M} {row.zone}" if row.start else "—"
+        return stamp(row.starts_at, row.zone) if row.extra else f"{row.start:%H:%M} {row.zone}" if row.start else "—"
 
     @column(_("closes"))
     def closes(self, row: ChangeWindow) -> str:
         """Return when it closes, or how long it is."""
-        return _shown(row.ends_at, row.zone) if row.extra else _t("%(n)d minutes") % {"n": row.length_minutes}
+        return stamp(row.ends_at, row.zone) if row.extra else _t("%(n)d minutes") % {"n": row.length_minutes}
 
     @column(_("in force since"))
     def force(self, row: ChangeWindow) -> str:
         """Return since when it counts."""
         if row.withdrawn_at is not None:
             return _t("withdrawn")
-        return _shown(row.opened_at, row.zone) if row.opened_at is not None else _t("waits for consent")
+        return stamp(row.opened_at, row.zone) if row.opened_at is not None else _t("waits for consent")
 
     @column(_("withdrawn"))
     def withdrawn(self, row: ChangeWindow) -> str:
         """Return when it was withdrawn."""
-        return _shown(row.withdrawn_at, row.zone)
+        return stamp(row.withdrawn_at, row.zone)
 
 
 @admin.register(Freeze)
@@ -87,17 +79,17 @@ class FreezeAdmin(ReadOnlyAdmin):
     @column(_("begins"), "starts_at")
     def begins(self, row: Freeze) -> str:
         """Return when it begins."""
-        return _shown(row.starts_at, row.environment.zone)
+        return stamp(row.starts_at, row.environment.zone)
 
     @column(_("ends"), "ends_at")
     def ends(self, row: Freeze) -> str:
         """Return when it ends."""
-        return _shown(row.ends_at, row.environment.zone)
+        return stamp(row.ends_at, row.environment.zone)
 
     @column(_("lifted"), "lifted_at")
     def lifted(self, row: Freeze) -> str:
         """Return when it was lifted."""
-        return _shown(row.lifted_at, row.environment.zone)
+        return stamp(row.lifted_at, row.environment.zone)
 
 
 @admin.register(CompanyHoliday)
@@ -119,7 +111,7 @@ class CompanyHolidayAdmin(ReadOnlyAdmin):
     @column(_("withdrawn"), "withdrawn_at")
     def withdrawn(self, row: CompanyHoliday) -> str:
         """Return when it was withdrawn."""
-        return _shown(row.withdrawn_at)
+        return stamp(row.withdrawn_at)
 
 
 @admin.register(CalendarFeed)
@@ -143,7 +135,7 @@ class CalendarFeedAdmin(ReadOnlyAdmin):
     @column(_("created"), "created_at")
     def created(self, row: CalendarFeed) -> str:
         """Return when it was made."""
-        return _shown(row.created_at)
+        return stamp(row.created_at)
 
     @column(_("state"))
     def state_now(self, row: CalendarFeed) -> str:

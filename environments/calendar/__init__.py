@@ -16,7 +16,6 @@ from environments.calendar.days import (
     latest_safe_start,
     milestone_dates,
     milestone_hours,
-    print_time,
     working_days_after,
 )
 from environments.calendar.openings import Answer, Freeze, next_opening, recurring_freezes, sentence
@@ -29,6 +28,7 @@ from environments.calendar.rules import (
     windows,
     windows_between,
 )
+from environments.times import print_time
 
 __all__ = [
     "Answer",

@@ -10,16 +10,7 @@ from zoneinfo import ZoneInfo
 import holidays
 from django.utils.translation import gettext as _
 
-_WEEKDAYS_JA = "月火水木金土日"
-_WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS_EN = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_LATE_NIGHT_ENDS = 5
-
-
-def aware(at: datetime) -> None:
-    """Raise ValueError for a time without a zone."""
-    if at.tzinfo is None:
-        raise ValueError("a time without a zone")
+from environments.times import aware
 
 
 def latest_safe_start(end: datetime, needed: timedelta) -> datetime:
@@ -77,24 +68,6 @@ def working_days_after(
         if is_working_day(day, country, company=company):
             count -= 1
     return day
-
-
-def print_time(at: datetime, zone: str, language: str) -> str:
-    """Return a time as people read it, with the night it belongs to: `2026/12/16(水) 01:00(火曜深夜) JST`."""
-    aware(at)
-    local = at.astimezone(ZoneInfo(zone))
-    late = local.hour < _LATE_NIGHT_ENDS
-    eve = (local.weekday() - 1) % 7
-    place = local.tzname() or ""
-    if not place.isalpha():
-        offset = local.strftime("%z")
-        place = f"UTC{offset[:3]}:{offset[3:5]}"
-    if language == "ja" or language.startswith("ja-"):
-        night = f"({_WEEKDAYS_JA[eve]}曜深夜)" if late else ""
-        return f"{local:%Y/%m/%d}({_WEEKDAYS_JA[local.weekday()]}) {local:%H:%M}{night} {place}"
-    night = f" (late {_WEEKDAYS_EN[eve]} night)" if late else ""
-    weekday = _WEEKDAYS_EN[local.weekday()][:3]
-    return f"{weekday} {local.day} {_MONTHS_EN[local.month - 1]} {local.year} {local:%H:%M}{night} {place}"
 
 
 def instant(wall: datetime, zone: str) -> datetime:

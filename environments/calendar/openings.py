@@ -9,8 +9,8 @@ from datetime import datetime
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from environments.calendar.days import aware, print_time
 from environments.calendar.rules import Window, WindowRule, ahead, windows
+from environments.times import aware, print_time
 
 
 @dataclass(frozen=True)

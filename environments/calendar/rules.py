@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrulestr
 from django.utils.translation import gettext as _
 
-from environments.calendar.days import aware, holidays_on, instant, is_working_day
+from environments.calendar.days import holidays_on, instant, is_working_day
+from environments.times import aware
 
 HORIZON = timedelta(days=11000)
 # The farthest that a holiday may move a window; longer runs of holidays leave it out.

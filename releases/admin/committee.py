@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from releases.admin.shown import when
+from environments.times import stamp
 from releases.models import Meeting, Waiver
 
 
@@ -32,7 +32,7 @@ class MeetingAdmin(ReadOnlyAdmin):
     @column(_("held"), "held_at")
     def held(self, row: Meeting) -> str:
         """Return when it was held."""
-        return when(row.held_at)
+        return stamp(row.held_at)
 
     @column(_("attendees"))
     def present(self, row: Meeting) -> str:
@@ -60,9 +60,9 @@ class WaiverAdmin(ReadOnlyAdmin):
     @column(_("until"), "until")
     def ends(self, row: Waiver) -> str:
         """Return until when it counts."""
-        return when(row.until, row.environment.zone)
+        return stamp(row.until, row.environment.zone)
 
     @column(_("approved"), "approved_at")
     def approved(self, row: Waiver) -> str:
         """Return when the second person approved it."""
-        return when(row.approved_at, row.environment.zone)
+        return stamp(row.approved_at, row.environment.zone)

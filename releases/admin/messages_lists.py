@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
+from environments.times import stamp
 from releases.actions.notice.release import digest_of
 from releases.admin.messages_example import example_values
 from releases.admin.messages_preview import said_of
@@ -59,7 +60,7 @@ class StakeholderAdmin(ReadOnlyAdmin):
     @column(_("closed"), "closed_at")
     def closed(self, row: Stakeholder) -> str:
         """Return since when it is told nothing."""
-        return when(row.closed_at)
+        return stamp(row.closed_at)
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return members, with whether their address is used, and rules."""
@@ -130,7 +131,7 @@ class MessageRuleAdmin(ReadOnlyAdmin):
     @column(_("withdrawn"), "withdrawn_at")
     def withdrawn(self, row: MessageRule) -> str:
         """Return since when it does not count."""
-        return when(row.withdrawn_at)
+        return stamp(row.withdrawn_at)
 
 
 @admin.register(MessageText)
@@ -153,7 +154,7 @@ class MessageTextAdmin(ReadOnlyAdmin):
     @column(_("edited"), "edited_at")
     def edited(self, row: MessageText) -> str:
         """Return when it was written."""
-        return when(row.edited_at)
+        return stamp(row.edited_at)
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the text in each language, as written and filled with real values."""
@@ -217,7 +218,7 @@ class NoticeAdmin(ReadOnlyAdmin):
     @column(_("made"), "made_at")
     def made(self, row: Notice) -> str:
         """Return when it was made."""
-        return when(row.made_at)
+        return stamp(row.made_at)
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the texts, the reader's first, and each delivery."""
@@ -280,7 +281,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @column(_("ended"), "ended_at")
     def ended(self, row: Delivery) -> str:
         """Return when it ended."""
-        return when(row.ended_at)
+        return stamp(row.ended_at)
 
 
 @admin.register(DeadAddress)
@@ -296,9 +297,9 @@ class DeadAddressAdmin(ReadOnlyAdmin):
     @column(_("since"), "since")
     def began(self, row: DeadAddress) -> str:
         """Return since when."""
-        return when(row.since)
+        return stamp(row.since)
 
     @column(_("used again since"), "lifted_at")
     def lifted(self, row: DeadAddress) -> str:
         """Return since when it is used again."""
-        return when(row.lifted_at)
+        return stamp(row.lifted_at)

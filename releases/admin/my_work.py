@@ -65,9 +65,9 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
         .select_related("release__application", "environment")[:20]
     )  # fmt: skip
     missed = list(
-        Deployment.objects.filter(state="missed")
-        .select_related("release__application", "environment")
-        .exclude(release__state__in=list(Release.ENDS))[:10]
+        Deployment.objects.filter(state="missed", release__state__in=Release.UNDER_WAY).select_related(
+            "release__application", "environment"
+        )[:10]
     )
     return show(
         request,
@@ -82,7 +82,7 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
         board=board(moment),
         runs=list(runs_now()[:20]),
         ahead=windows_ahead(moment),
-        under_way=Release.objects.exclude(state__in=list(Release.ENDS))
+        under_way=Release.objects.filter(state__in=Release.UNDER_WAY)
         .select_related("application", "author")
         .order_by("window_start", "-pk")[:20],
         first_steps=first_steps(),

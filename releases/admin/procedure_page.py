@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
 
 from audit.admin.read_only import ReadOnlyAdmin, column
-from releases.admin.shown import language, when
+from environments.times import stamp
+from releases.admin.shown import language
 from releases.models import Procedure
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Part
@@ -152,12 +153,12 @@ class ProcedureAdmin(ReadOnlyAdmin):
     @column(_("created"), "created_at")
     def created(self, row: Procedure) -> str:
         """Return when it was loaded."""
-        return when(row.created_at)
+        return stamp(row.created_at)
 
     @column(_("active since"), "activated_at")
     def since(self, row: Procedure) -> str:
         """Return since when it is active."""
-        return when(row.activated_at)
+        return stamp(row.activated_at)
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         """Add the document and the rounds about it."""

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
 from environments.admin import SeenOnly
+from environments.times import stamp
 from releases.admin import ledger_lists, messages_lists
 from releases.admin.links import page_of
 from releases.admin.procedure_page import ProcedureAdmin
-from releases.admin.shown import when
 from releases.admin.stop_page import StopSwitchAdmin
 from releases.models import Deployment, Evidence, InForce, Obligation, Procedure, Release, Rollback
 
+# What stands at the beginning of a column with an index: a version, a number of the fiscal year, a commit.
+_CODES = (
+    ("version", re.compile(r"v?(\d+\.[\w.+-]+)")),
+    ("number", re.compile(r"(FY\d{4}(?:-\d*)?)")),
+    ("commit", re.compile(r"([0-9a-f]{7,40})")),
+)
+
 
 class OwnPage(ReadOnlyAdmin):
-    """A model whose rows have a page of their own."""
+    """A model whose rows have a page of their own; `release_path` leads to the release, by which they are found."""
+
+    release_path = ""
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """Look for a version, a number or a commit by its index; for anything else, and where none fits, everywhere."""
+        plain = unicodedata.normalize("NFKC", search_term).strip()
+        for field, shape in _CODES:
+            if known := shape.fullmatch(plain):
+                found = queryset.filter(**{f"{self.release_path}{field}__startswith": known[1]})
+                if found.exists():
+                    return found, False
+        return super().get_search_results(request, queryset, search_term)
 
     def detail(self, request: HttpRequest, row: Model) -> HttpResponse:
         """Send to that page."""
@@ -36,13 +57,14 @@ class ReleaseAdmin(OwnPage):
     list_select_related = ("application", "author")
     list_filter = ("state", "kind", "application")
     lookups = frozenset({"state__exact", "kind__exact", "application__id__exact"})
+    ordering = ("-pk",)
     search_fields = ("version", "number", "title", "commit", "ticket", "author__display_name", "author__username")
     hint = _("A release is a version of an application on its way to production.")
 
     @column(_("T-0"), "window_start")
     def opens(self, row: Release) -> str:
         """Return T-0."""
-        return when(row.window_start)
+        return stamp(row.window_start)
 
 
 @admin.register(Deployment)
@@ -56,12 +78,13 @@ class DeploymentAdmin(OwnPage):
     ordering = ("-pk",)
     search_fields = ("release__version", "release__number", "release__commit", "started_by__display_name",
                      "verified_by__display_name")  # fmt: skip
+    release_path = "release__"
     hint = _("A run is requested on the page of its release.")
 
     @column(_("scheduled for"), "scheduled_for")
     def hour(self, row: Deployment) -> str:
         """Return the hour."""
-        return when(row.scheduled_for, row.environment.zone)
+        return stamp(row.scheduled_for, row.environment.zone)
 
 
 @admin.register(Rollback)
@@ -74,17 +97,18 @@ class RollbackAdmin(OwnPage):
     lookups = frozenset({"state__exact", "critical__exact"})
     ordering = ("-pk",)
     search_fields = ("deployment__release__version", "deployment__release__number", "note", "raised_by__display_name")
+    release_path = "deployment__release__"
     hint = _("A rollback is raised by the watch, or by a person on the page of a run.")
 
     @column(_("raised"), "raised_at")
     def raised(self, row: Rollback) -> str:
         """Return when the alarm was raised."""
-        return when(row.raised_at, row.deployment.environment.zone)
+        return stamp(row.raised_at, row.deployment.environment.zone)
 
     @column(_("restored"), "restored_at")
     def restored(self, row: Rollback) -> str:
         """Return when the earlier state was back."""
-        return when(row.restored_at, row.deployment.environment.zone)
+        return stamp(row.restored_at, row.deployment.environment.zone)
 
 
 @admin.register(Evidence)
@@ -95,6 +119,7 @@ class EvidenceAdmin(ReadOnlyAdmin):
     list_select_related = ("application", "environment", "handed_in_by")
     list_filter = ("kind", "environment", "application")
     lookups = frozenset({"kind__exact", "environment__id__exact", "application__id__exact"})
+    ordering = ("-pk",)
     search_fields = ("commit", "tree", "digest", "handed_in_by__display_name")
     shown_fields = ("application", "environment", "kind", "test_type", "commit", "tree", "sentence", "values", "digest",
                     "handed_in_by", "at")  # fmt: skip
@@ -107,7 +132,7 @@ class EvidenceAdmin(ReadOnlyAdmin):
     @column(_("handed in"), "at")
     def handed_in(self, row: Evidence) -> str:
         """Return when."""
-        return when(row.at, row.environment.zone)
+        return stamp(row.at, row.environment.zone)
 
 
 @admin.register(Obligation)
@@ -124,12 +149,12 @@ class ObligationAdmin(ReadOnlyAdmin):
     @column(_("due"), "due_at")
     def due(self, row: Obligation) -> str:
         """Return when it is due."""
-        return when(row.due_at)
+        return stamp(row.due_at)
 
     @column(_("settled at"), "settled_at")
     def settled(self, row: Obligation) -> str:
         """Return when it was settled."""
-        return when(row.settled_at)
+        return stamp(row.settled_at)
 
 
 @admin.register(InForce)
@@ -150,7 +175,7 @@ class InForceAdmin(SeenOnly):
     @column(_("since"), "since")
     def began(self, row: InForce) -> str:
         """Return since when."""
-        return when(row.since, row.environment.zone)
+        return stamp(row.since, row.environment.zone)
 
     @column(_("how"))
     def how_shown(self, row: InForce) -> str:

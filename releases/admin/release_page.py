@@ -341,7 +341,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         standing=standing,
         facts=_facts(row, content),
         runs=runs,
-        to_sign=len(waiting_rows(row, rights)),
+        to_sign=len(waiting_rows(row, rights, [(r, standings[r.pk]) for r in rounds if r.pk in standings])),
         migrations=migrations_of(row),
         no_way_back=faults(row) if row.plan else [],
         happenings=happened.of_objects(labels),

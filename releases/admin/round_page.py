@@ -19,7 +19,7 @@ def round_(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(
         ConsentRound.objects.select_related(
             "environment", "applicant", "window", "procedure", "switch", "release__application", "release__author"
-        ).prefetch_related("approvals__account"),
+        ).prefetch_related("approvals__account", "approvals__on_behalf"),
         pk=pk,
     )
     standing = standing_of(row, rights_of(request).account) if row.state == "open" else None

@@ -39,17 +39,18 @@ def words_for(missing: list[tuple[str, int]]) -> str:
 
 def standing_of(round_: ConsentRound, account: Account | None) -> Standing:
     """Return where an open round stands, and why the reader cannot consent to it if so."""
-    where = quorum.standing(quorum.rules_of(round_), quorum.persons_of(round_))
+    words = list(round_.approvals.all())
+    where = quorum.standing(quorum.rules_of(round_), quorum.counting(round_, words))
     missing = [(role, count) for role, count in where.missing]
     kept_out = quorum.kept_out(round_)
     person = account.person_key if account is not None else ""
-    given = any(a.account.person_key == person for a in round_.approvals.all())
+    given = any(word.account.person_key == person for word in words)
     duty = kept_out.get(person, "")
     return Standing(
         missing=missing,
         missing_words=words_for(missing),
         stage=where.stage,
-        candidates=quorum.candidates(round_),
+        candidates=quorum.candidates_beside(round_, words, kept_out),
         why_not=str(DUTIES[duty]) if duty else "",
         given=given,
     )

@@ -16,7 +16,7 @@ from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from audit.models import CheckpointAddress, Continuation
-from environments import calendar
+from environments import times
 from environments.admin.rights import Rights, rights_of
 from environments.models import Account, Application, CompanyHoliday, ConfigurationVersion, Target
 from environments.roles import LEVELS, ROLE_CHOICES
@@ -119,7 +119,12 @@ def language() -> str:
 
 def when(at: datetime | None, zone: str = "") -> str:
     """Return a time with its zone as people read it; a dash for none."""
-    return calendar.print_time(at, zone or DEFAULT_ZONE, language()) if at is not None else "—"
+    return times.shown(at, zone)
+
+
+def stamp(at: datetime | None, zone: str = "") -> str:
+    """Return the same as an element that holds the instant, so that the reader's own time is shown on hover."""
+    return times.stamp(at, zone)
 
 
 def day(at: datetime | None, zone: str = "") -> str:
@@ -133,8 +138,11 @@ def zoned_input(at: datetime, zone: str = "") -> str:
 
 
 def clock(at: datetime | None, zone: str = "") -> str:
-    """Return a time of the day to the second with its zone; a dash for none."""
-    return at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)).strftime("%H:%M:%S %Z") if at is not None else "—"
+    """Return a time of the day to the second with its zone, as an element that holds the instant; a dash for none."""
+    if at is None:
+        return "—"
+    local = at.astimezone(ZoneInfo(zone or DEFAULT_ZONE))
+    return times.marked(at, f"{local:%H:%M:%S} {times.zone_name(local)}")
 
 
 def span(seconds: float | None) -> str:

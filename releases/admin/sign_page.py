@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from audit.refusals import Refused
 from environments.admin.rights import Rights, page, rights_of
 from environments.models import Account
 from releases.admin.act import as_proved, cleaned
-from releases.admin.rounds import Clause, clauses, standing_of
+from releases.admin.rounds import Clause, Standing, clauses, standing_of
 from releases.admin.shown import show
 from releases.admin.verbs import verb as find
 from releases.admin.verbs.base import Verb
@@ -57,8 +58,13 @@ class Signature:
         return list(self.form.visible_fields())
 
 
-def waiting_rows(release: Release, rights: Rights) -> list[tuple[Verb, Any]]:
-    """Return (verb, row) of what the reader could sign in a release now; each action asks again."""
+def waiting_rows(
+    release: Release, rights: Rights, open_rounds: Sequence[tuple[ConsentRound, Standing]] | None = None
+) -> list[tuple[Verb, Any]]:
+    """Return (verb, row) of what the reader could sign in a release now; each action asks again.
+
+    open_rounds: its open rounds and where they stand for the reader, where that is known already.
+    """
     account = rights.account
     if account is None or release.state in Release.ENDS:
         return []
@@ -66,7 +72,7 @@ def waiting_rows(release: Release, rights: Rights) -> list[tuple[Verb, Any]]:
         *(row for row in release.checklist.all() if row.signed_at is None),
         *(row for row in release.documents.all() if _other(account, row)),
         *(row for row in release.waivers.all() if _undecided(account, row, release)),
-        *_rounds(release, account),
+        *_rounds(release, account, open_rounds),
         *([release] if _may_confirm(release, rights) else []),
     ]
     found = []
@@ -89,18 +95,18 @@ def _undecided(account: Account, waiver: Waiver, release: Release) -> bool:
     return not ended and account.person_key not in (waiver.proposed_by.person_key, release.author.person_key)
 
 
-def _rounds(release: Release, account: Account) -> list[ConsentRound]:
+def _rounds(
+    release: Release, account: Account, known: Sequence[tuple[ConsentRound, Standing]] | None
+) -> list[ConsentRound]:
     if release.state != "in_review":
         return []
-    rows = ConsentRound.objects.filter(release=release, state="open").select_related(
-        "environment", "applicant", "release__author"
-    )
-    found = []
-    for row in rows.prefetch_related("approvals__account", "approvals__on_behalf"):
-        standing = standing_of(row, account)
-        if not standing.why_not and not standing.given and account in standing.candidates:
-            found.append(row)
-    return found
+    if known is None:
+        rows = ConsentRound.objects.filter(release=release, state="open").select_related(
+            "environment", "applicant", "release__author"
+        )
+        rows = rows.prefetch_related("approvals__account", "approvals__on_behalf")
+        known = [(row, standing_of(row, account)) for row in rows]
+    return [row for row, where in known if not where.why_not and not where.given and account in where.candidates]
 
 
 def _may_confirm(release: Release, rights: Rights) -> bool:

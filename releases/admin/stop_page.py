@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
 from environments.models import Environment
-from releases.admin.shown import when
+from environments.times import stamp
 from releases.gates import stop_switch
 from releases.models import StopSwitch
 
@@ -29,12 +29,12 @@ class StopSwitchAdmin(ReadOnlyAdmin):
     @column(_("stopped since"), "pressed_at")
     def pressed_shown(self, row: StopSwitch) -> str:
         """Return when it was pressed."""
-        return when(row.pressed_at)
+        return stamp(row.pressed_at)
 
     @column(_("released"), "released_at")
     def released_shown(self, row: StopSwitch) -> str:
         """Return when it was released."""
-        return when(row.released_at)
+        return stamp(row.released_at)
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the rounds in which its release was asked for."""

@@ -6,7 +6,7 @@ People are matched by maximum matching, so that a person with two roles never bl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -180,8 +180,14 @@ def require_known_authors(release: Release) -> None:
 
 def candidates(round_: ConsentRound) -> list[Account]:
     """Return who could still give what is missing at the open stage."""
-    where = standing(rules_of(round_), persons_of(round_))
-    out = kept_out(round_).keys() | said(round_)
+    words = list(Approval.objects.filter(round=round_).select_related("account", "on_behalf"))
+    return candidates_beside(round_, words, kept_out(round_))
+
+
+def candidates_beside(round_: ConsentRound, words: Sequence[Approval], kept: Mapping[str, str]) -> list[Account]:
+    """Return the same where the words given so far and those kept out are known already."""
+    where = standing(rules_of(round_), counting(round_, words))
+    out = kept.keys() | speakers(words)
     found: dict[int, Account] = {}
     for role, _count in where.missing:
         for account in access.holders(role, round_.environment):

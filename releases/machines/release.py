@@ -29,6 +29,8 @@ class ReleaseMachine(models.Model):
 
     ENDS = frozenset({"completed", "concluded", "recorded", "rolled_back", "failed", "rejected", "withdrawn"})
     PREPARING = ("draft", "content_fixed", "tested", "in_review", "approved", "confirmed")
+    # Named, not "all but the ends": the database finds these few by their state among any number of ended ones.
+    UNDER_WAY = (*PREPARING, "releasing", "monitoring")
     FIXED = ("content_fixed", "tested", "in_review", "approved", "confirmed")
     MAY_RUN = {
         "development": frozenset(PREPARING),

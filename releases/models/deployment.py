@@ -61,6 +61,7 @@ class Deployment(DeploymentMachine):
         verbose_name = _("deployment")
         verbose_name_plural = _("deployments")
         ordering = ["-created_at"]
+        indexes = [models.Index(fields=["state"], name="deployment_by_state")]
         constraints = [
             models.UniqueConstraint(
                 fields=["application", "environment"],

@@ -37,6 +37,7 @@ class Obligation(Labelled):
         verbose_name = _("obligation")
         verbose_name_plural = _("obligations")
         ordering = ["due_at"]
+        indexes = [models.Index(fields=["due_at", "-id"], name="obligation_by_due")]
 
     def __str__(self) -> str:
         return f"{super().__str__()}: {self.about}" if self.about else super().__str__()

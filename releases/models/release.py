@@ -77,6 +77,13 @@ class Release(ReleaseMachine):
         verbose_name = _("release")
         verbose_name_plural = _("releases")
         ordering = ["-created_at"]
+        # Few of many are under way: My work, the board and the calendar look for those alone. Lists find a version and
+        # a commit by how they begin.
+        indexes = [
+            models.Index(fields=["state"], name="release_by_state"),
+            models.Index(fields=["version"], name="release_by_version", opclasses=["varchar_pattern_ops"]),
+            models.Index(fields=["commit"], name="release_by_commit", opclasses=["varchar_pattern_ops"]),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["application", "version"],

@@ -11,11 +11,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.contrib.admin.templatetags.admin_list import result_headers
 from django.db.models import Model
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
+
+from environments import times
 
 if TYPE_CHECKING:
     from releases.admin.happened import Happening
@@ -34,7 +37,7 @@ def _shown() -> Any:
 @register.filter
 def when(at: Any, zone: str = "") -> str:
     """Return a time with its zone; other values as they are."""
-    return _shown().when(at, zone) if isinstance(at, datetime) or at is None else str(at)
+    return _shown().stamp(at, zone) if isinstance(at, datetime) or at is None else str(at)
 
 
 @register.filter
@@ -65,7 +68,7 @@ def tone(state: Any) -> str:
 def cell(value: Any) -> Any:
     """Return a field's value as a detail page shows it."""
     if isinstance(value, datetime):
-        return _shown().when(value)
+        return _shown().stamp(value)
     return "—" if value in (None, "") else value
 
 
@@ -119,9 +122,21 @@ def options(choices: Iterable[tuple[Any, Any]], chosen: Any) -> str:
 
 
 @register.filter
-def seconds(at: datetime) -> str:
-    """Return the seconds of a time with milliseconds, to stand behind its minutes and zone."""
-    return _("%(s)s s") % {"s": f"{at:%S}.{at.microsecond // 1000:03d}"}
+def exactly(at: datetime) -> str:
+    """Return a time of the ledger with its zone, to the millisecond."""
+    return times.stamp(at, exact=True)
+
+
+@register.inclusion_tag("ringi/results.html")
+def results(cl: Any) -> dict[str, Any]:
+    """Show the rows of a list; unfold's own table sends four times as much for them."""
+    rows = [(cl.url_for_result(row), [_shown_of(cl, row, name) for name in cl.list_display]) for row in cl.result_list]
+    return {"heads": list(result_headers(cl)), "rows": rows}
+
+
+def _shown_of(cl: Any, row: Any, name: str) -> Any:
+    shown = cell(cl.model_admin.plain(row, name))
+    return format_html('<span class="r-chip {}">{}</span>', tone(row.state), shown) if name == "state" else shown
 
 
 @register.inclusion_tag("ringi/happenings.html")

@@ -41,7 +41,7 @@ def test_a_release_is_planned_and_its_content_fixed_by_clicking(world: Any, pers
     manager.send(start=hour(days=1))
     assert manager.path == f"/admin/act/release/move/{release.pk}/"
     said = manager.page.locator('[role="alert"]').inner_text()
-    assert "次は" in said and "01:00" in said, said
+    assert "次のリリース時間帯" in said and "01:00" in said, said
     assert world.fresh(release).window_start is None
     manager.send(start=hour())
     assert manager.path == page
@@ -133,7 +133,7 @@ def test_the_language_is_switched_on_the_page_and_stays(seeded: dict[str, Any], 
         manager.press(f'button[name="language"][value="{language}"]')
         assert manager.path == f"/admin/release/{seeded['review'].pk}/"
         assert manager.page.locator("html").get_attribute("lang") == language
-        assert manager.page.locator("#checklist h3").inner_text() == words
+        assert manager.page.locator("#checklist h3").inner_text().startswith(words)
         manager.go("/admin/calendar/")
         assert manager.page.locator("html").get_attribute("lang") == language
         manager.go(f"/admin/release/{seeded['review'].pk}/")

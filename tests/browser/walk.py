@@ -10,7 +10,8 @@ from tests.conftest import CAST
 
 WORD = re.compile(r"[A-Za-z][A-Za-z'’]{2,}")
 NOT_WORDS = re.compile(
-    r"\b[0-9a-f]{12,}\b|\b[\w.]+:\d+\b|(?<!\S)/\S+|\b(test|session):\w+|FREQ=[A-Z0-9=;,+-]+|\S+@\S+|https://\S+"
+    r"\b[0-9a-f]{12,}\b|\b[\w.]+:\d+\b|(?<!\S)/\S+|\{\{ \w+ \}\}|\b(test|session):\w+|FREQ=[A-Z0-9=;,+-]+"
+    r"|\S+@\S+|https://\S+"
 )
 PEOPLE = {word.title() for name in CAST for word in name.split("_")}
 USERNAMES = set(CAST)
@@ -51,19 +52,21 @@ KEYS = {"datasets", "portal", "development", "staging", "production", "unit", "i
 # What people wrote in the rows that are shown, and the English half of what is kept in both languages.
 WRITTEN = ("3 of 5 samples over the limit", "214 passed", "cast of the tests", "first procedure of an empty system",
            "Integration tests and verification", "Staging", "first", "状態確認 no", "≤ 26 h, digest",
+           "prometheus_api, prometheus_text, json_http, sql, command, alerts", "{“source”, “parameters”}",
            "prometheus_text")  # fmt: skip
 # What is known to be left: keys in sentences that gates and models make.
 LEFT = ("「failures」", "「base」")
 # What the sealer writes into the ledger is English; its own page marks it as such.
 SEALER = re.compile(r"the ledger has \d+ events, but \d+ were signed before: events from number \d+ on are missing")
 TEXT = """() => {
-  const skip = 'code, pre, script, style, option, [lang]:not(html), .material-symbols-outlined, .r-diff';
+  const skip = 'code, pre, script, textarea, style, option, [lang]:not(html), .material-symbols-outlined, .r-diff';
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
     const parent = walker.currentNode.parentElement;
     if (!parent.closest(skip) && parent.checkVisibility()) found.push(walker.currentNode.textContent.trim());
   }
+  for (const option of document.querySelectorAll('option[value=""]')) found.push(option.textContent.trim());
   return found.filter(t => t);
 }"""
 

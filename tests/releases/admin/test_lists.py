@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,13 @@ def test_search_finds_a_version_a_person_and_a_commit(world: dict[str, Any], bro
     for typed in ("1.3.0", "１．３．０", row.commit[:10], "Ｍａｎａｇｅｒ", "メタデータ"):
         assert f"/{row.pk}/change/" in client.get(reverse(RELEASES), {"q": typed}).content.decode(), typed
     assert f"/{row.pk}/change/" not in client.get(reverse(RELEASES), {"q": "９．９．９"}).content.decode()
+
+
+def test_a_list_names_the_zone_of_its_times(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Also where the rows belong to no environment; each holds its instant."""
+    for name in ("audit_outbox", "releases_deployment", "environments_accessgrant"):
+        html = browsers("auditor").get(reverse(f"admin:{name}_changelist")).content.decode()
+        assert re.search(r'<time datetime="[^"]+">[^<]+ JST</time>', html), name
 
 
 def test_the_table_holds_what_the_filters_leave(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:

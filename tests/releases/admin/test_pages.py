@@ -254,4 +254,4 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
     assert _queries(seen, reverse("admin:index")) <= first
     print("\n".join(f"{count:4} {address}" for address, count in sorted(after.items(), key=lambda x: -x[1])[:8]))
     assert after[reverse("admin:index")] <= 45
-    assert max(after.values()) <= 130
+    assert max(after.values()) <= 100

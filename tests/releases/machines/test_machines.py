@@ -211,6 +211,11 @@ def test_an_ended_run_occupies_nothing() -> None:
     assert not {"requested", "scheduled"} & set(Deployment.OCCUPYING)
 
 
+def test_a_release_is_under_way_or_has_ended() -> None:
+    """What My work looks for by name leaves no state out."""
+    assert set(Release.UNDER_WAY) == set(Release.State.values) - Release.ENDS
+
+
 def test_a_release_runs_in_a_tier_only_from_its_states() -> None:
     preparing = {"draft", "content_fixed", "tested", "in_review", "approved", "confirmed"}
     assert {

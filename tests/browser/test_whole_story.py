@@ -1,0 +1,146 @@
+"""One release from its plan to production and to the decision to take it back, clicked in Japanese by each of its people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.actor import acting
+from tests.browser.person import Person
+from tests.browser.test_story import WRITTEN, hour
+from tests.releases.audited import WORKER, executed
+
+# Who may be asked for so many clicks and signatures; a click is a link or a button that leads to another page.
+MOST = {
+    "manager": (48, 4), "developer": (8, 0), "operator": (12, 11), "committee_a": (3, 1), "committee_b": (3, 1),
+    "second_operator": (6, 2),
+}  # fmt: skip
+
+
+def sign_what_waits(who: Person, release: Any) -> None:
+    """Tick all that waits for one person in a release, say what was looked at, and sign it at once."""
+    who.press(f'a[href="{reverse("sign-all", args=[release.pk])}"]')
+    who.page.locator("[data-tick-all]").click()
+    for place in who.page.locator(".r-sign-one :is(input[type=text], textarea)").all():
+        place.fill("読んだ")
+    who.press("form.r-form button.main")
+    assert who.path == f"/admin/release/{release.pk}/", who.text
+
+
+def signatures() -> Counter[str]:
+    """Return how many signatures of each person the ledger holds, by printed name."""
+    from audit.models import Event
+
+    found: Counter[str] = Counter()
+    for event in Event.objects.filter(kind="action"):
+        if signed := (event.contents.get("after") or {}).get("signature"):
+            found[signed["name"]] += 1
+    return found
+
+
+def prepared(world: Any, manager: Person, developer: Person) -> Any:
+    """Plan a release and fix its content; CI hands in the evidence and runs it in the lower environments."""
+    from releases.models import Release
+
+    manager.go("/admin/")
+    manager.do("release:plan", application_id="Datasets", version="1.3.0", title="タグ検索", kind="regular")
+    release = Release.objects.get()
+    manager.do("release:edit", **WRITTEN)
+    manager.do("release:set_source", branch="release/1.3")
+    for configuration in world.configurations.values():
+        manager.do("release:set_configuration", configuration_id=str(configuration.pk))
+    developer.go(f"/admin/release/{release.pk}/")
+    developer.do("release:add_change", kind="feature", text="タグで絞り込める", ticket="DS-101")
+    manager.do("release:move", start=hour())
+    manager.do("release:fix_content", reason="T-14")
+    world.evidence("1.3.0")
+    for name in ("development", "staging"):
+        world.verified_run(release, name)
+    return release
+
+
+def applied_for(manager: Person, developer: Person, operator: Person, release: Any) -> None:
+    """Fill checklist, documents and roster, and apply for consent."""
+    page = f"/admin/release/{release.pk}/"
+    for document in release.documents.order_by("pk"):
+        developer.go(page)
+        developer.press(f'#documents a[href="{reverse("act", args=["document", "write", document.pk])}"]')
+        developer.send(body="タグで絞り込めるようになりました。")
+    operator.go("/admin/")
+    operator.press(f'#waiting a[href^="{page}"]')
+    sign_what_waits(operator, release)
+    manager.go(page)
+    for document in release.documents.order_by("pk"):
+        for verb in ("approve", "prepare"):
+            manager.press(f'#documents a[href="{reverse("act", args=["document", verb, document.pk])}"]')
+            manager.send()
+    duties = {"worker": "Operator", "verifier": "Second Operator", "responsible": "Manager",
+              "rollback_decider": "Second Operator"}  # fmt: skip
+    for duty, who in duties.items():
+        manager.do("roster:assign", duty=duty, account_id=who, telephone="03-1234-5678")
+    for verb in ("observe", "confirm_tests", "submit"):
+        manager.do(f"release:{verb}")
+
+
+@pytest.mark.timeout(900)
+def test_the_whole_story_is_clicked_in_japanese(world: Any, person: Callable[..., Person]) -> None:
+    """Each finds what waits under My work; nobody is asked for more clicks or signatures than is written above."""
+    from releases.actions.rollback.decide import pre_authorise
+
+    before, people = signatures(), {name: person(name) for name in MOST}
+    manager, operator, second = people["manager"], people["operator"], people["second_operator"]
+    release = prepared(world, manager, people["developer"])
+    applied_for(manager, people["developer"], operator, release)
+    page = f"/admin/release/{release.pk}/"
+    assert world.fresh(release).state == "in_review", manager.text
+
+    for name in ("committee_a", "committee_b"):
+        people[name].go("/admin/")
+        people[name].press(f'#waiting a[href^="{page}"]')
+        people[name].do("consent:approve", "#approvals", comment="内容を確認した")
+    assert world.fresh(release).state == "approved"
+    for who in (manager, operator):
+        who.go("/admin/")
+        who.press(f'#waiting a[href="{page}#final"]')
+        who.do("release:confirm", reason="確認した")
+    operator.do("deployment:request", environment_id="本番環境")
+    operator.do("deployment:schedule")
+    run = executed(world, release.deployments.get(environment__slug="production"))
+    assert run.state == "verifying"
+
+    second.go("/admin/")
+    second.press(f'#waiting a[href^="/admin/deployment/{run.pk}/"]')
+    second.choose("deployment:verify")
+    for box in second.page.locator('form.r-form input[name="confirmed"]').all():
+        box.check()
+    second.send(reason="動作を確認した")
+    assert world.fresh(run).state == "monitoring" and world.fresh(release).state == "monitoring", second.text
+
+    operator.go(f"/admin/deployment/{run.pk}/")
+    operator.do("rollback:raise", note="検索結果に重複がある")
+    rollback = run.rollbacks.get()
+    manager.go("/admin/")
+    manager.press(f'#waiting a[href^="/admin/rollback/{rollback.pk}/"]')
+    manager.choose("rollback:assess")
+    for place in manager.page.locator("form.r-form textarea, form.r-form input[type=text]").all():
+        place.fill("検索だけに影響する")
+    manager.press("form.r-form button.main")
+    with acting(WORKER):
+        pre_authorise(rollback.pk, rows={"datasets": 3})  # counts on the target
+    second.go("/admin/")
+    second.press(f'#waiting a[href^="/admin/rollback/{rollback.pk}/"]')
+    second.do("rollback:authorise", reason="戻す")
+    assert world.fresh(rollback).state in ("authorised", "running") and not any(
+        who.complaints for who in people.values()
+    )
+
+    signed = signatures() - before
+    counted = {name: (who.clicks, signed[name.replace("_", " ").title()]) for name, who in people.items()}
+    print("\n".join(f"{name}: {clicks} clicks, {count} signatures" for name, (clicks, count) in counted.items()))
+    above = {name: count for name, count in counted.items() if count[0] > MOST[name][0] or count[1] > MOST[name][1]}
+    assert not above, counted
+    assert sum(count for _clicks, count in counted.values()) == sum(signed.values()) > 0, signed

@@ -1,0 +1,49 @@
+"""Pages and lists cost the same number of queries at ten rows and at ten thousand, for every person, in both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from tests.releases.admin.many import SOME_OPEN, fill
+from tests.releases.admin.test_pages import READERS
+
+FEW, MANY = 10, 10_000
+LISTS = ("release", "deployment", "evidence", "obligation")
+# What a page may ask at most, whoever looks.
+BUDGETS = {"admin:index": 50, "calendar": 30, "figures": 25, "release": 90, "list": 15}
+
+
+def pages(world: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """Return address → (language, budget) of what shows releases and what belongs to them."""
+    lists = [reverse(f"admin:releases_{name}_changelist") for name in LISTS]
+    one = {reverse("release", args=[world["review"].pk]): BUDGETS["release"]}
+    whole = {reverse(name): BUDGETS[name] for name in ("admin:index", "calendar", "figures")}
+    found = {**whole, **one, **dict.fromkeys(lists, BUDGETS["list"])}
+    return {address: (("ja", "en")[index % 2], budget) for index, (address, budget) in enumerate(found.items())}
+
+
+def _queries(client: Any, address: str, language: str) -> int:
+    client.cookies["django_language"] = language
+    with CaptureQueriesContext(connection) as caught:
+        assert client.get(address).status_code == 200, address
+    return len(caught)
+
+
+def test_the_queries_of_a_page_stay_within_their_budget_at_ten_thousand_rows(
+    world: dict[str, Any], browsers: Callable[[str], Any], database: str
+) -> None:
+    """One of fifty releases and obligations is open; nobody's page asks more than it did at ten."""
+    shown, clients = pages(world), {who: browsers(who) for who in READERS}
+    fill(database, world, FEW, state=SOME_OPEN, proof=True)
+    few = {(who, page): _queries(clients[who], page, shown[page][0]) for who in READERS for page in shown}
+    fill(database, world, MANY, state=SOME_OPEN, proof=True)
+    many = {(who, page): _queries(clients[who], page, shown[page][0]) for who, page in few}
+    grown = {key: (few[key], many[key]) for key in few if many[key] > few[key]}
+    assert not grown
+    above = {key: many[key] for key in few if many[key] > shown[key[1]][1]}
+    assert not above
