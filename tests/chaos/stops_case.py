@@ -155,7 +155,7 @@ def _lanes(world: World, folder: Path) -> Iterator[Lane]:
             yield Lane(own, slug, release.pk, share + (number * len(PLACES) + place < rest), seen)
 
 
-@pytest.mark.timeout(SECONDS + 120, func_only=True)
+@pytest.mark.timeout(SECONDS + 120 * LEASE, func_only=True)
 def test_every_step_is_made_once_or_asked_about(world: World, scheduled_run: Begin, tmp_path: Path) -> None:
     from django.db import Error, connection
 

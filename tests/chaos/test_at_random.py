@@ -51,7 +51,9 @@ def test_a_queue_emptied_at_random_moments_loses_nothing(scheduled_run: Begin) -
     running.comes_to("verifying", seconds=PATIENCE + STEPS * LEASE)
     assert running.tally() == [f"{name} {half}" for name in names for half in ("began", "ended")], f"seed {seed}"
     outcomes = [[attempt.outcome for attempt in running.attempts(1 + ordinal)] for ordinal in range(2 * STEPS)]
-    assert outcomes == [["done"], ["waits", "done"]] * STEPS, f"seed {seed}"
+    assert outcomes[::2] == [["done"]] * STEPS, f"seed {seed}"
+    # A pause that is over before a slow worker looks is none.
+    assert all(made in (["waits", "done"], ["done"]) for made in outcomes[1::2]), f"seed {seed}: {outcomes}"
     effects = Counter((line["key"], line["effect"]) for line in running.journal())
     assert set(effects.values()) == {1} and len(effects) == 3 * STEPS, f"seed {seed}"
     assert [worker.poll() for worker in workers] == [None, None], f"seed {seed}"

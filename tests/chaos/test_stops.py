@@ -12,7 +12,7 @@ from tests.chaos.running import LEASE, alone
 DEPLOYMENTS = int(os.environ.get("CHAOS_DEPLOYMENTS", "20"))
 
 
-@pytest.mark.timeout(240 + 8 * DEPLOYMENTS * LEASE)
+@pytest.mark.timeout(240 * LEASE + 8 * DEPLOYMENTS * LEASE)
 def test_postgresql_stopped_under_many_deployments_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """In a run of its own, with servers of its own: each stop takes every connection away."""
     printed = alone("stops_case.py", tmp_path / "servers")
