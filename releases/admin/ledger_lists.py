@@ -14,7 +14,7 @@ from django.utils.translation import pgettext_lazy
 from audit.actor import name_of
 from audit.admin.read_only import ReadOnlyAdmin, column
 from audit.models import Checkpoint, CheckpointAddress, Continuation, Outbox
-from releases.admin.shown import when
+from environments.times import stamp
 
 
 @admin.register(Outbox)
@@ -30,12 +30,12 @@ class OutboxAdmin(ReadOnlyAdmin):
     @column(_("created at"), "id")
     def created(self, row: Outbox) -> str:
         """Return when it was written."""
-        return when(row.created_at)
+        return stamp(row.created_at)
 
     @column(_("sent at"))
     def sent(self, row: Outbox) -> str:
         """Return when it was sent."""
-        return when(row.sent_at)
+        return stamp(row.sent_at)
 
 
 @admin.register(Checkpoint)
@@ -49,7 +49,7 @@ class CheckpointAdmin(ReadOnlyAdmin):
     @column(_("at"), "at")
     def signed(self, row: Checkpoint) -> str:
         """Return when it was signed."""
-        return when(row.at)
+        return stamp(row.at)
 
 
 @admin.register(Continuation)
@@ -89,7 +89,7 @@ class ContinuationAdmin(ReadOnlyAdmin):
     @column(_("proposed"), "proposed_at")
     def proposed(self, row: Continuation) -> str:
         """Return when."""
-        return when(row.proposed_at)
+        return stamp(row.proposed_at)
 
     @column(pgettext_lazy("going on", "confirmed by"), "confirmed_by")
     def confirmer(self, row: Continuation) -> str:
@@ -99,7 +99,7 @@ class ContinuationAdmin(ReadOnlyAdmin):
     @column(pgettext_lazy("going on", "confirmed"), "confirmed_at")
     def confirmed(self, row: Continuation) -> str:
         """Return when."""
-        return when(row.confirmed_at)
+        return stamp(row.confirmed_at)
 
 
 @admin.register(CheckpointAddress)
@@ -126,12 +126,12 @@ class CheckpointAddressAdmin(ReadOnlyAdmin):
     @column(_("entered"), "entered_at")
     def entered(self, row: CheckpointAddress) -> str:
         """Return when."""
-        return when(row.entered_at)
+        return stamp(row.entered_at)
 
     @column(_("withdrawn"), "withdrawn_at")
     def withdrawn(self, row: CheckpointAddress) -> str:
         """Return when it was ended; a dash while checkpoints are sent there."""
-        return when(row.withdrawn_at)
+        return stamp(row.withdrawn_at)
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         """Name the page by what it is: an address would begin with a capital letter there."""

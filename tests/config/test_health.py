@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from config.processes import PROJECT, spawn
 from releases.silence import look
+from tests.releases.actions.telling import forget
 
 pytestmark = pytest.mark.timeout(600)
 Start = Callable[..., Any]
@@ -45,6 +46,7 @@ def start(database: str, tmp_path: Path, settings: Any) -> Iterator[Start]:
     from tests.chaos.running import children
     from tests.chaos.running import ended as has_ended
 
+    forget()  # what the template has to tell is as old as the template
     started: list[Any] = []
     from urllib.parse import urlsplit
 
