@@ -87,7 +87,7 @@ def test_an_agreement_ends_with_what_it_was_given_to(world: Any, what: str) -> N
     else:
         count(alarm, 5_000_000)
     act = {"assessment": "rollback:assess", "rows": "rollback:pre_authorise"}[what]
-    assert "to be asked again: Author" in last(act)["agreed_again"]
+    assert "to be asked again: Committee A" in last(act)["agreed_again"]
     assert world.fresh(alarm).facts["agreed"] == []
     with pytest.raises(GateClosed, match="not agreed yet: Committee member"):
         authorise(world, alarm)
