@@ -10,6 +10,7 @@ from audit.actor import Actor, acting
 from audit.trace import tracing
 from releases.actions.delivery.send import send_due
 from releases.actions.notice.make import drain
+from releases.actions.rollback.agree import unconsented
 from releases.actions.rollback.decide import pre_authorise, uncounted
 from releases.actions.rollback.possible import restores
 from releases.actions.rollback.run import not_possible, run
@@ -77,7 +78,9 @@ def prepare_rollback(rollback_id: int) -> None:
             rows, exact, fault = _counted(rollback)
             if not pre_authorise(rollback_id, rows=rows, exact=exact, fault=fault):
                 return
-        rollback = Rollback.objects.select_related("deployment").get(pk=rollback_id)
+        rollback = Rollback.objects.select_related("deployment__release__procedure", "authorised_by").get(
+            pk=rollback_id
+        )
         # What is not possible yet is tried again by the sweep, without an event each time.
-        if rollback.state == "authorised" and not not_possible(rollback.deployment):
+        if rollback.state == "authorised" and not (not_possible(rollback.deployment) or unconsented(rollback)):
             run_from(run(rollback_id))

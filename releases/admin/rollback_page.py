@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from audit.change import label
 from audit.clock import now
 from environments.admin.rights import page, rights_of
-from releases.actions.rollback.agree import missing, words
+from releases.actions.rollback.agree import agreements, missing, unconsented, words
 from releases.actions.rollback.decide import UNANSWERED
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
@@ -75,9 +75,7 @@ def _samples(rollback: Rollback) -> list[dict[str, Any]]:
 def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
     by_hand = [entry["name"] for entry in rollback.facts.get("by_hand", [])]
     at = datetime.fromisoformat(rollback.facts["by_hand"][-1]["at"]) if by_hand else None
-    agreed = [
-        (_("Agreed"), datetime.fromisoformat(entry["at"]), entry["name"]) for entry in rollback.facts.get("agreed", [])
-    ]
+    agreed = [(_("Agreed"), datetime.fromisoformat(entry["at"]), entry["name"]) for entry in agreements(rollback)]
     return [
         (_("Raised"), rollback.raised_at, str(rollback.raised_by or _("the watch"))),
         *agreed,
@@ -98,6 +96,8 @@ def who_next(rollback: Rollback, decider: RosterEntry | None) -> str:
                 return _("The watch has ended; not agreed yet: %(who)s") % {"who": words(owed)}
             return _("%(who)s (rollback decider) authorises it.") % {"who": decider.account if decider else "—"}
         case "authorised" | "running" | "verifying":
+            if rollback.state == "authorised" and (why := unconsented(rollback)):
+                return why
             return _("Nobody: the way back is on.")
         case "monitoring":
             return _("Nobody: the watch after the way back is on.")

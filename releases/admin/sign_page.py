@@ -119,7 +119,7 @@ def _may_confirm(release: Release, rights: Rights) -> bool:
 
 
 def _signatures(request: HttpRequest, release: Release) -> list[Signature]:
-    found = []
+    found: list[Signature] = []
     for verb, row in waiting_rows(release, rights_of(request)):
         kind = type("SignForm", (forms.Form,), dict(verb.fields(row)))
         prefix = f"{verb.noun}-{verb.name}-{row.pk}"
@@ -129,7 +129,7 @@ def _signatures(request: HttpRequest, release: Release) -> list[Signature]:
         found.append(
             Signature(
                 verb, row, form,
-                shown=verb.shows(row) if verb.shows is not None and not isinstance(row, ConsentRound) else [],
+                shown=_about(verb, row, found),
                 clauses=clauses(row.document, zone) if isinstance(row, ConsentRound) else [],
                 body=row.body if isinstance(row, Document) else "",
             )
@@ -137,12 +137,18 @@ def _signatures(request: HttpRequest, release: Release) -> list[Signature]:
     return found
 
 
+def _about(verb: Verb, row: Any, before: list[Signature]) -> list[tuple[str, str]]:
+    """Return what a verb shows, unless the page shows it otherwise: the content of the release once for all items."""
+    again = isinstance(row, ChecklistItem) and any(isinstance(one.row, ChecklistItem) for one in before)
+    return [] if verb.shows is None or again or isinstance(row, ConsentRound | Document) else verb.shows(row)
+
+
 @require_http_methods(["GET", "POST"])
 def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Show what waits for the reader's signature in a release, or sign what is ticked, one action each."""
     release = get_object_or_404(
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
-            "checklist", "documents__edited_by", "documents__checked_by", "final_checks__account",
+            "changes", "checklist", "documents__edited_by", "documents__checked_by", "final_checks__account",
             "waivers__proposed_by", "waivers__environment",
         ),
         pk=pk,

@@ -257,6 +257,10 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
                 rights.may("authorise_rollback", environment) or bool(set(missing(row)) & rights.roles),
                 _("Authorise the rollback"),
             ),
+            "authorised": (
+                row.authorised_by_id is not None and bool(set(missing(row)) & rights.roles),
+                _("Agree to the late way back"),
+            ),
             "faltered": (rights.may("roll_back", environment), _("Try the way back again")),
             "reporting": (rights.may("assess"), _("Report and close the rollback")),
         }.get(row.state, (False, ""))

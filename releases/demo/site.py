@@ -125,13 +125,17 @@ class Person:
             raise StoryFailed(f"{self.name}: {address} answered {page.status_code}")
         return page.text
 
-    def shown_digest(self, round_id: int) -> str:
-        """Return the digest that the approval page shows."""
-        page = self.page(f"/admin/act/consent/approve/{round_id}/")
+    def shown_digest(self, pk: int, verb: str = "consent:approve") -> str:
+        """Return the digest that the page of a verb shows."""
+        page = self.page(f"/admin/act/{verb.replace(':', '/')}/{pk}/")
         found = re.search(r'name="digest" value="([0-9a-f]{64})"', page)
         if found is None:
-            raise StoryFailed(f"the approval page of round {round_id} shows no digest")
+            raise StoryFailed(f"the page of {verb} {pk} shows no digest")
         return found[1]
+
+    def do_as_shown(self, verb: str, pk: int, **fields: Any) -> Any:
+        """Read the page of a verb and do it to what it shows."""
+        return self.do(verb, pk, digest=self.shown_digest(pk, verb), **fields)
 
     def approve(self, round_id: int) -> Any:
         """Read the content of a round and approve it."""

@@ -41,7 +41,7 @@ from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose
 from releases.gates import quorum
 from releases.models import Approval, ConsentRound, Deployment, Procedure, Release, RosterEntry
-from tests.releases.gates.asking import COMMAND, alter, ask, make, walk
+from tests.releases.gates.asking import COMMAND, alter, ask, make, shown, walk
 from tests.scenarios.stock import Stock
 
 
@@ -309,12 +309,12 @@ def test_25_the_way_back_passes_people_as_well(stock: Stock) -> None:
     for name in ("operator", "manager", "committee_a", "auditor"):
         assert name != decider
         with stock.world.acting_as(name), pytest.raises(NotYou):
-            rollbacks.authorise(alarm.pk)
+            rollbacks.authorise(alarm.pk, digest=shown(alarm))
     with stock.world.acting_as(decider, proved=False), pytest.raises(SignatureNeeded):
-        rollbacks.authorise(alarm.pk)
+        rollbacks.authorise(alarm.pk, digest=shown(alarm))
     assert Deployment.objects.get(pk=run.pk).state == "failed"
     with stock.world.acting_as(decider):
-        rollbacks.authorise(alarm.pk)
+        rollbacks.authorise(alarm.pk, digest=shown(alarm))
 
 
 def test_an_approval_comes_too_late_once_the_window_is_over(stock: Stock) -> None:

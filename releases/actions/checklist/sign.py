@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, WrongState
+from audit.refusals import GateClosed, Invalid, WrongState
 from environments import access
+from releases.actions.release.plan import EDITABLE, LOOKED_AT
+from releases.gates.content import digest as digest_of_content
 from releases.models import ChecklistItem, Release
 
 
-def sign(item_id: int, *, evidence: str) -> ChecklistItem:
-    """Sign an item; what it was looked at against must be named."""
+def content_of(release: Release) -> dict[str, Any]:
+    """Return what an item is looked at against: what clears the signatures when it is edited (release:edit)."""
+    fields = {name: getattr(release, name) for name in EDITABLE if name in LOOKED_AT}
+    changes = [[change.kind, change.text, change.ticket] for change in release.changes.all()]
+    return {"version": release.version, **fields, "changes": changes, "configuration": release.configurations}
+
+
+def digest_of(item: ChecklistItem) -> str:
+    """Return the SHA-256 over the item and the content of its release."""
+    return digest_of_content(
+        {"item": [item.group, item.key, item.label_ja, item.label_en], "content": content_of(item.release)}
+    )
+
+
+def sign(item_id: int, *, digest: str, evidence: str) -> ChecklistItem:
+    """Sign an item; what it was looked at against must be named. digest: of the content that the page showed."""
     with change("checklist:sign", (ChecklistItem, item_id), reason=evidence, sign=True) as act:
         account = access.require("checklist")
         item = act.get(ChecklistItem)
@@ -22,6 +40,8 @@ def sign(item_id: int, *, evidence: str) -> ChecklistItem:
             raise WrongState(_("It is signed already."))
         if not evidence.strip():
             raise Invalid(_("Name what you have looked at."))
+        if digest != digest_of(item):
+            raise GateClosed(_("You were shown another content than the one that is fixed now. Read it again."))
         item.signed_by, item.signed_at, item.evidence = account, now(), evidence
-        act.signature("checklist")
+        act.signature("checklist", digest)
     return item

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from django.utils.translation import gettext as _
 
 from audit.change import change
-from audit.refusals import Invalid, NotYou
+from audit.refusals import GateClosed, Invalid, NotYou
 from environments import access
 from environments.models import Account
 from releases.models import Document
+
+
+def digest_of(document: Document) -> str:
+    """Return the SHA-256 of the text."""
+    return hashlib.sha256(document.body.encode()).hexdigest()
 
 
 def write(document_id: int, *, body: str, reason: str = "") -> Document:
@@ -25,8 +32,8 @@ def write(document_id: int, *, body: str, reason: str = "") -> Document:
     return document
 
 
-def check_content(document_id: int, *, reason: str = "") -> Document:
-    """内容確認: by another person than the one who wrote it."""
+def check_content(document_id: int, *, digest: str, reason: str = "") -> Document:
+    """内容確認: by another person than the one who wrote it. digest: of the text that the page showed, here and below."""
     with change("document:check_content", (Document, document_id), reason=reason, sign=True) as act:
         account = access.current_account()
         if not any(access.may(account, verb) for verb in ("check_document", "checklist", "approve_document")):
@@ -34,12 +41,13 @@ def check_content(document_id: int, *, reason: str = "") -> Document:
         document = act.get(Document)
         document.check_content()
         _another(document.edited_by, account)
+        _shown(document, digest)
         document.checked_by = account
-        act.signature("check_content")
+        act.signature("check_content", digest)
     return document
 
 
-def approve(document_id: int, *, reason: str = "") -> Document:
+def approve(document_id: int, *, digest: str, reason: str = "") -> Document:
     """承認取得: by another person than the writer and the checker."""
     with change("document:approve", (Document, document_id), reason=reason, sign=True) as act:
         account = access.require("approve_document")
@@ -47,12 +55,13 @@ def approve(document_id: int, *, reason: str = "") -> Document:
         document.approve()
         _another(document.edited_by, account)
         _another(document.checked_by, account)
+        _shown(document, digest)
         document.approved_by = account
-        act.signature("approve_document")
+        act.signature("approve_document", digest)
     return document
 
 
-def prepare(document_id: int, *, reason: str = "") -> Document:
+def prepare(document_id: int, *, digest: str, reason: str = "") -> Document:
     """公開準備: everything that publishing needs is ready."""
     with change("document:prepare", (Document, document_id), reason=reason) as act:
         account = access.current_account()
@@ -60,7 +69,14 @@ def prepare(document_id: int, *, reason: str = "") -> Document:
             access.require("document")
         document = act.get(Document)
         document.prepare()
+        _shown(document, digest)
+        act.details["digest"] = digest
     return document
+
+
+def _shown(document: Document, digest: str) -> None:
+    if digest != digest_of(document):
+        raise GateClosed(_("You were shown another text than the one that stands there now. Read it again."))
 
 
 def _another(first: Account | None, second: Account) -> None:

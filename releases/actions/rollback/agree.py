@@ -3,39 +3,93 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from django.utils.translation import gettext as _
 
-from audit.change import change
+from audit.change import Act, change
 from audit.clock import now
-from audit.refusals import NotYou, WrongState
+from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
 from environments.models import Account
 from environments.roles import ROLE_CHOICES
+from releases import dispatch
 from releases.actions.rollback.possible import is_late
 from releases.gates.base import procedure_of
+from releases.gates.content import digest as digest_of_content
 from releases.models import Rollback
 
 # Whose consent is `rollback:authorise` itself.
 DECIDER = "rollback_decider"
+# Of an alarm, what people say go to: the assessment and what has been counted belong to it.
+SHOWN = ("cause", "critical", "note", "impact", "method", "timing")
+
+
+def digest_of(rollback: Rollback) -> str:
+    """Return the SHA-256 over what is agreed to and authorised: cause, assessment and counted rows."""
+    counted = {key: value for key, value in rollback.facts.items() if key.startswith("rows")}
+    return digest_of_content({name: getattr(rollback, name) for name in SHOWN} | {"counted": counted})
+
+
+def require_shown(rollback: Rollback, digest: str) -> None:
+    """Refuse a word that was given to another alarm than today's; raises GateClosed."""
+    if digest != digest_of(rollback):
+        raise GateClosed(_("You were shown another assessment or other rows. Read it again."))
+
+
+def agreements(rollback: Rollback) -> list[dict[str, Any]]:
+    """Return who has agreed to the alarm as it is now."""
+    today = digest_of(rollback)
+    return [entry for entry in rollback.facts.get("agreed", []) if entry["digest"] == today]
+
+
+def clear_changed(rollback: Rollback, act: Act) -> None:
+    """Take back, inside an open door, what was agreed to the alarm as it was before this act."""
+    holds = agreements(rollback)
+    gone = [entry["name"] for entry in rollback.facts.get("agreed", []) if entry not in holds]
+    if gone:
+        rollback.facts = {**rollback.facts, "agreed": holds}
+        act.details["agreed_again"] = _("What was agreed to has changed; to be asked again: %(who)s") % {
+            "who": ", ".join(gone)
+        }
+
+
+def late_rules(rollback: Rollback) -> list[Any]:
+    """Return the procedure's approval rules for a late way back."""
+    deployment = rollback.deployment
+    return list(procedure_of(deployment.release).rules_for("late_way_back", deployment.environment.tier))
 
 
 def missing(rollback: Rollback) -> Counter[str]:
     """Return role → how many persons must still agree before a late way back is authorised; empty for one in time."""
-    deployment = rollback.deployment
-    if not is_late(deployment):
+    if not is_late(rollback.deployment):
         return Counter()
     wanted: Counter[str] = Counter()
-    for rule in procedure_of(deployment.release).rules_for("late_way_back", deployment.environment.tier):
+    for rule in late_rules(rollback):
         if rule["role"] not in (DECIDER, "none"):
             wanted[rule["role"]] += rule["number"]
-    return wanted - Counter(entry["role"] for entry in rollback.facts.get("agreed", []))
+    return wanted - Counter(entry["role"] for entry in agreements(rollback))
 
 
 def agreed_by(rollback: Rollback) -> set[str]:
     """Return the persons (Account.person_key) who have agreed."""
-    found = Account.objects.filter(pk__in=[entry["account"] for entry in rollback.facts.get("agreed", [])])
+    found = Account.objects.filter(pk__in=[entry["account"] for entry in agreements(rollback)])
     return {account.person_key for account in found}
+
+
+def unconsented(rollback: Rollback) -> str:
+    """Return why an authorised way back may not begin, the watch having ended since; empty when it may."""
+    if not is_late(rollback.deployment):
+        return ""
+    if rollback.authorised_by is None:
+        return _(
+            "The watch has ended, and what was authorised beforehand has ended with it. Dismiss and raise it anew."
+        )
+    if not late_rules(rollback):
+        return _("The procedure has no approval rule for this; so nobody can consent.")
+    if owed := missing(rollback):
+        return _("The watch has ended; not agreed yet: %(who)s") % {"who": words(owed)}
+    return ""
 
 
 def words(roles: Counter[str]) -> str:
@@ -44,12 +98,15 @@ def words(roles: Counter[str]) -> str:
     return ", ".join(f"{names.get(role, role)} ({number})" for role, number in sorted(roles.items()))
 
 
-def agree(rollback_id: int, *, reason: str = "") -> Rollback:
-    """Agree to a late way back, as one of the roles that the procedure asks; each person once."""
+def agree(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
+    """Agree to a late way back, as one of the roles that the procedure asks; each person once.
+
+    digest: of what the page showed. One that was authorised in time and has become late is agreed to as well.
+    """
     with change("rollback:agree", (Rollback, rollback_id), reason=reason, sign=True) as act:
         rollback = act.get(Rollback)
         account = access.current_account()
-        if rollback.state != "assessed":
+        if rollback.state not in ("assessed", "authorised"):
             raise WrongState(
                 _("This cannot be done while it is “%(state)s”.") % {"state": rollback.get_state_display()}
             )
@@ -59,9 +116,16 @@ def agree(rollback_id: int, *, reason: str = "") -> Rollback:
         role = next((role for role in sorted(missing(rollback)) if role in held), None)
         if role is None or account.kind != Account.Kind.PERSON:
             raise NotYou(_("This way back does not wait for your role."))
+        decider = rollback.authorised_by
+        if decider is not None and decider.person_key == account.person_key:
+            raise NotYou(_("This must be another person than the one before."))
         if account.person_key in agreed_by(rollback):
             raise NotYou(_("You have already agreed."))
-        entry = {"account": account.pk, "name": str(account), "role": role, "at": now().isoformat()}
-        rollback.facts = {**rollback.facts, "agreed": [*rollback.facts.get("agreed", []), entry]}
-        act.signature("late_way_back", role=role)
+        if "rows_total" not in rollback.facts:
+            raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
+        require_shown(rollback, digest)
+        entry = {"account": account.pk, "name": str(account), "role": role, "at": now().isoformat(), "digest": digest}
+        rollback.facts = {**rollback.facts, "agreed": [*agreements(rollback), entry]}
+        act.signature("late_way_back", digest, role=role)
+        dispatch.wake_on_commit(rollback.deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
     return rollback

@@ -15,7 +15,7 @@ from environments import access
 from environments.models import Account
 from releases import dispatch
 from releases.actions.obligation.incur import incur
-from releases.actions.rollback.agree import DECIDER, agreed_by, missing, words
+from releases.actions.rollback.agree import DECIDER, agreed_by, clear_changed, late_rules, missing, require_shown, words
 from releases.actions.rollback.possible import FROM, REHEARSAL, is_late, refusal, restores
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Rollback, RosterEntry
@@ -102,7 +102,9 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         total = sum(rows.values())
         limit = int(consented.get("rows", 0))
         counted = {"rows": rows, "rows_total": None if fault else total, "rows_limit": limit, "rows_exact": exact}
-        rollback.facts = {**rollback.facts, **counted} | ({"rows_fault": fault} if fault else {})
+        known = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
+        rollback.facts = known | counted | ({"rows_fault": fault} if fault else {})
+        clear_changed(rollback, act)
         if not asked_of_consent(rollback):
             return False
         beforehand = consented.get("on") or _agreed(rollback, deployment)
@@ -127,13 +129,19 @@ def assess(rollback_id: int, *, impact: str, method: str, timing: str) -> Rollba
             rollback.assess()
         elif rollback.state in Rollback.ENDS:
             raise WrongState(_("This rollback has ended."))
+        elif rollback.state == "authorised" and rollback.authorised_by is not None:
+            # It was authorised as it was assessed, and begins as that.
+            raise WrongState(
+                _("This cannot be done while it is “%(state)s”.") % {"state": rollback.get_state_display()}
+            )
         rollback.impact, rollback.method, rollback.timing = impact, method, timing
         rollback.assessed_by = account
+        clear_changed(rollback, act)
     return rollback
 
 
-def authorise(rollback_id: int, *, reason: str = "") -> Rollback:
-    """Say go, as the one whom the roster names to decide about going back (切戻し判断者)."""
+def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
+    """Say go to what the page showed, as the one whom the roster names to decide about going back (切戻し判断者)."""
     with change("rollback:authorise", (Rollback, rollback_id), reason=reason, sign=True) as act:
         rollback = act.get(Rollback)
         deployment = rollback.deployment
@@ -150,19 +158,19 @@ def authorise(rollback_id: int, *, reason: str = "") -> Rollback:
         _require_late_consent(rollback, account)
         if restores(deployment) and "rows_total" not in rollback.facts:
             raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
+        require_shown(rollback, digest)
         rollback.authorised_by = account
         act.details.update({key: value for key, value in rollback.facts.items() if key.startswith("rows")})
-        act.signature("authorise_rollback")
+        act.signature("authorise_rollback", digest)
         dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
     return rollback
 
 
 def _require_late_consent(rollback: Rollback, account: Account) -> None:
     """Ask for the consent of the others where the watch has ended; raises GateClosed, NotYou."""
-    deployment = rollback.deployment
-    if not is_late(deployment):
+    if not is_late(rollback.deployment):
         return
-    rules = procedure_of(deployment.release).rules_for("late_way_back", deployment.environment.tier)
+    rules = late_rules(rollback)
     if not rules:
         raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
     if owed := missing(rollback):

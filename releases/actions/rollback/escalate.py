@@ -6,6 +6,7 @@ from typing import Any
 
 from audit.change import change
 from releases import dispatch
+from releases.actions.rollback.agree import clear_changed
 from releases.models import Deployment, Rollback
 
 
@@ -19,5 +20,6 @@ def escalate(rollback_id: int, *, cause: str, note: str, facts: dict[str, Any]) 
             known = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
             rollback.facts = {**known, **facts, "raised_as": rollback.cause}
             rollback.cause, rollback.critical, rollback.note = cause, True, note
+            clear_changed(rollback, act)
             dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
     return rollback

@@ -6,11 +6,12 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, WrongState
+from audit.refusals import GateClosed, Invalid, WrongState
 from environments import access
 from releases import dispatch
 from releases.actions.deployment.queue import lay_steps
 from releases.actions.question.ask import answered
+from releases.actions.rollback.agree import unconsented
 from releases.actions.rollback.possible import refusal
 from releases.actions.step.finish import drop_rest
 from releases.models import Deployment, Rollback, Step, Watch
@@ -32,6 +33,9 @@ def run(rollback_id: int) -> int:
         if reason:
             raise WrongState(reason)
         rollback.run()
+        # It may have become late since it was authorised.
+        if why := unconsented(rollback):
+            raise GateClosed(why)
         rollback.began_at = now()
         deployment.roll_back()
         answered(deployment, "rollback:run")
@@ -69,6 +73,8 @@ def retry(rollback_id: int, *, reason: str) -> Rollback:
         rollback, deployment, step = act.get(Rollback), act.get(Deployment), act.get(Step)
         access.require("roll_back", deployment.environment)
         rollback.retry()
+        # What one person said of the work by hand was about the step as it stood; the next time two say it anew.
+        rollback.facts = {key: value for key, value in rollback.facts.items() if key != "by_hand"}
         if deployment.state == "rollback_failed":
             deployment.retry()
         else:

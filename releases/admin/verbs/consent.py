@@ -46,8 +46,8 @@ def must(instance: Any) -> Fields:
     return {"reason": text(_("reason"))}
 
 
-def _shown(instance: Any) -> dict[str, forms.Field]:
-    digest = instance.digest if isinstance(instance, ConsentRound) else ""
+def bound_to(digest: str) -> dict[str, forms.Field]:
+    """Return the hidden field by which an action is told what its page showed."""
     shown = forms.CharField(
         label=_("digest of what is shown"),
         initial=digest,
@@ -55,6 +55,10 @@ def _shown(instance: Any) -> dict[str, forms.Field]:
         max_length=length(ConsentRound, "digest"),
     )
     return {"digest": shown}
+
+
+def _shown(instance: Any) -> dict[str, forms.Field]:
+    return bound_to(instance.digest if isinstance(instance, ConsentRound) else "")
 
 
 def _yes(instance: Any) -> Fields:
@@ -89,11 +93,30 @@ def _content(round_: ConsentRound) -> list[tuple[str, str]]:
 
 
 def _item(instance: Any) -> Fields:
-    return {"evidence": text(_("what you have looked at"))}
+    shown = sign.digest_of(instance) if isinstance(instance, ChecklistItem) else ""
+    return {**bound_to(shown), "evidence": text(_("what you have looked at"))}
+
+
+def _looked_at(item: ChecklistItem) -> list[tuple[str, str]]:
+    labels = {"changes": _("changes"), "configuration": _("configuration")}
+    found = []
+    for name, value in sign.content_of(item.release).items():
+        label = labels[name] if name in labels else Release._meta.get_field(name).verbose_name  # type: ignore[union-attr]
+        lines = [" ".join(filter(None, row)) for row in value] if name == "changes" else [str(value)]
+        found.append((str(label), "\n".join(lines)))
+    return found
 
 
 def _body(instance: Any) -> Fields:
     return {"body": text(_("text"), rows=16, initial=getattr(instance, "body", ""))}
+
+
+def _read(instance: Any) -> Fields:
+    return {**bound_to(review.digest_of(instance) if isinstance(instance, Document) else ""), **reason(instance)}
+
+
+def _text(instance: Any) -> list[tuple[str, str]]:
+    return [(str(_("text")), instance.body)]
 
 
 def _duty(instance: Any) -> Fields:
@@ -154,11 +177,11 @@ VERBS: tuple[Verb, ...] = (
     Verb("consent", "approve_with_condition", _("Approve with a condition"), decide.approve_with_condition, ("approve",), ConsentRound, _conditional, edge="grant", signs=True, by_deputy=True, shows=_content),
     Verb("consent", "send_back", _("Send back"), decide.send_back, ("send_back",), ConsentRound, _refusal, edge="send_back", signs=True, shows=_content),
     Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ConsentRound, _refusal, edge="reject", signs=True, danger=True, shows=_content),
-    Verb("checklist", "sign", _("Sign"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True),
+    Verb("checklist", "sign", _("Sign"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True, shows=_looked_at),
     Verb("document", "write", _("Write"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
-    Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, reason, edge="check_content", signs=True),
-    Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, reason, edge="approve", signs=True),
-    Verb("document", "prepare", _("Ready to publish"), review.prepare, ("document", "approve_document"), Document, reason, edge="prepare"),
+    Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, _read, edge="check_content", signs=True, shows=_text),
+    Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, _read, edge="approve", signs=True, shows=_text),
+    Verb("document", "prepare", _("Ready to publish"), review.prepare, ("document", "approve_document"), Document, _read, edge="prepare", shows=_text),
     Verb("roster", "assign", _("Put on the roster"), assign.assign, ("roster",), Release, _duty, states=LIVE, signs=True),
     Verb("waiver", "propose", _("Propose a waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True),
     Verb("waiver", "approve", _("Waive"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True),

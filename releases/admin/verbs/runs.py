@@ -23,7 +23,7 @@ from releases.actions.rollback.take_over import take_over
 from releases.actions.step import confirm
 from releases.actions.watch.sample import judge_watch
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, text
-from releases.admin.verbs.consent import must, reason
+from releases.admin.verbs.consent import bound_to, must, reason
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Rollback, Step, Watch
 
@@ -126,8 +126,17 @@ class AgreeVerb(Verb):
 
 
 def _lost(instance: Any) -> list[tuple[str, str]]:
-    """Return what going back would take away, for whoever is about to say go."""
-    return [(_now("rows written since the backup"), rows_in_words(instance.facts))]
+    """Return the alarm as it was assessed and what going back would take away, for whoever is about to say go."""
+    names = ("cause", "note", "impact", "method", "timing")
+    return [
+        *((str(Rollback._meta.get_field(name).verbose_name), getattr(instance, name)) for name in names),  # type: ignore[union-attr]
+        (_now("rows written since the backup"), rows_in_words(instance.facts)),
+    ]
+
+
+def _go(instance: Any) -> Fields:
+    shown = late.digest_of(instance) if isinstance(instance, Rollback) else ""
+    return {**bound_to(shown), **reason(instance)}
 
 
 def rows_in_words(facts: Mapping[str, Any]) -> str:
@@ -154,8 +163,8 @@ VERBS: tuple[Verb, ...] = (
     ConfirmVerb("step", "confirm", _("Confirm that it was done"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True),
     Verb("rollback", "raise", _("Raise a rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(rollbacks.FROM), danger=True),
     Verb("rollback", "assess", _("Assess"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"})),
-    Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, reason, edge="authorise", signs=True, danger=True, shows=_lost),
-    AgreeVerb("rollback", "agree", _("Agree to the late way back"), late.agree, (), Rollback, reason, states=frozenset({"assessed"}), signs=True, shows=_lost),
+    Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, _go, edge="authorise", signs=True, danger=True, shows=_lost),
+    AgreeVerb("rollback", "agree", _("Agree to the late way back"), late.agree, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost),
     Verb("rollback", "dismiss", _("Dismiss"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True),
     Verb("rollback", "retry", _("Try again"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
     Verb("rollback", "take_over", _("It was done by hand"), take_over, ("roll_back",), Rollback, must, edge="take_over", signs=True, danger=True),

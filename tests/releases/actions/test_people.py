@@ -18,7 +18,7 @@ from releases.actions.procedure.activate import submit as apply_for
 from releases.actions.release.prepare import fix_content
 from releases.actions.roster.assign import assign
 from releases.models import Obligation, Procedure, RosterEntry
-from tests.releases.gates.asking import COMMAND, make
+from tests.releases.gates.asking import COMMAND, make, shown
 
 
 def test_a_document_passes_three_people(world: Any) -> None:
@@ -31,17 +31,17 @@ def test_a_document_passes_three_people(world: Any) -> None:
             review.write(document.pk, body=" ")
         review.write(document.pk, body="written by the manager")
         with pytest.raises(NotYou, match="another person"):
-            review.check_content(document.pk)
+            review.check_content(document.pk, digest=shown(document))
     with world.acting_as("project_manager"):
-        review.check_content(document.pk)
+        review.check_content(document.pk, digest=shown(document))
         with pytest.raises(NotYou, match="another person"):
-            review.approve(document.pk)
+            review.approve(document.pk, digest=shown(document))
     with world.acting_as("manager"), pytest.raises(NotYou, match="another person"):
-        review.approve(document.pk)
+        review.approve(document.pk, digest=shown(document))
     assert world.fresh(document).state == "checked"
     with world.acting_as("developer"):
         with pytest.raises(NotYou):
-            review.approve(document.pk)
+            review.approve(document.pk, digest=shown(document))
         review.write(document.pk, body="edited: it begins anew")
     assert (world.fresh(document).state, world.fresh(document).checked_by) == ("draft", None)
 

@@ -19,7 +19,7 @@ from releases.actions.release.plan import add_change, edit, plan, set_configurat
 from releases.actions.release.prepare import amend, conclude, confirm_tests, fix_content, withdraw
 from releases.actions.release.set_source import set_source
 from releases.models import Release
-from tests.releases.gates.asking import COMMAND, alter, in_force, make, walk
+from tests.releases.gates.asking import COMMAND, alter, in_force, make, shown, walk
 
 
 def filled(world: Any, version: str, *kinds: str, **fields: Any) -> Release:
@@ -232,16 +232,16 @@ def test_editing_takes_the_checklists_signatures_away(world: Any) -> None:
     item = release.checklist.first()
     with world.acting_as("operator"):
         with pytest.raises(Invalid):
-            sign(item.pk, evidence=" ")
-        sign(item.pk, evidence="the report of Friday")
+            sign(item.pk, digest=shown(item), evidence=" ")
+        sign(item.pk, digest=shown(item), evidence="the report of Friday")
         with pytest.raises(WrongState):
-            sign(item.pk, evidence="again")
+            sign(item.pk, digest=shown(item), evidence="again")
     with world.acting_as("manager"):
         amend(release.pk, reason="a title was wrong")
         edit(release.pk, fields={"title": "better"})
     assert world.fresh(item).signed_at is None
     with world.acting_as("operator"), pytest.raises(WrongState):
-        sign(item.pk, evidence="in a draft")
+        sign(item.pk, digest=shown(item), evidence="in a draft")
 
 
 def test_a_pre_release_is_concluded_and_nothing_else_is(world: Any) -> None:

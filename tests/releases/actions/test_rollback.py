@@ -11,7 +11,7 @@ from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from releases.actions.document import review
 from releases.actions.rollback import decide
 from releases.models import Deployment, Document, Rollback
-from tests.releases.gates.asking import COMMAND, make, walk
+from tests.releases.gates.asking import COMMAND, make, shown, walk
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_impact_method_and_timing_come_first_and_the_roster_names_who_decides(wo
         with pytest.raises(WrongState):
             decide.raise_(run.pk, cause="grave_failure", note="again")
     with world.acting_as("second_operator"), pytest.raises(WrongState):
-        decide.authorise(alarm.pk, reason="at once")
+        decide.authorise(alarm.pk, digest=shown(alarm), reason="at once")
     with world.acting_as("manager"):
         with pytest.raises(Invalid):
             decide.assess(alarm.pk, impact="all users", method=" ", timing="now")
@@ -36,9 +36,9 @@ def test_impact_method_and_timing_come_first_and_the_roster_names_who_decides(wo
         decide.pre_authorise(alarm.pk, rows={})
     for name in ("operator", "manager"):
         with world.acting_as(name), pytest.raises(NotYou, match="Second Operator"):
-            decide.authorise(alarm.pk)
+            decide.authorise(alarm.pk, digest=shown(alarm))
     with world.acting_as("second_operator"):
-        decide.authorise(alarm.pk)
+        decide.authorise(alarm.pk, digest=shown(alarm))
     assert (world.fresh(alarm).state, world.fresh(alarm).authorised_by.username) == ("authorised", "second_operator")
 
 
@@ -68,9 +68,9 @@ def test_it_does_not_close_without_report_cause_prevention_and_assessment(world:
         with world.acting_as("manager"), pytest.raises(GateClosed, match="Not approved yet"):
             decide.close(alarm.pk)
         with world.acting_as("tester"):
-            review.check_content(paper.pk)
+            review.check_content(paper.pk, digest=shown(paper))
         with world.acting_as("manager"):
-            review.approve(paper.pk)
+            review.approve(paper.pk, digest=shown(paper))
     with world.acting_as("manager"):
         with pytest.raises(GateClosed, match="assessment"):
             decide.close(alarm.pk)

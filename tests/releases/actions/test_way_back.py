@@ -19,7 +19,7 @@ from releases.actions.rollback.agree import agree
 from releases.actions.rollback.run import not_possible
 from releases.actions.rollback.take_over import take_over
 from releases.models import Deployment, Fact, InForce, Release, Rollback, Step, StepOutput
-from tests.releases.gates.asking import COMMAND, alter, make, walk
+from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
 
 
 def pointing(world: Any, release: Release, environment: str = "production") -> InForce:
@@ -54,20 +54,20 @@ def test_after_the_watch_the_decider_and_one_of_the_committee_say_so_anew(world:
     alarm = assessed(world, ended)
     counted(alarm)
     with world.acting_as("second_operator"), pytest.raises(GateClosed, match="not agreed yet: Committee member"):
-        decide.authorise(alarm.pk)
+        decide.authorise(alarm.pk, digest=shown(alarm))
     for name in ("operator", "second_operator", "manager", "developer"):
         with world.acting_as(name), pytest.raises(NotYou, match="your role"):
-            agree(alarm.pk)
+            agree(alarm.pk, digest=shown(alarm))
     with world.acting_as("committee_a"):
-        agree(alarm.pk, reason="the totals are wrong")
+        agree(alarm.pk, digest=shown(alarm), reason="the totals are wrong")
     with world.acting_as("committee_a"), pytest.raises(NotYou):
-        agree(alarm.pk)
+        agree(alarm.pk, digest=shown(alarm))
     with world.acting_as("committee_b"), pytest.raises(NotYou, match="your role"):
-        agree(alarm.pk)
+        agree(alarm.pk, digest=shown(alarm))
     with world.acting_as("operator"), pytest.raises(NotYou, match="Second Operator"):
-        decide.authorise(alarm.pk)
+        decide.authorise(alarm.pk, digest=shown(alarm))
     with world.acting_as("second_operator"):
-        decide.authorise(alarm.pk)
+        decide.authorise(alarm.pk, digest=shown(alarm))
     assert world.fresh(alarm).state == "authorised"
     assert [entry["role"] for entry in world.fresh(alarm).facts["agreed"]] == ["committee"]
 
@@ -88,9 +88,9 @@ def test_within_the_watch_the_committee_is_not_asked(world: Any) -> None:
     alarm = assessed(world, run)
     counted(alarm)
     with world.acting_as("committee_a"), pytest.raises(WrongState, match="watch has not ended"):
-        agree(alarm.pk)
+        agree(alarm.pk, digest=shown(alarm))
     with world.acting_as("second_operator"):
-        decide.authorise(alarm.pk)
+        decide.authorise(alarm.pk, digest=shown(alarm))
 
 
 def test_the_newest_goes_first(world: Any, ended: Deployment) -> None:
@@ -154,14 +154,14 @@ def test_nobody_says_go_before_the_rows_are_counted_or_known_to_be_uncountable(w
     pointing(world, run.release)
     alarm = assessed(world, run)
     with world.acting_as("second_operator"), pytest.raises(GateClosed, match="still being counted"):
-        decide.authorise(alarm.pk)
+        decide.authorise(alarm.pk, digest=shown(alarm))
 
     with acting(COMMAND):
         assert not decide.pre_authorise(alarm.pk, rows={}, exact=False, fault="connection refused")
     facts = world.fresh(alarm).facts
     assert (facts["rows_total"], facts["rows_fault"]) == (None, "connection refused")
     with world.acting_as("second_operator"):
-        decide.authorise(alarm.pk)
+        decide.authorise(alarm.pk, digest=shown(alarm))
 
 
 def test_a_rehearsal_is_no_cause_in_production(world: Any, ended: Deployment) -> None:

@@ -14,6 +14,7 @@ from releases.actions.release.prepare import amend
 from releases.actions.roster.assign import assign
 from releases.admin import costs
 from releases.models import ConsentRound, Release
+from tests.releases.gates.asking import shown
 
 
 @pytest.mark.parametrize("verb", ["amend", "withdraw", "take_back"])
@@ -46,7 +47,7 @@ def test_an_edit_of_a_draft_names_the_signatures_on_it(world: dict[str, Any], ac
     requirement, technical = (release.checklist.filter(group=g).first() for g in ("requirements", "technical"))
     with acting_as("tester"):
         for item in (requirement, technical):
-            sign(item.pk, evidence="read")
+            sign(item.pk, digest=shown(item), evidence="read")
     with acting_as("manager"):
         amend(release.pk, reason="more")
     row = Release.objects.get(pk=release.pk)

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from audit.models import Event
 from releases.models import ConsentRound, Document, Release
+from tests.releases.gates.asking import shown
 
 OLD = [{"method": "password", "at": 1.0}]
 
@@ -42,6 +43,7 @@ def test_each_tick_is_a_signature_of_its_own(world: dict[str, Any], browsers: Ca
     first, second, third = release.checklist.all()[:3]
     sent = {"sign": [f"checklist-sign-{row.pk}" for row in (first, second)]}
     sent |= {f"checklist-sign-{row.pk}-evidence": f"read {row.pk}" for row in (first, second, third)}
+    sent |= {f"checklist-sign-{row.pk}-digest": shown(row) for row in (first, second, third)}
     before = Event.objects.count()
     answer = client.post(reverse("sign-all", args=[release.pk]), sent)
     assert answer.status_code == 302 and answer.url == reverse("release", args=[release.pk])
@@ -62,6 +64,7 @@ def test_an_old_proof_of_identity_is_asked_for_once(world: dict[str, Any], brows
     rows = list(release.checklist.all())
     sent: dict[str, Any] = {"sign": [f"checklist-sign-{row.pk}" for row in rows]}
     sent |= {f"checklist-sign-{row.pk}-evidence": "read" for row in rows}
+    sent |= {f"checklist-sign-{row.pk}-digest": shown(row) for row in rows}
     answer = client.post(reverse("sign-all", args=[release.pk]), sent)
     assert answer.status_code == 302 and answer.url.startswith(reverse("account_reauthenticate"))
     assert not release.checklist.exclude(signed_at=None).exists()
@@ -76,6 +79,7 @@ def test_a_missing_text_signs_nothing_at_all(world: dict[str, Any], browsers: Ca
     sent = {
         "sign": [f"checklist-sign-{row.pk}" for row in (first, second)],
         f"checklist-sign-{first.pk}-evidence": "read",
+        **{f"checklist-sign-{row.pk}-digest": shown(row) for row in (first, second)},
     }
     answer = client.post(reverse("sign-all", args=[release.pk]), sent)
     assert answer.status_code == 400 and answer.content.decode().count(" checked>") == 2

@@ -11,8 +11,12 @@ from typing import Any
 
 from audit.actor import Actor, acting
 from audit.change import change
+from releases.actions.checklist import sign
+from releases.actions.document import review
+from releases.actions.rollback import agree
 from releases.gates.ask import answers
 from releases.gates.base import Answer
+from releases.models import ChecklistItem, Document, Rollback
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 
@@ -31,6 +35,12 @@ def make(model: Any, **fields: Any) -> Any:
         row = model._default_manager.create(**fields)
         act.about(row)
     return row
+
+
+def shown(row: Any) -> str:
+    """Return the digest of what a page shows of a row now."""
+    fresh = type(row)._default_manager.get(pk=row.pk)
+    return {Rollback: agree.digest_of, Document: review.digest_of, ChecklistItem: sign.digest_of}[type(row)](fresh)
 
 
 def ask(world: Any, release: Any, gate: str, *, environment: str = "production", at: datetime | None = None) -> Answer:

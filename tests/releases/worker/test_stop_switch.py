@@ -33,7 +33,7 @@ from releases.models import ConsentRound, Deployment, Procedure, StopSwitch
 from releases.worker.executor import run_from
 from releases.worker.sweeper import sweep
 from tests.releases.api.conftest import ask, managing, token_for
-from tests.releases.gates.asking import alter
+from tests.releases.gates.asking import alter, shown
 
 from .conftest import TRUE, WORKER, at_work, first, row, states
 
@@ -238,7 +238,7 @@ def test_the_way_back_is_never_stopped(world: Any, consented: Callable[..., Depl
     with world.acting_as("manager"):
         rollbacks.assess(rollback.pk, impact="i", method="m", timing="t")
     with world.acting_as("second_operator"):
-        rollbacks.authorise(rollback.pk, reason="go back")
+        rollbacks.authorise(rollback.pk, digest=shown(rollback), reason="go back")
     with acting(WORKER):
         run_from(begin(rollback.pk))
     assert set(run.steps.filter(phase="back").values_list("state", flat=True)) == {"done"}

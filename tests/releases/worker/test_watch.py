@@ -14,7 +14,7 @@ from audit.refusals import Invalid, NotYou, WrongState
 from releases.actions.watch.sample import completeness, end_due, judge_watch, sample
 from releases.models import Deployment, Obligation, Rollback, Sample, Watch
 from releases.worker.sweeper import due_samples
-from tests.releases.gates.asking import alter, make, walk
+from tests.releases.gates.asking import alter, make, shown, walk
 from tests.releases.metrics.pages import Page, Site, site
 
 from .conftest import TRUE, WORKER, first, jobs, row
@@ -226,7 +226,7 @@ def test_people_raise_what_no_metric_sees(watched: Callable[..., Watch], world: 
         with pytest.raises(WrongState, match="already"):
             raise_(watch.deployment_id, cause="security_breach")
         with pytest.raises(WrongState):
-            authorise(alarm.pk)
+            authorise(alarm.pk, digest=shown(alarm))
     with world.acting_as("manager"):
         with pytest.raises(Invalid):
             assess(alarm.pk, impact="all", method=" ", timing="now")
