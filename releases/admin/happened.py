@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -195,11 +195,14 @@ def happening(event: Event, *, values: bool = True) -> Happening:
     )
 
 
-def of_objects(labels: Iterable[str], limit: int = 60) -> list[Happening]:
-    """Return the acts and refusals on objects (`app.Model:pk`), newest first, in one query."""
+def of_objects(labels: Iterable[str], limit: int = 60, hidden: Collection[str] = ()) -> list[Happening]:
+    """Return the acts and refusals on objects (`app.Model:pk`), newest first, in one query.
+
+    hidden: models of which the reader may not see the values.
+    """
     events = (
         Event.objects.filter(object__in=list(labels), kind__in=["action", "refusal"], link__isnull=False)
         .select_related("link")
         .order_by("-link__number")[:limit]
     )
-    return [happening(event) for event in events]
+    return [happening(event, values=event.object.partition(":")[0] not in hidden) for event in events]
