@@ -19,6 +19,7 @@ from releases.admin.verbs import VERBS
 
 # What no button does: acts of the workers, the scheduler and the way in.
 OTHER_ACTS = {
+    "api:call": gettext_lazy("Call the API"),
     "audit:reconcile": gettext_lazy("Compare the history with the ledger"),
     "audit:history_alarm": gettext_lazy("Alarm: the history holds what no event explains"),
     "account:change_password": gettext_lazy("Change one's password"),
@@ -45,6 +46,7 @@ OTHER_ACTS = {
     "milestone:remind": gettext_lazy("Remind of a milestone"),
     "procedure:activate": gettext_lazy("Put the procedure in force"),
     "release:lapse": gettext_lazy("End the consent: what it was about has changed"),
+    "release:sign": gettext_lazy("Sign what waits for me"),
     "release:tag_made": gettext_lazy("Make the tag"),
     "rollback:escalate": gettext_lazy("Tell the next on the roster of the rollback"),
     "rollback:pre_authorise": gettext_lazy("Go back as authorised beforehand"),
