@@ -212,6 +212,7 @@ def _too_much(fault: DataError) -> Invalid | None:
 
 def _record(act: Act, refused: Refused) -> None:
     """Write the refusal as an event of its own, after everything else was rolled back."""
+    refused.written = True
     act.details = {"kind": refused.kind, "reasons": [str(reason) for reason in refused.reasons]}
     with transaction.atomic(durable=True):
         capture.set_context(act.actor, action=act.event, action_id=act.id, reason="")

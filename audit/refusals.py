@@ -7,6 +7,8 @@ class Refused(Exception):
     """An act that was not done; the database is as before but for the event that says so."""
 
     kind = "refused"
+    # Whether the ledger has it already: the door writes its own refusals.
+    written = False
 
     def __init__(self, *reasons: str) -> None:
         self.reasons = tuple(reasons)

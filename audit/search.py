@@ -27,7 +27,8 @@ class Wanted:
 
     account_id: a person or service account under any name it had; actor: the exact label; model: `app.Model`, all its
     objects; objects: labels, or an SQL query of labels with its parameters, and with them the whole acts that touched
-    one; since (inclusive), until (exclusive): database time; words: in any writing and case, each must be there.
+    one; since (inclusive), until (exclusive): database time; words: in any writing and case, each must be there;
+    readable: (model, SQL query of labels, its values): of that model, words are looked for only under these labels.
     """
 
     account_id: int | None = None
@@ -45,6 +46,7 @@ class Wanted:
     until: datetime | None = None
     words: str = ""
     address: str = ""
+    readable: tuple[tuple[str, str, tuple[Any, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,9 @@ def _slow(wanted: Wanted) -> tuple[str, list[Any]]:
         else:
             parts.append("convert_from(e.bytes, 'UTF8') ~* %s")
             values.append(pattern(word))
+    for model, query, given in wanted.readable if parts else ():
+        parts.append(f"(e.object < %s OR e.object >= %s OR e.object IN ({query}))")
+        values += [f"{model}:", f"{model};", *given]
     if wanted.address:
         # Canonical JSON: the address stands in the bytes in this one way.
         parts.append("position(convert_to(%s, 'UTF8') IN e.bytes) > 0")

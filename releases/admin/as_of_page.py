@@ -82,7 +82,9 @@ def past(request: HttpRequest) -> HttpResponse:
             "made_by": (act_name(row.action), name_of(row.actor)) if row is not None else None,
         }
     elif kind in known:
-        context["rows"] = [one for one in as_of.labels_at(kind, moment) if seen(one)]
+        rows = as_of.labels_at(kind, moment)
+        seen = sight_of(request, rows)
+        context["rows"] = [one for one in rows if seen(one)]
     return show(
         request,
         "ringi/as_of.html",

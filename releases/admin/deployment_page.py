@@ -142,7 +142,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         digests=digests(row) if sees and row.started_at else {},
         trouble=content.triggers if content is not None else (),
         back_plan=row.release.plan.get("back", []),
-        happenings=happened.of_objects(labels, 40),
+        happenings=happened.of_objects(labels, 40, hidden=() if logs else (Step._meta.label,)),
     )
 
 

@@ -62,7 +62,8 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
     act = []
     if found.act is not None:
         others = Event.objects.filter(act=found.act, link__isnull=False).exclude(pk=found.pk)
-        shown = others.select_related("link").order_by("link__number")[:SHOWN]
+        shown = list(others.select_related("link").order_by("link__number")[:SHOWN])
+        seen = sight_of(request, [other.object for other in shown])
         act = [happening(other, values=seen(other.object)) for other in shown]
     return show(
         request,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from releases.admin.verbs import VERBS
 
 # What no button does: acts of the workers, the scheduler and the way in.
 OTHER_ACTS = {
+    "api:call": gettext_lazy("Call the API"),
     "audit:reconcile": gettext_lazy("Compare the history with the ledger"),
     "audit:deliver": gettext_lazy("Send a checkpoint to an address"),
     "audit:export_ledger": gettext_lazy("Take the whole ledger along"),
@@ -57,6 +58,7 @@ OTHER_ACTS = {
     "milestone:remind": gettext_lazy("Remind of a milestone"),
     "procedure:activate": gettext_lazy("Put the procedure in force"),
     "release:lapse": gettext_lazy("End the consent: what it was about has changed"),
+    "release:sign": gettext_lazy("Sign what waits for me"),
     "release:tag_made": gettext_lazy("Make the tag"),
     "rollback:escalate": gettext_lazy("Tell the next on the roster of the rollback"),
     "rollback:pre_authorise": gettext_lazy("Go back as authorised beforehand"),
@@ -199,7 +201,7 @@ def happening(event: Event, *, values: bool = True) -> Happening:
         action=event.action,
         object=event.object,
         outcome=event.outcome,
-        reason=event.reason,
+        reason=event.reason if values else "",
         leaf=bytes(link.leaf).hex() if link is not None else "",
         address=contents["request"]["address"],
         on_behalf=contents["on_behalf"],
@@ -212,11 +214,14 @@ def happening(event: Event, *, values: bool = True) -> Happening:
     )
 
 
-def of_objects(labels: Iterable[str], limit: int = 60) -> list[Happening]:
-    """Return the acts and refusals on objects (`app.Model:pk`), newest first, in one query."""
+def of_objects(labels: Iterable[str], limit: int = 60, hidden: Collection[str] = ()) -> list[Happening]:
+    """Return the acts and refusals on objects (`app.Model:pk`), newest first, in one query.
+
+    hidden: models of which the reader may not see the values.
+    """
     events = (
         Event.objects.filter(object__in=list(labels), kind__in=["action", "refusal"], link__isnull=False)
         .select_related("link")
         .order_by("-link__number")[:limit]
     )
-    return [happening(event) for event in events]
+    return [happening(event, values=event.object.partition(":")[0] not in hidden) for event in events]

@@ -124,7 +124,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     )  # fmt: skip
     run = row.deployment
     rights, zone = rights_of(request), run.environment.zone
-    sees = rights.sees(run.environment)
+    sees, logs = rights.sees(run.environment), rights.sees(run.environment, "log")
     roster = list(RosterEntry.objects.filter(release=run.release).select_related("account"))
     decider = next((entry for entry in roster if entry.duty == RosterEntry.Duty.DECIDER), None)
     content = run.release.procedure.document if run.release.procedure is not None else None
@@ -146,6 +146,9 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         next_words=who_next(row, decider),
         main=MAIN.get(row.state, ""),
         sees=sees,
+        logs=logs,
+        # Who checks a report must read it; to others its excerpts of the log are closed as the log is.
+        closed=not logs and not rights.may("check_document", run.environment),
         roster=roster,
         samples=_samples(row) if sees else [],
         lost=sorted(row.facts.get("rows", {}).items()),

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from audit.actor import acting
+from audit.change import label, note
 from audit.refusals import Refused
 from environments.admin.rights import Rights, page, rights_of
 from environments.models import Account
@@ -156,6 +157,14 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     if request.method == "GET":
         return _show(request, release)
     ticked = [s for s in _signatures(request, release) if s.key in request.POST.getlist("sign")]
+    strange = set(request.POST.getlist("sign")) - {signature.key for signature in ticked}
+    if strange:
+        # What the page offers to nobody who may not sign it, or what another has signed meanwhile.
+        why = _("This cannot be signed by you, or no longer.")
+        note("release:sign", object=label(release), outcome="refused", ticks=sorted(strange)[:20], reasons=[why])
+    if strange and not ticked:
+        messages.error(request, why)
+        return HttpResponseRedirect(request.path)
     if not ticked:
         messages.warning(request, _("Nothing was ticked."))
         return HttpResponseRedirect(request.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from operator import itemgetter
 
@@ -16,7 +17,7 @@ from environments.admin.rights import page
 from environments.models import Account, Environment
 from releases.admin.happened import act_name, happening
 from releases.admin.shown import DEFAULT_ZONE, show, word
-from releases.admin.sight import sight_of
+from releases.admin.sight import readable_by, sight_of
 from releases.admin.verbs import VERBS
 from releases.evidence_pack import scope
 from releases.models import Release
@@ -97,9 +98,9 @@ def timeline(request: HttpRequest) -> HttpResponse:
     """
     asked = asked_of(request)
     one_object = ":" in asked["object"] and not (asked["account"] or asked["release"] or asked["environment"])
-    wanted = wanted_of(asked)
+    wanted = replace(wanted_of(asked), readable=readable_by(request))
     found = look(wanted, PAGE, number_of(request.GET.get("before", "")))
-    seen = sight_of(request)
+    seen = sight_of(request, [event.object for event in found.events])
     kept = {name: value for name, value in asked.items() if value}
     return show(
         request,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from django.core.cache import cache
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
@@ -14,10 +16,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 
+from audit.actor import acting
+from audit.change import note
 from audit.refusals import Refused
-from releases.api.token import request_id
+from environments.actors import visitor
+from releases.api.token import actor_of, request_id
 
 log = logging.getLogger(__name__)
+STRANGER_SECONDS = 60
 MEDIA_TYPE = "application/problem+json"
 # Kind → (status, title). The kind is the fragment of the type.
 KINDS: Mapping[str, tuple[int, Any]] = {
@@ -57,10 +63,20 @@ def problem(request: HttpRequest, kind: str, detail: str, *, reasons: Sequence[s
     return response
 
 
+def _note(request: HttpRequest, kind: str, reasons: Sequence[str]) -> None:
+    """Write a refusal that no door has written, under the path that was called; nothing of the token is kept."""
+    call = f"{request.method} {request.path}"[:200]
+    note("api:call", outcome="refused", call=call, kind=kind, reasons=[str(reason) for reason in reasons])
+
+
 def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse:
     """Return the problem that an exception is; one that nobody foresaw is logged and tells nothing of the inside."""
     match fault:
         case Refused():
+            if fault.kind == "not_you" and not fault.written:
+                with acting(actor_of(request)):
+                    _note(request, fault.kind, fault.reasons)
+                fault.written = True
             reasons = [str(reason) for reason in fault.reasons]
             return problem(
                 request, fault.kind if fault.kind in KINDS else "invalid", " ".join(reasons), reasons=reasons
@@ -76,6 +92,11 @@ def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse
             response["Retry-After"] = str(max(1, int(fault.wait or 1)))
             return response
         case AuthenticationError():
+            stranger = visitor(request.META.get("REMOTE_ADDR", ""), request_id(request))
+            # Anyone may call without a token: one event tells of it, a thousand would only fill the ledger.
+            if cache.add(f"stranger:{stranger.address}", True, STRANGER_SECONDS):
+                with acting(replace(stranger, channel="api")):
+                    _note(request, "unauthenticated", ())
             return problem(
                 request,
                 "unauthenticated",

@@ -92,7 +92,8 @@ TO_ENVIRONMENT: tuple[tuple[type[Model], str], ...] = (
 )
 
 
-def _labels(model: type[Model], **wanted: Any) -> QuerySet[Any, Any]:
+def labels(model: type[Model], **wanted: Any) -> QuerySet[Any, Any]:
+    """Return the labels of the rows of a model."""
     name = Concat(Value(f"{model._meta.label}:"), Cast(F("pk"), TextField()), output_field=TextField())
     return model._default_manager.filter(**wanted).order_by().annotate(label_=name).values_list("label_", flat=True)
 
@@ -105,7 +106,7 @@ def _all(found: list[QuerySet[Any, Any]]) -> tuple[str, tuple[Any, ...]]:
 
 def of_release(release_id: int) -> list[str]:
     """Return the labels of a release and of all that was made for it, in one query."""
-    query, values = _all([_labels(model, **{path: release_id}) for model, path in TO_RELEASE])
+    query, values = _all([labels(model, **{path: release_id}) for model, path in TO_RELEASE])
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         return [label for (label,) in cursor.fetchall()]
@@ -124,4 +125,4 @@ def evidence_of(release: Release) -> QuerySet[Evidence]:
 
 def in_environment(environment_id: int) -> tuple[str, tuple[Any, ...]]:
     """Return an SQL query for the labels of all that lies in an environment, and its values."""
-    return _all([_labels(model, **{path: environment_id}) for model, path in TO_ENVIRONMENT])
+    return _all([labels(model, **{path: environment_id}) for model, path in TO_ENVIRONMENT])

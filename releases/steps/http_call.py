@@ -120,7 +120,8 @@ class HttpCall(TargetStep):
         headers, body = _filled(context, parameters)
         context.output(f"{parameters.method} {parameters.url}\n".encode())
         answer = _sent(context, held, parameters, headers, body, listed)
-        tail = masked(answer.body[-LONGEST_TAIL:].decode("utf-8", "replace"), secrets_of(context))
+        # Masked before it is cut: half a secret would no longer be found.
+        tail = masked(answer.body.decode("utf-8", "replace"), secrets_of(context))[-LONGEST_TAIL:]
         context.output(f"{answer.status}, {answer.seconds:.3f} s\n{tail}\n".encode())
         if answer.status not in (parameters.status or range(200, 300)):
             raise StepFailed(

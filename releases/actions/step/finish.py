@@ -64,9 +64,10 @@ def fail(
 ) -> None:
     """Record that a step failed: a protected run waits for a decision, another fails at once. Raises Fenced.
 
-    result: what it did before it failed, as facts.
+    result: what it did before it failed, as facts. The message may hold lines of the log, so that only the step's own
+    row keeps it: a reason would stand in the event of every row of the act.
     """
-    with change("step:fail", *_targets(step_id), reason=message[:300]) as act:
+    with change("step:fail", *_targets(step_id)) as act:
         step, deployment = _held(act, epoch)
         step.fail()
         step.failure = message
@@ -77,7 +78,7 @@ def fail(
 
 def doubt(step_id: int, *, epoch: int, message: str, output_digest: str = "", probe: str = "unknown") -> None:
     """Record that nobody can tell whether a step's effect was made, or that a person must say it. Raises Fenced."""
-    with change("step:doubt", *_targets(step_id), reason=message[:300]) as act:
+    with change("step:doubt", *_targets(step_id)) as act:
         step, deployment = _held(act, epoch)
         step.doubt()
         step.failure = message
@@ -87,7 +88,7 @@ def doubt(step_id: int, *, epoch: int, message: str, output_digest: str = "", pr
 
 def stop(step_id: int, *, epoch: int, message: str, output_digest: str = "", probe: str = "") -> None:
     """Record that a step was ended because its run is stopped, and in what state it left the target. Raises Fenced."""
-    with change("step:stop", *_targets(step_id), reason=message[:300]) as act:
+    with change("step:stop", *_targets(step_id)) as act:
         step, deployment = _held(act, epoch)
         if deployment.state != "stopping":
             raise Fenced(f"step {step.pk}: its run is not being stopped")

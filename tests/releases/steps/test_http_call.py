@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from releases.sources import addresses
 from releases.steps import kind
 from releases.steps.base import Overdue, Probe, StepContext, StepFailed, StopAsked, Unanswered
-from releases.steps.http_call import HttpCallParameters, faults_of_hosts
+from releases.steps.http_call import LONGEST_TAIL, HttpCallParameters, faults_of_hosts
 from releases.steps.target import journal_lines
 
 from .conftest import Target
@@ -56,6 +56,14 @@ def test_what_the_receiver_says_of_a_secret_is_masked(bare_target: Target) -> No
     for form in (secret, base64.b64encode(secret.encode()).decode(), json.dumps(secret)[1:-1]):
         assert form not in everything
     assert "****" in facts["tail"]
+
+
+def test_a_secret_that_the_cut_goes_through_is_masked_whole(bare_target: Target) -> None:
+    secret = bare_target.configuration["SECRET"]
+    for kept in (1, len(secret) // 2, len(secret) - 1):
+        bare_target.receiver.body = secret.encode() + b"~" * (LONGEST_TAIL - kept)
+        facts = call(bare_target, bare_target.context(f"1/{kept}/x"))
+        assert set(facts["tail"]) <= {"*", "~"}, kept
 
 
 def test_a_dry_run_shows_places_and_not_values(bare_target: Target) -> None:

@@ -1,0 +1,45 @@
+"""Every refusal leaves one event, also where no door was reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.cache import cache
+from django.urls import reverse
+
+from audit.models import Event
+from tests.releases.api.conftest import ask, token_for
+
+
+def refusals() -> list[tuple[str, str]]:
+    """Return (action, channel) of all refusals, oldest first."""
+    return list(Event.objects.filter(outcome="refused").order_by("at", "id").values_list("action", "channel"))
+
+
+def test_what_the_api_refuses_is_an_event_each(world: Any) -> None:
+    """A token that does not reach, a token that is none and an act of the door: one refusal, one event."""
+    token = token_for(world, world.people["ci"], "development")
+    release, known = world.planned(), len(refusals())
+    run = {"application": "datasets", "version": "1.3.0", "environment": "production"}
+    assert ask("post", "/runs", run, token=token).status_code == 403
+    assert ask("post", f"/releases/{release.pk}/withdraw", {"reason": "r"}, token=token).status_code == 403
+    assert refusals()[known:] == [("api:call", "api")] * 2
+    cache.clear()
+    for _try in range(3):
+        assert ask("post", "/runs", run, token="nonsense").status_code == 401, "told once a minute and address"
+    assert refusals()[known + 2 :] == [("api:call", "api")]
+    assert not Event.objects.filter(action="api:call", reason__contains="nonsense").exists()
+    wide = token_for(world, world.people["ci"])
+    known = len(refusals())
+    assert ask("post", f"/releases/{release.pk}/withdraw", {"reason": "r"}, token=wide).status_code == 403
+    assert refusals()[known:] == [("release:withdraw", "api")], "the door's own, and not twice"
+
+
+def test_a_tick_that_was_not_offered_is_an_event(world: Any, browsers: Callable[[str], Any]) -> None:
+    release, known = world.planned(), len(refusals())
+    tick = f"release-confirm-{release.pk}"
+    answer = browsers("tester").post(reverse("sign-all", args=[release.pk]), {"sign": [tick]})
+    assert answer.status_code == 302 and refusals()[known:] == [("release:sign", "admin")]
+    event = Event.objects.get(action="release:sign")
+    assert event.object == f"releases.Release:{release.pk}" and event.contents["after"]["ticks"] == [tick]
