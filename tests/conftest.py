@@ -150,8 +150,8 @@ def cloned(template: str, blocker: Any) -> Iterator[str]:
         with blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):
             yield _named(os.environ["DATABASE_URL"], clone)
     finally:
-        # A connection of its own: a test may have stopped the server in between.
-        with psycopg.connect(_server(), autocommit=True) as connection:
+        # A connection of its own: a test may have stopped the server in between, or refuse itself to open any.
+        with psycopg.Connection.connect(_server(), autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named[0]))
 
 
