@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -66,8 +67,9 @@ def set_context(
     reason: str = "",
     connection: Connection | None = None,
     whole_session: bool = False,
-) -> None:
-    """Tell the triggers who acts and why, until the end of the transaction (or of the session).
+) -> datetime:
+    """Tell the triggers who acts and why, until the end of the transaction (or of the session); return what time it is
+    in the database.
 
     action: `noun:verb`; connection: Django's default one when None. Outside a transaction the setting is
     lost at once, and the next governed write is refused with RI001.
@@ -78,7 +80,9 @@ def set_context(
         connection = default
     text = context(actor, action=action, action_id=action_id, reason=reason)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('ringi.context', %s, %s)", [text, not whole_session])
+        cursor.execute("SELECT clock_timestamp(), set_config('ringi.context', %s, %s)", [text, not whole_session])
+        moment: datetime = cursor.fetchone()[0]
+        return moment
 
 
 def clear_context(connection: Connection) -> None:

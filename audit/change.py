@@ -50,7 +50,10 @@ def label(instance: models.Model) -> str:
 
 @dataclass
 class Act:
-    """What happens inside the door: the locked rows, and what the action event will say of it."""
+    """What happens inside the door: the locked rows, and what the action event will say of it.
+
+    at: the database's time when the door opened, before any row was waited for.
+    """
 
     event: str
     actor: Actor
@@ -62,6 +65,9 @@ class Act:
     object: str = ""
     made: list[models.Model] = field(default_factory=list)
     told: str = ""
+    at: datetime = datetime.min.replace(tzinfo=UTC)
+    following: Act | None = None
+    unsaved: list[models.Model] = field(default_factory=list)
 
     def get[M: models.Model](self, model: type[M], pk: Any = None) -> M:
         """Return the locked row of a model, the only one or the one with `pk`."""
@@ -69,6 +75,22 @@ class Act:
         if len(found) != 1:
             raise LookupError(f"{model.__name__} {pk or ''}: {len(found)} rows behind this door")
         return cast(M, found[0])
+
+    def then(self, event: str, row: models.Model) -> Act:
+        """Go on with another act of the same actor on a row that a locked one guards, in the same commit: its own
+        number, its own events, after everything of this one. Call it before the row is changed.
+        """
+        act = Act(event=event, actor=self.actor, id=uuid.uuid4(), object=label(row), at=self.at)
+        act.hold(row, row.pk)
+        self.following = act
+        return act
+
+    def hold(self, row: models.Model, pk: Any) -> None:
+        """Keep a row as it was found, to be written on the way out if it was changed."""
+        key = (type(row), pk)
+        self.rows[key], self.found[key] = row, _values(row)
+        if hasattr(row, "state"):
+            self.states[key] = row.state
 
     def about(self, instance: models.Model, **details: Any) -> None:
         """Name the row that the action event is about (for rows made inside the door) and add details to it."""
@@ -124,10 +146,7 @@ def _lock(act: Act, targets: tuple[tuple[type[models.Model], Any], ...]) -> None
         row = next(iter(model._base_manager.raw(_locking(model), [model._meta.pk.get_prep_value(pk)])), None)
         if row is None:
             raise Invalid(_("There is no %(what)s %(pk)s.") % {"what": model._meta.verbose_name, "pk": pk})
-        act.rows[model, pk] = row
-        act.found[model, pk] = _values(row)
-        if hasattr(row, "state"):
-            act.states[model, pk] = row.state
+        act.hold(row, pk)
 
 
 def _values(row: models.Model) -> dict[str, Any]:
@@ -145,8 +164,10 @@ def _save(act: Act) -> None:
             if not any(str(e.source) == before and str(e.target) == after for e in edges):
                 raise RuntimeError(f"{label(row)} went from {before} to {after} through more than one edge")
         # A row that was only locked is not written: it would leave a snapshot that says nothing.
-        if _values(row) != act.found.get(key):
-            row.save()
+        if changed := [name for name, value in act.found[key].items() if value != getattr(row, name)]:
+            row.save(update_fields=changed)
+    for row in act.unsaved:
+        row.save(force_insert=True)
 
 
 @contextmanager
@@ -170,13 +191,17 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
         if sign:
             _require_signature(actor)
         with transaction.atomic(durable=True):
-            capture.set_context(actor, action=event, action_id=act.id, reason=reason)
+            act.at = capture.set_context(actor, action=event, action_id=act.id, reason=reason)
             _lock(act, targets)
             _ask(act, sign)
             yield act
             _ask(act, sign and bool(act.made))
             _save(act)
             _append_and_post(act, reason)
+            if (then := act.following) is not None:
+                capture.set_context(actor, action=then.event, action_id=then.id, reason="")
+                _save(then)
+                _append_and_post(then, "")
     except TransitionNotAllowed as refusal:
         wrong = WrongState(_not_from_here(refusal))
         _record(act, wrong)

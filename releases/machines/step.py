@@ -37,6 +37,10 @@ class StepMachine(models.Model):
     def claim(self) -> None:
         """A worker takes it under a new epoch."""
 
+    @transition("state", source="pending", target="running")
+    def follow(self) -> None:
+        """The worker of the step before takes it in the same commit."""
+
     @transition("state", source="running", target="running")
     def take_over(self) -> None:
         """The lease ended; another worker takes it under a higher epoch."""

@@ -4,7 +4,6 @@ worker.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import selectors
 import signal
@@ -17,15 +16,12 @@ from typing import Literal, Protocol
 
 from releases.steps.base import Fenced, Overdue, StepContext, StepFailed
 from releases.steps.masking import Mask, passwords_in
+from releases.steps.spawn import start
 from releases.steps.words import gettext as _
 
 TAIL_BYTES = 4096
 BEAT_SECONDS = 1.0
 GRACE_SECONDS = 5.0
-PR_SET_PDEATHSIG = 1
-
-# Bound before any fork: the child may not import or look up anything between fork and exec.
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 @dataclass(frozen=True)
@@ -60,18 +56,6 @@ def secrets_of(context: StepContext) -> tuple[str, ...]:
     """Return the context's secrets and the passwords inside the URLs of both configurations."""
     values = [*context.configuration.values(), *context.previous_configuration.values()]
     return (*context.secrets, *passwords_in(values))
-
-
-def dies_with(parent: int) -> Callable[[], None]:
-    """Return what a child does before it becomes its program: it will be killed when this process dies."""
-
-    def in_child() -> None:
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        # The parent may have died before the request was made; the signal would then never come.
-        if os.getppid() != parent:
-            os._exit(137)
-
-    return in_child
 
 
 def _signal_group(group: int, number: int) -> bool:
@@ -179,7 +163,7 @@ def run_command(
     pass_fds: Sequence[int] = (),
     silence: float | None = None,
 ) -> Outcome:
-    """Run one argument list to its end and return its outcome; no shell.
+    """Run one argument list to its end and return its outcome; no shell reads it.
 
     The group gets TERM at the deadline, or after `silence` seconds without output, and KILL 5 s later. What beat() or
     output() raises ends it as well: Fenced at once, anything else after a TERM. The leader is killed when the calling
@@ -187,22 +171,7 @@ def run_command(
     """
     name = Path(arguments[0]).name
     began = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            list(arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=dict(environment),
-            pass_fds=tuple(pass_fds),
-            process_group=0,
-            preexec_fn=dies_with(os.getpid()),
-        )
-    except OSError as error:
-        raise StepFailed(
-            _("%(command)s could not be started: %(reason)s") % {"command": name, "reason": error.strerror or error}
-        ) from error
+    process = start(arguments, environment=environment, folder=folder, pass_fds=pass_fds)
     assert process.stdout is not None
     reader = _Reader(process.stdout.fileno(), output, secrets)
     try:

@@ -41,6 +41,9 @@ __all__ = [
     "write_atomically",
 ]
 
+# So many keys are remembered with the highest epoch that was here: no attempt outlives so many later steps of its target.
+KEPT_KEYS = 500
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -193,9 +196,12 @@ def holding(context: StepContext) -> Iterator[Held]:
                 _("epoch %(epoch)d of %(key)s is over: epoch %(seen)d was on the target")
                 % {"epoch": context.epoch, "key": context.key, "seen": seen[context.key]}
             )
+        seen.pop(context.key, None)
         seen[context.key] = context.epoch
+        for key in list(seen)[:-KEPT_KEYS]:
+            del seen[key]
         holder = {"deployment": context.run_token, "key": context.key, "epoch": context.epoch, "seen": seen}
-        write_atomically(layout.lock_record, json.dumps(holder, sort_keys=True).encode())
+        write_atomically(layout.lock_record, json.dumps(holder).encode())
         context.beat()
         yield Held(context, descriptor, until)
     finally:
@@ -231,12 +237,16 @@ def journal_lines(
     lines: list[dict[str, Any]] = []
     if not path.exists():
         return lines
+    wanted = {"key": key, "run": run, "effect": effect}
+    # A journal holds years; only what can be meant is parsed.
+    needles = [json.dumps(value).encode() for value in wanted.values() if value is not None]
     for raw in path.read_bytes().split(b"\n"):
+        if not all(needle in raw for needle in needles):
+            continue
         try:
             line = json.loads(raw)
         except ValueError:
             continue
-        wanted = {"key": key, "run": run, "effect": effect}
         if isinstance(line, dict) and all(value in (None, line.get(name)) for name, value in wanted.items()):
             lines.append(line)
     return lines

@@ -30,9 +30,10 @@ def _version(base: dict[str, Any]) -> Version | None:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What stays the same for all steps of a run: its target, both versions, both configurations with secrets."""
+    """What stays the same for all steps of a run: its target, both versions, both configurations with secrets; and
+    `earlier`, the result of the first step of each kind that was done on the way forward, which grows with the run.
+    """
 
-    deployment_id: int
     target: TargetSpec
     repository: str
     new: Version | None
@@ -40,16 +41,22 @@ class RunFacts:
     new_values: dict[str, str]
     old_values: dict[str, str]
     secrets: tuple[str, ...]
+    earlier: dict[str, dict[str, Any]]
+
+    def remember(self, step: Step, result: dict[str, Any]) -> None:
+        """Let later steps of the run see what this one found out."""
+        if step.phase not in BACK and step.kind != "check":
+            self.earlier.setdefault(step.kind, result)
 
 
 def facts_of(deployment: Deployment) -> RunFacts:
     """Read the facts of a run once its first step is claimed."""
     release = deployment.release
     base = deployment.base.get("in_force", {})
+    done = deployment.steps.filter(phase__in=["forward", "verify"], state="done").exclude(kind="check")
     new_values, new_secrets = configuration_of(deployment.base.get("wanted_configuration"))
     old_values, old_secrets = configuration_of(base.get("configuration"))
     return RunFacts(
-        deployment_id=deployment.pk,
         target=spec_of(target_of(deployment), deployment.base.get("wanted_configuration")),
         repository=str(place_of(release.application)),
         new=_version(deployment.base.get("wanted", {})),
@@ -57,6 +64,7 @@ def facts_of(deployment: Deployment) -> RunFacts:
         new_values=new_values,
         old_values=old_values,
         secrets=tuple({*new_secrets, *old_secrets}),
+        earlier=dict(done.order_by("-ordinal").values_list("kind", "result")),
     )
 
 
@@ -66,28 +74,21 @@ def context_of(
     output: Callable[[bytes], None],
     beat: Callable[[], None],
     deadline: float,
-    facts: RunFacts | None = None,
+    facts: RunFacts,
 ) -> StepContext:
-    """Return the context of one attempt; on the way back, wanted and previous change places.
-
-    facts: those of the step's run when they were read before.
-    """
-    deployment = step.deployment
-    if facts is None or facts.deployment_id != deployment.pk:
-        facts = facts_of(deployment)
+    """Return the context of one attempt, from the facts of its run; on the way back, wanted and previous change places."""
     back = step.phase in BACK
-    done = deployment.steps.filter(phase__in=["forward", "verify"], state="done").exclude(kind="check")
     return StepContext(
         key=step.key,
         epoch=epoch,
-        run_token=f"deployment:{deployment.pk}",
+        run_token=f"deployment:{step.deployment_id}",
         target=facts.target,
         repository=facts.repository,
         wanted=facts.old if back else facts.new,
         previous=facts.new if back else facts.old,
         configuration=facts.old_values if back else facts.new_values,
         previous_configuration=facts.new_values if back else facts.old_values,
-        earlier=dict(done.order_by("-ordinal").values_list("kind", "result")),
+        earlier=facts.earlier,
         deadline_seconds=deadline,
         silence_seconds=step.silence_seconds,
         output=output,

@@ -42,38 +42,32 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def run_from(step_id: int | None) -> None:
-    """Run a step and those that become ready after it, until none is left or another worker holds it."""
+def run_from(step_id: int) -> None:
+    """Run a step and those that come after it, until none is left or another worker holds it."""
+    try:
+        taken = claim(step_id, worker=worker_name())
+    except GateClosed as closed:
+        deployment = Step.objects.select_related("deployment").get(pk=step_id).deployment
+        put_back(deployment.pk, tuple(str(reason) for reason in closed.reasons))
+        return
     facts: RunFacts | None = None
-    while step_id is not None:
-        try:
-            taken = claim(step_id, worker=worker_name())
-        except GateClosed as closed:
-            deployment = Step.objects.select_related("deployment").get(pk=step_id).deployment
-            put_back(deployment.pk, tuple(str(reason) for reason in closed.reasons))
-            return
-        if taken is None:
-            return
+    while taken is not None:
         with tracing(run=f"deployment:{taken.step.deployment_id}", step=str(taken.step.ordinal)):
-            if facts is None:
-                facts = facts_of(taken.step.deployment)
+            facts = facts or facts_of(taken.step.deployment)
             log.info("attempt %s of step %s: %s", taken.epoch, taken.step.ordinal, taken.step.kind)
             try:
-                step_id = attempt(taken, facts)
+                taken = attempt(taken, facts)
             except Fenced as fenced:
                 log.warning("%s", fenced)
                 return
             except StillRunning as running:
                 # The lease simply ends; the sweep comes back when the target's lock is free.
-                log.warning("step %s: %s", step_id, running)
+                log.warning("%s", running)
                 return
 
 
-def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
-    """Make one attempt of a step; return the id of the step that became ready. Raises Fenced, StillRunning.
-
-    facts: of the step's run, when an earlier step of it has read them.
-    """
+def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
+    """Make one attempt of a step; return the next step of its run, taken. Raises Fenced, StillRunning."""
     step, epoch = taken.step, taken.epoch
     if _without_worker(step, epoch):
         return None
@@ -93,7 +87,7 @@ def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
             verdict, told = state_of(step, context)
             message = " — ".join(filter(None, [_("It was stopped by a person."), told]))
             _say(lease, message)
-            stop(step.pk, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
+            stop(step, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
             return None
         except Overdue as late:
             verdict, told = state_of(step, context)
@@ -101,27 +95,30 @@ def attempt(taken: Claim, facts: RunFacts | None = None) -> int | None:
             _say(lease, message)
             # Only an effect that is surely not there may be made again without a person's look.
             if verdict == Probe.NOT_DONE.value:
-                fail(step.pk, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
+                fail(step, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
             else:
-                doubt(step.pk, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
+                doubt(step, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
             return None
         except StepFailed as failed:
             message = clean(str(failed), secrets)
             _say(lease, message, clean(failed.state, secrets))
             result = clean(failed.facts, secrets)
-            fail(step.pk, epoch=epoch, message=message, output_digest=lease.digest, result=result)
+            fail(step, epoch=epoch, message=message, output_digest=lease.digest, result=result)
             return None
         except (Fenced, StillRunning):
             raise
         except Exception as unclear:  # noqa: BLE001  nothing unforeseen says how far the effect had come; a person must look
             log.error("step %s\n%s", step.pk, clean(traceback.format_exc(), secrets))
-            doubt(step.pk, epoch=epoch, message=clean(str(unclear) or repr(unclear), secrets))
+            doubt(step, epoch=epoch, message=clean(str(unclear) or repr(unclear), secrets))
             return None
         lease.flush()
-    following = finish(step.pk, epoch=epoch, result=result, output_digest=lease.digest, probe=probe, measured=measured)
+    following = finish(
+        step, epoch=epoch, result=result, output_digest=lease.digest, probe=probe, measured=measured, worker=step.owner
+    )
+    facts.remember(step, result)
     if following is None and step.phase == "verify" and not step.deployment.environment.protected:
         succeed(step.deployment_id)
-    return following
+    return Claim.of(following) if following is not None and following.state == "running" else None
 
 
 def _without_worker(step: Step, epoch: int) -> bool:
@@ -133,12 +130,12 @@ def _without_worker(step: Step, epoch: int) -> bool:
     except StepFailed:
         return False  # the attempt says so
     if task := kind.asks(parameters):
-        ask_person(step.pk, epoch=epoch, task=task, minutes=parameters.minutes)
+        ask_person(step, epoch=epoch, task=task, minutes=parameters.minutes)
         return True
     until = kind.waits_until(parameters, step.started_at)
     if until is None or until <= now():
         return False
-    pause(step.pk, epoch=epoch, until=until)
+    pause(step, epoch=epoch, until=until)
     return True
 
 

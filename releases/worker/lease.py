@@ -60,8 +60,10 @@ class Lease:
 
     def _renew(self) -> None:
         last = time.monotonic()
+        if self._end.wait(settings.BEAT):
+            return  # as most steps: this thread has no connection to close
         try:
-            while not self._end.wait(settings.BEAT):
+            while True:
                 if time.monotonic() > self._until:
                     self.lost.set()
                     return
@@ -82,6 +84,8 @@ class Lease:
                     if time.monotonic() - last > settings.LEASE:
                         self.lost.set()
                         return
+                if self._end.wait(settings.BEAT):
+                    return
         finally:
             connection.close()
 

@@ -56,7 +56,7 @@ def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browser
     make(StepAttempt, step=step, epoch=step.epoch, worker="test", began_at=now())
     StepOutput.objects.create(step=step, epoch=step.epoch, text="LINE-Zq7x\n")
     with acting(COMMAND):
-        finish.fail(step.pk, epoch=step.epoch, message="ended with exit code 1: WHY-Zq7x")
+        finish.fail(step, epoch=step.epoch, message="ended with exit code 1: WHY-Zq7x")
     with world.acting_as("operator"):
         alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
     with acting(COMMAND), change("test:draft") as act:

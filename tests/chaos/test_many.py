@@ -31,13 +31,14 @@ WHERE l.locktype = 'advisory' AND l.granted AND datname = %s AND application_nam
 
 
 def _another(world: World, number: int, folder: Path) -> World:
-    """Return the world with an application of its own, its target in development, and a way to a window."""
+    """Return the world with an application of its own, its targets in development and production, and an open window."""
     from environments.actions.configuration.create import create
     from environments.actions.target.create import create_application, create_target
 
     development = world.environments["development"]
-    root = folder / f"target-{number}"
-    root.mkdir()
+    roots = {name: folder / f"target-{number}-{name}" for name in ("development", "production")}
+    for root in roots.values():
+        root.mkdir()
     with world.acting_as("manager"):
         application = create_application(
             slug=f"sample-{number}",
@@ -45,9 +46,12 @@ def _another(world: World, number: int, folder: Path) -> World:
             repository=str(world.built.path),
             signers=world.built.allowed_signers.read_text(),
         )
-        target = create_target(
-            application_id=application.pk, environment_id=development.pk, root=str(root), settings={}
-        )
+        targets = {
+            name: create_target(
+                application_id=application.pk, environment_id=world.environments[name].pk, root=str(root), settings={}
+            )
+            for name, root in roots.items()
+        }
         configuration = create(
             application_id=application.pk,
             environment_id=development.pk,
@@ -58,7 +62,7 @@ def _another(world: World, number: int, folder: Path) -> World:
     made = dataclasses.replace(
         world,
         application=application,
-        targets={"development": target},
+        targets=targets,
         configurations={"development": configuration},
     )
     made.open_window()

@@ -39,12 +39,10 @@ def queue(deployment_id: int) -> Deployment:
             if going_back.exists():
                 raise GateClosed(_("A rollback is under way in this environment."))
             deployment.plan_digest = digest(release.plan)
-            deployment.save()
-            lay_steps(deployment, ("forward", "verify"))
-            first = deployment.steps.order_by("ordinal")[0]
+            first = lay_steps(deployment, ("forward", "verify"))[0]
             first.offer()
-            first.offered_at = now()
-            first.save()
+            first.offered_at = act.at
+            first.save(update_fields=["state", "offered_at"])
             deployment.blockers = []
             dispatch.wake_on_commit(environment.slug, "run_step", step_id=first.pk)
     except IntegrityError as conflict:
@@ -66,13 +64,12 @@ def require_starter(deployment: Deployment) -> None:
 
 def lay_steps(deployment: Deployment, phases: tuple[str, ...]) -> list[Step]:
     """Make the rows of the plan's phases, after those that are there, inside an open door."""
-    ordinal = deployment.steps.count()
-    made = []
-    for phase in phases:
-        for row in deployment.release.plan[phase]:
-            ordinal += 1
-            made.append(Step.objects.create(deployment=deployment, phase=phase, ordinal=ordinal, **row))
-    return made
+    rows = [(phase, row) for phase in phases for row in deployment.release.plan[phase]]
+    first = deployment.steps.count() + 1
+    return Step.objects.bulk_create(
+        Step(deployment=deployment, phase=phase, ordinal=ordinal, **row)
+        for ordinal, (phase, row) in enumerate(rows, start=first)
+    )
 
 
 def settle_lower(deployment_id: int) -> None:

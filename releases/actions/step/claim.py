@@ -1,4 +1,7 @@
-"""step:claim: one worker takes one step under a new epoch; the first claim of a run is its start."""
+"""step:claim: one worker takes one step under a new epoch; the first claim of a run is its start.
+
+The worker that ends a step takes the next one in the same commit (`follow`), under an act of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from audit.change import Act, change
-from audit.clock import now
 from audit.refusals import GateClosed
 from releases.actions.deployment.queue import require_starter
 from releases.actions.obligation.incur import incur_at_start
@@ -34,6 +36,11 @@ class Claim:
     epoch: int
     taken_over: bool
 
+    @classmethod
+    def of(cls, step: Step, *, taken_over: bool = False) -> Claim:
+        """Return what was taken; each epoch is an attempt, and the first one has none before it."""
+        return cls(step, step.epoch, taken_over or step.epoch > 1)
+
 
 def claim(step_id: int, *, worker: str) -> Claim | None:
     """Take a step that is ready, or whose lease has ended; commit the intent. None: drop the message.
@@ -52,7 +59,7 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
     try:
         with change("step:claim", *targets) as act:
             step, deployment = act.get(Step), act.get(Deployment)
-            moment = now()
+            moment = act.at
             before = step.ordinal - 1
             finished = deployment.steps.filter(ordinal__lt=step.ordinal, state__in=Step.FINISHED).count()
             taken_over = step.state == "running"
@@ -80,20 +87,40 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             else:
                 step.claim()
                 step.started_at = moment
-            step.epoch += 1
-            step.owner = worker
-            step.lease_until = moment + timedelta(seconds=settings.LEASE)
             step.deployment = deployment
-            StepAttempt.objects.create(step=step, epoch=step.epoch, key=step.key, worker=worker, began_at=moment)
-            act.details.update(epoch=step.epoch, worker=worker, taken_over=taken_over)
+            _take(act, step, worker, taken_over=taken_over)
     except _Dropped:
         return None
-    # Each epoch is an attempt; the first one has none before it.
-    return Claim(step, step.epoch, taken_over or step.epoch > 1)
+    return Claim.of(step, taken_over=taken_over)
+
+
+def follow(act: Act, step: Step, *, worker: str) -> bool:
+    """Take the step after the one that ends in this open door, which holds their run, in the same commit.
+
+    False, and nothing is changed, while its run is elsewhere or all production is stopped.
+    """
+    deployment = step.deployment
+    if deployment.state != RUNS_IN[step.phase]:
+        return False
+    if step.phase in ("forward", "verify") and stop_switch.closed_for_good(deployment.environment):
+        return False
+    then = act.then("step:claim", step)
+    step.follow()
+    step.offered_at = step.started_at = act.at
+    _take(then, step, worker, taken_over=False)
+    return True
+
+
+def _take(act: Act, step: Step, worker: str, *, taken_over: bool) -> None:
+    step.epoch += 1
+    step.owner = worker
+    step.lease_until = act.at + timedelta(seconds=settings.LEASE)
+    act.unsaved.append(StepAttempt(step=step, epoch=step.epoch, key=step.key, worker=worker, began_at=act.at))
+    act.details.update(epoch=step.epoch, worker=worker, taken_over=taken_over)
 
 
 def _start(act: Act, deployment: Deployment) -> None:
-    release = act.get(Release)
+    release = deployment.release = act.get(Release)
     environment = deployment.environment
     ask.require(release, environment)
     require_starter(deployment)
@@ -102,8 +129,7 @@ def _start(act: Act, deployment: Deployment) -> None:
         raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
     deployment.start()
     act.tell("deployment:start")
-    moment = now()
-    deployment.started_at = moment
+    moment = deployment.started_at = act.at
     pointer = InForce.established(deployment.application, environment)
     deployment.base = {
         "in_force": recorded(pointer),

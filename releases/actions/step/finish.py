@@ -5,35 +5,44 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
-from releases import dispatch
 from releases.actions.deployment.verified import enter_force
 from releases.actions.question import ask
 from releases.actions.rollback.restored import back_checked, restored
-from releases.models import Deployment, Release, Rollback, Step, StepAttempt
+from releases.actions.step.claim import follow
+from releases.models import Deployment, Release, Rollback, Step
 from releases.steps.base import Fenced
+
+# Between two steps each millisecond counts, and building these two anew took longer than running them.
+ENDED = """
+UPDATE releases_stepattempt SET ended_at = %s, outcome = %s, output_digest = %s, probe = %s
+WHERE step_id = %s AND epoch = %s
+"""
+NEXT = "SELECT * FROM releases_step WHERE deployment_id = %s AND phase = %s AND ordinal = %s"
 
 
 def finish(
-    step_id: int,
+    claimed: Step,
     *,
     epoch: int,
     result: dict[str, Any],
     output_digest: str = "",
     probe: str = "",
     measured: dict[str, str] | None = None,
-) -> int | None:
-    """Record that a step's effect was made, and offer the next one; return the next step's id.
+    worker: str = "",
+) -> Step | None:
+    """Record that a step's effect was made, and return the next one: running for `worker`, else ready for any.
 
     measured: the target's digests (code, configuration, data), given with the last step of a phase. Raises Fenced.
     """
-    with change("step:finish", *_targets(step_id)) as act:
-        step, deployment = _held(act, epoch)
+    with change("step:finish", *_targets(claimed)) as act:
+        step, deployment = _held(act, claimed, epoch)
         step.finish()
-        _ended(step, epoch, "done", output_digest, probe)
+        _ended(act, step, epoch, "done", output_digest, probe)
         step.result = result
         act.details.update(kind=step.kind, epoch=epoch)
         if measured is not None:
@@ -42,19 +51,20 @@ def finish(
             deployment.stopped()
             drop_rest(deployment)
             return None
-        following = deployment.steps.filter(ordinal=step.ordinal + 1, phase=step.phase).first()
+        following = next(iter(Step.objects.raw(NEXT, [deployment.pk, step.phase, step.ordinal + 1])), None)
         if following is None:
             following = _phase_ends(act, step, deployment)
-        if following is None:
-            return None
-        following.offer()
-        following.offered_at = step.ended_at
-        following.save()
-        return following.pk
+        if following is not None:
+            following.deployment = deployment
+            if not (worker and follow(act, following, worker=worker)):
+                following.offer()
+                following.offered_at = act.at
+                following.save()
+        return following
 
 
 def fail(
-    step_id: int,
+    claimed: Step,
     *,
     epoch: int,
     message: str,
@@ -67,49 +77,49 @@ def fail(
     result: what it did before it failed, as facts. The message may hold lines of the log, so that only the step's own
     row keeps it: a reason would stand in the event of every row of the act.
     """
-    with change("step:fail", *_targets(step_id)) as act:
-        step, deployment = _held(act, epoch)
+    with change("step:fail", *_targets(claimed)) as act:
+        step, deployment = _held(act, claimed, epoch)
         step.fail()
         step.failure = message
         step.result = result or step.result
-        _ended(step, epoch, "failed", output_digest, probe)
+        _ended(act, step, epoch, "failed", output_digest, probe)
         _trouble(act, step, deployment)
 
 
-def doubt(step_id: int, *, epoch: int, message: str, output_digest: str = "", probe: str = "unknown") -> None:
+def doubt(claimed: Step, *, epoch: int, message: str, output_digest: str = "", probe: str = "unknown") -> None:
     """Record that nobody can tell whether a step's effect was made, or that a person must say it. Raises Fenced."""
-    with change("step:doubt", *_targets(step_id)) as act:
-        step, deployment = _held(act, epoch)
+    with change("step:doubt", *_targets(claimed)) as act:
+        step, deployment = _held(act, claimed, epoch)
         step.doubt()
         step.failure = message
-        _ended(step, epoch, "unknown", output_digest, probe)
+        _ended(act, step, epoch, "unknown", output_digest, probe)
         _trouble(act, step, deployment)
 
 
-def stop(step_id: int, *, epoch: int, message: str, output_digest: str = "", probe: str = "") -> None:
+def stop(claimed: Step, *, epoch: int, message: str, output_digest: str = "", probe: str = "") -> None:
     """Record that a step was ended because its run is stopped, and in what state it left the target. Raises Fenced."""
-    with change("step:stop", *_targets(step_id)) as act:
-        step, deployment = _held(act, epoch)
+    with change("step:stop", *_targets(claimed)) as act:
+        step, deployment = _held(act, claimed, epoch)
         if deployment.state != "stopping":
             raise Fenced(f"step {step.pk}: its run is not being stopped")
         step.stop()
         step.failure = message
-        _ended(step, epoch, "stopped", output_digest, probe)
+        _ended(act, step, epoch, "stopped", output_digest, probe)
         act.details.update(kind=step.kind, epoch=epoch, probe=probe)
         deployment.stopped()
         drop_rest(deployment)
 
 
-def ask_person(step_id: int, *, epoch: int, task: str, minutes: float | None = None) -> None:
+def ask_person(claimed: Step, *, epoch: int, task: str, minutes: float | None = None) -> None:
     """Let the run wait until a person says that a step was done; no worker holds it meanwhile. Raises Fenced.
 
     task: what is to be done and who confirms it. minutes: how long there is for it, at least the procedure's.
     """
-    with change("step:ask", *_targets(step_id)) as act:
-        step, deployment = _held(act, epoch)
+    with change("step:ask", *_targets(claimed)) as act:
+        step, deployment = _held(act, claimed, epoch)
         step.doubt()
         step.failure = task
-        _ended(step, epoch, "asked", "", "")
+        _ended(act, step, epoch, "asked", "", "")
         act.details.update(kind=step.kind, epoch=epoch, task=task)
         if step.phase in ("back", "back_verify") or deployment.state == "stopping":
             _trouble(act, step, deployment)
@@ -120,19 +130,19 @@ def ask_person(step_id: int, *, epoch: int, task: str, minutes: float | None = N
         deployment.blockers = [task]
 
 
-def pause(step_id: int, *, epoch: int, until: datetime) -> None:
+def pause(claimed: Step, *, epoch: int, until: datetime) -> None:
     """Let a step wait for a time: its lease lasts until then and nobody holds it, so that any worker takes it up
     again. Raises Fenced.
     """
-    with change("step:pause", *_targets(step_id)) as act:
-        step, deployment = _held(act, epoch)
+    with change("step:pause", *_targets(claimed)) as act:
+        step, deployment = _held(act, claimed, epoch)
         if deployment.state == "stopping":
             step.stop()
-            _ended(step, epoch, "stopped", "", "")
+            _ended(act, step, epoch, "stopped", "", "")
             deployment.stopped()
             drop_rest(deployment)
             return
-        _ended(step, epoch, "waits", "", "")
+        _ended(act, step, epoch, "waits", "", "")
         step.ended_at, step.owner, step.lease_until = None, "", until
         act.details.update(kind=step.kind, epoch=epoch, until=until.isoformat())
 
@@ -148,32 +158,30 @@ def drop_rest(deployment: Deployment) -> None:
         step.save()
 
 
-def _targets(step_id: int) -> list[tuple[type, int]]:
-    step = Step.objects.select_related("deployment").get(pk=step_id)
-    targets: list[tuple[type, int]] = [(Step, step_id), (Deployment, step.deployment_id)]
+def _targets(step: Step) -> list[tuple[type, int]]:
+    targets: list[tuple[type, int]] = [(Step, step.pk), (Deployment, step.deployment_id)]
     if step.phase in ("back", "back_verify"):
         open_one = Rollback.objects.exclude(state__in=list(Rollback.ENDS)).get(deployment_id=step.deployment_id)
         targets += [(Rollback, open_one.pk), (Release, step.deployment.release_id)]
     return targets
 
 
-def _held(act: Act, epoch: int) -> tuple[Step, Deployment]:
+def _held(act: Act, claimed: Step, epoch: int) -> tuple[Step, Deployment]:
     step, deployment = act.get(Step), act.get(Deployment)
     if step.epoch != epoch or step.state != "running":
         raise Fenced(f"step {step.pk}: epoch {epoch} no longer holds it")
+    deployment.environment = claimed.deployment.environment  # no act changes one
     step.deployment = deployment
     return step, deployment
 
 
-def _ended(step: Step, epoch: int, outcome: str, output_digest: str, probe: str) -> None:
-    moment = now()
-    step.ended_at = moment
+def _ended(act: Act, step: Step, epoch: int, outcome: str, output_digest: str, probe: str) -> None:
+    step.ended_at = act.at
     step.lease_until = None
-    written = StepAttempt.objects.filter(step=step, epoch=epoch).update(
-        ended_at=moment, outcome=outcome, output_digest=output_digest, probe=probe
-    )
-    if written != 1:
-        raise Fenced(f"step {step.pk}: there is no attempt {epoch}")
+    with connection.cursor() as cursor:
+        cursor.execute(ENDED, [act.at, outcome, output_digest, probe, step.pk, epoch])
+        if cursor.rowcount != 1:
+            raise Fenced(f"step {step.pk}: there is no attempt {epoch}")
 
 
 def _phase_ends(act: Act, step: Step, deployment: Deployment) -> Step | None:
@@ -212,8 +220,3 @@ def _trouble(act: Act, step: Step, deployment: Deployment) -> None:
         act.tell("deployment:fail")
         deployment.ended_at = now()
         drop_rest(deployment)
-
-
-def wake(step_id: int, environment_slug: str) -> None:
-    """Wake a worker for a step after the commit of the open door."""
-    dispatch.wake_on_commit(environment_slug, "run_step", step_id=step_id)

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 
 from releases.steps import base
 from releases.steps.base import Overdue, StepFailed, StopAsked
-from releases.steps.runner import BEAT_SECONDS, GRACE_SECONDS, base_environment, dies_with
+from releases.steps.runner import BEAT_SECONDS, GRACE_SECONDS, base_environment
+from releases.steps.spawn import start
 from releases.steps.ssh.bundle import bundle
 from releases.steps.ssh.place import CONNECT_SECONDS, Place
 from releases.steps.ssh.wire import read, written
@@ -56,7 +57,13 @@ def converse(
     boot = ["-I", "-S", "-X", "utf8", "-c", BOOT.read_text(encoding="utf-8")]
     command = [place.python, *boot, str(path), made.digest, str(len(made.content))]
     with _unnamed("key", key.encode()) as key_file, _unnamed("hosts", place.hosts) as hosts_file:
-        process = _started(place.arguments(key_file, hosts_file, command))
+        process = start(
+            place.arguments(key_file, hosts_file, command),
+            environment=base_environment(),
+            folder=Path("/"),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         try:
             return _Talk(place, process, request, beat, output, tree, seconds + MARGIN_SECONDS).to_its_end()
         finally:
@@ -68,25 +75,6 @@ def converse(
             for pipe in (process.stdin, process.stdout, process.stderr):
                 assert pipe is not None
                 pipe.close()
-
-
-def _started(arguments: list[str]) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=base_environment(),
-            cwd="/",
-            process_group=0,
-            preexec_fn=dies_with(os.getpid()),
-        )
-    except OSError as error:
-        raise StepFailed(
-            _("%(command)s could not be started: %(reason)s")
-            % {"command": arguments[0], "reason": error.strerror or error}
-        ) from error
 
 
 @contextmanager

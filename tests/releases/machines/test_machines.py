@@ -71,6 +71,7 @@ STEP = """
 offer: pending > ready
 claim: ready > running
 finish: running > done
+follow: pending > running
 take_over: running > running
 fail: running > failed
 doubt: running > needs_decision

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from releases.steps import target as target_module
 from releases.steps.base import Fenced, StepFailed
 from releases.steps.target import (
     Layout,
@@ -107,3 +108,24 @@ def test_placeholders_are_filled_once_and_nothing_else(target: Target) -> None:
         "{other}",
         str(root),
     ]
+
+
+def test_the_fence_remembers_the_latest_keys(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that is used again counts as late as its last use."""
+    monkeypatch.setattr(target_module, "KEPT_KEYS", 3)
+    for key in ("1/1/x", "1/2/x", "1/3/x", "1/1/x", "1/4/x"):
+        with holding(target.context(key, epoch=2)):
+            pass
+    assert list(json.loads(Layout(target.spec.root).lock_record.read_text())["seen"]) == ["1/3/x", "1/1/x", "1/4/x"]
+    with pytest.raises(Fenced), holding(target.context("1/1/x", epoch=1)):
+        pass
+
+
+def test_the_journal_is_asked_by_exact_values(target: Target) -> None:
+    with holding(target.context()):
+        for key, effect in (("1/1/x", "a:made"), ("11/1/x", "a:made"), ("1/1/x", "a:made:more"), ("1/1/x", "完了")):
+            journal(target.context(key), effect, note="1/1/x a:made")
+    assert len(journal_lines(target.spec)) == 4
+    assert [line["key"] for line in journal_lines(target.spec, effect="a:made")] == ["1/1/x", "11/1/x"]
+    assert len(journal_lines(target.spec, key="1/1/x", effect="a:made")) == 1
+    assert len(journal_lines(target.spec, key="1/1/x", effect="完了")) == 1

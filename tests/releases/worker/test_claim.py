@@ -13,6 +13,7 @@ from django.db import connection
 from audit.actor import acting
 from audit.change import change
 from audit.clock import now
+from audit.models import Event
 from audit.refusals import GateClosed
 from environments.models import Freeze
 from releases.actions.deployment.queue import queue
@@ -105,18 +106,18 @@ def test_an_outcome_under_an_old_epoch_is_fenced_and_changes_nothing(queued: Cal
         claim(first(run).pk, worker="two")
         kept = rows_of(run)
         for outcome in (
-            lambda: finish(first(run).pk, epoch=1, result={"late": True}),
-            lambda: fail(first(run).pk, epoch=1, message="late"),
-            lambda: doubt(first(run).pk, epoch=1, message="late"),
-            lambda: finish(first(run).pk, epoch=3, result={}),
+            lambda: finish(first(run), epoch=1, result={"late": True}),
+            lambda: fail(first(run), epoch=1, message="late"),
+            lambda: doubt(first(run), epoch=1, message="late"),
+            lambda: finish(first(run), epoch=3, result={}),
         ):
             with pytest.raises(Fenced):
                 outcome()
             assert rows_of(run) == kept
-        finish(first(run).pk, epoch=2, result={"by": "two"})
+        finish(first(run), epoch=2, result={"by": "two"})
         kept = rows_of(run)
         with pytest.raises(Fenced):
-            finish(first(run).pk, epoch=2, result={"by": "two, again"})
+            finish(first(run), epoch=2, result={"by": "two, again"})
         assert rows_of(run) == kept
     assert first(run).result == {"by": "two"}
 
@@ -206,3 +207,32 @@ def test_what_is_in_force_before_is_frozen_at_the_claim(world: Any, queued: Call
     assert world.fresh(run).base["in_force"]["configuration"] == pointer.configuration_id
     with acting(COMMAND), change("test:read", (Deployment, run.pk)) as act:
         assert act.get(Deployment).baseline["metrics"] == {}
+
+
+def test_who_ends_a_step_takes_the_next_one_in_the_same_commit(queued: Callable[..., Deployment]) -> None:
+    """Two acts with their own events, one after the other in the ledger, in one transaction."""
+    run = queued(row(TRUE), row(TRUE))
+    with acting(WORKER):
+        taken = claim(first(run).pk, worker="one")
+        assert taken is not None
+        following = finish(taken.step, epoch=1, result={}, worker="one")
+        assert following is not None and claim(following.pk, worker="two") is None
+    second = run.steps.get(ordinal=2)
+    assert (second.state, second.owner, second.epoch) == ("running", "one", 1) and second.lease_until > now()
+    assert list(second.attempts.values_list("epoch", "worker", "ended_at")) == [(1, "one", None)]
+    events = Event.objects.filter(object=f"releases.Step:{second.pk}").exclude(outcome="inserted")
+    (its_row,) = events.filter(kind="row")
+    (its_act,) = events.filter(kind="action")
+    ended = Event.objects.get(object=f"releases.Step:{taken.step.pk}", kind="action", action="step:finish")
+    assert (its_row.action, its_act.action, its_row.act) == ("step:claim", "step:claim", its_act.act)
+    assert ended.act != its_act.act and ended.tx == its_act.tx and ended.link.number < its_row.link.number
+
+
+def test_a_run_that_was_stopped_meanwhile_gives_the_next_step_to_nobody(queued: Callable[..., Deployment]) -> None:
+    run = queued(row(TRUE), row(TRUE))
+    with acting(WORKER):
+        taken = claim(first(run).pk, worker="one")
+        assert taken is not None
+        assert walk(run, "stop").state == "stopping"
+        assert finish(taken.step, epoch=1, result={}, worker="one") is None
+    assert states(run) == ["done", "not_run", "not_run"]

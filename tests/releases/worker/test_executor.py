@@ -19,7 +19,7 @@ from releases.actions.deployment.queue import queue
 from releases.actions.step.claim import claim
 from releases.models import Deployment, InForce, Step, StepAttempt, StepOutput
 from releases.steps.base import StepFailed
-from releases.worker.context import context_of
+from releases.worker.context import context_of, facts_of
 from releases.worker.executor import run_from
 from releases.worker.sweeper import stopping_deployments
 
@@ -36,7 +36,7 @@ def lost_attempt(step: Step) -> None:
     taken = claim(step.pk, worker="dies")
     assert taken is not None
     kind = steps.kind(step.kind)
-    context = context_of(taken.step, taken.epoch, lambda chunk: None, lambda: None, 60)
+    context = context_of(taken.step, taken.epoch, lambda chunk: None, lambda: None, 60, facts_of(taken.step.deployment))
     try:
         kind.run(context, kind.parameters(**step.parameters))
     except StepFailed:

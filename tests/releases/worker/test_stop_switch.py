@@ -161,8 +161,9 @@ def _until(condition: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("worker", ["", "w"], ids=["offered", "followed"])
 def test_a_run_between_two_steps_goes_no_further_even_if_the_press_got_no_further(
-    world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+    world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, worker: str
 ) -> None:
     """Who pressed it was killed before the runs were stopped: the claim refuses, and the sweep stops the run."""
     run = consented(row(TRUE), row(TRUE))
@@ -175,8 +176,8 @@ def test_a_run_between_two_steps_goes_no_further_even_if_the_press_got_no_furthe
     from releases.actions.step.finish import finish
 
     with acting(WORKER):
-        following = finish(first(run).pk, epoch=1, result={})
-        assert following is not None and claim(following, worker="w") is None
+        following = finish(first(run), epoch=1, result={}, worker=worker)
+        assert following is not None and following.state == "ready" and claim(following.pk, worker="w") is None
         monkeypatch.undo()
         assert world.fresh(run).state == "running"
         from audit.clock import now
