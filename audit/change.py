@@ -196,6 +196,8 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
             _ask(act, sign)
             yield act
             _ask(act, sign and bool(act.made))
+            if sign and "signature" not in act.details:
+                act.signature(event.partition(":")[2])
             _save(act)
             _append_and_post(act, reason)
             if (then := act.following) is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from audit.ledger.going_on import SEALER, leaves_of
 from audit.ledger.proof import Frontier, consistency_since
 
 TIMEOUT = 5.0
+LONGEST_SECONDS = 10.0
+LONGEST_ANSWER = 65536
 MAIL_SECONDS = 86400.0  # one mail a day is enough to hold a day; a witness gets every note
 RETRY_SECONDS = 60.0
 DELIVERY = "audit:deliver"
@@ -38,6 +41,7 @@ class Delivery:
     def __init__(self, sealer: Sealer, clock: Callable[[], float] = time.time) -> None:
         """sealer: whose folder keeps the memory."""
         self.sealer, self.clock = sealer, clock
+        self._held: dict[str, threading.Thread] = {}
         self.file = sealer.folder / "delivered.json"
         self.kept: dict[str, dict[str, Any]] = (
             json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
@@ -95,26 +99,43 @@ class Delivery:
 
     def _post(self, connection: Any, address: str, kept: dict[str, Any]) -> None:
         """Give the note to a witness; one that knows another size is asked for it, and gets the proof from there."""
-        answer = self._add(connection, address, kept["size"], kept["frontier"])
-        if answer.status_code == 409 and answer.text.strip().isdecimal():
-            known = int(answer.text)
+        status, text = self._add(connection, address, kept["size"], kept["frontier"])
+        if status == 409 and text.strip().isdecimal():
+            known = int(text)
             if known > self.sealer.frontier.size:
                 raise NotDelivered(f"it knows a checkpoint of {known} events, which this ledger does not have")
-            answer = self._add(connection, address, known, self._frontier_at(connection, known))
-        if answer.status_code != 200:
-            raise NotDelivered(f"{answer.status_code} {answer.text.strip()[:200]}")
-        self._keep_cosignature(answer.text)
+            status, text = self._add(connection, address, known, self._frontier_at(connection, known))
+        if status != 200:
+            raise NotDelivered(f"{status} {text.strip()[:200]}")
+        self._keep_cosignature(text)
         kept["size"] = self.sealer.frontier.size
         kept["frontier"] = [root.hex() for root in self.sealer.frontier.roots]
 
-    def _add(self, connection: Any, address: str, size: int, roots: list[str]) -> httpx.Response:
+    def _add(self, connection: Any, address: str, size: int, roots: list[str]) -> tuple[int, str]:
+        """Return status and text of the answer. Raises NotDelivered for one that takes too long or is too long."""
         proof: list[bytes] = []
         if 0 < size < self.sealer.frontier.size:
             with connection.cursor() as cursor:
                 old = Frontier(size, map(bytes.fromhex, roots))
                 proof = consistency_since(old, leaves_of(cursor, size), self.sealer.frontier.size)
         lines = [f"old {size}", *(base64.b64encode(node).decode() for node in proof), "", self.sealer.note]
-        return httpx.post(f"{address.rstrip('/')}/add-checkpoint", content="\n".join(lines).encode(), timeout=TIMEOUT)
+        return self._told(address, "\n".join(lines).encode())
+
+    def _told(self, address: str, content: bytes) -> tuple[int, str]:
+        """Post in a thread: whoever answers in drips, in the headers already, would hold up the sealer for ever."""
+        if (held := self._held.get(address)) is not None and held.is_alive():
+            raise NotDelivered("it has not ended its answer to an earlier call")
+        found: list[tuple[int, str] | Exception] = []
+        thread = threading.Thread(target=_post, args=(address, content, found), name="witness", daemon=True)
+        thread.start()
+        thread.join(LONGEST_SECONDS)
+        if thread.is_alive():
+            self._held[address] = thread
+            raise NotDelivered(f"it did not answer within {LONGEST_SECONDS:g} s")
+        (answer,) = found
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     @staticmethod
     def _frontier_at(connection: Any, size: int) -> list[str]:
@@ -133,3 +154,18 @@ class Delivery:
             file: Path = self.sealer.folder / "cosignatures.txt"
             with file.open("a", encoding="utf-8") as out:
                 out.write(self.sealer.note + lines)
+
+
+def _post(address: str, content: bytes, found: list[tuple[int, str] | Exception]) -> None:
+    """Put what was answered, or the fault, into `found`; an answer is read as far as one can be long."""
+    try:
+        url = f"{address.rstrip('/')}/add-checkpoint"
+        with httpx.stream("POST", url, content=content, timeout=TIMEOUT) as answer:
+            read = bytearray()
+            for chunk in answer.iter_bytes():
+                read += chunk
+                if len(read) > LONGEST_ANSWER:
+                    raise NotDelivered(f"its answer is longer than {LONGEST_ANSWER} bytes")
+            found.append((answer.status_code, read.decode("utf-8", "replace")))
+    except Exception as fault:  # noqa: BLE001  raised where it is waited for
+        found.append(fault)

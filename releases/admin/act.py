@@ -80,11 +80,7 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
         return _page(request, verb, instance, form, status=400)
     try:
         with acting(as_proved(request)):
-            if (
-                verb.preview is not None
-                and not _wants_json(request)
-                and request.POST.get("confirmed") != _seen(request)
-            ):
+            if verb.preview is not None and not _wants_json(request) and not _confirmed(request, verb, instance, form):
                 shown = verb.preview(instance, cleaned(form))
                 return _page(request, verb, instance, form, status=200, preview=shown)
             result = verb.act(*([] if pk is None else [pk]), **cleaned(form))
@@ -118,11 +114,19 @@ def cleaned(form: forms.Form) -> dict[str, Any]:
     }
 
 
-def _seen(request: HttpRequest) -> str:
-    """Return the digest of the values sent, so that what is confirmed is what the preview was made of."""
+def _seen(request: HttpRequest, verb: Verb, preview: list[tuple[str, str]]) -> str:
+    """Return the digest of the values sent and of what they would do, so that what is confirmed is what was read."""
     own = ("csrfmiddlewaretoken", "confirmed")
     values = sorted((name, request.POST.getlist(name)) for name in request.POST if name not in own)
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+    shown = [] if verb.looks else [(str(name), str(value)) for name, value in preview]
+    return hashlib.sha256(json.dumps([values, shown]).encode()).hexdigest()
+
+
+def _confirmed(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form) -> bool:
+    given = request.POST.get("confirmed", "")
+    assert verb.preview is not None
+    # A look takes a while and counts for nothing here.
+    return bool(given) and given == _seen(request, verb, [] if verb.looks else verb.preview(instance, cleaned(form)))
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -204,7 +208,7 @@ def _page(
             "preview": preview,
             # A template would call the function itself.
             "shows_first": verb.preview is not None and preview is None,
-            "confirmed": _seen(request) if preview is not None else "",
+            "confirmed": _seen(request, verb, preview) if preview is not None else "",
         },
         status=status,
     )

@@ -18,7 +18,7 @@ from releases.admin.messages_example import example_values
 from releases.admin.messages_preview import said_of
 from releases.admin.shown import language, when
 from releases.letters.events import PRE_RELEASED, told
-from releases.letters.places import PLACES, filled, used
+from releases.letters.places import KNOWN_BEFOREHAND, PLACES, filled, used
 from releases.models import (
     DeadAddress,
     Delivery,
@@ -175,6 +175,7 @@ class MessageTextAdmin(ReadOnlyAdmin):
             "about": about,
             "places": [(f"{{{{ {name} }}}}", words, name in names) for name, words in PLACES.items()],
             "pre_released": row.event in PRE_RELEASED,
+            "written_later": ", ".join(f"{{{{ {name} }}}}" for name in sorted(names - KNOWN_BEFOREHAND)),
             "versions": row.history.select_related("history_user").order_by("-history_id")[:20],
         }
 

@@ -35,6 +35,8 @@ PLACES: dict[str, str | Promise] = {
     "at": gettext_lazy("when it happened"),
     "url": gettext_lazy("address of the page"),
 }
+# What the consent was given to, or follows from the run; the rest is written later, and was read by nobody.
+KNOWN_BEFOREHAND = frozenset(PLACES) - {"what", "reason", "actor", "state", "due"}
 
 
 def used(text: str) -> set[str]:

@@ -12,15 +12,17 @@ from types import FrameType
 from django.db import connection
 from django.utils.translation import gettext as _
 
-from releases.steps.base import Overdue
-
 # What ends a command by itself, here or over SSH, has had its time by then.
 MARGIN_SECONDS = 60.0
 
 
+class CutOff(BaseException):
+    """The block took too long. No Exception, so that nothing inside can take it for a fault of its own and go on."""
+
+
 @contextmanager
 def cut_off_after(seconds: float) -> Iterator[None]:
-    """Raise Overdue inside the block when it takes longer, wherever it hangs; only a main thread can be interrupted.
+    """Raise CutOff inside the block when it takes longer, wherever it hangs; only a main thread can be interrupted.
 
     An alarm that was set before (RQ's own, for the whole job) is set again afterwards.
     """
@@ -29,14 +31,14 @@ def cut_off_after(seconds: float) -> Iterator[None]:
         return
 
     def late(_number: int, _frame: FrameType | None) -> None:
-        raise Overdue(_("The step did not come back within %(seconds)d s and was cut off") % {"seconds": seconds})
+        raise CutOff(_("The step did not come back within %(seconds)d s and was cut off") % {"seconds": seconds})
 
     began = time.monotonic()
     before = signal.signal(signal.SIGALRM, late)
     left, _interval = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
-    except Overdue:
+    except CutOff:
         # A query that was interrupted would spoil the next one.
         connection.close()
         raise

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from releases import steps
 from releases.models import Step
 from releases.steps.base import Fenced, Probe, StepContext
-from releases.worker.cut import MARGIN_SECONDS, cut_off_after
+from releases.worker.cut import MARGIN_SECONDS, CutOff, cut_off_after
 
 PROBE_SECONDS = 60
 
@@ -34,6 +34,6 @@ def state_of(step: Step, context: StepContext) -> tuple[str, str]:
             verdict, _facts = kind.probe(short, kind.parameters(**step.parameters))
     except Fenced:
         raise
-    except Exception:  # noqa: BLE001  a look that fails tells nothing about the target
+    except (Exception, CutOff):  # noqa: BLE001  a look that fails tells nothing about the target
         verdict = Probe.UNKNOWN
     return verdict.value, sentences[verdict]

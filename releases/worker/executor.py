@@ -28,7 +28,7 @@ from releases.steps.masking import clean
 from releases.steps.runner import secrets_of
 from releases.steps.target import measure
 from releases.worker.context import BACK, RunFacts, context_of, facts_of
-from releases.worker.cut import MARGIN_SECONDS, cut_off_after
+from releases.worker.cut import MARGIN_SECONDS, CutOff, cut_off_after
 from releases.worker.ending import PROBE_SECONDS, state_of
 from releases.worker.lease import Lease
 
@@ -89,7 +89,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             _say(lease, message)
             stop(step, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
             return None
-        except Overdue as late:
+        except (Overdue, CutOff) as late:
             verdict, told = state_of(step, context)
             message = clean(" — ".join(filter(None, [str(late), told])), secrets)
             _say(lease, message)

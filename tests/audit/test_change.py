@@ -181,6 +181,16 @@ def test_a_signature_says_who_when_how_and_what_for(people: dict[str, Any], acti
     assert event.contents["after"]["signature"] == record
 
 
+def test_an_act_that_signs_leaves_a_signature_whatever_its_body_does(people: dict[str, Any], acting_as: Any) -> None:
+    with acting_as("committee_a") as actor, change("test:sign_off", sign=True) as act:
+        pass
+    kept = Event.objects.get(act=act.id, kind="action").contents["after"]["signature"]
+    assert (kept["meaning"], kept["name"], kept["method"]) == ("sign_off", actor.name, "password")
+    with acting_as("committee_a"), change("test:sign_off") as act:
+        pass
+    assert "signature" not in (Event.objects.get(act=act.id, kind="action").contents["after"] or {})
+
+
 def test_a_signature_needs_a_proof_of_identity_that_is_fresh(people: dict[str, Any], acting_as: Any) -> None:
     with acting_as("committee_a", proved=False), pytest.raises(SignatureNeeded):
         with change("test:sign", sign=True):

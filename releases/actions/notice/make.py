@@ -21,7 +21,7 @@ from releases.actions.notice.recipients import Recipient, not_before, recipients
 from releases.actions.notice.subject import Subject, is_done, subject_of, thing_of
 from releases.actions.notice.values import path_of, values_of
 from releases.letters.events import KEYS, PRE_RELEASED, Told
-from releases.letters.places import filled
+from releases.letters.places import KNOWN_BEFOREHAND, filled, used
 from releases.models import ConsentRound, DeadAddress, Delivery, Message, MessageChannel, MessageText, Notice
 
 log = logging.getLogger(__name__)
@@ -188,7 +188,10 @@ def _released_beforehand(told: Told, subject: Subject) -> ConsentRound | None:
     round_ = subject.deployment.consent
     if round_ is None or round_.state not in ("granted", "consumed"):
         return None
-    return round_ if round_.document.get("notices", {}).get(told.key) == MessageText.words(told.key) else None
+    words = MessageText.words(told.key)
+    if used("".join(part for text in words.values() for part in text.values())) - KNOWN_BEFOREHAND:
+        return None
+    return round_ if round_.document.get("notices", {}).get(told.key) == words else None
 
 
 def _message(notice: Notice, recipient: Recipient, moment: datetime) -> None:

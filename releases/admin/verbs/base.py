@@ -106,7 +106,8 @@ class Verb:
     edge: the machine's edge that must be open; states: or the states it is offered in. rights: any one of them is
     enough; a right that is an environment's is asked there. by_row: who may depends on the row as well. by_deputy: a deputy may do it for whom he stands in.
     over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
-    shows it and asks once more.
+    shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
+    something that moves, so that only the form is held to.
     """
 
     noun: str
@@ -126,6 +127,7 @@ class Verb:
     shows: Callable[[Any], list[tuple[str, str]]] | None = None
     over: Callable[[Any], str] | None = None
     preview: Callable[[Any, dict[str, Any]], list[tuple[str, str]]] | None = None
+    looks: bool = False
 
     @property
     def key(self) -> str:

@@ -86,6 +86,7 @@ VERBS: tuple[Verb, ...] = (
         _sources,
         signs=True,
         preview=_seen,
+        looks=True,
     ),
     Verb(
         "target",

@@ -15,8 +15,11 @@ def written(content: Any) -> bytes:
 
 
 def read(line: bytes) -> Any:
-    """Return the content of a line. Raises ValueError."""
-    return json.loads(line, object_hook=_read)
+    """Return the content of a line. Raises ValueError, also for what only looks like a number or a time."""
+    try:
+        return json.loads(line, object_hook=_read)
+    except (ArithmeticError, TypeError, RecursionError) as fault:
+        raise ValueError(f"{type(fault).__name__}: {fault}") from fault
 
 
 def _written(value: Any) -> Any:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from audit.ledger import checkpoint as cp
+from audit.ledger import delivery
 from audit.ledger.delivery import RETRY_SECONDS, Delivery
 from audit.ledger.note import Checkpoint, notes_of, read, sign
 from audit.offline import ringi_verify, ringi_witness
@@ -173,6 +178,63 @@ def test_an_address_that_comes_back_is_an_event_and_gets_the_last_note(
     told = [event for event in events(app) if event["action"] == "audit:deliver"]
     assert [event["outcome"] for event in told] == ["failed", "done"]
     assert httpx.get(back.url).text == sealer.note
+
+
+@contextmanager
+def dripping(first: bytes) -> Iterator[tuple[str, list[int]]]:
+    """An address that answers with these bytes and one more every 0.1 s; yields it, and a list that grows per call."""
+    calls: list[int] = []
+    over = threading.Event()
+
+    def answer(call: socket.socket) -> None:
+        with call, suppress(OSError):
+            call.recv(65536)
+            call.sendall(first)
+            while not over.wait(0.1):
+                call.sendall(b"a")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                call, _peer = server.accept()
+                calls.append(1)
+                threading.Thread(target=answer, args=(call,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", calls
+        over.set()
+
+
+@pytest.mark.parametrize("drip", [b"H", b"HTTP/1.1 200 OK\r\nA: "], ids=["status", "headers"])
+def test_an_address_that_answers_in_drips_holds_nobody_up(
+    ledger: LedgerDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drip: bytes
+) -> None:
+    """Each byte comes in time, and there is no end to them."""
+    monkeypatch.setattr(delivery, "LONGEST_SECONDS", 0.5)
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    fill(app, 2)
+    sealer.seal(app)
+    clock = [1000.0]
+    carried = Delivery(sealer, lambda: clock[0])
+    with dripping(drip) as (url, calls):
+        _enter(ledger, "post", url)
+        for said in ("did not answer within 0.5 s", "has not ended its answer"):
+            began = time.monotonic()
+            (failed,) = carried.carry(app)
+            assert said in failed and time.monotonic() - began < 5
+            clock[0] += RETRY_SECONDS
+        assert calls == [1]
+
+
+def test_an_answer_without_end_is_none(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    fill(app, 2)
+    sealer.seal(app)
+    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 200_000) as (url, _calls):
+        _enter(ledger, "post", url)
+        (failed,) = Delivery(sealer).carry(app)
+    assert "longer than 65536 bytes" in failed
 
 
 def test_a_day_has_one_mail_and_a_withdrawn_address_none(ledger: LedgerDatabase, tmp_path: Path, settings: Any) -> None:

@@ -244,6 +244,22 @@ def test_the_text_for_going_back_is_released_with_the_consent(world: Any) -> Non
         assert (notice.released_with == deployment.consent) is released
 
 
+@pytest.mark.parametrize("place", ["reason", "actor", "what"])
+def test_a_text_with_words_that_are_written_later_is_not_released_beforehand(world: Any, place: str) -> None:
+    """Who consented has not read them."""
+    only(("rollback:authorise", "users", "mail"))
+    outsider("users", "kita@users.example")
+    with world.acting_as("manager"):
+        text = MessageText.objects.get(event="rollback:authorise")
+        write(text.pk, subject_ja="戻す", body_ja=f"{{{{ {place} }}}}", subject_en="back", body_en="{{ version }}")
+    deployment = world.scheduled()
+    forget()
+    make(Outbox, act="00000000-0000-0000-0000-000000000000", event="rollback:authorise",
+         object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
+    (notice,) = tell()
+    assert notice.waits and notice.released_with is None
+
+
 def test_changing_that_text_voids_the_consent_and_names_why(world: Any) -> None:
     from releases.actions.consent.lapse import lapse_stale
 

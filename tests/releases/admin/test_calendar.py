@@ -16,7 +16,7 @@ from audit.clock import now
 from environments.actions.holiday.add import add
 from environments.models import ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.admin.calendar_month import chosen
-from tests.releases.gates.asking import alter
+from tests.releases.gates.asking import alter, make
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 
@@ -184,7 +184,13 @@ def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
     assert str(review) in shown and "01:00" in shown and not Freeze.objects.filter(name="棚卸し").exists()
     other = client.post(address, given | {"application_id": world["released"].application_id})
     assert str(review) not in preview(other.content.decode()), "a freeze of another application does not hit it"
-    done = client.post(address, given | {"confirmed": seal(answer.content.decode())})
+    # Meanwhile another freeze begins at that time: what would be signed is no longer what was read.
+    hours = {"starts_at": review.window_start, "ends_at": review.window_end}
+    make(Freeze, environment=production(), name="決算", reason="x", created_by=review.author, **hours)
+    moved = client.post(address, given | {"confirmed": seal(answer.content.decode())})
+    assert moved.status_code == 200 and "決算" in preview(moved.content.decode())
+    assert not Freeze.objects.filter(name="棚卸し").exists()
+    done = client.post(address, given | {"confirmed": seal(moved.content.decode())})
     assert done.status_code == 302
     row = Freeze.objects.get(name="棚卸し")
     assert row.starts_at == (review.window_start - timedelta(hours=2))

@@ -14,9 +14,8 @@ from django.db import connection
 
 from audit.actor import acting
 from releases.models import Deployment
-from releases.steps.base import Overdue
 from releases.worker import ending, executor
-from releases.worker.cut import cut_off_after
+from releases.worker.cut import CutOff, cut_off_after
 from releases.worker.executor import run_from
 from releases.worker.lease import Lease
 
@@ -57,11 +56,25 @@ def test_a_step_that_hangs_outside_a_command_is_cut_off(
 
 @pytest.mark.usefixtures("job_alarm")
 def test_a_query_that_hangs_is_cut_off_and_the_next_one_is_answered(database: str) -> None:
-    with pytest.raises(Overdue), cut_off_after(0.3), connection.cursor() as cursor:
+    with pytest.raises(CutOff), cut_off_after(0.3), connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(30)")
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.usefixtures("job_alarm")
+def test_nothing_inside_takes_it_for_a_fault_of_its_own() -> None:
+    """A check that tries again after a fault, or a host that is asked again, would go on for ever."""
+    looks = 0
+    with pytest.raises(CutOff), cut_off_after(0.3):
+        while True:
+            try:
+                looks += 1
+                time.sleep(30)
+            except Exception:  # noqa: BLE001  as such code does
+                continue
+    assert looks == 1
 
 
 def test_a_lease_is_not_renewed_for_ever(world: Any, queued: Callable[..., Deployment]) -> None:
