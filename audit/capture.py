@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from audit.roles import Cursor, Roles, grant, name
 
 SQL = FUNCTIONS + PRIVATE + TRIGGERS
 CAPTURE, NO_TRUNCATE = "ringi_capture", "ringi_no_truncate"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_ACTOR, APPEND_ONLY, WRONG_CALL = "RI001", "RI002", "RI003"
 
 
@@ -80,9 +81,12 @@ def set_context(
         connection = default
     text = context(actor, action=action, action_id=action_id, reason=reason)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp(), set_config('ringi.context', %s, %s)", [text, not whole_session])
-        moment: datetime = cursor.fetchone()[0]
-        return moment
+        # A number of microseconds reads the same whatever DateStyle the session has.
+        cursor.execute(
+            "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, set_config('ringi.context', %s, %s)",
+            [text, not whole_session],
+        )
+        return EPOCH + timedelta(microseconds=cursor.fetchone()[0])
 
 
 def clear_context(connection: Connection) -> None:

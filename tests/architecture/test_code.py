@@ -18,9 +18,12 @@ WRITES = {
     "releases/actions/release/import_tags.py": {
         "bulk_create": "changes of past releases in the import's own door; they have no snapshots, the trigger sees each"
     },
-    "releases/actions/step/finish.py": {"update": "ends the attempt in the outcome's own door; it has no snapshots"},
+    "releases/actions/deployment/queue.py": {
+        "bulk_create": "lays the steps in the door that queues the run; they have no snapshots, the trigger sees each"
+    },
 }
 RAW_WRITES = {
+    "releases/actions/step/finish.py": "ends the attempt in the outcome's own door; it has no snapshots",
     "releases/worker/lease.py": "lease and output of a running step: not governed, and fenced by the epoch",
     "releases/actions/delivery/send.py": "claim and next try of a delivery: not governed; its outcome is an act",
     "releases/silence.py": "the scheduler's sign of life: not governed",

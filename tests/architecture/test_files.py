@@ -10,6 +10,7 @@ from .files import APPS, ROOT, python, tracked
 LONGEST = 400
 LONG = {
     "docs/reference/procedure.ja.md": "the written procedure itself, kept whole",
+    "docs/reference/machines.md": "made from the edges",
     "requirements.lock": "made by uv",
     "tests/mutants.toml": "a list of guards, one entry each",
     "audit/offline/ringi_verify.py": "one file by promise: an auditor takes it away and reads it",
