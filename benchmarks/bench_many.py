@@ -1,0 +1,131 @@
+"""Many runs that fall due in the same minute, over several environments with a worker each."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from copy import deepcopy
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import django_rq
+import pytest
+from rq import Worker
+
+from audit.actor import Actor, acting
+from audit.change import change
+from audit.clock import now
+from benchmarks import runs
+from benchmarks.bench_wake import until
+from benchmarks.report import Report, Spread
+from environments.models import AccessRule, Environment
+from releases.actions.release.plan import active_procedure
+from releases.models import Deployment, StepAttempt
+from tests.releases.conftest import World
+from tests.releases.gates.asking import alter
+
+RUNS = int(os.environ.get("RINGI_BENCH_DUE", "200"))
+ENVIRONMENTS = int(os.environ.get("RINGI_BENCH_ENVIRONMENTS", "8"))
+MINUTE = timedelta(seconds=60)
+
+
+def lay_environments(world: World) -> list[Environment]:
+    """Return ENVIRONMENTS environments like development, with its rights; the first is development itself."""
+    first = world.environments["development"]
+    made = [first]
+    rules = list(AccessRule.objects.filter(environment=first))
+    with acting(Actor(account_id=None, name="bench", kind="command", channel="command")):
+        for number in range(2, ENVIRONMENTS + 1):
+            with change("bench:environment") as act:
+                one = Environment.objects.create(
+                    slug=f"development_{number}", name_ja=f"開発 {number}", name_en=f"Development {number}",
+                    tier=first.tier, order=100 + number,
+                )  # fmt: skip
+                for rule in rules:
+                    AccessRule.objects.create(role=rule.role, environment=one, level=rule.level)
+                act.about(one)
+                made.append(one)
+    procedure = active_procedure()
+    content = deepcopy(procedure.content)
+    for rows, key in ((content["environments"], "key"), (content["accepts"], "environment")):
+        like = next(row for row in rows if row[key] == first.slug)
+        rows += [{**like, key: one.slug} | ({"order": one.order} if key == "key" else {}) for one in made[1:]]
+    alter(procedure, content=content)
+    return made
+
+
+def lay_application(world: World, number: int, environments: list[Environment], folder: Path) -> World:
+    """Return the world with an application of its own and its copies in all these environments and in production."""
+    from environments.actions.configuration.create import create
+    from environments.actions.target.create import create_application, create_target
+
+    with world.acting_as("manager"):
+        application = create_application(
+            slug=f"many-{number}", name=f"Many {number}", repository=str(world.built.path),
+            signers=world.built.allowed_signers.read_text(),
+        )  # fmt: skip
+        configurations = {}
+        for one in (*environments, world.environments["production"]):
+            (root := folder / f"{number}-{one.slug}").mkdir()
+            create_target(application_id=application.pk, environment_id=one.pk, root=str(root), settings={})
+            configurations[one.slug] = create(
+                application_id=application.pk, environment_id=one.pk, values={"PORT": "8080"}, secrets={}, reason="many"
+            )
+    own = dataclasses.replace(world, application=application, configurations=configurations)
+    own.open_window()
+    return own
+
+
+def bench_due_together(
+    world: World,
+    report: Report,
+    children: Any,
+    quiet: None,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Set RUNS runs their hours within one minute, one application each ENVIRONMENTS of them, and see when each began."""
+    from releases.actions.deployment.request import request
+    from releases.actions.deployment.schedule import schedule
+
+    environments = lay_environments(world)
+    names = [one.slug for one in environments]
+    settings.RQ_QUEUES = {**settings.RQ_QUEUES, **dict.fromkeys(names, settings.RQ_QUEUES["development"])}
+    monkeypatch.setenv("RINGI_QUEUES", ",".join([*settings.ENVIRONMENT_QUEUES, *names[1:]]))
+    asked = []
+    for number in range(-(-RUNS // ENVIRONMENTS)):
+        own = lay_application(world, number, environments, tmp_path)
+        made = runs.replan(own, runs.release(own), runs.plan(1))
+        with own.acting_as("developer"):
+            asked += [request(made.pk, environment_id=one.pk).pk for one in environments]
+    del asked[RUNS:]
+    due = now() + timedelta(seconds=30 + 0.1 * RUNS)
+    with world.acting_as("developer"):
+        for place, pk in enumerate(asked):
+            schedule(pk, at=due + place * MINUTE / RUNS)
+    in_time = now() < due
+    for name in names:
+        queue = django_rq.get_queue(name)
+        queue.empty()
+        children("manage.py", "worker", name)
+    children("manage.py", "scheduler")
+    until(lambda: len(Worker.all(connection=queue.connection)) >= ENVIRONMENTS, "the workers", 60)
+    in_time = in_time and now() < due
+    mine = Deployment.objects.filter(pk__in=asked)
+    until(lambda: mine.filter(state="succeeded").count() == RUNS, "the end of all runs", 600)
+    began = dict(
+        StepAttempt.objects.filter(step__deployment__in=asked, step__ordinal=1).values_list(
+            "step__deployment", "began_at"
+        )
+    )
+    late = [(began[pk] - at).total_seconds() for pk, at in mine.values_list("pk", "scheduled_for")]
+    whole = (max(began.values()) - due).total_seconds()
+    report.add(
+        "many", f"{RUNS} runs due in one minute over {ENVIRONMENTS} environments: due → running (p50 / p99)",
+        spread := Spread.of(late), limit=f"the minute, of which all had begun after {whole:.1f} s", ratio=whole / 60,
+        valid=in_time and len(late) == RUNS == StepAttempt.objects.filter(step__deployment__in=asked, step__ordinal=1).count(),
+        note=f"one scheduler and {ENVIRONMENTS} workers on these cores; slowest {max(late):.2f} s",
+        figures={"late": spread.__dict__, "all_begun_after": whole},
+    )  # fmt: skip
