@@ -53,6 +53,24 @@ def executed(world: World, run: Any) -> Any:
     return world.fresh(run)
 
 
+def gone_back(world: World, rollback: Any) -> Any:
+    """Let a worker take the authorised way back, after which the target is as it was; return the row."""
+    from releases.actions.rollback.run import run
+    from releases.actions.step.claim import claim
+    from releases.actions.step.finish import finish
+
+    deployment, as_before = rollback.deployment, {"code": "", "configuration": "", "data": ""}
+    with acting(WORKER):
+        run(rollback.pk)
+        steps = list(deployment.steps.filter(phase__in=["back", "back_verify"]).order_by("ordinal"))
+        for step, after in zip(steps, [*steps[1:], None], strict=True):
+            claimed = claim(step.pk, worker="worker-1")
+            assert claimed is not None, step
+            restores = step.phase == "back" and (after is None or after.phase != "back")
+            finish(claimed.step, epoch=claimed.epoch, result={"done": True}, measured=as_before if restores else None)
+    return world.fresh(rollback)
+
+
 def verified(world: World, run: Any) -> Any:
     """Let the second operator say that a run is as it should be."""
     from releases.actions.deployment.verified import verify
