@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models
+from django.utils.translation import get_language
 
 MOST = 500
 
@@ -134,8 +136,13 @@ def moment_of(text: Any) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def column_names(model_label: str) -> dict[str, str]:
+def column_names(model_label: str) -> Mapping[str, str]:
     """Return column → its name for people, of a model or of a many-to-many table."""
+    return _column_names(model_label, get_language())
+
+
+@lru_cache(maxsize=1024)
+def _column_names(model_label: str, language: str | None) -> Mapping[str, str]:
     app, name, relation = [*model_label.split("."), "", ""][:3]
     try:
         model = apps.get_model(app, name)

@@ -24,9 +24,9 @@ from releases.admin.shown import language, show
 from releases.admin.sign_page import waiting_rows
 from releases.gates import quorum
 from releases.gates.ask import answers
-from releases.gates.base import Answer
+from releases.gates.base import Answer, Known
 from releases.gates.evidence import matrix as matrix_of_tests
-from releases.models import ConsentRound, Deployment, Evidence, Obligation, Procedure, Release, RosterEntry, Waiver
+from releases.models import ConsentRound, Deployment, Obligation, Procedure, Release, RosterEntry, Waiver
 from releases.procedures.document import Procedure as Content
 
 PATH = (
@@ -283,8 +283,8 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     environments = list(Environment.objects.filter(targets__application_id=row.application_id).order_by("order"))
     if not row.bound_for_production:
         environments = [e for e in environments if e.tier != Environment.Tier.PRODUCTION]
-    live = row.state not in Release.ENDS
-    asked = [(e, answers(row, e, moment)) for e in environments] if content is not None and live else []
+    live, known = row.state not in Release.ENDS, Known(row)
+    asked = [(e, answers(row, e, moment, known)) for e in environments] if content is not None and live else []
     runs = list(
         Deployment.objects.filter(release=row)
         .select_related("environment", "started_by", "verified_by", "requested_by")
@@ -324,11 +324,8 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         configurations=[(e, chosen.get(e.pk)) for e in environments],
         dry_runs=[e for e in environments if rights.sees(e)],
         plan=[(phase, row.plan[phase]) for phase in PHASES if phase in row.plan],
-        evidence=Evidence.objects.filter(application_id=row.application_id, tree=row.tree)
-        .exclude(tree="")
-        .select_related("environment", "handed_in_by")
-        .defer("content")[:40],
-        matrix=matrix_of_tests(row) if content is not None and row.bound_for_production else [],
+        evidence=known.evidence[:40],
+        matrix=matrix_of_tests(row, known) if content is not None and row.bound_for_production else [],
         lacking=_lacking(row, environments),
         overdue=Obligation.objects.filter(application_id=row.application_id, settled_at=None, due_at__lt=moment)
         .exclude(release=row)

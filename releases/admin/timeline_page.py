@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from operator import itemgetter
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import urlencode
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from audit.models import Event, Head
@@ -90,6 +92,12 @@ def rows_to_choose() -> dict[str, list[tuple[int, str]]]:
     }
 
 
+@lru_cache
+def acts_to_choose(language: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the acts to filter by, in a language: (`noun:verb`, words), by their words."""
+    return tuple(sorted({(verb.key, f"{act_name(verb.key)} ({verb.key})") for verb in VERBS}, key=itemgetter(1)))
+
+
 @page
 def timeline(request: HttpRequest) -> HttpResponse:
     """Show fifty events before the number `before`; `count=1` also counts all that fit.
@@ -115,7 +123,7 @@ def timeline(request: HttpRequest) -> HttpResponse:
         count_url="?" + urlencode({**kept, "count": "1"}),
         one_object=one_object,
         **({} if one_object else rows_to_choose()),
-        actions=sorted({(verb.key, f"{act_name(verb.key)} ({verb.key})") for verb in VERBS}, key=itemgetter(1)),
+        actions=acts_to_choose(get_language()),
         kinds=Event.Kind.choices,
         outcomes=[(outcome, word(outcome)) for outcome in OUTCOMES],
         head=None if kept else Head.objects.first(),

@@ -27,7 +27,7 @@ from releases.api.rows import application_named, environment_named, known, reach
 from releases.api.token import Caller, caller_of
 from releases.api.words import Body, Count, Id, Line, Moment, MustWhy, Revision, Slug, Text, Ticket, Version, Why
 from releases.gates.ask import answers
-from releases.gates.base import PASSING, Answer
+from releases.gates.base import PASSING, Answer, Known
 from releases.models import Deployment, Procedure, Release
 from releases.worker.dry_run import dry_run
 
@@ -181,6 +181,7 @@ def refuse_to_sign(event: str, model: type[Model], pk: int) -> None:
 def standing(caller: Caller, release: Release) -> list[shapes.StandingOut]:
     """Return how a release stands towards each environment that the caller reads and it is bound for."""
     found = []
+    known = Known(release)
     ready = release.procedure is not None or Procedure.objects.filter(state="active").exists()
     for environment in caller.readable:
         production = environment.tier == Environment.Tier.PRODUCTION
@@ -188,7 +189,7 @@ def standing(caller: Caller, release: Release) -> list[shapes.StandingOut]:
             continue
         if production and not release.bound_for_production:
             continue
-        asked = answers(release, environment) if ready and release.state not in Release.ENDS else []
+        asked = answers(release, environment, known=known) if ready and release.state not in Release.ENDS else []
         closed = [answer for answer in asked if answer.verdict not in PASSING]
         allows = release.state in Release.MAY_RUN[environment.tier]
         found.append(

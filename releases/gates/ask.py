@@ -13,7 +13,7 @@ from audit.refusals import GateClosed
 from environments import calendar
 from environments.models import Environment
 from releases.gates import consent, evidence, freeze, preparation, promotion, rehearsal, source, stop_switch, window
-from releases.gates.base import Answer, Ask, Question, procedure_of
+from releases.gates.base import Answer, Ask, Known, Question, procedure_of
 from releases.models import Release, Waiver
 
 # One line a kind: the name that the procedure's gates use, and who answers.
@@ -37,10 +37,15 @@ GATES: tuple[tuple[str, Ask], ...] = (
 WAIVABLE = frozenset({"evidence", "promotion", "rehearsal", "checklist", "milestone", "branch", "roster", "document"})
 
 
-def answers(release: Release, environment: Environment, at: datetime | None = None) -> list[Answer]:
-    """Ask every gate of the environment's tier, in the procedure's order; `at` defaults to the database's now."""
+def answers(
+    release: Release, environment: Environment, at: datetime | None = None, known: Known | None = None
+) -> list[Answer]:
+    """Ask every gate of the environment's tier, in the procedure's order; `at` defaults to the database's now.
+
+    known: of the release, when several environments are asked about at once.
+    """
     procedure = procedure_of(release)
-    question = Question(release, environment, procedure, at or now())
+    question = Question(release, environment, procedure, at or now(), known or Known(release))
     kinds = dict(GATES)
     found = [kinds[gate.kind](question, gate) for gate in procedure.gates_for(environment.tier)]
     stopped = stop_switch.answer(environment)

@@ -5,16 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from audit.clock import now
 from environments.models import Environment
-from releases.models import Fact, Procedure, Release
+from releases.models import Evidence, Fact, Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 
 Verdict = Literal["pass", "waived", "fail", "unknown"]
 PASSING = ("pass", "waived")
+
+
+class Known:
+    """What is known of one release, each kind read once and only when a gate asks: for all gates of all environments."""
+
+    def __init__(self, release: Release) -> None:
+        self.release = release
+
+    @cached_property
+    def moment(self) -> datetime:
+        """The database's time."""
+        return now()
+
+    @cached_property
+    def evidence(self) -> list[Evidence]:
+        """The evidence for the release's tree, the newest first: an older pass does not hide a newer fail."""
+        if not self.release.tree:
+            return []
+        rows = Evidence.objects.filter(application=self.release.application_id, tree=self.release.tree)
+        return list(rows.select_related("environment", "handed_in_by").defer("content").order_by("-pk"))
+
+    @cached_property
+    def facts(self) -> dict[str, Fact]:
+        """Kind → what was last seen of the release itself, whatever the environment."""
+        return {fact.kind: fact for fact in Fact.objects.filter(release=self.release, environment=None)}
+
+    @cached_property
+    def orders(self) -> dict[str, int]:
+        """Environment → its place in the order of promotion."""
+        return dict(Environment.objects.values_list("slug", "order"))
+
+    def fresh(self, kind: str, seconds: float) -> Fact | None:
+        """Return a fact observed within the last `seconds`, or nothing; an hour asked about may lie far ahead."""
+        fact = self.facts.get(kind)
+        return fact if fact is not None and (self.moment - fact.observed_at).total_seconds() <= seconds else None
 
 
 @dataclass(frozen=True)
@@ -25,6 +61,7 @@ class Question:
     environment: Environment
     procedure: Content
     at: datetime
+    known: Known
 
     @property
     def emergency(self) -> bool:
@@ -72,11 +109,3 @@ def procedure_of(release: Release) -> Content:
     """Return the procedure that a release follows: the one it was fixed under, else the active one."""
     row = release.procedure or Procedure.objects.get(state="active")
     return row.document
-
-
-def fresh_fact(question: Question, kind: str, seconds: float, environment: Environment | None = None) -> Fact | None:
-    """Return a fact observed within the last `seconds`, or nothing; an hour asked about may lie far ahead."""
-    fact = Fact.objects.filter(release=question.release, environment=environment, kind=kind).first()
-    if fact is None or (now() - fact.observed_at).total_seconds() > seconds:
-        return None
-    return fact

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from environments.models import Environment
-from releases.gates.base import Answer, Question, failed, passed, procedure_of, unknown
+from releases.gates.base import Answer, Known, Question, failed, passed, procedure_of, unknown
 from releases.models import Evidence, InForce, Release
 from releases.procedures.parts import Gate
 from releases.sources import evidence as reading
@@ -39,12 +37,12 @@ class TypeRow:
     cells: list[Cell]
 
 
-def matrix(release: Release) -> list[TypeRow]:
+def matrix(release: Release, known: Known | None = None) -> list[TypeRow]:
     """Return test type × test environment for a release's tree; the same words as the gate's. Pages call it."""
     content = procedure_of(release)
     language = get_language() or "ja"
     required = {(cell.type, cell.test_environment) for cell in content.testing.matrix if cell.required}
-    newest = _newest(release)
+    newest = _newest(known or Known(release))
     limits = content.threshold_values()
     rows = []
     for test_type in content.testing.types:
@@ -66,7 +64,7 @@ def required_types(question: Question) -> list[tuple[str, str]]:
     That is every required cell of the test matrix whose environment comes earlier in the order of promotion; for the
     first environment, its own.
     """
-    orders = dict(Environment.objects.values_list("slug", "order"))
+    orders = question.known.orders
     first = min(orders.values(), default=0)
     limit = question.environment.order
     mapped = {e.key: e.environment for e in question.procedure.testing.environments}
@@ -85,31 +83,22 @@ def ask(question: Question, gate: Gate) -> Answer:
         return unknown(gate, _("The commit is not known yet."), "evidence")
     if gate.evidence == "junit":
         reasons = []
-        newest = _newest(question.release)
+        newest = _newest(question.known)
         for test_type, slug in required_types(question):
             verdict, sentence = _verdict(question, "junit", newest.get((test_type, slug)))
             if verdict != "pass":
                 reasons.append(f"{test_type} ({slug}): {sentence}")
         return failed(gate, "; ".join(reasons), "evidence") if reasons else passed(gate, "", "evidence")
-    found = _evidence(question.release.application_id, question.release.tree, gate.evidence).first()
+    found = next((row for row in question.known.evidence if row.kind == gate.evidence), None)
     verdict, sentence = _verdict(question, gate.evidence, found)
     return {"pass": passed, "fail": failed}.get(verdict, unknown)(gate, sentence, "evidence")
 
 
-def _evidence(application_id: int, tree: str, kind: str) -> Any:
-    """Return the evidence of a kind for a tree, the newest first: an older pass does not hide a newer fail."""
-    rows = Evidence.objects.filter(application=application_id, tree=tree, kind=kind)
-    return rows.defer("content").order_by("-pk")
-
-
-def _newest(release: Release) -> dict[tuple[str, str], Evidence]:
-    """Return (test type, environment slug) → the newest test report for a release's tree, in one query."""
+def _newest(known: Known) -> dict[tuple[str, str], Evidence]:
+    """Return (test type, environment slug) → the newest test report for a release's tree."""
     found: dict[tuple[str, str], Evidence] = {}
-    if release.tree:
-        rows: Sequence[Evidence] = _evidence(release.application_id, release.tree, "junit").select_related(
-            "environment", "handed_in_by"
-        )
-        for row in rows:
+    for row in known.evidence:
+        if row.kind == "junit":
             found.setdefault((row.test_type, row.environment.slug), row)
     return found
 
@@ -132,5 +121,5 @@ def _baseline(question: Question) -> dict[str, str]:
     )
     if pointer is None or pointer.release is None or not pointer.release.tree:
         return {}
-    before = _evidence(question.release.application_id, pointer.release.tree, "performance").first()
+    before = next((row for row in Known(pointer.release).evidence if row.kind == "performance"), None)
     return {"baseline": before.values["measured"]} if before is not None else {}

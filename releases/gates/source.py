@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from releases.gates.base import Answer, Question, failed, fresh_fact, passed, unknown
+from releases.gates.base import Answer, Question, failed, passed, unknown
 from releases.models import Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
@@ -17,7 +17,7 @@ from releases.sources import git, versions
 def tag(question: Question, gate: Gate) -> Answer:
     """The tag carries version, date and changes, is signed by a known key, and still points where it pointed."""
     release = question.release
-    fact = fresh_fact(question, "tag", settings.FACT_SECONDS)
+    fact = question.known.fresh("tag", settings.FACT_SECONDS)
     if fact is None:
         return unknown(gate, _("The tag has not been looked at within the last minute."), "evidence")
     seen = fact.value
@@ -63,7 +63,7 @@ def tag_faults(release: Release, seen: dict[str, Any]) -> list[str]:
 def branch(question: Question, gate: Gate) -> Answer:
     """The commit is on the branch that the release names and reachable from a head that the environment accepts."""
     release = question.release
-    fact = fresh_fact(question, "heads", settings.FACT_SECONDS)
+    fact = question.known.fresh("heads", settings.FACT_SECONDS)
     if fact is None:
         return unknown(gate, _("The branches have not been looked at within the last minute."), "evidence")
     if isinstance(fact.value, dict):
@@ -77,7 +77,7 @@ def branch(question: Question, gate: Gate) -> Answer:
         return failed(gate, wrong, "evidence")
     if release.branch not in fact.value:
         # Merged and deleted is the usual end of a branch; one that is still there must hold the commit.
-        named = fresh_fact(question, "branch", settings.FACT_SECONDS)
+        named = question.known.fresh("branch", settings.FACT_SECONDS)
         if named is None or named.value.get("name") != release.branch:
             return unknown(gate, _("The branches have not been looked at within the last minute."), "evidence")
         if named.value["there"]:

@@ -9,7 +9,7 @@ from audit.clock import now
 from releases.actions.release.confirm import NOT_MEASURED, facts_now
 from releases.gates import rehearsal
 from releases.gates.ask import WAIVABLE
-from releases.gates.base import Answer, Question, procedure_of
+from releases.gates.base import Answer, Known, Question, procedure_of
 from releases.gates.content import digest
 from releases.models import Release, Step
 from releases.procedures.parts import Gate
@@ -21,7 +21,8 @@ GATE = Gate(key="rehearsed", kind="rehearsal", tiers=("production",), ja="予行
 
 def asked(world: Any, release: Release) -> Answer:
     release = world.fresh(release)
-    return rehearsal.ask(Question(release, world.environments["production"], procedure_of(release), now()), GATE)
+    production = world.environments["production"]
+    return rehearsal.ask(Question(release, production, procedure_of(release), now(), Known(release)), GATE)
 
 
 def rehearse(world: Any, release: Release, environment: str = "staging") -> Any:
