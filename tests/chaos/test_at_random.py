@@ -44,10 +44,17 @@ def test_a_queue_emptied_at_random_moments_loses_nothing(scheduled_run: Begin) -
     workers = [running.worker() for _ in range(2)]
     taken = 0
     for _ in range(FLUSHES):
+        # An idle worker takes a wake-up within milliseconds; one that is not let run leaves it for the flush.
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGSTOP)
+        time.sleep(chance.uniform(0, 0.3))
         taken += running.redis.llen("rq:queue:production")
         running.redis.flushall()
-        time.sleep(chance.uniform(0, 0.2))
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGCONT)
+        time.sleep(chance.uniform(0, 0.1))
     print(f"CHAOS_SEED={seed} CHAOS_FLUSHES={FLUSHES}: at least {taken} wake-ups were taken away")
+    assert taken, f"seed {seed}: nothing was lost, so nothing was tried"
     running.comes_to("verifying", seconds=PATIENCE + STEPS * LEASE)
     assert running.tally() == [f"{name} {half}" for name in names for half in ("began", "ended")], f"seed {seed}"
     outcomes = [[attempt.outcome for attempt in running.attempts(1 + ordinal)] for ordinal in range(2 * STEPS)]
