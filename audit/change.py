@@ -80,6 +80,8 @@ class Act:
         """Go on with another act of the same actor on a row that a locked one guards, in the same commit: its own
         number, its own events, after everything of this one. Call it before the row is changed.
         """
+        if self.following is not None:
+            raise RuntimeError(f"{event}: {self.following.event} follows already")
         act = Act(event=event, actor=self.actor, id=uuid.uuid4(), object=label(row), at=self.at)
         act.hold(row, row.pk)
         self.following = act
@@ -155,6 +157,12 @@ def _values(row: models.Model) -> dict[str, Any]:
     return {name: deepcopy(value) if isinstance(value, dict | list) else value for name, value in values.items()}
 
 
+@cache
+def _stamps(model: type[models.Model]) -> tuple[str, ...]:
+    """Return the columns that say when a row was last written; they are written with any other."""
+    return tuple(str(c.attname) for c in model._meta.concrete_fields if getattr(c, "auto_now", False))
+
+
 def _save(act: Act) -> None:
     for key, row in act.rows.items():
         before = act.states.get(key)
@@ -165,7 +173,7 @@ def _save(act: Act) -> None:
                 raise RuntimeError(f"{label(row)} went from {before} to {after} through more than one edge")
         # A row that was only locked is not written: it would leave a snapshot that says nothing.
         if changed := [name for name, value in act.found[key].items() if value != getattr(row, name)]:
-            row.save(update_fields=changed)
+            row.save(update_fields=[*changed, *_stamps(type(row))])
     for row in act.unsaved:
         row.save(force_insert=True)
 

@@ -74,13 +74,16 @@ def of_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
 
 def of_lifting(freeze: Freeze, values: dict[str, Any]) -> Lines:
     """Return what lifting a freeze would open again."""
-    start = max(freeze.starts_at, now())
+    moment = now()
+    start = max(freeze.starts_at, moment)
     if start >= freeze.ends_at:
         return []
+    # Not the minute, which would be another one when it is confirmed.
+    begins = when(start, freeze.environment.zone) if start > moment else _("now")
     asked = [(_("lifting proposed by"), str(freeze.lift_proposed_by))] if freeze.lift_proposed_by is not None else []
     return [
         *asked,
-        (_("Opens again"), f"{when(start, freeze.environment.zone)} – {when(freeze.ends_at, freeze.environment.zone)}"),
+        (_("Opens again"), f"{begins} – {when(freeze.ends_at, freeze.environment.zone)}"),
         *_hit(freeze.environment, freeze.application_id, start, freeze.ends_at, absolute=freeze.absolute),
     ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import functools
 import os
 import shutil
@@ -35,16 +34,16 @@ def start(
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start an argument list with stdout in a pipe. Raises StepFailed when there is no such program to run."""
+    tie: tuple[str, ...] = ()
     options: dict[str, Any] = {}
-    # A fork copies the tables of all of a worker's memory, and the worker faults on each page afterwards: ten times as
-    # long as a spawn, which Python makes only where no function is to be called in the child.
-    if tie := _tie():
-        tie = (*tie, str(os.getpid()))
-    else:
-        options["preexec_fn"] = _dies_with(os.getpid())
     try:
-        if tie:
-            _require(arguments[0], environment, folder)
+        # A fork copies the tables of all of a worker's memory, and the worker faults on each page afterwards: ten times
+        # as long as a spawn, which Python makes only where no function is to be called in the child. What the kernel
+        # may refuse to run is left to the fork, which says so itself.
+        if _runs(arguments[0], environment, folder) and (tie := _tie()):
+            tie = (*tie, str(os.getpid()))
+        else:
+            options["preexec_fn"] = _dies_with(os.getpid())
         return subprocess.Popen(
             [*tie, *arguments],
             stdin=stdin,
@@ -74,12 +73,19 @@ def _tie() -> tuple[str, ...]:
     return (*tie, shell, "-c", STILL_THERE) if knows.returncode == 0 else ()
 
 
-def _require(program: str, environment: Mapping[str, str], folder: Path) -> None:
-    """Raise the OSError that starting the program would, which setpriv would only print."""
+def _runs(program: str, environment: Mapping[str, str], folder: Path) -> bool:
+    """Tell whether the kernel knows how to run a program: a shell would read as a script what it does not."""
     named = str(folder / program) if "/" in program else program
-    if shutil.which(named, path=environment.get("PATH", os.defpath)) is None:
-        number = errno.EACCES if "/" in program and Path(named).exists() else errno.ENOENT
-        raise OSError(number, os.strerror(number))
+    found = shutil.which(named, path=environment.get("PATH", os.defpath))
+    if found is None:
+        return False
+    try:
+        with open(found, "rb") as file:
+            first = file.readline(256)
+    except OSError:
+        return False
+    interpreter = first[2:].split()[:1] if first.startswith(b"#!") else []
+    return first.startswith(b"\x7fELF") or bool(interpreter) and os.access(interpreter[0], os.X_OK)
 
 
 def _dies_with(parent: int) -> Callable[[], None]:

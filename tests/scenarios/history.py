@@ -18,10 +18,10 @@ from environments.actions.access import grant as grants
 from environments.models import AccessGrant, Account, Deputy
 from releases.actions.consent import decide
 from releases.actions.consent.lapse import lapse_stale
-from releases.actions.deployment.decide import settle
 from releases.actions.deployment.queue import queue
 from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import schedule
+from releases.actions.deployment.settle import settle
 from releases.actions.obligation.settle import settle as settle_debt
 from releases.actions.release import prepare
 from releases.actions.release.confirm import confirm

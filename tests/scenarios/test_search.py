@@ -27,7 +27,7 @@ consent/decide.py _grant round_.grant release.approve
 consent/end.py end_rounds deployment.cancel
 consent/lapse.py _lapse_release release.lapse; consent/lapse.py _lapse_window held.expire
 deployment/decide.py give_up deployment.fail; deployment/decide.py stop_inside deployment.stop deployment.stopped
-deployment/decide.py succeed deployment.succeed; deployment/decide.py settle deployment.settle release.abandon release.stand_down release.roll_back
+deployment/decide.py succeed deployment.succeed; deployment/settle.py settle deployment.settle; deployment/settle.py _follow release.abandon release.stand_down release.roll_back
 deployment/decide.py _go_on deployment.resume deployment.recheck
 deployment/decide.py go_on_after deployment.verify
 deployment/queue.py queue deployment.queue; deployment/queue.py settle_lower held.settle

@@ -43,8 +43,9 @@ class Command(BaseCommand):
                 if options["renew_key"]:
                     self.stdout.write(str(sealer.renew_key(connection, options["renew_key"])))
                     return
+                delivery = Delivery(sealer)
                 while not ended.is_set():
-                    self._round(sealer, options["once"])
+                    self._round(sealer, delivery, options["once"])
                     if options["once"]:
                         return
                     ended.wait(options["every"])
@@ -64,7 +65,7 @@ class Command(BaseCommand):
                 raise CommandError("another sealer holds this folder; end it first")
             yield
 
-    def _round(self, sealer: Sealer, once: bool) -> None:
+    def _round(self, sealer: Sealer, delivery: Delivery, once: bool) -> None:
         close_old_connections()
         try:
             try:
@@ -75,7 +76,7 @@ class Command(BaseCommand):
                     raise
                 self.stdout.write(f"went on after a restore, as two persons decided, with the key {sealer.public}")
                 return
-            failed = Delivery(sealer).carry(connection)
+            failed = delivery.carry(connection)
         except OperationalError as fault:
             if once:
                 raise CommandError(f"the database can't be reached: {fault}")

@@ -1,4 +1,4 @@
-"""What people decide while a run waits: retry, skip, confirm done, give up; and stop, succeed, settle."""
+"""What people decide while a run waits: retry, skip, confirm done, give up; and stop, succeed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account
 from releases import dispatch
-from releases.actions.deployment.verified import enter_force, return_to_base
 from releases.actions.question.ask import answered
 from releases.actions.step.finish import drop_rest
 from releases.gates import stop_switch
-from releases.models import Deployment, InForce, Release, Step
+from releases.models import Deployment, Step
 
 
 def retry(step_id: int, *, reason: str) -> Step:
@@ -98,48 +97,6 @@ def succeed(deployment_id: int) -> Deployment:
         deployment = act.get(Deployment)
         deployment.succeed()
         deployment.ended_at = now()
-    return deployment
-
-
-def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
-    """Say in what state a failed run left the target: as_before, as_planned or unknown; the pointer follows."""
-    peek = Deployment.objects.get(pk=deployment_id)
-    with change(
-        "deployment:settle", (Deployment, deployment_id), (Release, peek.release_id), reason=reason, sign=True
-    ) as act:
-        deployment, release = act.get(Deployment), act.get(Release)
-        account = access.require("settle", deployment.environment)
-        starter = deployment.started_by
-        if deployment.environment.protected and starter is not None and starter.person_key == account.person_key:
-            raise NotYou(_("You have scheduled this run; another person settles it."))
-        if how not in ("as_before", "as_planned", "unknown"):
-            raise Invalid(_("Say as before, as planned, or unknown."))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
-        deployment.settle()
-        deployment.settled_as = how
-        deployment.ended_at = now()
-        drop_rest(deployment)
-        act.signature("settle")
-        moves = deployment.environment.tier == "production"  # no other run moves a release
-        if how == "as_before":
-            pointer = deployment.base.get("in_force", {})
-            return_to_base(
-                deployment,
-                {"code": pointer.get("code", ""), "configuration": pointer.get("configuration_digest", "")},
-            )
-            if moves and release.state == "releasing":
-                release.stand_down()
-            elif moves and release.state == "monitoring":
-                release.roll_back()
-            return deployment
-        if how == "as_planned":
-            enter_force(deployment, "settled")
-        for row in InForce.objects.filter(application=deployment.application, environment=deployment.environment):
-            row.unknown = how == "unknown"
-            row.save()
-        if moves and release.state in ("releasing", "monitoring"):
-            release.abandon()
     return deployment
 
 

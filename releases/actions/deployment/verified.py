@@ -18,9 +18,9 @@ from releases.actions.watch.begin import begin
 from releases.models import Deployment, InForce, Release, Rollback, Step, Watch
 
 
-def enter_force(deployment: Deployment, how: str) -> InForce:
-    """Point at this deployment's release, with the digests that were measured last."""
-    measured = deployment.measured.get("verify", {})
+def enter_force(deployment: Deployment, how: str, measured: dict[str, str] | None = None) -> InForce:
+    """Point at this deployment's release, with the digests that were measured last, by its checks if by nobody since."""
+    measured = measured or deployment.measured.get("verify", {})
     pointer, _made = InForce.objects.update_or_create(
         application=deployment.application,
         environment=deployment.environment,

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from audit.change import Act, change
+from audit.clock import now
 from audit.refusals import GateClosed
 from releases.actions.deployment.queue import require_starter
 from releases.actions.obligation.incur import incur_at_start
@@ -114,7 +115,8 @@ def follow(act: Act, step: Step, *, worker: str) -> bool:
 def _take(act: Act, step: Step, worker: str, *, taken_over: bool) -> None:
     step.epoch += 1
     step.owner = worker
-    step.lease_until = act.at + timedelta(seconds=settings.LEASE)
+    # From now on, however long rows were waited for.
+    step.lease_until = now() + timedelta(seconds=settings.LEASE)
     act.unsaved.append(StepAttempt(step=step, epoch=step.epoch, key=step.key, worker=worker, began_at=act.at))
     act.details.update(epoch=step.epoch, worker=worker, taken_over=taken_over)
 

@@ -170,7 +170,7 @@ def _held(act: Act, claimed: Step, epoch: int) -> tuple[Step, Deployment]:
     step, deployment = act.get(Step), act.get(Deployment)
     if step.epoch != epoch or step.state != "running":
         raise Fenced(f"step {step.pk}: epoch {epoch} no longer holds it")
-    deployment.environment = claimed.deployment.environment  # no act changes one
+    deployment.environment = claimed.deployment.environment  # read once a run: what is asked of it here no act changes
     step.deployment = deployment
     return step, deployment
 

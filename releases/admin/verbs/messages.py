@@ -321,7 +321,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("message_rule", "withdraw", _("Withdraw the rule"), rules.withdraw, TELL, MessageRule, _must, signs=True,
          danger=True, over=_withdrawn),
     Verb("message_text", "write", _("Write the text"), texts.write, TELL, MessageText, _text, signs=True,
-         preview=_filled),
+         preview=_filled, looks=True),
     Verb("message_text", "restore", _("Back to the shipped text"), texts.restore, TELL, MessageText, _must, signs=True,
          danger=True, over=_own),
     Verb("delivery", "bounce", _("It came back"), disable.bounce, TELL, Delivery, _must, danger=True, over=_unsent),

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from environments import access
 from environments.models import Account
-from releases.actions.deployment import decide, schedule, verified
+from releases.actions.deployment import decide, schedule, settle, verified
 from releases.actions.release.steps import manual_checks
 from releases.actions.rollback import agree as late
 from releases.actions.rollback import decide as rollbacks
@@ -156,7 +156,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("deployment", "verify", _("Verify"), _verify, ("verify",), Deployment, _confirmations, edge="watch", signs=True),
     Verb("deployment", "give_up", _("Give up"), decide.give_up, ("decide",), Deployment, must, states=frozenset({"waiting"}), signs=True, danger=True),
     Verb("deployment", "stop", _("Stop"), decide.stop, ("stop",), Deployment, must, edge="stop", danger=True),
-    Verb("deployment", "settle", _("Settle"), decide.settle, ("settle",), Deployment, _settle, edge="settle", signs=True),
+    Verb("deployment", "settle", _("Settle"), settle.settle, ("settle",), Deployment, _settle, edge="settle", signs=True),
     Verb("step", "retry", _("Retry"), decide.retry, ("decide",), Step, must, edge="retry", signs=True),
     Verb("step", "skip", _("Skip"), decide.skip, ("decide",), Step, must, edge="skip", signs=True),
     Verb("step", "confirm_done", _("It was done"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from audit.refusals import GateClosed, Invalid, NotYou, SignatureNeeded, WrongSt
 from releases.actions.deployment.queue import queue
 from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import cancel, schedule
+from releases.actions.deployment.settle import settle
 from releases.actions.release.prepare import fix_content
-from releases.models import Deployment, Release
-from tests.releases.gates.asking import alter, walk
+from releases.models import Deployment, InForce, Release
+from releases.steps.trees import tree_digest
+from tests.releases.gates.asking import alter, in_force, walk
 
 
 def asked(world: Any, release: Release, environment: str, who: str = "operator") -> Deployment:
@@ -206,17 +209,25 @@ def test_a_failed_run_of_a_lower_tier_is_settled_by_the_next_one(world: Any) -> 
     assert (settled.state, settled.settled_as) == ("settled", "unknown")
 
 
+def lies_there(target: Any, text: str) -> str:
+    """Lay a tree on a target by hand and return its digest."""
+    tree = Path(target.root) / "releases" / text
+    tree.mkdir(parents=True)
+    (tree / "file").write_text(text)
+    (Path(target.root) / "current").symlink_to(tree)
+    return tree_digest(tree)
+
+
 @pytest.mark.parametrize("how", ["as_before", "as_planned", "unknown"])
 def test_settling_says_where_the_target_stands(world: Any, how: str) -> None:
-    from releases.actions.deployment.decide import settle
-    from releases.models import InForce
-    from tests.releases.gates.asking import in_force
-
     pointer = in_force(world, "1.2.0", environment="production")
     deployment = world.scheduled()
     release = deployment.release
-    base = {"release": pointer.release_id, "configuration": pointer.configuration_id, "code": pointer.code}
-    alter(deployment, base={"in_force": base})
+    there = lies_there(world.targets["production"], how)
+    base = {"release": pointer.release_id, "configuration": pointer.configuration_id, "code": "b" * 40}
+    before = base | ({"code": there} if how == "as_before" else {})
+    wanted = {"wanted_tree": there} if how == "as_planned" else {"wanted_tree": release.tree}
+    alter(deployment, base={"in_force": before, **wanted})
     walk(release, "start")
     walk(deployment, "queue", "start", "fail")
     with world.acting_as("operator"), pytest.raises(NotYou, match="another person settles"):
@@ -230,10 +241,38 @@ def test_settling_says_where_the_target_stands(world: Any, how: str) -> None:
     pointer = InForce.objects.get(pk=pointer.pk)
     version = {"as_before": "1.2.0", "as_planned": "1.3.0", "unknown": "1.2.0"}[how]
     assert (pointer.release.version, pointer.unknown) == (version, how == "unknown")
+    assert pointer.code == (there if how != "unknown" else pointer.code)
     assert world.fresh(release).state == ("tested" if how == "as_before" else "failed")
     for name in ("developer", "auditor", "manager"):
         with world.acting_as(name), pytest.raises(NotYou):
             settle(deployment.pk, how=how, reason="x")
+
+
+@pytest.mark.parametrize("how", ["as_before", "as_planned"])
+def test_whoever_settles_is_held_to_what_lies_there(world: Any, how: str) -> None:
+    """A word alone makes nothing so: another tree, another configuration, a target that cannot be looked at."""
+    deployment = world.scheduled()
+    target = world.targets["production"]
+    there = lies_there(target, "other")
+    walk(deployment.release, "start")
+    deployment = walk(deployment, "queue", "start", "fail")
+
+    def refused(match: str, kind: type[Exception] = GateClosed, **base: Any) -> None:
+        alter(deployment, base={"in_force": {"code": base["code"], "configuration_digest": ""}, **base})
+        with world.acting_as("second_operator"), pytest.raises(kind, match=match):
+            settle(deployment.pk, how=how, reason="it is fine")
+        told = Event.objects.filter(kind="refusal", action="deployment:settle").order_by("link__number").last()
+        assert told is not None and match in str(told.contents["after"]["reasons"])
+        assert world.fresh(deployment).state == "failed"
+
+    refused("another tree", code="b" * 40, wanted_tree="b" * 40)
+    (shared := Path(target.root) / "shared").mkdir(exist_ok=True)
+    (shared / "config.env").write_text("PORT=1")
+    refused("another configuration", code=there, wanted_tree=there)
+    alter(target, settings={"configuration": {"format": "command", "digest": ["/bin/false"], "write": ["/bin/false"]}})
+    refused("cannot be looked at", Invalid, code=there, wanted_tree=there)
+    with world.acting_as("second_operator"):
+        settle(deployment.pk, how="unknown", reason="nobody can say")
 
 
 def test_verifying_takes_another_person_and_every_manual_check(world: Any) -> None:

@@ -316,3 +316,19 @@ def test_an_amendment_and_approvals_at_once_leave_no_consent_to_a_draft(world: A
     assert world.fresh(release).state == "draft"
     assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "amended")
     assert not release.rounds.filter(state__in=["open", "granted"]).exists()
+
+
+def test_each_act_on_a_document_says_when_it_was(world: Any) -> None:
+    from releases.actions.document import review
+    from tests.releases.gates.asking import shown
+
+    release, seen = world.planned(), []
+    with world.acting_as("manager"):
+        fix_content(release.pk)
+    document = release.documents.first()
+    for who, verb in (("developer", "write"), ("operator", "check_content"), ("manager", "approve")):
+        given = {"body": "what changes"} if verb == "write" else {"digest": shown(world.fresh(document))}
+        with world.acting_as(who):
+            getattr(review, verb)(document.pk, **given)
+        seen.append(world.fresh(document).updated_at)
+    assert document.updated_at < seen[0] < seen[1] < seen[2]

@@ -11,7 +11,7 @@ from django.utils import translation
 from audit.actor import acting
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
-from releases.actions.deployment.decide import settle
+from releases.actions.deployment.settle import settle
 from releases.actions.release.observe import observe
 from releases.actions.release.submit import submit
 from releases.actions.rollback import decide

@@ -78,6 +78,26 @@ def test_what_cannot_be_started_says_why(spawns: bool, tmp_path: Path, name: str
         begun(name, folder=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [("echo a shell read this", "Exec format error"), ("#!/gone/python\n", "No such file"), ("", "Exec format error")],
+    ids=["no_format", "no_interpreter", "empty"],
+)
+def test_no_shell_reads_what_the_kernel_does_not_run(spawns: bool, tmp_path: Path, content: str, why: str) -> None:
+    (tmp_path / "there").write_text(content)
+    (tmp_path / "there").chmod(0o700)
+    with pytest.raises(StepFailed, match=f"there could not be started: {why}"):
+        begun("./there", folder=tmp_path)
+
+
+def test_a_script_with_its_interpreter_is_run(spawns: bool, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text(f"#!{sys.executable} -I\nprint('ran')\n")
+    (tmp_path / "there").chmod(0o700)
+    process = begun("./there", folder=tmp_path)
+    assert process.stdout is not None and process.stdout.read() == b"ran\n" and process.wait() == 0
+    process.stdout.close()
+
+
 def test_a_program_dies_with_who_started_it(spawns: bool) -> None:
     script = WORKER.format(here=HERE, spawns=spawns, path=os.environ["PATH"])
     worker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

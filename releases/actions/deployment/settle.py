@@ -1,0 +1,104 @@
+"""deployment:settle: in what state a run that failed left its target; whoever says so is held to what lies there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Literal, get_args
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, NotYou, Refused
+from environments import access
+from environments.models import Target
+from releases.actions.deployment.verified import enter_force, return_to_base
+from releases.actions.step.finish import drop_rest
+from releases.actions.watch.place import configuration_of, spec_of
+from releases.models import Deployment, InForce, Release
+from releases.steps.base import StepFailed
+from releases.steps.configuration_file import digest_of, rendered
+from releases.steps.target import measure
+
+How = Literal["as_before", "as_planned", "unknown"]
+
+
+def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
+    """Say in what state a failed run left the target: as_before, as_planned or unknown; the pointer follows.
+
+    The first two are measured there before they count. Raises Invalid, NotYou; GateClosed where something else lies.
+    """
+    peek = Deployment.objects.select_related("environment").get(pk=deployment_id)
+    looked = _looked(peek, how) if how in ("as_before", "as_planned") and _may(peek) else {}
+    with change(
+        "deployment:settle", (Deployment, deployment_id), (Release, peek.release_id), reason=reason, sign=True
+    ) as act:
+        deployment, release = act.get(Deployment), act.get(Release)
+        account = access.require("settle", deployment.environment)
+        starter = deployment.started_by
+        if deployment.environment.protected and starter is not None and starter.person_key == account.person_key:
+            raise NotYou(_("You have scheduled this run; another person settles it."))
+        if how not in get_args(How):
+            raise Invalid(_("Say as before, as planned, or unknown."))
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        if isinstance(looked, Refused):
+            raise looked
+        deployment.settle()
+        deployment.settled_as = how
+        deployment.ended_at = now()
+        drop_rest(deployment)
+        act.signature("settle")
+        if looked:
+            deployment.measured = {**deployment.measured, "settle": looked}
+            act.details["measured"] = looked
+        _follow(deployment, release, how, looked)
+    return deployment
+
+
+def _follow(deployment: Deployment, release: Release, how: str, found: dict[str, str]) -> None:
+    """Let pointer and release stand where the target does."""
+    moves = deployment.environment.tier == "production"  # no other run moves a release
+    if how == "as_before":
+        return_to_base(deployment, found)
+        if moves and release.state == "releasing":
+            release.stand_down()
+        elif moves and release.state == "monitoring":
+            release.roll_back()
+        return
+    if how == "as_planned":
+        enter_force(deployment, "settled", found)
+    for row in InForce.objects.filter(application=deployment.application, environment=deployment.environment):
+        row.unknown = how == "unknown"
+        row.save()
+    if moves and release.state in ("releasing", "monitoring"):
+        release.abandon()
+
+
+def _may(deployment: Deployment) -> bool:
+    """Tell whether who acts may have the target looked at; the door says why not."""
+    try:
+        return access.may(access.current_account(), "settle", deployment.environment)
+    except NotYou:
+        return False
+
+
+def _looked(deployment: Deployment, how: str) -> dict[str, str] | Refused:
+    """Return the target's digests; the refusal where it cannot be reached, or something else lies there."""
+    target = Target.objects.get(application=deployment.application, environment=deployment.environment)
+    before, planned = deployment.base.get("in_force", {}), deployment.base.get("wanted_configuration")
+    values = configuration_of(before.get("configuration") if how == "as_before" else planned)[0]
+    try:
+        spec = spec_of(target, planned)
+        found = measure(spec, values)
+        code, settings = before.get("code", ""), before.get("configuration_digest", "")
+        if how == "as_planned":
+            code = deployment.base.get("wanted_tree", "")
+            settings = digest_of(rendered(spec, values)) if planned else settings
+    except StepFailed as fault:
+        return Invalid(_("The target cannot be looked at, so its state is unknown: %(why)s") % {"why": fault})
+    if found.code != code:
+        return GateClosed(_("On the target lies another tree: %(tree)s.") % {"tree": found.code[:12] or _("none")})
+    if found.configuration != settings:
+        return GateClosed(_("On the target lies another configuration."))
+    return asdict(found)
