@@ -14,7 +14,9 @@ from releases.models import Deployment, Release, Rollback, Step
 
 
 def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
-    """Return the three digests before the run (from its backup), under the new version, and after the way back."""
+    """Return the three digests before the run (from its backup), under the new version, after the way back; and as it
+    was settled, if it was.
+    """
     backup: dict[str, Any] = next((s.result for s in deployment.steps.filter(kind="backup", state="done")), {})
     base = deployment.base.get("in_force", {})
     return {
@@ -25,6 +27,7 @@ def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
         },
         "under": deployment.measured.get("verify", {}),
         "after": deployment.measured.get("back", {}),
+        **({"settled": deployment.measured["settle"]} if "settle" in deployment.measured else {}),
     }
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from environments import access
-from environments.models import Account, Environment
+from environments.models import Account, ConfigurationVersion, Environment
 from releases.actions.checklist import sign
 from releases.actions.consent import decide
 from releases.actions.document import review
@@ -98,12 +98,23 @@ def _item(instance: Any) -> Fields:
 
 
 def _looked_at(item: ChecklistItem) -> list[tuple[str, str]]:
-    labels = {"changes": _("changes"), "configuration": _("configuration")}
+    release = item.release
+    chosen = ConfigurationVersion.objects.filter(pk__in=release.configurations.values()).select_related("environment")
+    lists = {
+        "changes": (
+            _("changes"),
+            [f"{c.get_kind_display()}: {c.text} {c.ticket}".rstrip() for c in release.changes.all()],
+        ),
+        "configuration": (_("configuration"), [str(row) for row in chosen.order_by("environment__order")]),
+    }
     found = []
-    for name, value in sign.content_of(item.release).items():
-        label = labels[name] if name in labels else Release._meta.get_field(name).verbose_name  # type: ignore[union-attr]
-        lines = [" ".join(filter(None, row)) for row in value] if name == "changes" else [str(value)]
-        found.append((str(label), "\n".join(lines)))
+    for name, value in sign.content_of(release).items():
+        if name in lists:
+            label, lines = lists[name]
+        else:
+            label = Release._meta.get_field(name).verbose_name  # type: ignore[union-attr]
+            lines = [str(getattr(release, f"get_{name}_display", lambda value=value: value)())]
+        found.append((str(label), "\n".join(lines) or "—"))
     return found
 
 
