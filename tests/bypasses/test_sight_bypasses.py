@@ -53,7 +53,7 @@ def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browser
         estimate_seconds=1, started_at=now(), result={"host": "FACT-Zq7x"},
     )  # fmt: skip
     step = walk(step, "offer", "claim")
-    make(StepAttempt, step=step, epoch=step.epoch, worker="test", began_at=now())
+    make(StepAttempt, step=step, epoch=step.epoch, worker="WORKER-Zq7x", began_at=now())
     StepOutput.objects.create(step=step, epoch=step.epoch, text="LINE-Zq7x\n")
     with acting(COMMAND):
         finish.fail(step, epoch=step.epoch, message="ended with exit code 1: WHY-Zq7x")
