@@ -61,7 +61,8 @@ def answers(address: str, cookie: str = "") -> bool:
 def bench_memory(world: World, report: Report, children: Any, browsers: Any, quiet: None) -> None:
     """Start what `make up` starts, look at pages, make a run, and read /proc."""
     port = free_port()
-    started = {row.name: children(*row.argv[1:]) for row in rows(port)}
+    roles = {"sealer": "sealer"} | {row.name: "worker" for row in rows(port) if row.name.startswith("worker")}
+    started = {row.name: children(*row.argv[1:], role=roles.get(row.name, "")) for row in rows(port)}
     here = f"http://127.0.0.1:{port}"
     until(lambda: answers(f"{here}/health/"), "the web server")
     client = browsers("manager")
