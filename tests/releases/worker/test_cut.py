@@ -65,13 +65,13 @@ def test_a_query_that_hangs_is_cut_off_and_the_next_one_is_answered(database: st
 
 @pytest.mark.usefixtures("job_alarm")
 def test_nothing_inside_takes_it_for_a_fault_of_its_own() -> None:
-    """A check that tries again after a fault, or a host that is asked again, would go on for ever."""
+    """A check that tries again after a fault, or a host that is asked again, would go on."""
     looks = 0
     with pytest.raises(CutOff), cut_off_after(0.3):
-        while True:
+        for _again in range(2):
             try:
                 looks += 1
-                time.sleep(30)
+                time.sleep(2)
             except Exception:  # noqa: BLE001  as such code does
                 continue
     assert looks == 1
