@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import Error
-from django.db.models import Count, F, Min, Q
+from django.db.models import Count, Exists, F, Min, OuterRef, Q
 
 from audit.reconciliation import night
 from audit.refusals import GateClosed, Refused
@@ -16,6 +16,7 @@ from audit.trace import tracing
 from releases import dispatch
 from releases.actions.consent.lapse import lapse_stale
 from releases.actions.delivery.send import waits
+from releases.actions.deployment.decide import succeed
 from releases.actions.deployment.queue import miss, put_off, queue
 from releases.actions.deployment.stopped import stopped
 from releases.actions.milestone.remind import remind_due
@@ -86,6 +87,18 @@ def stopping_deployments(moment: datetime) -> None:
     gone = Deployment.objects.filter(state="stopping").exclude(steps__state="running", steps__lease_until__gt=moment)
     for pk in gone.values_list("pk", flat=True):
         stopped(pk)
+
+
+def unended_runs(moment: datetime) -> None:
+    """End runs of lower tiers, which nobody watches, whose worker was gone between their last step and their end."""
+    late = moment - timedelta(seconds=2 * settings.SWEEP)
+    watched = Watch.objects.filter(deployment=OuterRef("pk"), ended_at=None)
+    lately = Step.objects.filter(deployment=OuterRef("pk"), ended_at__gt=late)
+    left = Deployment.objects.filter(
+        ~Exists(watched), ~Exists(lately), state="monitoring", environment__protected=False
+    )
+    for pk in left.values_list("pk", flat=True):
+        succeed(pk)
 
 
 def stopped_production(moment: datetime) -> None:
@@ -169,6 +182,7 @@ OFTEN = (
     stopped_production,
     due_deployments,
     idle_steps,
+    unended_runs,
     stopping_deployments,
     open_questions,
     waiting_rollbacks,

@@ -245,3 +245,23 @@ def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
     assert not thread.is_alive() and os.getpid()
     assert world.fresh(run).state == "queued"
     assert queued_at - run.scheduled_for < timedelta(seconds=5)
+
+
+def test_a_run_whose_worker_died_before_its_end_is_ended(
+    world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last outcome is committed, and nobody is left to say that the run of a lower tier is over."""
+    run = queued(row(TRUE))
+
+    def gone(_run: int) -> None:
+        raise SystemExit
+
+    with acting(WORKER):
+        with monkeypatch.context() as patched:
+            patched.setattr("releases.worker.executor.succeed", gone)
+            with pytest.raises(SystemExit):
+                run_from(first(run).pk)
+        sweep(now())
+        assert world.fresh(run).state == "monitoring", "its worker may just be about to say so"
+        sweep(now() + timedelta(minutes=1))
+    assert world.fresh(run).state == "succeeded" and world.fresh(run).ended_at is not None
