@@ -110,11 +110,11 @@ def _looked_at(item: ChecklistItem) -> list[tuple[str, str]]:
     found = []
     for name, value in sign.content_of(release).items():
         if name in lists:
-            label, lines = lists[name]
-        else:
-            label = Release._meta.get_field(name).verbose_name  # type: ignore[union-attr]
-            lines = [str(getattr(release, f"get_{name}_display", lambda value=value: value)())]
-        found.append((str(label), "\n".join(lines) or "—"))
+            found.append((str(lists[name][0]), "\n".join(lists[name][1]) or "—"))
+            continue
+        label = Release._meta.get_field(name).verbose_name  # type: ignore[union-attr]
+        shown = getattr(release, f"get_{name}_display", lambda value=value: value)()
+        found.append((str(label), str(shown) or "—"))
     return found
 
 
