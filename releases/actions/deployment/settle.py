@@ -44,6 +44,8 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
             raise Invalid(_("Say why."))
         if isinstance(looked, Refused):
             raise looked
+        if how != "unknown" and not looked:  # the right came only after the look that it would have allowed
+            raise access.lacking("settle", deployment.environment)
         deployment.settle()
         deployment.settled_as = how
         deployment.ended_at = now()
