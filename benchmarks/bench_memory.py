@@ -72,8 +72,6 @@ def bench_memory(world: World, report: Report, children: Any, browsers: Any, qui
     seen = [answers(here + page, cookie) for page in pages for _ in range(3)]
     run = runs.scheduled(world, made)
     until(lambda: Deployment.objects.get(pk=run.pk).state == "succeeded", "the end of the run")
-    fork = started["worker-development"].pid  # the run's last commit comes a little before its process ends
-    until(lambda: len(family(fork)) == 1, "the worker's rest")
     alive = all(child.poll() is None for child in started.values())
     found = {name: megabytes(child.pid) for name, child in started.items()} if alive else {}
     note = "proportional share (PSS) of the process and its children; idle again after a run and some pages"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import django_rq
@@ -14,8 +14,13 @@ from rq import Worker
 from audit.clock import now
 from benchmarks import runs
 from benchmarks.report import Report, Spread, repeated
+from releases.actions.deployment.queue import AHEAD
 from releases.actions.release.observe import observe
+from releases.actions.watch.place import spec_of
 from releases.models import Deployment, StepAttempt
+from releases.steps.base import TargetSpec
+from releases.steps.target import journal_lines
+from releases.worker.context import target_of
 from tests.releases.conftest import World
 
 RUNS = int(os.environ.get("RINGI_BENCH_RUNS", "30"))
@@ -23,16 +28,22 @@ LEAD = timedelta(seconds=2)
 
 
 def until(true: Callable[[], Any], what: str, seconds: float = 60) -> None:
-    """Wait until something of another process is there; a pause of 10 ms between two looks."""
+    """Wait until something of another process is there; looked at seldom, so as not to take its time from it."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not come within {seconds} s")
-        time.sleep(0.01)
+        time.sleep(0.1)
+
+
+def began_on_the_target(target: TargetSpec, run: Deployment) -> datetime:
+    """Return when the target's own journal says that the first step's effect began."""
+    line = next(iter(journal_lines(target, run=f"deployment:{run.pk}", effect="command:started")))
+    return datetime.fromisoformat(line["at"])
 
 
 def bench_due_to_running(world: World, report: Report, children: Any, quiet: None) -> None:
-    """Set RUNS runs an hour shortly ahead, one after the other, and see when each was queued and claimed."""
+    """Set RUNS runs an hour shortly ahead, one after the other, and see when each had begun on its target."""
     queue = django_rq.get_queue("development")
     queue.empty()
     earlier = {worker.name for worker in Worker.all(queue=queue)}
@@ -40,26 +51,26 @@ def bench_due_to_running(world: World, report: Report, children: Any, quiet: Non
     children("manage.py", "worker", "development")
     until(lambda: {worker.name for worker in Worker.all(queue=queue)} - earlier, "the worker")
     made = runs.replan(world, runs.release(world), runs.plan(1))
-    total, queueing, forking, late = [], [], [], 0
+    total, claiming, ahead, late = [], [], [], 0
     for _ in range(RUNS + 2):
         run = runs.scheduled(world, made, at=now() + LEAD)
-        late += now() > run.scheduled_for
+        late += now() + AHEAD > run.scheduled_for
         until(lambda run=run: Deployment.objects.get(pk=run.pk).state == "succeeded", "the end of the run")
         first = run.steps.get(ordinal=1)
-        began = StepAttempt.objects.get(step=first).began_at
-        due, queued = run.scheduled_for, first.offered_at
+        due, claimed = run.scheduled_for, StepAttempt.objects.get(step=first).began_at
+        began = began_on_the_target(spec_of(target_of(run), None), run)
         total.append((began - due).total_seconds())
-        queueing.append((queued - due).total_seconds())
-        forking.append((began - queued).total_seconds())
+        claiming.append((claimed - due).total_seconds())
+        ahead.append((due - first.offered_at).total_seconds())
     with world.acting_as("manager"):
         looking = repeated(10, lambda: observe(made.pk), warm=1)
-    spread, sweep, fork = (Spread.of(values[2:]) for values in (total, queueing, forking))
+    spread, claimed, queued = (Spread.of(values[2:]) for values in (total, claiming, ahead))
     report.add(
-        "wake", "due → first step running (p50 / p99)", spread,
-        limit=f"queued → claimed {fork}", ratio=spread.p50 / fork.p50, target="p50 ≤ 30, p99 ≤ 60 ms",
-        met=spread.p50 <= 30 and spread.p99 <= 60, valid=spread.count == RUNS and not late,
-        note=f"n={RUNS}; due → queued {sweep} (looking at the repository alone {looking.p50:.0f} ms); then RQ's"
-        " fork, connecting, the gates again and the claim",
-        figures={"total": spread.__dict__, "due_to_queued": sweep.__dict__, "queued_to_claimed": fork.__dict__,
+        "wake", "due → first step at work on its target (p50 / p99)", spread,
+        limit=f"due → claim begins {claimed}", target="p50 ≤ 30, p99 ≤ 60 ms",
+        met=spread.p50 <= 30 and spread.p99 <= 60, valid=spread.count == RUNS and not late and min(claiming) >= 0,
+        note=f"n={RUNS}; queued {queued} before it, its source looked at before that ({looking.p50:.0f} ms); from the"
+        " hour on the gates again, the claim's commit, the target's lock",
+        figures={"total": spread.__dict__, "due_to_claim": claimed.__dict__, "ahead": queued.__dict__,
                  "observe": looking.__dict__},
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.apps import SimpleAdminConfig
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.sites import UnfoldAdminSite
@@ -28,7 +28,7 @@ class RingiAdminSite(UnfoldAdminSite):
         return my_work(request, self)
 
 
-class RingiAdminConfig(AdminConfig):
-    """Installs the site in place of Django's."""
+class RingiAdminConfig(SimpleAdminConfig):
+    """Installs the site in place of Django's; config/urls.py fills it, so that only who serves pages has them in memory."""
 
     default_site = "config.admin_site.RingiAdminSite"

@@ -9,6 +9,10 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
+# Each registers what it shows; the admins that other packages bring are not loaded.
+import audit.admin  # noqa: F401
+import environments.admin  # noqa: F401
+import releases.admin  # noqa: F401
 from config.health import health, health_of_work, metrics
 from environments.sign_in import closed
 from releases.admin.access_page import access

@@ -37,10 +37,8 @@ def may(account: Account | None, verb: str, environment: Environment | None = No
         return False
     grants = _grants(account, environment)
     if environment is not None and verb in ENVIRONMENT_VERBS:
-        roles = grants.values_list("role", flat=True)
-        levels = AccessRule.objects.filter(role__in=list(roles), environment=environment).values_list(
-            "level", flat=True
-        )
+        rules = AccessRule.objects.filter(role__in=grants.values("role"), environment=environment)
+        levels = rules.values_list("level", flat=True)
         return any(verb in LEVELS[level] for level in levels)
     if environment is None and verb not in READING:
         grants = grants.filter(environment=None)

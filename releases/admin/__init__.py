@@ -1,4 +1,4 @@
-"""The admin of releases; Django's discovery imports it, and with it the lists."""
+"""The admin of releases; config/urls.py imports it, and with it the lists."""
 
 from releases.admin import committee as committee
 from releases.admin import registry as registry

@@ -192,7 +192,3 @@ class InForceAdmin(SeenOnly):
 
 REGISTERED_BESIDE = (StopSwitchAdmin, ledger_lists, messages_lists)
 admin.site.register(Procedure, ProcedureAdmin)
-
-# The admins that other packages bring show keys and columns that nobody needs to see here, and may be edited.
-for _model in [m for m in admin.site._registry if m._meta.app_label not in ("audit", "environments", "releases")]:
-    admin.site.unregister(_model)

@@ -8,7 +8,6 @@ from datetime import datetime
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from audit.clock import now
 from audit.refusals import GateClosed
 from environments import calendar
 from environments.models import Environment
@@ -45,7 +44,8 @@ def answers(
     known: of the release, when several environments are asked about at once.
     """
     procedure = procedure_of(release)
-    question = Question(release, environment, procedure, at or now(), known or Known(release))
+    known = known or Known(release)
+    question = Question(release, environment, procedure, at or known.moment, known)
     kinds = dict(GATES)
     found = [kinds[gate.kind](question, gate) for gate in procedure.gates_for(environment.tier)]
     stopped = stop_switch.answer(environment)

@@ -74,6 +74,11 @@ class Deployment(DeploymentMachine):
         return f"{self.release} → {self.environment}"
 
     @property
+    def due_at(self) -> datetime | None:
+        """Return when it may begin: its hour, or the next try after a gate was closed then. None before it has one."""
+        return max(filter(None, [self.scheduled_for, self.not_before]), default=None)
+
+    @property
     def verified_at(self) -> datetime | None:
         """Return when the second operator verified it: its watch begins in the same act; None where none did."""
         watch = self.watches.filter(purpose="after").order_by("pk").first()

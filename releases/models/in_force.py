@@ -37,7 +37,7 @@ class InForce(models.Model):
     def established(cls, application: Application, environment: Environment) -> InForce | None:
         """Return the pointer that counts; a proposal that nobody has confirmed does not."""
         found = cls.objects.filter(application=application, environment=environment)
-        return found.exclude(how=cls.PROPOSED).first()
+        return found.exclude(how=cls.PROPOSED).select_related("release").first()
 
     def __str__(self) -> str:
         return f"{self.environment}: {self.release}"

@@ -49,22 +49,22 @@ class RunFacts:
             self.earlier.setdefault(step.kind, result)
 
 
-def facts_of(deployment: Deployment) -> RunFacts:
-    """Read the facts of a run once its first step is claimed."""
-    release = deployment.release
+def facts_of(step: Step) -> RunFacts:
+    """Read the facts of a run once, with the first step that is claimed of it here."""
+    deployment = step.deployment
     base = deployment.base.get("in_force", {})
     done = deployment.steps.filter(phase__in=["forward", "verify"], state="done").exclude(kind="check")
     new_values, new_secrets = configuration_of(deployment.base.get("wanted_configuration"))
     old_values, old_secrets = configuration_of(base.get("configuration"))
     return RunFacts(
         target=spec_of(target_of(deployment), deployment.base.get("wanted_configuration")),
-        repository=str(place_of(release.application)),
+        repository=str(place_of(deployment.application)),
         new=_version(deployment.base.get("wanted", {})),
         old=_version(base),
         new_values=new_values,
         old_values=old_values,
         secrets=tuple({*new_secrets, *old_secrets}),
-        earlier=dict(done.order_by("-ordinal").values_list("kind", "result")),
+        earlier=dict(done.order_by("-ordinal").values_list("kind", "result")) if step.ordinal > 1 else {},
     )
 
 

@@ -53,7 +53,7 @@ def run_from(step_id: int) -> None:
     facts: RunFacts | None = None
     while taken is not None:
         with tracing(run=f"deployment:{taken.step.deployment_id}", step=str(taken.step.ordinal)):
-            facts = facts or facts_of(taken.step.deployment)
+            facts = facts or facts_of(taken.step)
             log.info("attempt %s of step %s: %s", taken.epoch, taken.step.ordinal, taken.step.kind)
             try:
                 taken = attempt(taken, facts)

@@ -1,43 +1,57 @@
-"""The RQ worker: one queue per process; a job's child dies with its parent and holds no connection of it."""
+"""The RQ worker: one queue per process, and each job in that process, on a database connection that stays open."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
+import logging
+import threading
+from types import FrameType
 from typing import Any
 
-from django.db import connections
-from rq import Worker
+from django.db import close_old_connections
+from redis.exceptions import RedisError
+from rq.worker import BaseWorker, WorkerStatus
 
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent ends, and end at once if that has happened."""
-    parent = os.getppid()
-    if _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-    if os.getppid() != parent:
-        os._exit(1)
+log = logging.getLogger(__name__)
 
 
-class RingiWorker(Worker):
-    """RQ's worker with three rules: no orphan, no shared connection, no more than one queue."""
+class RingiWorker(BaseWorker):
+    """RQ's worker without its fork (see docs/decisions/a-worker-runs-its-jobs.md), and on one queue."""
 
     def __init__(self, queues: Any, *args: Any, **options: Any) -> None:
         super().__init__(queues, *args, **options)
         if len(self.queues) != 1:
             raise ValueError("a worker takes one queue; with more, a killed one can lose a job for ever")
+        self._at_work = False
 
-    def execute_job(self, *args: Any, **options: Any) -> Any:
-        """Close this process's connections before the fork, so that the child opens its own."""
-        connections.close_all()
-        return super().execute_job(*args, **options)
+    def execute_job(self, job: Any, queue: Any) -> None:
+        """Run a job while a thread tells Redis that this worker lives, as RQ's parent does beside its child."""
+        execution = self.prepare_execution(job)
+        over = threading.Event()
+        sign = threading.Thread(target=self._signs_of_life, args=(job, execution, over), name="alive", daemon=True)
+        self._at_work = True
+        sign.start()
+        try:
+            # A connection that the database has closed meanwhile is opened anew.
+            close_old_connections()
+            self.perform_job(job, queue, execution)
+        finally:
+            over.set()
+            sign.join()
+            self._at_work = False
+        self.set_state(WorkerStatus.IDLE)
 
-    def main_work_horse(self, *args: Any, **options: Any) -> None:
-        """Run one job in the child."""
-        die_with_parent()
-        connections.close_all()
-        super().main_work_horse(*args, **options)
+    def _signs_of_life(self, job: Any, execution: Any, over: threading.Event) -> None:
+        while not over.wait(self.job_monitoring_interval):
+            try:
+                self.maintain_heartbeats(job, execution)
+            except RedisError as fault:
+                log.warning("the queue does not answer: %s", fault)
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Stop after the job at work. RQ's own asks Redis inside the signal's handler: what fails there would be a
+        failure of the step that happens to run.
+        """
+        if self._at_work:
+            self._stop_requested = True
+        else:
+            super().request_stop(signum, frame)  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ from releases import dispatch
 from releases.actions.consent.lapse import lapse_stale
 from releases.actions.delivery.send import waits
 from releases.actions.deployment.decide import succeed
-from releases.actions.deployment.queue import miss, put_off, queue
+from releases.actions.deployment.queue import AHEAD, miss, put_off, queue
 from releases.actions.deployment.stopped import stopped
 from releases.actions.milestone.remind import remind_due
 from releases.actions.notice.remind import remind_open
@@ -48,12 +48,12 @@ def coming_deployments(moment: datetime) -> None:
 
 
 def due_deployments(moment: datetime) -> None:
-    """Miss what is past its window; queue what is due, its gates asked anew; put off what they hold."""
+    """Miss what is past its window; queue what is all but due, its gates asked anew; put off what they hold."""
     waiting = Deployment.objects.filter(state__in=["scheduled", "queued"])
     for deployment in waiting.filter(window_end__lte=moment):
         miss(deployment.pk)
     due = Deployment.objects.filter(
-        Q(not_before=None) | Q(not_before__lte=moment), state="scheduled", scheduled_for__lte=moment
+        Q(not_before=None) | Q(not_before__lte=moment + AHEAD), state="scheduled", scheduled_for__lte=moment + AHEAD
     )
     for pk, release_id in due.order_by("scheduled_for").values_list("pk", "release_id"):
         with tracing(run=f"deployment:{pk}"):
@@ -206,7 +206,7 @@ def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTE
 
 
 def next_due() -> datetime | None:
-    """Return when the next scheduled run or sample is due."""
+    """Return when the next scheduled run is to be queued, or the next sample is due."""
     run = (
         Deployment.objects.filter(state="scheduled")
         .annotate(at=F("scheduled_for"))
@@ -218,4 +218,4 @@ def next_due() -> datetime | None:
     watch = (
         Watch.objects.filter(ended_at=None, next_at__isnull=False).order_by("next_at").values_list("next_at", flat=True)
     ).first()
-    return min(filter(None, [run, watch]), default=None)
+    return min(filter(None, [run and run - AHEAD, watch]), default=None)

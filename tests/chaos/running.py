@@ -138,6 +138,10 @@ class Running:
         self.redis.flushdb()
         self.redis.close()
 
+    def log(self, child: Any) -> str:
+        """Return what a process that was started has written so far."""
+        return next(self.folder.glob(f"*-{self.started.index(child)}.log")).read_text(errors="replace")
+
     def state(self) -> str:
         """Return the state of the run."""
         from releases.models import Deployment
@@ -158,8 +162,8 @@ class Running:
         """Return the attempts of a step."""
         return list(self.step(ordinal).attempts.order_by("epoch"))
 
-    def horse(self, ordinal: int) -> int:
-        """Return the pid of the worker's child that holds a step."""
+    def owner(self, ordinal: int) -> int:
+        """Return the pid of the worker that holds a step."""
         return int(self.step(ordinal).owner.rpartition(":")[2])
 
     def journal(self, effect: str = "", ordinal: int = 0) -> list[dict[str, Any]]:

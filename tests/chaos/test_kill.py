@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from releases.demo.targets import own_database
-from tests.chaos.running import EFFECT, Point, Running, command, ended, parent, step, until
+from tests.chaos.running import EFFECT, Point, Running, children, command, ended, step, until
 from tests.releases.conftest import World
 
 Begin = Callable[[list[dict[str, Any]]], Running]
@@ -78,7 +78,7 @@ def _victim_step(victim: Victim, point: Point) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("killed", ["parent", "child", "both"])
+@pytest.mark.parametrize("killed", ["worker", "both"])
 @pytest.mark.parametrize("moment", ["during the effect", "before the outcome"])
 @pytest.mark.parametrize("victim", VICTIMS, ids=lambda row: row.name)
 def test_a_killed_worker_costs_no_step_and_doubles_none(
@@ -89,16 +89,15 @@ def test_a_killed_worker_costs_no_step_and_doubles_none(
     running.scheduler()
     workers = [running.worker(victim.point, point if victim.point else None) for _ in range(2)]
     point.announced()
-    horse = running.horse(2)
-    worker = parent(horse)
+    worker = running.owner(2)
     assert worker in [process.pid for process in workers]
     if moment == "during the effect":
-        _kill(killed, worker, horse)
+        _kill(worker, also=killed == "both")
     else:
         with running.outcome_held(2):
             point.let_go()
             until("the effect to be made", lambda: running.journal(victim.made, 2))
-            _kill(killed, worker, horse)
+            _kill(worker, also=killed == "both")
     asks = moment == "during the effect" and not victim.goes_on
     assert running.comes_to("verifying", "waiting") == ("waiting" if asks else "verifying")
     assert [attempt.outcome for attempt in running.attempts(2)][0] == "lost"
@@ -107,10 +106,12 @@ def test_a_killed_worker_costs_no_step_and_doubles_none(
     _effect_is_right(victim, moment, running, address)
 
 
-def _kill(which: str, worker: int, horse: int) -> None:
-    for pid in {"parent": [worker], "child": [horse], "both": [horse, worker]}[which]:
+def _kill(worker: int, *, also: bool) -> None:
+    """Kill a worker, and with `also` its programs at the same time; they end with it in any case."""
+    programs = children(worker)
+    for pid in (*(programs if also else []), worker):
         os.kill(pid, signal.SIGKILL)
-    until("the worker's child to end", lambda: ended(horse))
+    until("the worker and its programs to end", lambda: all(ended(pid) for pid in (worker, *programs)))
 
 
 def _ran_once(running: Running, asks: bool) -> None:

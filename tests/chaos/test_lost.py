@@ -14,7 +14,7 @@ import pytest
 
 from audit.actor import Actor, acting
 from releases import dispatch
-from tests.chaos.running import LEASE, SWEEP, Point, Running, alone, command, ended, parent, step, until
+from tests.chaos.running import LEASE, SWEEP, Point, Running, alone, command, step, until
 
 Begin = Callable[[list[dict[str, Any]]], Running]
 QUEUE, AT_WORK = "rq:queue:production", "rq:wip:production"
@@ -82,7 +82,7 @@ def test_a_wake_up_lost_with_the_queue_is_sent_again_within_ten_sweeps(scheduled
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("killed", [False, True], ids=["worker lives", "worker's child dies too"])
+@pytest.mark.parametrize("killed", [False, True], ids=["worker lives", "worker dies too"])
 def test_a_queue_emptied_during_a_step_loses_nothing(killed: bool, scheduled_run: Begin, point: Point) -> None:
     running = scheduled_run(
         [command("first"), command("second", repeatable=True, point=point.folder), command("third")]
@@ -92,7 +92,8 @@ def test_a_queue_emptied_during_a_step_loses_nothing(killed: bool, scheduled_run
     point.announced()
     running.redis.flushdb()
     if killed:
-        os.kill(running.horse(2), signal.SIGKILL)
+        os.kill(running.owner(2), signal.SIGKILL)
+        running.worker()
         running.comes_to("verifying")
         assert running.tally() == [*ONCE[:3], *ONCE[2:]]
         return
@@ -111,17 +112,15 @@ def test_a_worker_that_slept_through_two_leases_is_refused_by_the_target(schedul
     running = scheduled_run([command("first", repeatable=True), command("second"), command("third")])
     running.scheduler()
     sleeper = running.worker("open .ringi/lock *", point)
-    horse = point.announced()
-    for pid in (sleeper.pid, horse):
-        os.kill(pid, signal.SIGSTOP)
+    assert point.announced() == sleeper.pid
+    os.kill(sleeper.pid, signal.SIGSTOP)
     point.let_go()
     until("two leases to end", lambda: not _leased(running, 1, 2 * LEASE))
     running.worker()
     running.comes_to("verifying")
     before = _facts(running)
-    for pid in (horse, sleeper.pid):
-        os.kill(pid, signal.SIGCONT)
-    until("the sleeper's child to leave", lambda: ended(horse))
+    os.kill(sleeper.pid, signal.SIGCONT)
+    until("the sleeper to notice", lambda: "WARNING" in running.log(sleeper))
     assert _facts(running) == before
     assert running.tally() == ONCE
     assert {line["epoch"] for line in running.journal(ordinal=1)} == {running.step(1).epoch}
@@ -134,16 +133,13 @@ def test_an_outcome_that_comes_two_leases_late_is_refused_by_the_row(scheduled_r
     running = scheduled_run([command("first"), step("configuration_update"), command("third")])
     running.scheduler()
     sleeper = running.worker("append .ringi/journal.jsonl configuration_update.py", point)
-    horse = point.announced()
-    assert parent(horse) == sleeper.pid
-    for pid in (sleeper.pid, horse):
-        os.kill(pid, signal.SIGSTOP)
+    assert point.announced() == sleeper.pid
+    os.kill(sleeper.pid, signal.SIGSTOP)
     running.worker()
     until("the step to be taken over", lambda: running.step(2).epoch >= 3)
     assert running.step(2).state == "running"  # the target is locked by the sleeper: nobody else may touch it
     point.let_go()
-    for pid in (horse, sleeper.pid):
-        os.kill(pid, signal.SIGCONT)
+    os.kill(sleeper.pid, signal.SIGCONT)
     running.comes_to("verifying")
     first, *_between, last = running.attempts(2)
     assert (first.outcome, last.outcome, last.probe) == ("lost", "done", "done")

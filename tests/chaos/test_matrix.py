@@ -1,6 +1,5 @@
-"""The kill matrix: each kind of step, killed at each moment of its life, by the worker, its child, or both.
-
-By default each kind meets each moment once, with the three ways to die in turn; CHAOS_MATRIX=full plays all of them.
+"""The kill matrix: each kind of step at each moment of its life, with its worker killed; and where a program of its own
+is at work then, that program alone, and both at once.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ import pytest
 
 from releases.demo.targets import own_database
 from releases.steps.service_control import running_service
-from tests.chaos.running import EFFECT, LEASE, Point, Running, command, ended, parent, step, until
+from tests.chaos.running import EFFECT, LEASE, Point, Running, children, command, ended, step, until
 from tests.releases.conftest import World
 from tests.releases.steps.receiver import Receiver, receiving
 
 Begin = Callable[[list[dict[str, Any]]], Running]
-KILLS = ("worker", "child", "both")
-# Where a worker's child is held, by the function that begins there.
+# Where a worker is held, by the function that begins there.
 BEFORE_INTENT, AFTER_INTENT, BEFORE_OUTCOME = (
     "call claim step/claim.py",
     "call _make executor.py",
@@ -48,6 +46,11 @@ class Victim:
     effects: dict[str, int]
     again: dict[str, int] = field(default_factory=dict)
     asks: bool = False
+
+    @property
+    def programs(self) -> bool:
+        """Tell whether its effect is made by a program that the worker starts."""
+        return not self.during
 
 
 def _check(folder: Path, receiver: Receiver) -> dict[str, Any]:
@@ -80,11 +83,10 @@ VICTIMS = (
 
 
 def cells() -> Iterator[Any]:
-    """Yield (victim, moment, killed): all of them, or one way to die for each kind and moment, in turn."""
-    full = os.environ.get("CHAOS_MATRIX") == "full"
-    for row, victim in enumerate(VICTIMS):
-        for column, moment in enumerate(MOMENTS):
-            for killed in KILLS if full else (KILLS[(row + column) % len(KILLS)],):
+    """Yield (victim, moment, killed)."""
+    for victim in VICTIMS:
+        for moment in MOMENTS:
+            for killed in ("worker", "both") if moment == "during the effect" and victim.programs else ("worker",):
                 yield pytest.param(victim, moment, killed, id=f"{victim.name}-{moment}-{killed}".replace(" ", "_"))
 
 
@@ -99,7 +101,7 @@ def receiver() -> Iterator[Receiver]:
 def effects_folder(victim: Victim, moment: str, point: Point, tmp_path: Path) -> Path:
     """Where an effect announces itself: at the point if it is to be held there, else where nothing is armed.
 
-    One point holds once: an effect that took it would leave none for the worker's child.
+    One point holds once: an effect that took it would leave none for the worker.
     """
     return point.folder if moment == "during the effect" and not victim.during else tmp_path
 
@@ -168,9 +170,9 @@ def test_a_step_killed_at_any_moment_is_made_once_or_asks(
     running.scheduler()
     workers = [running.worker(place, point if place else None) for _ in range(2)]
     held = point.announced()
-    horse = held if place else running.horse(1)
-    assert parent(horse) in [process.pid for process in workers]
-    _kill(killed, parent(horse), horse)
+    worker = held if place else running.owner(1)
+    assert worker in [process.pid for process in workers]
+    _kill(worker, [] if place else [held], also=killed == "both")
 
     lost = moment != "before intent"
     asks = victim.asks and moment in ("after intent", "during the effect")
@@ -184,10 +186,37 @@ def test_a_step_killed_at_any_moment_is_made_once_or_asks(
     _made(victim, moment, running, whole_target, receiver, asks)
 
 
-def _kill(which: str, worker: int, horse: int) -> None:
-    for pid in {"worker": [worker], "child": [horse], "both": [horse, worker]}[which]:
+@pytest.mark.timeout(180 * LEASE, func_only=True)
+@pytest.mark.parametrize(("victim", "moment"), [pytest.param(v, MOMENTS[2], id=v.name) for v in VICTIMS if v.programs])
+def test_a_program_killed_during_its_effect_fails_its_step_and_a_person_is_asked(
+    victim: Victim,
+    moment: str,
+    whole_target: str,
+    scheduled_run: Begin,
+    point: Point,
+    effects_folder: Path,
+    receiver: Receiver,
+) -> None:
+    running = scheduled_run([victim.row(effects_folder, receiver), command("after")])
+    running.scheduler()
+    worker = running.worker()
+    held = point.announced()
+    os.kill(held, signal.SIGKILL)
+
+    assert running.comes_to("verifying", "waiting") == "waiting"
+    assert [attempt.outcome for attempt in running.attempts(1)] == ["failed"]
+    assert (running.step(1).state, running.step(2).state) == ("failed", "pending")
+    assert [line["effect"] for line in running.journal(ordinal=1)] == [next(iter(victim.effects))]
+    assert "victim ended" not in running.tally() and "after began" not in running.tally()
+    assert worker.poll() is None
+
+
+def _kill(worker: int, programs: list[int], *, also: bool) -> None:
+    """Kill a worker, and with `also` its programs at the same time; they end with it in any case."""
+    programs = [*programs, *children(worker)]
+    for pid in (*(programs if also else []), worker):
         os.kill(pid, signal.SIGKILL)
-    until("the worker's child to end", lambda: ended(horse))
+    until("the worker and its programs to end", lambda: all(ended(pid) for pid in (worker, *programs)))
 
 
 def _counted(victim: Victim, moment: str, running: Running, asks: bool) -> None:

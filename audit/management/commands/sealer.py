@@ -24,6 +24,8 @@ class Command(BaseCommand):
     """Seal the ledger's growth; refuse, and end with 1, what contradicts the sealer's own memory."""
 
     help = "Sign a checkpoint of the ledger within seconds of each change, and carry it to the addresses."
+    # They would load every page of the admin; `manage.py check` is for them.
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

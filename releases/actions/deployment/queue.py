@@ -17,10 +17,15 @@ from releases.gates.content import digest
 from releases.models import Deployment, Rollback, Step
 
 RETRY = timedelta(seconds=60)
+# So long before its hour a run is queued: at the hour nothing is left to do but to claim, with the gates asked again.
+AHEAD = timedelta(seconds=0.5)
 
 
 def queue(deployment_id: int) -> Deployment:
-    """Ask the gates and the starter's right again, lay the steps as rows, and offer the first. Raises GateClosed."""
+    """Ask the gates, as of the run's hour, and the starter's right again, lay the steps as rows, and offer the first.
+
+    Raises GateClosed.
+    """
     settle_lower(deployment_id)
     try:
         with change("deployment:queue", (Deployment, deployment_id)) as act:
@@ -30,7 +35,7 @@ def queue(deployment_id: int) -> Deployment:
             require_starter(deployment)
             if release.state not in release.MAY_RUN[environment.tier]:
                 raise GateClosed(_("The release is “%(state)s” now.") % {"state": release.get_state_display()})
-            ask.require(release, environment)
+            ask.require(release, environment, max(act.at, deployment.due_at or act.at))
             going_back = Rollback.objects.filter(
                 deployment__application=deployment.application,
                 deployment__environment=environment,

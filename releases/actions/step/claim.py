@@ -5,23 +5,27 @@ The worker that ends a step takes the next one in the same commit (`follow`), un
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed
-from releases.actions.deployment.queue import require_starter
+from releases.actions.deployment.queue import AHEAD, require_starter
 from releases.actions.obligation.incur import incur_at_start
 from releases.actions.release.prepare import done_milestone
 from releases.actions.watch.begin import baseline
 from releases.gates import ask, stop_switch
 from releases.models import ConsentRound, Deployment, InForce, Release, Step, StepAttempt, Watch
 
+# Read before the door opens: nothing that is asked at the start lies in their own columns alone.
+READ = ("application", "started_by")
 RUNS_IN = {"forward": "running", "verify": "verifying", "back": "rolling_back", "back_verify": "rolled_back"}
 
 
@@ -46,9 +50,10 @@ class Claim:
 def claim(step_id: int, *, worker: str) -> Claim | None:
     """Take a step that is ready, or whose lease has ended; commit the intent. None: drop the message.
 
+    For the start of a run whose hour is all but there, it waits until then.
     Raises GateClosed when this is the run's start and a gate has closed since it was queued.
     """
-    peek = Step.objects.select_related("deployment").filter(pk=step_id).first()
+    peek = Step.objects.select_related(*(f"deployment__{name}" for name in READ)).filter(pk=step_id).first()
     if peek is None or peek.state not in ("ready", "running"):
         return None
     starts = peek.deployment.state == "queued"
@@ -57,12 +62,13 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
         targets.append((Release, peek.deployment.release_id))
         if peek.deployment.consent_id is not None:
             targets.append((ConsentRound, peek.deployment.consent_id))
+        read = Release.objects.select_related("procedure").get(pk=peek.deployment.release_id)
+        _wait_until(peek.deployment.due_at)
     try:
         with change("step:claim", *targets) as act:
             step, deployment = act.get(Step), act.get(Deployment)
+            _lend(peek.deployment, deployment, *READ)
             moment = act.at
-            before = step.ordinal - 1
-            finished = deployment.steps.filter(ordinal__lt=step.ordinal, state__in=Step.FINISHED).count()
             taken_over = step.state == "running"
             if step.phase in ("forward", "verify") and (why := stop_switch.closed_for_good(deployment.environment)):
                 if deployment.state == "queued":
@@ -70,13 +76,12 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
                 raise _Dropped
             if taken_over and (step.lease_until is None or step.lease_until > moment):
                 raise _Dropped
-            if not taken_over and (
-                step.state != "ready" or (step.phase in ("forward", "verify") and finished != before)
-            ):
+            if not taken_over and (step.state != "ready" or not _is_its_turn(step, deployment)):
                 raise _Dropped
             if deployment.state == "queued":
-                if not starts:
+                if not starts or (deployment.due_at is not None and act.at < deployment.due_at):
                     raise _Dropped
+                _lend(read, act.get(Release), "procedure")
                 _start(act, deployment)
             elif deployment.state != RUNS_IN[step.phase]:
                 raise _Dropped
@@ -95,6 +100,20 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
     return Claim.of(step, taken_over=taken_over)
 
 
+def _is_its_turn(step: Step, deployment: Deployment) -> bool:
+    before = step.ordinal - 1
+    if step.phase not in ("forward", "verify") or not before:
+        return True
+    return deployment.steps.filter(ordinal__lte=before, state__in=Step.FINISHED).count() == before
+
+
+def _wait_until(hour: datetime | None) -> None:
+    """Wait for what is left of AHEAD, by the database's clock."""
+    left = hour - now() if hour is not None else timedelta(0)
+    if timedelta(0) < left <= AHEAD:
+        time.sleep(left.total_seconds())
+
+
 def follow(act: Act, step: Step, *, worker: str) -> bool:
     """Take the step after the one that ends in this open door, which holds their run, in the same commit.
 
@@ -110,6 +129,13 @@ def follow(act: Act, step: Step, *, worker: str) -> bool:
     step.offered_at = step.started_at = act.at
     _take(then, step, worker, taken_over=False)
     return True
+
+
+def _lend[Row: (Deployment, Release)](read: Row, locked: Row, *names: str) -> None:
+    """Give a locked row what it points at, as read before; what it points at elsewhere by now is read when asked."""
+    for name in names:
+        if getattr(read, f"{name}_id") == getattr(locked, f"{name}_id"):
+            setattr(locked, name, getattr(read, name))
 
 
 def _take(act: Act, step: Step, worker: str, *, taken_over: bool) -> None:
@@ -144,7 +170,7 @@ def _start(act: Act, deployment: Deployment) -> None:
         "wanted_tree": release.tree,
         "wanted_configuration": release.configurations.get(environment.slug),
     }
-    deployment.baseline = baseline(deployment)
+    deployment.baseline = baseline(deployment, moment)
     if deployment.consent_id is not None:
         round_ = act.get(ConsentRound)
         round_.consume()
@@ -155,11 +181,14 @@ def _start(act: Act, deployment: Deployment) -> None:
     owed = incur_at_start(release, environment, moment)
     if owed:
         act.details["owed"] = [str(debt) for debt in owed]
-    for watch in Watch.objects.filter(deployment=deployment, purpose=Watch.Purpose.BEFORE, ended_at=None):
-        watch.ended_at, watch.verdict, watch.next_at = moment, "measured", None
-        watch.save()
-    for watch in Watch.objects.filter(deployment__in=_watched_before(deployment), ended_at=None, paused_at=None):
-        watch.paused_at = moment
+    own = Q(deployment=deployment, purpose=Watch.Purpose.BEFORE)
+    for watch in Watch.objects.filter(
+        own | Q(deployment__in=_watched_before(deployment), paused_at=None), ended_at=None
+    ):
+        if watch.deployment_id == deployment.pk:
+            watch.ended_at, watch.verdict = moment, "measured"
+        else:
+            watch.paused_at = moment
         watch.next_at = None
         watch.save()
 

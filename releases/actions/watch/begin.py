@@ -116,11 +116,10 @@ def wants_before(moment: datetime) -> list[int]:
     return found
 
 
-def baseline(deployment: Deployment) -> dict[str, Any]:
-    """Return {since, until, source, metrics: metric → {mean, count}} over the samples of the baseline minutes."""
+def baseline(deployment: Deployment, moment: datetime) -> dict[str, Any]:
+    """Return {since, until, source, metrics: metric → {mean, count}} over the samples of the minutes before `moment`."""
     content = deployment.release.procedure
     minutes = content.document.watch.baseline_minutes if content is not None else 60
-    moment = now()
     since = moment - timedelta(minutes=minutes)
     sums: dict[str, list[float]] = {}
     samples = Sample.objects.filter(

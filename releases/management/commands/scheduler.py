@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from audit.roles import guard
+from releases.worker.loaded import keep_what_is_loaded
 from releases.worker.scheduler import Scheduler
 
 
@@ -12,8 +13,11 @@ class Command(BaseCommand):
     """Run the scheduler until SIGTERM."""
 
     help = "Finds what is due and wakes workers; any number may run, one acts."
+    # They would load every page of the admin; `manage.py check` is for them.
+    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
         guard()
+        keep_what_is_loaded()
         Scheduler().run()

@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from rq.serializers import JSONSerializer
 
 from audit.roles import guard
-from releases import jobs  # noqa: F401  imported before the fork, so that no job pays for it
+from releases import jobs  # noqa: F401  imported beforehand, so that no job pays for it
+from releases.worker.loaded import keep_what_is_loaded
 from releases.worker.rq_worker import RingiWorker
 
 
@@ -16,6 +17,8 @@ class Command(BaseCommand):
     """Run one worker."""
 
     help = "Executes the deployments of one environment (or takes samples)."
+    # They would load every page of the admin; `manage.py check` is for them.
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the queue's name."""
@@ -25,6 +28,7 @@ class Command(BaseCommand):
         """Run."""
         guard()
         queue = django_rq.get_queue(options["queue"])
+        keep_what_is_loaded()
         # It shows itself every 45 s, so that one that is gone is missed within two minutes.
         RingiWorker([queue], connection=queue.connection, serializer=JSONSerializer, worker_ttl=60).work(
             with_scheduler=False, logging_level="WARNING"

@@ -47,6 +47,13 @@ def test_a_second_claim_is_dropped(queued: Callable[..., Deployment]) -> None:
     assert step.attempts.count() == 1
 
 
+def test_a_claim_long_before_the_hour_is_dropped(queued: Callable[..., Deployment], world: Any) -> None:
+    run = alter(queued(row(TRUE)), scheduled_for=now() + timedelta(hours=1))
+    with acting(WORKER):
+        assert claim(first(run).pk, worker="one") is None
+    assert (world.fresh(run).state, states(run)) == ("queued", ["ready", "pending"])
+
+
 def test_of_four_at_once_one_gets_it(queued: Callable[..., Deployment]) -> None:
     step = first(queued(row(TRUE)))
     ready, got = threading.Barrier(4), []

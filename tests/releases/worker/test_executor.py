@@ -36,7 +36,7 @@ def lost_attempt(step: Step) -> None:
     taken = claim(step.pk, worker="dies")
     assert taken is not None
     kind = steps.kind(step.kind)
-    context = context_of(taken.step, taken.epoch, lambda chunk: None, lambda: None, 60, facts_of(taken.step.deployment))
+    context = context_of(taken.step, taken.epoch, lambda chunk: None, lambda: None, 60, facts_of(taken.step))
     try:
         kind.run(context, kind.parameters(**step.parameters))
     except StepFailed:

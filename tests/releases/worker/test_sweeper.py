@@ -17,7 +17,8 @@ from audit.actor import acting
 from audit.change import change
 from audit.clock import now
 from audit.models import Event
-from releases.actions.deployment.queue import queue
+from environments.models import Freeze
+from releases.actions.deployment.queue import AHEAD, queue
 from releases.actions.step.claim import claim
 from releases.models import Deployment, Rollback
 from releases.worker import sweeper
@@ -42,10 +43,32 @@ def test_what_is_not_due_yet_waits(world: Any, consented: Callable[..., Deployme
     with acting(WORKER):
         sweep(now())
     assert world.fresh(run).state == "scheduled"
-    assert next_due() == run.scheduled_for
+    assert next_due() == run.scheduled_for - AHEAD
     with acting(WORKER):
         sweep(run.scheduled_for + timedelta(seconds=1))
     assert world.fresh(run).state == "queued"
+
+
+def test_a_run_is_queued_just_before_its_hour_and_begins_no_sooner(
+    world: Any, consented: Callable[..., Deployment]
+) -> None:
+    run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(hours=1))
+    with acting(WORKER):
+        sweep(run.scheduled_for - AHEAD)
+        assert world.fresh(run).state == "queued"
+        run = alter(run, scheduled_for=now() + 0.9 * AHEAD)
+        taken = claim(first(run).pk, worker="one")
+    assert taken is not None and taken.step.started_at >= run.scheduled_for
+
+
+def test_what_is_closed_at_its_hour_is_not_queued_before_it(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(hours=1))
+    begins, ends = now() + timedelta(minutes=50), now() + timedelta(hours=2)
+    make(Freeze, name="audit", environment=run.environment, starts_at=begins, ends_at=ends, reason="of the year")
+    with acting(WORKER):
+        sweep(run.scheduled_for - AHEAD)
+    held = world.fresh(run)
+    assert held.state == "scheduled" and any("audit" in reason for reason in held.blockers)
 
 
 def test_a_window_that_passed_is_one_miss_and_no_start(world: Any, consented: Callable[..., Deployment]) -> None:

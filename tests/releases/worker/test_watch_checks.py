@@ -265,7 +265,7 @@ def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deploymen
     alter(world.targets["production"], settings={"metrics_url": f"{service.base}/metrics"})
     look(watch, service, page(100, 0), page(200, 100), page(300, 200), page(400, 300), page(500, 400))
     assert not Rollback.objects.exists(), "what is in force is only measured"
-    frozen = baseline(coming)
+    frozen = baseline(coming, now())
     assert frozen["metrics"]["response_time"] == {"mean": pytest.approx(0.01), "count": 4}
     assert frozen["source"] == "prometheus_text"
     over = alter(watch, began_at=now() - timedelta(hours=1), next_at=now())
