@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
@@ -52,7 +53,7 @@ def label(instance: models.Model) -> str:
 class Act:
     """What happens inside the door: the locked rows, and what the action event will say of it.
 
-    at: the database's time when the door opened, before any row was waited for.
+    at: the database's time when the door opened, before any row was waited for; opened: this process's own then.
     """
 
     event: str
@@ -66,6 +67,7 @@ class Act:
     made: list[models.Model] = field(default_factory=list)
     told: str = ""
     at: datetime = datetime.min.replace(tzinfo=UTC)
+    opened: float = 0.0
     following: Act | None = None
     unsaved: list[models.Model] = field(default_factory=list)
 
@@ -82,7 +84,7 @@ class Act:
         """
         if self.following is not None:
             raise RuntimeError(f"{event}: {self.following.event} follows already")
-        act = Act(event=event, actor=self.actor, id=uuid.uuid4(), object=label(row), at=self.at)
+        act = Act(event, self.actor, uuid.uuid4(), object=label(row), at=self.at, opened=self.opened)
         act.hold(row, row.pk)
         self.following = act
         return act
@@ -93,6 +95,10 @@ class Act:
         self.rows[key], self.found[key] = row, _values(row)
         if hasattr(row, "state"):
             self.states[key] = row.state
+
+    def present(self) -> datetime:
+        """Return the database's present time: that of the opening and what has passed here since."""
+        return self.at + timedelta(seconds=time.monotonic() - self.opened)
 
     def about(self, instance: models.Model, **details: Any) -> None:
         """Name the row that the action event is about (for rows made inside the door) and add details to it."""
@@ -200,6 +206,7 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
             _require_signature(actor)
         with transaction.atomic(durable=True):
             act.at = capture.set_context(actor, action=event, action_id=act.id, reason=reason)
+            act.opened = time.monotonic()
             _lock(act, targets)
             _ask(act, sign)
             yield act
@@ -209,7 +216,6 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
             _save(act)
             _append_and_post(act, reason)
             if (then := act.following) is not None:
-                capture.set_context(actor, action=then.event, action_id=then.id, reason="")
                 _save(then)
                 _append_and_post(then, "")
     except TransitionNotAllowed as refusal:
@@ -263,15 +269,23 @@ def append(kind: str, act: Act, *, reason: str, outcome: str) -> None:
         )
 
 
+APPEND_AND_POST = """
+WITH appended AS (SELECT ringi_append('action', %s, %s, NULL, %s::jsonb, %s, 'done') AS event), posted AS (
+  INSERT INTO audit_outbox (act, event, object, payload)
+  SELECT %s, %s, %s, %s::jsonb FROM appended WHERE appended.event IS NOT NULL RETURNING 1)
+SELECT set_config('ringi.context', %s, true) FROM posted
+"""
+
+
 def _append_and_post(act: Act, reason: str) -> None:
-    """Append the action event and put its message into the outbox, in one trip to the database."""
+    """Append the action event, put its message into the outbox, and name the act that follows, in one trip."""
     details = json.dumps(act.details, ensure_ascii=False)
+    then = act.following or act
+    context = capture.context(then.actor, action=then.event, action_id=then.id, reason=reason if then is act else "")
     with connection.cursor() as cursor:
         cursor.execute(
-            "WITH appended AS (SELECT ringi_append('action', %s, %s, NULL, %s::jsonb, %s, 'done') AS event)"
-            " INSERT INTO audit_outbox (act, event, object, payload)"
-            " SELECT %s, %s, %s, %s::jsonb FROM appended WHERE appended.event IS NOT NULL",
-            [act.event, act.object, details, reason, act.id, act.told or act.event, act.object, details],
+            APPEND_AND_POST,
+            [act.event, act.object, details, reason, act.id, act.told or act.event, act.object, details, context],
         )
 
 

@@ -26,7 +26,21 @@ from releases.gates import quorum
 from releases.gates.ask import answers
 from releases.gates.base import Answer, Known
 from releases.gates.evidence import matrix as matrix_of_tests
-from releases.models import ConsentRound, Deployment, Obligation, Procedure, Release, RosterEntry, Waiver
+from releases.models import (
+    Approval,
+    Change,
+    ChecklistItem,
+    ConsentRound,
+    Deployment,
+    Document,
+    FinalCheck,
+    Milestone,
+    Obligation,
+    Procedure,
+    Release,
+    RosterEntry,
+    Waiver,
+)
 from releases.procedures.document import Procedure as Content
 
 PATH = (
@@ -210,11 +224,14 @@ def _signed(rights: Rights, release: Release) -> set[str]:
 
 
 def _rounds(release: Release) -> list[ConsentRound]:
-    return list(
+    rounds = list(
         ConsentRound.objects.filter(release=release)
-        .select_related("environment", "applicant", "release__author")
-        .prefetch_related("approvals__account", "approvals__on_behalf", "approvals__meeting")
+        .select_related("environment", "applicant")
+        .prefetch_related(Prefetch("approvals", Approval.objects.select_related("account", "on_behalf", "meeting")))
     )
+    for round_ in rounds:
+        round_.release = release
+    return rounds
 
 
 def _lacking(release: Release, environments: list[Environment]) -> str:
@@ -269,11 +286,14 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one release."""
     row = get_object_or_404(
         Release.objects.select_related("application", "author", "procedure", "copied_from__application").prefetch_related(
-            "changes__author",
-            "checklist__signed_by",
+            "editors",
+            Prefetch("changes", Change.objects.select_related("author")),
+            Prefetch("checklist", ChecklistItem.objects.select_related("signed_by")),
             Prefetch("roster", RosterEntry.objects.select_related("account")),
-            "documents__edited_by", "documents__checked_by", "documents__approved_by",
-            "final_checks__account", "milestones__done_by", "obligations__settled_by", "editors",
+            Prefetch("documents", Document.objects.select_related("edited_by", "checked_by", "approved_by")),
+            Prefetch("final_checks", FinalCheck.objects.select_related("account")),
+            Prefetch("milestones", Milestone.objects.select_related("done_by")),
+            Prefetch("obligations", Obligation.objects.select_related("settled_by")),
             Prefetch("waivers", Waiver.objects.select_related("environment", "proposed_by", "decided_by")),
         ),
         pk=pk,
@@ -283,7 +303,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     environments = list(Environment.objects.filter(targets__application_id=row.application_id).order_by("order"))
     if not row.bound_for_production:
         environments = [e for e in environments if e.tier != Environment.Tier.PRODUCTION]
-    live, known = row.state not in Release.ENDS, Known(row)
+    live, known = row.state not in Release.ENDS, Known(row, moment)
     asked = [(e, answers(row, e, moment, known)) for e in environments] if content is not None and live else []
     runs = list(
         Deployment.objects.filter(release=row)
@@ -339,7 +359,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         facts=_facts(row, content),
         runs=runs,
         to_sign=len(waiting_rows(row, rights, [(r, standings[r.pk]) for r in rounds if r.pk in standings])),
-        migrations=migrations_of(row),
-        no_way_back=faults(row) if row.plan else [],
+        migrations=migrations_of(row, known),
+        no_way_back=faults(row, known) if row.plan else [],
         happenings=happened.of_objects(labels),
     )  # fmt: skip

@@ -56,9 +56,7 @@ def _waived(question: Question, found: list[Answer]) -> list[Answer]:
     """Let pass what a waiver in force names; a kind that is not WAIVABLE stays closed whatever a row says."""
     if all(answer.verdict == "pass" for answer in found):
         return found
-    rows = Waiver.objects.filter(release=question.release, environment=question.environment).select_related(
-        "decided_by"
-    )
+    rows = (row for row in question.release.waivers.all() if row.environment_id == question.environment.pk)
     waivers = {row.gate: row for row in rows if row.counts(question.at)}
     return [
         replace(answer, verdict="waived", reason=_waiver_words(waivers[answer.gate], answer))

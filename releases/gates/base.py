@@ -10,7 +10,7 @@ from typing import Literal
 
 from audit.clock import now
 from environments.models import Environment
-from releases.models import Evidence, Fact, Procedure, Release
+from releases.models import Deployment, Evidence, Fact, Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 
@@ -21,8 +21,10 @@ PASSING = ("pass", "waived")
 class Known:
     """What is known of one release, each kind read once and only when a gate asks: for all gates of all environments."""
 
-    def __init__(self, release: Release) -> None:
+    def __init__(self, release: Release, moment: datetime | None = None) -> None:
         self.release = release
+        if moment is not None:
+            self.moment = moment
 
     @cached_property
     def moment(self) -> datetime:
@@ -41,6 +43,17 @@ class Known:
     def facts(self) -> dict[str, Fact]:
         """Kind → what was last seen of the release itself, whatever the environment."""
         return {fact.kind: fact for fact in Fact.objects.filter(release=self.release, environment=None)}
+
+    @cached_property
+    def places(self) -> list[Environment]:
+        """The environments that have a target of the application, in the order of promotion."""
+        return list(Environment.objects.filter(targets__application=self.release.application_id).order_by("order"))
+
+    @cached_property
+    def verified(self) -> set[int]:
+        """The environments in which the release was verified with the tree that it has now."""
+        runs = Deployment.objects.filter(release=self.release, state__in=Deployment.VERIFIED)
+        return set(runs.filter(base__wanted_tree=self.release.tree).values_list("environment", flat=True))
 
     @cached_property
     def orders(self) -> dict[str, int]:

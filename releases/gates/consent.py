@@ -14,9 +14,10 @@ from releases.procedures.parts import Gate
 def ask(question: Question, gate: Gate) -> Answer:
     """Compare the granted round's digest with that of the content as it is now."""
     release, environment = question.release, question.environment
-    round_ = ConsentRound.objects.filter(release=release, environment=environment, state="granted").first()
+    rounds = ConsentRound.objects.filter(release=release, environment=environment)
+    rows = {row.state: row for row in rounds.filter(state__in=["granted", "consumed"])}
+    round_, used = rows.get("granted"), "consumed" in rows
     if round_ is None:
-        used = ConsentRound.objects.filter(release=release, environment=environment, state="consumed").exists()
         reason = _("The consent has been used; a new one is needed.") if used else _("There is no granted consent.")
         return failed(gate, reason, "approvals")
     if unknown := quorum.unknown_authors(release):

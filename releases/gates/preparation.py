@@ -47,7 +47,7 @@ def documents(question: Question, gate: Gate) -> Answer:
 
 def roster(question: Question, gate: Gate) -> Answer:
     """Every duty has a person with a telephone number."""
-    present = set(question.release.roster.exclude(telephone="").values_list("duty", flat=True))
+    present = {entry.duty for entry in question.release.roster.all() if entry.telephone}
     missing = [label for duty, label in RosterEntry.Duty.choices if duty not in present]
     if missing:
         return failed(

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from audit.refusals import GateClosed
@@ -126,7 +127,8 @@ def excluded(release: Release) -> dict[str, str]:
 def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
     """Return the same for many releases by their keys, in a number of queries that does not grow with them."""
     out: dict[int, dict[str, str]] = {r.pk: {r.author.person_key: "author"} for r in releases}
-    for release in Release.objects.filter(pk__in=out).prefetch_related("editors"):
+    prefetch_related_objects(releases, "editors")
+    for release in releases:
         for account in release.editors.all():
             out[release.pk].setdefault(account.person_key, "editor")
     facts = Fact.objects.filter(release__in=out, kind="authors").values_list("release_id", "value")

@@ -27,7 +27,7 @@ from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed,
 from releases.steps.masking import clean
 from releases.steps.runner import secrets_of
 from releases.steps.target import measure
-from releases.worker.context import BACK, RunFacts, context_of, facts_of
+from releases.worker.context import RunFacts, context_of, facts_of
 from releases.worker.cut import MARGIN_SECONDS, CutOff, cut_off_after
 from releases.worker.ending import PROBE_SECONDS, state_of
 from releases.worker.lease import Lease
@@ -201,7 +201,8 @@ def _check(step: Step, context: StepContext) -> dict[str, Any]:
 
 def _measured(step: Step, context: StepContext) -> dict[str, str] | None:
     """Measure the target's digests after the last step of the checks and of the way back, before maintenance ends."""
-    later = step.deployment.steps.filter(ordinal__gt=step.ordinal, phase=step.phase)
-    if step.phase == "forward" or (step.phase in BACK and step.phase != "back") or later.exists():
+    if step.phase not in ("verify", "back"):
+        return None
+    if step.deployment.steps.filter(ordinal__gt=step.ordinal, phase=step.phase).exists():
         return None
     return dataclasses.asdict(measure(context.target, context.configuration))

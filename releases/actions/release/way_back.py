@@ -6,12 +6,13 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from releases.models import Fact, Release
+from releases.gates.base import Known
+from releases.models import Release
 
 
-def migrations_of(release: Release) -> list[dict[str, Any]] | None:
+def migrations_of(release: Release, known: Known | None = None) -> list[dict[str, Any]] | None:
     """Return the migrations that a release brings, with what of each can't be undone; None: they were never read."""
-    fact = Fact.objects.filter(release=release, kind="migrations", environment=None).first()
+    fact = (known or Known(release)).facts.get("migrations")
     if fact is None or fact.value.get("commit") != release.commit:
         return None
     files: list[dict[str, Any]] = fact.value["files"]
@@ -24,12 +25,12 @@ def ways_of(plan: dict[str, Any]) -> set[str]:
     return {row["parameters"].get("way_back", "restore") for row in rows}
 
 
-def faults(release: Release) -> list[str]:
+def faults(release: Release, known: Known | None = None) -> list[str]:
     """Return a sentence for everything by which the plan has no way back; a restore of the proved dump undoes all."""
     forward = [row for row in release.plan.get("forward", []) if row["kind"] == "database_update"]
     if not forward:
         return []
-    files = migrations_of(release)
+    files = migrations_of(release, known)
     if files is None:
         return [_("The migrations of this release have not been read yet; observe the source first.")]
     ways = ways_of(release.plan)

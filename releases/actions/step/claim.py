@@ -142,7 +142,7 @@ def _take(act: Act, step: Step, worker: str, *, taken_over: bool) -> None:
     step.epoch += 1
     step.owner = worker
     # From now on, however long rows were waited for.
-    step.lease_until = now() + timedelta(seconds=settings.LEASE)
+    step.lease_until = act.present() + timedelta(seconds=settings.LEASE)
     act.unsaved.append(StepAttempt(step=step, epoch=step.epoch, key=step.key, worker=worker, began_at=act.at))
     act.details.update(epoch=step.epoch, worker=worker, taken_over=taken_over)
 

@@ -22,7 +22,10 @@ ENDED = """
 UPDATE releases_stepattempt SET ended_at = %s, outcome = %s, output_digest = %s, probe = %s
 WHERE step_id = %s AND epoch = %s
 """
-NEXT = "SELECT * FROM releases_step WHERE deployment_id = %s AND phase = %s AND ordinal = %s"
+ENDED_AND_NEXT = f"""
+WITH ended AS ({ENDED} RETURNING 1)
+SELECT s.* FROM ended LEFT JOIN releases_step s ON s.deployment_id = %s AND s.phase = %s AND s.ordinal = %s
+"""
 
 
 def finish(
@@ -42,7 +45,7 @@ def finish(
     with change("step:finish", *_targets(claimed)) as act:
         step, deployment = _held(act, claimed, epoch)
         step.finish()
-        _ended(act, step, epoch, "done", output_digest, probe)
+        following = _ended_and_next(act, step, epoch, output_digest, probe)
         step.result = result
         act.details.update(kind=step.kind, epoch=epoch)
         if measured is not None:
@@ -51,7 +54,6 @@ def finish(
             deployment.stopped()
             drop_rest(deployment)
             return None
-        following = next(iter(Step.objects.raw(NEXT, [deployment.pk, step.phase, step.ordinal + 1])), None)
         if following is None:
             following = _phase_ends(act, step, deployment)
         if following is not None:
@@ -182,6 +184,17 @@ def _ended(act: Act, step: Step, epoch: int, outcome: str, output_digest: str, p
         cursor.execute(ENDED, [act.at, outcome, output_digest, probe, step.pk, epoch])
         if cursor.rowcount != 1:
             raise Fenced(f"step {step.pk}: there is no attempt {epoch}")
+
+
+def _ended_and_next(act: Act, step: Step, epoch: int, output_digest: str, probe: str) -> Step | None:
+    """End an attempt that was done; return the next step of its phase, in one trip to the database."""
+    step.ended_at = act.at
+    step.lease_until = None
+    ended = [act.at, "done", output_digest, probe, step.pk, epoch]
+    found = list(Step.objects.raw(ENDED_AND_NEXT, [*ended, step.deployment_id, step.phase, step.ordinal + 1]))
+    if not found:
+        raise Fenced(f"step {step.pk}: there is no attempt {epoch}")
+    return found[0] if found[0].pk is not None else None
 
 
 def _phase_ends(act: Act, step: Step, deployment: Deployment) -> Step | None:

@@ -152,12 +152,10 @@ class Verb:
             return said
         if instance is None or not hasattr(instance, "state"):
             return ""
-        wrong = _("This cannot be done while it is “%(state)s”.") % {"state": instance.get_state_display()}
-        if self.edge and not can_proceed(getattr(instance, self.edge)):
-            return wrong
-        if self.states and instance.state not in self.states:
-            return wrong
-        return ""
+        closed = self.edge and not can_proceed(getattr(instance, self.edge))
+        if not closed and (not self.states or instance.state in self.states):
+            return ""
+        return _("This cannot be done while it is “%(state)s”.") % {"state": instance.get_state_display()}
 
 
 def environment_of(instance: Any) -> Environment | None:
