@@ -37,6 +37,8 @@ ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 
 
 RENEWAL = "audit:renew_key"
+# Reads one JSON text and says where it ends: in the bytes of an event nothing stands around it, not even white space.
+READ = json.JSONDecoder().raw_decode
 Point = tuple[int, ...]
 Key = tuple[str, bytes]
 Claim = tuple[int, bytes]
@@ -246,8 +248,11 @@ class Ledger:
         if self.chain != chain:
             raise Broken(number, "the chain value is not that of the event before and this leaf")
         try:
-            contents = json.loads(event)
+            text = event.decode()
+            contents, end = READ(text)
         except ValueError:
+            raise Broken(number, "the bytes of the event are not JSON")
+        if end != len(text):
             raise Broken(number, "the bytes of the event are not JSON")
         if not isinstance(contents, dict) or contents.keys() != KEYS:
             raise Broken(number, "the event has not the fields of an event")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
@@ -107,8 +108,12 @@ def _unread(request: HttpRequest) -> str:
     return str(unread(request.user) or "")
 
 
+# Fifty addresses on every page, which are the same on each.
+_address = cache(reverse)
+
+
 def _item(title: Any, icon: str, name: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse(name)}
+    return {"title": title, "icon": icon, "link": _address(name)}
 
 
 def _list(title: Any, icon: str, model: str) -> dict[str, Any]:

@@ -240,7 +240,20 @@ def test_a_whole_chain_recomputed_is_found_by_both_through_the_checkpoints(seale
             assert sealed.both(outside=True) == (named, named)
 
 
-@pytest.mark.parametrize("forged_bytes", ["'[]'", "'{}'", "'7'", "''", "bytes || '{}'", "'\\xff'::bytea || bytes"])
+@pytest.mark.parametrize(
+    "forged_bytes",
+    [
+        "'[]'",
+        "'{}'",
+        "'7'",
+        "''",
+        "bytes || '{}'",
+        "'\\xff'::bytea || bytes",
+        "bytes || ' '",
+        "' '::bytea || bytes",
+        "bytes || '\\x0a'",
+    ],
+)
 def test_bytes_that_are_no_event_are_found_by_both_also_when_the_chain_fits(sealed: Sealed, forged_bytes: str) -> None:
     where = "id = (SELECT event_id FROM kept_audit_link WHERE number = 700)"
     with sealed.altered(f"UPDATE audit_event SET bytes = {forged_bytes} WHERE {where}"):
