@@ -23,6 +23,7 @@ from django_fsm import TransitionNotAllowed
 from audit import capture
 from audit.actor import Actor, current
 from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
+from audit.statements import insert, locked, update
 
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
 _LENGTH = re.compile(r"\((\d+)\)")
@@ -140,18 +141,9 @@ def _ask(act: Act, sign: bool) -> None:
             question(act.event, [*act.rows.values(), *act.made])
 
 
-@cache
-def _locking(model: type[models.Model]) -> str:
-    """Return the statement that fetches and locks one row; building it anew took longer than running it."""
-    quoted = connection.ops.quote_name
-    columns = ", ".join(quoted(str(column.column)) for column in model._meta.concrete_fields)
-    key = quoted(str(model._meta.pk.column))
-    return f"SELECT {columns} FROM {quoted(model._meta.db_table)} WHERE {key} = %s FOR UPDATE"
-
-
 def _lock(act: Act, targets: tuple[tuple[type[models.Model], Any], ...]) -> None:
     for model, pk in sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), str(t[1]))):
-        row = next(iter(model._base_manager.raw(_locking(model), [model._meta.pk.get_prep_value(pk)])), None)
+        row = locked(model, pk)
         if row is None:
             raise Invalid(_("There is no %(what)s %(pk)s.") % {"what": model._meta.verbose_name, "pk": pk})
         act.hold(row, pk)
@@ -179,9 +171,9 @@ def _save(act: Act) -> None:
                 raise RuntimeError(f"{label(row)} went from {before} to {after} through more than one edge")
         # A row that was only locked is not written: it would leave a snapshot that says nothing.
         if changed := [name for name, value in act.found[key].items() if value != getattr(row, name)]:
-            row.save(update_fields=[*changed, *_stamps(type(row))])
+            update(row, (*changed, *_stamps(type(row))))
     for row in act.unsaved:
-        row.save(force_insert=True)
+        insert(row)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
+from audit.statements import columns_of, read
 from releases.actions.deployment.verified import enter_force
 from releases.actions.question import ask
 from releases.actions.rollback.restored import back_checked, restored
@@ -23,8 +24,8 @@ UPDATE releases_stepattempt SET ended_at = %s, outcome = %s, output_digest = %s,
 WHERE step_id = %s AND epoch = %s
 """
 ENDED_AND_NEXT = f"""
-WITH ended AS ({ENDED} RETURNING 1)
-SELECT s.* FROM ended LEFT JOIN releases_step s ON s.deployment_id = %s AND s.phase = %s AND s.ordinal = %s
+WITH ended AS ({ENDED} RETURNING 1) SELECT {columns_of(Step, "next")}
+FROM ended LEFT JOIN releases_step next ON next.deployment_id = %s AND next.phase = %s AND next.ordinal = %s
 """
 
 
@@ -191,10 +192,10 @@ def _ended_and_next(act: Act, step: Step, epoch: int, output_digest: str, probe:
     step.ended_at = act.at
     step.lease_until = None
     ended = [act.at, "done", output_digest, probe, step.pk, epoch]
-    found = list(Step.objects.raw(ENDED_AND_NEXT, [*ended, step.deployment_id, step.phase, step.ordinal + 1]))
-    if not found:
+    following = read(Step, ENDED_AND_NEXT, [*ended, step.deployment_id, step.phase, step.ordinal + 1])
+    if following is None:
         raise Fenced(f"step {step.pk}: there is no attempt {epoch}")
-    return found[0] if found[0].pk is not None else None
+    return following if following.pk is not None else None
 
 
 def _phase_ends(act: Act, step: Step, deployment: Deployment) -> Step | None:

@@ -1,0 +1,95 @@
+"""Rows read, changed and made by the door's own statements are those that Django would read, change and make."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import DatabaseError, transaction
+
+from audit import statements
+from audit.actor import acting
+from audit.change import change
+from audit.clock import now
+from releases.models import Release, Step, StepAttempt
+from tests.releases.gates.asking import COMMAND
+
+
+def values_of(row: Any) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def test_a_locked_row_is_as_django_reads_it(world: Any) -> None:
+    world.tested()
+    met = set()
+    for model in apps.get_models():
+        if model._meta.app_label not in ("environments", "releases") or not model._meta.managed:
+            continue
+        row = model._base_manager.first()
+        if row is None:
+            continue
+        met.add(model.__name__)
+        with transaction.atomic():
+            locked = statements.locked(model, row.pk)
+        assert locked is not None and values_of(locked) == values_of(row), model
+        assert not locked._state.adding and locked._state.db == "default"
+    assert {"Release", "Account", "Environment", "Procedure", "Evidence", "ChangeWindow", "Target"} <= met
+
+
+def test_a_row_that_is_not_there_is_none(world: Any) -> None:
+    with transaction.atomic():
+        assert statements.locked(Release, 0) is None
+
+
+@pytest.fixture
+def step(world: Any) -> Step:
+    """A step that nobody has taken, of a run in development."""
+    from releases.actions.deployment.queue import queue
+    from releases.actions.deployment.request import request
+    from releases.actions.deployment.schedule import schedule
+
+    release = world.planned()
+    world.evidence("1.3.0")
+    with world.acting_as("developer"):
+        run = request(release.pk, environment_id=world.environments["development"].pk)
+        schedule(run.pk)
+    with acting(COMMAND):
+        queue(run.pk)
+    found: Step = run.steps.get(ordinal=1)
+    return found
+
+
+def test_what_is_written_is_what_was_named_and_as_django_writes_it(step: Step) -> None:
+    assert statements._plain(Step) and statements._plain(StepAttempt), "else this test asks nothing"
+    with acting(COMMAND), change("test:write", (Step, step.pk)) as act:
+        held = act.get(Step)
+        held.result, held.lease_until, held.kind = {"語": [1, None, "x"]}, now() + timedelta(1), step.kind
+        Step.objects.filter(pk=step.pk).update(failure="of somebody else")
+    read = Step.objects.get(pk=step.pk)
+    assert (read.result, read.lease_until) == (held.result, held.lease_until)
+    assert read.failure == "of somebody else", "a column that was not changed is not written"
+
+
+def test_a_row_that_went_away_is_an_error(step: Step) -> None:
+    gone = Step(pk=0, deployment_id=step.deployment_id)
+    with acting(COMMAND), pytest.raises(DatabaseError, match="is not there"), change("test:write") as act:
+        act.hold(gone, 0)
+        gone.failure = "x"
+
+
+def test_a_row_that_is_made_has_its_key_and_its_values(step: Step) -> None:
+    made = StepAttempt(step=step, epoch=7, key="k", worker="w", began_at=now())
+    with acting(COMMAND), change("test:make") as act:
+        act.unsaved.append(made)
+    assert values_of(StepAttempt.objects.get(pk=made.pk)) == values_of(made)
+
+
+def test_a_model_with_snapshots_keeps_them(world: Any) -> None:
+    release = world.planned()
+    assert not statements._plain(Release)
+    before = release.history.count()
+    with acting(COMMAND), change("test:write", (Release, release.pk)) as act:
+        act.get(Release).title = "another"
+    assert release.history.count() == before + 1
