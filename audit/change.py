@@ -171,7 +171,7 @@ def _save(act: Act) -> None:
                 raise RuntimeError(f"{label(row)} went from {before} to {after} through more than one edge")
         # A row that was only locked is not written: it would leave a snapshot that says nothing.
         if changed := [name for name, value in act.found[key].items() if value != getattr(row, name)]:
-            update(row, (*changed, *_stamps(type(row))))
+            update(row, tuple(dict.fromkeys((*changed, *_stamps(type(row))))))
     for row in act.unsaved:
         insert(row)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
+from django.conf import settings
 from django.contrib.admin.apps import SimpleAdminConfig
+from django.contrib.admin.checks import check_admin_app, check_dependencies
+from django.core import checks
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.sites import UnfoldAdminSite
@@ -32,3 +36,14 @@ class RingiAdminConfig(SimpleAdminConfig):
     """Installs the site in place of Django's; config/urls.py fills it, so that only who serves pages has them in memory."""
 
     default_site = "config.admin_site.RingiAdminSite"
+
+    def ready(self) -> None:
+        """Have the pages checked, which the checks must load first."""
+        checks.register(check_dependencies, checks.Tags.admin)
+        checks.register(check_pages, checks.Tags.admin)
+
+
+def check_pages(app_configs: Any, **options: Any) -> Any:
+    """Load the pages and check them as Django checks an admin."""
+    import_module(settings.ROOT_URLCONF)
+    return check_admin_app(app_configs, **options)

@@ -225,7 +225,7 @@ class Supervisor:
             for child in children:
                 child.send_signal(signal.SIGTERM)
             for child in children:
-                stop(child, (0, signal.SIGKILL))  # not asked twice: a worker takes that as "at once"
+                stop(child, (0, signal.SIGKILL))
         for kept in self.kept:
             (self.state / "run" / f"{kept.row.name}.json").unlink(missing_ok=True)
         self.kept = []

@@ -7,6 +7,7 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_wsgi_application()
 
+import config.urls  # noqa: E402, F401  no reader waits for the pages to be loaded
 from audit.roles import guard  # noqa: E402  needs the settings
 
 guard()

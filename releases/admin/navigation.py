@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.translation import gettext_lazy as _
 
 from environments.admin.rights import rights_of
@@ -108,12 +108,14 @@ def _unread(request: HttpRequest) -> str:
     return str(unread(request.user) or "")
 
 
-# Fifty addresses on every page, which are the same on each.
-_address = cache(reverse)
+@cache
+def _address(name: str, prefix: str) -> str:
+    """Return an address; there are fifty on every page, the same on each below a prefix."""
+    return reverse(name)
 
 
 def _item(title: Any, icon: str, name: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": _address(name)}
+    return {"title": title, "icon": icon, "link": _address(name, get_script_prefix())}
 
 
 def _list(title: Any, icon: str, model: str) -> dict[str, Any]:

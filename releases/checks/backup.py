@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -124,7 +124,7 @@ def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Verdict]:
 
 
 def _restored(server: databases.Database, found: Found) -> str:
-    name = "ringi_check_" + hashlib.sha256(f"{found.path} {os.getpid()}".encode()).hexdigest()[:16]
+    name = "ringi_check_" + secrets.token_hex(8)
     with databases.scratch(server, name) as scratch:
         scratch.tool(run_plain, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", str(found.path))
         digest = databases.data_digest(scratch, run_plain)

@@ -55,7 +55,7 @@ class DeploymentMachine(models.Model):
 
     @transition("state", source="scheduled", target="queued")
     def queue(self) -> None:
-        """It is due and the gates are passed again."""
+        """It is all but due and the gates are passed again."""
 
     @transition("state", source="queued", target="scheduled")
     def put_back(self) -> None:

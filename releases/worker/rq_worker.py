@@ -25,18 +25,16 @@ class RingiWorker(BaseWorker):
 
     def execute_job(self, job: Any, queue: Any) -> None:
         """Run a job while a thread tells Redis that this worker lives, as RQ's parent does beside its child."""
-        execution = self.prepare_execution(job)
-        over = threading.Event()
-        sign = threading.Thread(target=self._signs_of_life, args=(job, execution, over), name="alive", daemon=True)
         self._at_work = True
-        sign.start()
+        over = threading.Event()
         try:
+            execution = self.prepare_execution(job)
+            threading.Thread(target=self._signs_of_life, args=(job, execution, over), daemon=True).start()
             # A connection that the database has closed meanwhile is opened anew.
             close_old_connections()
             self.perform_job(job, queue, execution)
         finally:
             over.set()
-            sign.join()
             self._at_work = False
         self.set_state(WorkerStatus.IDLE)
 
@@ -48,8 +46,9 @@ class RingiWorker(BaseWorker):
                 log.warning("the queue does not answer: %s", fault)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Stop after the job at work. RQ's own asks Redis inside the signal's handler: what fails there would be a
-        failure of the step that happens to run.
+        """Stop after the job at work, however often it is asked: who will not wait kills. RQ's own asks Redis inside
+        the signal's handler, and the second time ends the job where it is: either would be a failure of the step that
+        happens to run.
         """
         if self._at_work:
             self._stop_requested = True

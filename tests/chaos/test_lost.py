@@ -120,7 +120,7 @@ def test_a_worker_that_slept_through_two_leases_is_refused_by_the_target(schedul
     running.comes_to("verifying")
     before = _facts(running)
     os.kill(sleeper.pid, signal.SIGCONT)
-    until("the sleeper to notice", lambda: "WARNING" in running.log(sleeper))
+    until("the sleeper to notice", lambda: running.step(1).key in running.log(sleeper))
     assert _facts(running) == before
     assert running.tally() == ONCE
     assert {line["epoch"] for line in running.journal(ordinal=1)} == {running.step(1).epoch}

@@ -96,11 +96,12 @@ def settle_lower(deployment_id: int) -> None:
 
 
 def put_off(deployment_id: int, reasons: tuple[str, ...]) -> None:
-    """Keep a due run whose gates are closed; the next try is RETRY later."""
+    """Keep a due run whose gates are closed; the next try is RETRY later, and before its hour just after it."""
     with change("deployment:put_off", (Deployment, deployment_id), reason="; ".join(reasons)) as act:
         deployment = act.get(Deployment)
         deployment.blockers = list(reasons)
-        deployment.not_before = now() + RETRY
+        moment, hour = now(), deployment.scheduled_for
+        deployment.not_before = hour + AHEAD if hour is not None and moment < hour else moment + RETRY
 
 
 def put_back(deployment_id: int, reasons: tuple[str, ...]) -> None:

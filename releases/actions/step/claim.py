@@ -63,7 +63,9 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
         if peek.deployment.consent_id is not None:
             targets.append((ConsentRound, peek.deployment.consent_id))
         read = Release.objects.select_related("procedure").get(pk=peek.deployment.release_id)
-        _wait_until(peek.deployment.due_at)
+        # Whoever took the run back meanwhile has taken its steps away.
+        if _waited_until(peek.deployment.due_at) and not Step.objects.filter(pk=step_id).exists():
+            return None
     try:
         with change("step:claim", *targets) as act:
             step, deployment = act.get(Step), act.get(Deployment)
@@ -107,11 +109,13 @@ def _is_its_turn(step: Step, deployment: Deployment) -> bool:
     return deployment.steps.filter(ordinal__lte=before, state__in=Step.FINISHED).count() == before
 
 
-def _wait_until(hour: datetime | None) -> None:
-    """Wait for what is left of AHEAD, by the database's clock."""
-    left = hour - now() if hour is not None else timedelta(0)
-    if timedelta(0) < left <= AHEAD:
+def _waited_until(hour: datetime | None) -> bool:
+    """Wait for what is left of AHEAD, by the database's clock; tell whether there was anything to wait for."""
+    waited = False
+    while hour is not None and timedelta(0) < (left := hour - now()) <= AHEAD:
         time.sleep(left.total_seconds())
+        waited = True
+    return waited
 
 
 def follow(act: Act, step: Step, *, worker: str) -> bool:

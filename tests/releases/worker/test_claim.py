@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from audit.clock import now
 from audit.models import Event
 from audit.refusals import GateClosed
 from environments.models import Freeze
-from releases.actions.deployment.queue import queue
+from releases.actions.deployment.queue import AHEAD, queue
+from releases.actions.deployment.schedule import cancel
 from releases.actions.step.claim import claim
 from releases.actions.step.finish import doubt, fail, finish
 from releases.models import ConsentRound, Deployment, Release, Step, StepAttempt
@@ -52,6 +55,25 @@ def test_a_claim_long_before_the_hour_is_dropped(queued: Callable[..., Deploymen
     with acting(WORKER):
         assert claim(first(run).pk, worker="one") is None
     assert (world.fresh(run).state, states(run)) == ("queued", ["ready", "pending"])
+
+
+def test_a_run_that_is_taken_back_while_its_worker_waits_is_dropped_without_a_word(
+    queued: Callable[..., Deployment], world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = alter(queued(row(TRUE)), scheduled_for=now() + AHEAD)
+    step = first(run)
+
+    def sleep(seconds: float) -> None:
+        if Step.objects.filter(pk=step.pk).exists():
+            with world.acting_as("developer"):
+                cancel(run.pk, reason="not now")
+        time.sleep(seconds)
+
+    monkeypatch.setattr("releases.actions.step.claim.time", SimpleNamespace(sleep=sleep))
+    with acting(WORKER):
+        assert claim(step.pk, worker="one") is None
+    assert world.fresh(run).state == "cancelled"
+    assert not Event.objects.filter(action="step:claim").exists()
 
 
 def test_of_four_at_once_one_gets_it(queued: Callable[..., Deployment]) -> None:

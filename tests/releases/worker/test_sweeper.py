@@ -69,6 +69,7 @@ def test_what_is_closed_at_its_hour_is_not_queued_before_it(world: Any, consente
         sweep(run.scheduled_for - AHEAD)
     held = world.fresh(run)
     assert held.state == "scheduled" and any("audit" in reason for reason in held.blockers)
+    assert held.not_before == run.scheduled_for + AHEAD, "at the hour itself it may be open again"
 
 
 def test_a_window_that_passed_is_one_miss_and_no_start(world: Any, consented: Callable[..., Deployment]) -> None:
