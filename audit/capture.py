@@ -60,6 +60,15 @@ def context(actor: Actor, *, action: str, action_id: UUID | None = None, reason:
     )
 
 
+# A number of microseconds reads the same whatever DateStyle the session has.
+SET_CONTEXT = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, set_config('ringi.context', %s, %s)"
+
+
+def moment(microseconds: int) -> datetime:
+    """Return the time that SET_CONTEXT gave."""
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
 def set_context(
     actor: Actor,
     *,
@@ -81,12 +90,8 @@ def set_context(
         connection = default
     text = context(actor, action=action, action_id=action_id, reason=reason)
     with connection.cursor() as cursor:
-        # A number of microseconds reads the same whatever DateStyle the session has.
-        cursor.execute(
-            "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, set_config('ringi.context', %s, %s)",
-            [text, not whole_session],
-        )
-        return EPOCH + timedelta(microseconds=cursor.fetchone()[0])
+        cursor.execute(SET_CONTEXT, [text, not whole_session])
+        return moment(cursor.fetchone()[0])
 
 
 def clear_context(connection: Connection) -> None:

@@ -7,7 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from django_fsm import TransitionNotAllowed
 from audit import capture
 from audit.actor import Actor, current
 from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
-from audit.statements import insert, locked, update
+from audit.statements import at_once, insert, lock, plain, send, update
 
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
 _LENGTH = re.compile(r"\((\d+)\)")
@@ -141,12 +141,20 @@ def _ask(act: Act, sign: bool) -> None:
             question(act.event, [*act.rows.values(), *act.made])
 
 
-def _lock(act: Act, targets: tuple[tuple[type[models.Model], Any], ...]) -> None:
-    for model, pk in sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), str(t[1]))):
-        row = locked(model, pk)
-        if row is None:
-            raise Invalid(_("There is no %(what)s %(pk)s.") % {"what": model._meta.verbose_name, "pk": pk})
-        act.hold(row, pk)
+def _begin(act: Act, targets: tuple[tuple[type[models.Model], Any], ...], reason: str) -> None:
+    """Name who acts and lock the rows in their order, in one trip; the time is that before any of them was waited for."""
+    ordered = sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), str(t[1])))
+    context = capture.context(act.actor, action=act.event, action_id=act.id, reason=reason)
+    with at_once():
+        named = send(capture.SET_CONTEXT, [context, True])
+        locks = [(model, pk, lock(model, pk)) for model, pk in ordered]
+        act.at = capture.moment(named.fetchone()[0])
+        act.opened = time.monotonic()
+        for model, pk, found in locks:
+            row = found()
+            if row is None:
+                raise Invalid(_("There is no %(what)s %(pk)s.") % {"what": model._meta.verbose_name, "pk": pk})
+            act.hold(row, pk)
 
 
 def _values(row: models.Model) -> dict[str, Any]:
@@ -161,7 +169,9 @@ def _stamps(model: type[models.Model]) -> tuple[str, ...]:
     return tuple(str(c.attname) for c in model._meta.concrete_fields if getattr(c, "auto_now", False))
 
 
-def _save(act: Act) -> None:
+def _changed(act: Act) -> list[tuple[models.Model, tuple[str, ...]]]:
+    """Return the rows that were changed and the columns to write, each gone through one edge of its machine at most."""
+    written = []
     for key, row in act.rows.items():
         before = act.states.get(key)
         after = getattr(row, "state", None)
@@ -171,9 +181,23 @@ def _save(act: Act) -> None:
                 raise RuntimeError(f"{label(row)} went from {before} to {after} through more than one edge")
         # A row that was only locked is not written: it would leave a snapshot that says nothing.
         if changed := [name for name, value in act.found[key].items() if value != getattr(row, name)]:
-            update(row, tuple(dict.fromkeys((*changed, *_stamps(type(row))))))
-    for row in act.unsaved:
-        insert(row)
+            written.append((row, tuple(dict.fromkeys((*changed, *_stamps(type(row)))))))
+    return written
+
+
+def _end(act: Act, reason: str) -> None:
+    """Write the rows, the event and the message of an act and of the one that follows it, in one trip where it can be."""
+    acts = [act] if act.following is None else [act, act.following]
+    changes = [_changed(one) for one in acts]
+    rows = [row for changed in changes for row, _names in changed] + [row for one in acts for row in one.unsaved]
+    with at_once() if all(plain(type(row)) for row in rows) else nullcontext():
+        answers = []
+        for one, changed in zip(acts, changes, strict=True):
+            answers += [update(row, names) for row, names in changed]
+            answers += [insert(row) for row in one.unsaved]
+            answers.append(_append_and_post(one, reason if one is act else ""))
+        for answer in answers:
+            answer()
 
 
 @contextmanager
@@ -197,19 +221,13 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
         if sign:
             _require_signature(actor)
         with transaction.atomic(durable=True):
-            act.at = capture.set_context(actor, action=event, action_id=act.id, reason=reason)
-            act.opened = time.monotonic()
-            _lock(act, targets)
+            _begin(act, targets, reason)
             _ask(act, sign)
             yield act
             _ask(act, sign and bool(act.made))
             if sign and "signature" not in act.details:
                 act.signature(event.partition(":")[2])
-            _save(act)
-            _append_and_post(act, reason)
-            if (then := act.following) is not None:
-                _save(then)
-                _append_and_post(then, "")
+            _end(act, reason)
     except TransitionNotAllowed as refusal:
         wrong = WrongState(_not_from_here(refusal))
         _record(act, wrong)
@@ -269,16 +287,13 @@ SELECT set_config('ringi.context', %s, true) FROM posted
 """
 
 
-def _append_and_post(act: Act, reason: str) -> None:
-    """Append the action event, put its message into the outbox, and name the act that follows, in one trip."""
+def _append_and_post(act: Act, reason: str) -> Callable[[], Any]:
+    """Append the action event, put its message into the outbox, and name the act that follows, in one statement."""
     details = json.dumps(act.details, ensure_ascii=False)
     then = act.following or act
     context = capture.context(then.actor, action=then.event, action_id=then.id, reason=reason if then is act else "")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            APPEND_AND_POST,
-            [act.event, act.object, details, reason, act.id, act.told or act.event, act.object, details, context],
-        )
+    told = [act.id, act.told or act.event, act.object, details]
+    return send(APPEND_AND_POST, [act.event, act.object, details, reason, *told, context]).fetchone
 
 
 def note(event: str, *, object: str = "", outcome: str = "done", **details: Any) -> None:

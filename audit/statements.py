@@ -1,9 +1,12 @@
-"""One row read under its lock, changed or made, by statements that are built once: for the door, where building them anew
-took longer than running them. What Django's own `save` would do beyond that is asked for first, and then left to it.
+"""One row read under its lock, changed or made, by statements that are built once and sent together: for the door, where
+building them anew took longer than running them, and waiting for each answer as long again. What Django's own `save`
+would do beyond that is asked for first, and then left to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -38,14 +41,29 @@ def _locking(model: type[models.Model]) -> str:
     return f"SELECT {columns_of(model, table)} FROM {connection.ops.quote_name(table)} WHERE {key} = %s FOR UPDATE"
 
 
-def read[M: models.Model](model: type[M], statement: str, parameters: list[Any]) -> M | None:
-    """Return the first row of a statement that selects `columns_of` a model; None without one."""
-    names, converters = _columns(model)
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        found = cursor.fetchone()
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Send the statements inside one after the other (PostgreSQL's pipeline mode) and wait for the answers when the first
+    of them is read. Raises at that moment what the first statement that failed would have raised.
+
+    Nothing that reads `rowcount` before a row, as Django's own `save` does, may run inside.
+    """
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
+
+
+def send(statement: str, parameters: list[Any]) -> Any:
+    """Send one statement that returns a row, and return the cursor that its `fetchone` reads it from."""
+    cursor = connection.cursor()
+    cursor.execute(statement, parameters)
+    return cursor
+
+
+def _row[M: models.Model](model: type[M], found: Any) -> M | None:
     if found is None:
         return None
+    names, converters = _columns(model)
     values = list(found)
     for place, (steps, expression) in converters.items():
         for convert in steps:
@@ -53,13 +71,21 @@ def read[M: models.Model](model: type[M], statement: str, parameters: list[Any])
     return model.from_db(connection.alias, names, values)
 
 
-def locked[M: models.Model](model: type[M], pk: Any) -> M | None:
-    """Return a row, locked until the transaction ends; None when there is none."""
-    return read(model, _locking(model), [model._meta.pk.get_prep_value(pk)])
+def read[M: models.Model](model: type[M], statement: str, parameters: list[Any]) -> M | None:
+    """Return the first row of a statement that selects `columns_of` a model; None without one."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return _row(model, cursor.fetchone())
+
+
+def lock[M: models.Model](model: type[M], pk: Any) -> Callable[[], M | None]:
+    """Lock a row until the transaction ends; return what reads it, which returns None when there is none."""
+    cursor = send(_locking(model), [model._meta.pk.get_prep_value(pk)])
+    return lambda: _row(model, cursor.fetchone())
 
 
 @cache
-def _plain(model: type[models.Model]) -> bool:
+def plain(model: type[models.Model]) -> bool:
     """Tell whether nothing but the columns is written when a row of this model is saved: nobody listens (who does, does
     so from the start), no save of its own, one table, and no column that only the database fills.
     """
@@ -78,20 +104,27 @@ def _update(model: type[models.Model], names: tuple[str, ...]) -> tuple[str, tup
     fields = tuple(model._meta.get_field(name) for name in names)
     table, (key,) = connection.ops.quote_name(model._meta.db_table), _names([model._meta.pk])
     changed = ", ".join(f"{name} = %s" for name in _names(fields))
-    return f"UPDATE {table} SET {changed} WHERE {key} = %s", fields
+    return f"UPDATE {table} SET {changed} WHERE {key} = %s RETURNING 1", fields
 
 
-def update(row: models.Model, names: tuple[str, ...]) -> None:
-    """Write these attributes of a row that is there. Raises DatabaseError when it is not."""
-    if not _plain(type(row)):
+def _nothing() -> None:
+    pass
+
+
+def update(row: models.Model, names: tuple[str, ...]) -> Callable[[], None]:
+    """Write these attributes of a row; return what reads the answer, which raises DatabaseError when it is not there."""
+    if not plain(type(row)):
         row.save(update_fields=names)
-        return
+        return _nothing
     statement, fields = _update(type(row), names)
     values = [field.get_db_prep_save(field.pre_save(row, False), connection) for field in fields]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [*values, row.pk])
-        if cursor.rowcount != 1:
+    cursor = send(statement, [*values, row.pk])
+
+    def answer() -> None:
+        if cursor.fetchone() is None:
             raise DatabaseError(f"{row._meta.label}:{row.pk} is not there to be written")
+
+    return answer
 
 
 @cache
@@ -102,14 +135,16 @@ def _insert(model: type[models.Model]) -> tuple[str, tuple[Any, ...]]:
     return f"INSERT INTO {table} ({', '.join(_names(fields))}) VALUES ({places}) RETURNING {key}", fields
 
 
-def insert(row: models.Model) -> None:
-    """Make a row whose key the database gives."""
-    if not _plain(type(row)) or row.pk is not None:
+def insert(row: models.Model) -> Callable[[], None]:
+    """Make a row whose key the database gives; return what reads the answer and gives the row its key."""
+    if not plain(type(row)) or row.pk is not None:
         row.save(force_insert=True)
-        return
+        return _nothing
     statement, fields = _insert(type(row))
-    values = [field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
+    cursor = send(statement, [field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields])
+
+    def answer() -> None:
         (row.pk,) = cursor.fetchone()
-    row._state.adding, row._state.db = False, connection.alias
+        row._state.adding, row._state.db = False, connection.alias
+
+    return answer

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from audit import statements
 from audit.actor import acting
 from audit.change import change
 from audit.clock import now
-from releases.models import Release, Step, StepAttempt
+from audit.models import Event
+from releases.models import Deployment, Release, Step, StepAttempt
 from tests.releases.gates.asking import COMMAND
 
 
@@ -32,7 +33,7 @@ def test_a_locked_row_is_as_django_reads_it(world: Any) -> None:
             continue
         met.add(model.__name__)
         with transaction.atomic():
-            locked = statements.locked(model, row.pk)
+            locked = statements.lock(model, row.pk)()
         assert locked is not None and values_of(locked) == values_of(row), model
         assert not locked._state.adding and locked._state.db == "default"
     assert {"Release", "Account", "Environment", "Procedure", "Evidence", "ChangeWindow", "Target"} <= met
@@ -40,7 +41,7 @@ def test_a_locked_row_is_as_django_reads_it(world: Any) -> None:
 
 def test_a_row_that_is_not_there_is_none(world: Any) -> None:
     with transaction.atomic():
-        assert statements.locked(Release, 0) is None
+        assert statements.lock(Release, 0)() is None
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def step(world: Any) -> Step:
 
 
 def test_what_is_written_is_what_was_named_and_as_django_writes_it(step: Step) -> None:
-    assert statements._plain(Step) and statements._plain(StepAttempt), "else this test asks nothing"
+    assert statements.plain(Step) and statements.plain(StepAttempt), "else this test asks nothing"
     with acting(COMMAND), change("test:write", (Step, step.pk)) as act:
         held = act.get(Step)
         held.result, held.lease_until, held.kind = {"語": [1, None, "x"]}, now() + timedelta(1), step.kind
@@ -86,9 +87,35 @@ def test_a_row_that_is_made_has_its_key_and_its_values(step: Step) -> None:
     assert values_of(StepAttempt.objects.get(pk=made.pk)) == values_of(made)
 
 
+def test_what_the_database_refuses_is_said_by_the_statement_that_it_refused(step: Step) -> None:
+    """All are sent before the first answer is read: the others fail after it, and must not be what is told."""
+    again = [StepAttempt(step=step, epoch=7, key="k", worker="w", began_at=now()) for _ in range(2)]
+    with acting(COMMAND), pytest.raises(IntegrityError, match="attempt_epoch_once"), change("test:make") as act:
+        act.unsaved += [*again, StepAttempt(step=step, epoch=8, key="k", worker="w", began_at=now())]
+    assert not StepAttempt.objects.exists() and not Event.objects.filter(action="test:make").exists()
+    with acting(COMMAND), change("test:make") as act:
+        act.unsaved.append(again[0])
+    assert StepAttempt.objects.count() == 1, "the connection goes on"
+
+
+def test_rows_are_locked_and_written_in_one_trip_each(step: Step) -> None:
+    """Between the first and the last statement of either nobody waits for an answer."""
+    waits: list[str] = []
+
+    def seen(execute: Any, text: str, params: Any, many: bool, context: Any) -> Any:
+        status = connection.connection.info.pipeline_status.name
+        waits.append(f"{text.split()[0]} {status}")
+        return execute(text, params, many, context)
+
+    with connection.execute_wrapper(seen), acting(COMMAND):
+        with change("test:write", (Step, step.pk), (Deployment, step.deployment_id)) as act:
+            act.get(Step).failure = "x"
+    assert waits == ["SELECT ON"] * 3 + ["UPDATE ON", "WITH ON"]
+
+
 def test_a_model_with_snapshots_keeps_them(world: Any) -> None:
     release = world.planned()
-    assert not statements._plain(Release)
+    assert not statements.plain(Release)
     before = release.history.count()
     with acting(COMMAND), change("test:write", (Release, release.pk)) as act:
         act.get(Release).title = "another"
