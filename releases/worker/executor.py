@@ -111,10 +111,11 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             log.error("step %s\n%s", step.pk, clean(traceback.format_exc(), secrets))
             doubt(step, epoch=epoch, message=clean(str(unclear) or repr(unclear), secrets))
             return None
-        lease.flush()
+        said = lease.rest()
     following = finish(
-        step, epoch=epoch, result=result, output_digest=lease.digest, probe=probe, measured=measured, worker=step.owner
-    )
+        step, epoch=epoch, result=result, output=said, output_digest=lease.digest, probe=probe, measured=measured,
+        worker=step.owner,
+    )  # fmt: skip
     facts.remember(step, result)
     if following is None and step.phase == "verify" and not step.deployment.environment.protected:
         succeed(step.deployment_id)

@@ -1,10 +1,11 @@
-"""The lease of a running step: a thread renews it; output and lease stop when the epoch is no longer ours."""
+"""The lease of a running step: a thread of the process renews it; output and lease stop when the epoch is no longer ours."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 import time
+from operator import itemgetter
 from types import TracebackType
 
 from django.conf import settings
@@ -26,6 +27,61 @@ SELECT id, epoch, clock_timestamp(), %s FROM releases_step WHERE id = %s AND epo
 """
 
 
+class _Renewer:
+    """The thread that renews the leases held in this process, each a beat after the last time: it begins with the first
+    one and ends when it finds none, so that a step which takes less than a beat costs no thread and no connection.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Condition()
+        self._due: dict[Lease, float] = {}
+        self._thread: threading.Thread | None = None
+        self._wakes = 0.0
+        self._connected = False
+
+    def hold(self, lease: Lease) -> None:
+        """Renew a lease from a beat after now on."""
+        with self._turn:
+            due = self._due[lease] = time.monotonic() + settings.BEAT
+            if self._thread is None:
+                self._wakes = due
+                self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+                self._thread.start()
+            elif due < self._wakes:
+                self._turn.notify()
+
+    def drop(self, lease: Lease) -> None:
+        """Renew a lease no more; a renewal that is on its way has ended when this returns, as has its connection."""
+        with self._turn:
+            self._due.pop(lease, None)
+            if self._due or not self._connected or (thread := self._thread) is None:
+                return
+            self._turn.notify()
+        thread.join()
+
+    def _run(self) -> None:
+        with self._turn:
+            try:
+                self._turn.wait(settings.BEAT)
+                while self._due:
+                    lease, due = min(self._due.items(), key=itemgetter(1))
+                    if (left := due - time.monotonic()) > 0:
+                        self._wakes = due
+                        self._turn.wait(left)
+                        continue
+                    self._connected = True
+                    if lease.renew():
+                        self._due[lease] = time.monotonic() + settings.BEAT
+                    else:
+                        del self._due[lease]
+            finally:
+                self._thread, self._connected = None, False
+                connection.close()
+
+
+_renewer = _Renewer()
+
+
 class Lease:
     """Holds one attempt: `beat()` raises Fenced once a renewal or a chunk has found no row, StopAsked once on a stop.
 
@@ -39,55 +95,46 @@ class Lease:
         self.lost = threading.Event()
         self.stopping = threading.Event()
         self._stop_told = False
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._renewed_at = time.monotonic()
         self._buffer = b""
         self._flushed_at = time.monotonic()
         self._written = 0
         self._digest = hashlib.sha256()
 
     def __enter__(self) -> Lease:
-        self._thread.start()
+        _renewer.hold(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end.set()
-        self._thread.join()
+        _renewer.drop(self)
         if kind is None or not issubclass(kind, Fenced):
             self.flush()
 
-    def _renew(self) -> None:
-        last = time.monotonic()
-        if self._end.wait(settings.BEAT):
-            return  # as most steps: this thread has no connection to close
+    def renew(self) -> bool:
+        """Make the lease last from now on; False, and it is lost, when it may not be renewed any more."""
+        if time.monotonic() > self._until:
+            self.lost.set()
+            return False
         try:
-            while True:
-                if time.monotonic() > self._until:
-                    self.lost.set()
-                    return
-                try:
-                    with connection.cursor() as cursor:
-                        cursor.execute(RENEW, [settings.LEASE, self.step_id, self.epoch])
-                        found = cursor.fetchone()
-                        if found is None:
-                            self.lost.set()
-                            return
-                        if found[0] == "stopping":
-                            # The lease goes on, so that nobody takes the step over while it is being ended.
-                            self.stopping.set()
-                    last = time.monotonic()
-                except Error:
-                    connection.close()
-                    # Out of reach of the database for a whole lease: someone else may hold the step by now.
-                    if time.monotonic() - last > settings.LEASE:
-                        self.lost.set()
-                        return
-                if self._end.wait(settings.BEAT):
-                    return
-        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(RENEW, [settings.LEASE, self.step_id, self.epoch])
+                found = cursor.fetchone()
+        except Error:
             connection.close()
+            # Out of reach of the database for a whole lease: someone else may hold the step by now.
+            if time.monotonic() - self._renewed_at > settings.LEASE:
+                self.lost.set()
+            return not self.lost.is_set()
+        if found is None:
+            self.lost.set()
+            return False
+        if found[0] == "stopping":
+            # The lease goes on, so that nobody takes the step over while it is being ended.
+            self.stopping.set()
+        self._renewed_at = time.monotonic()
+        return True
 
     def beat(self) -> None:
         """Raise Fenced when this attempt no longer holds the step, StopAsked when its run is stopped; that once."""
@@ -106,15 +153,21 @@ class Lease:
         if len(self._buffer) > 16384 or time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self.flush()
 
+    def rest(self) -> str:
+        """Return what is waiting and still kept, for whoever writes it himself."""
+        waiting, self._buffer = self._buffer, b""
+        self._flushed_at = time.monotonic()
+        if self._written > KEPT_BYTES:
+            return ""
+        self._written += len(waiting)
+        return waiting.decode("utf-8", "replace").replace("\x00", "�")
+
     def flush(self) -> None:
         """Write what is waiting; raises Fenced when the row is no longer ours."""
-        text, self._buffer = self._buffer, b""
-        self._flushed_at = time.monotonic()
-        if not text or self._written > KEPT_BYTES:
+        if not (text := self.rest()):
             return
-        self._written += len(text)
         with connection.cursor() as cursor:
-            cursor.execute(CHUNK, [text.decode("utf-8", "replace").replace("\x00", "�"), self.step_id, self.epoch])
+            cursor.execute(CHUNK, [text, self.step_id, self.epoch])
             if cursor.rowcount != 1:
                 self.lost.set()
                 raise Fenced(f"step {self.step_id}: epoch {self.epoch} no longer holds it")

@@ -18,15 +18,20 @@ from releases.actions.step.claim import follow
 from releases.models import Deployment, Release, Rollback, Step
 from releases.steps.base import Fenced
 
-# Between two steps each millisecond counts, and building these two anew took longer than running them.
+# Between two steps each millisecond counts, and building these anew took longer than running them.
 ENDED = """
 UPDATE releases_stepattempt SET ended_at = %s, outcome = %s, output_digest = %s, probe = %s
 WHERE step_id = %s AND epoch = %s
 """
-ENDED_AND_NEXT = f"""
-WITH ended AS ({ENDED} RETURNING 1) SELECT {columns_of(Step, "next")}
+SAID = """
+INSERT INTO releases_stepoutput (step_id, epoch, at, text) SELECT step_id, epoch, ended_at, %s FROM ended
+"""
+NEXT = f"""
+SELECT {columns_of(Step, "next")}
 FROM ended LEFT JOIN releases_step next ON next.deployment_id = %s AND next.phase = %s AND next.ordinal = %s
 """
+ENDED_AND_NEXT = f"WITH ended AS ({ENDED} RETURNING *) {NEXT}"
+ENDED_SAID_AND_NEXT = f"WITH ended AS ({ENDED} RETURNING *), said AS ({SAID}) {NEXT}"
 
 
 def finish(
@@ -34,6 +39,7 @@ def finish(
     *,
     epoch: int,
     result: dict[str, Any],
+    output: str = "",
     output_digest: str = "",
     probe: str = "",
     measured: dict[str, str] | None = None,
@@ -41,12 +47,12 @@ def finish(
 ) -> Step | None:
     """Record that a step's effect was made, and return the next one: running for `worker`, else ready for any.
 
-    measured: the target's digests (code, configuration, data), given with the last step of a phase. Raises Fenced.
+    output: the end of what it said, not yet written. measured: the target's digests (code, configuration, data), given with the last step of a phase. Raises Fenced.
     """
     with change("step:finish", *_targets(claimed)) as act:
         step, deployment = _held(act, claimed, epoch)
         step.finish()
-        following = _ended_and_next(act, step, epoch, output_digest, probe)
+        following = _ended_and_next(act, step, epoch, output, output_digest, probe)
         step.result = result
         act.details.update(kind=step.kind, epoch=epoch)
         if measured is not None:
@@ -187,12 +193,13 @@ def _ended(act: Act, step: Step, epoch: int, outcome: str, output_digest: str, p
             raise Fenced(f"step {step.pk}: there is no attempt {epoch}")
 
 
-def _ended_and_next(act: Act, step: Step, epoch: int, output_digest: str, probe: str) -> Step | None:
+def _ended_and_next(act: Act, step: Step, epoch: int, output: str, output_digest: str, probe: str) -> Step | None:
     """End an attempt that was done; return the next step of its phase, in one trip to the database."""
     step.ended_at = act.at
     step.lease_until = None
-    ended = [act.at, "done", output_digest, probe, step.pk, epoch]
-    following = read(Step, ENDED_AND_NEXT, [*ended, step.deployment_id, step.phase, step.ordinal + 1])
+    values = [act.at, "done", output_digest, probe, step.pk, epoch, *([output] if output else [])]
+    statement = ENDED_SAID_AND_NEXT if output else ENDED_AND_NEXT
+    following = read(Step, statement, [*values, step.deployment_id, step.phase, step.ordinal + 1])
     if following is None:
         raise Fenced(f"step {step.pk}: there is no attempt {epoch}")
     return following if following.pk is not None else None

@@ -1,0 +1,110 @@
+"""Leases of one process are renewed by one thread, which costs nothing where a step takes less than a beat."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit.actor import acting
+from releases.models import Deployment, Step
+from releases.worker.lease import Lease
+
+from .conftest import TRUE, WORKER, first, row
+
+
+@pytest.fixture
+def step(world: Any, queued: Callable[..., Deployment]) -> Step:
+    """A step that this process has taken."""
+    from releases.actions.step.claim import claim
+
+    run = queued(row(TRUE))
+    with acting(WORKER):
+        taken = claim(first(run).pk, worker="host:1")
+    assert taken is not None
+    return taken.step
+
+
+def until(step: Step) -> datetime:
+    found = Step.objects.get(pk=step.pk).lease_until
+    assert found is not None
+    return found
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "lease"]
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether there is still time, and wait a little each time it is asked."""
+    end = time.monotonic() + seconds
+
+    def left() -> bool:
+        time.sleep(0.01)
+        return time.monotonic() < end
+
+    yield left
+
+
+def sessions() -> int:
+    """Return how many other sessions of this program the database has, but those that wait in a pool of the tests'."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND query LIKE %s",
+            ["%UPDATE releases_step SET lease_until%"],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def test_a_lease_is_renewed_each_beat_and_leaves_nothing_behind(step: Step, settings: Any) -> None:
+    settings.BEAT = 0.05
+    before = until(step)
+    with Lease(step.pk, step.epoch, longest=60):
+        with within(10) as left:
+            while until(step) == before and left():
+                pass
+        once = until(step)
+        assert once > before
+        with within(10) as left:
+            while until(step) == once and left():
+                pass
+        assert until(step) > once and sessions() == 1
+    assert not threads()
+    with within(10) as left:
+        while sessions() and left():
+            pass
+    assert sessions() == 0
+
+
+def test_steps_of_less_than_a_beat_share_one_thread_which_ends_by_itself(step: Step, settings: Any) -> None:
+    settings.BEAT = 0.2
+    before, met = until(step), set()
+    for _ in range(5):
+        with Lease(step.pk, step.epoch, longest=60):
+            met |= set(threads())
+    assert len(met) == 1 and until(step) == before
+    met.pop().join(10)
+    assert not threads()
+    with Lease(step.pk, step.epoch, longest=60), within(10) as left:
+        while until(step) == before and left():
+            pass
+    assert until(step) > before, "the next one has a thread again"
+
+
+def test_a_lease_that_went_to_another_is_lost_and_the_others_go_on(step: Step, settings: Any) -> None:
+    settings.BEAT = 0.05
+    with Lease(step.pk, step.epoch, longest=60) as held, Lease(step.pk, step.epoch + 1, longest=60) as gone:
+        assert gone.lost.wait(10)
+        before = until(step)
+        with within(10) as left:
+            while until(step) == before and left():
+                pass
+        assert until(step) > before and not held.lost.is_set()
