@@ -33,9 +33,17 @@ AS $$
 BEGIN
     CASE coalesce(jsonb_typeof(value), 'null')
     WHEN 'object' THEN
-        RETURN (SELECT '{' || coalesce(string_agg(
-                    ringi_text(entry.key) || ':' || ringi_canonical(entry.value), ','
-                    ORDER BY ringi_key_order(normalize(entry.key, NFC)) COLLATE "C"), '') || '}'
+        IF value = '{}' THEN
+            RETURN '{}';
+        END IF;
+        -- Numbers and truths are written here: a call for each would cost more than all the rest.
+        RETURN (SELECT '{' || string_agg(
+                    ringi_text(entry.key) || ':' || CASE jsonb_typeof(entry.value)
+                        WHEN 'string' THEN ringi_text(entry.value #>> '{}')
+                        WHEN 'number' THEN ringi_number(entry.value)
+                        WHEN 'boolean' THEN entry.value::text
+                        ELSE ringi_canonical(entry.value) END, ','
+                    ORDER BY ringi_key_order(normalize(entry.key, NFC)) COLLATE "C") || '}'
                 FROM jsonb_each(value) AS entry);
     WHEN 'array' THEN
         RETURN (SELECT '[' || coalesce(
@@ -148,6 +156,7 @@ def _rendered(value: str) -> str:
         WHEN cell.key = ANY (binaries) THEN
             '"sha256:' || encode(sha256(decode(substr({value} #>> '{{}}', 3), 'hex')), 'hex') || '"'
         WHEN jsonb_typeof({value}) = 'string' THEN to_json(normalize({value} #>> '{{}}', NFC))::text
+        WHEN jsonb_typeof({value}) = 'number' THEN ringi_number({value})
         ELSE ringi_canonical({value}) END"""
 
 
@@ -226,6 +235,9 @@ DECLARE
     previous bytea;
     hash bytea;
     event record;
+    events uuid[];
+    leaves bytea[];
+    chains bytea[];
 BEGIN
     -- The first event of a transaction links all of it, so that the head row is written once per transaction.
     IF EXISTS (SELECT FROM audit_link WHERE audit_link.event_id = NEW.id) THEN
@@ -239,12 +251,16 @@ BEGIN
           AND NOT EXISTS (SELECT FROM audit_link WHERE audit_link.event_id = audit_event.id)
         ORDER BY audit_event.id
     LOOP
-        place := place + 1;
         hash := sha256('\\x00'::bytea || event.bytes);
         previous := sha256('\\x01'::bytea || previous || hash);
-        INSERT INTO audit_link VALUES (place, event.id, hash, previous);
+        events := events || event.id;
+        leaves := leaves || hash;
+        chains := chains || previous;
     END LOOP;
-    UPDATE audit_head SET number = place, chain = previous WHERE id = 1;
+    INSERT INTO audit_link
+        SELECT place + link.number, link.event, link.leaf, link.chain
+        FROM unnest(events, leaves, chains) WITH ORDINALITY AS link(event, leaf, chain, number);
+    UPDATE audit_head SET number = place + cardinality(events), chain = previous WHERE id = 1;
     RETURN NULL;
 END $$;
 
