@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from audit.change import label
 from audit.clock import now
 from environments.admin.rights import Rights, page, rights_of
+from environments.lend import lend, lend_accounts
 from environments.models import ConfigurationVersion, Environment
 from environments.roles import ROLE_CHOICES
 from releases.actions.release.confirm import NOT_MEASURED, facts_now
@@ -28,18 +29,11 @@ from releases.gates.base import Answer, Known
 from releases.gates.evidence import matrix as matrix_of_tests
 from releases.models import (
     Approval,
-    Change,
-    ChecklistItem,
     ConsentRound,
     Deployment,
-    Document,
-    FinalCheck,
-    Milestone,
-    Obligation,
     Procedure,
     Release,
     RosterEntry,
-    Waiver,
 )
 from releases.procedures.document import Procedure as Content
 
@@ -223,23 +217,34 @@ def _signed(rights: Rights, release: Release) -> set[str]:
     return {"release:confirm"} if mine else set()
 
 
-def _rounds(release: Release) -> list[ConsentRound]:
-    rounds = list(
-        ConsentRound.objects.filter(release=release)
-        .select_related("environment", "applicant")
-        .prefetch_related(Prefetch("approvals", Approval.objects.select_related("account", "on_behalf", "meeting")))
+def _lend(release: Release, runs: list[Deployment], rounds: list[ConsentRound], known: Known) -> None:
+    """Give everything on the page the persons and places that it names, read once."""
+    places = {place.pk: place for place in known.places}
+    for rows in (runs, rounds, release.waivers.all()):
+        lend(places, rows, "environment")
+    lend({release.application_id: release.application}, [debt.release for debt in known.debts], "application")
+    lend_accounts(
+        ([release], "author"),
+        (release.changes.all(), "author"),
+        (release.checklist.all(), "signed_by"),
+        (release.roster.all(), "account"),
+        (release.documents.all(), "edited_by checked_by approved_by"),
+        (release.final_checks.all(), "account"),
+        (release.milestones.all(), "done_by"),
+        (release.obligations.all(), "settled_by"),
+        (release.waivers.all(), "proposed_by decided_by"),
+        (runs, "requested_by started_by verified_by"),
+        (rounds, "applicant"),
+        ([word for round_ in rounds for word in round_.approvals.all()], "account on_behalf"),
     )
-    for round_ in rounds:
-        round_.release = release
-    return rounds
 
 
-def _lacking(release: Release, environments: list[Environment]) -> str:
+def _lacking(release: Release, environments: list[Environment], content: Content | None) -> str:
     """Return who is missing although nobody has applied yet, in words; empty when the rules can be met."""
     if release.state not in ("draft", "content_fixed", "tested") or not release.bound_for_production:
         return ""
     protected = [e for e in environments if e.protected]
-    return words_for(quorum.lacking(release, protected[-1])) if protected else ""
+    return words_for(quorum.lacking(release, protected[-1], content)) if protected else ""
 
 
 def _criterion(release: Release, content: Content | None) -> str:
@@ -284,35 +289,27 @@ def candidates_for_duties() -> list[tuple[str, str]]:
 @page
 def release(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one release."""
+    approvals = Prefetch("approvals", Approval.objects.select_related("meeting"))
     row = get_object_or_404(
-        Release.objects.select_related("application", "author", "procedure", "copied_from__application").prefetch_related(
-            "editors",
-            Prefetch("changes", Change.objects.select_related("author")),
-            Prefetch("checklist", ChecklistItem.objects.select_related("signed_by")),
-            Prefetch("roster", RosterEntry.objects.select_related("account")),
-            Prefetch("documents", Document.objects.select_related("edited_by", "checked_by", "approved_by")),
-            Prefetch("final_checks", FinalCheck.objects.select_related("account")),
-            Prefetch("milestones", Milestone.objects.select_related("done_by")),
-            Prefetch("obligations", Obligation.objects.select_related("settled_by")),
-            Prefetch("waivers", Waiver.objects.select_related("environment", "proposed_by", "decided_by")),
+        Release.objects.select_related("application", "procedure").prefetch_related(
+            "editors", "changes", "checklist", "roster", "documents", "final_checks", "milestones", "obligations", "waivers",
+            Prefetch("rounds", ConsentRound.objects.prefetch_related(approvals)),
+            Prefetch("deployments", Deployment.objects.prefetch_related("rollbacks")),
         ),
         pk=pk,
     )  # fmt: skip
     rights, moment = rights_of(request), now()
     procedure, content = _content(row)
-    environments = list(Environment.objects.filter(targets__application_id=row.application_id).order_by("order"))
-    if not row.bound_for_production:
-        environments = [e for e in environments if e.tier != Environment.Tier.PRODUCTION]
-    live, known = row.state not in Release.ENDS, Known(row, moment)
+    known = Known(row, moment)
+    if content is not None:
+        known.content = content
+    runs, rounds = list(row.deployments.all()), list(row.rounds.all())
+    _lend(row, runs, rounds, known)
+    environments = [e for e in known.places if row.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
+    live = row.state not in Release.ENDS
     asked = [(e, answers(row, e, moment, known)) for e in environments] if content is not None and live else []
-    runs = list(
-        Deployment.objects.filter(release=row)
-        .select_related("environment", "started_by", "verified_by", "requested_by")
-        .prefetch_related("rollbacks")
-    )
     verified = {r.environment_id for r in runs if r.state in Deployment.VERIFIED}
     target = next_environment(row, asked, verified) if asked else -1
-    rounds = _rounds(row)
     standings = {r.pk: standing_of(r, rights.account) for r in rounds if r.state == "open"}
     open_round = next((r for r in rounds if r.state == "open"), None)
     standing = standings.get(open_round.pk) if open_round is not None else None
@@ -346,10 +343,8 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         plan=[(phase, row.plan[phase]) for phase in PHASES if phase in row.plan],
         evidence=known.evidence[:40],
         matrix=matrix_of_tests(row, known) if content is not None and row.bound_for_production else [],
-        lacking=_lacking(row, environments),
-        overdue=Obligation.objects.filter(application_id=row.application_id, settled_at=None, due_at__lt=moment)
-        .exclude(release=row)
-        .select_related("release__application"),
+        lacking=_lacking(row, environments, content),
+        overdue=[debt for debt in known.debts if debt.due_at < moment and debt.release_id != row.pk],
         waivers=_waivers(row, content, moment),
         criterion=_criterion(row, content),
         roster=[(name, duties.get(key)) for key, name in candidates_for_duties()],

@@ -12,7 +12,7 @@ from audit.refusals import GateClosed
 from environments import calendar
 from environments.models import Environment
 from releases.gates import consent, evidence, freeze, preparation, promotion, rehearsal, source, stop_switch, window
-from releases.gates.base import Answer, Ask, Known, Question, procedure_of
+from releases.gates.base import Answer, Ask, Known, Question
 from releases.models import Release, Waiver
 
 # One line a kind: the name that the procedure's gates use, and who answers.
@@ -43,11 +43,10 @@ def answers(
 
     known: of the release, when several environments are asked about at once.
     """
-    procedure = procedure_of(release)
     known = known or Known(release)
-    question = Question(release, environment, procedure, at or known.moment, known)
+    question = Question(release, environment, known.content, at or known.moment, known)
     kinds = dict(GATES)
-    found = [kinds[gate.kind](question, gate) for gate in procedure.gates_for(environment.tier)]
+    found = [kinds[gate.kind](question, gate) for gate in known.content.gates_for(environment.tier)]
     stopped = stop_switch.answer(environment)
     return [*([stopped] if stopped is not None else []), *_waived(question, found)]
 

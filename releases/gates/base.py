@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Literal
 
 from audit.clock import now
-from environments.models import Environment
-from releases.models import Deployment, Evidence, Fact, Procedure, Release
+from environments.models import Environment, Freeze
+from releases.models import Deployment, Evidence, Fact, Obligation, Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 
@@ -18,11 +18,17 @@ Verdict = Literal["pass", "waived", "fail", "unknown"]
 PASSING = ("pass", "waived")
 
 
+def prefetched(release: Release, name: str) -> bool:
+    """Tell whether a release's rows of a kind were read along with it, as pages do."""
+    return name in getattr(release, "_prefetched_objects_cache", {})
+
+
 class Known:
     """What is known of one release, each kind read once and only when a gate asks: for all gates of all environments."""
 
     def __init__(self, release: Release, moment: datetime | None = None) -> None:
         self.release = release
+        self._freezes: dict[int, list[Freeze]] = {}
         if moment is not None:
             self.moment = moment
 
@@ -30,6 +36,11 @@ class Known:
     def moment(self) -> datetime:
         """The database's time."""
         return now()
+
+    @cached_property
+    def content(self) -> Content:
+        """The procedure that the release follows."""
+        return procedure_of(self.release)
 
     @cached_property
     def evidence(self) -> list[Evidence]:
@@ -52,8 +63,24 @@ class Known:
     @cached_property
     def verified(self) -> set[int]:
         """The environments in which the release was verified with the tree that it has now."""
-        runs = Deployment.objects.filter(release=self.release, state__in=Deployment.VERIFIED)
-        return set(runs.filter(base__wanted_tree=self.release.tree).values_list("environment", flat=True))
+        if prefetched(self.release, "deployments"):
+            runs = (run for run in self.release.deployments.all() if run.state in Deployment.VERIFIED)
+            return {run.environment_id for run in runs if run.base.get("wanted_tree") == self.release.tree}
+        rows = Deployment.objects.filter(release=self.release, state__in=Deployment.VERIFIED)
+        return set(rows.filter(base__wanted_tree=self.release.tree).values_list("environment", flat=True))
+
+    @cached_property
+    def debts(self) -> list[Obligation]:
+        """What the application still owes, the first due first."""
+        rows = Obligation.objects.filter(application=self.release.application_id, settled_at=None)
+        return list(rows.select_related("release"))
+
+    def freezes(self, environment: Environment) -> list[Freeze]:
+        """The freezes in force of an environment that reach the application, past and future ones too."""
+        if environment.pk not in self._freezes:
+            rows = environment.freezes.in_force().reaching(self.release.application)
+            self._freezes[environment.pk] = list(rows)
+        return self._freezes[environment.pk]
 
     @cached_property
     def orders(self) -> dict[str, int]:

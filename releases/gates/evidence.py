@@ -8,7 +8,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from environments.models import Environment
-from releases.gates.base import Answer, Known, Question, failed, passed, procedure_of, unknown
+from releases.gates.base import Answer, Known, Question, failed, passed, unknown
 from releases.models import Evidence, InForce, Release
 from releases.procedures.parts import Gate
 from releases.sources import evidence as reading
@@ -39,10 +39,10 @@ class TypeRow:
 
 def matrix(release: Release, known: Known | None = None) -> list[TypeRow]:
     """Return test type × test environment for a release's tree; the same words as the gate's. Pages call it."""
-    content = procedure_of(release)
+    known = known or Known(release)
+    content, newest = known.content, _newest(known)
     language = get_language() or "ja"
     required = {(cell.type, cell.test_environment) for cell in content.testing.matrix if cell.required}
-    newest = _newest(known or Known(release))
     limits = content.threshold_values()
     rows = []
     for test_type in content.testing.types:

@@ -14,16 +14,15 @@ from releases.procedures.parts import Gate
 def ask(question: Question, gate: Gate) -> Answer:
     """Deny beats allow; an emergency passes a freeze that is not absolute, and a lifted one counts for nobody."""
     release, environment, at = question.release, question.environment, question.at
-    active = environment.freezes.in_force().reaching(release.application).filter(starts_at__lte=at, ends_at__gt=at)
-    if question.emergency:
-        active = active.filter(absolute=True)
-    freeze = active.order_by("-ends_at").first()
-    if freeze is None:
+    frozen = question.known.freezes(environment)
+    active = [f for f in frozen if f.starts_at <= at < f.ends_at and (f.absolute or not question.emergency)]
+    if not active:
         return passed(gate)
+    freeze = max(active, key=lambda f: f.ends_at)
     until = calendar.print_time(freeze.ends_at, environment.zone, get_language() or "ja")
     text = _("Freeze “%(name)s” until %(end)s: %(reason)s")
     reason = text % {"name": freeze.name, "end": until, "reason": freeze.reason}
-    answer = opening(release.application, environment, at, emergency=question.emergency)
+    answer = opening(release.application, environment, at, emergency=question.emergency, frozen=frozen)
     if answer.next_start is not None:
         when = calendar.print_time(answer.next_start, environment.zone, get_language() or "ja")
         reason = _("%(reason)s (possible again from %(when)s)") % {"reason": reason, "when": when}

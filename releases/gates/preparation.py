@@ -64,8 +64,9 @@ def obligations(question: Question, gate: Gate) -> Answer:
     An emergency is held up by its own conditions alone.
     """
     release = question.release
-    open_debts = Obligation.objects.filter(application=release.application, settled_at=None).select_related("release")
-    condition = open_debts.filter(release=release, blocks=Obligation.Blocks.START).first()
+    debts = question.known.debts
+    conditions = (debt for debt in debts if debt.release_id == release.pk and debt.blocks == Obligation.Blocks.START)
+    condition = next(conditions, None)
     if condition is not None:
         return failed(gate, _("Not met yet: %(what)s") % {"what": condition}, "obligations")
     if question.emergency:
@@ -73,7 +74,8 @@ def obligations(question: Question, gate: Gate) -> Answer:
     pointer = InForce.objects.filter(application=release.application, environment=question.environment).first()
     if pointer is not None and pointer.unknown:
         return failed(gate, _("What is in force there is unknown; only an emergency may follow."), "deployments")
-    overdue = open_debts.filter(blocks=Obligation.Blocks.NEXT, due_at__lt=question.at).first()
+    late = (debt for debt in debts if debt.blocks == Obligation.Blocks.NEXT and debt.due_at < question.at)
+    overdue = next(late, None)
     if overdue is not None:
         text = _("Overdue: %(what)s (%(release)s)")
         return failed(gate, text % {"what": overdue, "release": overdue.release}, "obligations")

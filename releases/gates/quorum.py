@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from django.db.models import prefetch_related_objects
+from django.db.models import Model, QuerySet, prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from audit.refusals import GateClosed
 from environments import access
 from environments.models import Account, ConfigurationVersion, Environment
-from releases.gates.base import procedure_of
+from releases.gates.base import prefetched, procedure_of
 from releases.models import Approval, ConsentRound, Deployment, Fact, Release, Waiver
+from releases.procedures.document import Procedure as Content
 
 
 @dataclass(frozen=True)
@@ -143,20 +145,24 @@ def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
         for release in releases:
             if version.pk in release.configurations.values():
                 out[release.pk].setdefault(version.created_by.person_key, "editor")
-    rounds = ConsentRound.objects.filter(release__in=out, state__in=ConsentRound.LIVE).select_related("applicant")
-    for about, round_ in ((r.release_id, r) for r in rounds):
-        if about is not None:
-            out[about].setdefault(round_.applicant.person_key, "applicant")
-    waivers = Waiver.objects.filter(release__in=out, approved_at__isnull=False)
-    for waiver in waivers.select_related("proposed_by", "decided_by"):
+    for round_ in _rows(releases, "rounds", ConsentRound.objects.select_related("applicant")):
+        if round_.release_id is not None and round_.state in ConsentRound.LIVE:
+            out[round_.release_id].setdefault(round_.applicant.person_key, "applicant")
+    for waiver in _rows(releases, "waivers", Waiver.objects.select_related("proposed_by", "decided_by")):
         for account in (waiver.proposed_by, waiver.decided_by):
-            if account is not None:
+            if account is not None and waiver.approved_at is not None:
                 out[waiver.release_id].setdefault(account.person_key, "waiver")
-    runs = Deployment.objects.filter(release__in=out, environment__protected=True)
-    for run in runs.select_related("started_by"):
-        if run.started_by is not None:
+    for run in _rows(releases, "deployments", Deployment.objects.select_related("started_by", "environment")):
+        if run.started_by is not None and run.environment.protected:
             out[run.release_id].setdefault(run.started_by.person_key, "starter")
     return out
+
+
+def _rows[Row: Model](releases: Sequence[Release], name: str, otherwise: QuerySet[Row]) -> Iterable[Row]:
+    """Return the rows of releases that a page has read along with them, or else as the database has them now."""
+    if all(prefetched(release, name) for release in releases):
+        return chain.from_iterable(getattr(release, name).all() for release in releases)
+    return otherwise.filter(release__in=[release.pk for release in releases])
 
 
 def commit_authors(release: Release) -> list[str]:
@@ -198,13 +204,14 @@ def candidates_beside(round_: ConsentRound, words: Sequence[Approval], kept: Map
     return list(found.values())
 
 
-def lacking(release: Release, environment: Environment) -> list[tuple[str, int]]:
+def lacking(release: Release, environment: Environment, content: Content | None = None) -> list[tuple[str, int]]:
     """Return (role, number of persons) that the rules for a release ask for and that nobody there could give.
 
     Asked long before anyone applies: with it a release manager sees at T-14 that no two of the committee are left.
+    content: the procedure that the release follows, where it is known already.
     """
     subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
-    asked = procedure_of(release).approvals_for(subject, environment.tier)
+    asked = (content or procedure_of(release)).approvals_for(subject, environment.tier)
     rules = [Rule(r.stage, r.role, r.number) for r in asked if r.role != "none"]
     out = excluded(release)
     roles: dict[str, set[str]] = {}

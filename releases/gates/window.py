@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from environments import calendar
-from environments.models import Application, ChangeWindow, CompanyHoliday, Environment
+from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.gates.base import Answer, Question, failed, passed
 from releases.procedures.parts import Gate
 
@@ -16,11 +17,18 @@ AHEAD = 24
 
 
 def opening(
-    application: Application, environment: Environment, at: datetime, *, emergency: bool = False
+    application: Application,
+    environment: Environment,
+    at: datetime,
+    *,
+    emergency: bool = False,
+    frozen: Iterable[Freeze] | None = None,
 ) -> calendar.Answer:
-    """Say whether a run may start at `at`, why, and when next."""
+    """Say whether a run may start at `at`, why, and when next. frozen: the freezes that count, where known already."""
     rules, extras = _windows_of(application, environment)
-    freezes = [f.as_freeze(environment.zone) for f in environment.freezes.in_force().reaching(application)]
+    if frozen is None:
+        frozen = environment.freezes.in_force().reaching(application)
+    freezes = [f.as_freeze(environment.zone) for f in frozen]
     return calendar.next_opening(rules, extras, freezes, at, emergency=emergency, zone=environment.zone)
 
 
@@ -58,7 +66,8 @@ def needed_seconds(plan: dict[str, list[dict[str, float]]]) -> float:
 def ask(question: Question, gate: Gate) -> Answer:
     """Inside the release's own window, and early enough."""
     release, environment, at = question.release, question.environment, question.at
-    answer = opening(release.application, environment, at, emergency=question.emergency)
+    frozen = question.known.freezes(environment)
+    answer = opening(release.application, environment, at, emergency=question.emergency, frozen=frozen)
     if not answer.open:
         return failed(gate, closed_sentence(answer, environment), "plan")
     if release.window_start is not None and at < release.window_start:

@@ -58,7 +58,10 @@ def taken_back() -> Iterator[None]:
 
 
 def whole(*, without: frozenset[str] = frozenset()) -> str:
-    """Return one digest over all governed tables, but for those named."""
+    """Return one digest over all governed tables, but for those named.
+
+    Of each row that is there its place and who wrote it: whatever writes a row, even with the same values, changes both.
+    """
     parts = []
     for row in GOVERNED:
         if row.model in without:
@@ -69,7 +72,8 @@ def whole(*, without: frozenset[str] = frozenset()) -> str:
         if through:
             model = getattr(model, through).through
         table = connection.ops.quote_name(model._meta.db_table)
-        parts.append(f"SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) AS part FROM {table} t")
+        rows = f"SELECT ctid, xmin FROM {table} ORDER BY ctid"
+        parts.append(f"SELECT md5(coalesce(string_agg(t::text, '|'), '')) AS part FROM ({rows}) t")
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT md5(string_agg(part, '|')) FROM ({' UNION ALL '.join(parts)}) parts")
         (found,) = cursor.fetchone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -138,7 +139,7 @@ class Verb:
         """Return where the verb lives."""
         if pk is None:
             return reverse("act-new", args=[self.noun, self.name])
-        return reverse("act", args=[self.noun, self.name, pk])
+        return f"{_before_key(self.noun, self.name)}{pk}/"
 
     def for_you(self, account: Account, instance: Any) -> bool:
         """Tell whether the account has the right; without it there is no button."""
@@ -155,7 +156,19 @@ class Verb:
         closed = self.edge and not can_proceed(getattr(instance, self.edge))
         if not closed and (not self.states or instance.state in self.states):
             return ""
-        return _("This cannot be done while it is “%(state)s”.") % {"state": instance.get_state_display()}
+        return _("This cannot be done while it is “%(state)s”.") % {"state": _states(type(instance))[instance.state]}
+
+
+@cache
+def _before_key(noun: str, name: str) -> str:
+    """Return what stands before a row's key in the address of a verb: a page shows dozens."""
+    return reverse("act", args=[noun, name, 0]).removesuffix("0/")
+
+
+@cache
+def _states(model: type[Model]) -> dict[str, Any]:
+    """Return the states of a machine with their labels; Django gathers them anew at each `get_state_display`."""
+    return dict(model._meta.get_field("state").flatchoices)  # type: ignore[union-attr]
 
 
 def environment_of(instance: Any) -> Environment | None:
