@@ -138,21 +138,32 @@ class _connected(AbstractContextManager[None]):
         connection.settings_dict.update(self.kept)
 
 
+def copy_over(template: str, name: str) -> None:
+    """Make a database a copy of another one, in the place of what had its name."""
+    named = (sql.Identifier(name), sql.Identifier(template))
+    with psycopg.connect(_server(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(named[0]))
+        # Copying the files costs an eighth of writing each block through the log.
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(*named))
+
+
+def dropped(name: str) -> None:
+    """Drop a database, whoever is connected to it."""
+    # The class's own: a test may refuse itself to open any connection.
+    with psycopg.Connection.connect(_server(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 @contextmanager
 def cloned(template: str, blocker: Any) -> Iterator[str]:
     """Clone the template and point Django at the clone; everything commits for real. Its address is yielded."""
     clone = f"ringi_test_{uuid.uuid4().hex[:16]}"
-    named = (sql.Identifier(clone), sql.Identifier(template))
-    with psycopg.connect(_server(), autocommit=True) as connection:
-        # Copying the files costs an eighth of writing each block through the log.
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(*named))
+    copy_over(template, clone)
     try:
         with blocker.unblock(), _connected(os.environ["DATABASE_URL"], clone):
             yield _named(os.environ["DATABASE_URL"], clone)
     finally:
-        # A connection of its own: a test may have stopped the server in between, or refuse itself to open any.
-        with psycopg.Connection.connect(_server(), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named[0]))
+        dropped(clone)
 
 
 def seal(sealer: Any) -> Any:
