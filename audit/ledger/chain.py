@@ -5,53 +5,17 @@ Called by `manage.py audit_verify`; the same promises are checked offline by aud
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from hashlib import sha256
-from operator import itemgetter
 from typing import Any
 
-from audit.ledger.checkpoint import GENESIS
 from audit.ledger.note import BadNote, Checkpoint, PublicKey, Signers, parse
+from audit.ledger.parts import KEYS, Broken, Finding, Part, chain_before, in_order, processes_for, side_by_side
 from audit.ledger.proof import Frontier
 
+__all__ = ["BROKEN", "HOLDS", "KEYS", "UNKNOWN", "Finding", "Report", "verify"]
 HOLDS, BROKEN, UNKNOWN = 0, 1, 2
-KEYS = frozenset(
-    ("act", "action", "actor", "after", "before", "channel", "id", "kind")
-    + ("object", "on_behalf", "outcome", "reason", "request", "ts", "tx", "v")
-)
-# Column of audit_event, key of the bytes.
-PROJECTIONS = ("id", "kind", "act", "ts", "actor", "channel", "action", "object", "outcome", "reason", "tx")
-BATCH = 10000
-_projected = itemgetter(*PROJECTIONS)
-# Of json.loads without what canonical bytes need not: guessing an encoding, and passing over white space.
-_read = json.JSONDecoder().raw_decode
-
-_LINKED = """
-SELECT l.number, l.leaf, l.chain, e.bytes, e.id::text, e.kind, e.act::text,
-       to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       e.actor, e.channel, e.action, e.object, e.outcome, e.reason, e.tx
-FROM audit_link l LEFT JOIN audit_event e ON e.id = l.event_id
-WHERE l.number >= %s AND l.number <= %s ORDER BY l.number
-"""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The first thing that is wrong, and the number of the event where it shows."""
-
-    number: int
-    what: str
-
-
-class Broken(Exception):
-    """Verification met something wrong."""
-
-    def __init__(self, number: int, what: str) -> None:
-        self.finding = Finding(number, what)
-        super().__init__(what)
 
 
 @dataclass
@@ -105,22 +69,6 @@ def _claims(cursor: Any, outside: Iterable[str]) -> Claims:
     return claims
 
 
-def _check_event(number: int, event: bytes, columns: tuple[Any, ...]) -> dict[str, Any]:
-    try:
-        text = event.decode()
-        contents, end = _read(text)
-    except ValueError:
-        raise Broken(number, "the bytes of the event are not JSON")
-    if end != len(text):
-        raise Broken(number, "the bytes of the event are not JSON")
-    if not isinstance(contents, dict) or contents.keys() != KEYS:
-        raise Broken(number, "the event has not the fields of an event")
-    if _projected(contents) != columns:
-        name = next(n for n, column in zip(PROJECTIONS, columns, strict=True) if contents[n] != column)
-        raise Broken(number, f"column {'at' if name == 'ts' else name} is not what the bytes say")
-    return contents
-
-
 def _check_claims(
     report: Report, claims: Claims, signers: Signers, frontier: Frontier, agreed: dict[bool, int]
 ) -> None:
@@ -154,49 +102,43 @@ def _check_signature(claim: Claim, signers: Signers) -> None:
 
 
 def _walk(
-    cursor: Any,
     report: Report,
     claims: Claims,
     signers: Signers,
-    rows: Iterable[tuple[Any, ...]],
+    parts: Iterable[Part],
     progress: Callable[[int], None] | None,
-) -> bytes:
-    """Recompute leaf, chain and tree over the links in order; return the last chain value."""
-    chain, expected, frontier = GENESIS, report.first, Frontier()
-    agreed = {True: 0, False: 0}
-    if report.first > 1:
-        cursor.execute("SELECT chain FROM audit_link WHERE number = %s", [report.first - 1])
-        before = cursor.fetchone()
-        if before is None:
-            raise Broken(report.first - 1, "the link is missing")
-        chain = bytes(before[0])
+) -> None:
+    """Build the tree over the leaves in order, and compare it with what is claimed of each size."""
+    frontier, agreed = Frontier(), {True: 0, False: 0}
     whole = report.first == 1
-    for number, leaf, linked, event, *columns in rows:
-        if number != expected:
-            raise Broken(expected, "the link is missing")
-        if event is None:
-            raise Broken(number, "the event of the link is missing")
-        if sha256(b"\x00" + event).digest() != leaf:
-            raise Broken(number, "the bytes of the event do not hash to the leaf of the link")
-        chain = sha256(b"\x01" + chain + leaf).digest()
-        if chain != linked:
-            raise Broken(number, "the chain value is not that of the event before and this leaf")
-        signers.hear(number, _check_event(number, event, tuple(columns)))
-        if whole:
-            frontier.add(leaf)
-            if number in claims:
-                _check_claims(report, claims, signers, frontier, agreed)
-        report.last = number
-        report.events += 1
-        expected += 1
-        if progress is not None and number % BATCH == 0:
-            progress(number)
-    report.chain = chain.hex()
+    for part in parts:
+        renewals = dict(part.renewals)
+        for number, leaf in enumerate(part.leaves, part.first):
+            if number in renewals:
+                signers.hear(number, renewals[number])
+            if whole:
+                frontier.add(leaf)
+                if number in claims:
+                    _check_claims(report, claims, signers, frontier, agreed)
+        report.last = part.first + len(part.leaves) - 1
+        report.events += len(part.leaves)
+        report.chain = part.chain.hex()
+        if part.fault is not None:
+            raise Broken(part.fault.number, part.fault.what)
+        if progress is not None:
+            progress(report.last)
     report.root = frontier.root().hex() if whole else ""
-    return chain
 
 
-def _check_end(cursor: Any, report: Report, claims: Claims, signers: Signers, chain: bytes) -> None:
+def _parts(connection: Any, cursor: Any, first: int, last: int | None, processes: int | None) -> Iterable[Part]:
+    cursor.execute("SELECT max(number) FROM audit_link WHERE number <= %s", [2**62 if last is None else last])
+    end = cursor.fetchone()[0] or 0
+    if processes is None:
+        processes = processes_for(end + 1 - first)
+    return side_by_side(connection, first, end, processes) if processes > 1 else in_order(connection, first, end)
+
+
+def _check_end(cursor: Any, report: Report, claims: Claims, signers: Signers) -> None:
     """Compare the end of the chain with head and furthest checkpoint, and events with links one to one."""
     size = report.last
     furthest = max(claims, default=0)
@@ -211,7 +153,7 @@ def _check_end(cursor: Any, report: Report, claims: Claims, signers: Signers, ch
         raise Broken(size, "the head is missing")
     if head[0] != size:
         raise Broken(min(head[0], size) + 1, f"the head says {head[0]} events, the last link is {size}")
-    if bytes(head[1]) != chain:
+    if head[1].hex() != report.chain:
         raise Broken(size, "the chain value of the head is not that of the last link")
     cursor.execute(
         "SELECT e.id::text FROM audit_event e WHERE NOT EXISTS"
@@ -232,26 +174,25 @@ def verify(
     notes: Iterable[str] = (),
     key: PublicKey | Iterable[PublicKey] | None = None,
     progress: Callable[[int], None] | None = None,
+    processes: int | None = None,
 ) -> Report:
     """Verify the ledger in one snapshot and report the first fault.
 
     connection: of psycopg, in no transaction. first, last: a range of numbers; only a range from 1 is
     compared with checkpoints, only the whole with head and count. notes: checkpoints kept outside the
     database. key: the sealer's, one or more; keys that the ledger names below a checkpoint by a believed key are
-    believed as well. Raises `BadNote` when an outside note is malformed or not signed by a believed key, psycopg's
-    errors otherwise.
+    believed as well. processes: how many check a long ledger, one a core when None. Raises `BadNote` when an outside
+    note is malformed or not signed by a believed key, psycopg's errors otherwise.
     """
     report = Report(first=first, last=first - 1)
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         claims, signers = _claims(cursor, notes), Signers(key)
         try:
-            with connection.cursor(name="ringi_verify", binary=True) as rows:
-                rows.itersize = BATCH
-                rows.execute(_LINKED, [first, 2**62 if last is None else last])
-                chain = _walk(cursor, report, claims, signers, rows, progress)
+            report.chain = chain_before(cursor, first).hex()
+            _walk(report, claims, signers, _parts(connection, cursor, first, last, processes), progress)
             if last is None:
-                _check_end(cursor, report, claims if first == 1 else {}, signers, chain)
+                _check_end(cursor, report, claims if first == 1 else {}, signers)
             elif report.last != last:
                 raise Broken(report.last + 1, "the link is missing")
         except Broken as broken:

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.apps import apps
 from django.db.models import Model
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -156,7 +157,9 @@ class Verb:
         closed = self.edge and not can_proceed(getattr(instance, self.edge))
         if not closed and (not self.states or instance.state in self.states):
             return ""
-        return _("This cannot be done while it is “%(state)s”.") % {"state": _states(type(instance))[instance.state]}
+        return _("This cannot be done while it is “%(state)s”.") % {
+            "state": _states(instance._meta.label)[instance.state]
+        }
 
 
 @cache
@@ -166,9 +169,9 @@ def _before_key(noun: str, name: str) -> str:
 
 
 @cache
-def _states(model: type[Model]) -> dict[str, Any]:
-    """Return the states of a machine with their labels; Django gathers them anew at each `get_state_display`."""
-    return dict(model._meta.get_field("state").flatchoices)  # type: ignore[union-attr]
+def _states(model: str) -> dict[str, Any]:
+    """Return the states of a model's machine with their labels; Django gathers them anew at each `get_state_display`."""
+    return dict(apps.get_model(model)._meta.get_field("state").flatchoices)  # type: ignore[union-attr]
 
 
 def environment_of(instance: Any) -> Environment | None:

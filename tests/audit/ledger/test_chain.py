@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from psycopg.conninfo import make_conninfo
 
+from audit.ledger import parts
 from audit.ledger.chain import HOLDS, UNKNOWN, verify
 from audit.ledger.checkpoint import Sealer
 from audit.ledger.note import notes_of
@@ -32,6 +34,43 @@ def test_an_act_that_was_taken_away_is_found(ledger: LedgerDatabase) -> None:
     admin.execute("UPDATE audit_event SET act = NULL WHERE id = (SELECT event_id FROM audit_link WHERE number = 2)")
     finding = verify(admin).finding
     assert finding is not None and (finding.number, finding.what) == (2, "column act is not what the bytes say")
+
+
+HARM = {
+    "nothing": "SELECT 1",
+    "a column": "UPDATE audit_event SET actor = 'someone' WHERE id = (SELECT event_id FROM audit_link WHERE number = {n})",
+    "its bytes": "UPDATE audit_event SET bytes = bytes || ' ' WHERE id = (SELECT event_id FROM audit_link WHERE number = {n})",
+    "its link": "DELETE FROM audit_link WHERE number = {n}",
+    "its leaf": "UPDATE audit_link SET leaf = sha256(leaf) WHERE number = {n}",
+    "its chain value": "UPDATE audit_link SET chain = sha256(chain) WHERE number = {n}",
+    "all behind it": "DELETE FROM audit_link WHERE number >= {n}",
+}
+
+
+def test_several_processes_find_what_one_finds(
+    ledger: LedgerDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In stretches of three events: of each harm the first of a stretch, another one, and the last of all."""
+    monkeypatch.setattr(parts, "SIZE", 3)
+    app, sealer = ledger.as_app(), Sealer(tmp_path)
+    for _ in range(3):
+        fill(app, 4)
+        sealer.seal(app)
+    admin, notes = _unguard(ledger), list(notes_of(tmp_path / "checkpoints.txt"))
+    whole = verify(admin, key=sealer.public, notes=notes, processes=1)
+    assert whole.exit_status == HOLDS
+    admin.execute("CREATE TABLE kept_event AS TABLE audit_event; CREATE TABLE kept_link AS TABLE audit_link")
+    for what, harm in HARM.items():
+        for number in (7, 8, whole.last):
+            admin.execute(harm.format(n=number))
+            one, two = (verify(admin, key=sealer.public, notes=notes, processes=n) for n in (1, 2))
+            assert one == two, what
+            if what == "nothing":
+                assert one == whole
+            else:
+                assert one.finding is not None and one.finding.number == number, what
+            for table in ("event", "link"):
+                admin.execute(f"DELETE FROM audit_{table}; INSERT INTO audit_{table} TABLE kept_{table}")
 
 
 def test_an_empty_ledger_holds(ledger: LedgerDatabase) -> None:

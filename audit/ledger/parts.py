@@ -1,0 +1,205 @@
+"""A stretch of the ledger checked by itself: bytes, leaves, chain and columns; its tree is built from what it returns.
+
+Stretches are checked in order here, or side by side by other processes that look at the same snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from itertools import batched
+from multiprocessing import get_context
+from operator import itemgetter
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from audit.ledger.checkpoint import GENESIS
+from audit.ledger.note import RENEWAL
+
+KEYS = frozenset(
+    ("act", "action", "actor", "after", "before", "channel", "id", "kind")
+    + ("object", "on_behalf", "outcome", "reason", "request", "ts", "tx", "v")
+)
+# Column of audit_event, key of the bytes.
+PROJECTIONS = ("id", "kind", "act", "ts", "actor", "channel", "action", "object", "outcome", "reason", "tx")
+SIZE = 10_000
+_projected = itemgetter(*PROJECTIONS)
+_action = itemgetter("action")
+
+LINKED = """
+SELECT l.number, l.leaf, l.chain, e.bytes, e.id::text, e.kind, e.act::text,
+       to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       e.actor, e.channel, e.action, e.object, e.outcome, e.reason, e.tx
+FROM audit_link l LEFT JOIN audit_event e ON e.id = l.event_id
+WHERE l.number >= %s AND l.number <= %s ORDER BY l.number
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The first thing that is wrong, and the number of the event where it shows."""
+
+    number: int
+    what: str
+
+
+class Broken(Exception):
+    """Verification met something wrong."""
+
+    def __init__(self, number: int, what: str) -> None:
+        self.finding = Finding(number, what)
+        super().__init__(what)
+
+
+@dataclass
+class Part:
+    """What holds of a stretch. leaves: from `first` on; chain: the value after them; renewals: (number, contents) of the
+    events that name a key; fault: what is wrong with the event after the last leaf.
+    """
+
+    first: int
+    chain: bytes
+    leaves: list[bytes] = field(default_factory=list)
+    renewals: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    fault: Finding | None = None
+
+
+def _contents(number: int, event: bytes, columns: tuple[Any, ...]) -> dict[str, Any]:
+    try:
+        contents = orjson.loads(event)
+    except orjson.JSONDecodeError:
+        raise Broken(number, "the bytes of the event are not JSON")
+    # The parser passes over white space around the object.
+    if event[:1] != b"{" or event[-1:] != b"}" or contents.keys() != KEYS:
+        raise Broken(number, "the event has not the fields of an event")
+    if _projected(contents) != columns:
+        name = next(n for n, column in zip(PROJECTIONS, columns, strict=True) if contents[n] != column)
+        raise Broken(number, f"column {'at' if name == 'ts' else name} is not what the bytes say")
+    return contents  # type: ignore[no-any-return]
+
+
+def _check(part: Part, rows: Iterable[tuple[Any, ...]], last: int | None) -> None:
+    chain, expected = part.chain, part.first
+    for row in rows:
+        number, leaf, linked, event = row[:4]
+        if number != expected:
+            raise Broken(expected, "the link is missing")
+        if event is None:
+            raise Broken(number, "the event of the link is missing")
+        if sha256(b"\x00" + event).digest() != leaf:
+            raise Broken(number, "the bytes of the event do not hash to the leaf of the link")
+        chain = sha256(b"\x01" + chain + leaf).digest()
+        if chain != linked:
+            raise Broken(number, "the chain value is not that of the event before and this leaf")
+        contents = _contents(number, event, row[4:])
+        if _action(contents) == RENEWAL:
+            part.renewals.append((number, contents))
+        part.leaves.append(leaf)
+        part.chain = chain
+        expected += 1
+    if last is not None and expected <= last:
+        raise Broken(expected, "the link is missing")
+
+
+def checked(first: int, chain: bytes, rows: Iterable[tuple[Any, ...]], last: int | None = None) -> Part:
+    """Check the rows of LINKED from `first` on. chain: the value before them. last: the number that they end with."""
+    part = Part(first, chain)
+    try:
+        _check(part, rows, last)
+    except Broken as broken:
+        part.fault = broken.finding
+    return part
+
+
+def chain_before(cursor: Any, first: int) -> bytes:
+    """Return the chain value before a number. Raises Broken when the link before it is missing."""
+    if first == 1:
+        return GENESIS
+    cursor.execute("SELECT chain FROM audit_link WHERE number = %s", [first - 1])
+    before = cursor.fetchone()
+    if before is None:
+        raise Broken(first - 1, "the link is missing")
+    return bytes(before[0])
+
+
+def in_order(connection: Any, first: int, last: int) -> Iterator[Part]:
+    """Check what there is of a range, stretch by stretch, in this process; ends with the first that is at fault."""
+    with connection.cursor() as cursor:
+        chain = chain_before(cursor, first)
+    with connection.cursor(name="ringi_verify", binary=True) as cursor:
+        cursor.itersize = SIZE
+        cursor.execute(LINKED, [first, last])
+        for rows in batched(cursor, SIZE):
+            part = checked(first, chain, rows)
+            yield part
+            if part.fault is not None:
+                return
+            first, chain = first + len(rows), part.chain
+
+
+def side_by_side(connection: Any, first: int, last: int, processes: int) -> Iterator[Part]:
+    """Check a range that is said to be there to its end, stretch by stretch in order, by as many processes.
+
+    connection: in a transaction of which the snapshot can be given to others (at least REPEATABLE READ).
+    """
+    with connection.cursor() as cursor:
+        chain_before(cursor, first)
+        cursor.execute("SELECT pg_export_snapshot()")
+        (snapshot,) = cursor.fetchone()
+    address = make_conninfo("", **connection.info.get_parameters(), password=connection.info.password)
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, initializer=_look, initargs=(address, snapshot)) as pool:
+        waiting: deque[Future[Part]] = deque()
+        starts = iter(range(first, last + 1, SIZE))
+        try:
+            while True:
+                while len(waiting) < 2 * processes and (start := next(starts, None)) is not None:
+                    waiting.append(pool.submit(_part, start, min(start + SIZE - 1, last)))
+                if not waiting:
+                    return
+                part = waiting.popleft().result()
+                yield part
+                if part.fault is not None:
+                    return
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def processes_for(count: int) -> int:
+    """Return how many processes check `count` events: one a core, and this one alone where starting them takes longer."""
+    cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+    return min(cores or 1, count // (5 * SIZE))
+
+
+_given: list[str] = []
+
+
+def _look(address: str, snapshot: str) -> None:
+    _given[:] = address, snapshot
+
+
+@cache
+def _session(address: str, snapshot: str) -> psycopg.Connection[Any]:
+    """Look at the ledger as the session does that gave its snapshot."""
+    connection = psycopg.connect(address)
+    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
+    # Without statistics of a table that has grown since, it would be read whole for each stretch.
+    for plan in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"):
+        connection.execute(f"SET enable_{plan} = off")
+    return connection
+
+
+def _part(first: int, last: int) -> Part:
+    with _session(*_given).cursor(binary=True) as cursor:
+        return checked(first, chain_before(cursor, first), cursor.execute(LINKED, [first, last]), last)
