@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
-from django.db import Error
-
+from audit.apart import apart
 from audit.change import change
 from audit.clock import now
 from environments.models import ChangeWindow
@@ -27,7 +27,7 @@ def lapse_stale() -> list[int]:
     """
     lapsed = []
     for round_ in ConsentRound.objects.filter(state__in=ConsentRound.LIVE).select_related("release", "environment"):
-        try:
+        with apart(log, "round %s cannot be ended", round_.pk), suppress(_StillGood):
             if not stale(round_):
                 continue
             if round_.release_id is not None:
@@ -35,12 +35,6 @@ def lapse_stale() -> list[int]:
                 lapsed.append(round_.release_id)
             elif round_.window_id is not None:
                 _lapse_window(round_)
-        except _StillGood:
-            continue
-        except Error:
-            raise
-        except Exception:
-            log.exception("round %s cannot be ended", round_.pk)
     return lapsed
 
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import Error
 from django.utils.translation import gettext_noop
 
+from audit.apart import apart
 from audit.change import change, label
 from audit.clock import now
 from audit.models import Event, Outbox
@@ -59,12 +59,8 @@ def drain(most: int = 200) -> int:
     """
     taken = 0
     for pk, event in Outbox.objects.filter(sent_at=None).order_by("pk").values_list("pk", "event")[:most]:
-        try:
+        with apart(log, "outbox %s (%s): no message could be made of it", pk, event):
             taken += make(pk) if event in KEYS else _pass_over(pk)
-        except Error:
-            raise
-        except Exception:
-            log.exception("outbox %s (%s): no message could be made of it", pk, event)
     return taken
 
 

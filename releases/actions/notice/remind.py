@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from django.db import Error
-
+from audit.apart import apart
 from audit.change import change
 from audit.clock import now
 from releases.actions.notice.addressees import ASKED_AGAIN, MOST, reminded_after
@@ -19,12 +18,8 @@ def remind_open() -> list[int]:
     """Follow up each notice whose time has come (the sweeper's act); return them."""
     followed = []
     for pk in Notice.objects.filter(remind_at__lte=now()).order_by("remind_at").values_list("pk", flat=True):
-        try:
+        with apart(log, "notice %s", pk):
             follow_up(pk)
-        except Error:
-            raise
-        except Exception:
-            log.exception("notice %s", pk)
         followed.append(pk)
     return followed
 

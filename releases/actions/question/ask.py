@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from django.db import Error
 from django.utils.translation import gettext as _
 
+from audit.apart import apart
 from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import WrongState
@@ -75,15 +75,11 @@ def level(question: Question, moment: datetime) -> int:
 def follow_up(moment: datetime) -> None:
     """Let open questions go on to the next of the roster, and end those that nobody answered (the sweeper's act)."""
     for question in Question.objects.filter(answered_at=None).select_related("deployment"):
-        try:
+        with apart(log, "question %s", question.pk):
             if question.deployment.state != "waiting" or moment >= question.due_at:
                 _lapse(question)
             elif level(question, moment) > question.asked:
                 _escalate(question.pk, moment)
-        except Error:
-            raise
-        except Exception:
-            log.exception("question %s", question.pk)
 
 
 def _escalate(question_id: int, moment: datetime) -> None:

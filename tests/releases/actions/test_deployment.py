@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from audit.clock import now
 from audit.models import Event
@@ -219,7 +221,7 @@ def lies_there(target: Any, text: str) -> str:
 
 
 @pytest.mark.parametrize("how", ["as_before", "as_planned", "unknown"])
-def test_settling_says_where_the_target_stands(world: Any, how: str) -> None:
+def test_settling_says_where_the_target_stands(world: Any, browsers: Callable[[str], Any], how: str) -> None:
     pointer = in_force(world, "1.2.0", environment="production")
     deployment = world.scheduled()
     release = deployment.release
@@ -227,7 +229,7 @@ def test_settling_says_where_the_target_stands(world: Any, how: str) -> None:
     base = {"release": pointer.release_id, "configuration": pointer.configuration_id, "code": "b" * 40}
     before = base | ({"code": there} if how == "as_before" else {})
     wanted = {"wanted_tree": there} if how == "as_planned" else {"wanted_tree": release.tree}
-    alter(deployment, base={"in_force": before, **wanted})
+    alter(deployment, base={"in_force": before, **wanted}, started_at=now())
     walk(release, "start")
     walk(deployment, "queue", "start", "fail")
     with world.acting_as("operator"), pytest.raises(NotYou, match="another person settles"):
@@ -243,6 +245,8 @@ def test_settling_says_where_the_target_stands(world: Any, how: str) -> None:
     assert (pointer.release.version, pointer.unknown) == (version, how == "unknown")
     assert pointer.code == (there if how != "unknown" else pointer.code)
     assert world.fresh(release).state == ("tested" if how == "as_before" else "failed")
+    page = browsers("second_operator").get(reverse("deployment", args=[deployment.pk])).content.decode()
+    assert ("when it was settled" in page, f'title="{there}"' in page) == ((how != "unknown"),) * 2
     for name in ("developer", "auditor", "manager"):
         with world.acting_as(name), pytest.raises(NotYou):
             settle(deployment.pk, how=how, reason="x")
