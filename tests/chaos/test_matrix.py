@@ -9,6 +9,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -214,8 +215,10 @@ def test_a_program_killed_during_its_effect_fails_its_step_and_a_person_is_asked
 def _kill(worker: int, programs: list[int], *, also: bool) -> None:
     """Kill a worker, and with `also` its programs at the same time; they end with it in any case."""
     programs = [*programs, *children(worker)]
-    for pid in (*(programs if also else []), worker):
-        os.kill(pid, signal.SIGKILL)
+    for pid in programs if also else []:
+        with suppress(ProcessLookupError):  # the end of one of them may be that of the next
+            os.kill(pid, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
     until("the worker and its programs to end", lambda: all(ended(pid) for pid in (worker, *programs)))
 
 
