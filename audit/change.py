@@ -145,11 +145,11 @@ def _begin(act: Act, targets: tuple[tuple[type[models.Model], Any], ...], reason
     """Name who acts and lock the rows in their order, in one trip; the time is that before any of them was waited for."""
     ordered = sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), str(t[1])))
     context = capture.context(act.actor, action=act.event, action_id=act.id, reason=reason)
+    act.opened = time.monotonic()  # before the answers: they come together, when the last row has been waited for
     with at_once():
         named = send(capture.SET_CONTEXT, [context, True])
         locks = [(model, pk, lock(model, pk)) for model, pk in ordered]
         act.at = capture.moment(named.fetchone()[0])
-        act.opened = time.monotonic()
         for model, pk, found in locks:
             row = found()
             if row is None:

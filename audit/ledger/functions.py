@@ -260,7 +260,7 @@ BEGIN
     INSERT INTO audit_link
         SELECT place + link.number, link.event, link.leaf, link.chain
         FROM unnest(events, leaves, chains) WITH ORDINALITY AS link(event, leaf, chain, number);
-    UPDATE audit_head SET number = place + cardinality(events), chain = previous WHERE id = 1;
+    UPDATE audit_head SET number = place + coalesce(cardinality(events), 0), chain = previous WHERE id = 1;
     RETURN NULL;
 END $$;
 

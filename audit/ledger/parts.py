@@ -32,6 +32,7 @@ KEYS = frozenset(
 # Column of audit_event, key of the bytes.
 PROJECTIONS = ("id", "kind", "act", "ts", "actor", "channel", "action", "object", "outcome", "reason", "tx")
 SIZE = 10_000
+MOST = 8
 _projected = itemgetter(*PROJECTIONS)
 _action = itemgetter("action")
 
@@ -57,7 +58,10 @@ class Broken(Exception):
 
     def __init__(self, number: int, what: str) -> None:
         self.finding = Finding(number, what)
-        super().__init__(what)
+        super().__init__(number, what)  # from these another process makes it anew
+
+    def __str__(self) -> str:
+        return self.finding.what
 
 
 @dataclass
@@ -153,6 +157,7 @@ def side_by_side(connection: Any, first: int, last: int, processes: int) -> Iter
     """
     with connection.cursor() as cursor:
         chain_before(cursor, first)
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # it waits for the others
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot,) = cursor.fetchone()
     address = make_conninfo("", **connection.info.get_parameters(), password=connection.info.password)
@@ -176,9 +181,10 @@ def side_by_side(connection: Any, first: int, last: int, processes: int) -> Iter
 
 
 def processes_for(count: int) -> int:
-    """Return how many processes check `count` events: one a core, and this one alone where starting them takes longer."""
-    cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
-    return min(cores or 1, count // (5 * SIZE))
+    """Return how many processes check `count` events: one for each core that this one may use, MOST at most, for each
+    takes a session of the database; and this one alone where starting them takes longer.
+    """
+    return min(len(os.sched_getaffinity(0)), MOST, count // (5 * SIZE))
 
 
 _given: list[str] = []
@@ -202,4 +208,8 @@ def _session(address: str, snapshot: str) -> psycopg.Connection[Any]:
 
 def _part(first: int, last: int) -> Part:
     with _session(*_given).cursor(binary=True) as cursor:
-        return checked(first, chain_before(cursor, first), cursor.execute(LINKED, [first, last]), last)
+        try:
+            before = chain_before(cursor, first)
+        except Broken as broken:
+            return Part(first, b"", fault=broken.finding)
+        return checked(first, before, cursor.execute(LINKED, [first, last]), last)

@@ -7,9 +7,11 @@ import logging
 import os
 import socket
 import traceback
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from django.db import Error
 from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
@@ -112,10 +114,18 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             doubt(step, epoch=epoch, message=clean(str(unclear) or repr(unclear), secrets))
             return None
         said = lease.rest()
-    following = finish(
-        step, epoch=epoch, result=result, output=said, output_digest=lease.digest, probe=probe, measured=measured,
-        worker=step.owner,
-    )  # fmt: skip
+    try:
+        following = finish(
+            step, epoch=epoch, result=result, output=said, output_digest=lease.digest, probe=probe, measured=measured,
+            worker=step.owner,
+        )  # fmt: skip
+    except Fenced:
+        raise
+    except Exception:
+        # The outcome is open, what was said is not: whoever takes the step up reads it.
+        with suppress(Error, Fenced):
+            lease.write(said)
+        raise
     facts.remember(step, result)
     if following is None and step.phase == "verify" and not step.deployment.environment.protected:
         succeed(step.deployment_id)

@@ -42,22 +42,22 @@ class _Renewer:
     def hold(self, lease: Lease) -> None:
         """Renew a lease from a beat after now on."""
         with self._turn:
-            due = self._due[lease] = time.monotonic() + settings.BEAT
+            due = time.monotonic() + settings.BEAT
             if self._thread is None:
-                self._wakes = due
-                self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="lease", daemon=True)
+                thread.start()  # it waits for its turn
+                self._thread, self._wakes = thread, due
             elif due < self._wakes:
-                self._turn.notify()
+                self._turn.notify_all()
+            self._due[lease] = due
 
     def drop(self, lease: Lease) -> None:
         """Renew a lease no more; a renewal that is on its way has ended when this returns, as has its connection."""
         with self._turn:
             self._due.pop(lease, None)
-            if self._due or not self._connected or (thread := self._thread) is None:
-                return
-            self._turn.notify()
-        thread.join()
+            if not self._due and self._connected:
+                self._turn.notify_all()
+                self._turn.wait_for(lambda: self._due or not self._connected)
 
     def _run(self) -> None:
         with self._turn:
@@ -75,8 +75,11 @@ class _Renewer:
                     else:
                         del self._due[lease]
             finally:
-                self._thread, self._connected = None, False
-                connection.close()
+                try:
+                    connection.close()
+                finally:
+                    self._thread, self._connected = None, False
+                    self._turn.notify_all()
 
 
 _renewer = _Renewer()
@@ -164,7 +167,11 @@ class Lease:
 
     def flush(self) -> None:
         """Write what is waiting; raises Fenced when the row is no longer ours."""
-        if not (text := self.rest()):
+        self.write(self.rest())
+
+    def write(self, text: str) -> None:
+        """Write a chunk that was taken out by `rest`; raises Fenced when the row is no longer ours."""
+        if not text:
             return
         with connection.cursor() as cursor:
             cursor.execute(CHUNK, [text, self.step_id, self.epoch])

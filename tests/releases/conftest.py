@@ -59,8 +59,9 @@ class Later:
 
     def keep(self) -> None:
         """Keep the test's database as it is now."""
-        self.name = f"ringi_later_{uuid.uuid4().hex[:16]}"
-        copy_over(replaced(), self.name)
+        name = f"ringi_later_{uuid.uuid4().hex[:16]}"
+        copy_over(replaced(), name)
+        self.name = name
 
 
 def replaced() -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.apps import apps
 from django.db import DatabaseError, IntegrityError, connection, transaction
@@ -120,3 +123,17 @@ def test_a_model_with_snapshots_keeps_them(world: Any) -> None:
     with acting(COMMAND), change("test:write", (Release, release.pk)) as act:
         act.get(Release).title = "another"
     assert release.history.count() == before + 1
+
+
+def test_the_present_time_counts_what_was_waited_for(step: Step, database: str) -> None:
+    """A lease is given from the end of the wait for a row; its beginning is that of the act."""
+    waits, seconds = threading.Event(), 0.7
+    with psycopg.connect(database) as other:
+        other.execute("SELECT FROM releases_step WHERE id = %s FOR UPDATE", [step.pk])
+        threading.Thread(target=lambda: (waits.wait(10), time.sleep(seconds), other.rollback())).start()
+        began = now()
+        waits.set()
+        with acting(COMMAND), change("test:write", (Step, step.pk)) as act:
+            present, true = act.present(), now()
+    assert abs((true - present).total_seconds()) < 0.3 and (present - act.at).total_seconds() > seconds / 2
+    assert (act.at - began).total_seconds() < seconds / 2

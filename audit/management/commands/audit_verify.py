@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
+from concurrent.futures import BrokenExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Command(BaseCommand):
             if options["export"]:
                 with open(options["export"], "w", encoding="utf-8") as out:
                     out.writelines(export.lines(connection.connection, keys))
-        except (BadNote, OSError, ValueError, KeyError, psycopg.Error, DatabaseError) as fault:
+        except (BadNote, OSError, ValueError, KeyError, psycopg.Error, DatabaseError, BrokenExecutor) as fault:
             if options["json"]:
                 self.stdout.write(json.dumps({"status": UNKNOWN, "unknown": str(fault)}))
             else:
