@@ -37,14 +37,14 @@ def queue_answers() -> bool:
 
 
 def _found() -> dict[str, bool]:
-    """Return whether each part answers; without the database nobody knows of the scheduler and the workers."""
+    """Return whether each part answers; without the database nobody knows of the others."""
     database, queue = database_answers(), queue_answers()
-    silent = {"scheduler", "workers"}
+    silent = {"scheduler", "sealer", "workers"}
     if database:
         with contextlib.suppress(DatabaseError):  # a database that was not migrated yet
             silent = {kind for kind, _queue in silences()}
     found = {"database": database, "queue": queue}
-    found |= {kind: kind not in silent for kind in ("scheduler", "workers")}
+    found |= {kind: kind not in silent for kind in ("scheduler", "sealer", "workers")}
     return {"ok": all(found.values()), **found}
 
 
@@ -97,7 +97,9 @@ def _figures(vitals: Vitals) -> CollectorRegistry:
     for name, seconds in vitals.untaken.items():
         untaken.labels(name).set(seconds)
     gauge("message_untold_seconds", "Since a message waits that should have been told.").set(vitals.untold or 0)
-    silent = gauge("silent", "1 for what is silent: the scheduler, the queue, the workers of a queue.", "kind", "queue")
+    gauge("event_unsealed_seconds", "Since an event waits for a checkpoint.").set(vitals.unsealed or 0)
+    words = "1 for what is silent: the scheduler, the sealer, the queue, the workers of a queue."
+    silent = gauge("silent", words, "kind", "queue")
     for kind, name in vitals.silent():
         silent.labels(kind, name).set(1)
     return registry

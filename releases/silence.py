@@ -1,6 +1,8 @@
-"""What is silent: the scheduler, the queue, its workers. Asked by pages, probes and metrics, which need none of them.
+"""What is silent: the scheduler, the sealer, the queue, its workers. Asked by pages, probes and metrics, which need none
+of them.
 
-PostgreSQL knows when the scheduler was at work last and what nobody took; Redis, when it answers, who listens to it.
+PostgreSQL knows when the scheduler was at work last, what nobody took and what nobody signed; Redis, when it answers, who
+listens to it.
 """
 
 from __future__ import annotations
@@ -33,6 +35,11 @@ FROM releases_step s JOIN releases_deployment d ON d.id = s.deployment_id JOIN e
 WHERE (s.state = 'ready' AND s.offered_at IS NOT NULL) OR (s.state = 'running' AND s.lease_until < clock_timestamp())
 GROUP BY e.slug
 """
+# The first event that no checkpoint covers.
+UNSEALED = """
+SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_link l JOIN audit_event e ON e.id = l.event_id
+WHERE l.number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)
+"""
 UNTOLD = """
 SELECT extract(epoch FROM clock_timestamp() - least(
   (SELECT min(created_at) FROM audit_outbox WHERE sent_at IS NULL),
@@ -54,14 +61,16 @@ class Vitals:
     scheduler: float | None
     untaken: dict[str, float] = field(default_factory=dict)
     untold: float | None = None
+    unsealed: float | None = None
     queue: bool = True
     waiting: dict[str, int] = field(default_factory=dict)
     workers: dict[str, int] = field(default_factory=dict)
 
     def silent(self) -> list[tuple[str, str]]:
-        """Return (kind, queue) of what is silent: the scheduler, the queue itself, the workers of one queue."""
+        """Return (kind, queue) of what is silent: the scheduler, the sealer, the queue itself, the workers of one queue."""
         longest = settings.SILENT_SECONDS
         found = [] if self.scheduler is not None and self.scheduler <= longest else [("scheduler", "")]
+        found += [("sealer", "")] if self.unsealed is not None and self.unsealed > longest else []
         found += [] if self.queue else [("queue", "")]
         late = {name for name, seconds in self.untaken.items() if seconds > longest}
         late |= {"messages"} if self.untold is not None and self.untold > longest else set()
@@ -78,7 +87,10 @@ def look() -> Vitals:
         untaken = dict(cursor.fetchall())
         cursor.execute(UNTOLD)
         (untold,) = cursor.fetchone()
+        cursor.execute(UNSEALED)
+        first = cursor.fetchone()
     known: dict[str, Any] = {"scheduler": since and since[0], "untaken": untaken, "untold": untold}
+    known["unsealed"] = first and first[0]
     try:
         return Vitals(**known, waiting=_waiting(), workers=_workers())
     except RedisError as fault:

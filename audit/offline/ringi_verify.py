@@ -37,8 +37,15 @@ ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 
 
 RENEWAL = "audit:renew_key"
+
+
+def no_json(name: str) -> None:
+    """Refuse NaN and Infinity, which Python reads and JSON has not."""
+    raise ValueError(name)
+
+
 # Reads one JSON text and says where it ends: in the bytes of an event nothing stands around it, not even white space.
-READ = json.JSONDecoder().raw_decode
+READ = json.JSONDecoder(parse_constant=no_json).raw_decode
 Point = tuple[int, ...]
 Key = tuple[str, bytes]
 Claim = tuple[int, bytes]

@@ -43,6 +43,9 @@ def silent_lines() -> list[tuple[str, str]]:
     """Return (kind, what it means and what to do) of what is silent now."""
     words = {
         "scheduler": _("The scheduler is silent: nothing new begins and nothing is taken over. Start it again."),
+        "sealer": _(
+            "The sealer is silent: what happens is recorded and not signed. Start it again, or see why it refuses."
+        ),
         "queue": _("The queue does not answer. Runs go on within seconds of its return."),
     }
     nobody = _("No worker takes from the queue “%(queue)s”: what is due there waits. Start one.")

@@ -252,6 +252,7 @@ def test_a_whole_chain_recomputed_is_found_by_both_through_the_checkpoints(seale
         "bytes || ' '",
         "' '::bytea || bytes",
         "bytes || '\\x0a'",
+        "convert_to(replace(convert_from(bytes, 'UTF8'), '\"v\":1}', '\"v\":NaN}'), 'UTF8')",
     ],
 )
 def test_bytes_that_are_no_event_are_found_by_both_also_when_the_chain_fits(sealed: Sealed, forged_bytes: str) -> None:

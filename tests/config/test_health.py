@@ -17,13 +17,18 @@ from django.test import Client
 from django.utils import translation
 from prometheus_client.parser import text_string_to_metric_families
 
+from audit.actor import acting
+from audit.change import change
+from audit.ledger.checkpoint import Sealer
 from config.processes import PROJECT, spawn
 from releases.silence import look
+from tests.conftest import seal
 from tests.releases.actions.telling import forget
+from tests.releases.gates.asking import COMMAND
 
 pytestmark = pytest.mark.timeout(600)
 Start = Callable[..., Any]
-WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "workers"), True)
+WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "sealer", "workers"), True)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +51,8 @@ def start(database: str, tmp_path: Path, settings: Any) -> Iterator[Start]:
     from tests.chaos.running import children
     from tests.chaos.running import ended as has_ended
 
-    forget()  # what the template has to tell is as old as the template
+    forget()  # what the template has to tell is as old as the template, and so is what nobody has signed
+    seal(Sealer(tmp_path / "sealer"))
     started: list[Any] = []
     from urllib.parse import urlsplit
 
@@ -129,6 +135,25 @@ def test_a_queue_without_a_worker_and_one_that_does_not_answer_are_told_apart(
     assert 'data-silent="queue"' in browsers("auditor").get("/admin/").content.decode()
 
 
+def test_a_ledger_that_nobody_signs_raises_the_alarm_until_somebody_does(
+    database: str, browsers: Callable[[str], Any], settings: Any, tmp_path: Path
+) -> None:
+    from releases.silence import sign
+
+    sign("scheduler")
+    settings.SILENT_SECONDS = 0.001
+    assert ("sealer", "") in look().silent() and probe()[1]["sealer"] is False
+    page = browsers("auditor").get("/admin/", headers={"accept-language": "ja"}).content.decode()
+    assert 'data-silent="sealer"' in page and "封印プロセスの応答がありません" in page
+    seal(Sealer(tmp_path / "sealer"))
+    assert ("sealer", "") not in look().silent() and look().unsealed is None
+    with acting(COMMAND), change("test:write"):
+        pass
+    assert ("sealer", "") in look().silent(), "what came after it waits again"
+    settings.SILENT_SECONDS = 90.0
+    assert probe()[1]["sealer"] is True
+
+
 def test_work_that_nobody_takes_is_missed_although_a_worker_is_there(database: str, settings: Any) -> None:
     """What was done in making the people waits to be told, and nobody tells it."""
     from audit.models import Outbox
@@ -140,8 +165,9 @@ def test_work_that_nobody_takes_is_missed_although_a_worker_is_there(database: s
     assert ("workers", "messages") in look().silent()
 
 
-def test_the_figures_are_for_who_has_the_token(database: str, settings: Any) -> None:
+def test_the_figures_are_for_who_has_the_token(database: str, settings: Any, tmp_path: Path) -> None:
     forget()
+    seal(Sealer(tmp_path / "sealer"))
     assert Client().get("/metrics").status_code == 404, "no token, no page"
     settings.METRICS_TOKEN = "a-word-for-prometheus"
     assert Client().get("/metrics").status_code == 401

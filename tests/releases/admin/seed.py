@@ -272,7 +272,7 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
             release=run_.release,
             key="full_review",
             label_ja="事前承認した切戻しの評価",
-            label_en="事前承認した切戻しの評価",
+            label_en="Assessment of a pre-authorised rollback",
             due_at=now() + timedelta(hours=2),
         )
         Obligation.objects.create(
@@ -280,7 +280,7 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
             release=run_.release,
             key="full_review",
             label_ja="緊急リリースの事後レビュー",
-            label_en="緊急リリースの事後レビュー",
+            label_en="Review after an emergency",
             due_at=now() - timedelta(hours=2),
         )
     return made
