@@ -219,7 +219,9 @@ def test_the_health_page_is_public(world: dict[str, Any]) -> None:
     """It answers without an account and tells only that things answer."""
     from django.test import Client
 
-    assert Client().get("/health/").json() == dict.fromkeys(("ok", "database", "queue", "scheduler", "workers"), True)
+    assert Client().get("/health/").json() == dict.fromkeys(
+        ("ok", "database", "queue", "scheduler", "sealer", "workers"), True
+    )
 
 
 def test_a_query_string_filters_by_listed_columns_only(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
