@@ -1,4 +1,4 @@
-"""Pictures of the pages about messages in each look, under var/test/pictures/; and one message released by clicking."""
+"""Pictures of the pages about messages in each look, under var/test/pictures/messages/; and one message released by clicking."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_pages_are_sound_in_each_look(told: Notice, person: Callable[..., Pe
     second = {"verb-release-message": reverse("act", args=["notice", "release", told.pk])}
     wrong: list[str] = []
     for look, options in LOOKS.items():
-        folder = PICTURES / look
+        folder = PICTURES / "messages" / look
         folder.mkdir(parents=True, exist_ok=True)
         for who, addresses in (("manager", shown), ("developer", own), ("project_manager", second)):
             reader = person(who, **options)
