@@ -222,7 +222,6 @@ def _lend(release: Release, runs: list[Deployment], rounds: list[ConsentRound], 
     places = {place.pk: place for place in known.places}
     for rows in (runs, rounds, release.waivers.all()):
         lend(places, rows, "environment")
-    lend({release.application_id: release.application}, [debt.release for debt in known.debts], "application")
     lend_accounts(
         ([release], "author"),
         (release.changes.all(), "author"),
@@ -304,6 +303,8 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     if content is not None:
         known.content = content
     runs, rounds = list(row.deployments.all()), list(row.rounds.all())
+    overdue = list(known.debts.filter(due_at__lt=moment).exclude(release=row))
+    lend({row.application_id: row.application}, [debt.release for debt in overdue], "application")
     _lend(row, runs, rounds, known)
     environments = [e for e in known.places if row.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
     live = row.state not in Release.ENDS
@@ -344,7 +345,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         evidence=known.evidence[:40],
         matrix=matrix_of_tests(row, known) if content is not None and row.bound_for_production else [],
         lacking=_lacking(row, environments, content),
-        overdue=[debt for debt in known.debts if debt.due_at < moment and debt.release_id != row.pk],
+        overdue=overdue,
         waivers=_waivers(row, content, moment),
         criterion=_criterion(row, content),
         roster=[(name, duties.get(key)) for key, name in candidates_for_duties()],

@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
+from django.db.models import QuerySet
+
 from audit.clock import now
 from environments.models import Environment, Freeze
 from releases.models import Deployment, Evidence, Fact, Obligation, Procedure, Release
@@ -69,11 +71,21 @@ class Known:
         rows = Deployment.objects.filter(release=self.release, state__in=Deployment.VERIFIED)
         return set(rows.filter(base__wanted_tree=self.release.tree).values_list("environment", flat=True))
 
-    @cached_property
-    def debts(self) -> list[Obligation]:
+    @property
+    def debts(self) -> QuerySet[Obligation]:
         """What the application still owes, the first due first."""
         rows = Obligation.objects.filter(application=self.release.application_id, settled_at=None)
-        return list(rows.select_related("release"))
+        return rows.select_related("release")
+
+    @cached_property
+    def condition(self) -> Obligation | None:
+        """The first condition of the release's own consent that is not met."""
+        return self.debts.filter(release=self.release, blocks=Obligation.Blocks.START).first()
+
+    @cached_property
+    def debt(self) -> Obligation | None:
+        """What the application owes first of all that holds the next release up; overdue or not."""
+        return self.debts.filter(blocks=Obligation.Blocks.NEXT).first()
 
     def freezes(self, environment: Environment) -> list[Freeze]:
         """The freezes in force of an environment that reach the application, past and future ones too."""

@@ -6,7 +6,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from releases.gates.base import Answer, Question, failed, passed
-from releases.models import InForce, Obligation, RosterEntry
+from releases.models import InForce, RosterEntry
 from releases.procedures.parts import Gate
 
 
@@ -64,9 +64,7 @@ def obligations(question: Question, gate: Gate) -> Answer:
     An emergency is held up by its own conditions alone.
     """
     release = question.release
-    debts = question.known.debts
-    conditions = (debt for debt in debts if debt.release_id == release.pk and debt.blocks == Obligation.Blocks.START)
-    condition = next(conditions, None)
+    condition = question.known.condition
     if condition is not None:
         return failed(gate, _("Not met yet: %(what)s") % {"what": condition}, "obligations")
     if question.emergency:
@@ -74,9 +72,8 @@ def obligations(question: Question, gate: Gate) -> Answer:
     pointer = InForce.objects.filter(application=release.application, environment=question.environment).first()
     if pointer is not None and pointer.unknown:
         return failed(gate, _("What is in force there is unknown; only an emergency may follow."), "deployments")
-    late = (debt for debt in debts if debt.blocks == Obligation.Blocks.NEXT and debt.due_at < question.at)
-    overdue = next(late, None)
-    if overdue is not None:
+    overdue = question.known.debt
+    if overdue is not None and overdue.due_at < question.at:
         text = _("Overdue: %(what)s (%(release)s)")
         return failed(gate, text % {"what": overdue, "release": overdue.release}, "obligations")
     return passed(gate)
