@@ -47,7 +47,8 @@ def finish(
 ) -> Step | None:
     """Record that a step's effect was made, and return the next one: running for `worker`, else ready for any.
 
-    output: the end of what it said, not yet written. measured: the target's digests (code, configuration, data), given with the last step of a phase. Raises Fenced.
+    output: the end of what it said, not yet written. measured: the target's digests (code, configuration, data), given
+    with the last step of a phase. Raises Fenced.
     """
     with change("step:finish", *_targets(claimed)) as act:
         step, deployment = _held(act, claimed, epoch)

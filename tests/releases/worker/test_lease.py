@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -41,20 +40,16 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "lease"]
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether there is still time, and wait a little each time it is asked."""
-    end = time.monotonic() + seconds
-
-    def left() -> bool:
+def comes(true: Callable[[], bool]) -> None:
+    """Look until something is so, ten seconds at most."""
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
         time.sleep(0.01)
-        return time.monotonic() < end
-
-    yield left
 
 
 def sessions() -> int:
-    """Return how many other sessions of this program the database has, but those that wait in a pool of the tests'."""
+    """Return how many other sessions have renewed a lease last."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -68,20 +63,11 @@ def test_a_lease_is_renewed_each_beat_and_leaves_nothing_behind(step: Step, sett
     settings.BEAT = 0.05
     before = until(step)
     with Lease(step.pk, step.epoch, longest=60):
-        with within(10) as left:
-            while until(step) == before and left():
-                pass
+        comes(lambda: until(step) > before)
         once = until(step)
-        assert once > before
-        with within(10) as left:
-            while until(step) == once and left():
-                pass
-        assert until(step) > once and sessions() == 1
-    assert not threads()
-    with within(10) as left:
-        while sessions() and left():
-            pass
-    assert sessions() == 0
+        comes(lambda: until(step) > once)
+        assert sessions() == 1
+    comes(lambda: not threads() and not sessions())
 
 
 def test_steps_of_less_than_a_beat_share_one_thread_which_ends_by_itself(step: Step, settings: Any) -> None:
@@ -93,10 +79,8 @@ def test_steps_of_less_than_a_beat_share_one_thread_which_ends_by_itself(step: S
     assert len(met) == 1 and until(step) == before
     met.pop().join(10)
     assert not threads()
-    with Lease(step.pk, step.epoch, longest=60), within(10) as left:
-        while until(step) == before and left():
-            pass
-    assert until(step) > before, "the next one has a thread again"
+    with Lease(step.pk, step.epoch, longest=60):
+        comes(lambda: until(step) > before)  # the next one has a thread again
 
 
 def test_a_lease_that_went_to_another_is_lost_and_the_others_go_on(step: Step, settings: Any) -> None:
@@ -104,7 +88,5 @@ def test_a_lease_that_went_to_another_is_lost_and_the_others_go_on(step: Step, s
     with Lease(step.pk, step.epoch, longest=60) as held, Lease(step.pk, step.epoch + 1, longest=60) as gone:
         assert gone.lost.wait(10)
         before = until(step)
-        with within(10) as left:
-            while until(step) == before and left():
-                pass
-        assert until(step) > before and not held.lost.is_set()
+        comes(lambda: until(step) > before)
+        assert not held.lost.is_set()
