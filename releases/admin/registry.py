@@ -74,7 +74,7 @@ class DeploymentAdmin(OwnPage):
     list_display = ("__str__", "state", "hour", "started_by", "verified_by")
     list_select_related = ("release__application", "environment", "started_by", "verified_by")
     list_filter = ("state", "environment", "application")
-    lookups = frozenset({"state__exact", "environment__id__exact", "application__id__exact"})
+    lookups = frozenset({"state__exact", "environment__id__exact", "application__id__exact", "release__id__exact"})
     ordering = ("-pk",)
     search_fields = ("release__version", "release__number", "release__commit", "started_by__display_name",
                      "verified_by__display_name")  # fmt: skip
@@ -118,7 +118,7 @@ class EvidenceAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "application", "environment", "sentence", "handed_in_by", "handed_in")
     list_select_related = ("application", "environment", "handed_in_by")
     list_filter = ("kind", "environment", "application")
-    lookups = frozenset({"kind__exact", "environment__id__exact", "application__id__exact"})
+    lookups = frozenset({"kind__exact", "environment__id__exact", "application__id__exact", "tree__exact"})
     ordering = ("-pk",)
     search_fields = ("commit", "tree", "digest", "handed_in_by__display_name")
     shown_fields = ("application", "environment", "kind", "test_type", "commit", "tree", "sentence", "values", "digest",

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Prefetch
+from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
 from audit.change import label
 from audit.clock import now
+from audit.statements import read_along
 from environments.admin.rights import Rights, page, rights_of
 from environments.lend import lend, lend_accounts
 from environments.models import ConfigurationVersion, Environment
@@ -28,7 +29,6 @@ from releases.gates.ask import answers
 from releases.gates.base import Answer, Known
 from releases.gates.evidence import matrix as matrix_of_tests
 from releases.models import (
-    Approval,
     ConsentRound,
     Deployment,
     Procedure,
@@ -48,7 +48,12 @@ PATH = (
     "monitoring",
     "completed",
 )
+BELONGING = (
+    "editors changes checklist roster documents final_checks milestones obligations waivers facts rounds deployments"
+)
 PHASES = ("forward", "verify", "back", "back_verify")
+# Of runs and happenings, the newest; the rest stands on their lists.
+SHOWN = 25
 SHORT_PATH = ("draft", "content_fixed", "tested", "concluded")
 MAIN = {
     "draft": "release:fix_content",
@@ -219,7 +224,7 @@ def _signed(rights: Rights, release: Release) -> set[str]:
 
 def _lend(release: Release, runs: list[Deployment], rounds: list[ConsentRound], known: Known) -> None:
     """Give everything on the page the persons and places that it names, read once."""
-    places = {place.pk: place for place in known.places}
+    places = {place.pk: place for place in known.environments}
     for rows in (runs, rounds, release.waivers.all()):
         lend(places, rows, "environment")
     lend_accounts(
@@ -232,6 +237,7 @@ def _lend(release: Release, runs: list[Deployment], rounds: list[ConsentRound], 
         (release.milestones.all(), "done_by"),
         (release.obligations.all(), "settled_by"),
         (release.waivers.all(), "proposed_by decided_by"),
+        (known.evidence, "handed_in_by"),
         (runs, "requested_by started_by verified_by"),
         (rounds, "applicant"),
         ([word for round_ in rounds for word in round_.approvals.all()], "account on_behalf"),
@@ -288,22 +294,21 @@ def candidates_for_duties() -> list[tuple[str, str]]:
 @page
 def release(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one release."""
-    approvals = Prefetch("approvals", Approval.objects.select_related("meeting"))
-    row = get_object_or_404(
-        Release.objects.select_related("application", "procedure").prefetch_related(
-            "editors", "changes", "checklist", "roster", "documents", "final_checks", "milestones", "obligations", "waivers",
-            Prefetch("rounds", ConsentRound.objects.prefetch_related(approvals)),
-            Prefetch("deployments", Deployment.objects.prefetch_related("rollbacks")),
-        ),
-        pk=pk,
-    )  # fmt: skip
+    row = get_object_or_404(Release.objects.select_related("application", "procedure"), pk=pk)
+    read_along(row, BELONGING)
     rights, moment = rights_of(request), now()
     procedure, content = _content(row)
     known = Known(row, moment)
     if content is not None:
         known.content = content
     runs, rounds = list(row.deployments.all()), list(row.rounds.all())
-    overdue = list(known.debts.filter(due_at__lt=moment).exclude(release=row))
+    prefetch_related_objects(rounds, "approvals__meeting")
+    prefetch_related_objects(runs[:SHOWN], "rollbacks")
+    overdue = sorted(
+        (debt for debt in known.debts if debt.due_at < moment and debt.release_id != row.pk),
+        key=lambda debt: debt.due_at,
+    )
+    lend(Release.objects.in_bulk({debt.release_id for debt in overdue}), overdue, "release")
     lend({row.application_id: row.application}, [debt.release for debt in overdue], "application")
     _lend(row, runs, rounds, known)
     environments = [e for e in known.places if row.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
@@ -318,7 +323,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         c.environment_id: c
         for c in ConfigurationVersion.objects.filter(pk__in=list(row.configurations.values()))
     }  # fmt: skip
-    labels = [label(row), *(label(r) for r in rounds), *(label(r) for r in runs),
+    labels = [label(row), *(label(r) for r in rounds), *(label(r) for r in runs[:SHOWN]),
               *(label(d) for d in row.documents.all()), *(label(i) for i in row.checklist.all())]  # fmt: skip
     zone = environments[-1].zone if environments else ""
     duties = {entry.duty: entry for entry in row.roster.all()}
@@ -342,7 +347,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         configurations=[(e, chosen.get(e.pk)) for e in environments],
         dry_runs=[e for e in environments if rights.sees(e)],
         plan=[(phase, row.plan[phase]) for phase in PHASES if phase in row.plan],
-        evidence=known.evidence[:40],
+        evidence=known.evidence,
         matrix=matrix_of_tests(row, known) if content is not None and row.bound_for_production else [],
         lacking=_lacking(row, environments, content),
         overdue=overdue,
@@ -353,9 +358,11 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         open_round=open_round,
         standing=standing,
         facts=_facts(row, content),
-        runs=runs,
+        runs=runs[:SHOWN],
+        runs_left=len(runs[SHOWN:]),
+        pressed=known.pressed,
         to_sign=len(waiting_rows(row, rights, [(r, standings[r.pk]) for r in rounds if r.pk in standings])),
         migrations=migrations_of(row, known),
         no_way_back=faults(row, known) if row.plan else [],
-        happenings=happened.of_objects(labels),
+        happenings=happened.of_objects(labels, SHOWN),
     )  # fmt: skip

@@ -41,9 +41,8 @@ class StopSwitchAdmin(ReadOnlyAdmin):
         return {"rounds": row.rounds.select_related("applicant").order_by("-pk")}
 
 
-def banner() -> dict[str, Any]:
+def banner(switch: StopSwitch | None) -> dict[str, Any]:
     """Return what the banner says: nothing while the switch is off."""
-    switch = StopSwitch.pressed()
     if switch is None:
         return {"switch": None}
     place = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()

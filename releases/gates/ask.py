@@ -47,7 +47,7 @@ def answers(
     question = Question(release, environment, known.content, at or known.moment, known)
     kinds = dict(GATES)
     found = [kinds[gate.kind](question, gate) for gate in known.content.gates_for(environment.tier)]
-    stopped = stop_switch.answer(environment)
+    stopped = stop_switch.answer(environment, known)
     return [*([stopped] if stopped is not None else []), *_waived(question, found)]
 
 

@@ -8,16 +8,18 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from django.db.models import QuerySet
+from django.db.models import Case, Exists, OuterRef, Value, When
 
 from audit.clock import now
-from environments.models import Environment, Freeze
-from releases.models import Deployment, Evidence, Fact, Obligation, Procedure, Release
+from environments.lend import lend
+from environments.models import Environment, Freeze, Target
+from releases.models import Deployment, Evidence, Fact, Obligation, Procedure, Release, StopSwitch
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 
 Verdict = Literal["pass", "waived", "fail", "unknown"]
 PASSING = ("pass", "waived")
+MOST_DEBTS = 50
 
 
 def prefetched(release: Release, name: str) -> bool:
@@ -46,21 +48,34 @@ class Known:
 
     @cached_property
     def evidence(self) -> list[Evidence]:
-        """The evidence for the release's tree, the newest first: an older pass does not hide a newer fail."""
+        """The evidence for the release's tree that counts, the newest first: the last of each kind, type of test and
+        environment, so that an older pass does not hide a newer fail.
+        """
         if not self.release.tree:
             return []
         rows = Evidence.objects.filter(application=self.release.application_id, tree=self.release.tree)
-        return list(rows.select_related("environment", "handed_in_by").defer("content").order_by("-pk"))
+        apart = ("kind", "test_type", "environment_id")
+        found = sorted(
+            rows.defer("content").order_by(*apart, "-pk").distinct(*apart), key=lambda row: row.pk, reverse=True
+        )
+        lend({place.pk: place for place in self.environments}, found, "environment")
+        return found
 
     @cached_property
     def facts(self) -> dict[str, Fact]:
         """Kind → what was last seen of the release itself, whatever the environment."""
-        return {fact.kind: fact for fact in Fact.objects.filter(release=self.release, environment=None)}
+        return {fact.kind: fact for fact in self.release.facts.all() if fact.environment_id is None}
 
     @cached_property
+    def environments(self) -> list[Environment]:
+        """All environments in the order of promotion; `bound`: one with a target of the application."""
+        bound = Exists(Target.objects.filter(environment=OuterRef("pk"), application=self.release.application_id))
+        return list(Environment.objects.annotate(bound=bound).order_by("order"))
+
+    @property
     def places(self) -> list[Environment]:
         """The environments that have a target of the application, in the order of promotion."""
-        return list(Environment.objects.filter(targets__application=self.release.application_id).order_by("order"))
+        return [place for place in self.environments if place.bound]  # type: ignore[attr-defined]
 
     @cached_property
     def verified(self) -> set[int]:
@@ -71,21 +86,30 @@ class Known:
         rows = Deployment.objects.filter(release=self.release, state__in=Deployment.VERIFIED)
         return set(rows.filter(base__wanted_tree=self.release.tree).values_list("environment", flat=True))
 
-    @property
-    def debts(self) -> QuerySet[Obligation]:
-        """What the application still owes, the first due first."""
+    @cached_property
+    def debts(self) -> list[Obligation]:
+        """What the application still owes: first what holds the next release up, then the rest, each the first due first;
+        no more than MOST_DEBTS.
+        """
         rows = Obligation.objects.filter(application=self.release.application_id, settled_at=None)
-        return rows.select_related("release")
+        last = Case(When(blocks=Obligation.Blocks.NEXT, then=Value(0)), default=Value(1))
+        return list(rows.order_by(last, "due_at")[:MOST_DEBTS])
 
     @cached_property
     def condition(self) -> Obligation | None:
         """The first condition of the release's own consent that is not met."""
-        return self.debts.filter(release=self.release, blocks=Obligation.Blocks.START).first()
+        own = self.release.obligations.all()
+        return next((o for o in own if o.settled_at is None and o.blocks == Obligation.Blocks.START), None)
 
     @cached_property
     def debt(self) -> Obligation | None:
         """What the application owes first of all that holds the next release up; overdue or not."""
-        return self.debts.filter(blocks=Obligation.Blocks.NEXT).first()
+        return next((o for o in self.debts if o.blocks == Obligation.Blocks.NEXT), None)
+
+    @cached_property
+    def pressed(self) -> StopSwitch | None:
+        """The switch that stops all production, while it is on."""
+        return StopSwitch.pressed()
 
     def freezes(self, environment: Environment) -> list[Freeze]:
         """The freezes in force of an environment that reach the application, past and future ones too."""
@@ -94,10 +118,10 @@ class Known:
             self._freezes[environment.pk] = list(rows)
         return self._freezes[environment.pk]
 
-    @cached_property
+    @property
     def orders(self) -> dict[str, int]:
         """Environment → its place in the order of promotion."""
-        return dict(Environment.objects.values_list("slug", "order"))
+        return {place.slug: place.order for place in self.environments}
 
     def fresh(self, kind: str, seconds: float) -> Fact | None:
         """Return a fact observed within the last `seconds`, or nothing; an hour asked about may lie far ahead."""

@@ -7,15 +7,13 @@ from django.utils.translation import gettext as _
 from releases.gates import quorum
 from releases.gates.base import Answer, Question, failed, passed
 from releases.gates.content import clause_labels, difference, digest, document
-from releases.models import ConsentRound
 from releases.procedures.parts import Gate
 
 
 def ask(question: Question, gate: Gate) -> Answer:
     """Compare the granted round's digest with that of the content as it is now."""
     release, environment = question.release, question.environment
-    rounds = ConsentRound.objects.filter(release=release, environment=environment)
-    rows = {row.state: row for row in rounds.filter(state__in=["granted", "consumed"])}
+    rows = {row.state: row for row in release.rounds.all() if row.environment_id == environment.pk}
     round_, used = rows.get("granted"), "consumed" in rows
     if round_ is None:
         reason = _("The consent has been used; a new one is needed.") if used else _("There is no granted consent.")

@@ -133,8 +133,8 @@ def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
     for release in releases:
         for account in release.editors.all():
             out[release.pk].setdefault(account.person_key, "editor")
-    facts = Fact.objects.filter(release__in=out, kind="authors").values_list("release_id", "value")
-    wrote = {pk: {str(a).lower() for a in value} for pk, value in facts if isinstance(value, list)}
+    facts = (fact for fact in _rows(releases, "facts", Fact.objects.filter(kind="authors")) if fact.kind == "authors")
+    wrote = {fact.release_id: {str(a).lower() for a in fact.value} for fact in facts if isinstance(fact.value, list)}
     addresses = sorted(set().union(*wrote.values()))
     for account in Account.objects.filter(git_addresses__has_any_keys=addresses) if addresses else ():
         for pk, theirs in wrote.items():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db import connection
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from environments import calendar
 from environments.models import Environment
-from releases.gates.base import Answer
+from releases.gates.base import Answer, Known
 from releases.models import StopSwitch
 
 KEY = "stop_switch"
@@ -22,19 +24,21 @@ def sentence(switch: StopSwitch, zone: str) -> str:
     return text % {"at": at, "who": switch.pressed_by, "reason": switch.reason}
 
 
-def closed(environment: Environment) -> str:
-    """Return why nothing may begin or go on in an environment now; empty when it may, and below production."""
+def _closing(environment: Environment, pressed: Callable[[], StopSwitch | None]) -> str:
     if environment.tier != Environment.Tier.PRODUCTION:
         return ""
-    switch = StopSwitch.pressed()
+    switch = pressed()
     return sentence(switch, environment.zone) if switch is not None else ""
 
 
 def closed_for_good(environment: Environment) -> str:
-    """Return the same inside an open door, so that it stays true until the door closes: a press waits for it."""
+    """Return why nothing may begin or go on in an environment; empty when it may, and below production.
+
+    Inside an open door it stays true until the door closes: a press waits for it.
+    """
     if environment.tier == Environment.Tier.PRODUCTION:
         _hold("pg_advisory_xact_lock_shared")
-    return closed(environment)
+    return _closing(environment, StopSwitch.pressed)
 
 
 def hold_alone() -> None:
@@ -47,7 +51,7 @@ def _hold(function: str) -> None:
         cursor.execute(f"SELECT {function}(hashtext('ringi_stop_switch'))")
 
 
-def answer(environment: Environment) -> Answer | None:
+def answer(environment: Environment, known: Known) -> Answer | None:
     """Return the switch as a gate that is closed, or None while it is off; no waiver lets it pass."""
-    reason = closed(environment)
+    reason = _closing(environment, lambda: known.pressed)
     return Answer(KEY, "fail", reason, "gates", *LABELS, kind=KEY) if reason else None

@@ -203,9 +203,11 @@ def act_name(action: Any) -> str:
 def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
     """Say on every page that all production is stopped, while it is."""
     from releases.admin.stop_page import banner
+    from releases.models import StopSwitch
 
     request = context.get("request")
-    return {**banner(), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
+    switch = context["pressed"] if "pressed" in context else StopSwitch.pressed()
+    return {**banner(switch), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
 
 
 @register.inclusion_tag("ringi/silence_banner.html", takes_context=True)

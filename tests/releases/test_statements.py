@@ -11,12 +11,15 @@ import psycopg
 import pytest
 from django.apps import apps
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models import prefetch_related_objects
+from django.test.utils import CaptureQueriesContext
 
 from audit import statements
 from audit.actor import acting
 from audit.change import change
 from audit.clock import now
 from audit.models import Event
+from releases.actions.release import plan
 from releases.models import Deployment, Release, Step, StepAttempt
 from tests.releases.gates.asking import COMMAND
 
@@ -40,6 +43,38 @@ def test_a_locked_row_is_as_django_reads_it(world: Any) -> None:
         assert locked is not None and values_of(locked) == values_of(row), model
         assert not locked._state.adding and locked._state.db == "default"
     assert {"Release", "Account", "Environment", "Procedure", "Evidence", "ChangeWindow", "Target"} <= met
+
+
+def test_what_is_read_along_is_what_django_would_prefetch(world: Any) -> None:
+    """Every row in the same order, each knowing whose it is, and a narrower question is still asked about that row alone."""
+    from releases.admin.release_page import BELONGING
+    from releases.models import Change
+
+    release, _round = world.confirmed()
+    with world.acting_as("manager"):
+        another = plan.plan(application_id=world.application.pk, version="1.4.0", title="another")
+        plan.add_change(another.pk, kind="fix", text="another's")
+    row, like = Release.objects.get(pk=release.pk), Release.objects.get(pk=release.pk)
+    statements.read_along(row, BELONGING)
+    prefetch_related_objects([like], *BELONGING.split())
+    met = set()
+    with CaptureQueriesContext(connection) as caught:
+        for name in BELONGING.split():
+            found, wanted = list(getattr(row, name).all()), list(getattr(like, name).all())
+            assert [values_of(one) for one in found] == [values_of(one) for one in wanted], name
+            assert all(one.release is row for one in found if hasattr(one, "release_id")), name
+            met |= {name} if found else set()
+    assert not caught.captured_queries
+    assert met >= {"changes", "checklist", "documents", "rounds", "facts", "roster", "final_checks", "milestones"}
+    assert Change.objects.count() > row.changes.count() == len(row.changes.filter(pk__gt=0))
+
+
+def test_a_statement_that_asks_for_more_than_the_row_is_not_read_along(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statements, "_along", lambda model, name: (model, "SELECT 1", (0, "and more")))
+    with pytest.raises(ValueError, match="changes is not all"):
+        statements.read_along(world.planned(), "changes")
 
 
 def test_a_row_that_is_not_there_is_none(world: Any) -> None:

@@ -10,6 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from releases.models import Evidence
+
 READERS = ("administrator", "manager", "operator", "committee_b", "developer", "auditor")
 LISTS = (
     "audit_outbox", "audit_checkpoint", "environments_environment", "environments_application", "environments_target",
@@ -257,3 +259,28 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
     print("\n".join(f"{count:4} {address}" for address, count in sorted(after.items(), key=lambda x: -x[1])[:8]))
     assert after[reverse("admin:index")] <= 45
     assert max(after.values()) <= 100
+
+
+def test_a_release_page_shows_what_counts_and_leads_to_the_rest(
+    world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    """Of thirty runs the newest, of thirty reports about one cell the last; the links hold all of them and no others."""
+    from releases.admin.release_page import SHOWN
+    from tests.releases.admin import seed
+
+    client, release = browsers("manager"), world["review"]
+    before = release.deployments.count()
+    seed.more(acting_as, world, 30)
+    page = client.get(reverse("release", args=[release.pk]))
+    runs = page.context["runs"]
+    assert runs == list(release.deployments.all()[:SHOWN]) and page.context["runs_left"] == before + 30 - SHOWN
+    address = f"{reverse('admin:releases_deployment_changelist')}?release__id__exact={release.pk}"
+    assert address in page.content.decode()
+    assert client.get(address).context["cl"].queryset.count() == before + 30
+    shown = [(row.kind, row.test_type, row.environment_id) for row in page.context["evidence"]]
+    assert len(shown) == len(set(shown))
+    last = Evidence.objects.filter(tree=release.tree, environment__slug="production", kind="junit").latest("pk")
+    assert last in page.context["evidence"]
+    address = f"{reverse('admin:releases_evidence_changelist')}?tree__exact={release.tree}"
+    assert address in page.content.decode()
+    assert set(client.get(address).context["cl"].queryset) == set(Evidence.objects.filter(tree=release.tree))

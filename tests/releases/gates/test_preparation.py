@@ -5,7 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from audit.clock import now
+from releases.actions.release.plan import plan
+from releases.gates import base
 from releases.models import Milestone, Obligation, RosterEntry
 
 from .asking import alter, ask, make
@@ -13,8 +17,6 @@ from .asking import alter, ask, make
 
 def test_what_nobody_has_made_is_not_passed(world: Any) -> None:
     """An empty list is no pass: nothing was asked, nothing was proved."""
-    from releases.actions.release.plan import plan
-
     with world.acting_as("manager"):
         release = plan(application_id=world.application.pk, version="1.3.0", title="empty")
     for gate in ("checklist", "milestones", "documents", "roster"):
@@ -48,6 +50,21 @@ def test_every_milestone_before_the_start_must_be_done(world: Any) -> None:
         alter(milestone, done_at=None)
         assert ask(world, release, "milestones").verdict == "fail", milestone.key
         alter(milestone, done_at=done_at)
+
+
+def test_many_other_debts_do_not_hide_the_one_that_blocks(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What holds the next release up is read first, whatever else was due before it."""
+    monkeypatch.setattr(base, "MOST_DEBTS", 2)
+    release = world.planned()
+    words = {"application": world.application, "release": release, "key": "x", "label_ja": "x", "label_en": "x"}
+    with world.acting_as("manager"):
+        other = plan(application_id=world.application.pk, version="1.4.0", title="another")
+    for hours in (9, 8, 7):
+        make(Obligation, **words | {"release": other}, blocks="start", due_at=now() - timedelta(hours=hours))
+    assert ask(world, release, "obligations").verdict == "pass"
+    make(Obligation, **words | {"label_en": "the one"}, due_at=now() - timedelta(hours=1))
+    answer = ask(world, release, "obligations")
+    assert answer.verdict == "fail" and "the one" in answer.reason
 
 
 def test_an_overdue_obligation_blocks_the_next_regular_release(world: Any) -> None:
