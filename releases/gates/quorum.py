@@ -20,6 +20,9 @@ from releases.gates.base import prefetched, procedure_of
 from releases.models import Approval, ConsentRound, Deployment, Fact, Release, Waiver
 from releases.procedures.document import Procedure as Content
 
+# What was observed of the commits → the duty of those whose addresses it names.
+COMMITS = {"authors": "commit author", "committers": "committer"}
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -122,7 +125,7 @@ def kept_out_of_rules(round_: ConsentRound) -> dict[str, str]:
 
 
 def excluded(release: Release) -> dict[str, str]:
-    """Return person key → the duty that keeps him from approving (author, editor, waiver, commit author, starter)."""
+    """Return person key → the duty that keeps him from approving (see DUTIES of the consent's actions)."""
     return excluded_of([release])[release.pk]
 
 
@@ -133,13 +136,17 @@ def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
     for release in releases:
         for account in release.editors.all():
             out[release.pk].setdefault(account.person_key, "editor")
-    facts = (fact for fact in _rows(releases, "facts", Fact.objects.filter(kind="authors")) if fact.kind == "authors")
-    wrote = {fact.release_id: {str(a).lower() for a in fact.value} for fact in facts if isinstance(fact.value, list)}
-    addresses = sorted(set().union(*wrote.values()))
+    facts = [
+        (fact.release_id, COMMITS[fact.kind], {str(address).lower() for address in fact.value})
+        for fact in sorted(_rows(releases, "facts", Fact.objects.filter(kind__in=COMMITS)), key=lambda fact: fact.kind)
+        if fact.kind in COMMITS and isinstance(fact.value, list)
+    ]
+    addresses = sorted(set().union(*(theirs for _pk, _duty, theirs in facts)))
     for account in Account.objects.filter(git_addresses__has_any_keys=addresses) if addresses else ():
-        for pk, theirs in wrote.items():
-            if theirs & {str(a).lower() for a in account.git_addresses}:
-                out[pk].setdefault(account.person_key, "commit author")
+        own = {str(address).lower() for address in account.git_addresses}
+        for pk, duty, theirs in facts:
+            if theirs & own:
+                out[pk].setdefault(account.person_key, duty)
     chosen = {key for release in releases for key in release.configurations.values()}
     for version in ConfigurationVersion.objects.filter(pk__in=chosen).select_related("created_by"):
         for release in releases:

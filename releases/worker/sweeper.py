@@ -33,9 +33,10 @@ log = logging.getLogger(__name__)
 
 def seen_lately(release_id: int, moment: datetime) -> bool:
     """Tell whether the source was looked at so lately that the gates will still trust it when the first step starts."""
-    facts = Fact.objects.filter(release=release_id, environment=None, kind__in=["tag", "heads", "authors"])
+    asked = ("tag", "heads", "authors", "committers")
+    facts = Fact.objects.filter(release=release_id, environment=None, kind__in=asked)
     oldest = facts.aggregate(oldest=Min("observed_at"), found=Count("pk"))
-    return oldest["found"] == 3 and oldest["oldest"] > moment - timedelta(seconds=settings.FACT_SECONDS / 2)
+    return oldest["found"] == len(asked) and oldest["oldest"] > moment - timedelta(seconds=settings.FACT_SECONDS / 2)
 
 
 def coming_deployments(moment: datetime) -> None:

@@ -29,6 +29,7 @@ DUTIES = {
     "author": gettext_lazy("You are its author."),
     "editor": gettext_lazy("You have edited it."),
     "commit author": gettext_lazy("You wrote one of its commits."),
+    "committer": gettext_lazy("You committed what another wrote of it."),
     "starter": gettext_lazy("You have scheduled or started it."),
     "applicant": gettext_lazy("You have applied for it."),
     "waiver": gettext_lazy("You have proposed or approved a waiver of one of its gates."),

@@ -15,10 +15,11 @@ from releases.models import Fact, InForce, Release
 from releases.sources import git, migrations
 
 RIGHTS = ("prepare", "plan", "change", "evidence", "final_check")
+SOURCE = ("heads", "branch", "authors", "committers")
 
 
 def observe(release_id: int) -> dict[str, Any]:
-    """Look at tag, branches and authors with the real git; store and return the facts by kind.
+    """Look at tag, branches, authors and committers with the real git; store and return the facts by kind.
 
     A repository that lies elsewhere is fetched first.
     """
@@ -49,7 +50,7 @@ def _look(release: Release) -> dict[str, Any]:
     try:
         repository = refreshed(release.application)
     except git.SourceUnavailable as fault:
-        return dict.fromkeys(("tag", "heads", "branch", "authors"), {"fault": str(fault)})
+        return dict.fromkeys(("tag", *SOURCE), {"fault": str(fault)})
     pointer = InForce.objects.filter(application=release.application, environment__tier="production").first()
     base = pointer.release.commit if pointer is not None and pointer.release is not None else None
     seen: dict[str, Any] = {}
@@ -65,8 +66,9 @@ def _look(release: Release) -> dict[str, Any]:
         seen["heads"] = git.contains(repository, release.commit) if release.commit else []
         seen["branch"] = {"name": release.branch, "there": git.has_branch(repository, release.branch)}
         seen["authors"] = git.authors(repository, base, release.commit) if release.commit else []
+        seen["committers"] = git.committers(repository, base, release.commit) if release.commit else []
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
-        seen |= dict.fromkeys(("heads", "branch", "authors"), {"fault": str(fault)})
+        seen |= dict.fromkeys(SOURCE, {"fault": str(fault)})
     return seen | _migrations(release, repository, base)
 
 

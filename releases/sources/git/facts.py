@@ -15,6 +15,7 @@ from releases.sources.git.program import OBJECT, names_ref, object_id, read, run
 from releases.sources.git.signing import Signature, Signers, checked
 
 _ADDRESS = re.compile(r"<([^<>\s]+)>")
+_WROTE = "--format=%ae%n%(trailers:key=Co-authored-by,valueonly,unfold)"
 
 
 class NoSuchTag(Exception):
@@ -153,12 +154,21 @@ def authors(repository: Path, base: str | None, commit: str) -> list[str]:
     Addresses are those of the commits, in lower case; a mail map in the repository changes nothing. base
     None: from the beginning. Raises as commit_facts.
     """
-    span = [resolve(repository, commit)] + ([f"^{resolve(repository, base)}"] if base is not None else [])
-    return _people(repository, span)
+    return _people(repository, _span(repository, base, commit))
 
 
-def _people(repository: Path, revisions: Sequence[str]) -> list[str]:
-    form = "--format=%ae%n%(trailers:key=Co-authored-by,valueonly,unfold)"
+def committers(repository: Path, base: str | None, commit: str) -> list[str]:
+    """Return the addresses of all who put these commits there, as `authors` does of who wrote them: who amends or rebases
+    what another has written can change it, and stands in it as its committer alone.
+    """
+    return _people(repository, _span(repository, base, commit), "--format=%ce")
+
+
+def _span(repository: Path, base: str | None, commit: str) -> list[str]:
+    return [resolve(repository, commit)] + ([f"^{resolve(repository, base)}"] if base is not None else [])
+
+
+def _people(repository: Path, revisions: Sequence[str], form: str = _WROTE) -> list[str]:
     listing = read(repository, ["log", "--no-mailmap", form, *revisions, "--"])
     people: dict[str, None] = {}
     for line in listing.splitlines():

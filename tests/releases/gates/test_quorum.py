@@ -89,3 +89,16 @@ def test_authors_editors_and_commit_authors_are_kept_out(world: Any, people: dic
     alter(Fact.objects.get(release=release, kind="authors"), value=["COMMITTEE_A@datasets.example", "nobody@x.example"])
     assert excluded(release)[people["committee_a"].person_key] == "commit author"
     assert unknown_authors(release) == ["nobody@x.example"]
+
+
+def test_who_committed_what_another_wrote_is_kept_out(world: Any, people: dict[str, Any]) -> None:
+    """A forge that commits is nobody's account and holds nothing up; who wrote and committed is named as its author."""
+    release = world.tested()
+    person = people["committee_b"].person_key
+    assert person not in excluded(release)
+    observed = Fact.objects.get(release=release, kind="committers")
+    assert observed.value == ["developer@datasets.example"]
+    alter(observed, value=["Committee_B@datasets.example", "forge@x.example"])
+    assert excluded(release)[person] == "committer" and unknown_authors(release) == []
+    alter(Fact.objects.get(release=release, kind="authors"), value=["committee_b@datasets.example"])
+    assert excluded(release)[person] == "commit author"

@@ -23,6 +23,7 @@ from releases.sources.git import (
     authors,
     commit_facts,
     commit_signature,
+    committers,
     contains,
     create_tag,
     facts,
@@ -287,6 +288,14 @@ def test_authors_are_all_who_wrote_and_no_mail_map_hides_them(repository: Reposi
     assert sorted(authors(repository.path, None, base)) == ["dev@example.com"]
     assert authors(repository.path, last, last) == []
     assert commit_facts(repository.path, last).authors == ("dev@example.com",)
+
+
+def test_committers_are_all_who_put_the_commits_there(repository: Repository) -> None:
+    base = repository.git("rev-parse", "main")
+    repository.commit("a", GIT_AUTHOR_EMAIL="bob@example.com", GIT_COMMITTER_EMAIL="Eve@example.com")
+    last = repository.commit("b\n\nCo-authored-by: Ann <ann@example.com>")
+    assert sorted(committers(repository.path, base, last)) == ["dev@example.com", "eve@example.com"]
+    assert committers(repository.path, last, last) == []
 
 
 def test_a_replaced_object_does_not_change_the_facts(repository: Repository) -> None:
