@@ -37,4 +37,4 @@ class StopSwitch(models.Model):
     @staticmethod
     def pressed() -> StopSwitch | None:
         """Return the switch that is on, or None."""
-        return StopSwitch.objects.filter(released_at=None).select_related("pressed_by").first()
+        return StopSwitch.objects.filter(released_at=None).first()

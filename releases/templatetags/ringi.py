@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from environments import times
 
 if TYPE_CHECKING:
-    from releases.admin.happened import Happening
+    from releases.admin.happened import Difference, Happening
     from releases.admin.shown import Button
 
 register = template.Library()
@@ -119,6 +119,13 @@ def options(choices: Iterable[tuple[Any, Any]], chosen: Any) -> str:
         '<option value="{}"{}>{}</option>',
         ((str(value), SELECTED if str(value) == str(chosen) else "", words) for value, words in choices),
     )
+
+
+@register.simple_tag
+def differences(found: Iterable[Difference]) -> str:
+    """Show what became different as rows of a table, quicker than a loop of the template."""
+    row = '<tr><th scope="row"><span title="{}">{}</span></th><td><del>{}</del></td><td><ins>{}</ins></td></tr>'
+    return format_html_join("", row, found)
 
 
 @register.filter
