@@ -117,11 +117,6 @@ def labels_at(model_label: str, moment: datetime, limit: int = MOST) -> list[str
         return [label for (label,) in cursor.fetchall()]
 
 
-def row_at(object_label: str, moment: datetime) -> Past | None:
-    """Return one row at a moment; None when it was not there."""
-    return life_of(object_label, moment).at(moment)
-
-
 def instance[M: models.Model](model: type[M], past: Past) -> M:
     """Return an unsaved instance with a past row's values; columns that are not known keep their default."""
     known = {}

@@ -31,7 +31,7 @@ from tests.conftest import seal
 
 SAVES = int(os.environ.get("RINGI_BENCH_SAVES", "300"))
 SECONDS = float(os.environ.get("RINGI_BENCH_SECONDS", "4"))
-EVENTS = int(os.environ.get("RINGI_BENCH_EVENTS", "50000"))
+EVENTS = int(os.environ.get("RINGI_BENCH_EVENTS", "200000"))
 ACTOR = Actor(account_id=None, name="bench", kind="command", channel="command")
 PROJECT = Path(__file__).resolve().parent.parent
 

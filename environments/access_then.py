@@ -36,7 +36,6 @@ class Person:
     person_key: str
     kind: str
     active: bool
-    superuser: bool
 
 
 class Then:
@@ -76,7 +75,7 @@ class Then:
         if past is None:
             return None
         row = as_of.instance(Account, past)
-        return Person(account, str(row), row.person_key, row.kind, row.is_active, row.is_superuser)
+        return Person(account, str(row), row.person_key, row.kind, row.is_active)
 
     def people(self, moment: datetime) -> dict[int, Person]:
         """Return pk → account of all that were there."""

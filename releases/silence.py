@@ -67,8 +67,12 @@ class Vitals:
     workers: dict[str, int] = field(default_factory=dict)
 
     def silent(self) -> list[tuple[str, str]]:
-        """Return (kind, queue) of what is silent: the scheduler, the sealer, the queue itself, the workers of one queue."""
+        """Return (kind, queue) of what is silent: the scheduler, the sealer, the queue itself, the workers of one queue;
+        nothing where it is off.
+        """
         longest = settings.SILENT_SECONDS
+        if not longest:
+            return []
         found = [] if self.scheduler is not None and self.scheduler <= longest else [("scheduler", "")]
         found += [("sealer", "")] if self.unsealed is not None and self.unsealed > longest else []
         found += [] if self.queue else [("queue", "")]
@@ -109,7 +113,7 @@ def _workers() -> dict[str, int]:
 
 def silences() -> list[tuple[str, str]]:
     """Return what is silent, as pages show it: looked up at most every few seconds, and never where it is off."""
-    if not settings.SILENT_SECONDS:
+    if not settings.SILENT_SECONDS:  # not even looked
         return []
     known: list[tuple[str, str]] | None = cache.get("silences")
     if known is None:

@@ -130,12 +130,16 @@ def _walk(
     report.root = frontier.root().hex() if whole else ""
 
 
-def _parts(connection: Any, cursor: Any, first: int, last: int | None, processes: int | None) -> Iterable[Part]:
+def _parts(
+    connection: Any, cursor: Any, first: int, chain: bytes, last: int | None, processes: int | None
+) -> Iterable[Part]:
     cursor.execute("SELECT max(number) FROM audit_link WHERE number <= %s", [2**62 if last is None else last])
     end = cursor.fetchone()[0] or 0
     if processes is None:
         processes = processes_for(end + 1 - first)
-    return side_by_side(connection, first, end, processes) if processes > 1 else in_order(connection, first, end)
+    if processes > 1:
+        return side_by_side(connection, first, end, processes)
+    return in_order(connection, first, chain, end)
 
 
 def _check_end(cursor: Any, report: Report, claims: Claims, signers: Signers) -> None:
@@ -181,7 +185,7 @@ def verify(
     connection: of psycopg, in no transaction. first, last: a range of numbers; only a range from 1 is
     compared with checkpoints, only the whole with head and count. notes: checkpoints kept outside the
     database. key: the sealer's, one or more; keys that the ledger names below a checkpoint by a believed key are
-    believed as well. processes: how many check a long ledger, one a core when None. Raises `BadNote` when an outside
+    believed as well. processes: how many check a long ledger; when None, as `processes_for` says. Raises `BadNote` when an outside
     note is malformed or not signed by a believed key, psycopg's errors otherwise.
     """
     report = Report(first=first, last=first - 1)
@@ -189,8 +193,9 @@ def verify(
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         claims, signers = _claims(cursor, notes), Signers(key)
         try:
-            report.chain = chain_before(cursor, first).hex()
-            _walk(report, claims, signers, _parts(connection, cursor, first, last, processes), progress)
+            chain = chain_before(cursor, first)
+            report.chain = chain.hex()
+            _walk(report, claims, signers, _parts(connection, cursor, first, chain, last, processes), progress)
             if last is None:
                 _check_end(cursor, report, claims if first == 1 else {}, signers)
             elif report.last != last:

@@ -135,10 +135,11 @@ def chain_before(cursor: Any, first: int) -> bytes:
     return bytes(before[0])
 
 
-def in_order(connection: Any, first: int, last: int) -> Iterator[Part]:
-    """Check what there is of a range, stretch by stretch, in this process; ends with the first that is at fault."""
-    with connection.cursor() as cursor:
-        chain = chain_before(cursor, first)
+def in_order(connection: Any, first: int, chain: bytes, last: int) -> Iterator[Part]:
+    """Check what there is of a range, stretch by stretch, in this process; ends with the first that is at fault.
+
+    chain: the value before `first`.
+    """
     with connection.cursor(name="ringi_verify", binary=True) as cursor:
         cursor.itersize = SIZE
         cursor.execute(LINKED, [first, last])
@@ -156,7 +157,6 @@ def side_by_side(connection: Any, first: int, last: int, processes: int) -> Iter
     connection: in a transaction of which the snapshot can be given to others (at least REPEATABLE READ).
     """
     with connection.cursor() as cursor:
-        chain_before(cursor, first)
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # it waits for the others
         cursor.execute("SELECT pg_export_snapshot()")
         (snapshot,) = cursor.fetchone()

@@ -196,13 +196,6 @@ def _hashes(leaves: Iterable[bytes], size: int, wanted: set[Range], begun: Front
     return found
 
 
-def inclusion_proofs(indexes: Iterable[int], leaves: Iterable[bytes], size: int) -> dict[int, list[bytes]]:
-    """Return the audit path of each leaf (from 0) in the tree of the first `size` leaves, which are read once."""
-    paths = {index: _path_ranges(index, 0, size) for index in indexes}
-    hashes = _hashes(leaves, size, {part for path in paths.values() for part in path}, Frontier())
-    return {index: [hashes[part] for part in path] for index, path in paths.items()}
-
-
 def consistency_since(old: Frontier, later: Iterable[bytes], size: int) -> list[bytes]:
     """Return the proof that the tree of `size` leaves begins with that of `old`; `later`: the leaves behind it."""
     if not 0 < old.size <= size:

@@ -60,7 +60,7 @@ def next_opening(
     stops = [freeze for freeze in freezes if freeze.absolute or not emergency]
     active = [freeze for freeze in stops if freeze.window.holds(at)]
     if emergency:
-        return _emergency(stops, active, at, zone)
+        return _emergency(stops, active, at)
     rules, extras = list(rules), list(extras)
     here = following = None
     for piece in _openings(rules, extras, stops, at):
@@ -161,7 +161,7 @@ def _pieces(window: Window, stops: Sequence[Freeze], at: datetime) -> list[Piece
     return [(start, end, window) for start, end in stretches if end > at]
 
 
-def _emergency(stops: Sequence[Freeze], active: Sequence[Freeze], at: datetime, zone: str) -> Answer:
+def _emergency(stops: Sequence[Freeze], active: Sequence[Freeze], at: datetime) -> Answer:
     if not active:
         until = min((stop.window.start for stop in stops if stop.window.start > at), default=None)
         return Answer(True, _("An emergency needs no window."), until)

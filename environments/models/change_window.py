@@ -1,4 +1,4 @@
-"""When a release may run: recurring windows, extra windows and freezes (P1). Evaluated by environments/calendar.py."""
+"""When a release may run: recurring windows, extra windows and freezes (P1). Evaluated by environments/calendar/."""
 
 from __future__ import annotations
 

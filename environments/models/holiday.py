@@ -1,4 +1,4 @@
-"""The company's own holidays, beside the national ones that environments/calendar.py knows (P1, J5)."""
+"""The company's own holidays, beside the national ones that environments/calendar/ knows (P1, J5)."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def audit_test(request: HttpRequest, key: str) -> HttpResponseBase:
         raise Http404
     period = period_of(request)
     scope = _scope(period)
-    outcome, seconds = _run(test, scope)
+    outcome, _seconds = _run(test, scope)
     if request.GET.get("csv"):
         note(
             "audit:export_test",
@@ -88,7 +88,6 @@ def audit_test(request: HttpRequest, key: str) -> HttpResponseBase:
         period=period,
         moment=scope.until,
         outcome=outcome,
-        seconds=seconds,
         rows=rows,
         more=max(0, len(outcome.rows) - MOST),
     )

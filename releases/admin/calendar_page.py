@@ -56,7 +56,6 @@ def calendar(request: HttpRequest) -> HttpResponse:
         kept=f"week={day}" if day is not None else f"month={first:%Y-%m}",
         wanted=some[0].slug if len(some) == 1 else "",
         scheduled=scheduled,
-        moment=moment,
         holidays=list(CompanyHoliday.objects.filter(withdrawn_at=None, day__gte=moment.date())[:20]),
         holiday_buttons=new_button(rights_of(request), CompanyHoliday),
     )

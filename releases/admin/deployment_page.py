@@ -140,7 +140,6 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         moving=row.state in ("queued", "running", "verifying", "stopping", "rolling_back", "monitoring"),
         watches=[(w, watch_charts(w, content, zone)) for w in watches],
         digests=digests(row) if sees and row.started_at else {},
-        trouble=content.triggers if content is not None else (),
         back_plan=row.release.plan.get("back", []),
         happenings=happened.of_objects(labels, 40, hidden=() if logs else (Step._meta.label,)),
     )

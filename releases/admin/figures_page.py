@@ -206,5 +206,4 @@ def figures(request: HttpRequest) -> HttpResponseBase:
         emergency_share=f"{100 * found.kinds.get('emergency', 0) / total:.0f}" if total else "",
         troubled=[run for run in found.runs if run.trouble][:-51:-1],
         trouble_words=trouble_words(),
-        parts=figures_csv.PARTS,
     )

@@ -75,7 +75,6 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
         _("My work"),
         waits=waiting(rights, account, moment),
         nothing=nothing_to_do(rights),
-        moment=moment,
         alarms=alarms,
         stuck=stuck,
         missed=missed,

@@ -223,6 +223,5 @@ def procedure_sheet(request: HttpRequest, pk: int) -> HttpResponse:
             procedure=row,
             chapters=chapters(content),
             other="en" if language() == "ja" else "ja",
-            shown_in=language(),
             printed_at=now(),
         )

@@ -108,7 +108,7 @@ def matrix(asked: list[tuple[Environment, list[Answer]]]) -> list[Row]:
     ]
 
 
-def next_environment(release: Release, asked: list[tuple[Environment, list[Answer]]], verified: set[int]) -> int:
+def next_environment(asked: list[tuple[Environment, list[Answer]]], verified: set[int]) -> int:
     """Return the index of the first environment where the release is not verified yet; the last one otherwise."""
     for index, (environment, _found) in enumerate(asked):
         if environment.pk not in verified:
@@ -315,7 +315,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     live = row.state not in Release.ENDS
     asked = [(e, answers(row, e, moment, known)) for e in environments] if content is not None and live else []
     verified = {r.environment_id for r in runs if r.state in Deployment.VERIFIED}
-    target = next_environment(row, asked, verified) if asked else -1
+    target = next_environment(asked, verified) if asked else -1
     standings = {r.pk: standing_of(r, rights.account) for r in rounds if r.state == "open"}
     open_round = next((r for r in rounds if r.state == "open"), None)
     standing = standings.get(open_round.pk) if open_round is not None else None
@@ -333,7 +333,6 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         str(row),
         release=row,
         zone=zone,
-        moment=moment,
         stops=stepper(row),
         next_words=who_next(row, content, standing, runs),
         main=MAIN.get(row.state, ""),

@@ -10,7 +10,6 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
 from audit.change import label
-from audit.clock import now
 from environments.admin.rights import page, rights_of
 from releases.actions.rollback.agree import agreements, missing, unconsented, words
 from releases.actions.rollback.decide import UNANSWERED
@@ -140,12 +139,10 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         rollback=row,
         run=run,
         zone=zone,
-        moment=now(),
         stops=stops(row),
         cause=cause_label(row),
         next_words=who_next(row, decider),
         main=MAIN.get(row.state, ""),
-        sees=sees,
         logs=logs,
         # Who checks a report must read it; to others its excerpts of the log are closed as the log is.
         closed=not logs and not rights.may("check_document", run.environment),

@@ -47,7 +47,7 @@ _TONES = {
     "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
     "reporting changed requested content_fixed checked authorised proposed",
     "warn": "waived conditional waiting needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
-    "no_data stale insufficient not_measured compressed restored",
+    "no_data stale insufficient not_measured compressed restored retracted",
     "bad": "failed rejected void missed rollback_failed faltered fail error refused no overdue unreachable",
 }
 TONES = {state: tone for tone, states in _TONES.items() for state in states.split()}

@@ -45,7 +45,7 @@ def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
         *_watches(rights),
         *_rounds(rights, account),
         *_final_checks(rights, account),
-        *_releases(rights, account),
+        *_releases(rights),
         *_documents(rights, account),
         *_checklist(rights),
         *_obligations(rights, moment),
@@ -176,7 +176,7 @@ def _final_checks(rights: Rights, account: Account) -> list[Wait]:
     return found
 
 
-def _releases(rights: Rights, account: Account) -> list[Wait]:
+def _releases(rights: Rights) -> list[Wait]:
     if not rights.may("prepare"):
         return []
     words = {

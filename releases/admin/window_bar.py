@@ -24,7 +24,6 @@ class WindowBar:
     decide: float
     now: float | None
     late: bool
-    left_seconds: float
 
 
 def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBar | None:
@@ -58,5 +57,4 @@ def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBa
         decide=place(decide_by),
         now=place(moment) if begins <= moment <= run.window_end else None,
         late=planned_end > decide_by,
-        left_seconds=(decide_by - moment).total_seconds(),
     )

@@ -22,11 +22,6 @@ PASSING = ("pass", "waived")
 MOST_DEBTS = 50
 
 
-def prefetched(release: Release, name: str) -> bool:
-    """Tell whether a release's rows of a kind were read along with it, as pages do."""
-    return name in getattr(release, "_prefetched_objects_cache", {})
-
-
 class Known:
     """What is known of one release, each kind read once and only when a gate asks: for all gates of all environments."""
 
@@ -80,11 +75,8 @@ class Known:
     @cached_property
     def verified(self) -> set[int]:
         """The environments in which the release was verified with the tree that it has now."""
-        if prefetched(self.release, "deployments"):
-            runs = (run for run in self.release.deployments.all() if run.state in Deployment.VERIFIED)
-            return {run.environment_id for run in runs if run.base.get("wanted_tree") == self.release.tree}
-        rows = Deployment.objects.filter(release=self.release, state__in=Deployment.VERIFIED)
-        return set(rows.filter(base__wanted_tree=self.release.tree).values_list("environment", flat=True))
+        runs = (run for run in self.release.deployments.all() if run.state in Deployment.VERIFIED)
+        return {run.environment_id for run in runs if run.base.get("wanted_tree") == self.release.tree}
 
     @cached_property
     def debts(self) -> list[Obligation]:

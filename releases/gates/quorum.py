@@ -16,11 +16,11 @@ from django.utils.translation import gettext as _
 from audit.refusals import GateClosed
 from environments import access
 from environments.models import Account, ConfigurationVersion, Environment
-from releases.gates.base import prefetched, procedure_of
+from releases.gates.base import procedure_of
 from releases.models import Approval, ConsentRound, Deployment, Fact, Release, Waiver
 from releases.procedures.document import Procedure as Content
 
-# What was observed of the commits → the duty of those whose addresses it names.
+# What was observed of the commits → the duty of those whose addresses it names; who has two bears the first.
 COMMITS = {"authors": "commit author", "committers": "committer"}
 
 
@@ -138,9 +138,10 @@ def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
             out[release.pk].setdefault(account.person_key, "editor")
     facts = [
         (fact.release_id, COMMITS[fact.kind], {str(address).lower() for address in fact.value})
-        for fact in sorted(_rows(releases, "facts", Fact.objects.filter(kind__in=COMMITS)), key=lambda fact: fact.kind)
+        for fact in _rows(releases, "facts", Fact.objects.filter(kind__in=COMMITS))
         if fact.kind in COMMITS and isinstance(fact.value, list)
     ]
+    facts.sort(key=lambda found: list(COMMITS.values()).index(found[1]))
     addresses = sorted(set().union(*(theirs for _pk, _duty, theirs in facts)))
     for account in Account.objects.filter(git_addresses__has_any_keys=addresses) if addresses else ():
         own = {str(address).lower() for address in account.git_addresses}
@@ -152,14 +153,20 @@ def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
         for release in releases:
             if version.pk in release.configurations.values():
                 out[release.pk].setdefault(version.created_by.person_key, "editor")
-    for round_ in _rows(releases, "rounds", ConsentRound.objects.select_related("applicant")):
+    for round_ in _rows(
+        releases, "rounds", ConsentRound.objects.filter(state__in=ConsentRound.LIVE).select_related("applicant")
+    ):
         if round_.release_id is not None and round_.state in ConsentRound.LIVE:
             out[round_.release_id].setdefault(round_.applicant.person_key, "applicant")
-    for waiver in _rows(releases, "waivers", Waiver.objects.select_related("proposed_by", "decided_by")):
+    for waiver in _rows(
+        releases, "waivers", Waiver.objects.exclude(approved_at=None).select_related("proposed_by", "decided_by")
+    ):
         for account in (waiver.proposed_by, waiver.decided_by):
             if account is not None and waiver.approved_at is not None:
                 out[waiver.release_id].setdefault(account.person_key, "waiver")
-    for run in _rows(releases, "deployments", Deployment.objects.select_related("started_by", "environment")):
+    for run in _rows(
+        releases, "deployments", Deployment.objects.exclude(started_by=None).select_related("started_by", "environment")
+    ):
         if run.started_by is not None and run.environment.protected:
             out[run.release_id].setdefault(run.started_by.person_key, "starter")
     return out
@@ -167,7 +174,7 @@ def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
 
 def _rows[Row: Model](releases: Sequence[Release], name: str, otherwise: QuerySet[Row]) -> Iterable[Row]:
     """Return the rows of releases that a page has read along with them, or else as the database has them now."""
-    if all(prefetched(release, name) for release in releases):
+    if all(name in getattr(release, "_prefetched_objects_cache", {}) for release in releases):
         return chain.from_iterable(getattr(release, name).all() for release in releases)
     return otherwise.filter(release__in=[release.pk for release in releases])
 

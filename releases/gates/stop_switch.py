@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from django.db import connection
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -24,21 +22,16 @@ def sentence(switch: StopSwitch, zone: str) -> str:
     return text % {"at": at, "who": switch.pressed_by, "reason": switch.reason}
 
 
-def _closing(environment: Environment, pressed: Callable[[], StopSwitch | None]) -> str:
-    if environment.tier != Environment.Tier.PRODUCTION:
-        return ""
-    switch = pressed()
-    return sentence(switch, environment.zone) if switch is not None else ""
-
-
-def closed_for_good(environment: Environment) -> str:
+def closed(environment: Environment) -> str:
     """Return why nothing may begin or go on in an environment; empty when it may, and below production.
 
     Inside an open door it stays true until the door closes: a press waits for it.
     """
-    if environment.tier == Environment.Tier.PRODUCTION:
-        _hold("pg_advisory_xact_lock_shared")
-    return _closing(environment, StopSwitch.pressed)
+    if environment.tier != Environment.Tier.PRODUCTION:
+        return ""
+    _hold("pg_advisory_xact_lock_shared")
+    switch = StopSwitch.pressed()
+    return sentence(switch, environment.zone) if switch is not None else ""
 
 
 def hold_alone() -> None:
@@ -53,5 +46,6 @@ def _hold(function: str) -> None:
 
 def answer(environment: Environment, known: Known) -> Answer | None:
     """Return the switch as a gate that is closed, or None while it is off; no waiver lets it pass."""
-    reason = _closing(environment, lambda: known.pressed)
-    return Answer(KEY, "fail", reason, "gates", *LABELS, kind=KEY) if reason else None
+    if environment.tier != Environment.Tier.PRODUCTION or known.pressed is None:
+        return None
+    return Answer(KEY, "fail", sentence(known.pressed, environment.zone), "gates", *LABELS, kind=KEY)

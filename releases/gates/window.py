@@ -13,8 +13,6 @@ from environments.models import Application, ChangeWindow, CompanyHoliday, Envir
 from releases.gates.base import Answer, Question, failed, passed
 from releases.procedures.parts import Gate
 
-AHEAD = 24
-
 
 def opening(
     application: Application,
@@ -30,17 +28,6 @@ def opening(
         frozen = environment.freezes.in_force().reaching(application)
     freezes = [f.as_freeze(environment.zone) for f in frozen]
     return calendar.next_opening(rules, extras, freezes, at, emergency=emergency, zone=environment.zone)
-
-
-def next_windows(
-    application: Application, environment: Environment, at: datetime, count: int = AHEAD
-) -> list[calendar.Window]:
-    """Return the next `count` windows that end after `at`, regular and extra ones, in order, whatever freezes them."""
-    rules, extras = _windows_of(application, environment)
-    found = [extra for extra in extras if extra.end > at]
-    for rule in rules:
-        found += calendar.windows(rule, at, count)
-    return sorted(found, key=lambda window: (window.start, window.end))[:count]
 
 
 def _windows_of(

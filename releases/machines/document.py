@@ -8,7 +8,7 @@ from django_fsm import FSMField, transition
 
 
 class DocumentMachine(models.Model):
-    """draft → checked → approved → ready → published."""
+    """draft → checked → approved → ready → published, and retracted when its release is taken back."""
 
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
@@ -43,7 +43,7 @@ class DocumentMachine(models.Model):
 
     @transition("state", source="published", target="retracted")
     def retract(self) -> None:
-        """What it told is no longer so."""
+        """What it told is no longer so: its release was taken back after the watch had ended."""
 
     @transition("state", source=["checked", "approved", "ready"], target="draft")
     def revise(self) -> None:

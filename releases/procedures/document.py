@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from datetime import time, timedelta
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from environments.calendar import WindowRule
 from releases.procedures import parts
 from releases.procedures.consistency import faults_between
 from releases.procedures.places import Fault, Lines, Path, ProcedureFaults, dotted
@@ -135,22 +133,6 @@ class Procedure(_Section):
         if found or procedure is None:
             raise ProcedureFaults(_fault(path, message, lines) for path, message in found)
         return procedure
-
-    def regular_rule(self, language: str = "ja") -> WindowRule:
-        """Return the rule of the regular window for `environments.calendar`, named in `language`."""
-        regular = self.schedule.regular
-        return WindowRule(
-            name=regular.name.label(language),
-            rrule=regular.rrule,
-            zone=regular.zone,
-            start=time.fromisoformat(regular.start),
-            length=timedelta(minutes=regular.length_minutes),
-            day_offset=regular.day_offset,
-        )
-
-    def milestone_days(self) -> dict[str, int]:
-        """Return milestone key → days before T-0."""
-        return {milestone.key: milestone.days_before for milestone in self.milestones}
 
     def emergency_hours(self) -> dict[str, int]:
         """Return milestone key → hours before T-0 in an emergency."""

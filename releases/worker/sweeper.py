@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import Error
 from django.db.models import Count, Exists, F, Min, OuterRef, Q
 
+from audit.apart import apart
 from audit.reconciliation import night
 from audit.refusals import GateClosed, Refused
 from audit.trace import tracing
@@ -22,7 +22,7 @@ from releases.actions.deployment.stopped import stopped
 from releases.actions.milestone.remind import remind_due
 from releases.actions.notice.remind import remind_open
 from releases.actions.question.ask import follow_up
-from releases.actions.release.observe import observe
+from releases.actions.release.observe import SOURCE, observe
 from releases.actions.switch.press import stop_runs
 from releases.actions.watch.begin import begin_before, wants_before
 from releases.actions.watch.sample import advance, end_due
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 def seen_lately(release_id: int, moment: datetime) -> bool:
     """Tell whether the source was looked at so lately that the gates will still trust it when the first step starts."""
-    asked = ("tag", "heads", "authors", "committers")
+    asked = ("tag", *SOURCE)
     facts = Fact.objects.filter(release=release_id, environment=None, kind__in=asked)
     oldest = facts.aggregate(oldest=Min("observed_at"), found=Count("pk"))
     return oldest["found"] == len(asked) and oldest["oldest"] > moment - timedelta(seconds=settings.FACT_SECONDS / 2)
@@ -57,7 +57,8 @@ def due_deployments(moment: datetime) -> None:
         Q(not_before=None) | Q(not_before__lte=moment + AHEAD), state="scheduled", scheduled_for__lte=moment + AHEAD
     )
     for pk, release_id in due.order_by("scheduled_for").values_list("pk", "release_id"):
-        with tracing(run=f"deployment:{pk}"):
+        # One that cannot be queued must not keep those that are due after it.
+        with tracing(run=f"deployment:{pk}"), apart(log, "deployment %s cannot be queued", pk):
             try:
                 if not seen_lately(release_id, moment):
                     observe(release_id)
@@ -66,11 +67,6 @@ def due_deployments(moment: datetime) -> None:
                 put_off(pk, tuple(str(reason) for reason in closed.reasons))
             except Refused as refused:
                 log.warning("deployment %s: %s", pk, refused)
-            except Error:
-                raise
-            except Exception:
-                # One that cannot be queued must not keep those that are due after it.
-                log.exception("deployment %s cannot be queued", pk)
 
 
 def idle_steps(moment: datetime) -> None:
@@ -198,12 +194,8 @@ RARELY = (stale_rounds, due_reminders, undone_duties, coming_baselines, nightly_
 def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTEN, *RARELY)) -> None:
     """Do one round; what fails in one part does not keep the others from their turn."""
     for part in parts:
-        try:
+        with apart(log, "sweep: %s", part.__name__):
             part(moment)
-        except Error:
-            raise
-        except Exception:
-            log.exception("sweep: %s", part.__name__)
 
 
 def next_due() -> datetime | None:

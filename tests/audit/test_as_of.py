@@ -23,12 +23,12 @@ def test_a_row_is_as_it_was_at_each_moment(acting_as: Callable[..., Any], databa
     with acting_as("manager"):
         withdraw(made.pk, reason="次の年からは休まない")
     label = f"environments.CompanyHoliday:{made.pk}"
-    assert as_of.row_at(label, before) is None
-    there = as_of.row_at(label, between)
+    assert as_of.life_of(label, before).at(before) is None
+    there = as_of.life_of(label, between).at(between)
     assert there is not None and there.complete
     was = as_of.instance(CompanyHoliday, there)
     assert (was.name_ja, was.day, was.withdrawn_at) == ("創立記念日", before.date(), None)
-    after = as_of.row_at(label, now())
+    after = as_of.life_of(label, now()).at(now())
     assert after is not None
     is_now = CompanyHoliday.objects.get(pk=made.pk)
     assert as_of.instance(CompanyHoliday, after).withdrawn_at == is_now.withdrawn_at
@@ -56,7 +56,7 @@ def test_what_sql_changed_and_deleted_is_seen(database: str, people: dict[str, A
     assert [past and past.values["name_ja"] for past in map(life.at, times)] == [None, "あ", "い", None]
     assert [len(as_of.labels_at(model, moment)) for moment in times] == [0, 1, 1, 0]
     assert len(as_of.labels_at("environments.Environment", times[0])) == 3
-    assert as_of.row_at(f"environments.Environment:{other}", times[0]).values["slug"] == "development"  # type: ignore[union-attr]
+    assert as_of.life_of(f"environments.Environment:{other}", times[0]).at(times[0]).values["slug"] == "development"  # type: ignore[union-attr]
 
 
 def test_columns_have_names_for_people() -> None:

@@ -22,13 +22,13 @@ import django
 django.setup()
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from audit import history
+from audit.search import Wanted, look
 pages = []
-for name, arguments in json.loads(sys.argv[1]):
+for page, arguments in json.loads(sys.argv[1]):
     for moment in {"since", "until"} & arguments.keys():
         arguments[moment] = datetime.fromisoformat(arguments[moment])
     with CaptureQueriesContext(connection) as queries:
-        found = getattr(history, name)(**arguments)
+        found = look(Wanted(**arguments), **{"limit": 50, "before": None} | page).events
         numbers = [event.link.number for event in found]
     after = [event.contents["after"] for event in found]
     pages.append({"numbers": numbers, "queries": len(queries), "after": after})
@@ -36,7 +36,7 @@ print(json.dumps(pages))
 """
 
 
-def _read(ledger: LedgerDatabase, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _read(ledger: LedgerDatabase, *calls: tuple[dict[str, Any], dict[str, Any]]) -> list[dict[str, Any]]:
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.audit.bare_settings",
         "LEDGER_TEST_URL": ledger.url(ledger.app),
@@ -61,14 +61,14 @@ def test_history_and_timeline_page_by_number_newest_first(ledger: LedgerDatabase
     toy = {"object_label": "toys.Toy:1"}
     pages = _read(
         ledger,
-        ("history_of", {**toy, "limit": 3}),
-        ("history_of", {**toy, "limit": 3, "before_number": 4}),
-        ("timeline", {"account_id": 7}),
-        ("timeline", {"account_id": 77, "limit": 2}),
-        ("timeline", {"action": "toy:rename", "outcome": "updated", "before_number": 5}),
-        ("timeline", {"model": "toys.Toy", "words": "試験"}),
-        ("timeline", {"model": "toys.To"}),
-        ("timeline", {"until": "2020-01-01T00:00:00Z"}),
+        ({"limit": 3}, toy),
+        ({"limit": 3, "before": 4}, toy),
+        ({}, {"account_id": 7}),
+        ({"limit": 2}, {"account_id": 77}),
+        ({"before": 5}, {"action": "toy:rename", "outcome": "updated"}),
+        ({}, {"model": "toys.Toy", "words": "試験"}),
+        ({}, {"model": "toys.To"}),
+        ({}, {"until": "2020-01-01T00:00:00Z"}),
     )
     assert [page["numbers"] for page in pages] == [
         [6, 5, 4],

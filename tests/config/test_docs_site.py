@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 from config.docs_site import FILES, on_page_markdown, page
 from releases.glossary import terms
+from tests.architecture.files import ROOT, tracked
+
+
+def test_every_page_stands_in_the_site_s_contents() -> None:
+    """The site is built with warnings as errors: one page that is not there, and there is no site."""
+    contents = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
+    listed = set(re.findall(r"- (?:[^:\n]+: )?(\S+\.md)$", contents, re.MULTILINE))
+    made = {f"reference/{name}" for name in ("glossary.md", "glossary.ja.md")}
+    written = {name.removeprefix("docs/") for name in tracked() if name.startswith("docs/") and name.endswith(".md")}
+    assert listed == written | made
 
 
 def test_the_glossary_is_the_one_of_the_pages() -> None:

@@ -143,6 +143,9 @@ def test_a_ledger_that_nobody_signs_raises_the_alarm_until_somebody_does(
     sign("scheduler")
     settings.SILENT_SECONDS = 0.001
     assert ("sealer", "") in look().silent() and probe()[1]["sealer"] is False
+    settings.SILENT_SECONDS = 0.0
+    assert look().silent() == [], "off"
+    settings.SILENT_SECONDS = 0.001
     page = browsers("auditor").get("/admin/", headers={"accept-language": "ja"}).content.decode()
     assert 'data-silent="sealer"' in page and "封印プロセスの応答がありません" in page
     seal(Sealer(tmp_path / "sealer"))

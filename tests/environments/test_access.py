@@ -8,8 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from audit.actor import Actor, acting
 from audit.change import change
@@ -121,29 +119,6 @@ def test_a_committee_member_of_one_environment_is_none_in_another(newcomer: Call
     assert not access.may(member, "approve", where["production"])
     assert member not in access.holders("committee", where["production"])
     assert member in access.holders("committee", where["staging"])
-
-
-@given(
-    grants=st.sets(
-        st.tuples(
-            st.sampled_from(["developer", "tester", "operator", "ci"]),
-            st.sampled_from([None, "development", "staging", "production"]),
-        ),
-        max_size=4,
-    )
-)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_may_agrees_with_a_naive_oracle(newcomer: Callable[..., Account], grants: set[Any]) -> None:
-    where = environments()
-    serial = Account.objects.count()
-    account = newcomer(f"someone{serial}", *[(role, where.get(slug or "")) for role, slug in grants if role != "ci"])
-    for slug, environment in where.items():
-        allowed = set()
-        for role, scope in grants:
-            if role != "ci" and scope in (None, slug):
-                rule = AccessRule.objects.filter(role=role, environment=environment).first()
-                allowed |= LEVELS[rule.level] if rule is not None else frozenset()
-        assert {v for v in ENVIRONMENT_VERBS if access.may(account, v, environment)} == allowed
 
 
 def test_a_grant_ends_at_its_hour(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:

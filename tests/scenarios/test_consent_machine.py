@@ -234,16 +234,13 @@ class ConsentMachine(History):
         tries[number % 5](who)
         (self.to_queue, self.to_claim, self.lapse)[number % 3]()
 
-    def start(self, luck: int) -> None:
-        """Start a run, and settle it as before."""
+    def start(self, luck: int, number: int) -> None:
+        """Start a run, and settle it as before, by whoever."""
         self.bring(luck, "queued")
         self.to_claim()
         if luck % 2:
+            self.to_settle(PEOPLE[number % 11])
             self.to_settle()
-
-    def settle_by(self, number: int) -> None:
-        """Settle a run that has started, by whoever."""
-        self.to_settle(PEOPLE[number % 11])
 
     def end_run(self, luck: int, number: int, missed: bool) -> None:
         """Cancel or miss a run that has not begun: the consent stays good."""
@@ -307,9 +304,9 @@ class ConsentMachine(History):
             "settle_condition": lambda: self.settle_condition(number),
             "give_role": lambda: self.change_roles(number),
             "end_role": lambda: self.change_roles(number),
-            "settle": lambda: self.start(luck | 1),
+            "settle": lambda: self.start(luck | 1, number),
         }
-        doing.get(rare, lambda: self.start(luck))()
+        doing.get(rare, lambda: self.start(luck, number))()
 
     def over(self) -> bool:
         """Tell whether every act has been done often enough; then what is left of the run is empty."""

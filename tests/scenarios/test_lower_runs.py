@@ -63,6 +63,22 @@ def test_going_back_in_staging_takes_back_no_release(stock: Stock, at: str) -> N
     assert Release.objects.get(pk=release.pk).state == at
 
 
+def test_going_back_after_the_watch_retracts_what_was_published(stock: Stock) -> None:
+    """The notes of a release that is no longer there do not stay published; a draft of one stays what it is."""
+    release = started(stock, at="completed")
+    published, draft = release.documents.order_by("pk")[:2]
+    walk(published, "publish")
+    walk(draft, "revise")
+    run = lower(stock, release, "schedule", "queue", "start", "fail", "roll_back", environment="production")
+    alarm = walk(make(Rollback, deployment=run, cause="grave_failure", raised_at=now()), "assess", "authorise", "run")
+    targets = ((Rollback, alarm.pk), (Deployment, run.pk), (Release, release.pk))
+    with acting(COMMAND), change("test:restored", *targets) as act:
+        act.get(Deployment).measured = {"back": dict.fromkeys(("code", "configuration", "data"), "")}
+        restored(act, act.get(Rollback), act.get(Deployment), act.get(Release))
+    assert Release.objects.get(pk=release.pk).state == "rolled_back"
+    assert [stock.world.fresh(row).state for row in (published, draft)] == ["retracted", "draft"]
+
+
 def test_a_watch_in_staging_completes_no_release(stock: Stock) -> None:
     release = started(stock, at="monitoring")
     run = lower(stock, release, "schedule", "queue", "start", "verify", "watch")

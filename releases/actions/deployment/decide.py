@@ -126,7 +126,7 @@ def _decider(deployment: Deployment, reason: str) -> Account:
 
 
 def _go_on(step: Step, deployment: Deployment) -> None:
-    if reason := stop_switch.closed_for_good(deployment.environment):
+    if reason := stop_switch.closed(deployment.environment):
         raise GateClosed(reason)
     if step.phase == Step.Phase.FORWARD:
         deployment.resume()

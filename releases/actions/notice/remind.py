@@ -20,7 +20,7 @@ def remind_open() -> list[int]:
     for pk in Notice.objects.filter(remind_at__lte=now()).order_by("remind_at").values_list("pk", flat=True):
         with apart(log, "notice %s", pk):
             follow_up(pk)
-        followed.append(pk)
+            followed.append(pk)
     return followed
 
 

@@ -71,7 +71,7 @@ def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Releas
     """Set fields of a draft; clears the checklist signatures that stood on what was edited."""
     with change("release:edit", (Release, release_id), reason=reason) as act:
         release = act.get(Release)
-        account = _editor(release)
+        account = _editor()
         _draft(release)
         strange = sorted(set(fields) - set(EDITABLE))
         if strange:
@@ -107,7 +107,7 @@ def set_configuration(release_id: int, *, configuration_id: int, reason: str = "
     """Choose which version of the configuration an environment will get."""
     with change("release:set_configuration", (Release, release_id), reason=reason) as act:
         release = act.get(Release)
-        account = _editor(release)
+        account = _editor()
         _draft(release)
         version = ConfigurationVersion.objects.filter(pk=configuration_id, application=release.application).first()
         if version is None:
@@ -152,7 +152,7 @@ def active_procedure() -> Procedure:
     return procedure
 
 
-def _editor(release: Release) -> Account:
+def _editor() -> Account:
     account = access.current_account()
     if not (access.may(account, "plan") or access.may(account, "prepare")):
         raise access.lacking("plan")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
-from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from audit.refusals import GateClosed, Invalid, WrongState
 from environments import access
 from environments.models import Account, Environment
 from releases.actions.consent.end import end_rounds
@@ -172,9 +170,3 @@ def _not_occupied(release: Release) -> None:
     ).exclude(state="queued")
     if busy.exists():
         raise WrongState(_("A run occupies the protected environment; stop or settle it first."))
-
-
-def require_other_person(first: Account | None, second: Account, sentence: Any) -> None:
-    """Raise NotYou when two accounts are one person."""
-    if first is not None and first.person_key == second.person_key:
-        raise NotYou(str(sentence))

@@ -51,6 +51,9 @@ def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Rele
     production = deployment.environment.tier == "production"  # no other run moves a release
     if production and release.state in ("releasing", "monitoring", "completed"):
         release.roll_back()
+        for document in release.documents.filter(state="published"):
+            document.retract()
+            document.save()
     return_to_base(deployment, found["after"])
     draft_documents(rollback)
     return deployment.steps.filter(phase="back_verify", state="pending").order_by("ordinal").first()

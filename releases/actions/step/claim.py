@@ -72,7 +72,7 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             _lend(peek.deployment, deployment, *READ)
             moment = act.at
             taken_over = step.state == "running"
-            if step.phase in ("forward", "verify") and (why := stop_switch.closed_for_good(deployment.environment)):
+            if step.phase in ("forward", "verify") and (why := stop_switch.closed(deployment.environment)):
                 if deployment.state == "queued":
                     raise GateClosed(why)
                 raise _Dropped
@@ -126,7 +126,7 @@ def follow(act: Act, step: Step, *, worker: str) -> bool:
     deployment = step.deployment
     if deployment.state != RUNS_IN[step.phase]:
         return False
-    if step.phase in ("forward", "verify") and stop_switch.closed_for_good(deployment.environment):
+    if step.phase in ("forward", "verify") and stop_switch.closed(deployment.environment):
         return False
     then = act.then("step:claim", step)
     step.follow()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from audit.actor import Actor, acting
@@ -36,14 +34,6 @@ def deliver() -> int:
     """Send what is due."""
     with acting(WORKER):
         return send_due()
-
-
-@contextmanager
-def quiet_never() -> Iterator[None]:
-    """Let no quiet hours hold what a test sends: the same hour twice is none."""
-    for group in Stakeholder.objects.all():
-        alter(group, quiet_from="00:00", quiet_until="00:00")
-    yield
 
 
 def join(group: str, account: Any, email: str = "") -> Member:

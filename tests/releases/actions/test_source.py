@@ -10,7 +10,7 @@ import pytest
 from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments.actions.configuration.create import create
-from releases.actions.release.observe import observe
+from releases.actions.release.observe import SOURCE, observe
 from releases.actions.release.plan import plan
 from releases.actions.release.repository import credentials_of, holding, place_of, refreshed
 from releases.actions.release.set_source import set_source
@@ -109,7 +109,7 @@ def test_a_repository_elsewhere_is_fetched_before_it_is_looked_at(world: Any, tm
     origin.rename(tmp_path / "away.git")
     with world.acting_as("manager"):
         seen = observe(release.pk)
-    assert all("git failed" in seen[kind]["fault"] for kind in ("tag", "heads", "branch", "authors"))
+    assert all("git failed" in seen[kind]["fault"] for kind in ("tag", *SOURCE))
     assert ask(world, release, "branch").verdict == "fail"
 
 

@@ -11,12 +11,14 @@ import pytest
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, SignatureNeeded, WrongState
 from environments.actions.holiday.add import add
+from environments.calendar import windows
 from environments.models import ChangeWindow, Environment
 from releases.actions.consent.decide import approve, reject
 from releases.actions.procedure.activate import put_in_force
 from releases.actions.window.set_rule import set_rule
 from releases.actions.window.withdraw import withdraw
-from releases.gates.window import next_windows, opening
+from releases.gates import window as gate
+from releases.gates.window import opening
 from releases.models import ConsentRound, Procedure
 from tests.releases.gates.asking import COMMAND
 
@@ -43,7 +45,10 @@ def consent(world: Any, window: ChangeWindow) -> None:
 
 def names(world: Any, environment: str = "production") -> set[str]:
     """Return the names of the next windows."""
-    return {w.name for w in next_windows(world.application, world.environments[environment], now())}
+    rules, extras = gate._windows_of(world.application, world.environments[environment])
+    return {rule.name for rule in rules if windows(rule, now(), 1)} | {
+        extra.name for extra in extras if extra.end > now()
+    }
 
 
 def monday(weeks: int = 1) -> datetime:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from environments.calendar import windows
+from environments.calendar import WindowRule, windows
 from releases.checks import kind
 from releases.procedures import parts
 from releases.procedures.document import Procedure
@@ -211,7 +211,12 @@ def test_measured_triggers_have_the_limits_of_the_text(procedure: Procedure) -> 
 
 
 def test_the_regular_window_is_the_third_wednesday_from_one_to_five(procedure: Procedure) -> None:
-    window = windows(procedure.regular_rule(), datetime(2026, 12, 1, tzinfo=UTC), 1)[0]
+    regular = procedure.schedule.regular
+    start, length = time.fromisoformat(regular.start), timedelta(minutes=regular.length_minutes)
+    rule = WindowRule(
+        name="", rrule=regular.rrule, zone=regular.zone, start=start, length=length, day_offset=regular.day_offset
+    )
+    window = windows(rule, datetime(2026, 12, 1, tzinfo=UTC), 1)[0]
     assert window.start == datetime(2026, 12, 15, 16, tzinfo=UTC)
     assert window.end == datetime(2026, 12, 15, 20, tzinfo=UTC)
 
