@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
+from environments.reach.addresses import Network
 from environments.reach.base import Reached, Service
 from environments.reach.cache import Cache
 from environments.reach.database import Database
@@ -24,11 +25,12 @@ def service_of(value: str) -> Service | None:
     return next((service for service in SERVICES if scheme in service.schemes), None)
 
 
-def look(values: Mapping[str, str]) -> list[Reached]:
+def look(values: Mapping[str, str], listed: Iterable[Network] = ()) -> list[Reached]:
     """Reach every service named by these values (key → value in clear), each for SECONDS at most; in order of kind.
 
-    What is said holds no value of the configuration.
+    listed: the private networks in which one may be asked. What is said holds no value of the configuration.
     """
+    allowed = tuple(listed)
     found = [(key, value, service) for key, value in values.items() if (service := service_of(value)) is not None]
     found.sort(key=lambda entry: (KINDS.index(entry[2].kind), entry[0]))
-    return [service.look(key, value, tuple(values.values())) for key, value, service in found]
+    return [service.look(key, value, tuple(values.values()), allowed) for key, value, service in found]

@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 from django.utils.translation import gettext as _
 
+from environments.reach.addresses import Network, NoSuchHost, NotAllowed, places_of
+
 SECONDS = 5
 SHORTEST = 4
 
@@ -40,11 +42,14 @@ class Service(ABC):
     kind: ClassVar[str]
     schemes: ClassVar[frozenset[str]]
 
-    def look(self, key: str, address: str, values: Iterable[str] = ()) -> Reached:
-        """Reach the service and say how it went; `values` are those that the sentence must not hold."""
+    def look(self, key: str, address: str, values: Iterable[str] = (), listed: Iterable[Network] = ()) -> Reached:
+        """Reach the service and say how it went.
+
+        values: those that the sentence must not hold; listed: the private networks in which it may be asked.
+        """
         began = time.monotonic()
         try:
-            says, verdict = self.reach(address), "pass"
+            says, verdict = self.reach(address, listed), "pass"
         except Unreached as fault:
             says, verdict = str(fault), "fail"
         except NoWay:
@@ -53,8 +58,21 @@ class Service(ABC):
         return Reached(key, self.kind, verdict, hidden, round(time.monotonic() - began, 3))  # type: ignore[arg-type]
 
     @abstractmethod
-    def reach(self, address: str) -> str:
+    def reach(self, address: str, listed: Iterable[Network] = ()) -> str:
         """Return what was done. Raises Unreached, or NoWay where there is no way to look."""
+
+
+def judged(host: str | None, port: int, listed: Iterable[Network]) -> str:
+    """Return the address (in numbers) of a host that may be asked, to connect to it and no other. Raises Unreached."""
+    if not host or host.startswith(("/", "@")) or "," in host:
+        raise Unreached(_("Only one host that is named can be looked at."))
+    try:
+        return str(places_of(host, port, listed=listed, seconds=SECONDS)[0].sockaddr[0])
+    except NotAllowed as fault:
+        text = _("%(why)s; private networks are listed with the target, by what it is watched.")
+        raise Unreached(text % {"why": fault}) from fault
+    except NoSuchHost as fault:
+        raise Unreached(str(fault)) from fault
 
 
 def hide(text: str, values: Iterable[str]) -> str:

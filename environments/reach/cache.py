@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 from django.utils.translation import gettext as _
 
-from environments.reach.base import SECONDS, Service, Unreached
+from environments.reach.addresses import Network
+from environments.reach.base import SECONDS, Service, Unreached, judged
 
 
 class Cache(Service):
@@ -17,18 +19,25 @@ class Cache(Service):
     kind: ClassVar[str] = "cache"
     schemes: ClassVar[frozenset[str]] = frozenset({"redis", "rediss", "valkey", "valkeys"})
 
-    def reach(self, address: str) -> str:
+    def reach(self, address: str, listed: Iterable[Network] = ()) -> str:
         """Return that it answers. Raises Unreached."""
         known = "redis" + address[len("valkey") :] if address.startswith("valkey") else address
         try:
-            # What the query says would win over the deadline.
+            # What the query says would win over the deadline, or name files of this machine.
             parts = urlsplit(known)
-            kept = [pair for pair in parse_qsl(parts.query) if not pair[0].startswith(("socket_", "retry", "health_"))]
+            place = judged(parts.hostname, parts.port or 6379, listed)
+            kept = [pair for pair in parse_qsl(parts.query) if pair[0] in ("db", "protocol", "username", "password")]
             known = urlunsplit(parts._replace(query=urlencode(kept)))
-            with redis.Redis.from_url(
+            pool = redis.ConnectionPool.from_url(
                 known, socket_connect_timeout=SECONDS, socket_timeout=SECONDS, retry=None
-            ) as client:
+            )
+            if parts.scheme == "redis":  # with TLS the name is proved by the certificate, and needed for it
+                pool.connection_kwargs["host"] = place
+            with redis.Redis(connection_pool=pool) as client:
                 answered = client.ping()
+        except redis.InvalidResponse as fault:
+            # It would quote what something that is no cache has answered.
+            raise Unreached(_("What answers there is no cache.")) from fault
         except redis.RedisError as fault:
             raise Unreached(str(fault)) from fault
         except (ValueError, OSError) as fault:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import psycopg
 from django.utils.translation import gettext as _
+from psycopg.conninfo import conninfo_to_dict
 
-from environments.reach.base import SECONDS, Service, Unreached
+from environments.reach.addresses import Network
+from environments.reach.base import SECONDS, Service, Unreached, judged
+
+# None of them names a file of this machine, or another place to connect to.
+PARAMETERS = frozenset({"host", "port", "dbname", "user", "password", "sslmode", "application_name", "connect_timeout"})
 
 
 class Database(Service):
@@ -16,15 +22,19 @@ class Database(Service):
     kind: ClassVar[str] = "database"
     schemes: ClassVar[frozenset[str]] = frozenset({"postgres", "postgresql"})
 
-    def reach(self, address: str) -> str:
+    def reach(self, address: str, listed: Iterable[Network] = ()) -> str:
         """Return the server's version. Raises Unreached with what the server or the way to it says."""
         options = f"-c default_transaction_read_only=on -c statement_timeout={SECONDS * 1000}"
         try:
-            with psycopg.connect(address, connect_timeout=SECONDS, options=options) as connection:
+            given = conninfo_to_dict(address)
+            if not given.keys() <= PARAMETERS:
+                raise Unreached(_("An address with such settings is not looked at."))
+            place = judged(str(given.get("host", "")), int(given.get("port") or 5432), listed)
+            with psycopg.connect(address, hostaddr=place, connect_timeout=SECONDS, options=options) as connection:
                 row = connection.execute("SELECT current_setting('server_version')").fetchone()
         except psycopg.OperationalError as fault:
             raise Unreached(str(fault).strip()) from fault
-        except psycopg.Error as fault:
+        except (psycopg.Error, ValueError) as fault:
             # What cannot be read as an address is quoted in such a message.
             raise Unreached(_("This is no address of a database.")) from fault
         return _("PostgreSQL %(version)s answers") % {"version": row[0] if row else ""}

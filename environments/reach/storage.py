@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from django.utils.translation import gettext as _
 
+from environments.reach.addresses import Network
 from environments.reach.base import NoWay, Service, Unreached
 
 
@@ -18,7 +20,7 @@ class Storage(Service):
     kind: ClassVar[str] = "storage"
     schemes: ClassVar[frozenset[str]] = frozenset({"file"})
 
-    def reach(self, address: str) -> str:
+    def reach(self, address: str, listed: Iterable[Network] = ()) -> str:
         """Put, get, compare and delete an object of 32 random bytes. Raises Unreached; nothing is left behind."""
         parts = urlsplit(address)
         folder = Path(unquote(parts.path))
@@ -48,6 +50,6 @@ class StorageElsewhere(Service):
     kind: ClassVar[str] = "storage"
     schemes: ClassVar[frozenset[str]] = frozenset({"s3", "gs", "azure"})
 
-    def reach(self, address: str) -> str:
+    def reach(self, address: str, listed: Iterable[Network] = ()) -> str:
         """Say that there is no way; unknown is never shown as reached."""
         raise NoWay

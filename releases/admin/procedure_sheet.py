@@ -205,7 +205,6 @@ def _subjects() -> dict[str, str]:
 
     return {str(key): str(name) for key, name in ConsentRound.Subject.choices} | {
         "late_way_back": _("Way back after the watch has ended"),
-        "ledger_going_on": _("Going on with the ledger"),
     }
 
 

@@ -88,7 +88,9 @@ def waiting_rows(
 
 def _other(account: Account, document: Document) -> bool:
     people = [document.edited_by, *([document.checked_by] if document.state == "checked" else [])]
-    return all(person is None or person.person_key != account.person_key for person in people)
+    return account.pk not in document.writers and all(
+        person is None or person.person_key != account.person_key for person in people
+    )
 
 
 def _undecided(account: Account, waiver: Waiver, release: Release) -> bool:

@@ -141,7 +141,8 @@ def _documents(rights: Rights, account: Account) -> list[Wait]:
     for row in rows:
         what, others = mine[row.state]
         people = [getattr(row, other) for other in others]
-        if any(p is not None and p.person_key == account.person_key for p in people):
+        wrote = bool(others) and account.pk in row.writers
+        if wrote or any(p is not None and p.person_key == account.person_key for p in people):
             continue
         about = row.release or row.rollback
         found.append(Wait(f"{what}: {row}", str(about), page_of(row) + "#documents",
@@ -197,13 +198,13 @@ def _runs(rights: Rights, account: Account) -> list[Wait]:
         Deployment.objects.filter(
             state__in=["requested", "verifying", "waiting", "failed", "stopped", "rollback_failed"]
         )
-        .select_related("release__application", "environment", "started_by")
+        .select_related("release__application", "environment", "started_by", "requested_by")
         .annotate(answer_until=Max("questions__due_at", filter=Q(questions__answered_at=None)))
         .order_by("pk")[:MOST]
     )
     found = []
     for row in rows:
-        mine = row.started_by is not None and row.started_by.person_key == account.person_key
+        mine = row.was_started_by(account)
         verb, what, urgent = {
             "requested": ("schedule", _("Schedule the run"), False),
             "verifying": ("verify", _("Verify the run"), True),

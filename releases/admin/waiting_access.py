@@ -41,7 +41,9 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
             )
             for row in losing.select_related("factors_pending_by")[:MOST]
         ]
-        found += _sealer_waits(account)
+        found += _refused_sealer()
+    if rights.may("consent"):
+        found += _restored_ledger(account)
     if rights.may("audit"):
         found += _history_waits()
     asked = AccessRequest.objects.filter(decided_at=None).exclude(account=account)
@@ -72,19 +74,19 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
     return found
 
 
-def _sealer_waits(account: Account) -> list[Wait]:
-    """Return the sealer's refusal while nobody has answered it, and what waits for a second person."""
-    found = [
-        Wait(_("Confirm that the sealer goes on"), str(row), page_of(row), row.reason, urgent=True)
-        for row in Continuation.objects.filter(confirmed_at=None).exclude(proposed_person=account.person_key)
-    ]
+def _refused_sealer() -> list[Wait]:
+    """Return the sealer's refusal while nobody has answered it."""
     said = go_on.refusal()
-    if said is not None and not Continuation.objects.filter(digest=said["digest"]).exists():
-        page = reverse("act-new", args=["ledger", "propose_going_on"])
-        found.append(
-            Wait(_("The sealer refuses"), _("events are missing or were altered"), page, said["why"], urgent=True)
-        )
-    return found
+    if said is None or Continuation.objects.filter(digest=said["digest"]).exists():
+        return []
+    page = reverse("act-new", args=["ledger", "propose_going_on"])
+    return [Wait(_("The sealer refuses"), _("events are missing or were altered"), page, said["why"], urgent=True)]
+
+
+def _restored_ledger(account: Account) -> list[Wait]:
+    """Return what an administrator has proposed about the sealer and the committee has not consented to."""
+    rows = Continuation.objects.filter(confirmed_at=None).exclude(proposed_person=account.person_key)
+    return [Wait(_("Confirm that the sealer goes on"), str(row), page_of(row), row.reason, urgent=True) for row in rows]
 
 
 def _history_waits() -> list[Wait]:

@@ -22,7 +22,7 @@ def duties_of(deployment: Deployment) -> dict[str, list[Account]]:
             *(c.author for c in release.changes.all()),
         ],
         "approver": [person for word in words_for(deployment) for person in persons(word)],
-        "starter": [deployment.started_by] if deployment.started_by is not None else [],
+        "starter": deployment.starters,
         "verifier": [deployment.verified_by] if deployment.verified_by is not None else [],
     }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
-from releases.sources.addresses import Network
+from environments.reach.addresses import Network
 
 # Seconds within which a place must have answered.
 PATIENCE = 15.0

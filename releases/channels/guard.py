@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
+from environments.reach.addresses import NoSuchHost, NotAllowed, places_of, unwrapped
 from releases.channels.base import PATIENCE, Address, Undelivered
-from releases.sources.addresses import NoSuchHost, NotAllowed, places_of, unwrapped
 from releases.sources.exchange import Fetched, NoAnswer, fetch
 
 # What a place says when it will never take anything again.

@@ -5,19 +5,19 @@ People are matched by maximum matching, so that a person with two roles never bl
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from django.db.models import Model, QuerySet, prefetch_related_objects
+from django.db.models import Model, Q, QuerySet, prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from audit.refusals import GateClosed
 from environments import access
 from environments.models import Account, ConfigurationVersion, Environment
 from releases.gates.base import procedure_of
-from releases.models import Approval, ConsentRound, Deployment, Fact, Release, Waiver
+from releases.models import Approval, ConsentRound, Deployment, Fact, InForce, Release, Waiver
 from releases.procedures.document import Procedure as Content
 
 # What was observed of the commits → the duty of those whose addresses it names; who has two bears the first.
@@ -148,11 +148,8 @@ def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
         for pk, duty, theirs in facts:
             if theirs & own:
                 out[pk].setdefault(account.person_key, duty)
-    chosen = {key for release in releases for key in release.configurations.values()}
-    for version in ConfigurationVersion.objects.filter(pk__in=chosen).select_related("created_by"):
-        for release in releases:
-            if version.pk in release.configurations.values():
-                out[release.pk].setdefault(version.created_by.person_key, "editor")
+    for release_id, account in _configured(releases):
+        out[release_id].setdefault(account.person_key, "editor")
     for round_ in _rows(
         releases, "rounds", ConsentRound.objects.filter(state__in=ConsentRound.LIVE).select_related("applicant")
     ):
@@ -165,11 +162,39 @@ def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
             if account is not None and waiver.approved_at is not None:
                 out[waiver.release_id].setdefault(account.person_key, "waiver")
     for run in _rows(
-        releases, "deployments", Deployment.objects.exclude(started_by=None).select_related("started_by", "environment")
+        releases,
+        "deployments",
+        Deployment.objects.exclude(started_by=None).select_related("started_by", "requested_by", "environment"),
     ):
-        if run.started_by is not None and run.environment.protected:
-            out[run.release_id].setdefault(run.started_by.person_key, "starter")
+        for account in run.starters if run.environment.protected else ():
+            out[run.release_id].setdefault(account.person_key, "starter")
     return out
+
+
+def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, Account]]:
+    """Return (release, person) of all who made a version of the configurations that releases bring: of those since what
+    is in force as well, for a secret that a version leaves empty is that of the version before.
+    """
+    brought = {pk for release in releases for pk in release.configurations.values()}
+    chosen = ConfigurationVersion.objects.defer("values", "sealed").in_bulk(brought)
+    if not chosen:
+        return
+    applications = {version.application_id for version in chosen.values()}
+    there = InForce.objects.exclude(how=InForce.PROPOSED).filter(application__in=applications)
+    numbers = {(a, e): n or 0 for a, e, n in there.values_list("application", "environment", "configuration__number")}
+    spans = Q(pk__in=chosen)
+    for version in chosen.values():
+        place = version.application_id, version.environment_id
+        since = numbers.get(place, 0)
+        spans |= Q(application=place[0], environment=place[1], number__gt=since, number__lt=version.number)
+    made = defaultdict(set)
+    for version in ConfigurationVersion.objects.filter(spans).select_related("created_by").defer("values", "sealed"):
+        made[version.application_id, version.environment_id].add(version)
+    for release in releases:
+        for last in (chosen[pk] for pk in release.configurations.values() if pk in chosen):
+            for version in made[last.application_id, last.environment_id]:
+                if version.number <= last.number:
+                    yield release.pk, version.created_by
 
 
 def _rows[Row: Model](releases: Sequence[Release], name: str, otherwise: QuerySet[Row]) -> Iterable[Row]:

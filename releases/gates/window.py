@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from environments import calendar
 from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.gates.base import Answer, Question, failed, passed
+from releases.models import Release
 from releases.procedures.parts import Gate
 
 
@@ -48,6 +49,22 @@ def closed_sentence(answer: calendar.Answer, environment: Environment) -> str:
 def needed_seconds(plan: dict[str, list[dict[str, float]]]) -> float:
     """Return the estimate in seconds of the way out with its checks plus the whole way back."""
     return float(sum(step["estimate_seconds"] for steps in plan.values() for step in steps))
+
+
+def closed_to(release: Release, environment: Environment, at: datetime, seconds: float) -> str:
+    """Return why a run under way may not go on with its way out at `at`; empty when it may.
+
+    seconds: what is left of it, with its checks and the whole way back: as much must fit before the window closes.
+    """
+    emergency = release.kind == Release.Kind.EMERGENCY
+    answer = opening(release.application, environment, at, emergency=emergency)
+    if not answer.open:
+        return closed_sentence(answer, environment)
+    end = min(filter(None, [answer.until, release.window_end]), default=None)
+    if emergency or end is None or at + timedelta(seconds=seconds) <= end:
+        return ""
+    when = calendar.print_time(end, environment.zone, get_language() or "ja")
+    return _("What is left with the way back no longer fits before %(when)s; take it back.") % {"when": when}
 
 
 def ask(question: Question, gate: Gate) -> Answer:

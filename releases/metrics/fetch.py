@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from releases.sources.addresses import listed_by
+from environments.reach.addresses import listed_by
 from releases.sources.exchange import Fetched, NoAnswer, TooSlow, fetch
 from releases.steps.base import TargetSpec
 

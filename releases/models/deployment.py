@@ -74,6 +74,17 @@ class Deployment(DeploymentMachine):
         return f"{self.release} → {self.environment}"
 
     @property
+    def starters(self) -> list[Account]:
+        """Those who count as having started it: who scheduled it, and who had asked for it where a service did."""
+        if self.started_by is None:
+            return []
+        return [self.started_by, *([self.requested_by] if self.started_by.kind == Account.Kind.SERVICE else [])]
+
+    def was_started_by(self, account: Account) -> bool:
+        """Tell whether this person, by whichever account, counts as having started it."""
+        return account.person_key in {one.person_key for one in self.starters}
+
+    @property
     def due_at(self) -> datetime | None:
         """Return when it may begin: its hour, or the next try after a gate was closed then. None before it has one."""
         return max(filter(None, [self.scheduled_for, self.not_before]), default=None)

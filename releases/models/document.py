@@ -31,6 +31,7 @@ class Document(DocumentMachine):
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     body = models.TextField(_("text"))
     edited_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("edited by"))
+    writers = models.JSONField(_("accounts that wrote in it"), default=list)
     checked_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("checked by")
     )

@@ -42,10 +42,8 @@ GateKind = Literal[
 ]
 # The kinds of evidence that a gate may read: all but a plain file, which nobody can judge by itself.
 EvidenceKind = Literal["", "junit", "coverage", "sarif", "review", "security_scan", "performance"]
-Subject = Literal[
-    "regular", "emergency", "extra_window", "late_way_back", "procedure", "stop_switch_off", "ledger_going_on"
-]
-TIERLESS: frozenset[str] = frozenset({"procedure", "stop_switch_off", "ledger_going_on"})
+Subject = Literal["regular", "emergency", "extra_window", "late_way_back", "procedure", "stop_switch_off"]
+TIERLESS: frozenset[str] = frozenset({"procedure", "stop_switch_off"})
 
 
 def _decimal(text: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from releases.sources.addresses import Network, NoSuchHost, NotAllowed, Place, places_of
+from environments.reach.addresses import Network, NoSuchHost, NotAllowed, Place, places_of
 
 LARGEST_BODY = 4_000_000
 

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from releases.sources.addresses import Network, listed_by, unwrapped
+from environments.reach.addresses import Network, listed_by, unwrapped
 from releases.sources.exchange import Fetched, NoAnswer, fetch
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed, Unanswered
 from releases.steps.declared import AfterValidator, Field, StringConstraints, model_validator

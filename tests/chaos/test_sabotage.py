@@ -57,7 +57,7 @@ SABOTAGES = (
         "Deploy",
         "who scheduled the run may verify it",
         "releases/actions/deployment/verified.py",
-        "if starter is not None and starter.person_key == account.person_key:",
+        "if deployment.was_started_by(account):",
         "if False:",
     ),
     Sabotage(

@@ -10,7 +10,8 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid
 from environments import access, reach
-from environments.models import ConfigurationCheck, ConfigurationVersion
+from environments.models import ConfigurationCheck, ConfigurationVersion, Target
+from environments.reach.addresses import Network, listed_by
 
 
 def examine(version_id: int) -> ConfigurationCheck:
@@ -22,7 +23,7 @@ def examine(version_id: int) -> ConfigurationCheck:
     if version is None:
         raise Invalid(_("There is no such configuration."))
     account = access.current_account()
-    found = reach.look(version.opened()) if _may(version) else []
+    found = reach.look(version.opened(), _listed(version)) if _may(version) else []
     with change("configuration:examine", (ConfigurationVersion, version_id)) as act:
         if not _may(version):
             raise access.lacking("configure", version.environment)
@@ -37,6 +38,11 @@ def examine(version_id: int) -> ConfigurationCheck:
         )
         act.details.update(reached=check.reached, keys=[one.key for one in found])
     return check
+
+
+def _listed(version: ConfigurationVersion) -> tuple[Network, ...]:
+    target = Target.objects.filter(application=version.application_id, environment=version.environment_id).first()
+    return listed_by(target.settings) if target is not None else ()
 
 
 def _may(version: ConfigurationVersion) -> bool:

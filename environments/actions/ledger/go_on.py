@@ -1,4 +1,5 @@
-"""ledger:propose_going_on, ledger:confirm_going_on: two persons let the sealer go on after a restore.
+"""ledger:propose_going_on, ledger:confirm_going_on: an administrator proposes that the sealer goes on after a restore, and
+one of the committee consents: those who run the servers are not enough.
 
 What they consent to is one signed note, which the sealer remembers and the restored ledger does not hold; its digest is
 taken from the refusal that the sealer itself wrote into the ledger, never from a form.
@@ -55,9 +56,11 @@ def propose(*, reason: str) -> Continuation:
 
 
 def confirm(continuation_id: int, *, reason: str = "") -> Continuation:
-    """Confirm it as another person; the sealer goes on with its next look. Raises NotYou, WrongState."""
+    """Consent to it as one of the committee, and another person; the sealer goes on with its next look. Raises NotYou,
+    WrongState.
+    """
     with change("ledger:confirm_going_on", (Continuation, continuation_id), reason=reason, sign=True) as act:
-        second, row = access.require("account"), act.get(Continuation)
+        second, row = access.require("consent"), act.get(Continuation)
         if row.confirmed_at is not None:
             raise WrongState(over(row))
         if second.person_key == row.proposed_person:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_noop, override
 from audit.change import change
 from audit.clock import now
 from audit.models import Outbox
+from environments.reach.addresses import networks
 from environments.secrets import open_sealed
 from releases import channels
 from releases.actions.delivery.disable import disable_address, disable_channel
@@ -24,7 +25,6 @@ from releases.channels.base import Address, ChannelKind, Letter, NotSetUp, Undel
 from releases.letters.events import KEYS
 from releases.letters.page import html_of
 from releases.models import DeadAddress, Delivery, MessageChannel
-from releases.sources.addresses import networks
 
 log = logging.getLogger(__name__)
 # Seconds after which a failed try is made again; after the last one it is given up.

@@ -15,7 +15,8 @@ from environments.models import Account
 from releases import dispatch
 from releases.actions.question.ask import answered
 from releases.actions.step.finish import drop_rest
-from releases.gates import stop_switch
+from releases.gates import stop_switch, window
+from releases.gates.base import procedure_of
 from releases.models import Deployment, Step
 
 
@@ -25,6 +26,7 @@ def retry(step_id: int, *, reason: str) -> Step:
         step, deployment = act.get(Step), act.get(Deployment)
         step.retry()
         step.failure = ""
+        _require_time(deployment, step)
         _go_on(step, deployment)
         dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=step.pk)
     return step
@@ -117,8 +119,7 @@ def _decider(deployment: Deployment, reason: str) -> Account:
     account = access.require("decide", deployment.environment)
     if deployment.state != "waiting":
         raise WrongState(_("This run does not wait for a decision."))
-    starter = deployment.started_by
-    if starter is not None and starter.person_key == account.person_key:
+    if deployment.was_started_by(account):
         raise NotYou(_("You have scheduled this run; another person decides."))
     if not reason.strip():
         raise Invalid(_("Say why."))
@@ -135,11 +136,29 @@ def _go_on(step: Step, deployment: Deployment) -> None:
     deployment.blockers = []
 
 
+def _require_time(deployment: Deployment, first: Step) -> None:
+    """Raise GateClosed when a step of the way out would begin outside the windows, in a freeze, or too late to go back.
+
+    Asked where the procedure asks for a window; the checks and the way back are held up by none.
+    """
+    release, environment = deployment.release, deployment.environment
+    asked = {gate.kind for gate in procedure_of(release).gates_for(environment.tier)}
+    if first.phase != Step.Phase.FORWARD or "window" not in asked:
+        return
+    left = deployment.steps.filter(ordinal__gte=first.ordinal, phase__in=["forward", "verify"])
+    back = [row for phase in ("back", "back_verify") for row in release.plan.get(phase, [])]
+    seconds = sum(step.estimate_seconds for step in left) + sum(row["estimate_seconds"] for row in back)
+    if reason := window.closed_to(release, environment, now(), seconds):
+        raise GateClosed(reason)
+
+
 def go_on_after(act: Act, step: Step) -> None:
     """Let a waiting run go on with what follows a step that has ended by a person's word, inside an open door."""
     deployment = act.get(Deployment)
     _go_on(step, deployment)
     following = deployment.steps.filter(ordinal=step.ordinal + 1).first()
+    if following is not None:
+        _require_time(deployment, following)
     if step.phase == Step.Phase.FORWARD and (following is None or following.phase != step.phase):
         deployment.save()
         act.states[Deployment, deployment.pk] = deployment.state

@@ -12,7 +12,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou
 from environments import access
-from environments.models import Environment
+from environments.models import Account, Environment
 from releases.actions.release.observe import observe
 from releases.gates import ask, quorum
 from releases.gates.window import needed_seconds
@@ -44,8 +44,12 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
         deployment.schedule()
         if environment.protected:
             words = Approval.objects.filter(round__release=release).select_related("account", "on_behalf")
-            if account.person_key in quorum.speakers(words):
+            spoken = quorum.speakers(words)
+            if account.person_key in spoken:
                 raise NotYou(_("You have approved this release; another person schedules it."))
+            if account.kind == Account.Kind.SERVICE and deployment.requested_by.person_key in spoken:
+                text = _("%(name)s has approved this release; another person asks for the run.")
+                raise NotYou(text % {"name": deployment.requested_by})
             deployment.consent = ConsentRound.objects.filter(
                 release=release, environment=environment, state="granted"
             ).first()

@@ -35,8 +35,7 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
     ) as act:
         deployment, release = act.get(Deployment), act.get(Release)
         account = access.require("settle", deployment.environment)
-        starter = deployment.started_by
-        if deployment.environment.protected and starter is not None and starter.person_key == account.person_key:
+        if deployment.environment.protected and deployment.was_started_by(account):
             raise NotYou(_("You have scheduled this run; another person settles it."))
         if how not in get_args(How):
             raise Invalid(_("Say as before, as planned, or unknown."))

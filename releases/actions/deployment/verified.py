@@ -99,8 +99,7 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
     with change("deployment:verify", *targets, reason=reason, sign=True) as act:
         deployment, release = act.get(Deployment, deployment_id), act.get(Release, peek["release"])
         account = access.require("verify", deployment.environment)
-        starter = deployment.started_by
-        if starter is not None and starter.person_key == account.person_key:
+        if deployment.was_started_by(account):
             raise NotYou(_("You have scheduled this run; another person verifies it."))
         if deployment.state != "verifying":
             raise WrongState(

@@ -28,6 +28,7 @@ def write(document_id: int, *, body: str, reason: str = "") -> Document:
         if document.state != "draft":
             document.revise()
         document.body, document.edited_by = body, account
+        document.writers = sorted({*document.writers, account.pk})
         document.checked_by = document.approved_by = None
     return document
 
@@ -40,7 +41,7 @@ def check_content(document_id: int, *, digest: str, reason: str = "") -> Documen
             access.require("check_document")
         document = act.get(Document)
         document.check_content()
-        _another(document.edited_by, account)
+        _none_of_the_writers(document, account)
         _shown(document, digest)
         document.checked_by = account
         act.signature("check_content", digest)
@@ -53,7 +54,7 @@ def approve(document_id: int, *, digest: str, reason: str = "") -> Document:
         account = access.require("approve_document")
         document = act.get(Document)
         document.approve()
-        _another(document.edited_by, account)
+        _none_of_the_writers(document, account)
         _another(document.checked_by, account)
         _shown(document, digest)
         document.approved_by = account
@@ -77,6 +78,11 @@ def prepare(document_id: int, *, digest: str, reason: str = "") -> Document:
 def _shown(document: Document, digest: str) -> None:
     if digest != digest_of(document):
         raise GateClosed(_("You were shown another text than the one that stands there now. Read it again."))
+
+
+def _none_of_the_writers(document: Document, account: Account) -> None:
+    for writer in Account.objects.filter(pk__in=document.writers):
+        _another(writer, account)
 
 
 def _another(first: Account | None, second: Account) -> None:

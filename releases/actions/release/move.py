@@ -23,11 +23,12 @@ from releases.models import Release
 def move(release_id: int, *, start: datetime, reason: str = "") -> Release:
     """Plan the release for the window that holds `start`; refused outside with the next window named."""
     with change("release:move", (Release, release_id), reason=reason) as act:
-        access.require("plan")
+        account = access.require("plan")
         release = act.get(Release)
         if release.state not in ("draft", "content_fixed", "tested"):
             raise WrongState(_("Only before the application for consent; postpone it instead."))
         _set_window(release, start)
+        release.editors.add(account)
         act.about(release, start=start.isoformat())
     return release
 
@@ -35,8 +36,9 @@ def move(release_id: int, *, start: datetime, reason: str = "") -> Release:
 def postpone(release_id: int, *, start: datetime, reason: str) -> Release:
     """Move an approved release to another window; ends its round of consent."""
     with change("release:postpone", (Release, release_id), reason=reason) as act:
-        access.require("prepare")
+        account = access.require("prepare")
         release = act.get(Release)
+        release.editors.add(account)
         release.postpone()
         end_rounds(release, "void", "window")
         _set_window(release, start, reopened=("approve", "confirm"))

@@ -51,7 +51,8 @@ def _look(release: Release) -> dict[str, Any]:
         repository = refreshed(release.application)
     except git.SourceUnavailable as fault:
         return dict.fromkeys(("tag", *SOURCE), {"fault": str(fault)})
-    pointer = InForce.objects.filter(application=release.application, environment__tier="production").first()
+    production = InForce.objects.filter(application=release.application, environment__tier="production")
+    pointer = production.exclude(how=InForce.PROPOSED).first()
     base = pointer.release.commit if pointer is not None and pointer.release is not None else None
     seen: dict[str, Any] = {}
     try:

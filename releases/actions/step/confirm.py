@@ -51,7 +51,6 @@ def not_yours(account: Account, step: Step) -> str:
     named = wanted.person == account.username or wanted.role in access.roles_of(account, environment)
     if not (named and account.is_active and account.kind == Account.Kind.PERSON):
         return _("This is confirmed by %(who)s.") % {"who": wanted.who}
-    starter = step.deployment.started_by
-    if wanted.role and environment.protected and starter is not None and starter.person_key == account.person_key:
+    if wanted.role and environment.protected and step.deployment.was_started_by(account):
         return _("You have scheduled this run; another person confirms it.")
     return ""

@@ -9,13 +9,17 @@ from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account
-from releases.models import Waiver
+from releases.gates import quorum
+from releases.models import Approval, ConsentRound, Release, Waiver
 
 
 def approve(waiver_id: int, *, reason: str = "") -> Waiver:
     """Let it count. Who waives is no approver of this release any more, and a round that is live becomes void."""
-    with change("waiver:approve", (Waiver, waiver_id), reason=reason, sign=True) as act:
+    peek = Waiver.objects.get(pk=waiver_id)
+    # The release as well, so that a word about it and this one see each other.
+    with change("waiver:approve", (Release, peek.release_id), (Waiver, waiver_id), reason=reason, sign=True) as act:
         waiver, account = _second(act)
+        not_spoken(act.get(Release), account)
         if now() >= waiver.until:
             raise WrongState(_("Its time has passed."))
         waiver.decided_by, waiver.approved_at = account, now()
@@ -46,6 +50,13 @@ def withdraw(waiver_id: int, *, reason: str) -> Waiver:
         waiver.withdrawn_at = now()
         act.signature("withdraw_waiver")
     return waiver
+
+
+def not_spoken(release: Release, account: Account) -> None:
+    """Raise NotYou for who has given his word in a round of the release that is live: it would count no more."""
+    words = Approval.objects.filter(round__release=release, round__state__in=ConsentRound.LIVE)
+    if account.person_key in quorum.speakers(words.select_related("account", "on_behalf")):
+        raise NotYou(_("You have given your word about this release; another person waives its gates."))
 
 
 def _second(act: Act) -> tuple[Waiver, Account]:

@@ -186,7 +186,7 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
     with change("watch:judge", *targets, reason=reason, sign=True) as act:
         watch, deployment = act.get(Watch), act.get(Deployment)
         account = access.require("verify", deployment.environment)
-        if deployment.started_by is not None and deployment.started_by.person_key == account.person_key:
+        if deployment.was_started_by(account):
             raise NotYou(_("You have scheduled this run; another person judges its watch."))
         if watch.verdict != "insufficient":
             raise WrongState(_("This watch does not wait for a verdict."))

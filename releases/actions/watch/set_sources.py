@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -13,11 +14,11 @@ from audit.refusals import Invalid, NotYou
 from environments import access
 from environments.actions.target.settings import require_sound
 from environments.models import Target
+from environments.reach.addresses import networks
 from releases.actions.watch.place import configuration_in_force, spec_of
 from releases.metrics.base import TargetSource
 from releases.metrics.looking import Looked, WrongSources, look, places_of
-from releases.models import Watch
-from releases.sources.addresses import networks
+from releases.models import Deployment
 from releases.steps.masking import clean
 
 
@@ -52,12 +53,14 @@ def set_watch(
         if not reason.strip():
             raise Invalid(_("Say why."))
         target = act.get(Target)
-        watched = Watch.objects.filter(
-            ended_at=None, deployment__application=target.application, deployment__environment=target.environment
-        ).select_related("deployment__started_by")
-        starters = {watch.deployment.started_by.person_key for watch in watched if watch.deployment.started_by}
-        if account.person_key in starters:
-            raise NotYou(_("You have scheduled the run that is watched; another person says by what."))
+        runs = Deployment.objects.filter(application=target.application, environment=target.environment)
+        # From its booking on: what is measured before, between and after its steps is compared.
+        open_ = runs.filter(
+            Q(state__in=[*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]) | Q(watches__ended_at=None)
+        )
+        for run in open_.select_related("started_by", "requested_by"):
+            if run.was_started_by(account):
+                raise NotYou(_("You have scheduled the run that is watched; another person says by what."))
         settings = {**target.settings, "watch": list(sources), "private_networks": list(private_networks)}
         require_sound(settings)
         target.settings = settings

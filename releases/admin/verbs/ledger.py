@@ -54,7 +54,7 @@ def _lost(of: Continuation) -> list[tuple[str, str]]:
 VERBS: tuple[Verb, ...] = (
     Verb("ledger", "propose_going_on", _("Let the sealer go on"), go_on.propose, ADMIN, fields=_why, signs=True,
          danger=True),
-    Verb("ledger", "confirm_going_on", _("Confirm that the sealer goes on"), go_on.confirm, ADMIN, Continuation, _reason,
+    Verb("ledger", "confirm_going_on", _("Confirm that the sealer goes on"), go_on.confirm, ("consent",), Continuation, _reason,
          signs=True, danger=True, shows=_lost, over=go_on.over),
     Verb("checkpoint", "add_address", _("New address for checkpoints"), address.add_address, ADMIN, fields=_address,
          signs=True),

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from audit.change import change
 from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments.actions.configuration.create import create
 from environments.actions.configuration.examine import examine
-from environments.actions.target.create import create_application
-from environments.models import ConfigurationCheck, ConfigurationVersion, Environment
+from environments.actions.target.create import create_application, create_target
+from environments.models import ConfigurationCheck, ConfigurationVersion, Environment, Target
 from tests.environments.reach.test_reach import address
 
 
@@ -23,10 +24,13 @@ def version(acting_as: Callable[..., Any], database: str, tmp_path: Path) -> Con
     """Production with database, cache, storage and a free key."""
     with acting_as("manager"):
         application = create_application(slug="datasets", name="Datasets", repository="/srv/datasets.git")
+    production = Environment.objects.get(slug="production").pk
     with acting_as("operator"):
+        listed = {"private_networks": ["127.0.0.0/8", "::1"]}
+        create_target(application_id=application.pk, environment_id=production, root=str(tmp_path), settings=listed)
         return create(
             application_id=application.pk,
-            environment_id=Environment.objects.get(slug="production").pk,
+            environment_id=production,
             values={"STORAGE_URL": f"file://{tmp_path}", "PAGE_SIZE": "50"},
             secrets={"DATABASE_URL": address(database), "CACHE_URL": os.environ["REDIS_URL"]},
             reason="first",
@@ -61,11 +65,22 @@ def test_one_that_fails_makes_the_whole_not_reached(
     assert "hidden-word" not in str(check.results)
 
 
+def test_a_private_network_that_the_target_does_not_list_is_not_asked(
+    version: ConfigurationVersion, acting_as: Callable[..., Any]
+) -> None:
+    with acting_as("operator"):
+        with change("test:unlist", (Target, Target.objects.get().pk)) as act:
+            act.get(Target).settings = {}
+        check = examine(version.pk)
+    assert [r["verdict"] for r in check.results] == ["fail", "fail", "pass"]
+    assert all("private address" in r["says"] for r in check.results[:2])
+
+
 @pytest.mark.parametrize("name", ["developer", "tester", "auditor", "committee_a", "outsider"])
 def test_who_may_not_configure_looks_at_nothing(
     version: ConfigurationVersion, acting_as: Callable[..., Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("environments.reach.look", lambda values: pytest.fail("a service was asked"))
+    monkeypatch.setattr("environments.reach.look", lambda *_: pytest.fail("a service was asked"))
     with acting_as(name), pytest.raises(NotYou):
         examine(version.pk)
     assert not ConfigurationCheck.objects.exists()

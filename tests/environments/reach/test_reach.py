@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import threading
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -13,8 +15,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from environments import reach
+from environments.reach.addresses import networks
 from environments.reach.base import Service, Unreached, hide
 from environments.reach.storage import Storage
+
+HERE = networks(["127.0.0.0/8", "::1"])
 
 
 def address(database: str, **changed: str) -> str:
@@ -24,33 +29,72 @@ def address(database: str, **changed: str) -> str:
 
 
 def test_a_real_database_answers_and_nothing_can_be_written_in_the_look(database: str) -> None:
-    (found,) = reach.look({"DATABASE_URL": address(database)})
+    (found,) = reach.look({"DATABASE_URL": address(database)}, HERE)
     assert (found.kind, found.verdict) == ("database", "pass")
     assert found.says.startswith("PostgreSQL ")
 
 
 @pytest.mark.parametrize("changed", [{"password": "wrong-word"}, {"dbname": "nowhere"}, {"port": "1"}])
 def test_a_database_that_is_not_reached_says_why_without_the_password(database: str, changed: dict[str, str]) -> None:
-    (found,) = reach.look({"DATABASE_URL": address(database, **changed)})
+    (found,) = reach.look({"DATABASE_URL": address(database, **changed)}, HERE)
     assert found.verdict == "fail" and found.says
     assert "wrong-word" not in found.says and str(conninfo_to_dict(database)["password"]) not in found.says
 
 
 def test_what_is_no_address_is_not_quoted() -> None:
-    (found,) = reach.look({"DATABASE_URL": "postgresql://app:hunter-two@host/db?hidden-option=hunter-two"})
+    (found,) = reach.look({"DATABASE_URL": "postgresql://app:hunter-two@host/db?hidden-option=hunter-two"}, HERE)
     assert found.verdict == "fail" and "hunter" not in found.says and "hidden-option" not in found.says
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("postgresql://app@127.0.0.1:5432/x", "a private address"),
+        ("postgresql://app@169.254.169.254:80/x", "never asked"),
+        ("postgresql:///x?host=/var/run/postgresql", "such settings|one host"),
+        ("postgresql://app@%2Fvar%2Frun%2Fpostgresql/x", "one host"),
+        ("postgresql://app@db.example/x?hostaddr=127.0.0.1", "such settings"),
+        ("postgresql://app@db.example/x?passfile=/etc/passwd", "such settings"),
+        ("postgresql://app@127.0.0.1,10.0.0.1/x", "one host|no address"),
+        ("redis://10.0.0.5:80", "a private address"),
+        ("redis://169.254.169.254:80/0", "never asked"),
+        ("redis:///0", "one host"),
+    ],
+)
+def test_what_nobody_listed_is_not_asked(value: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_args: object, **_named: object) -> None:
+        pytest.fail("a connection was tried")
+
+    monkeypatch.setattr("psycopg.connect", asked)
+    monkeypatch.setattr("redis.ConnectionPool.get_connection", asked)
+    (found,) = reach.look({"ADDRESS": value})
+    assert found.verdict == "fail" and re.search(why, found.says), found.says
+
+
+def test_what_is_no_cache_is_not_quoted() -> None:
+    """Another service's first line would tell what listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            with other.accept()[0] as connection:
+                connection.recv(1000)
+                connection.sendall(b"SSH-2.0-OpenSSH_10.0 telling\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        (found,) = reach.look({"CACHE": f"redis://127.0.0.1:{other.getsockname()[1]}/0"}, HERE)
+    assert found.verdict == "fail" and "telling" not in found.says and "SSH" not in found.says
 
 
 def test_a_real_cache_is_asked_for_a_ping() -> None:
     for scheme in ("redis", "valkey"):
-        (found,) = reach.look({"CACHE": os.environ["REDIS_URL"].replace("redis", scheme, 1)})
+        (found,) = reach.look({"CACHE": os.environ["REDIS_URL"].replace("redis", scheme, 1)}, HERE)
         assert (found.kind, found.verdict, found.says) == ("cache", "pass", "PING is answered")
 
 
 def test_a_cache_with_a_wrong_password_or_none_there_is_not_reached() -> None:
     given = os.environ["REDIS_URL"].rpartition("@")[2].removeprefix("redis://")
     for wrong in (f"redis://:not-the-word@{given}", "redis://127.0.0.1:1/0", "redis://127.0.0.1:port/0"):
-        (found,) = reach.look({"CACHE": wrong})
+        (found,) = reach.look({"CACHE": wrong}, HERE)
         assert found.verdict == "fail", wrong
         assert "not-the-word" not in found.says
 
@@ -59,7 +103,7 @@ def test_a_service_that_takes_the_connection_and_says_nothing_ends_in_time() -> 
     with socket.create_server(("127.0.0.1", 0)) as mute:
         began = time.monotonic()
         for query in ("", "?socket_timeout=9999"):
-            (found,) = reach.look({"CACHE": f"redis://127.0.0.1:{mute.getsockname()[1]}/0{query}"})
+            (found,) = reach.look({"CACHE": f"redis://127.0.0.1:{mute.getsockname()[1]}/0{query}"}, HERE)
             assert found.verdict == "fail"
         assert time.monotonic() - began < 25
 
@@ -68,7 +112,7 @@ def test_a_storage_is_put_got_and_deleted(tmp_path: Path) -> None:
     folder = tmp_path / "stored objects"
     folder.mkdir()
     (folder / "kept").write_text("kept")
-    (found,) = reach.look({"STORAGE": f"file://{quote(str(folder))}"})
+    (found,) = reach.look({"STORAGE": f"file://{quote(str(folder))}"}, HERE)
     assert (found.kind, found.verdict) == ("storage", "pass")
     assert [entry.name for entry in folder.iterdir()] == ["kept"], "nothing is left behind"
 
@@ -76,10 +120,10 @@ def test_a_storage_is_put_got_and_deleted(tmp_path: Path) -> None:
 def test_a_storage_that_loses_what_is_put_is_not_reached() -> None:
     """A device that takes everything and gives nothing back, and folders that are none."""
     for place in ("/proc", "/nowhere/at/all", "/etc/hostname"):
-        (found,) = reach.look({"STORAGE": f"file://{place}"})
+        (found,) = reach.look({"STORAGE": f"file://{place}"}, HERE)
         assert found.verdict == "fail" and found.says, place
     for strange in ("file://other-host/srv", "file:///srv/a%00b"):
-        (found,) = reach.look({"STORAGE": strange})
+        (found,) = reach.look({"STORAGE": strange}, HERE)
         assert found.verdict == "fail"
 
 
@@ -99,7 +143,7 @@ class Changing(bytes):
 
 
 def test_what_cannot_be_looked_at_is_unknown_and_never_passes() -> None:
-    (found,) = reach.look({"STORAGE": "s3://bucket/prefix"})
+    (found,) = reach.look({"STORAGE": "s3://bucket/prefix"}, HERE)
     assert found.verdict == "unknown"
 
 
@@ -123,7 +167,7 @@ def test_a_service_that_repeats_what_it_was_given_is_hidden() -> None:
     class Talking(Service):
         kind, schemes = "cache", frozenset({"x"})
 
-        def reach(self, address: str) -> str:
+        def reach(self, address: str, listed: object = ()) -> str:
             raise Unreached(f"cannot reach {address} with other-word")
 
     found = Talking().look("KEY", "x://user:hidden-word@h/0", ("other-word",))
@@ -144,5 +188,5 @@ def test_the_look_at_a_database_reads_only(database: str) -> None:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("environments.reach.database.psycopg.connect", watching)
-        assert Database().look("D", address(database)).verdict == "pass"
+        assert Database().look("D", address(database), (), HERE).verdict == "pass"
     assert seen == ["on"]

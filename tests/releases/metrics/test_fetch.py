@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from environments.reach import addresses
+from environments.reach.addresses import fault_of, listed_by, networks, unwrapped
 from releases.metrics.fetch import NoAnswer, ask, fetch
-from releases.sources import addresses
-from releases.sources.addresses import fault_of, listed_by, networks, unwrapped
 from releases.steps.base import TargetSpec
 from tests.releases.metrics.pages import Page, Site, site
 

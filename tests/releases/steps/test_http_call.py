@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from releases.sources import addresses
+from environments.reach import addresses
 from releases.steps import kind
 from releases.steps.base import Overdue, Probe, StepContext, StepFailed, StopAsked, Unanswered
 from releases.steps.http_call import LONGEST_TAIL, HttpCallParameters, faults_of_hosts

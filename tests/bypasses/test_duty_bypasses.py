@@ -1,0 +1,205 @@
+"""Ways to fill two duties of one change: by a service account, by the order of two acts, by a colleague's small edit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.clock import now
+from audit.refusals import GateClosed, NotYou
+from environments.actions.access.grant import propose as grant
+from environments.actions.configuration.create import create as configure
+from environments.actions.window.freeze import freeze
+from releases.actions.consent import decide as consents
+from releases.actions.deployment import decide
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
+from releases.actions.deployment.settle import settle
+from releases.actions.document import review
+from releases.actions.release import move
+from releases.actions.release.confirm import confirm
+from releases.actions.release.submit import submit
+from releases.actions.waiver import decide as waivers
+from releases.actions.waiver.propose import propose
+from releases.actions.watch.set_sources import set_watch
+from releases.audit_tests.two_duties import duties_of
+from releases.gates import quorum
+from releases.metrics.looking import USUAL
+from releases.models import Deployment, Document, InForce, Release, Step
+from tests.bypasses.test_consent_bypasses import approved, say_yes, scheduled, submitted
+from tests.releases.gates.asking import COMMAND, alter, make, walk
+from tests.scenarios.stock import Stock
+
+
+def also(stock: Stock, name: str, role: str) -> None:
+    """Give somebody one more role."""
+    with acting(COMMAND):
+        grant(stock.world.people[name].pk, role=role, reason="two hats")
+
+
+def confirmed(stock: Stock) -> Release:
+    """Return a release with consent of two and its final check."""
+    release, _round = approved(stock)
+    for name in ("manager", "operator"):
+        with stock.world.acting_as(name):
+            confirm(release.pk)
+    return Release.objects.get(pk=release.pk)
+
+
+def test_who_asked_for_a_run_that_ci_started_is_its_starter(stock: Stock) -> None:
+    """He neither decides nor settles it, and is named in the saved test; another does."""
+    world, release = stock.world, confirmed(stock)
+    with world.acting_as("operator"):
+        run = request(release.pk, environment_id=world.environments["production"].pk)
+    with world.acting_as("ci"):
+        schedule(run.pk)
+    run = walk(Deployment.objects.get(pk=run.pk), "queue", "start", "hold")
+    step = make(
+        Step, deployment=run, phase="forward", ordinal=1, parameters={}, kind="command", label_ja="a", label_en="a"
+    )
+    assert run.started_by == world.people["ci"]
+    with world.acting_as("operator"), pytest.raises(NotYou, match="another person decides"):
+        decide.skip(step.pk, reason="mine")
+    walk(run, "fail")
+    with world.acting_as("operator"), pytest.raises(NotYou, match="another person settles"):
+        settle(run.pk, how="unknown", reason="mine")
+    assert world.people["operator"] in duties_of(run)["starter"]
+    assert quorum.excluded(release)[world.people["operator"].person_key] == "starter"
+    with world.acting_as("second_operator"):
+        settle(run.pk, how="unknown", reason="looked")
+
+
+def test_an_approver_does_not_have_ci_start_what_he_asked_for(stock: Stock) -> None:
+    world = stock.world
+    also(stock, "committee_a", "operator")
+    release = confirmed(stock)
+    with world.acting_as("committee_a"):
+        run = request(release.pk, environment_id=world.environments["production"].pk)
+    with world.acting_as("ci"), pytest.raises(NotYou, match="has approved this release"):
+        schedule(run.pk)
+    with world.acting_as("operator"):
+        schedule(run.pk)
+
+
+@pytest.mark.parametrize("way", ["approves", "proposes"])
+def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way: str) -> None:
+    """Neither order of the two acts leaves one person in both duties."""
+    world = stock.world
+    also(stock, "committee_a", "project_manager" if way == "approves" else "release_manager")
+    release, round_ = submitted(stock)
+    say_yes(stock, round_, "committee_a")
+    asked = {
+        "environment_id": world.environments["production"].pk,
+        "gate": f"milestone:{release.milestones.get(guards='confirm').key}",
+        "until": now() + timedelta(hours=1),
+        "reason": "late",
+    }
+    if way == "proposes":
+        with world.acting_as("committee_a"), pytest.raises(NotYou, match="given your word"):
+            propose(release.pk, **asked)
+    with world.acting_as("manager"):
+        row = propose(release.pk, **asked)
+    if way == "approves":
+        with world.acting_as("committee_a"), pytest.raises(NotYou, match="given your word"):
+            waivers.approve(row.pk)
+    with world.acting_as("project_manager"):
+        waivers.approve(row.pk)
+
+
+def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock: Stock) -> None:
+    """Only back; within the window, with time for the way back, it goes on."""
+    world = stock.world
+    _release, _round, run = scheduled(stock)
+    run = walk(run, "queue", "start", "hold")
+    fields = {
+        "deployment": run,
+        "phase": "forward",
+        "parameters": {},
+        "kind": "command",
+        "label_ja": "a",
+        "label_en": "a",
+    }
+    failed = make(Step, **fields, ordinal=1, required=False, estimate_seconds=60)
+    make(Step, **fields, ordinal=2, estimate_seconds=60)
+    walk(failed, "offer", "claim", "fail")
+    release = Release.objects.get(pk=run.release_id)
+    back = sum(row["estimate_seconds"] for phase in ("back", "back_verify") for row in release.plan[phase])
+    end = release.window_end
+    for left in (back + 50, -60):
+        alter(release, window_end=now() + timedelta(seconds=left))
+        with world.acting_as("second_operator"), pytest.raises(GateClosed, match="no longer fits"):
+            decide.retry(failed.pk, reason="again")
+        with world.acting_as("second_operator"), pytest.raises(GateClosed, match="no longer fits"):
+            decide.skip(failed.pk, reason="without it")
+    alter(release, window_end=end)
+    with world.acting_as("manager"):
+        kept = freeze(
+            run.environment_id, name="year end", starts_at=now() - timedelta(minutes=1), ends_at=now() + timedelta(days=9),
+            absolute=True, reason="year end",
+        )  # fmt: skip
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="year end"):
+        decide.retry(failed.pk, reason="again")
+    alter(kept, ends_at=now() - timedelta(seconds=1))
+    with world.acting_as("second_operator"):
+        decide.retry(failed.pk, reason="again")
+    assert world.fresh(run).state == "running"
+
+
+def test_who_wrote_a_secret_is_kept_out_although_a_colleague_made_the_next_version(stock: Stock) -> None:
+    """Of all versions since the one in force; what was in force before is nobody's edit."""
+    world = stock.world
+    production = world.environments["production"]
+    place = {"application_id": world.application.pk, "environment_id": production.pk}
+    release, person = stock.take(), world.people["committee_a"].person_key
+    also(stock, "committee_a", "operator")
+    with world.acting_as("committee_a"):
+        written = configure(**place, values={"PORT": "1"}, secrets={"TOKEN": "his own"}, reason="his")
+    with world.acting_as("second_operator"):
+        last = configure(**place, values={"PORT": "2"}, secrets={"TOKEN": ""}, reason="a port")
+    release = alter(release, configurations={**release.configurations, "production": last.pk})
+    assert quorum.excluded(release)[person] == "editor"
+    pointer = make(InForce, **place, release=release, configuration=written, since=now(), how="verified")
+    assert person not in quorum.excluded(release)
+    alter(pointer, how=InForce.PROPOSED)
+    assert quorum.excluded(release)[person] == "editor", "a proposal puts nothing in force"
+
+
+def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) -> None:
+    world = stock.world
+    _release, _round, run = scheduled(stock)
+    target, sources = world.targets["production"].pk, [dict(row) for row in USUAL]
+    for edge in ("", "queue", "start", "verify"):
+        run = walk(run, edge) if edge else run
+        with world.acting_as(run.started_by.username), pytest.raises(NotYou, match="another person"):
+            set_watch(target, sources=sources, reason="another page")
+
+
+def test_who_sets_the_hour_is_no_approver(stock: Stock) -> None:
+    world = stock.world
+    also(stock, "committee_a", "project_manager")
+    release = stock.take()
+    with world.acting_as("committee_a"):
+        move.move(release.pk, start=release.window_start)
+    with world.acting_as("manager"):
+        round_ = submit(release.pk)
+    with world.acting_as("committee_a"), pytest.raises(NotYou, match="edited"):
+        consents.approve(round_.pk, digest=round_.digest)
+
+
+def test_whoever_wrote_in_a_document_checks_it_no_more(stock: Stock) -> None:
+    """Another's comma does not make it another's text."""
+    world = stock.world
+    release = stock.take()
+    document: Any = release.documents.get(kind=Document.Kind.RELEASE_NOTES)
+    for name, text in (("developer", "all of it"), ("manager", "all of it,")):
+        with world.acting_as(name):
+            document = review.write(document.pk, body=text)
+    digest = review.digest_of(document)
+    for name in ("developer", "manager"):
+        with world.acting_as(name), pytest.raises(NotYou, match="another person"):
+            review.check_content(document.pk, digest=digest)
+    with world.acting_as("tester"):
+        review.check_content(document.pk, digest=digest)
