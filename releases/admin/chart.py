@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 WIDTH, HEIGHT, PAD = 320.0, 96.0, 8.0
 
 
@@ -35,13 +37,21 @@ class Chart:
     verdict: str
 
 
-def figure(value: float | None) -> str:
-    """Return a number in three significant digits; a dash for none."""
-    return "—" if value is None else f"{value:.3g}"
+def figure(value: float | None, unit: str = "") -> str:
+    """Return a number in three significant digits with the unit of its metric (`ratio`, `seconds`); a dash for none."""
+    if value is None:
+        return "—"
+    if unit == "ratio":
+        return f"{100 * value:.3g}%"
+    return _("%(n)s s") % {"n": f"{value:.3g}"} if unit == "seconds" else f"{value:.3g}"
 
 
 def chart(
-    name: str, samples: Sequence[tuple[Any, Mapping[str, Any]]], baseline: float | None, times: Sequence[str]
+    name: str,
+    samples: Sequence[tuple[Any, Mapping[str, Any]]],
+    baseline: float | None,
+    times: Sequence[str],
+    unit: str = "",
 ) -> Chart:
     """Draw one metric from (time, {value, limit, verdict}) in order; a sample without a value breaks the line."""
     limits = [entry.get("limit") for _at, entry in samples if entry.get("limit") is not None]
@@ -63,7 +73,7 @@ def chart(
             gaps.append(x)
             continue
         stretches[-1].append(f"{x},{height(value)}")
-        dots.append(Dot(x, height(value), f"{times[index]}  {figure(value)}", verdict))
+        dots.append(Dot(x, height(value), f"{times[index]}  {figure(value, unit)}", verdict))
     last = samples[-1][1] if samples else {}
     return Chart(
         name=name,
@@ -72,9 +82,9 @@ def chart(
         gaps=gaps,
         limit_y=height(limit) if limit is not None else "",
         baseline_y=height(baseline) if baseline is not None else "",
-        limit=figure(limit),
-        baseline=figure(baseline),
-        last=figure(last.get("value")),
+        limit=figure(limit, unit),
+        baseline=figure(baseline, unit),
+        last=figure(last.get("value"), unit),
         verdict=str(last.get("verdict", "no_data")),
     )
 

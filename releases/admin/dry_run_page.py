@@ -29,7 +29,7 @@ def dry_run_page(request: HttpRequest, pk: int, environment: str) -> HttpRespons
         "ringi/dry_run.html",
         _("Dry run: %(release)s → %(environment)s") % {"release": row, "environment": where},
         release=row,
-        environment=where,
+        place=where,  # `environment` is a label of the whole site in unfold
         others=[other for other in others if rights_of(request).sees(other)],
         base=base,
         configuration=ConfigurationVersion.objects.filter(pk=row.configurations.get(where.slug)).first(),

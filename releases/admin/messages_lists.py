@@ -10,6 +10,7 @@ from django.db.models import Count, Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from audit.admin.read_only import ReadOnlyAdmin, column
 from environments.times import stamp
@@ -295,7 +296,7 @@ class DeadAddressAdmin(ReadOnlyAdmin):
     lookups = frozenset({"lifted_at__isempty"})
     hint = _("A mailbox that took no mail for good. Nothing is sent there until somebody says that it works again.")
 
-    @column(_("since"), "since")
+    @column(pgettext_lazy("a dead address", "since"), "since")
     def began(self, row: DeadAddress) -> str:
         """Return since when."""
         return stamp(row.since)

@@ -225,6 +225,6 @@ def rollback_sheet(request: HttpRequest, pk: int) -> HttpResponse:
         cause=words.get(row.cause, row.cause),
         documents=Document.objects.filter(rollback=row).select_related("edited_by", "checked_by", "approved_by"),
         steps=list(run.steps.filter(phase__in=["back", "back_verify"]).order_by("ordinal")),
-        digests=digests(run) if sees and run.started_at else {},
+        digests=(row.facts.get("digests") or (digests(run) if run.started_at else {})) if sees else {},
         logs=rights_of(request).sees(run.environment, "log"),
     )

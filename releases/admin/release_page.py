@@ -10,6 +10,7 @@ from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from audit.change import label
 from audit.clock import now
@@ -33,6 +34,7 @@ from releases.models import (
     Deployment,
     Procedure,
     Release,
+    Rollback,
     RosterEntry,
 )
 from releases.procedures.document import Procedure as Content
@@ -79,7 +81,7 @@ class Row:
 
     label: str
     anchor: str
-    cells: list[Answer | None]
+    cells: list[tuple[Environment, Answer | None]]
 
 
 def stepper(release: Release) -> list[Stop]:
@@ -101,9 +103,9 @@ def matrix(asked: list[tuple[Environment, list[Answer]]]) -> list[Row]:
     for _environment, found in asked:
         for answer in found:
             keys.setdefault(answer.gate, answer)
-    columns = [{answer.gate: answer for answer in found} for _environment, found in asked]
+    columns = [(environment, {answer.gate: answer for answer in found}) for environment, found in asked]
     return [
-        Row(a.label_ja if language() == "ja" else a.label_en, a.anchor, [column.get(key) for column in columns])
+        Row(a.label_ja if language() == "ja" else a.label_en, a.anchor, [(e, column.get(key)) for e, column in columns])
         for key, a in keys.items()
     ]
 
@@ -150,7 +152,19 @@ def who_next(release: Release, content: Content | None, standing: Standing | Non
             return _("The production run starts by itself at the agreed hour.")
         case "releasing" | "monitoring":
             return _run_next(runs)
+        case "rolled_back":
+            return _after_going_back(release, runs)
     return ""
+
+
+def _after_going_back(release: Release, runs: list[Deployment]) -> str:
+    """Say what is left to do once the earlier state is back."""
+    said = []
+    if any(back.state not in Rollback.ENDS for run in runs[:SHOWN] for back in run.rollbacks.all()):
+        said.append(_("It was taken back. Its rollback is to be watched, reported and closed."))
+    if owed := sum(row.settled_at is None for row in release.obligations.all()):
+        said.append(ngettext("%(n)d obligation is open.", "%(n)d obligations are open.", owed) % {"n": owed})
+    return " ".join(said)
 
 
 def _run_next(runs: list[Deployment]) -> str:

@@ -61,10 +61,12 @@ def _samples(rollback: Rollback) -> list[dict[str, Any]]:
     """Return what each sample before the alarm said of the trigger's metric, oldest first."""
     trigger = rollback.facts.get("trigger", {})
     metric = trigger.get("metric", "")
+    procedure = rollback.deployment.release.procedure
+    unit = next((m.unit for m in procedure.document.metrics if m.key == metric), "") if procedure is not None else ""
     return [
         {
-            "value": figure(sample.get(metric, {}).get("value")),
-            "limit": figure(sample.get(metric, {}).get("limit")),
+            "value": figure(sample.get(metric, {}).get("value"), unit),
+            "limit": figure(sample.get(metric, {}).get("limit"), unit),
             "verdict": sample.get(metric, {}).get("verdict", "no_data"),
         }
         for sample in rollback.facts.get("samples", [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,9 @@ from releases.admin.shown import language, missing_persons, span, when, word
 from releases.gates import quorum
 from releases.gates.content import clause_labels
 from releases.models import Change, ConsentRound, Release
+
+# What stands in the document while no key is known: the digest of nothing.
+NO_SIGNERS = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
     if value in (None, "", [], {}):
         return Clause(key, label, "—")
     match key, value:
+        case "signers", str() if value == NO_SIGNERS:
+            return Clause(key, label, _("none: no key is known"), value)
         case "changes", list():
             kinds = dict(Change.Kind.choices)
             lines = [f"{kinds.get(kind, kind)}: {text} {ticket}".strip() for kind, text, ticket in value]

@@ -100,6 +100,7 @@ def draw(
     marks: Sequence[Mark],
     zone: str,
     interval: float,
+    unit: str = "",
 ) -> Drawing:
     """Draw one metric; points in order of time. baseline, limits: (height, words).
 
@@ -117,7 +118,7 @@ def draw(
     def y(value: float) -> str:
         return f"{HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * min(max(value, 0.0), top) / top:.1f}"
 
-    stretches, dots, gaps = _lines(points, x, y, interval, span, zone)
+    stretches, dots, gaps = _lines(points, x, y, interval, span, zone, unit)
     # The words of two lines that lie close together would lie over each other.
     drawn = [(height, words, "limit") for height, words in limits] + ([(*baseline, "base")] if baseline else [])
     lines, free = [], HEIGHT
@@ -137,19 +138,19 @@ def draw(
             for mark in marks
         ],
         x_ticks=[(x(at), words) for at, words in ticks_of(begins, ends, zone)],
-        y_ticks=[(y(top * part / 4), figure(top * part / 4)) for part in range(5)],
+        y_ticks=[(y(top * part / 4), figure(top * part / 4, unit)) for part in range(5)],
         known=len(values),
         unknown=len(points) - len(values),
         failed=sum(1 for point in points if point.verdict == "fail"),
-        last=figure(points[-1].value if points else None),
-        mean=figure(sum(values) / len(values) if values else None),
-        greatest=figure(max(values, default=None)),
+        last=figure(points[-1].value if points else None, unit),
+        mean=figure(sum(values) / len(values) if values else None, unit),
+        greatest=figure(max(values, default=None), unit),
         verdict=points[-1].verdict if points else "no_data",
     )  # fmt: skip
 
 
 def _lines(
-    points: Sequence[Point], x: object, y: object, interval: float, span: float, zone: str
+    points: Sequence[Point], x: object, y: object, interval: float, span: float, zone: str, unit: str
 ) -> tuple[list[str], list[tuple[str, str, str, str]], list[tuple[str, str, str, str]]]:
     assert callable(x) and callable(y)
     stretches: list[list[str]] = [[]]
@@ -157,7 +158,7 @@ def _lines(
     width = f"{max(1.5, (WIDTH - LEFT - RIGHT) * interval / span):.1f}"
     before: datetime | None = None
     for point in points:
-        words = f"{point.at.astimezone(ZoneInfo(zone)):%H:%M:%S}  {figure(point.value)}"
+        words = f"{point.at.astimezone(ZoneInfo(zone)):%H:%M:%S}  {figure(point.value, unit)}"
         if before is not None and (point.at - before).total_seconds() > SILENCE * interval:
             stretches.append([])
         before = point.at

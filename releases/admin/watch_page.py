@@ -101,7 +101,13 @@ def unmeasured(watch: Watch, rows: Rows) -> list[str]:
 
 
 def drawings(
-    watch: Watch, rows: Rows, names: dict[str, str], words: dict[str, str], fired: list[Fired], zone: str
+    watch: Watch,
+    rows: Rows,
+    names: dict[str, str],
+    units: dict[str, str],
+    words: dict[str, str],
+    fired: list[Fired],
+    zone: str,
 ) -> list[Drawing]:
     """Return a drawing for each metric that is sampled and that a trigger watches, in the procedure's order."""
     checks = checked_beside(watch) | set(unmeasured(watch, rows))
@@ -110,6 +116,7 @@ def drawings(
     before, marks, found = before_of(watch), marks_of(watch), []
     for metric in sorted(metrics, key=lambda name: order.get(name, len(order))):
         mine = [t for t in watch.triggers if t["metric"] == metric]
+        unit = units.get(metric, "")
         points = [
             Point(at, entry.get("value"), str(entry.get("verdict", "no_data")) if counts else "pass")
             for counts, part in ((False, before), (True, rows))
@@ -118,7 +125,7 @@ def drawings(
         ]
         mean = mean_of(metric, watch.baseline)
         limits = [
-            (limit, f"{words.get(t['key'], t['key'])} ≥ {figure(limit)}")
+            (limit, f"{words.get(t['key'], t['key'])} ≥ {figure(limit, unit)}")
             for t in mine
             if (limit := limit_of(t, watch.baseline)) is not None
         ]
@@ -131,17 +138,25 @@ def drawings(
             draw(
                 names.get(metric, metric),
                 points,
-                baseline=None if mean is None else (mean, _("baseline %(mean)s") % {"mean": figure(mean)}),
+                baseline=None if mean is None else (mean, _("baseline %(mean)s") % {"mean": figure(mean, unit)}),
                 limits=limits,
                 marks=[*(mark for mark in marks if mark.tone == "deploy"), *alarms],
                 zone=zone,
                 interval=watch.interval_seconds,
+                unit=unit,
             )
         )
     return found
 
 
-def rules(watch: Watch, slots: list[Slot], rounds: list[Slot], fired: list[Fired], words: dict[str, str]) -> list[Rule]:
+def rules(
+    watch: Watch,
+    slots: list[Slot],
+    rounds: list[Slot],
+    fired: list[Fired],
+    words: dict[str, str],
+    units: dict[str, str],
+) -> list[Rule]:
     """Return every measured trigger with where it stands."""
     checks, first = {row["key"] for row in watch.checks}, {one.key: one.at for one in fired}
     found = []
@@ -156,7 +171,7 @@ def rules(watch: Watch, slots: list[Slot], rounds: list[Slot], fired: list[Fired
             Rule(
                 words=words.get(t["key"], t["key"]),
                 metric=t["metric"],
-                limit=_("the check fails") if checked else figure(limit),
+                limit=_("the check fails") if checked else figure(limit, units.get(t["metric"], "")),
                 why=why,
                 k=t["k"],
                 n=t["n"],
@@ -183,6 +198,7 @@ def watch(request: HttpRequest, pk: int) -> HttpResponse:
     samples = rows_of(row)
     content, zone = procedure_of(row.deployment.release), row.deployment.environment.zone
     names = {metric.key: metric.label(language()) for metric in content.metrics}
+    units: dict[str, str] = {metric.key: metric.unit for metric in content.metrics}
     words = {trigger.key: trigger.label(language()) for trigger in content.triggers}
     slots = [Slot(due.timestamp(), values) for due, _at, values in samples]
     rounds = slots_of(row)
@@ -197,13 +213,13 @@ def watch(request: HttpRequest, pk: int) -> HttpResponse:
         watch=row,
         run=row.deployment,
         zone=zone,
-        drawings=drawings(row, samples, names, words, fired, zone),
+        drawings=drawings(row, samples, names, units, words, fired, zone),
         unmeasured=[names.get(name, name) for name in unmeasured(row, samples)],
-        rules=[] if before else rules(row, slots, rounds, fired, words),
+        rules=[] if before else rules(row, slots, rounds, fired, words, units),
         shares=[] if before else [(names.get(key) or labels.get(key, key), round(100 * share, 1)) for key, share in completeness(row).items()],
         needed=round(100 * float(content.watch.samples_min), 1),
         baseline=[
-            (names.get(key, key), figure(entry.get("mean")), entry.get("count", 0))
+            (names.get(key, key), figure(entry.get("mean"), units.get(key, "")), entry.get("count", 0))
             for key, entry in row.baseline.get("metrics", {}).items()
         ],
         checked=[(labels.get(c.key, c.key), c) for c in row.checked.order_by("-due_at", "pk")[:MOST_CHECKS]],

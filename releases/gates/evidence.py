@@ -82,12 +82,13 @@ def ask(question: Question, gate: Gate) -> Answer:
     if not question.release.tree:
         return unknown(gate, _("The commit is not known yet."), "evidence")
     if gate.evidence == "junit":
-        reasons = []
-        newest = _newest(question.known)
+        reasons, newest = [], _newest(question.known)
+        types = {one.key: one.label(get_language() or "ja") for one in question.procedure.testing.types}
+        places = {place.slug: str(place) for place in question.known.environments}
         for test_type, slug in required_types(question):
             verdict, sentence = _verdict(question, "junit", newest.get((test_type, slug)))
             if verdict != "pass":
-                reasons.append(f"{test_type} ({slug}): {sentence}")
+                reasons.append(f"{types[test_type]} ({places.get(slug, slug)}): {sentence}")
         return failed(gate, "; ".join(reasons), "evidence") if reasons else passed(gate, "", "evidence")
     found = next((row for row in question.known.evidence if row.kind == gate.evidence), None)
     verdict, sentence = _verdict(question, gate.evidence, found)

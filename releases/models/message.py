@@ -8,7 +8,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
-from django.utils.translation import get_language
+from django.utils.translation import get_language, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from environments.models import Account
@@ -171,7 +171,7 @@ class DeadAddress(models.Model):
 
     address = models.EmailField(_("mail address"))
     because = models.CharField(_("because"), max_length=300)
-    since = models.DateTimeField(_("since"))
+    since = models.DateTimeField(pgettext_lazy("a dead address", "since"))
     lifted_at = models.DateTimeField(_("used again since"), null=True, blank=True)
     lifted_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("used again by")

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -18,14 +19,17 @@ SAMPLES, LOG_CHUNKS, LOG_LINES, LONGEST_LINE = 10, 50, 20, 300
 
 
 def draft_documents(rollback: Rollback) -> None:
-    """Draft the three documents from the facts, inside an open door; one that is there is left alone."""
-    texts = {
-        Document.Kind.REPORT: _report(rollback),
-        Document.Kind.CAUSE: _cause(rollback),
-        Document.Kind.PREVENTION: _prevention(rollback),
-    }
-    for kind, lines in texts.items():
-        body = "\n".join(lines)
+    """Draft the three documents from the facts, inside an open door; one that is there is left alone.
+
+    They are the company's: in its language, whoever's act has brought them about.
+    """
+    with translation.override(settings.LANGUAGE_CODE):
+        texts = {
+            Document.Kind.REPORT: "\n".join(_report(rollback)),
+            Document.Kind.CAUSE: "\n".join(_cause(rollback)),
+            Document.Kind.PREVENTION: "\n".join(_prevention(rollback)),
+        }
+    for kind, body in texts.items():
         Document.objects.get_or_create(rollback=rollback, kind=kind, defaults={"body": body})
 
 
@@ -36,7 +40,7 @@ def _report(rollback: Rollback) -> Iterator[str]:
     yield _("Cause: %(cause)s") % {"cause": cause_of(rollback)}
     yield _("What was seen: %(note)s") % {"note": rollback.note or "—"}
     for label, text in ((_("impact"), rollback.impact), (_("method"), rollback.method), (_("timing"), rollback.timing)):
-        yield f"{label}: {text or _('still to be written')}"
+        yield _("%(label)s: %(text)s") % {"label": label, "text": text or _("still to be written")}
     yield ""
     yield from _section(_("Timeline"), _timeline(rollback))
     yield from _section(_("Rows written since the backup"), _rows(rollback))

@@ -198,7 +198,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("waiver", "approve", _("Waive"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True),
     Verb("waiver", "refuse", _("Do not waive"), waivers.refuse, ("waive",), Waiver, must, signs=True),
     Verb("waiver", "withdraw", _("End the waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True),
-    Verb("obligation", "settle", _("Settle"), settle.settle, ("settle_obligation", "approve"), Obligation, _note, signs=True),
+    Verb("obligation", "settle", _("Complete"), settle.settle, ("settle_obligation", "approve"), Obligation, _note, signs=True),
     Verb("meeting", "record", _("Record a meeting"), _record, ("minutes",), fields=_meeting, signs=True),
     Verb("meeting", "decide", _("Enter a decision"), record.decide, ("minutes",), Meeting, _decision, signs=True),
 )  # fmt: skip

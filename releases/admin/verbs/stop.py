@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django import forms
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -24,6 +26,15 @@ class StopVerb(Verb):
         return press.may_press(account)
 
 
+def _press(instance: Any) -> Mapping[str, forms.Field]:
+    fields = must(instance)
+    fields["reason"].help_text = _(
+        "No step of a run begins in production any more; ways back go on. It is lifted by applying for it, with the"
+        " consent of another person."
+    )
+    return fields
+
+
 def _released(switch: StopSwitch) -> str:
     if switch.released_at is not None:
         return _now("It was released already.")
@@ -31,7 +42,7 @@ def _released(switch: StopSwitch) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    StopVerb("switch", "press", _("Stop all production now"), press.press, press.RIGHTS, fields=must, danger=True),
+    StopVerb("switch", "press", _("Stop all production now"), press.press, press.RIGHTS, fields=_press, danger=True),
     StopVerb("switch", "propose_release", _("Apply for the release"), propose_release.propose_release, press.RIGHTS,
              StopSwitch, must, signs=True, over=_released),
 )  # fmt: skip

@@ -65,11 +65,19 @@ def _seen(target: Target, values: dict[str, Any]) -> list[tuple[str, str]]:
         )
     except Invalid as faults:
         return [(gettext("Not possible"), "\n".join(map(str, faults.reasons)))]
-    words = {metric.key: metric.label(get_language() or "ja") for metric in active_procedure().document.metrics}
+    metrics = {metric.key: metric for metric in active_procedure().document.metrics}
+    words = {key: metric.label(get_language() or "ja") for key, metric in metrics.items()}
+    units = {key: metric.unit for key, metric in metrics.items()}
     rows = []
     for name, value in sorted(looked.values.items()):
         said = gettext("no data; rates need a second look") if name in DERIVED and looked.up else gettext("no data")
-        said = gettext("unknown") if name in looked.unreadable else said if value is None else figure(value)
+        said = (
+            gettext("unknown")
+            if name in looked.unreadable
+            else said
+            if value is None
+            else figure(value, units.get(name, ""))
+        )
         rows.append((words.get(name, name), said))
     rows += [(key, error) for key, error in looked.errors.items()]
     return [(gettext("one look just now"), gettext("answered") if looked.up else gettext("no answer")), *rows]

@@ -77,7 +77,7 @@ def test_a_look_is_shown_before_they_are_kept(world: Any, pages: Site, browsers:
             try_watch(target.pk, sources=[])
     form = {"sources": json.dumps([own]), "private_networks": "127.0.0.1", "reason": "x"}
     shown = browsers("operator").post(f"/admin/act/target/set_watch/{target.pk}/", form)
-    assert shown.status_code == 200 and b"0.25" in shown.content and "watch" not in world.fresh(target).settings
+    assert shown.status_code == 200 and b"25%" in shown.content and "watch" not in world.fresh(target).settings
 
 
 def test_a_look_is_an_act_of_those_who_may_keep_them_and_runs_no_program(

@@ -256,15 +256,15 @@ def test_report_cause_and_prevention_are_drafted_from_what_was_recorded(world: A
         StepOutput.objects.create(step=step, epoch=1, text="line one\nTraceback: totals differ\n")
     alter(run, started_at=alarm.raised_at - timedelta(minutes=5))
     alter(alarm, facts={**alarm.facts, "rows": {"dataset": 3}, "digests": {"after": {"code": "abc"}}})
-    with translation.override("en"):
+    with translation.override("en"):  # whatever the language of the act: the documents are the company's
         draft_documents_of(alarm)
     texts = {document.kind: document.body for document in alarm.documents.all()}
     report = texts["report"]
-    assert "two totals differ" in report and "all users" in report and "dataset: 3" in report and "code abc" in report
+    assert "two totals differ" in report and "all users" in report and "dataset: 3" in report and "コード abc" in report
     assert "Traceback: totals differ" in report
-    assert report.index("Run started") < report.index("Alarm raised by Operator")
+    assert report.index("実行開始") < report.index("警報：Operator")
     assert "exit code 7" in texts["cause"] and "Datasets can be tagged" in texts["cause"]
-    assert "To be written" in texts["prevention"]
+    assert "原因をもとに記入" in texts["prevention"]
 
 
 def draft_documents_of(alarm: Rollback) -> None:

@@ -17,7 +17,17 @@ def test_it_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browse
     text = browsers("operator").get(reverse("watch", args=[watch.pk])).content.decode()
     assert text.count("<figure") == 4
     assert "The target has no source for: Alerts per hour" in text
-    for said in ("baseline 0.01", "≥ 0.1", "▼", "3 of 5", "deployment", "1 failed", "ERROR /datasets", "as CSV"):
+    for said in (
+        "baseline 1%",
+        "≥ 10%",
+        "0.24 s",
+        "▼",
+        "3 of 5",
+        "deployment",
+        "1 failed",
+        "ERROR /datasets",
+        "as CSV",
+    ):
         assert said in text, said
     assert 'class="gap stale"' in text and 'class="gap no_data"' in text
     page = browsers("operator").get(reverse("deployment", args=[world["back"].pk])).content.decode()
