@@ -33,7 +33,7 @@ class Unreached(Exception):
 
 
 class NoWay(Exception):
-    """There is no way to look at this kind of address."""
+    """Nothing was looked at; the message, where there is one, says why to people."""
 
 
 class Service(ABC):
@@ -52,8 +52,8 @@ class Service(ABC):
             says, verdict = self.reach(address, listed), "pass"
         except Unreached as fault:
             says, verdict = str(fault), "fail"
-        except NoWay:
-            says, verdict = _("There is no way to look at this kind of address yet."), "unknown"
+        except NoWay as fault:
+            says, verdict = str(fault) or _("There is no way to look at this kind of address yet."), "unknown"
         hidden = hide(says, (address, *values))
         return Reached(key, self.kind, verdict, hidden, round(time.monotonic() - began, 3))  # type: ignore[arg-type]
 
@@ -62,17 +62,21 @@ class Service(ABC):
         """Return what was done. Raises Unreached, or NoWay where there is no way to look."""
 
 
-def judged(host: str | None, port: int, listed: Iterable[Network]) -> str:
-    """Return the address (in numbers) of a host that may be asked, to connect to it and no other. Raises Unreached."""
+def judged(host: str | None, port: int, listed: Iterable[Network]) -> list[str]:
+    """Return the addresses (in numbers) of a host that may be asked, to connect to one of them and to no other.
+
+    Raises NoWay where it is not looked at, Unreached for a name without an address.
+    """
     if not host or host.startswith(("/", "@")) or "," in host:
-        raise Unreached(_("Only one host that is named can be looked at."))
+        raise NoWay(_("Only one host that is named can be looked at."))
     try:
-        return str(places_of(host, port, listed=listed, seconds=SECONDS)[0].sockaddr[0])
+        places = places_of(host, port, listed=listed, seconds=SECONDS)
     except NotAllowed as fault:
         text = _("%(why)s; private networks are listed with the target, by what it is watched.")
-        raise Unreached(text % {"why": fault}) from fault
+        raise NoWay(text % {"why": fault}) from fault
     except NoSuchHost as fault:
         raise Unreached(str(fault)) from fault
+    return list(dict.fromkeys(str(place.sockaddr[0]) for place in places))
 
 
 def hide(text: str, values: Iterable[str]) -> str:

@@ -25,13 +25,26 @@ class Cache(Service):
         try:
             # What the query says would win over the deadline, or name files of this machine.
             parts = urlsplit(known)
-            place = judged(parts.hostname, parts.port or 6379, listed)
             kept = [pair for pair in parse_qsl(parts.query) if pair[0] in ("db", "protocol", "username", "password")]
             known = urlunsplit(parts._replace(query=urlencode(kept)))
+            places = judged(parts.hostname, parts.port or 6379, listed)
+        except ValueError as fault:
+            raise Unreached(_("This is no address of a cache.")) from fault
+        if parts.scheme == "rediss":  # the name is proved by the certificate, and needed for it
+            return self._ping(known)
+        for place in places[:-1]:
+            try:
+                return self._ping(known, place)
+            except Unreached:
+                continue
+        return self._ping(known, places[-1])
+
+    def _ping(self, address: str, place: str = "") -> str:
+        try:
             pool = redis.ConnectionPool.from_url(
-                known, socket_connect_timeout=SECONDS, socket_timeout=SECONDS, retry=None
+                address, socket_connect_timeout=SECONDS, socket_timeout=SECONDS, retry=None
             )
-            if parts.scheme == "redis":  # with TLS the name is proved by the certificate, and needed for it
+            if place:
                 pool.connection_kwargs["host"] = place
             with redis.Redis(connection_pool=pool) as client:
                 answered = client.ping()

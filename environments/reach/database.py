@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import psycopg
 from django.utils.translation import gettext as _
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from environments.reach.addresses import Network
-from environments.reach.base import SECONDS, Service, Unreached, judged
+from environments.reach.base import SECONDS, NoWay, Service, Unreached, judged
 
 # None of them names a file of this machine, or another place to connect to.
 PARAMETERS = frozenset({"host", "port", "dbname", "user", "password", "sslmode", "application_name", "connect_timeout"})
@@ -28,9 +28,11 @@ class Database(Service):
         try:
             given = conninfo_to_dict(address)
             if not given.keys() <= PARAMETERS:
-                raise Unreached(_("An address with such settings is not looked at."))
-            place = judged(str(given.get("host", "")), int(given.get("port") or 5432), listed)
-            with psycopg.connect(address, hostaddr=place, connect_timeout=SECONDS, options=options) as connection:
+                raise NoWay(_("An address with such settings is not looked at."))
+            host = str(given.get("host", ""))
+            places = judged(host, int(given.get("port") or 5432), listed)
+            several = make_conninfo(address, host=",".join([host] * len(places)), hostaddr=",".join(places))
+            with psycopg.connect(several, connect_timeout=SECONDS, options=options) as connection:
                 row = connection.execute("SELECT current_setting('server_version')").fetchone()
         except psycopg.OperationalError as fault:
             raise Unreached(str(fault).strip()) from fault

@@ -120,8 +120,9 @@ def uses(scope: Scope) -> Iterator[Use]:
         for word in words_for(deployment):
             for person in persons(word):
                 yield Use(person, word.at, _("approved"), deployment)
-        if deployment.started_by is not None and deployment.started_at is not None:
-            yield Use(deployment.started_by, deployment.started_at, _("scheduled"), deployment)
+        if deployment.started_at is not None:
+            for account in deployment.starters:
+                yield Use(account, deployment.started_at, _("scheduled"), deployment)
         verified_at = deployment.verified_at or deployment.started_at
         if deployment.verified_by is not None and verified_at is not None:
             yield Use(deployment.verified_by, verified_at, _("verified"), deployment)

@@ -182,18 +182,20 @@ def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, Account]]:
     applications = {version.application_id for version in chosen.values()}
     there = InForce.objects.exclude(how=InForce.PROPOSED).filter(application__in=applications)
     numbers = {(a, e): n or 0 for a, e, n in there.values_list("application", "environment", "configuration__number")}
-    spans = Q(pk__in=chosen)
+    spans, since = Q(pk__in=chosen), {}
     for version in chosen.values():
         place = version.application_id, version.environment_id
-        since = numbers.get(place, 0)
-        spans |= Q(application=place[0], environment=place[1], number__gt=since, number__lt=version.number)
-    made = defaultdict(set)
+        number = numbers.get(place, 0)
+        # One that lies before what is in force may bring what never was: then all before it count.
+        since[version.pk] = number if number < version.number else 0
+        spans |= Q(application=place[0], environment=place[1], number__gt=since[version.pk], number__lt=version.number)
+    made = defaultdict(list)
     for version in ConfigurationVersion.objects.filter(spans).select_related("created_by").defer("values", "sealed"):
-        made[version.application_id, version.environment_id].add(version)
+        made[version.application_id, version.environment_id].append(version)
     for release in releases:
         for last in (chosen[pk] for pk in release.configurations.values() if pk in chosen):
             for version in made[last.application_id, last.environment_id]:
-                if version.number <= last.number:
+                if version.pk == last.pk or since[last.pk] < version.number < last.number:
                     yield release.pk, version.created_by
 
 

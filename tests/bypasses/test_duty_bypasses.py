@@ -84,13 +84,14 @@ def test_an_approver_does_not_have_ci_start_what_he_asked_for(stock: Stock) -> N
         schedule(run.pk)
 
 
-@pytest.mark.parametrize("way", ["approves", "proposes"])
+@pytest.mark.parametrize("way", ["approves", "proposes", "has proposed"])
 def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way: str) -> None:
     """Neither order of the two acts leaves one person in both duties."""
     world = stock.world
     also(stock, "committee_a", "project_manager" if way == "approves" else "release_manager")
     release, round_ = submitted(stock)
-    say_yes(stock, round_, "committee_a")
+    if way != "has proposed":
+        say_yes(stock, round_, "committee_a")
     asked = {
         "environment_id": world.environments["production"].pk,
         "gate": f"milestone:{release.milestones.get(guards='confirm').key}",
@@ -98,12 +99,17 @@ def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way:
         "reason": "late",
     }
     if way == "proposes":
-        with world.acting_as("committee_a"), pytest.raises(NotYou, match="given your word"):
+        with world.acting_as("committee_a"), pytest.raises(NotYou, match="given a word"):
             propose(release.pk, **asked)
-    with world.acting_as("manager"):
+    with world.acting_as("committee_a" if way == "has proposed" else "manager"):
         row = propose(release.pk, **asked)
+    if way == "has proposed":
+        say_yes(stock, round_, "committee_a")
+        with world.acting_as("project_manager"), pytest.raises(NotYou, match="given a word"):
+            waivers.approve(row.pk)
+        return
     if way == "approves":
-        with world.acting_as("committee_a"), pytest.raises(NotYou, match="given your word"):
+        with world.acting_as("committee_a"), pytest.raises(NotYou, match="given a word"):
             waivers.approve(row.pk)
     with world.acting_as("project_manager"):
         waivers.approve(row.pk)
@@ -165,6 +171,10 @@ def test_who_wrote_a_secret_is_kept_out_although_a_colleague_made_the_next_versi
     assert person not in quorum.excluded(release)
     alter(pointer, how=InForce.PROPOSED)
     assert quorum.excluded(release)[person] == "editor", "a proposal puts nothing in force"
+    with world.acting_as("second_operator"):
+        higher = configure(**place, values={"PORT": "3"}, secrets={}, reason="newer")
+    alter(pointer, how="verified", configuration=higher)
+    assert quorum.excluded(release)[person] == "editor", "an older version brings what never was in force"
 
 
 def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) -> None:
@@ -175,6 +185,9 @@ def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) ->
         run = walk(run, edge) if edge else run
         with world.acting_as(run.started_by.username), pytest.raises(NotYou, match="another person"):
             set_watch(target, sources=sources, reason="another page")
+    walk(run, "watch", "succeed")
+    with world.acting_as(run.started_by.username):
+        set_watch(target, sources=sources, reason="afterwards")
 
 
 def test_who_sets_the_hour_is_no_approver(stock: Stock) -> None:

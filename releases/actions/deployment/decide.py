@@ -15,8 +15,8 @@ from environments.models import Account
 from releases import dispatch
 from releases.actions.question.ask import answered
 from releases.actions.step.finish import drop_rest
-from releases.gates import stop_switch, window
-from releases.gates.base import procedure_of
+from releases.gates import freeze, stop_switch, window
+from releases.gates.base import Known, Question
 from releases.models import Deployment, Step
 
 
@@ -139,16 +139,24 @@ def _go_on(step: Step, deployment: Deployment) -> None:
 def _require_time(deployment: Deployment, first: Step) -> None:
     """Raise GateClosed when a step of the way out would begin outside the windows, in a freeze, or too late to go back.
 
-    Asked where the procedure asks for a window; the checks and the way back are held up by none.
+    Asked as the procedure asks for windows and freezes there; the checks and the way back are held up by none.
     """
-    release, environment = deployment.release, deployment.environment
-    asked = {gate.kind for gate in procedure_of(release).gates_for(environment.tier)}
-    if first.phase != Step.Phase.FORWARD or "window" not in asked:
+    release, environment, known = deployment.release, deployment.environment, Known(deployment.release)
+    asked = [gate for gate in known.content.gates_for(environment.tier) if gate.kind in ("freeze", "window")]
+    if first.phase != Step.Phase.FORWARD or not asked:
+        return
+    question = Question(release, environment, known.content, known.moment, known)
+    frozen = [
+        answer.reason for gate in asked if gate.kind == "freeze" if not (answer := freeze.ask(question, gate)).passes
+    ]
+    if frozen:
+        raise GateClosed(*frozen)
+    if all(gate.kind != "window" for gate in asked):
         return
     left = deployment.steps.filter(ordinal__gte=first.ordinal, phase__in=["forward", "verify"])
     back = [row for phase in ("back", "back_verify") for row in release.plan.get(phase, [])]
     seconds = sum(step.estimate_seconds for step in left) + sum(row["estimate_seconds"] for row in back)
-    if reason := window.closed_to(release, environment, now(), seconds):
+    if reason := window.closed_to(release, environment, known.moment, seconds):
         raise GateClosed(reason)
 
 

@@ -12,7 +12,7 @@ from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, Refused
 from environments import access
 from environments.models import Target
-from releases.actions.deployment.verified import enter_force, return_to_base
+from releases.actions.deployment.verified import enter_force, return_to_base, taken_back
 from releases.actions.step.finish import drop_rest
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.models import Deployment, InForce, Release
@@ -64,8 +64,8 @@ def _follow(deployment: Deployment, release: Release, how: str, found: dict[str,
         return_to_base(deployment, found)
         if moves and release.state == "releasing":
             release.stand_down()
-        elif moves and release.state == "monitoring":
-            release.roll_back()
+        elif moves and release.state in ("monitoring", "completed"):
+            taken_back(release)
         return
     if how == "as_planned":
         enter_force(deployment, "settled", found)

@@ -38,6 +38,14 @@ def enter_force(deployment: Deployment, how: str, measured: dict[str, str] | Non
     return pointer
 
 
+def taken_back(release: Release) -> None:
+    """Let a release be what was taken back, inside an open door, and retract what it had published."""
+    release.roll_back()
+    for document in release.documents.filter(state="published"):
+        document.retract()
+        document.save()
+
+
 def return_to_base(deployment: Deployment, measured: dict[str, str]) -> InForce:
     """Point at what was in force before this deployment, as measured after the way back."""
     base = deployment.base.get("in_force", {})

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import Act
 from audit.clock import now
-from releases.actions.deployment.verified import begin_watch, return_to_base
+from releases.actions.deployment.verified import begin_watch, return_to_base, taken_back
 from releases.actions.rollback.draft import draft_documents
 from releases.models import Deployment, Release, Rollback, Step
 
@@ -50,10 +50,7 @@ def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Rele
     deployment.ended_at = now()
     production = deployment.environment.tier == "production"  # no other run moves a release
     if production and release.state in ("releasing", "monitoring", "completed"):
-        release.roll_back()
-        for document in release.documents.filter(state="published"):
-            document.retract()
-            document.save()
+        taken_back(release)
     return_to_base(deployment, found["after"])
     draft_documents(rollback)
     return deployment.steps.filter(phase="back_verify", state="pending").order_by("ordinal").first()

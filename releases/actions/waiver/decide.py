@@ -19,7 +19,8 @@ def approve(waiver_id: int, *, reason: str = "") -> Waiver:
     # The release as well, so that a word about it and this one see each other.
     with change("waiver:approve", (Release, peek.release_id), (Waiver, waiver_id), reason=reason, sign=True) as act:
         waiver, account = _second(act)
-        not_spoken(act.get(Release), account)
+        for person in (account, waiver.proposed_by):
+            not_spoken(act.get(Release), person)
         if now() >= waiver.until:
             raise WrongState(_("Its time has passed."))
         waiver.decided_by, waiver.approved_at = account, now()
@@ -56,7 +57,8 @@ def not_spoken(release: Release, account: Account) -> None:
     """Raise NotYou for who has given his word in a round of the release that is live: it would count no more."""
     words = Approval.objects.filter(round__release=release, round__state__in=ConsentRound.LIVE)
     if account.person_key in quorum.speakers(words.select_related("account", "on_behalf")):
-        raise NotYou(_("You have given your word about this release; another person waives its gates."))
+        text = _("%(name)s has given a word about this release; other people waive its gates.")
+        raise NotYou(text % {"name": account})
 
 
 def _second(act: Act) -> tuple[Waiver, Account]:

@@ -18,7 +18,7 @@ from environments.reach.addresses import networks
 from releases.actions.watch.place import configuration_in_force, spec_of
 from releases.metrics.base import TargetSource
 from releases.metrics.looking import Looked, WrongSources, look, places_of
-from releases.models import Deployment
+from releases.models import Deployment, Watch
 from releases.steps.masking import clean
 
 
@@ -55,9 +55,8 @@ def set_watch(
         target = act.get(Target)
         runs = Deployment.objects.filter(application=target.application, environment=target.environment)
         # From its booking on: what is measured before, between and after its steps is compared.
-        open_ = runs.filter(
-            Q(state__in=[*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]) | Q(watches__ended_at=None)
-        )
+        watched = Watch.objects.filter(ended_at=None).values("deployment")
+        open_ = runs.filter(Q(state__in=[*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]) | Q(pk__in=watched))
         for run in open_.select_related("started_by", "requested_by"):
             if run.was_started_by(account):
                 raise NotYou(_("You have scheduled the run that is watched; another person says by what."))

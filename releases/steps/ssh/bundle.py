@@ -11,10 +11,12 @@ import sys
 import zipfile
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = ("releases/steps", "releases/checks", "releases/metrics", "releases/sources")
+ALONE = ("environments/reach/addresses.py",)
 START = "from releases.steps.ssh.host.serve import main\n\nmain()\n"
 # Under these names the bundle carries the stand-ins of releases/steps/ssh/host.
 INSTEAD = {
@@ -68,10 +70,10 @@ def carries(module: str) -> bool:
 
 
 def _modules() -> Iterator[tuple[str, Path]]:
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+    folders = (sorted((ROOT / folder).rglob("*.py")) for folder in FOLDERS)
+    for path in chain(*folders, (ROOT / name for name in ALONE)):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
 def _fits(name: str, needs: Mapping[str, set[str]]) -> bool:
