@@ -27,7 +27,7 @@ consent/decide.py _grant round_.grant release.approve
 consent/end.py end_rounds deployment.cancel
 consent/lapse.py _lapse_release release.lapse; consent/lapse.py _lapse_window held.expire
 deployment/decide.py give_up deployment.fail; deployment/decide.py stop_inside deployment.stop deployment.stopped
-deployment/decide.py succeed deployment.succeed; deployment/settle.py settle deployment.settle; deployment/settle.py _follow release.abandon release.stand_down release.roll_back
+deployment/decide.py succeed deployment.succeed; deployment/settle.py settle deployment.settle; deployment/settle.py _follow release.abandon release.stand_down
 deployment/decide.py _go_on deployment.resume deployment.recheck
 deployment/decide.py go_on_after deployment.verify
 deployment/queue.py queue deployment.queue; deployment/queue.py settle_lower held.settle
@@ -35,14 +35,14 @@ deployment/queue.py put_back deployment.put_back; deployment/queue.py miss deplo
 deployment/schedule.py schedule deployment.schedule; deployment/schedule.py _book other.cancel
 deployment/schedule.py cancel deployment.cancel
 deployment/stopped.py stopped deployment.stopped
-deployment/verified.py verify deployment.watch release.watch cut.cut_short before.complete
+deployment/verified.py taken_back release.roll_back; deployment/verified.py verify deployment.watch release.watch cut.cut_short before.complete
 in_force/adopt.py propose release.record; procedure/activate.py move_over release.lapse
 procedure/activate.py take_back round_.take_back; procedure/activate.py end_other_applications other.void
 release/confirm.py confirm release.confirm; release/import_tags.py _record release.record
 release/move.py postpone release.postpone; release/prepare.py fix_content release.fix_content; release/prepare.py confirm_tests release.confirm_tests
 release/prepare.py conclude release.conclude; release/prepare.py amend release.amend
 release/prepare.py take_back release.take_back; release/prepare.py withdraw release.withdraw
-release/submit.py submit release.submit; rollback/restored.py restored deployment.restored deployment.falter release.roll_back
+release/submit.py submit release.submit; rollback/restored.py restored deployment.restored deployment.falter
 rollback/run.py run deployment.roll_back; rollback/run.py retry deployment.retry
 step/claim.py _start deployment.start round_.consume release.start
 step/finish.py finish deployment.stopped; step/finish.py stop deployment.stopped
