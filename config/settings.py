@@ -155,7 +155,8 @@ API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
 LEASE = env.float("RINGI_LEASE", 15.0)
 BEAT = env.float("RINGI_BEAT", 5.0)
 SWEEP = env.float("RINGI_SWEEP", 1.0)
-# After so many seconds without a sign of life the scheduler, the sealer, or a queue where work waits, is called silent; 0: never.
+# After so many seconds without a sign of life the scheduler, the sealer, or a queue where work waits, is called
+# silent; 0: never.
 SILENT_SECONDS = env.float("RINGI_SILENT", 90.0)
 METRICS_TOKEN = env.str("RINGI_METRICS_TOKEN", "")
 # The hour (UTC) from which history rows are compared with the ledger, once a day; 17 is two at night in Tokyo.

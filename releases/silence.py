@@ -113,7 +113,7 @@ def _workers() -> dict[str, int]:
 
 def silences() -> list[tuple[str, str]]:
     """Return what is silent, as pages show it: looked up at most every few seconds, and never where it is off."""
-    if not settings.SILENT_SECONDS:  # not even looked
+    if not settings.SILENT_SECONDS:
         return []
     known: list[tuple[str, str]] | None = cache.get("silences")
     if known is None:

@@ -185,8 +185,8 @@ def verify(
     connection: of psycopg, in no transaction. first, last: a range of numbers; only a range from 1 is
     compared with checkpoints, only the whole with head and count. notes: checkpoints kept outside the
     database. key: the sealer's, one or more; keys that the ledger names below a checkpoint by a believed key are
-    believed as well. processes: how many check a long ledger; when None, as `processes_for` says. Raises `BadNote` when an outside
-    note is malformed or not signed by a believed key, psycopg's errors otherwise.
+    believed as well. processes: how many check a long ledger; when None, as `processes_for` says. Raises `BadNote` when
+    an outside note is malformed or not signed by a believed key, psycopg's errors otherwise.
     """
     report = Report(first=first, last=first - 1)
     with connection.transaction(), connection.cursor() as cursor:

@@ -90,13 +90,23 @@ def chart(
 
 
 def charts(
-    samples: Iterable[Any], baseline: Mapping[str, Any], names: Mapping[str, str], times: Sequence[str]
+    samples: Iterable[Any],
+    baseline: Mapping[str, Any],
+    names: Mapping[str, str],
+    times: Sequence[str],
+    units: Mapping[str, str],
 ) -> list[Chart]:
     """Return a chart for each metric that a trigger watches, in the order of `names` (metric → label)."""
     rows = [(sample.at, sample.values) for sample in samples]
     means = baseline.get("metrics", {})
     return [
-        chart(label, [(at, values.get(metric, {})) for at, values in rows], means.get(metric, {}).get("mean"), times)
+        chart(
+            label,
+            [(at, values.get(metric, {})) for at, values in rows],
+            means.get(metric, {}).get("mean"),
+            times,
+            units.get(metric, ""),
+        )
         for metric, label in names.items()
         if any(metric in values for _at, values in rows)
     ]

@@ -79,7 +79,8 @@ def watch_charts(watch: Watch, content: Any, zone: str) -> list[Chart]:
     without = {*unmeasured(watch, [(s.due_at, s.at, s.values) for s in samples]), *checked_beside(watch)}
     metrics = [t["metric"] for t in watch.triggers if t["metric"] not in without]
     names = {metric: labels.get(metric, metric) for metric in metrics}
-    return charts(samples, watch.baseline, names, [clock(s.at, zone) for s in samples])
+    units = {metric.key: metric.unit for metric in content.metrics} if content is not None else {}
+    return charts(samples, watch.baseline, names, [clock(s.at, zone) for s in samples], units)
 
 
 def log_step(steps: list[Step]) -> Step | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +15,8 @@ from releases.actions.consent.decide import DUTIES
 from releases.admin.replayed import replay_lines
 from releases.admin.shown import language, missing_persons, span, when, word
 from releases.gates import quorum
-from releases.gates.content import clause_labels
+from releases.gates.content import NO_SIGNERS, clause_labels
 from releases.models import Change, ConsentRound, Release
-
-# What stands in the document while no key is known: the digest of nothing.
-NO_SIGNERS = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from releases.gates.base import procedure_of
 from releases.letters.events import PRE_RELEASED
 from releases.models import Fact, InForce, MessageText, Release
 
+# What stands for the known keys of an application that has none.
+NO_SIGNERS = hashlib.sha256(b"").hexdigest()
+
 
 def document(release: Release, environment: Environment) -> dict[str, Any]:
     """Return the document; two that differ in any key are not the same consent."""

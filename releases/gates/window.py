@@ -47,8 +47,13 @@ def closed_sentence(answer: calendar.Answer, environment: Environment) -> str:
 
 
 def needed_seconds(plan: dict[str, list[dict[str, float]]]) -> float:
-    """Return the estimate in seconds of the way out with its checks plus the whole way back."""
+    """Return the estimate in seconds of the phases given; of a whole plan: the way out, its checks, the way back."""
     return float(sum(step["estimate_seconds"] for steps in plan.values() for step in steps))
+
+
+def _end(release: Release, answer: calendar.Answer) -> datetime | None:
+    """Return when the opening closes to a release: with itself, or with the release's own window before."""
+    return min(filter(None, [answer.until, release.window_end]), default=None)
 
 
 def closed_to(release: Release, environment: Environment, at: datetime, seconds: float) -> str:
@@ -60,8 +65,12 @@ def closed_to(release: Release, environment: Environment, at: datetime, seconds:
     answer = opening(release.application, environment, at, emergency=emergency)
     if not answer.open:
         return closed_sentence(answer, environment)
-    end = min(filter(None, [answer.until, release.window_end]), default=None)
-    if emergency or end is None or at + timedelta(seconds=seconds) <= end:
+    if emergency:
+        return ""
+    end = _end(release, answer)
+    if end is None:
+        return _("The release's own window has closed.")
+    if at + timedelta(seconds=seconds) <= end:
         return ""
     when = calendar.print_time(end, environment.zone, get_language() or "ja")
     return _("What is left with the way back no longer fits before %(when)s; take it back.") % {"when": when}
@@ -79,7 +88,7 @@ def ask(question: Question, gate: Gate) -> Answer:
         return failed(gate, _("The release is planned for %(when)s.") % {"when": when}, "plan")
     if question.emergency:
         return passed(gate, _("An emergency needs no window."), "plan")
-    end = min(filter(None, [answer.until, release.window_end]), default=None)
+    end = _end(release, answer)
     if end is None or at >= end:
         return failed(gate, _("The release's own window has closed."), "plan")
     latest = calendar.latest_safe_start(end, timedelta(seconds=needed_seconds(release.plan)))

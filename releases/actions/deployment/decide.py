@@ -154,8 +154,8 @@ def _require_time(deployment: Deployment, first: Step) -> None:
     if all(gate.kind != "window" for gate in asked):
         return
     left = deployment.steps.filter(ordinal__gte=first.ordinal, phase__in=["forward", "verify"])
-    back = [row for phase in ("back", "back_verify") for row in release.plan.get(phase, [])]
-    seconds = sum(step.estimate_seconds for step in left) + sum(row["estimate_seconds"] for row in back)
+    back = {phase: release.plan.get(phase, []) for phase in ("back", "back_verify")}
+    seconds = sum(step.estimate_seconds for step in left) + window.needed_seconds(back)
     if reason := window.closed_to(release, environment, known.moment, seconds):
         raise GateClosed(reason)
 

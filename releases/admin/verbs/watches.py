@@ -71,13 +71,10 @@ def _seen(target: Target, values: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for name, value in sorted(looked.values.items()):
         said = gettext("no data; rates need a second look") if name in DERIVED and looked.up else gettext("no data")
-        said = (
-            gettext("unknown")
-            if name in looked.unreadable
-            else said
-            if value is None
-            else figure(value, units.get(name, ""))
-        )
+        if name in looked.unreadable:
+            said = gettext("unknown")
+        elif value is not None:
+            said = figure(value, units.get(name, ""))
         rows.append((words.get(name, name), said))
     rows += [(key, error) for key, error in looked.errors.items()]
     return [(gettext("one look just now"), gettext("answered") if looked.up else gettext("no answer")), *rows]

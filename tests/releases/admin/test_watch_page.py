@@ -32,6 +32,7 @@ def test_it_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browse
     assert 'class="gap stale"' in text and 'class="gap no_data"' in text
     page = browsers("operator").get(reverse("deployment", args=[world["back"].pk])).content.decode()
     assert reverse("watch", args=[watch.pk]) in page
+    assert "limit 10% · baseline 1%" in page and "0.24 s" in page
     for name in ("outsider", "developer", "administrator"):
         assert browsers(name).get(reverse("watch", args=[watch.pk])).status_code == 403, name
     assert browsers("operator").post(reverse("watch", args=[watch.pk])).status_code == 405
