@@ -34,7 +34,7 @@ from tests.scenarios.history import COMMITTEE, DONE, FAULTS, PEOPLE, REFUSED, Hi
 from tests.scenarios.reference import BEFORE, WAITING
 from tests.scenarios.stock import Stock
 
-LEAST = int(os.environ.get("RINGI_LEAST", "8"))  # make chaos asks for 100
+LEAST = int(os.environ.get("RINGI_LEAST", "5"))  # make chaos asks for 100
 TOGGLED = (*COMMITTEE, "project_manager", "operator", "developer")
 GATES = ("coverage", "review", "performance")
 COUNTED = (

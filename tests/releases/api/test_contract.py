@@ -23,7 +23,7 @@ from .conftest import ask, token_for
 
 # Cases per operation: a twentieth of this with data that fit the description, and as many with data that do not.
 pytestmark = pytest.mark.timeout(300)
-EXAMPLES = int(os.environ.get("RINGI_TEST_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("RINGI_TEST_EXAMPLES", "60"))
 NOBODY = ("anonymous", "revoked")
 DESCRIBED = [
     checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
