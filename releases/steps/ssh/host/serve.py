@@ -112,3 +112,6 @@ def _lazily(name: str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
+    # An import statement that finds it there does not ask the module itself, which would load it.
+    package, _dot, own = name.rpartition(".")
+    setattr(sys.modules[package], own, module)

@@ -88,3 +88,19 @@ def test_an_older_python_is_refused_by_name(there: Target, tmp_path: Path) -> No
     there.spec.settings["ssh"]["python"] = str(old)
     with pytest.raises(StepFailed, match=r"has Python 3\.9\.1; 3\.11\.4 or newer is needed"):
         there.step("command", there.context(), argv=("true",))
+
+
+def test_a_target_without_a_database_needs_no_library_of_one(there: Target, tmp_path: Path) -> None:
+    """The host's Python here can import no psycopg: neither can one that lacks libpq."""
+    bare = tmp_path / "python3"
+    bare.write_text(
+        f"#!{sys.executable}\nimport runpy, sys\nsys.executable = {str(bare)!r}\nsys.modules['psycopg'] = None\n"
+        "if '-c' in sys.argv:\n"
+        "    given = sys.argv[sys.argv.index('-c') + 1:]\n    sys.argv = ['-c', *given[1:]]\n    exec(given[0])\n"
+        "else:\n    sys.path.insert(0, sys.argv[-1])\n    runpy.run_path(sys.argv[-1], run_name='__main__')\n"
+    )
+    bare.chmod(0o755)
+    there.spec.settings["ssh"]["python"] = str(bare)
+    assert there.step("command", there.context(), argv=("true",))["exit_code"] == 0
+    with pytest.raises(StepFailed, match="the host lacks libpq"):
+        there.step("backup", there.context("1/2/x", configuration={"DATABASE_URL": "postgresql://127.0.0.1/none"}))
