@@ -18,6 +18,7 @@ from django_fsm import can_proceed
 
 from environments import access, calendar
 from environments.models import Account, Environment
+from releases.models import Release
 
 ZONE = ZoneInfo("Asia/Tokyo")
 # Most characters of a text: of a reason or a comment as the models keep it, and of a text of several rows.
@@ -30,8 +31,12 @@ class ZonedDateTimeField(forms.DateTimeField):
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
     def __init__(self, *, zone: str = ZONE.key, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(help_text=_("Local time in %(zone)s") % {"zone": zone}, **options)
         self.zone = zone
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return a time as the field shows it: local in `zone`."""
+        return value.astimezone(ZoneInfo(self.zone)) if isinstance(value, datetime) else value
 
     def to_python(self, value: Any) -> datetime | None:
         """Return an aware time or None."""
@@ -185,3 +190,14 @@ def environment_of(instance: Any) -> Environment | None:
         if isinstance(found, Environment):
             return found
     return None
+
+
+def zone_of(instance: Any) -> str:
+    """Return the zone in which times about a row are written: of its environment, of the one that a release is bound
+    for, else the office's.
+    """
+    place = environment_of(instance)
+    if isinstance(instance, Release):
+        found = Environment.objects.filter(targets__application=instance.application_id, tier="production")
+        place = found.order_by("order").last()
+    return place.zone if place is not None else ZONE.key

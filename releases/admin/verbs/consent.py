@@ -19,7 +19,7 @@ from releases.actions.obligation import settle
 from releases.actions.roster import assign
 from releases.actions.waiver import decide as waivers
 from releases.actions.waiver import propose
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, row, text
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, row, text, zone_of
 from releases.models import (
     Approval,
     ChecklistItem,
@@ -149,7 +149,9 @@ def _waiver(instance: Any) -> Fields:
         "gate": forms.ChoiceField(
             label=_("gate or milestone"), choices=[(key, ja if japanese else en) for key, ja, en in found]
         ),
-        "until": ZonedDateTimeField(label=_("until"), initial=getattr(instance, "window_end", None)),
+        "until": ZonedDateTimeField(
+            label=_("until"), zone=zone_of(instance), initial=getattr(instance, "window_end", None)
+        ),
         "reason": text(_("reason")),
     }
 

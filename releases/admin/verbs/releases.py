@@ -14,7 +14,7 @@ from releases.actions.deployment import request
 from releases.actions.evidence import hand_in
 from releases.actions.release import confirm, copy, move, observe, plan, prepare, set_source, submit
 from releases.admin.verbs import source
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, row, text
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, row, text, zone_of
 from releases.admin.verbs.consent import must, reason
 from releases.models import Change, Release
 from releases.sources import evidence as reading
@@ -102,11 +102,14 @@ def _configuration(instance: Any) -> Fields:
 
 
 def _start(instance: Any) -> Fields:
-    return {"start": ZonedDateTimeField(label=_("T-0")), "reason": text(_("reason"), required=False)}
+    return {
+        "start": ZonedDateTimeField(label=_("T-0"), zone=zone_of(instance)),
+        "reason": text(_("reason"), required=False),
+    }
 
 
 def _postpone(instance: Any) -> Fields:
-    return {"start": ZonedDateTimeField(label=_("T-0")), "reason": text(_("reason"))}
+    return {"start": ZonedDateTimeField(label=_("T-0"), zone=zone_of(instance)), "reason": text(_("reason"))}
 
 
 def _evidence(instance: Any) -> Fields:

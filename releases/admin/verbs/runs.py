@@ -22,7 +22,7 @@ from releases.actions.rollback.run import retry
 from releases.actions.rollback.take_over import take_over
 from releases.actions.step import confirm
 from releases.actions.watch.sample import judge_watch
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, text
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, text, zone_of
 from releases.admin.verbs.consent import bound_to, must, reason
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Rollback, Step, Watch
@@ -32,7 +32,7 @@ Fields = Mapping[str, forms.Field]
 
 def _at(instance: Any) -> Fields:
     return {
-        "at": ZonedDateTimeField(label=_("hour (empty: now)"), required=False),
+        "at": ZonedDateTimeField(label=_("hour (empty: now)"), zone=zone_of(instance), required=False),
         "reason": text(_("reason"), required=False),
     }
 

@@ -20,7 +20,7 @@ from environments.actions.window import freeze as freezes
 from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.actions.window import propose, set_rule, withdraw
 from releases.admin import calendar_preview as preview
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, text
+from releases.admin.verbs.base import ZONE, Verb, ZonedDateTimeField, length, text
 
 Fields = Mapping[str, forms.Field]
 
@@ -30,8 +30,7 @@ def _must(instance: Any) -> Fields:
 
 
 def _moment(label: Any, instance: Any) -> forms.Field:
-    zone = instance.zone if isinstance(instance, Environment) else "Asia/Tokyo"
-    return ZonedDateTimeField(label=label, zone=zone, help_text=_("Local time in %(zone)s") % {"zone": zone})
+    return ZonedDateTimeField(label=label, zone=instance.zone if isinstance(instance, Environment) else ZONE.key)
 
 
 def _whom() -> forms.Field:

@@ -1,0 +1,45 @@
+"""A time in a form is local where it is about: its field says of which zone, shows it so and reads it so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.urls import reverse
+
+from environments.models import Environment
+from releases.models import Release
+from tests.releases.admin import seed
+from tests.releases.gates.asking import alter
+
+
+@pytest.fixture
+def elsewhere(world: dict[str, Any]) -> dict[str, Any]:
+    """The same world with a production that lies in Berlin."""
+    alter(Environment.objects.get(slug="production"), zone="Europe/Berlin")
+    return world
+
+
+def test_the_end_of_a_waiver_is_offered_as_the_end_of_the_window_there(
+    elsewhere: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    release = elsewhere["review"]
+    alter(release, window_end=datetime(2026, 12, 16, 20, 0, tzinfo=UTC))
+    html = browsers("manager").get(reverse("act", args=["waiver", "propose", release.pk])).content.decode()
+    assert 'value="2026-12-16T21:00"' in html
+    assert "Local time in Europe/Berlin" in html
+
+
+def test_a_date_that_is_moved_to_is_read_as_local_time_there(
+    elsewhere: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    release, manager = elsewhere["draft"], browsers("manager")
+    address, opens = reverse("act", args=["release", "move", release.pk]), seed.next_window_start()
+    assert "Local time in Europe/Berlin" in manager.get(address).content.decode()
+    there = opens.astimezone(ZoneInfo("Europe/Berlin")).strftime("%Y-%m-%dT%H:%M")
+    answer = manager.post(address, {"start": there, "reason": "later"})
+    assert answer.status_code == 302, answer.content.decode()
+    assert Release.objects.get(pk=release.pk).window_start == opens
