@@ -359,7 +359,6 @@ class Rollback(Part):
     documents: tuple[Item, ...] = Field(min_length=1)
     watch_duration: Label
     watch_seconds: Positive
-    restore_rows_max: Whole
     question_minutes: Positive
     question_default: Literal["go_back", "stay"]
 

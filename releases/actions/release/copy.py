@@ -30,6 +30,7 @@ def copy(release_id: int, *, version: str, with_changes: bool = False, reason: s
         taken = Release.objects.filter(application=application, version=text)
         if taken.exclude(state__in=["rejected", "withdrawn", "failed", "rolled_back"]).exists():
             raise Invalid(_("Version %(version)s is already planned or released.") % {"version": text})
+        content = active_procedure().document
         made = Release.objects.create(
             application=application,
             version=text,
@@ -38,7 +39,8 @@ def copy(release_id: int, *, version: str, with_changes: bool = False, reason: s
             title=earlier.title,
             author=author,
             copied_from=earlier,
-            plan=step_plan(active_procedure().document),
+            plan=step_plan(content),
+            unanswered=content.rollback.question_default,
             tag=application.tag_format.format(version=text),
             **{name: getattr(earlier, name) for name in Release.APPLICATION_FIELDS},
         )

@@ -53,6 +53,7 @@ def plan(
         )
         if taken.exists():
             raise Invalid(_("Version %(version)s is already planned or released.") % {"version": text})
+        content = active_procedure().document
         release = Release.objects.create(
             application=application,
             version=text,
@@ -60,7 +61,8 @@ def plan(
             title=title,
             author=author,
             criterion=criterion if kind == Release.Kind.EMERGENCY else "",
-            plan=step_plan(active_procedure().document),
+            plan=step_plan(content),
+            unanswered=content.rollback.question_default,
             tag=application.tag_format.format(version=text),
         )
         act.about(release, version=text)

@@ -14,8 +14,9 @@ from audit.clock import now
 from audit.models import Event
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from releases.actions.checklist.sign import sign
+from releases.actions.release.copy import copy
 from releases.actions.release.number import next_number
-from releases.actions.release.plan import add_change, edit, plan, set_configuration
+from releases.actions.release.plan import active_procedure, add_change, edit, plan, set_configuration
 from releases.actions.release.prepare import amend, conclude, confirm_tests, fix_content, withdraw
 from releases.actions.release.set_source import set_source
 from releases.models import Release
@@ -42,6 +43,17 @@ def test_a_plan_begins_as_a_draft_with_the_steps_of_the_procedure(world: Any) ->
     assert [step["kind"] for step in release.plan["forward"]] == [
         "backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update", "service_control",
     ]  # fmt: skip
+
+
+def test_what_is_done_when_nobody_answers_begins_as_the_procedure_has_it(world: Any) -> None:
+    active = active_procedure()
+    raw = active.document.model_dump(mode="json")
+    raw["rollback"]["question_default"] = "stay"
+    alter(active, content=raw)
+    with world.acting_as("manager"):
+        first = plan(application_id=world.application.pk, version="1.3.0", title="Tags")
+        second = copy(first.pk, version="1.4.0")
+    assert (first.unanswered, second.unanswered) == ("stay", "stay")
 
 
 @pytest.mark.parametrize("name", ["developer", "operator", "committee_a", "auditor", "outsider", "ci"])
