@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from django.apps import apps
@@ -15,7 +16,7 @@ from audit.actor import name_of
 from audit.clock import now
 from audit.governed import GOVERNED
 from environments.admin.rights import page
-from releases.admin.happened import act_name, shown_value
+from releases.admin.happened import act_name, kind_name, shown_value
 from releases.admin.shown import show, zoned_input
 from releases.admin.sight import sight_of
 from releases.admin.timeline_page import moment_of
@@ -25,16 +26,7 @@ STATES = 50
 
 def kinds() -> list[tuple[str, str]]:
     """Return (label, name for people) of what the ledger keeps rows of."""
-    found = []
-    for governed in GOVERNED:
-        app, name, *relation = governed.model.split(".")
-        model = apps.get_model(app, name)
-        words = str(model._meta.verbose_name)
-        if relation:
-            field: Any = model._meta.get_field(relation[0])
-            words = f"{words}: {field.verbose_name}"
-        found.append((governed.model, words))
-    return sorted(found, key=lambda kind: kind[1])
+    return sorted(((row.model, kind_name(row.model)) for row in GOVERNED), key=itemgetter(1))
 
 
 def fields_of(label: str, values: dict[str, Any]) -> list[tuple[str, str, str]]:

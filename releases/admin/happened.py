@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from audit.actor import name_of
 from audit.as_of import column_names
@@ -95,7 +98,9 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Happening:
-    """One event. `details` is what an act says of itself, `differences` what a row event changed."""
+    """One event. `object` is its label (`app.Model:pk`), `about` the same in words; `details` is what an act says of
+    itself, `differences` what a row event changed.
+    """
 
     number: int | None
     kind: str
@@ -106,6 +111,7 @@ class Happening:
     what: str
     action: str
     object: str
+    about: str
     outcome: str
     reason: str
     leaf: str
@@ -120,6 +126,30 @@ class Happening:
 def act_name(action: str) -> str:
     """Return an action in words: its verb's label, or that of OTHER_ACTS."""
     return str(_LABELS.get(action, action))
+
+
+def kind_name(model_label: str) -> str:
+    """Return what rows of a model, or of a many-to-many table (`app.Model.field`), are called in the reader's words."""
+    return _kind_name(model_label, get_language())
+
+
+@lru_cache(maxsize=1024)
+def _kind_name(model_label: str, _language: str | None) -> str:
+    app, name, relation = [*model_label.split("."), "", ""][:3]
+    try:
+        options = apps.get_model(app, name)._meta
+        words = str(options.verbose_name)
+        return f"{words}: {options.get_field(relation).verbose_name}" if relation else words  # type: ignore[union-attr]
+    except (LookupError, FieldDoesNotExist):
+        return model_label
+
+
+def object_name(label: str, names: Mapping[str, str] | None = None) -> str:
+    """Return an object's label (`app.Model:pk`) in words: its kind, and its own name where `names` (by label) has one."""
+    model, colon, pk = label.partition(":")
+    if not colon:
+        return kind_name(model) if model else ""
+    return f"{kind_name(model)} {(names or {}).get(label, pk)}"
 
 
 def shown_value(value: Any) -> str:
@@ -182,8 +212,10 @@ def _signature(signed: dict[str, Any]) -> dict[str, Any]:
     return signed | {"role": roles, "authenticated_at": when(proved)}
 
 
-def happening(event: Event, *, values: bool = True) -> Happening:
-    """Read one event, with its link when it has one; values: whether the reader may see what a row held."""
+def happening(event: Event, *, values: bool = True, names: Mapping[str, str] | None = None) -> Happening:
+    """Read one event, with its link when it has one; values: whether the reader may see what a row held; names: of
+    objects, by label.
+    """
     link = getattr(event, "link", None)
     contents = event.contents
     after = contents.get("after") or {}
@@ -200,6 +232,7 @@ def happening(event: Event, *, values: bool = True) -> Happening:
         what=act_name(event.action),
         action=event.action,
         object=event.object,
+        about=object_name(event.object, names),
         outcome=event.outcome,
         reason=event.reason if values else "",
         leaf=bytes(link.leaf).hex() if link is not None else "",

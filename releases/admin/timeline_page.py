@@ -30,6 +30,11 @@ FILTERS = (
     *("account", "actor", "action", "object", "environment", "release", "outcome", "kind"),
     *("since", "until", "words", "address"),
 )
+NAMED = {
+    "accounts": "environments.Account",
+    "releases": "releases.Release",
+    "environments": "environments.Environment",
+}
 OUTCOMES = ("done", "refused", "failed", "inserted", "updated", "deleted")
 
 
@@ -109,12 +114,14 @@ def timeline(request: HttpRequest) -> HttpResponse:
     wanted = replace(wanted_of(asked), readable=readable_by(request))
     found = look(wanted, PAGE, number_of(request.GET.get("before", "")))
     seen = sight_of(request, [event.object for event in found.events])
+    choices: dict[str, list[tuple[int, str]]] = {} if one_object else rows_to_choose()
+    names = {f"{NAMED[kind]}:{pk}": name for kind, rows in choices.items() for pk, name in rows}
     kept = {name: value for name, value in asked.items() if value}
     return show(
         request,
         "ringi/timeline.html",
         _("Timeline"),
-        happenings=[happening(event, values=seen(event.object)) for event in found.events],
+        happenings=[happening(event, values=seen(event.object), names=names) for event in found.events],
         asked=asked,
         kept=kept,
         older="?" + urlencode({**kept, "before": str(found.older)}) if found.older is not None else "",
@@ -122,7 +129,7 @@ def timeline(request: HttpRequest) -> HttpResponse:
         counted=count(wanted) if request.GET.get("count") else None,
         count_url="?" + urlencode({**kept, "count": "1"}),
         one_object=one_object,
-        **({} if one_object else rows_to_choose()),
+        **choices,
         actions=acts_to_choose(get_language()),
         kinds=Event.Kind.choices,
         outcomes=[(outcome, word(outcome)) for outcome in OUTCOMES],
