@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from audit.actor import Actor, acting
+from audit.change import change
+from audit.clock import now
 from audit.models import Outbox
 from releases.actions.delivery.send import send_due
 from releases.actions.notice.make import drain
 from releases.models import Delivery, Member, MessageChannel, MessageRule, Notice, Stakeholder
-from tests.releases.gates.asking import alter, make
+from tests.releases.gates.asking import COMMAND, alter, make
 
 WORKER = Actor(account_id=None, name="messages", kind="worker", channel="worker")
 
@@ -56,8 +58,8 @@ def rule(event: str, group: str | None, channel: str, lead: int | None = None) -
 
 def only(*rules: tuple[str, str | None, str]) -> None:
     """Leave nothing but these rules (event, group, channel)."""
-    for row in MessageRule.objects.filter(withdrawn_at=None):
-        alter(row, withdrawn_at=row.history.latest().history_date)
+    with acting(COMMAND), change("test:alter"):
+        MessageRule.objects.filter(withdrawn_at=None).update(withdrawn_at=now())
     for event, group, channel in rules:
         rule(event, group, channel)
 
