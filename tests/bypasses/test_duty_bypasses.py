@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from audit.actor import acting
 from audit.clock import now
-from audit.refusals import GateClosed, NotYou
+from audit.refusals import GateClosed, Invalid, NotYou
 from environments.actions.access.grant import propose as grant
 from environments.actions.configuration.create import create as configure
+from environments.actions.target.set_hosts import set_hosts
 from environments.actions.window.freeze import freeze
 from releases.actions.consent import decide as consents
 from releases.actions.deployment import decide
@@ -22,13 +24,14 @@ from releases.actions.document import review
 from releases.actions.release import move
 from releases.actions.release.confirm import confirm
 from releases.actions.release.submit import submit
+from releases.actions.target.set_settings import set_settings
 from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose
 from releases.actions.watch.set_sources import set_watch
 from releases.audit_tests.two_duties import duties_of
 from releases.gates import quorum
 from releases.metrics.looking import USUAL
-from releases.models import Deployment, Document, InForce, Release, Step
+from releases.models import Deployment, Document, InForce, Release, Rollback, Step, Watch
 from tests.bypasses.test_consent_bypasses import approved, say_yes, scheduled, submitted
 from tests.releases.gates.asking import COMMAND, alter, make, walk
 from tests.scenarios.stock import Stock
@@ -188,6 +191,48 @@ def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) ->
     walk(run, "watch", "succeed")
     with world.acting_as(run.started_by.username):
         set_watch(target, sources=sources, reason="afterwards")
+
+
+def test_a_target_that_was_consented_to_runs_the_commands_that_it_had(stock: Stock) -> None:
+    """Not while consent is given or used; afterwards with a reason, and what it was stays in the ledger."""
+    world = stock.world
+    _release, given, run = scheduled(stock)
+    row = world.targets["production"]
+    changed = {**row.settings, "migrate": ["{tree}/migrate", "--other"]}
+
+    def again(name: str = "operator", reason: str = "another command") -> None:
+        with world.acting_as(name):
+            set_settings(row.pk, root=row.root, settings=changed, reason=reason)
+
+    for edge in ("", "queue", "start", "verify"):
+        run = walk(run, edge) if edge else run
+        with pytest.raises(GateClosed, match="not over"):
+            again()
+    walk(run, "watch")
+    watch = make(Watch, deployment=run, interval_seconds=60, duration_seconds=3600, began_at=now(), triggers=[])
+    with pytest.raises(GateClosed, match="not over"):
+        again()
+    walk(run, "succeed")
+    alter(watch, ended_at=now())
+    with pytest.raises(GateClosed, match="Consent is asked for or given"):
+        again()
+    walk(given, "consume")
+    back = make(Rollback, deployment=run, cause="grave_failure", raised_at=now())
+    with pytest.raises(GateClosed, match="not over"):
+        again()
+    walk(back, "dismiss")
+    with world.acting_as("operator"):
+        set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
+    again()
+    assert world.fresh(row).settings == changed | {"http_hosts": ["hooks.example"]}
+    with pytest.raises(NotYou):
+        again("developer")
+    for root in (row.root, f"{row.root}/inner", str(Path(row.root).parent)):
+        staging = world.targets["staging"]
+        with world.acting_as("operator"), pytest.raises(Invalid, match="Another target lies there"):
+            set_settings(staging.pk, root=root, settings=staging.settings, reason="to production's folder")
+    with pytest.raises(Invalid, match="Say why"):
+        again(reason=" ")
 
 
 def test_who_sets_the_hour_is_no_approver(stock: Stock) -> None:

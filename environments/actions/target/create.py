@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -10,7 +9,7 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.refusals import Invalid
 from environments import access
-from environments.actions.target.settings import require_sound
+from environments.actions.target.settings import require_apart, require_sound
 from environments.models import Application, Environment, Target
 
 
@@ -43,9 +42,8 @@ def create_target(
     """Name the folder and the commands of an application's copy in an environment; settings are judged when entered."""
     with change("target:create", reason=reason, sign=True) as act:
         access.require("configure_target")
-        if not PurePosixPath(root).is_absolute() or ".." in PurePosixPath(root).parts:
-            raise Invalid(_("The folder must be an absolute path."))
         require_sound(settings)
+        require_apart(root, settings)
         target = Target.objects.create(
             application=Application.objects.get(pk=application_id),
             environment=Environment.objects.get(pk=environment_id),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from audit.refusals import Invalid
+from environments.models import Target
 
 Judge = Callable[[Mapping[str, Any]], list[str]]
 JUDGES: list[Judge] = []
@@ -26,3 +28,21 @@ def require_sound(settings: Any) -> None:
     faults = [fault for judge in JUDGES for fault in judge(settings)]
     if faults:
         raise Invalid(*faults)
+
+
+def require_apart(root: str, settings: Mapping[str, Any], *, but: int = 0) -> None:
+    """Raise Invalid for a root that is not absolute, or that another target on the same host shares, holds or lies in:
+    what is done to the one would be done to the other, by the rules of the first. but: key of the target itself.
+    """
+    here = PurePosixPath(root)
+    if not here.is_absolute() or ".." in here.parts:
+        raise Invalid(_("The folder must be an absolute path."))
+    for other in Target.objects.exclude(pk=but).select_related("application", "environment"):
+        there = PurePosixPath(other.root)
+        if _host(other.settings) == _host(settings) and (here.is_relative_to(there) or there.is_relative_to(here)):
+            raise Invalid(_("Another target lies there: %(target)s") % {"target": other})
+
+
+def _host(settings: Mapping[str, Any]) -> str:
+    ssh = settings.get("ssh")
+    return str(ssh.get("host", "")).lower() if isinstance(ssh, Mapping) else ""

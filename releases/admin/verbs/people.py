@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from environments.models import (
 from releases import checks, steps
 from releases.actions.in_force import adopt
 from releases.actions.procedure import activate
+from releases.actions.target.set_settings import OWN, set_settings
 from releases.admin.replayed import replay_lines
 from releases.admin.verbs import source
 from releases.admin.verbs.base import PairsField, Verb, WriteOnly, length, row, text
@@ -48,6 +50,29 @@ def _target(instance: Any) -> Fields:
         "root": text(_("folder"), most=length(Target, "root")),
         "settings": forms.JSONField(label=_("settings"), widget=forms.Textarea(attrs={"rows": 10})),
     }
+
+
+class _Indented(json.JSONEncoder):
+    """JSON as people edit it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options | {"indent": 2, "ensure_ascii": False})
+
+
+def _set_settings(pk: int, *, settings: dict[str, Any] | None, **rest: Any) -> Target:
+    return set_settings(pk, settings=settings or {}, **rest)
+
+
+def _changed_target(instance: Any) -> Fields:
+    known = instance if isinstance(instance, Target) else Target()
+    fields = {name: field for name, field in _target(instance).items() if name in ("root", "settings")}
+    fields["root"].initial = known.root
+    # Nothing is a set of commands as well.
+    fields["settings"] = forms.JSONField(
+        label=_("settings"), required=False, encoder=_Indented, widget=forms.Textarea(attrs={"rows": 16}),
+        initial={name: value for name, value in known.settings.items() if name not in OWN},
+    )  # fmt: skip
+    return fields | {"reason": text(_("reason"))}
 
 
 def _configuration(instance: Any) -> Fields:
@@ -80,7 +105,7 @@ def _procedure(instance: Any) -> Fields:
 def _load(*, content: str, reason: str) -> Procedure:
     try:
         return activate.load(
-            Content.from_toml(content, step_kinds=steps.names(), check_kinds=checks.names()), reason=reason
+            Content.from_toml(content, step_kinds=steps.shapes(), check_kinds=checks.shapes()), reason=reason
         )
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
@@ -140,6 +165,16 @@ VERBS: tuple[Verb, ...] = (
         targets.create_target,
         ("configure_target",),
         fields=_target,
+        signs=True,
+    ),
+    Verb(
+        "target",
+        "set_settings",
+        _("Change folder and commands"),
+        _set_settings,
+        ("configure_target",),
+        Target,
+        _changed_target,
         signs=True,
     ),
     Verb(
