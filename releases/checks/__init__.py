@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 from releases.checks.alerts import Alerts
 from releases.checks.backup import Backup
 from releases.checks.base import CheckKind
@@ -42,6 +44,6 @@ def kind(name: str) -> CheckKind:
     raise UnknownKind(name)
 
 
-def names() -> frozenset[str]:
-    """Return the names of all check kinds, for readers of procedures."""
-    return frozenset(known.name for known in KINDS)
+def shapes() -> dict[str, type[BaseModel]]:
+    """Return the name of each check kind with the model of its parameters, for readers of procedures."""
+    return {known.name: known.parameters for known in KINDS}

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, get_args
 
-from releases.procedures.places import Path
-from releases.procedures.values import MOST_PLACES, TIERLESS, EvidenceKind, Subject, Tier
+from pydantic import ValidationError
+
+from environments.roles import LEVEL_CHOICES, ROLE_CHOICES
+from releases.procedures.places import Path, message_of
+from releases.procedures.values import DOCUMENTS, JUDGED_BY, MOST_PLACES, TIERLESS, EvidenceKind, Subject, Tier
 
 Found = Iterator[tuple[Path, str]]
 Raw = Mapping[str, Any]
@@ -76,6 +79,7 @@ def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collec
         yield ("obligations",), f"says nothing of {key}"
     for path, row in _rows(raw, "checks"):
         yield from _known(path, row, "kind", check_kinds, "kind of check")
+        yield from _parameters(path, row, check_kinds)
 
 
 def _rows(raw: Raw, place: str) -> list[tuple[Path, Raw]]:
@@ -113,6 +117,17 @@ def _all_known(path: Path, names: Any, known: Collection[str], what: str) -> Fou
             yield (*path, index), f"names {name!r}, an unknown {what}; known: {', '.join(sorted(known))}"
 
 
+def _parameters(path: Path, row: Raw, kinds: Collection[str]) -> Found:
+    model, given = kinds.get(str(row.get("kind"))) if isinstance(kinds, Mapping) else None, row.get("parameters")
+    if model is None or not isinstance(given, Mapping):
+        return
+    try:
+        model.model_validate(given)
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False, include_context=False, include_input=False):
+            yield (*path, "parameters", *error["loc"]), message_of(error)
+
+
 def _repeated(rows: list[tuple[Path, Raw]], names: tuple[str, ...]) -> Found:
     seen: dict[tuple[Any, ...], Path] = {}
     for path, row in rows:
@@ -143,6 +158,15 @@ def _twice(raw: Raw) -> Found:
 
 def _references(raw: Raw) -> Found:
     roles, environments = _keys(raw, "roles"), _keys(raw, "environments")
+    # What these mean is code; a procedure says who has which, and which documents there are.
+    for place, known, what in (
+        ("roles", dict(ROLE_CHOICES), "role"),
+        ("levels", dict(LEVEL_CHOICES), "level of access"),
+        ("documents", DOCUMENTS["release"], "document of a release"),
+        ("rollback.documents", DOCUMENTS["rollback"], "document of a rollback"),
+    ):
+        for path, row in _rows(raw, place):
+            yield from _known(path, row, "key", known, what)
     for path, row in _rows(raw, "access"):
         yield from _known(path, row, "role", roles, "role")
         yield from _known(path, row, "environment", environments, "environment")
@@ -258,8 +282,13 @@ def _gates(raw: Raw) -> Found:
     thresholds = _keys(raw, "thresholds")
     tiers = {row.get("tier") for _path, row in _rows(raw, "environments")}
     for path, row in _rows(raw, "gates"):
-        if row.get("threshold"):
+        judged_by, named = JUDGED_BY.get(str(row.get("evidence")), ""), row.get("threshold")
+        if named:
             yield from _known(path, row, "threshold", thresholds, "threshold")
+            if isinstance(named, str) and named in thresholds and named != judged_by:
+                yield (*path, "threshold"), f"is judged by {judged_by or 'no threshold'}"
+        if judged_by and judged_by not in thresholds:
+            yield ("thresholds",), f"says nothing of {judged_by}, by which {row.get('evidence')} is judged"
         if row.get("kind") == "evidence" and not row.get("evidence"):
             yield (*path, "evidence"), "is missing: a gate of evidence names the kind of evidence it asks for"
         if row.get("kind") != "evidence" and row.get("evidence") in get_args(EvidenceKind)[1:]:
@@ -287,6 +316,7 @@ def _plans(raw: Raw, step_kinds: Collection[str]) -> Found:
     for plan in _PLANS:
         for path, row in _rows(raw, f"plans.{plan}"):
             yield from _known(path, row, "kind", step_kinds, "kind of step")
+            yield from _parameters(path, row, step_kinds)
             if row.get("kind") == "manual" and plan != "forward":
                 yield (*path, "kind"), "only the way out waits for a person; what is verified is a check of this kind"
             if plan.startswith("forward"):

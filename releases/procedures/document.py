@@ -15,12 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from releases.procedures import parts
 from releases.procedures.consistency import faults_between
-from releases.procedures.places import Fault, Lines, Path, ProcedureFaults, dotted
+from releases.procedures.places import Fault, Lines, Path, ProcedureFaults, dotted, message_of
 from releases.procedures.values import CHECK_KINDS, STEP_KINDS, VersionText
 
 __all__ = ["Fault", "Procedure", "ProcedureFaults"]
-
-_WORDS = {"missing": "is missing", "extra_forbidden": "is not known here", "too_short": "must not be empty"}
 
 
 class _Section(BaseModel):
@@ -102,7 +100,10 @@ class Procedure(_Section):
         step_kinds: Collection[str] = STEP_KINDS,
         check_kinds: Collection[str] = CHECK_KINDS,
     ) -> Self:
-        """Read a procedure from TOML. Raises ProcedureFaults with every fault, each with its line."""
+        """Read a procedure from TOML. Raises ProcedureFaults with every fault, each with its line.
+
+        step_kinds, check_kinds: names of kinds; where they lead to the models of their parameters, these judge as well.
+        """
         try:
             raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as fault:
@@ -126,8 +127,7 @@ class Procedure(_Section):
         except ValidationError as invalid:
             for error in invalid.errors(include_url=False, include_context=False, include_input=False):
                 path = _path_in(raw, error["loc"])
-                message = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
-                found[(path, message)] = None
+                found[(path, message_of(error))] = None
         for path, message in faults_between(raw, step_kinds=step_kinds, check_kinds=check_kinds):
             found[(path, message)] = None
         if found or procedure is None:

@@ -19,7 +19,8 @@ def read(
 ) -> Procedure:
     """Read a procedure from a TOML file (UTF-8). Raises ProcedureFaults, also for a file that can't be read.
 
-    step_kinds, check_kinds: the names that plans and checks may use; whoever has the registries passes theirs.
+    step_kinds, check_kinds: the names that plans and checks may use, and the models of their parameters; whoever has
+    the registries passes theirs.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 Path = tuple[str | int, ...]
 _HEADER = re.compile(r"^\s*(\[{1,2})\s*([A-Za-z0-9_.\-]+)\s*\]{1,2}\s*(#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*)\s*=\s*(.*)$")
+
+
+_WORDS = {"missing": "is missing", "extra_forbidden": "is not known here", "too_short": "must not be empty"}
+
+
+def message_of(error: Mapping[str, Any]) -> str:
+    """Return what one of pydantic's errors says is wrong."""
+    return str(_WORDS.get(error["type"], error["msg"].removeprefix("Value error, ")))
 
 
 @dataclass(frozen=True)

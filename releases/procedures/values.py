@@ -42,6 +42,19 @@ GateKind = Literal[
 ]
 # The kinds of evidence that a gate may read: all but a plain file, which nobody can judge by itself.
 EvidenceKind = Literal["", "junit", "coverage", "sarif", "review", "security_scan", "performance"]
+# Which threshold a kind of evidence is judged by.
+JUDGED_BY = {
+    "junit": "failed_tests_max",
+    "coverage": "coverage_min",
+    "sarif": "static_errors_max",
+    "security_scan": "security_findings_max",
+    "performance": "performance_ratio_max",
+}
+# Which documents a release and a rollback have.
+DOCUMENTS = {
+    "release": frozenset({"release_notes", "changelog", "technical_documents"}),
+    "rollback": frozenset({"report", "cause", "prevention"}),
+}
 Subject = Literal["regular", "emergency", "extra_window", "late_way_back", "procedure", "stop_switch_off"]
 TIERLESS: frozenset[str] = frozenset({"procedure", "stop_switch_off"})
 

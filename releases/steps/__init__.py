@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 from releases.steps.ansible_playbook import AnsiblePlaybook
 from releases.steps.backup import Backup
 from releases.steps.base import StepKind
@@ -42,6 +44,6 @@ def kind(name: str) -> StepKind:
     raise UnknownKind(name)
 
 
-def names() -> frozenset[str]:
-    """Return the names of all step kinds, for readers of procedures."""
-    return frozenset(known.name for known in KINDS)
+def shapes() -> dict[str, type[BaseModel]]:
+    """Return the name of each step kind with the model of its parameters, for readers of procedures."""
+    return {known.name: known.parameters for known in KINDS}

@@ -12,12 +12,17 @@ from releases.procedures.document import Procedure as Content
 def lay_out_messages(content: Content) -> None:
     """Make what a procedure names, inside an open door; rules of the one before that it lacks are withdrawn.
 
-    Groups and channels keep what people have entered since: members, hours, addresses.
+    Groups and channels keep what people have entered since: members, hours, addresses. Which side a group is on
+    is the procedure's.
     """
     groups, ways = {}, {}
     for group in content.stakeholders:
         made = {"label_ja": group.ja, "label_en": group.en, "side": group.side, "from_procedure": True}
-        groups[group.key], _new = Stakeholder.objects.get_or_create(key=group.key, defaults=made)
+        there, _new = Stakeholder.objects.get_or_create(key=group.key, defaults=made)
+        if there.from_procedure and there.side != group.side:
+            there.side = group.side
+            there.save()
+        groups[group.key] = there
     for channel in content.channels:
         made = {"label_ja": channel.ja, "label_en": channel.en, "kind": channel.kind, "from_procedure": True}
         ways[channel.key], _new = MessageChannel.objects.get_or_create(key=channel.key, defaults=made)

@@ -20,6 +20,7 @@ from releases.actions.release.milestones import lay
 from releases.actions.release.steps import lay_out, production_of, step_plan
 from releases.gates.content import digest as content_digest
 from releases.models import ConsentRound, Procedure, Release
+from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import digest
 
@@ -83,6 +84,8 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
         procedure.submit()
         if not reason.strip():
             raise Invalid(_("Say why."))
+        if faults := environment_faults(procedure.document):
+            raise Invalid(*faults)
         candidates = {row.pk: str(row) for row in open_releases(procedure)}
         strange = sorted(set(moved) - candidates.keys())
         if strange:
@@ -178,6 +181,57 @@ def move_over(release: Release, procedure: Procedure) -> None:
         release.lapse()
 
 
+def environment_faults(content: Content) -> list[str]:
+    """Return why a procedure cannot be followed where environments are already: what runs, and what was consented to,
+    rests on which there are, on their tiers, their protection, and the order in which a release goes through them.
+    """
+    there = list(Environment.objects.order_by("order"))
+    named = {row.key: row for row in content.environments}
+    faults = [_("The environment “%(name)s” is missing.") % {"name": e} for e in there if e.slug not in named]
+    faults += [
+        _("The environment “%(name)s” keeps its tier and its protection.") % {"name": place}
+        for place in there
+        if (row := named.get(place.slug)) and (row.tier, row.protected) != (place.tier, place.protected)
+    ]
+    orders = [named[place.slug].order for place in there if place.slug in named]
+    if orders != sorted(orders):
+        faults.append(_("The environments that are there keep their order; another may come between them."))
+    return faults
+
+
+def _environments(content: Content) -> list[tuple[parts.Environment, Environment]]:
+    """Make the environments that a procedure names as it says, and return them."""
+    if faults := environment_faults(content):
+        raise Invalid(*faults)
+    there = {place.slug: place for place in Environment.objects.select_for_update()}
+    orders = {row.key: row.order for row in content.environments}
+    last = max([*orders.values(), *(place.order for place in there.values())])
+    for number, place in enumerate(there.values(), 1):
+        # Out of the way first: no two may have one place in the order, not even for a moment.
+        if place.order != orders[place.slug]:
+            place.order = last + number
+            place.save()
+    found = []
+    for row in content.environments:
+        place = there.get(row.key) or Environment(slug=row.key)
+        values = {
+            "name_ja": row.name_ja,
+            "name_en": row.name_en,
+            "purpose_ja": row.ja,
+            "purpose_en": row.en,
+            "tier": row.tier,
+            "order": row.order,
+            "protected": row.protected,
+            "zone": row.zone,
+        }
+        if place.pk is None or any(getattr(place, name) != value for name, value in values.items()):
+            for name, value in values.items():
+                setattr(place, name, value)
+            place.save()
+        found.append((row, place))
+    return found
+
+
 def put_in_force(procedure: Procedure) -> None:
     """Retire the active procedure and activate this one, inside an open door; make what it names exist."""
     for earlier in Procedure.objects.select_for_update().filter(state="active"):
@@ -188,20 +242,7 @@ def put_in_force(procedure: Procedure) -> None:
     procedure.save()
     content = procedure.document
     lay_out_messages(content)
-    for row in content.environments:
-        environment, _made = Environment.objects.get_or_create(
-            slug=row.key,
-            defaults={
-                "name_ja": row.name_ja,
-                "name_en": row.name_en,
-                "purpose_ja": row.ja,
-                "purpose_en": row.en,
-                "tier": row.tier,
-                "order": row.order,
-                "protected": row.protected,
-                "zone": row.zone,
-            },
-        )
+    for row, environment in _environments(content):
         for role in content.roles:
             level = content.level_of(role.key, row.key)
             AccessRule.objects.update_or_create(

@@ -26,11 +26,17 @@ class Command(BaseCommand):
         parser.add_argument("--activate", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Load, and activate where none was ever active."""
+        """Load; with --activate that of an empty system, which is then in force. Where one was, nothing is loaded: this
+        is how a system starts, and its procedure may have gone its own way since.
+        """
         try:
-            content = read(options["file"], step_kinds=steps.names(), check_kinds=checks.names())
+            content = read(options["file"], step_kinds=steps.shapes(), check_kinds=checks.shapes())
         except ProcedureFaults as faults:
             raise CommandError("nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)) from None
+        in_force = Procedure.objects.filter(state="active").first()
+        if options["activate"] and in_force is not None:
+            self.stdout.write(f"procedure {in_force.version} active")
+            return
         with acting(Actor(account_id=None, name="procedure", kind="command", channel="command")):
             try:
                 procedure = load(content, reason=f"manage.py procedure load {options['file'].name}")

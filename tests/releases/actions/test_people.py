@@ -17,7 +17,7 @@ from releases.actions.procedure.activate import activate_first, load
 from releases.actions.procedure.activate import submit as apply_for
 from releases.actions.release.prepare import fix_content
 from releases.actions.roster.assign import assign
-from releases.models import Obligation, Procedure, RosterEntry
+from releases.models import Obligation, Procedure, RosterEntry, Stakeholder
 from tests.releases.gates.asking import COMMAND, make, shown
 
 
@@ -113,6 +113,48 @@ def test_a_new_procedure_needs_the_consent_that_the_old_one_asks_for(world: Any)
     assert Procedure.objects.get(state="active").version == "1.0.2"
     assert Procedure.objects.get(version="1.0.1").state == "retired"
     assert AccessRule.objects.get(role="ci", environment=staging).level == "none"
+
+
+def test_a_new_version_changes_the_environments_and_groups_that_are_there(world: Any) -> None:
+    """One is laid between two, another is called otherwise and lies elsewhere."""
+    raw = another().model_dump(mode="json")
+    development, staging, production = raw["environments"]
+    rehearsal = {**staging, "key": "rehearsal", "name_ja": "予行", "name_en": "Rehearsal"}
+    named = [development, staging, rehearsal, production]
+    raw["environments"] = [{**row, "order": number} for number, row in enumerate(named, 1)]
+    raw["environments"][1] |= {"zone": "Europe/Berlin", "name_en": "Acceptance"}
+    raw["stakeholders"][0]["side"] = "external"
+    agreed(world, raw)
+    rows = list(Environment.objects.order_by("order").values_list("slug", "name_en", "zone"))
+    assert [slug for slug, *_rest in rows] == ["development", "staging", "rehearsal", "production"]
+    assert rows[1][1:] == ("Acceptance", "Europe/Berlin")
+    assert Stakeholder.objects.get(key=raw["stakeholders"][0]["key"]).side == "external"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda rows: rows[1].update(key="other"), "“Staging” is missing"),
+        (lambda rows: rows[1].update(protected=True), "“Staging” keeps its tier and its protection"),
+        (lambda rows: rows[1].update(order=9), "keep their order"),
+    ],
+)
+def test_what_rests_on_an_environment_is_not_taken_from_under_it(world: Any, change: Any, why: str) -> None:
+    raw = another().model_dump(mode="json")
+    change(raw["environments"])
+    with world.acting_as("manager"):
+        draft = load(type(another()).model_validate(raw), reason="x")
+        with pytest.raises(Invalid, match=why):
+            apply_for(draft.pk, reason="x")
+
+
+def agreed(world: Any, raw: dict[str, Any]) -> None:
+    """Load a procedure and let the committee put it in force."""
+    with world.acting_as("manager"):
+        round_ = apply_for(load(type(another()).model_validate(raw), reason="x").pk, reason="x")
+    for name in ("committee_a", "committee_b"):
+        with world.acting_as(name):
+            consent(round_.pk, digest=round_.digest)
 
 
 def test_only_the_first_procedure_is_activated_without_consent(world: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from releases import checks, steps
+from releases.models import Document
 from releases.procedures.document import Procedure, ProcedureFaults
 from releases.procedures.load import DEFAULT, read
+from releases.procedures.values import DOCUMENTS, JUDGED_BY
+from releases.sources.evidence import coverage, junit, performance, sarif, security_scan
 
 TEXT = DEFAULT.read_text("utf-8")
 RAW = tomllib.loads(TEXT)
@@ -93,7 +98,12 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_append("access", 0), "access[12].role"),
         (_drop("accepts", environment="staging"), "environments[1]"),
         (_set("gates", 3, "threshold", "unheard_of"), "gates[3].threshold"),
+        (_set("gates", 3, "threshold", "static_errors_max"), "gates[3].threshold"),
         (_set("gates", 3, "evidence", ""), "gates[3].evidence"),
+        (_set("levels", 0, "key", "godlike"), "levels[0].key"),
+        (_set("roles", 0, "key", "stranger"), "roles[0].key"),
+        (_set("documents", 0, "key", "poem"), "documents[0].key"),
+        (_set("rollback", "documents", 0, "key", "poem"), "rollback.documents[0].key"),
         (_set("access", 0, "level", "godlike"), "access[0].level"),
         (_set("access", 0, "role", "stranger"), "access[0].role"),
         (_set("triggers", 4, "metric", "mood"), "triggers[4].metric"),
@@ -170,6 +180,35 @@ def test_more_kinds_may_be_named_by_the_caller() -> None:
     assert Procedure.checked(raw, check_kinds=kinds).checks[10].kind == "smoke"
     with pytest.raises(ProcedureFaults, match="smoke"):
         Procedure.checked(raw)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (_set("plans", "forward", 0, "parameters", {"proof": "full"}), "plans.forward[0].parameters.proof"),
+        (_set("plans", "back", 0, "parameters", {"on": "perhaps"}), "plans.back[0].parameters.on"),
+        (_set("checks", 0, "parameters", {"pattern": "("}), "checks[0].parameters.pattern"),
+        (_set("checks", 0, "parameters", {"patern": "x"}), "checks[0].parameters.patern"),
+    ],
+)
+def test_parameters_that_a_kind_does_not_take_are_found_when_it_is_read(
+    change: Callable[[dict[str, Any]], None], place: str
+) -> None:
+    raw = copy.deepcopy(RAW)
+    assert Procedure.checked(raw, step_kinds=steps.shapes(), check_kinds=checks.shapes())
+    change(raw)
+    with pytest.raises(ProcedureFaults) as caught:
+        Procedure.checked(raw, step_kinds=steps.shapes(), check_kinds=checks.shapes())
+    assert place in [fault.place for fault in caught.value.faults]
+
+
+def test_documents_and_thresholds_are_those_that_the_product_knows() -> None:
+    assert set().union(*DOCUMENTS.values()) == set(Document.Kind.values)
+    judges = {"junit": junit, "coverage": coverage, "sarif": sarif, "security_scan": security_scan,
+              "performance": performance}  # fmt: skip
+    for kind, threshold in JUDGED_BY.items():
+        assert f'limits["{threshold}"]' in inspect.getsource(judges[kind].judge)
+    assert set(JUDGED_BY) == {gate["evidence"] for gate in RAW["gates"] if gate.get("threshold")}
 
 
 def test_what_is_not_toml_is_said_with_its_line() -> None:
