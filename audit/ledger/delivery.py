@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from django.conf import settings
 from django.core.mail import EmailMessage
 
 from audit.capture import set_context
@@ -92,6 +93,11 @@ class Delivery:
         kept["failing"] = failing
 
     def _mail(self, _connection: Any, address: str, kept: dict[str, Any]) -> None:
+        if not settings.MAIL_HOST:
+            raise NotDelivered("this installation has no mail server")
+        domain = address.rpartition("@")[2].lower()
+        if settings.MAIL_DOMAINS and domain not in settings.MAIL_DOMAINS:
+            raise NotDelivered(f"mail may not go to {domain}")
         note, size = self.sealer.note, self.sealer.frontier.size
         body = f"{note}\nKeys:\n{''.join(f'{key}{chr(10)}' for key in self.sealer.keys)}"
         EmailMessage(f"[Ringi] checkpoint of {size} events", body, to=[address]).send()

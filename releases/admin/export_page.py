@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from audit import export
 from audit.change import note
-from audit.ledger.note import BadNote, PublicKey
+from audit.ledger.note import BadNote, KeyRing, PublicKey
 from audit.models import Checkpoint, Head
 from environments.admin.rights import auditors
 from releases.admin.shown import show
@@ -24,10 +24,11 @@ from releases.admin.shown import show
 LINES = 500
 
 
-def _key() -> PublicKey | None:
+def _key() -> KeyRing | None:
+    """Return all keys of the sealer, the present one last; None where this host has no file of them."""
     file = Path(settings.STATE) / "sealer" / "key.pub"
     try:
-        return PublicKey.parse(file.read_text(encoding="utf-8"))
+        return KeyRing(PublicKey.all_of(file.read_text(encoding="utf-8")))
     except (OSError, BadNote):
         return None
 

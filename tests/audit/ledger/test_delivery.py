@@ -240,6 +240,7 @@ def test_an_answer_without_end_is_none(ledger: LedgerDatabase, tmp_path: Path) -
 def test_a_day_has_one_mail_and_a_withdrawn_address_none(ledger: LedgerDatabase, tmp_path: Path, settings: Any) -> None:
     settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.filebased.EmailBackend",
                                     "OPTIONS": {"file_path": str(tmp_path / "mail")}}}  # fmt: skip
+    settings.MAIL_HOST = "mail.datasets.example"
     app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
     _enter(ledger, "mail", "auditor@datasets.example")
     moment = 0.0
@@ -257,6 +258,20 @@ def test_a_day_has_one_mail_and_a_withdrawn_address_none(ledger: LedgerDatabase,
     sealer.seal(app)
     assert Delivery(sealer, lambda: moment + 10**6).carry(app) == []
     assert len(list((tmp_path / "mail").iterdir())) == 2
+
+
+def test_without_a_mail_server_and_to_other_domains_nothing_is_mailed(
+    ledger: LedgerDatabase, tmp_path: Path, settings: Any
+) -> None:
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    _enter(ledger, "mail", "auditor@elsewhere.example")
+    fill(app, 1)
+    sealer.seal(app)
+    (failed,) = Delivery(sealer, lambda: 0.0).carry(app)
+    assert "no mail server" in failed
+    settings.MAIL_HOST, settings.MAIL_DOMAINS = "mail.datasets.example", ["datasets.example"]
+    (failed,) = Delivery(sealer, lambda: 10.0**6).carry(app)
+    assert "mail may not go to elsewhere.example" in failed
 
 
 def test_the_witness_and_the_verifier_have_one_curve_and_one_proof() -> None:
