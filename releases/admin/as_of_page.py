@@ -17,7 +17,7 @@ from audit.clock import now
 from audit.governed import GOVERNED
 from environments.admin.rights import page
 from releases.admin.happened import act_name, kind_name, shown_value
-from releases.admin.shown import show, zoned_input
+from releases.admin.shown import DEFAULT_ZONE, show, zoned_input
 from releases.admin.sight import sight_of
 from releases.admin.timeline_page import moment_of
 
@@ -84,6 +84,7 @@ def past(request: HttpRequest) -> HttpResponse:
         kinds=known.items(),
         moment=moment,
         at=zoned_input(moment),
+        input_zone=DEFAULT_ZONE,
         kind_name=known.get(kind, kind),
         **context,
     )

@@ -180,8 +180,9 @@ def windows_in(environment: Environment, rows: Rows, begin: datetime, end: datet
 
 def plan_url(entry: Entry) -> str:
     """Return where a release is planned for the beginning of a window."""
-    start = f"{entry.start.astimezone(ZONE):%Y-%m-%dT%H:%M}"
-    given = {"start": start} | ({"application_id": entry.application.pk} if entry.application is not None else {})
+    given = {"start": entry.start.isoformat()} | (
+        {"application_id": entry.application.pk} if entry.application is not None else {}
+    )
     return reverse("act-new", args=["release", "plan"]) + "?" + urlencode(given)
 
 

@@ -15,6 +15,7 @@ from releases.admin.calendar_entries import all_entries as all_entries
 from releases.admin.calendar_entries import entries, read
 from releases.admin.calendar_month import bounds, chosen, month, only_week, plan_url, week_of
 from releases.admin.shown import new_button, show
+from releases.admin.verbs.base import ZONE
 from releases.models import Deployment
 
 
@@ -44,6 +45,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
             entry.plan = plan_url(entry) if may_plan and entry.empty and environment.protected else ""
         rules = [r for r in rows.windows if r.environment_id == environment.pk and not r.extra]
         listed.append((environment, found, rules))
+    today = moment.astimezone(ZONE).date()
     grid = month(first, some, past_too, moment, may_plan=may_plan)
     return show(
         request,
@@ -51,11 +53,11 @@ def calendar(request: HttpRequest) -> HttpResponse:
         _("Calendar"),
         environments=listed,
         month=only_week(grid, day) if day is not None else grid,
-        shown_day=day or (first if first.month != moment.month else moment.date()),
+        shown_day=day or (first if (first.year, first.month) != (today.year, today.month) else today),
         stretch="week" if day is not None else "month",
         kept=f"week={day}" if day is not None else f"month={first:%Y-%m}",
         wanted=some[0].slug if len(some) == 1 else "",
         scheduled=scheduled,
-        holidays=list(CompanyHoliday.objects.filter(withdrawn_at=None, day__gte=moment.date())[:20]),
+        holidays=list(CompanyHoliday.objects.filter(withdrawn_at=None, day__gte=today)[:20]),
         holiday_buttons=new_button(rights_of(request), CompanyHoliday),
     )

@@ -18,7 +18,7 @@ from environments.models import Environment
 from environments.roles import ENVIRONMENT_VERBS, LEVEL_CHOICES, ROLE_CHOICES
 from releases.admin.access_page import LEVEL_TONES
 from releases.admin.happened import Happening, happening
-from releases.admin.shown import show, word, zoned_input
+from releases.admin.shown import DEFAULT_ZONE, show, word, zoned_input
 from releases.admin.timeline_page import moment_of, number_of
 from releases.admin.verbs import VERBS
 from releases.evidence_pack import scope
@@ -150,6 +150,7 @@ def who_could(request: HttpRequest) -> HttpResponse:
         _("Who could, who did"),
         moment=moment,
         at=zoned_input(moment),
+        input_zone=DEFAULT_ZONE,
         days=days,
         environments=environments,
         chosen=chosen,

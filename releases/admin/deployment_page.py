@@ -20,7 +20,7 @@ from releases.actions.rollback.decide import UNANSWERED
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import Chart, charts
-from releases.admin.shown import clock, language, show
+from releases.admin.shown import clock_text, language, show
 from releases.admin.watch_page import checked_beside, unmeasured
 from releases.admin.window_bar import window_bar
 from releases.models import Deployment, Procedure, Sample, Step, StepOutput, Watch
@@ -80,7 +80,7 @@ def watch_charts(watch: Watch, content: Any, zone: str) -> list[Chart]:
     metrics = [t["metric"] for t in watch.triggers if t["metric"] not in without]
     names = {metric: labels.get(metric, metric) for metric in metrics}
     units = {metric.key: metric.unit for metric in content.metrics} if content is not None else {}
-    return charts(samples, watch.baseline, names, [clock(s.at, zone) for s in samples], units)
+    return charts(samples, watch.baseline, names, [clock_text(s.at, zone) for s in samples], units)
 
 
 def log_step(steps: list[Step]) -> Step | None:

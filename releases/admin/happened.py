@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,6 +84,7 @@ OTHER_ACTS = {
     "window:lapse": gettext_lazy("End the application for a window"),
 }
 _LABELS = OTHER_ACTS | {verb.key: verb.label for verb in VERBS}
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 _HIDDEN = frozenset({"id", "history"})
 LONGEST = 600  # letters of a value beside another
 
@@ -163,9 +165,11 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, str):
-        # Only what the ledger itself wrote as a time: with a zone, to the microsecond.
-        moment = parse_datetime(value) if len(value) == 27 and value.endswith("Z") else None
-        return when(moment) if moment is not None else value
+        # A time that a row or an act wrote has its offset; a day alone, or a version, is no time.
+        try:
+            return when(datetime.fromisoformat(value)) if _MOMENT.fullmatch(value) else value
+        except (ValueError, OverflowError):
+            return value
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 

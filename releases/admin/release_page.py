@@ -339,7 +339,8 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     }  # fmt: skip
     labels = [label(row), *(label(r) for r in rounds), *(label(r) for r in runs[:SHOWN]),
               *(label(d) for d in row.documents.all()), *(label(i) for i in row.checklist.all())]  # fmt: skip
-    zone = environments[-1].zone if environments else ""
+    bound = [place for place in environments if place.tier == "production"] or environments
+    zone = bound[-1].zone if bound else ""
     duties = {entry.duty: entry for entry in row.roster.all()}
     return show(
         request,

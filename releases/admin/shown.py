@@ -139,10 +139,13 @@ def zoned_input(at: datetime, zone: str = "") -> str:
 
 def clock(at: datetime | None, zone: str = "") -> str:
     """Return a time of the day to the second with its zone, as an element that holds the instant; a dash for none."""
-    if at is None:
-        return "—"
+    return times.marked(at, clock_text(at, zone)) if at is not None else "—"
+
+
+def clock_text(at: datetime, zone: str = "") -> str:
+    """Return the same as text alone."""
     local = at.astimezone(ZoneInfo(zone or DEFAULT_ZONE))
-    return times.marked(at, f"{local:%H:%M:%S} {times.zone_name(local)}")
+    return f"{local:%H:%M:%S} {times.zone_name(local)}"
 
 
 def span(seconds: float | None) -> str:

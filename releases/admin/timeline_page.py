@@ -132,6 +132,7 @@ def timeline(request: HttpRequest) -> HttpResponse:
         **choices,
         actions=acts_to_choose(get_language()),
         kinds=Event.Kind.choices,
+        input_zone=DEFAULT_ZONE,
         outcomes=[(outcome, word(outcome)) for outcome in OUTCOMES],
         head=None if kept else Head.objects.first(),
     )

@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.checks.excerpt import MOST_LINES, excerpt
@@ -26,13 +27,24 @@ TIME_KEYS = ("at", "time", "timestamp", "ts")
 class LogParameters(Parameters):
     """pattern: regular expression of a line that counts. at_most, at_least: how many there may and must be.
 
-    silent_passes: a log without any line since the run began passes; else it is no data.
+    silent_passes: a log without any line since the run began passes; else it is no data. zone: of the times that the
+    log writes without an offset.
     """
 
     pattern: str = "ERROR|CRITICAL|Traceback"
     at_most: int = Field(default=0, ge=0)
     at_least: int = Field(default=0, ge=0)
     silent_passes: bool = False
+    zone: str = "UTC"
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("is no time zone of the IANA list") from error
+        return value
 
     @field_validator("pattern")
     @classmethod
@@ -74,7 +86,12 @@ class Log(TargetCheck):
         if not path.resolve().is_relative_to(context.target.root.resolve()):
             return CheckResult(Verdict.ERROR, limit=limit, output=_("The log lies outside the target."))
         try:
-            seen = count(lines_of(path), context.since, re.compile(parameters.pattern))
+            # A host need know no zones where none is named.
+            zone = UTC if parameters.zone == "UTC" else ZoneInfo(parameters.zone)
+            seen = count(lines_of(path), context.since, re.compile(parameters.pattern), zone)
+        except ZoneInfoNotFoundError:
+            unknown = {"zone": parameters.zone}
+            return CheckResult(Verdict.ERROR, limit=limit, output=_("The host knows no zone “%(zone)s”.") % unknown)
         except FileNotFoundError:
             return CheckResult(Verdict.NO_DATA, limit=limit, output=_("There is no log."))
         except OSError as error:
@@ -100,14 +117,14 @@ def lines_of(path: Path) -> Iterator[str]:
             yield line.decode("utf-8", "replace").rstrip("\r\n")
 
 
-def count(lines: Iterable[str], since: datetime, pattern: re.Pattern[str]) -> Seen:
+def count(lines: Iterable[str], since: datetime, pattern: re.Pattern[str], zone: tzinfo = UTC) -> Seen:
     """Count the lines since a time. One without a time of its own belongs to the line before it.
 
-    Lines before the first time are counted: whether they are old can't be known.
+    Lines before the first time are counted: whether they are old can't be known. zone: of times without an offset.
     """
     seen, recent = Seen(), True
     for line in lines:
-        at = time_of(line)
+        at = time_of(line, zone)
         if at is not None:
             recent = at >= cut_as(line, since)
         if not recent or not line:
@@ -128,8 +145,8 @@ def cut_as(line: str, moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // unit * unit)
 
 
-def time_of(line: str) -> datetime | None:
-    """Return the ISO time at the start of a line or in a JSON line's time key; without offset it is UTC."""
+def time_of(line: str, zone: tzinfo = UTC) -> datetime | None:
+    """Return the ISO time at the start of a line or in a JSON line's time key; without an offset it is of `zone`."""
     found = TIME.match(_stamp(line))
     if found is None:
         return None
@@ -138,7 +155,7 @@ def time_of(line: str) -> datetime | None:
         at = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}{offset or ''}")
     except ValueError:
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at if at.tzinfo else at.replace(tzinfo=zone)
 
 
 def _stamp(line: str) -> str:

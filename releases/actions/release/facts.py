@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from django.db.models import Q
 from django.utils.translation import override
 
 from environments.calendar import print_time
@@ -40,6 +41,7 @@ def when(at: datetime | None, zone: str, language: str) -> str:
 
 
 def zone_of(release: Release) -> str:
-    """Return the zone of the environment that a release is bound for."""
-    zones = Environment.objects.filter(targets__application=release.application_id).order_by("-order")
-    return zones.values_list("zone", flat=True).first() or ZONE
+    """Return the zone of the environment that a release is bound for: the last of production, else the last of all."""
+    bound = Environment.objects.filter(targets__application=release.application_id)
+    places = bound.annotate(last=Q(tier="production")).order_by("-last", "-order")
+    return places.values_list("zone", flat=True).first() or ZONE

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 
@@ -12,6 +13,7 @@ from audit.change import change
 from audit.refusals import Invalid
 from environments import access
 from environments.models import Account, Application
+from environments.times import ZONE
 from releases.actions.release.repository import refreshed
 from releases.actions.release.suggest import in_force
 from releases.models import Change, Release
@@ -136,11 +138,17 @@ def _not_taken(tag: git.Tagged, version: str, taken: dict[str, git.Tagged], pres
     return ""
 
 
+def made_at(tag: git.Tagged) -> datetime | None:
+    """Return when a tag was made, in the zone of the office; None where it does not say."""
+    return tag.at.astimezone(ZoneInfo(ZONE)) if tag.at is not None else None
+
+
 def _record(application: Application, row: Found, author: Account) -> list[Change]:
     """Make one past release inside the open door; return its changes, which are still to be saved."""
     tag = row.tag
-    day = tag.at.astimezone(UTC).isoformat(timespec="minutes") if tag.at is not None else _("no date")
-    shown = tag.at.date().isoformat() if tag.at is not None else _("no date")
+    at = made_at(tag)
+    day = at.isoformat(timespec="minutes") if at is not None else _("no date")
+    shown = at.date().isoformat() if at is not None else _("no date")
     release = Release(
         application=application,
         version=row.version,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from environments import calendar
+from environments.times import print_time
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Rollback, Sample, Step, StepOutput
 
@@ -119,7 +118,7 @@ def _timeline(rollback: Rollback) -> list[str]:
         moments.append((step.started_at, said + (f" ✍ {step.decision['name']}" if step.decision else "")))
     zone, language = run.environment.zone, translation.get_language() or "ja"
     known = sorted(((at, text) for at, text in moments if at is not None), key=lambda entry: entry[0])
-    return [f"{calendar.print_time(at, zone, language)} {text}" for at, text in known]
+    return [f"{print_time(at, zone, language)} {text}" for at, text in known]
 
 
 def _rows(rollback: Rollback) -> list[str]:
@@ -134,13 +133,14 @@ def _rows(rollback: Rollback) -> list[str]:
 
 
 def _metrics(rollback: Rollback) -> list[str]:
-    place, words = ZoneInfo(rollback.deployment.environment.zone), _words(rollback)
+    zone, words = rollback.deployment.environment.zone, _words(rollback)
+    language = translation.get_language() or "ja"
     samples = Sample.objects.filter(watch__deployment=rollback.deployment, at__lte=rollback.raised_at).order_by("-pk")
     found = []
     for sample in reversed(samples[:SAMPLES]):
         known = {name: entry.get("value") for name, entry in sorted(sample.values.items())}
         said = ", ".join(f"{words.get(n, n)} {v:.3g}" for n, v in known.items() if v is not None) or _("no data")
-        found.append(f"{sample.at.astimezone(place):%H:%M:%S} {said}")
+        found.append(f"{print_time(sample.at, zone, language, exact=True)} {said}")
     return found
 
 

@@ -18,6 +18,7 @@ from django_fsm import can_proceed
 
 from environments import access, calendar
 from environments.models import Account, Environment
+from releases.actions.release import facts
 from releases.models import Release
 
 ZONE = ZoneInfo("Asia/Tokyo")
@@ -31,12 +32,18 @@ class ZonedDateTimeField(forms.DateTimeField):
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
     def __init__(self, *, zone: str = ZONE.key, **options: Any) -> None:
-        super().__init__(help_text=_("Local time in %(zone)s") % {"zone": zone}, **options)
+        options.setdefault("help_text", _("Local time in %(zone)s") % {"zone": zone})
+        super().__init__(**options)
         self.zone = zone
 
     def prepare_value(self, value: Any) -> Any:
-        """Return a time as the field shows it: local in `zone`."""
-        return value.astimezone(ZoneInfo(self.zone)) if isinstance(value, datetime) else value
+        """Return a time, or the text of one with its offset, as the field shows it: local in `zone`."""
+        try:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+            aware = isinstance(moment, datetime) and moment.tzinfo is not None
+            return moment.astimezone(ZoneInfo(self.zone)) if aware else value
+        except (ValueError, OverflowError):
+            return value
 
     def to_python(self, value: Any) -> datetime | None:
         """Return an aware time or None."""
@@ -194,10 +201,9 @@ def environment_of(instance: Any) -> Environment | None:
 
 def zone_of(instance: Any) -> str:
     """Return the zone in which times about a row are written: of its environment, of the one that a release is bound
-    for, else the office's.
+    for (also where a form about the release lets another be chosen), else the office's.
     """
-    place = environment_of(instance)
     if isinstance(instance, Release):
-        found = Environment.objects.filter(targets__application=instance.application_id, tier="production")
-        place = found.order_by("order").last()
+        return facts.zone_of(instance)
+    place = environment_of(instance)
     return place.zone if place is not None else ZONE.key

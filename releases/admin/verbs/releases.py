@@ -16,13 +16,11 @@ from releases.actions.release import confirm, copy, move, observe, plan, prepare
 from releases.admin.verbs import source
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, row, text, zone_of
 from releases.admin.verbs.consent import must, reason
-from releases.models import Change, Release
+from releases.models import Change, Procedure, Release
 from releases.sources import evidence as reading
 
 Fields = Mapping[str, forms.Field]
 EVIDENCE_KINDS = [(name, name) for name in reading.NAMES]
-TEST_TYPES = [("", "—"), ("unit", _("Unit tests")), ("integration", _("Integration tests")),
-              ("system", _("System tests")), ("acceptance", _("Acceptance tests"))]  # fmt: skip
 
 
 def _plan(instance: Any) -> Fields:
@@ -112,11 +110,17 @@ def _postpone(instance: Any) -> Fields:
     return {"start": ZonedDateTimeField(label=_("T-0"), zone=zone_of(instance)), "reason": text(_("reason"))}
 
 
+def _test_types() -> list[tuple[str, str]]:
+    active = Procedure.objects.filter(state="active").first()
+    types = active.document.testing.types if active is not None else ()
+    return [("", "—"), *((row.key, row.label(get_language() or "ja")) for row in types)]
+
+
 def _evidence(instance: Any) -> Fields:
     return {
         "environment_id": row(_("environment"), Environment),
         "kind": forms.ChoiceField(label=_("kind"), choices=EVIDENCE_KINDS),
-        "test_type": forms.ChoiceField(label=_("test type"), choices=TEST_TYPES, required=False),
+        "test_type": forms.ChoiceField(label=_("test type"), choices=_test_types(), required=False),
         "commit": text(_("commit")),
         "content": forms.FileField(label=_("file")),
     }

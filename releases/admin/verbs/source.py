@@ -115,7 +115,8 @@ def _would_import(application: Application, values: dict[str, Any]) -> list[tupl
     except git.SourceUnavailable as fault:
         return [(gettext("Not possible"), str(fault))]
     there = set(Release.objects.filter(application=application).values_list("version", flat=True))
-    new = [f"{row.version} ({row.tag.at.date() if row.tag.at else '—'})" for row in found if row.version not in there]
+    made = {row.version: import_tags.made_at(row.tag) for row in found if row.version not in there}
+    new = [f"{version} ({at.date() if at is not None else '—'})" for version, at in made.items()]
     known = [row.version for row in found if row.version in there]
     return [
         (_counted(ngettext("%(n)d past release", "%(n)d past releases", len(new)), new), _some(new, ", ")),

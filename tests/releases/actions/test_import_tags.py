@@ -48,7 +48,7 @@ def test_tags_become_past_releases_with_dates_and_changes(old: Any) -> None:
     first = rows["1.0.0"]
     assert {row.state for row in rows.values()} == {"recorded"}
     assert (first.tag, first.title) == ("v1.0.0", "1.0.0 of 2017-07-14")
-    assert first.reason == "Taken over from the tag v1.0.0 of 2017-07-14T04:41+00:00."
+    assert first.reason == "Taken over from the tag v1.0.0 of 2017-07-14T13:41+09:00."
     assert len(first.commit) == len(first.tree) == len(first.tag_object) == 40 and first.tag_object != first.commit
     assert [(c.kind, c.text) for c in first.changes.all()] == [
         ("small", "the first version"),

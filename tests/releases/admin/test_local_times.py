@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -43,3 +45,21 @@ def test_a_date_that_is_moved_to_is_read_as_local_time_there(
     answer = manager.post(address, {"start": there, "reason": "later"})
     assert answer.status_code == 302, answer.content.decode()
     assert Release.objects.get(pk=release.pk).window_start == opens
+
+
+def test_a_window_that_is_clicked_in_the_calendar_is_offered_as_it_opens(
+    elsewhere: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """The calendar shows it in the zone of its rule, and the form in that of the production."""
+    manager, opens = browsers("manager"), seed.next_window_start() + timedelta(days=60)
+    month = opens.astimezone(ZoneInfo("Asia/Tokyo")).strftime("%Y-%m")
+    html = manager.get(reverse("calendar") + f"?month={month}").content.decode()
+    (link,) = set(re.findall(r'href="([^"]*release/plan/\?start=[^"]+)"', html.split("</table>")[0]))
+    given = {"application_id": elsewhere["application"].pk, "version": "1.9.0", "title": "clicked", "kind": "regular"}
+    form = manager.get(manager.post(link, given).url).content.decode()
+    (clicked,) = re.findall(r"start=([^&]+)", link)
+    there = datetime.fromisoformat(unquote(clicked)).astimezone(ZoneInfo("Europe/Berlin"))
+    assert f'value="{there:%Y-%m-%dT%H:%M}"' in form
+    answer = manager.post(manager.post(link, given | {"version": "1.9.1"}).url, {"start": f"{there:%Y-%m-%dT%H:%M}"})
+    assert answer.status_code == 302, answer.content.decode()
+    assert Release.objects.get(version="1.9.1").window_start == there

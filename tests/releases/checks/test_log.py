@@ -36,6 +36,14 @@ def test_it_counts_only_lines_since_the_run_began(tmp_path: Path) -> None:
     assert check(tmp_path, text, pattern="INFO", at_most=1).value == "1"
 
 
+def test_times_without_an_offset_are_of_the_zone_that_is_named(tmp_path: Path) -> None:
+    text = "2026-03-18 09:59:59,900 ERROR old\n2026-03-18 10:00:02,000 ERROR new\n"
+    assert check(tmp_path, text, zone="Asia/Tokyo").output == "2026-03-18 10:00:02,000 ERROR new"
+    assert check(tmp_path, text).value == "2"
+    with pytest.raises(ValidationError, match="no time zone"):
+        LogParameters(zone="Mars/Olympus")
+
+
 def test_what_must_be_there_is_counted_too(tmp_path: Path) -> None:
     text = "2026-03-18T01:00:01Z ready\n2026-03-18T01:00:02Z ready\n"
     assert check(tmp_path, text, pattern="ready", at_least=2, at_most=3).limit == "2 ≤ … ≤ 3"
