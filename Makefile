@@ -83,7 +83,7 @@ docs: .venv/.docs ## the documentation as a site, in var/site; every warning is 
 
 .PHONY: chaos
 chaos: messages ## killed workers, stopped servers, sabotage of each chapter, long histories, an altered ledger (SMOKE=1: the short run)
-	@RINGI_LEAST=100 RINGI_TAMPER=1 RINGI_MATRIX=1 exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/chaos $(if $(SMOKE),-m smoke,tests/scenarios tests/audit/test_tamper.py)
+	@RINGI_LEAST=100 RINGI_TAMPER=1 RINGI_MATRIX=1 RINGI_TEST_EXAMPLES=100 exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/chaos $(if $(SMOKE),-m smoke,tests/scenarios tests/audit/test_tamper.py tests/releases/api/test_contract.py)
 
 .PHONY: mutants
 mutants: messages ## take each guard out in a copy; its test must fail
