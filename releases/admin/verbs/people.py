@@ -71,6 +71,7 @@ def _changed_target(instance: Any) -> Fields:
     fields["settings"] = forms.JSONField(
         label=_("settings"), required=False, encoder=_Indented, widget=forms.Textarea(attrs={"rows": 16}),
         initial={name: value for name, value in known.settings.items() if name not in OWN},
+        help_text=_("As JSON. By what it is watched and which hosts its steps may call have pages of their own."),
     )  # fmt: skip
     return fields | {"reason": text(_("reason"))}
 
