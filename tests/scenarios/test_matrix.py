@@ -63,7 +63,7 @@ def taken_back() -> Iterator[None]:
 
 @pytest.fixture
 def digests(rows: Rows) -> None:
-    """Lay the functions that `whole` asks: a function keeps its plan, and to plan for so many tables takes long."""
+    """Lay the functions that tell the same as `whole`: a function keeps its plan, and to plan for so many tables takes long."""
     for name, without in (("all", frozenset()), ("but_facts", FACTS)):
         statement = _statement(without)
         with connection.cursor() as cursor:
@@ -73,13 +73,21 @@ def digests(rows: Rows) -> None:
             )
 
 
-def whole(*, without: frozenset[str] = frozenset()) -> str:
-    """Return one digest over all governed tables, but for those named.
+def whole() -> str:
+    """Return one digest over all governed tables.
 
     Of each row that is there its place and who wrote it: whatever writes a row, even with the same values, changes both.
     """
+    return _told(_statement(frozenset()))
+
+
+def _laid(without: frozenset[str]) -> str:
+    return _told(f"SELECT pg_temp.whole_{'but_facts' if without else 'all'}()")
+
+
+def _told(statement: str) -> str:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_temp.whole_{'but_facts' if without else 'all'}()")
+        cursor.execute(statement)
         (found,) = cursor.fetchone()
     return str(found)
 
@@ -191,7 +199,7 @@ def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -
     with taken_back():
         instance = walked(row, state) if state else row
         without = FACTS if verb.key in LOOKING else frozenset()
-        before, events, refused, early = whole(without=without), refusals(), 0, 0
+        before, events, refused, early = _laid(without), refusals(), 0, 0
         for name in turns(verb, instance, tally[verb.key]):
             with rows.world.acting_as(name):
                 arguments = {key: value(field, instance) for key, field in verb.fields(instance).items()}
@@ -215,7 +223,7 @@ def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -
                     tally[f"{verb.key} done"] += 1
                 transaction.savepoint_rollback(point)
         place = f"{verb.key} on {instance} {state}"
-        assert whole(without=without) == before, f"{place}: a refusal has left something"
+        assert _laid(without) == before, f"{place}: a refusal has left something"
         assert refused - early <= refusals() - events <= refused, (
             f"{place}: {refused} refusals, {refusals() - events} events"
         )
