@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -12,7 +11,8 @@ from audit.refusals import GateClosed, Invalid
 from environments import access
 from environments.actions.target.settings import require_apart, require_sound
 from environments.models import Target
-from releases.models import ConsentRound, Deployment, Release, Rollback, Watch
+from releases.actions.watch.set_sources import not_over
+from releases.models import ConsentRound, Deployment, Release, Rollback
 
 # What target:set_watch and target:set_hosts say.
 OWN = ("watch", "private_networks", "http_hosts")
@@ -37,24 +37,16 @@ def set_settings(target_id: int, *, root: str, settings: dict[str, Any], reason:
         settings = {name: value for name, value in settings.items() if name not in OWN} | kept
         require_sound(settings)
         require_apart(root, settings, but=target.pk)
-        place = {"environment": target.environment}
-        watched = Watch.objects.filter(ended_at=None).values("deployment")
-        states = [*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]
-        runs = Deployment.objects.filter(application=target.application, **place)
-        if run := runs.filter(Q(state__in=states) | Q(pk__in=watched)).first():
+        place = {"application": target.application, "environment": target.environment}
+        backs = Rollback.objects.filter(deployment__in=Deployment.objects.filter(**place))
+        back = backs.exclude(state__in=[*Rollback.ENDS, "reporting"]).first()
+        if run := not_over(target).first() or (back and back.deployment):
             raise GateClosed(_("%(run)s is not over; the target stays as it is until then.") % {"run": run})
-        if (
-            back := Rollback.objects.filter(deployment__in=runs)
-            .exclude(state__in=[*Rollback.ENDS, "reporting"])
-            .first()
-        ):
-            raise GateClosed(_("%(run)s is not over; the target stays as it is until then.") % {"run": back.deployment})
-        rounds = ConsentRound.objects.filter(release__application=target.application, **place)
+        rounds = ConsentRound.objects.filter(release__application=target.application, environment=target.environment)
         if live := rounds.filter(state__in=ConsentRound.LIVE).select_related("release").first():
             raise GateClosed(
                 _("Consent is asked for or given for %(release)s; amend it, then change the target.")
                 % {"release": live.release}
             )
-        act.details |= {"root": root, "before": {"root": target.root, "settings": target.settings}}
         target.root, target.settings = root, settings
     return target

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -44,6 +44,14 @@ def faults_in(settings: Mapping[str, Any]) -> list[str]:
     return faults
 
 
+def not_over(target: Target) -> QuerySet[Deployment]:
+    """Return the runs of a target that are booked, under way or watched."""
+    # From its booking on: what is measured before, between and after its steps is compared.
+    watched = Watch.objects.filter(ended_at=None).values("deployment")
+    runs = Deployment.objects.filter(application=target.application, environment=target.environment)
+    return runs.filter(Q(state__in=[*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]) | Q(pk__in=watched))
+
+
 def set_watch(
     target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = (), reason: str
 ) -> Target:
@@ -53,11 +61,7 @@ def set_watch(
         if not reason.strip():
             raise Invalid(_("Say why."))
         target = act.get(Target)
-        runs = Deployment.objects.filter(application=target.application, environment=target.environment)
-        # From its booking on: what is measured before, between and after its steps is compared.
-        watched = Watch.objects.filter(ended_at=None).values("deployment")
-        open_ = runs.filter(Q(state__in=[*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]) | Q(pk__in=watched))
-        for run in open_.select_related("started_by", "requested_by"):
+        for run in not_over(target).select_related("started_by", "requested_by"):
             if run.was_started_by(account):
                 raise NotYou(_("You have scheduled the run that is watched; another person says by what."))
         settings = {**target.settings, "watch": list(sources), "private_networks": list(private_networks)}

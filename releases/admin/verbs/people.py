@@ -65,15 +65,18 @@ def _set_settings(pk: int, *, settings: dict[str, Any] | None, **rest: Any) -> T
 
 def _changed_target(instance: Any) -> Fields:
     known = instance if isinstance(instance, Target) else Target()
-    fields = {name: field for name, field in _target(instance).items() if name in ("root", "settings")}
-    fields["root"].initial = known.root
-    # Nothing is a set of commands as well.
-    fields["settings"] = forms.JSONField(
-        label=_("settings"), required=False, encoder=_Indented, widget=forms.Textarea(attrs={"rows": 16}),
-        initial={name: value for name, value in known.settings.items() if name not in OWN},
-        help_text=_("As JSON. By what it is watched and which hosts its steps may call have pages of their own."),
-    )  # fmt: skip
-    return fields | {"reason": text(_("reason"))}
+    return {
+        "root": text(_("folder"), most=length(Target, "root"), initial=known.root),
+        "settings": forms.JSONField(
+            label=_("settings"),
+            required=False,  # no command at all is a set of commands too
+            encoder=_Indented,
+            widget=forms.Textarea(attrs={"rows": 16}),
+            initial={name: value for name, value in known.settings.items() if name not in OWN},
+            help_text=_("As JSON. By what it is watched and which hosts its steps may call have pages of their own."),
+        ),
+        "reason": text(_("reason")),
+    }
 
 
 def _configuration(instance: Any) -> Fields:

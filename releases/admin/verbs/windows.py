@@ -20,7 +20,7 @@ from environments.actions.window import freeze as freezes
 from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.actions.window import propose, set_rule, withdraw
 from releases.admin import calendar_preview as preview
-from releases.admin.verbs.base import ZONE, Verb, ZonedDateTimeField, length, text
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, text, zone_of
 
 Fields = Mapping[str, forms.Field]
 
@@ -30,7 +30,7 @@ def _must(instance: Any) -> Fields:
 
 
 def _moment(label: Any, instance: Any) -> forms.Field:
-    return ZonedDateTimeField(label=label, zone=instance.zone if isinstance(instance, Environment) else ZONE.key)
+    return ZonedDateTimeField(label=label, zone=zone_of(instance))
 
 
 def _whom() -> forms.Field:
