@@ -60,7 +60,8 @@ def lay_environments(world: World) -> list[Environment]:
 def lay_application(world: World, number: int, environments: list[Environment], folder: Path) -> World:
     """Return the world with an application of its own and its copies in all these environments and in production."""
     from environments.actions.configuration.create import create
-    from environments.actions.target.create import create_application, create_target
+    from environments.actions.target.create import create_target
+    from releases.actions.application.create import create_application
 
     with world.acting_as("manager"):
         application = create_application(

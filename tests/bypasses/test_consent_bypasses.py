@@ -18,9 +18,10 @@ from audit.models import Event
 from audit.refusals import GateClosed, Invalid, NotYou, Refused, SignatureNeeded, WrongState
 from environments.actions.access import grant
 from environments.actions.configuration.create import create as configure
-from environments.actions.target.create import create_application, create_target
+from environments.actions.target.create import create_target
 from environments.actions.token.issue import issue_token
 from environments.models import AccessGrant
+from releases.actions.application.create import create_application
 from releases.actions.consent import decide
 from releases.actions.consent.lapse import lapse_stale
 from releases.actions.deployment.queue import queue

@@ -125,7 +125,8 @@ class Lane:
 def _applications(world: World, folder: Path) -> Iterator[World]:
     """Make applications beside the first, each with a tested release, so that their runs do not wait for each other."""
     from environments.actions.configuration.create import create
-    from environments.actions.target.create import create_application, create_target
+    from environments.actions.target.create import create_target
+    from releases.actions.application.create import create_application
 
     for slug in (f"datasets-{number}" for number in range(1, APPLICATIONS + 1)):
         targets, configurations = {}, {}

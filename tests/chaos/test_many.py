@@ -33,7 +33,8 @@ WHERE l.locktype = 'advisory' AND l.granted AND datname = %s AND application_nam
 def _another(world: World, number: int, folder: Path) -> World:
     """Return the world with an application of its own, its targets in development and production, and an open window."""
     from environments.actions.configuration.create import create
-    from environments.actions.target.create import create_application, create_target
+    from environments.actions.target.create import create_target
+    from releases.actions.application.create import create_application
 
     development = world.environments["development"]
     roots = {name: folder / f"target-{number}-{name}" for name in ("development", "production")}

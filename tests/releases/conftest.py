@@ -335,8 +335,9 @@ def made_world(
 ) -> World:
     """Make that world."""
     from environments.actions.configuration.create import create
-    from environments.actions.target.create import create_application, create_target
+    from environments.actions.target.create import create_target
     from environments.models import Environment
+    from releases.actions.application.create import create_application
 
     environments = {e.slug: e for e in Environment.objects.all()}
     targets, configurations = {}, {}

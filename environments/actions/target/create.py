@@ -1,39 +1,13 @@
-"""application:create and target:create."""
+"""target:create: where an application lives in an environment, and how it is run there."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from audit.change import change
-from audit.refusals import Invalid
 from environments import access
 from environments.actions.target.settings import require_apart, require_sound
 from environments.models import Application, Environment, Target
-
-
-def create_application(
-    *,
-    slug: str,
-    name: str,
-    repository: str,
-    signers: str = "",
-    tag_format: str = "v{version}",
-    reason: str = "",
-) -> Application:
-    """Make an application: its repository and whose signatures on its tags are known."""
-    with change("application:create", reason=reason, sign=True) as act:
-        access.require("plan")
-        if Application.objects.filter(slug=slug).exists():
-            raise Invalid(_("There is already an application “%(name)s”.") % {"name": slug})
-        if "{version}" not in tag_format:
-            raise Invalid(_("The tag format must hold {version}."))
-        application = Application.objects.create(
-            slug=slug, name=name, repository=repository, signers=signers, tag_format=tag_format
-        )
-        act.about(application)
-    return application
 
 
 def create_target(

@@ -7,11 +7,11 @@ from releases.admin.verbs import (
     consent,
     ledger,
     messages,
-    people,
     releases,
     runs,
     source,
     stop,
+    targets,
     watches,
     windows,
 )
@@ -19,7 +19,7 @@ from releases.admin.verbs.base import Verb
 
 VERBS: tuple[Verb, ...] = (
     *access.VERBS,
-    *people.VERBS,
+    *targets.VERBS,
     *releases.VERBS,
     *source.VERBS,
     *consent.VERBS,

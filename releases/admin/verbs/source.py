@@ -1,4 +1,4 @@
-"""Verbs about versions and tags: another version for a draft, the signed tag of a release, the import of old tags."""
+"""Verbs about applications, versions and tags: where they come from, another version for a draft, the signed tag of a release, the import of old tags."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from django.utils.translation import gettext, gettext_lazy, ngettext
 from audit.refusals import Refused
 from environments.actions.application.set_signers import set_signers
 from environments.models import Application
+from releases.actions.application.create import create_application
+from releases.actions.application.edit import edit
 from releases.actions.release import import_tags, make_tag, suggest
 from releases.admin.verbs.base import LinesField, Verb, length, text
-from releases.models import Release
+from releases.models import Procedure, Release
 from releases.sources import git, versions
 
 Fields = Mapping[str, forms.Field]
@@ -79,9 +81,39 @@ def _signers(instance: Any) -> Fields:
     return {"signers": field, "reason": text(gettext_lazy("reason"))}
 
 
-def repository_field() -> forms.CharField:
+def _application(instance: Any) -> Fields:
+    fields = _place(Application(tag_format=_usual_format()))
+    return {
+        "slug": forms.SlugField(label=gettext_lazy("key"), max_length=length(Application, "slug")),
+        **fields,
+        "signers": text(gettext_lazy("allowed signers"), required=False, rows=4),
+    }
+
+
+def _edited(instance: Any) -> Fields:
+    known = instance if isinstance(instance, Application) else Application()
+    return {**_place(known), "reason": text(gettext_lazy("reason"))}
+
+
+def _place(known: Application) -> Fields:
+    return {
+        "name": text(gettext_lazy("name"), most=length(Application, "name"), initial=known.name),
+        "repository": _repository(known.repository),
+        "tag_format": text(
+            gettext_lazy("tag format"), most=length(Application, "tag_format"), initial=known.tag_format
+        ),
+    }
+
+
+def _usual_format() -> str:
+    """Return how the procedure in force calls a tag."""
+    procedure = Procedure.objects.filter(state="active").first()
+    return procedure.document.versions.tag_format if procedure is not None else f"v{versions.PLACE}"
+
+
+def _repository(known: str) -> forms.CharField:
     """Return a field for a path or an address of a repository; a wrong one is refused before it is kept anywhere."""
-    field = text(gettext_lazy("repository"), most=length(Application, "repository"))
+    field = text(gettext_lazy("repository"), most=length(Application, "repository"), initial=known)
     field.help_text = gettext_lazy("A path on this machine, or an https, ssh or file address without password.")
     field.validators.append(_fits)
     return field
@@ -181,6 +213,25 @@ VERBS: tuple[Verb, ...] = (
         Application,
         _patterns,
         preview=_would_import,
+    ),
+    Verb(
+        "application",
+        "create",
+        gettext_lazy("New application"),
+        create_application,
+        ("plan",),
+        fields=_application,
+        signs=True,
+    ),
+    Verb(
+        "application",
+        "edit",
+        gettext_lazy("Change name and repository"),
+        edit,
+        ("plan",),
+        Application,
+        _edited,
+        signs=True,
     ),
     Verb(
         "application",

@@ -12,8 +12,9 @@ from cryptography.exceptions import InvalidTag
 from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments.actions.configuration.create import create
-from environments.actions.target.create import create_application, create_target
+from environments.actions.target.create import create_target
 from environments.models import ConfigurationVersion, Environment
+from releases.actions.application.create import create_application
 
 
 @pytest.fixture
@@ -82,14 +83,6 @@ def test_a_target_lies_at_an_absolute_path(place: dict[str, int], acting_as: Cal
         create_target(**place, root="/srv/datasets", settings={})
     with acting_as("developer"), pytest.raises(NotYou):
         create_target(**place, root="/srv/other", settings={})
-
-
-def test_an_application_is_named_once(place: dict[str, int], acting_as: Callable[..., Any]) -> None:
-    with acting_as("manager"):
-        with pytest.raises(Invalid, match="already"):
-            create_application(slug="datasets", name="Other", repository="/srv/x.git")
-        with pytest.raises(Invalid, match="version"):
-            create_application(slug="other", name="Other", repository="/srv/x.git", tag_format="release")
 
 
 def test_a_sealed_value_opens_in_its_own_version_only(place: dict[str, int], acting_as: Callable[..., Any]) -> None:

@@ -14,8 +14,9 @@ from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments.actions.configuration.create import create
 from environments.actions.configuration.examine import examine
-from environments.actions.target.create import create_application, create_target
+from environments.actions.target.create import create_target
 from environments.models import ConfigurationCheck, ConfigurationVersion, Environment, Target
+from releases.actions.application.create import create_application
 from tests.environments.reach.test_reach import address
 
 

@@ -15,9 +15,9 @@ from environments.actions.feed.revoke import revoke
 from environments.actions.freeze.lift import lift
 from environments.actions.holiday.add import add
 from environments.actions.holiday.withdraw import withdraw
-from environments.actions.target.create import create_application
 from environments.actions.window.freeze import freeze
 from environments.models import CalendarFeed, CompanyHoliday, Environment, Freeze
+from releases.actions.application.create import create_application
 
 OTHERS = ("operator", "developer", "tester", "committee_a", "auditor", "administrator", "outsider")
 

@@ -10,7 +10,8 @@ import pytest
 
 from audit.models import Event
 from audit.refusals import Invalid, NotYou, SignatureNeeded
-from environments.actions.target.create import create_application, create_target
+from environments.actions.target.create import create_target
+from releases.actions.application.create import create_application
 from releases.actions.watch.set_sources import set_watch, try_watch
 from tests.releases.metrics.pages import Page, Site, site
 

@@ -18,9 +18,10 @@ from typing import Any
 from audit.change import change
 from audit.clock import now
 from environments.actions.configuration.create import create as create_configuration
-from environments.actions.target.create import create_application, create_target
+from environments.actions.target.create import create_target
 from environments.actions.window.freeze import freeze
 from environments.models import Account, Application, Environment
+from releases.actions.application.create import create_application
 from releases.actions.consent.decide import approve
 from releases.actions.release import move, plan, prepare, submit
 from releases.actions.rollback.draft import draft_documents

@@ -16,7 +16,7 @@ from .asking import ask, make
 
 
 def test_it_reaches_one_environment_and_one_application_only(world: Any) -> None:
-    from environments.actions.target.create import create_application
+    from releases.actions.application.create import create_application
 
     release = world.planned()
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=1), "reason": "x"}

@@ -42,7 +42,7 @@ def test_a_window_that_was_withdrawn_or_not_yet_consented_to_is_none(world: Any)
 
 
 def test_another_applications_window_is_not_ours(world: Any) -> None:
-    from environments.actions.target.create import create_application
+    from releases.actions.application.create import create_application
 
     release = world.planned()
     with world.acting_as("manager"):

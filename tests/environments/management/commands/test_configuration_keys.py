@@ -23,10 +23,10 @@ from audit.models import Event
 from environments import key_ring
 from environments.actions.configuration import reseal
 from environments.actions.configuration.create import create
-from environments.actions.target.create import create_application
 from environments.models import ConfigurationVersion, Environment
 from environments.secrets import key_of, open_sealed, seal
 from environments.sign_in import SEALED_AS
+from releases.actions.application.create import create_application
 
 ROOT = Path(__file__).resolve().parents[4]
 

@@ -1,4 +1,4 @@
-"""Verbs about applications, targets and configurations."""
+"""Verbs about targets, what is configured and in force there, and the procedure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from environments.actions.configuration import create as configurations
 from environments.actions.configuration import examine
-from environments.actions.target import create as targets
+from environments.actions.target.create import create_target
 from environments.models import (
     Application,
     ConfigurationVersion,
@@ -24,23 +24,12 @@ from releases.actions.in_force import adopt
 from releases.actions.procedure import activate
 from releases.actions.target.set_settings import OWN, set_settings
 from releases.admin.replayed import replay_lines
-from releases.admin.verbs import source
 from releases.admin.verbs.base import PairsField, Verb, WriteOnly, length, row, text
 from releases.models import InForce, Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.document import ProcedureFaults
 
 Fields = Mapping[str, forms.Field]
-
-
-def _application(instance: Any) -> Fields:
-    return {
-        "slug": forms.SlugField(label=_("key"), max_length=length(Application, "slug")),
-        "name": text(_("name"), most=length(Application, "name")),
-        "repository": source.repository_field(),
-        "signers": text(_("allowed signers"), required=False, rows=4),
-        "tag_format": text(_("tag format"), initial="v{version}", most=length(Application, "tag_format")),
-    }
 
 
 def _target(instance: Any) -> Fields:
@@ -154,19 +143,10 @@ def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
 
 VERBS: tuple[Verb, ...] = (
     Verb(
-        "application",
-        "create",
-        _("New application"),
-        targets.create_application,
-        ("plan",),
-        fields=_application,
-        signs=True,
-    ),
-    Verb(
         "target",
         "create",
         _("New target"),
-        targets.create_target,
+        create_target,
         ("configure_target",),
         fields=_target,
         signs=True,

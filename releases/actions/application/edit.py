@@ -1,0 +1,41 @@
+"""application:edit: the name of an application, where its repository lies and how its tags are called."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import GateClosed, Invalid
+from environments import access
+from environments.models import Application
+from releases.models import Release
+from releases.sources import git, versions
+
+# Their commits and tags were judged in the repository as it is, or will be read from it.
+HELD = (*Release.FIXED, "releasing")
+
+
+def edit(application_id: int, *, name: str, repository: str, tag_format: str, reason: str) -> Application:
+    """Say anew where an application comes from; refused while a release of it has its content fixed and is not out.
+
+    A draft's tag is called as the format said when it was planned. Drafts read from the new repository from then on.
+    """
+    releases = Release.objects.filter(application=application_id, state__in=Release.PREPARING)
+    # Whoever fixes the content of one of them waits until this is done.
+    rows = [(Release, pk) for pk in releases.values_list("pk", flat=True)]
+    with change("application:edit", (Application, application_id), *rows, reason=reason, sign=True) as act:
+        access.require("plan")
+        application = act.get(Application)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        if wrong := git.wrong_address(repository) or versions.wrong_pattern(tag_format):
+            raise Invalid(wrong)
+        moved = (application.repository, application.tag_format) != (repository, tag_format)
+        fixed = Release.objects.filter(application=application, state__in=HELD)
+        if moved and (release := fixed.first()):
+            raise GateClosed(
+                _("%(release)s has its content fixed; its commit and its tag stay where they are.")
+                % {"release": release}
+            )
+        application.name, application.repository, application.tag_format = name, repository, tag_format
+    return application
