@@ -22,13 +22,14 @@ from releases.actions.consent.lapse import lapse_stale
 from releases.actions.deployment.queue import queue
 from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import cancel, schedule
+from releases.actions.procedure import activate
 from releases.actions.release.confirm import confirm
 from releases.actions.release.move import postpone
 from releases.actions.release.plan import edit
 from releases.actions.release.prepare import amend, take_back
 from releases.actions.release.submit import submit
 from releases.actions.step.claim import claim
-from releases.models import Approval, ConsentRound, Deployment, Release, StepAttempt
+from releases.models import Approval, ConsentRound, Deployment, Procedure, Release, StepAttempt
 from tests.releases.gates.asking import COMMAND
 from tests.scenarios.stock import Stock
 
@@ -185,6 +186,18 @@ def test_scheduling_and_changing_at_once_do_not_dead_lock(stock: Stock, again: i
     consistent(release)
 
 
+def somebody_waits() -> None:
+    """Return when a connection waits for a row that another has locked."""
+    with connection.cursor() as cursor:
+        for _look in range(2000):
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                           " AND datname = current_database()")  # fmt: skip
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("nobody waits")
+
+
 def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_dead_lock(
     stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,12 +209,7 @@ def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_d
 
     def book_late(*arguments: Any) -> Any:
         inside.set()
-        with connection.cursor() as cursor:
-            for _look in range(2000):
-                cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                               " AND datname = current_database()")  # fmt: skip
-                if cursor.fetchone()[0]:
-                    break
+        somebody_waits()
         return book(*arguments)
 
     def change_it() -> None:
@@ -224,3 +232,43 @@ def test_a_change_that_waits_for_a_run_that_is_being_scheduled_waits_without_a_d
     assert Deployment.objects.get(pk=run.pk).state == "cancelled"
     assert ConsentRound.objects.get(pk=round_.pk).state == "void"
     consistent(release)
+
+
+def test_a_run_asked_for_waits_for_a_procedure_that_takes_the_release_over(
+    stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both need the environment and the release, in one order: what is in force is written when the other waits."""
+    release, _round, run = requested(stock)
+    place = {"environment_id": run.environment_id}
+    put, faults = activate.put_in_force, []
+    inside = threading.Event()
+    with stock.world.acting_as("manager"):
+        active = Procedure.objects.get(state="active")
+        draft = activate.load(active.document.model_validate(active.content | {"version": "1.8.0"}), reason="a word")
+        applied = activate.submit(draft.pk, reason="a word", moved=(release.pk,))
+    with stock.world.acting_as("committee_a"):
+        decide.approve(applied.pk, digest=applied.digest)
+
+    def put_late(procedure: Any) -> None:
+        inside.set()
+        somebody_waits()
+        put(procedure)
+
+    def ask_for_it() -> None:
+        try:
+            inside.wait(60)
+            with stock.world.acting_as("operator"), pytest.raises(Refused):
+                request(release.pk, **place)
+        except BaseException as fault:
+            faults.append(repr(fault))
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(activate, "put_in_force", put_late)
+    other = threading.Thread(target=ask_for_it)
+    other.start()
+    with stock.world.acting_as("committee_b"):
+        decide.approve(applied.pk, digest=applied.digest)
+    other.join(120)
+    assert not faults, faults
+    assert Release.objects.get(pk=release.pk).procedure.version == "1.8.0"

@@ -15,7 +15,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
-from environments.models import Account, ChangeWindow
+from environments.models import Account, ChangeWindow, Environment
 from releases.actions.consent.end import end_conditions
 from releases.actions.obligation.incur import incur
 from releases.actions.procedure import activate
@@ -125,9 +125,11 @@ def _targets(round_id: int) -> list[tuple[type, int]]:
         (Procedure, row["procedure"]),
         (StopSwitch, row["switch"]),
     )
-    # The open releases that a new procedure takes over are moved in the same act.
+    # A new procedure writes the environments, and the open releases that it takes over, in the same act.
     moved = [(Release, pk) for pk, _name in row["document"].get("moved", [])]
-    return targets + [(model, pk) for model, pk in rows if pk is not None] + moved
+    places = Environment.objects.values_list("pk", flat=True) if row["procedure"] is not None else ()
+    taken = [*moved, *((Environment, pk) for pk in places)]
+    return targets + [(model, pk) for model, pk in rows if pk is not None] + taken
 
 
 def _open_round(act: Act, shown: str) -> ConsentRound:
