@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.models import Head
+from environments import access
 from environments.admin.rights import rights_of
 from environments.models import Account, Application, Environment
 from releases.admin.board import board
@@ -54,7 +55,8 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
         return redirect("account_login")
     rights, moment = rights_of(request), now()
     if not rights.may("look"):
-        return show(request, "ringi/no_role.html", _("My work"), words=nothing_to_do(rights))
+        words, ask = nothing_to_do(rights), access.holders("administrator")
+        return show(request, "ringi/no_role.html", _("My work"), words=words, ask=ask)
     alarms = list(
         Rollback.objects.exclude(state__in=[*Rollback.ENDS, "reporting"])
         .select_related("deployment__release__application", "deployment__environment")

@@ -10,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from environments import access
 from releases.models import Evidence
 
 READERS = ("administrator", "manager", "operator", "committee_b", "developer", "auditor")
@@ -136,9 +137,10 @@ def test_the_admin_has_no_sign_in_of_its_own(world: dict[str, Any]) -> None:
 
 
 def test_an_account_without_a_role_sees_that_it_has_none(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    """The first page explains it, every other is refused."""
+    """The first page explains it and says whom to ask, every other is refused."""
     client = browsers("outsider")
-    assert "no role" in client.get(reverse("admin:index")).content.decode()
+    first = client.get(reverse("admin:index")).content.decode()
+    assert "no role" in first and f"Administrators: {', '.join(map(str, access.holders('administrator')))}" in first
     assert client.get(reverse("release", args=[world["draft"].pk])).status_code == 403
     assert client.get(reverse("timeline")).status_code == 403
 
