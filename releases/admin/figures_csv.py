@@ -9,6 +9,7 @@ from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 
 from releases.admin import sheet
+from releases.admin.shown import language
 from releases.models import Release
 
 if TYPE_CHECKING:
@@ -80,7 +81,14 @@ def _milestones(found: Figures, causes: dict[str, str], troubles: dict[str, str]
         _("lateness, 90 % (h)"),
     ]
     rows = [
-        (row.label_ja, row.kept, row.late, row.open, _hours(row.lateness.median), _hours(row.lateness.p90))
+        (
+            row.label_ja if language() == "ja" else row.label_en,
+            row.kept,
+            row.late,
+            row.open,
+            _hours(row.lateness.median),
+            _hours(row.lateness.p90),
+        )
         for row in found.lateness
     ]
     return head, rows

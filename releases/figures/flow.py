@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
+
 from environments.models import Environment
 from releases.figures.runs import moments_of
 from releases.figures.spread import Spread
@@ -63,17 +65,16 @@ def phases(since: datetime, until: datetime, application: int | None = None) -> 
 
 def lateness(since: datetime, until: datetime, moment: datetime, application: int | None = None) -> list[Lateness]:
     """Return how the milestones that came due in a period were kept, in the order of the timeline."""
+    # The release itself is no duty with a date: it is due when the window opens and begins in it.
     rows: Any = Milestone.objects.filter(due_at__gte=since, due_at__lt=min(until, moment)).exclude(
-        release__state__in=["withdrawn", "rejected", "recorded"]
+        Q(release__state__in=["withdrawn", "rejected", "recorded"]) | Q(guards="start")
     )
     if application is not None:
         rows = rows.filter(release__application_id=application)
     grouped: dict[str, list[Milestone]] = defaultdict(list)
     for row in rows.order_by("due_at", "pk"):
         grouped[row.key].append(row)
-    order = {
-        guards: place for place, guards in enumerate(("fix_content", "confirm_tests", "approve", "confirm", "start"))
-    }
+    order = {guards: place for place, guards in enumerate(("fix_content", "confirm_tests", "approve", "confirm"))}
     found = []
     for key, some in grouped.items():
         # One that a move of T-0 put into the past is due at once and nobody's lateness.

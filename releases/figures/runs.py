@@ -13,8 +13,10 @@ from typing import Any
 
 from environments.models import Environment
 from releases.figures.spread import Spread
-from releases.models import Deployment, Release, Rollback, Step
+from releases.models import Deployment, Question, Release, Rollback, Step
 
+# What the plan itself leaves to a person is no trouble.
+PLANNED = ("", "step:confirm")
 # States from which only a person gets a run out.
 HELPLESS = ("waiting", "failed", "stopped", "rollback_failed")
 OUT = ("monitoring", "rolled_back", "settled")
@@ -71,7 +73,7 @@ class Keys:
 
 
 def runs(since: datetime, until: datetime, application: int | None = None) -> list[Run]:
-    """Return the production runs whose first step was claimed in a period, oldest first, in six queries."""
+    """Return the production runs whose first step was claimed in a period, oldest first, in seven queries."""
     rows: Any = Deployment.objects.filter(
         environment__tier=Environment.Tier.PRODUCTION, started_at__gte=since, started_at__lt=until
     ).select_related("release", "application")
@@ -81,13 +83,33 @@ def runs(since: datetime, until: datetime, application: int | None = None) -> li
     ids = [row.pk for row in found]
     moments = moments_of(Deployment, ids, (*HELPLESS, *OUT))
     fixed = first_moments(Release, {row.release_id for row in found}, ("content_fixed",))
-    decided = set(Step.objects.filter(deployment__in=ids).exclude(decision={}).values_list("deployment_id", flat=True))
+    helped = Step.objects.filter(deployment__in=ids).exclude(decision={})
+    decided = set(helped.exclude(kind="manual", decision__verb="step:confirm").values_list("deployment_id", flat=True))
+    asked: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    questions = Question.objects.filter(deployment__in=ids).order_by("pk")
+    for pk, kind, answer in questions.values_list("deployment_id", "step__kind", "answer"):
+        asked[pk].append((kind, answer))
     back: dict[int, list[Rollback]] = defaultdict(list)
     ways: Any = Rollback.objects.filter(deployment__in=ids).exclude(state__in=["dismissed", "raised", "assessed"])
     for way in ways.order_by("raised_at"):
         back[way.deployment_id].append(way)
-    return [_run(row, moments[row.pk], fixed.get((row.release_id, "content_fixed")), row.pk in decided, back[row.pk])
-            for row in found]  # fmt: skip
+    return [
+        _run(
+            row, _unplanned(moments[row.pk], asked[row.pk]), fixed.get((row.release_id, "content_fixed")),
+            row.pk in decided, back[row.pk],
+        )
+        for row in found
+    ]  # fmt: skip
+
+
+def _unplanned(moments: list[tuple[datetime, str]], asked: list[tuple[str, str]]) -> list[tuple[datetime, str]]:
+    """Leave out where a run waited for a step of a person's. asked: (kind of step, answer), one for each wait in order."""
+    waits = iter(asked)
+    return [
+        (at, state)
+        for at, state in moments
+        if state != "waiting" or not ((row := next(waits, ("", "-")))[0] == "manual" and row[1] in PLANNED)
+    ]
 
 
 def moments_of(model: type[Any], ids: Any, states: tuple[str, ...]) -> dict[int, list[tuple[datetime, str]]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from audit.change import change
 from environments.models import Account, Application, Environment
-from releases.models import Deployment, Milestone, Release, Rollback, Step
+from releases.models import Deployment, Milestone, Question, Release, Rollback, Step
 from tests.releases.admin.seed import ActingAs, walk
 
 
@@ -37,7 +37,10 @@ def ran(
     acting_as: ActingAs, of: Application, version: str, started: datetime, *, trouble: str = "", kind: str = "regular",
     fixed_days: float = 14, environment: str = "production",
 ) -> Deployment:  # fmt: skip
-    """Make a run that began at a time, ten minutes long; in trouble for two hours when there is any."""
+    """Make a run that began at a time, ten minutes long; in trouble for two hours when there is any.
+
+    trouble: `manual` is none: the plan asked a person for a step.
+    """
     fixed = started - timedelta(days=fixed_days)
     row = release(
         acting_as,
@@ -55,9 +58,19 @@ def ran(
         )  # fmt: skip
         act.about(made)
         walk(made, "schedule", "queue", "start")
-        if trouble in ("rescued", "settled"):
+        if trouble in ("rescued", "settled", "manual"):
             walk(made, "hold")
             moments.append(("waiting", started + 5 * minutes))
+        if trouble == "manual":
+            step = Step.objects.create(
+                deployment=made, phase="forward", ordinal=1, kind="manual", parameters={}, label_ja="一", label_en="one",
+                decision={"verb": "step:confirm", "name": "Operator", "reason": "done"},
+            )  # fmt: skip
+            Question.objects.create(
+                deployment=made, step=step, asked_at=started, due_at=started, default="stay", answer="step:confirm",
+                answered_at=started,
+            )  # fmt: skip
+            walk(made, "resume")
         if trouble == "rescued":
             Step.objects.create(
                 deployment=made, phase="forward", ordinal=1, kind="command", parameters={}, label_ja="一", label_en="one",
@@ -83,7 +96,13 @@ def ran(
 
 
 def milestone(
-    acting_as: ActingAs, of: Release, key: str, due: datetime, done: datetime | None, **more: Any
+    acting_as: ActingAs,
+    of: Release,
+    key: str,
+    due: datetime,
+    done: datetime | None,
+    guards: str = "approve",
+    **more: Any,
 ) -> Milestone:
     """Make a milestone that was due and done at times."""
     with acting_as("manager"), change("test:past") as act:
@@ -91,7 +110,7 @@ def milestone(
         return Milestone.objects.create(
             release=of,
             key=key,
-            guards="approve",
+            guards=guards,
             label_ja="承認",
             label_en="Approval",
             due_at=due,

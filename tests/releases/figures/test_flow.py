@@ -42,6 +42,7 @@ def test_lateness_excuses_what_a_move_made_late_and_nothing_else(acting_as: Call
     for number, (at, done, more) in enumerate(cases):
         row = past.release(acting_as, of, f"1.{number}.0", [("draft", APRIL)])
         past.milestone(acting_as, row, "approval", at, done, **more)
+    past.milestone(acting_as, row, "released", due, due + DAY, guards="start")
     (found,) = lateness(APRIL, MARCH, moment)
     assert (found.kept, found.late, found.open, found.count) == (2, 2, 1, 5)
     assert found.lateness.p90 == 86400

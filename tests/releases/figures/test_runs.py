@@ -57,6 +57,13 @@ def test_a_run_that_a_person_had_to_help_is_a_failure(
     assert keys.restore.median == pytest.approx(seconds)
 
 
+def test_a_step_that_the_plan_leaves_to_a_person_is_no_rescue(acting_as: Callable[..., Any], of: Any) -> None:
+    """The run waited for it as it was meant to."""
+    past.ran(acting_as, of, "1.0.0", APRIL + DAY, trouble="manual")
+    (run,) = runs(APRIL, MARCH)
+    assert (run.trouble, run.trouble_at, run.judged) == ("", None, True)
+
+
 def test_only_production_and_only_the_period_count(acting_as: Callable[..., Any], of: Any) -> None:
     """A run belongs to the moment of its first step; what happened in staging is no delivery."""
     past.ran(acting_as, of, "0.9.0", APRIL - timedelta(seconds=1))
