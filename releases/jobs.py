@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
-
-import psycopg
 
 from audit.actor import Actor, acting
 from audit.trace import tracing
@@ -18,11 +17,15 @@ from releases.actions.watch.checks import run_checks
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.actions.watch.sample import sample
 from releases.models import Rollback
-from releases.steps.base import StepFailed
 from releases.steps.masking import clean
-from releases.steps.written_rows import told_apart, written_since
+from releases.steps.written_rows import written_since
 from releases.worker.context import target_of
+from releases.worker.cut import CutOff, cut_off_after
 from releases.worker.executor import run_from, worker_name
+
+log = logging.getLogger(__name__)
+# As long as a target's host is given for it.
+COUNT_SECONDS = 600.0
 
 
 def _worker() -> Actor:
@@ -60,14 +63,16 @@ def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:
     deployment = rollback.deployment
     if not restores(deployment):
         return {}, True, ""
-    values, secrets = configuration_of(deployment.base.get("wanted_configuration"))
-    earlier = {step.kind: step.result for step in deployment.steps.filter(phase="forward", state="done")}
+    secrets: tuple[str, ...] = ()
     try:
+        values, secrets = configuration_of(deployment.base.get("wanted_configuration"))
+        earlier = {step.kind: step.result for step in deployment.steps.filter(phase="forward", state="done")}
         target = spec_of(target_of(deployment), deployment.base.get("wanted_configuration"))
-        return written_since(target, values, earlier), told_apart(target, earlier), ""
-    except (StepFailed, psycopg.Error, OSError) as fault:
-        # A database that can't be reached is a reason to go back, not one to stay.
-        return {}, False, clean(str(fault), secrets)
+        with cut_off_after(COUNT_SECONDS):
+            return *written_since(target, values, earlier), ""
+    except (Exception, CutOff) as fault:  # noqa: BLE001  whatever keeps it from being counted: people decide without it
+        log.warning("%s: %s", rollback, clean(str(fault), secrets))
+        return {}, False, clean(str(fault), secrets) or type(fault).__name__
 
 
 def prepare_rollback(rollback_id: int) -> None:

@@ -28,7 +28,7 @@ Error = psycopg.Error
 _SETTINGS = (
     "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601';"
     " SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';"
-    " SET search_path = pg_catalog"
+    " SET search_path = pg_catalog; SET lock_timeout = '30s'"
 )
 # Lines of a schema dump that differ from run to run or from program to program, and say nothing about the
 # schema.
@@ -215,6 +215,7 @@ def _schema_text(database: Database, run: Runs, snapshot: str) -> str:
             "--schema-only",
             "--no-owner",
             "--no-privileges",
+            "--lock-wait-timeout=30s",
             f"--snapshot={snapshot}",
             f"--file={path}",
         )

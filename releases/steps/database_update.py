@@ -61,7 +61,8 @@ class DatabaseUpdate(TargetStep):
 
         Facts forward: snapshot_before, snapshot_after, written_before {table: rows}, data. Facts back by
         restore:
-        written_since {table: rows}, written_rows, dump (JSON lines), exact, restored, data.
+        written_since {table: rows}, written_rows, dump (JSON lines), exact, restored, data. Facts back by reverse
+        migration: data, schema. nothing: there was nothing to migrate or to undo.
         """
         if parameters.direction == "forward":
             return self._forward(context, held)
@@ -81,11 +82,13 @@ class DatabaseUpdate(TargetStep):
         if not lines:
             begun = journal_lines(context.target, key=context.key, effect="database_update:reversing")
             return (Probe.UNKNOWN if begun and not parameters.repeatable else Probe.NOT_DONE), {}
-        data = _data(context, held)
-        if parameters.way_back == "restore" and lines[-1]["restored"] and data != lines[-1]["data"]:
+        digest, line = _digest(context, held), lines[-1]
+        if parameters.way_back == "restore" and line["restored"] and digest.total != line["data"]:
             return Probe.NOT_DONE, {}
         names = ("written_since", "written_rows", "dump", "exact", "restored", "nothing")
-        return Probe.DONE, {name: lines[-1][name] for name in names if name in lines[-1]} | {"data": data}
+        facts = {name: line[name] for name in names if name in line} | {"data": digest.total}
+        undone = parameters.way_back == "reverse" and not line.get("nothing")
+        return Probe.DONE, facts | ({"schema": digest.schema} if undone else {})
 
     def describe(self, context: StepContext, parameters: DatabaseParameters) -> list[str]:
         """Return the lines of the dry run."""
@@ -180,14 +183,18 @@ class DatabaseUpdate(TargetStep):
             raise StepFailed(_("the target has no command for a reverse migration (migrate_back)"))
         if context.previous is None:
             raise StepFailed(_("it is not known which version is being left"))
+        if not journal_lines(context.target, run=context.run_token, effect="database_update:started"):
+            digest = _digest(context, held)
+            journal_once(context, "database_update:reversed", nothing=True)
+            return {"nothing": True, "data": digest.total}
         # Only the tree that is being left knows how to undo its migration.
         tree = Layout(context.target.root).releases / folder_name(context.previous)
         journal_once(context, "database_update:reversing")
         with _configuration(context, context.previous_configuration or context.configuration) as config:
             held.run(filled(command, context.target, tree=tree, config=config))
-        data = _data(context, held)
-        journal_once(context, "database_update:reversed", data=data)
-        return {"data": data}
+        digest = _digest(context, held)
+        journal_once(context, "database_update:reversed", data=digest.total)
+        return {"data": digest.total, "schema": digest.schema}
 
     @staticmethod
     def _restore(context: StepContext, held: Held) -> dict[str, Any]:
@@ -200,6 +207,8 @@ class DatabaseUpdate(TargetStep):
             journal_once(context, "database_update:restored", **facts)
             return facts
         dump = _dump_of(context, backup)
+        # What a migration that was cut off still holds would keep everybody waiting who looks.
+        databases.end_other_sessions(database)
         before = databases.data_digest(database, held.run, context.beat)
         # After the restore every row is new to any snapshot: what was kept before is then what counts.
         kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")
@@ -240,9 +249,13 @@ def _dump_of(context: StepContext, backup: Mapping[str, Any]) -> Path | None:
     return dump
 
 
-def _data(context: StepContext, held: Held) -> str:
+def _digest(context: StepContext, held: Held) -> databases.DataDigest:
     database = database_of(context.target, context.configuration, context.previous_configuration)
-    return databases.data_digest(database, held.run, context.beat).total if database else ""
+    return databases.data_digest(database, held.run, context.beat) if database else databases.DataDigest("", "")
+
+
+def _data(context: StepContext, held: Held) -> str:
+    return _digest(context, held).total
 
 
 @contextmanager

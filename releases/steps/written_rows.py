@@ -159,18 +159,23 @@ class Since:
         # A migration that did not end cannot be told from other writers: its rows count too.
         self.exact = bool(after) or not self.started
         self.snapshot: str | None = after or forward.get("snapshot_before") or self.backup_snapshot
-        folder = Layout(target.root).backup(self.run)
-        self.before: Path | None = folder / "written-before.jsonl" if self.started and self.run else None
-        if self.before is not None and not self.before.exists():
-            raise StepFailed(_("the rows noted before the migration are gone: %(path)s") % {"path": self.before})
+        self._before = Layout(target.root).backup(self.run) / "written-before.jsonl"
+
+    @property
+    def before(self) -> Path | None:
+        """Where the rows are that were written between backup and migration; None before it. Raises StepFailed."""
+        if not (self.started and self.run):
+            return None
+        if not self._before.exists():
+            raise StepFailed(_("the rows noted before the migration are gone: %(path)s") % {"path": self._before})
+        return self._before
 
 
-def told_apart(target: TargetSpec, earlier: Mapping[str, Mapping[str, Any]]) -> bool:
+def _told_apart(target: TargetSpec, since: Since) -> bool:
     """Tell whether rows written since the backup can be told from older ones; else they are counted too high.
 
     A migration that did not end hides who wrote; a later restore makes every row new.
     """
-    since = Since(target, earlier)
     lines = journal_lines(target)
     mine = [at for at, line in enumerate(lines) if line["run"] == since.run]
     later = lines[mine[-1] + 1 :] if mine else lines
@@ -182,19 +187,16 @@ def told_apart(target: TargetSpec, earlier: Mapping[str, Mapping[str, Any]]) -> 
 
 def written_since(
     target: TargetSpec, configuration: Mapping[str, str], earlier: Mapping[str, Mapping[str, Any]]
-) -> dict[str, int]:
-    """Return rows per table that going back by restore would take away; has no effect.
+) -> tuple[dict[str, int], bool]:
+    """Return rows per table that going back by restore would take away, and whether only those count; has no effect.
 
-    configuration: the one in force, names the database. earlier: results of the run's way out. Empty when the
+    configuration: the one in force, names the database. earlier: results of the run's way out. No rows when the
     database step never began (nothing is restored then). Raises StepFailed when it cannot be told.
     """
     if place.lies_elsewhere(target):
-        rows: dict[str, int] = call.ask(target, "written_since", configuration=configuration, earlier=dict(earlier))
-        return rows
-    database = database_of(target, configuration)
-    if database is None:
-        return {}
-    since = Since(target, earlier)
-    if not since.started:
-        return {}
-    return count_rows(database, since.snapshot, before=since.before)
+        rows, exact = call.ask(target, "written_since", configuration=configuration, earlier=dict(earlier))
+        return rows, exact
+    database, since = database_of(target, configuration), Since(target, earlier)
+    if database is None or not since.started:
+        return {}, True
+    return count_rows(database, since.snapshot, before=since.before), _told_apart(target, since)

@@ -31,7 +31,7 @@ def cut_off_after(seconds: float) -> Iterator[None]:
         return
 
     def late(_number: int, _frame: FrameType | None) -> None:
-        raise CutOff(_("The step did not come back within %(seconds)d s and was cut off") % {"seconds": seconds})
+        raise CutOff(_("It did not come back within %(seconds)d s and was cut off") % {"seconds": seconds})
 
     began = time.monotonic()
     before = signal.signal(signal.SIGALRM, late)

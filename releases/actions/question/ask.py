@@ -15,6 +15,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import WrongState
 from environments.models import Account
+from releases import dispatch
 from releases.actions.rollback.decide import UNANSWERED, raise_
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Question, Rollback, RosterEntry, Step
@@ -94,18 +95,25 @@ def _escalate(question_id: int, moment: datetime) -> None:
 def _lapse(seen: Question) -> None:
     run = seen.deployment
     goes_back = run.state == "waiting" and seen.default == "go_back"
-    if goes_back and not Rollback.objects.filter(deployment=run).exclude(state__in=list(Rollback.ENDS)).exists():
+    alarm = Rollback.objects.filter(deployment=run).exclude(state__in=list(Rollback.ENDS)).first()
+    if goes_back and alarm is None:
         # First the alarm, then the end of the question: a scheduler that dies between the two finds the question again.
         try:
             raise_(run.pk, cause=UNANSWERED, note=_("Nobody has answered in time; to go back was agreed for that."))
         except WrongState:
             return  # decided meanwhile
-    with change("question:lapse", (Question, seen.pk), (Deployment, run.pk)) as act:
+    raised = [(Rollback, alarm.pk)] if goes_back and alarm is not None else []
+    with change("question:lapse", (Question, seen.pk), (Deployment, run.pk), *raised) as act:
         question, deployment = act.get(Question), act.get(Deployment)
         if question.answered_at is not None:
             return
         question.answered_at = now()
         question.answer = question.default if deployment.state == "waiting" else deployment.state
         act.details["default"] = question.answer
+        if raised and deployment.state == "waiting":
+            # What a person has raised goes back as was agreed too; what has been written since is counted anew.
+            rollback = act.get(Rollback)
+            rollback.facts = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
+            dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
         if deployment.state == "waiting" and question.default == "stay":
             deployment.blockers = [_("Nobody has answered in time; the run stays as it is, as was agreed.")]

@@ -18,7 +18,7 @@ from releases.actions.obligation.incur import incur
 from releases.actions.rollback.agree import DECIDER, agreed_by, clear_changed, late_rules, missing, require_shown, words
 from releases.actions.rollback.possible import FROM, REHEARSAL, is_late, refusal, restores
 from releases.gates.base import procedure_of
-from releases.models import Deployment, Document, Rollback, RosterEntry
+from releases.models import Deployment, Document, Question, Rollback, RosterEntry
 
 # The cause of a way back that begins because a question to the roster found no answer.
 UNANSWERED = "unanswered"
@@ -63,7 +63,11 @@ def raise_(
 def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
     """Tell whether the consent said that the run goes back when nobody answers, and nobody has."""
     document = deployment.consent.document if deployment.consent is not None else {}
-    return rollback.cause == UNANSWERED and rollback.raised_by_id is None and document.get("unanswered") == "go_back"
+    if document.get("unanswered") != "go_back":
+        return False
+    last = Question.objects.filter(deployment=deployment).order_by("pk").last()
+    lapsed = deployment.state == "waiting" and last is not None and last.lapsed_to("go_back")
+    return lapsed or (rollback.cause == UNANSWERED and rollback.raised_by_id is None)
 
 
 def _critical(deployment: Deployment, cause: str) -> bool:
@@ -105,10 +109,11 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         known = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
         rollback.facts = known | counted | ({"rows_fault": fault} if fault else {})
         clear_changed(rollback, act)
-        if not asked_of_consent(rollback):
+        agreed = _agreed(rollback, deployment)
+        if not (asked_of_consent(rollback) or agreed):
             return False
-        beforehand = consented.get("on") or _agreed(rollback, deployment)
-        if fault or is_late(deployment) or not rollback.critical or not beforehand or total > limit:
+        beforehand = agreed or (consented.get("on") and rollback.critical)
+        if fault or is_late(deployment) or not beforehand or total > limit:
             act.details["asks"] = True
             deployment.blockers = [_("A rollback waits to be assessed and authorised.")]
             return False

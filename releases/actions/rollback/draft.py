@@ -94,6 +94,7 @@ def _words(rollback: Rollback) -> dict[str, str]:
 def _digests(rollback: Rollback) -> Iterator[str]:
     parts = {"code": _("code"), "configuration": _("configuration"), "data": _("data")}
     moments = {"before": _("before"), "under": _("under the new version"), "after": _("after the way back")}
+    moments["expected"] = _("what the way back was to leave")
     for moment, value in rollback.facts.get("digests", {}).items():
         found = ", ".join(f"{parts.get(part, part)} {digest or '—'}" for part, digest in value.items())
         yield f"{moments.get(moment, moment)}: {found}"

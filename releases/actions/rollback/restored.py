@@ -14,28 +14,48 @@ from releases.models import Deployment, Release, Rollback, Step
 
 
 def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
-    """Return the three digests before the run (from its backup), under the new version, after the way back; and as it
-    was settled, if it was.
+    """Return the three digests before the run (from its backup), under the new version, after the way back; `expected`
+    where the way back was to leave something else than what was before; and as it was settled, if it was.
     """
     backup: dict[str, Any] = next((s.result for s in deployment.steps.filter(kind="backup", state="done")), {})
     base = deployment.base.get("in_force", {})
+    before = {
+        "code": base.get("tree", ""),
+        "configuration": backup.get("configuration", "") if backup else base.get("configuration_digest", ""),
+        "data": backup.get("data", ""),
+    }
+    after = deployment.measured.get("back", {})
+    expected = before | {"data": _data(deployment, backup, after)}
     return {
-        "before": {
-            "code": base.get("tree", ""),
-            "configuration": backup.get("configuration", ""),
-            "data": backup.get("data", ""),
-        },
+        "before": before,
         "under": deployment.measured.get("verify", {}),
-        "after": deployment.measured.get("back", {}),
+        "after": after,
+        **({"expected": expected} if expected != before else {}),
         **({"settled": deployment.measured["settle"]} if "settle" in deployment.measured else {}),
     }
 
 
+def _data(deployment: Deployment, backup: dict[str, Any], after: dict[str, str]) -> str:
+    """Return the digest of the data that a way back must leave: the backup's where it was restored; else what its step
+    found there, with what people wrote since, and after a reverse migration in the schema of before.
+    """
+    before = str(backup.get("data", ""))
+    if not after:
+        return before
+    steps = deployment.steps.filter(kind="database_update", phase="back").order_by("ordinal")
+    if (step := steps.last()) is None:
+        return after.get("data", "")
+    said = step.result
+    other_schema = "schema" in said and said["schema"] != backup.get("schema", said["schema"])
+    return before if said.get("restored") or other_schema or "data" not in said else str(said["data"])
+
+
 def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Release) -> Step | None:
-    """Compare what was measured with what was before; equal: everything is back. Unequal: the way back faltered."""
+    """Compare what was measured with what was to be; equal: everything is back. Unequal: the way back faltered."""
     found = digests(deployment)
     rollback.facts = {**rollback.facts, "digests": found}
-    different = [key for key in ("code", "configuration", "data") if found["before"][key] != found["after"].get(key)]
+    wanted = found.get("expected", found["before"])
+    different = [key for key in ("code", "configuration", "data") if wanted[key] != found["after"].get(key)]
     if different:
         rollback.falter()
         deployment.falter()

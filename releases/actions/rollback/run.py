@@ -77,6 +77,11 @@ def retry(rollback_id: int, *, reason: str) -> Rollback:
         rollback.facts = {key: value for key, value in rollback.facts.items() if key != "by_hand"}
         if deployment.state == "rollback_failed":
             deployment.retry()
+        elif deployment.state != "rolled_back":
+            raise WrongState(
+                _("The run is “%(state)s”: its way back is taken over by hand, not tried again.")
+                % {"state": deployment.get_state_display()}
+            )
         else:
             rollback.save()
             act.states[Rollback, rollback_id] = rollback.state

@@ -10,8 +10,9 @@ from audit.actor import acting
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from releases.actions.document import review
 from releases.actions.rollback import decide
-from releases.models import Deployment, Document, Rollback
-from tests.releases.gates.asking import COMMAND, make, shown, walk
+from releases.actions.rollback.restored import digests
+from releases.models import Deployment, Document, Rollback, Step
+from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
 
 
 @pytest.fixture
@@ -83,3 +84,35 @@ def test_what_was_raised_by_a_process_names_no_person(world: Any, run: Deploymen
     with acting(COMMAND):
         alarm = decide.raise_(run.pk, cause="error_rate", note="3 of 5")
     assert alarm.raised_by is None
+
+
+BACKUP = {"configuration": "c", "data": "d", "schema": "s"}
+
+
+@pytest.mark.parametrize(
+    ("backup", "said", "expected"),
+    [
+        (BACKUP, {"restored": True, "data": "d"}, None),
+        (BACKUP, {"restored": False, "data": "with what people wrote"}, {"data": "with what people wrote"}),
+        (BACKUP, {"nothing": True, "data": "with what people wrote"}, {"data": "with what people wrote"}),
+        (BACKUP, {"data": "with what people wrote", "schema": "s"}, {"data": "with what people wrote"}),
+        (BACKUP, {"data": "with what people wrote", "schema": "another"}, None),
+        (BACKUP, {}, None),
+        (BACKUP, None, {"data": "after"}),
+        (None, {"restored": False, "data": "as it is"}, {"data": "as it is"}),
+    ],
+)
+def test_what_a_way_back_must_leave_is_what_was_before_but_for_data_that_it_kept(
+    world: Any, run: Deployment, backup: dict[str, str] | None, said: dict[str, Any] | None, expected: Any
+) -> None:
+    """backup: what the run's backup says (None: it failed); said: what the way back's database step says, if any."""
+    base = {"in_force": {"tree": "t", "configuration_digest": "c"}}
+    run = alter(run, base=base, measured={"back": {"code": "t", "configuration": "c", "data": "after"}})
+    for kind, phase, result in (("backup", "forward", backup), ("database_update", "back", said)):
+        if result is not None:
+            row = make(Step, deployment=run, phase=phase, ordinal=len(kind), kind=kind, parameters={}, result=result)
+            walk(row, "offer", "claim", "finish")
+    found = digests(run)
+    before = {"code": "t", "configuration": "c", "data": "d" if backup else ""}
+    assert found["before"] == before
+    assert found.get("expected") == (before | expected if expected else None)

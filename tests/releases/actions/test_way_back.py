@@ -16,7 +16,7 @@ from releases.actions.release.observe import observe
 from releases.actions.release.submit import submit
 from releases.actions.rollback import decide
 from releases.actions.rollback.agree import agree
-from releases.actions.rollback.run import not_possible
+from releases.actions.rollback.run import not_possible, retry
 from releases.actions.rollback.take_over import take_over
 from releases.models import Deployment, Fact, InForce, Release, Rollback, Step, StepOutput
 from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
@@ -234,6 +234,23 @@ def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(worl
     with world.acting_as("second_operator"):
         settle(run.pk, how="unknown", reason="by hand")
     assert world.fresh(run).state == "settled"
+
+
+def test_a_way_back_of_a_run_that_was_settled_is_not_tried_again(world: Any) -> None:
+    """Its steps would run in no state of the run; by hand it still comes to its end."""
+    run, alarm = faltered(world)
+    step = make(Step, deployment=run, phase="back", ordinal=90, kind="command", parameters={})
+    walk(step, "offer", "claim", "fail")
+    with world.acting_as("second_operator"):
+        settle(run.pk, how="unknown", reason="by hand")
+    with world.acting_as("operator"):
+        with pytest.raises(WrongState, match="taken over by hand"):
+            retry(alarm.pk, reason="again")
+        take_over(alarm.pk, reason="restored from the dump by hand")
+    assert world.fresh(alarm).state == "faltered"
+    with world.acting_as("second_operator"):
+        take_over(alarm.pk, reason="I compared the totals")
+    assert world.fresh(alarm).state == "reporting"
 
 
 def test_only_what_faltered_is_taken_over(world: Any) -> None:

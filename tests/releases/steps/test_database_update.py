@@ -15,7 +15,7 @@ import pytest
 
 from releases.steps import kind
 from releases.steps.base import Probe, StepFailed, TargetSpec
-from releases.steps.target import Layout, journal_lines, measure
+from releases.steps.target import Layout, database_of, journal_lines, measure
 from releases.steps.written_rows import written_since
 
 from .conftest import Target
@@ -49,14 +49,14 @@ def _back(target: Target, earlier: dict[str, Any], epoch: int = 1, **changes: An
 
 def test_rows_rewritten_by_the_migration_alone_do_not_count(out: tuple[Target, dict[str, Any]]) -> None:
     target, earlier = out
-    assert written_since(target.spec, target.configuration, earlier) == {}
+    assert written_since(target.spec, target.configuration, earlier) == ({}, True)
     _forward(target, earlier)
     assert earlier["database_update"]["written_before"] == {"dataset": 2}
-    assert written_since(target.spec, target.configuration, earlier) == {"dataset": 2}
+    assert written_since(target.spec, target.configuration, earlier) == ({"dataset": 2}, True)
     _write_after(target)
     # 21 and 5 between, 22, 5 and 6 after: 5 counts once.
     counted = {"dataset": 4, "export": 2, "label": 1}
-    assert written_since(target.spec, target.configuration, earlier) == counted
+    assert written_since(target.spec, target.configuration, earlier) == (counted, True)
 
 
 def test_back_restores_exactly_what_the_backup_saw_and_keeps_the_rest(
@@ -179,7 +179,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(out: tuple[Target, dict[st
     assert effects == ["database_update:started", "database_update:resumed", "database_update:migrated"]
     assert target.sql("SELECT count(*) FROM dataset WHERE title LIKE '%!!'") == [(0,)]
     assert target.sql("SELECT count(*) FROM migration") == [(5,)]
-    assert written_since(target.spec, target.configuration, earlier) == {"dataset": 2}
+    assert written_since(target.spec, target.configuration, earlier) == ({"dataset": 2}, True)
 
 
 def test_a_migration_that_fails_says_so_and_its_rows_all_count(out: tuple[Target, dict[str, Any]]) -> None:
@@ -225,3 +225,38 @@ def test_reverse_runs_the_tree_that_is_left(out: tuple[Target, dict[str, Any]]) 
     target.step("database_update", target.back("1/8/x", earlier), direction="back", way_back="reverse")
     assert b"reverse by " in target.shown
     assert f"1.1.0-{target.versions.new.commit[:12]}".encode() in target.shown.split(b"reverse by ")[1]
+
+
+def test_a_reverse_migration_of_what_never_began_changes_nothing(out: tuple[Target, dict[str, Any]]) -> None:
+    target, earlier = out
+    settings = dict(target.spec.settings) | {"migrate_back": ["/bin/false"]}
+    target.spec = TargetSpec("sample", "production", target.spec.root, settings)
+    facts = target.step("database_update", target.back("1/8/x", earlier), direction="back", way_back="reverse")
+    assert facts == {"nothing": True, "data": measure(target.spec, target.configuration).data}
+
+
+def test_a_session_that_a_killed_migration_left_holds_nobody_up(out: tuple[Target, dict[str, Any]]) -> None:
+    """It still holds its lock: who counts gives up after a time, and the way back ends it before it looks."""
+    target, earlier = out
+    _forward(target, earlier)
+    left = psycopg.connect(target.database)
+    left.execute("LOCK TABLE dataset IN ACCESS EXCLUSIVE MODE")
+    database = replace(database_of(target.spec, target.configuration), url=f"{target.database} ")
+    with database.connect() as connection:
+        assert connection.execute("SHOW lock_timeout").fetchone() == ("30s",)
+    assert _back(target, earlier)["data"] == earlier["backup"]["data"]
+    left.close()
+
+
+def test_a_target_that_migrates_without_a_database_of_its_own_goes_back(target: Target) -> None:
+    """Its database is the command's own business: nothing is counted and nothing restored."""
+    target.install_old()
+    target.configuration = {name: value for name, value in target.configuration.items() if name != "DATABASE_URL"}
+    settings = dict(target.spec.settings) | {"migrate": ["/bin/true"]}
+    target.spec = TargetSpec("sample", "production", target.spec.root, settings)
+    earlier = {"backup": target.step("backup", target.context("1/1/x"))}
+    target.step("code_deploy", target.context("1/3/x"))
+    _forward(target, earlier)
+    assert written_since(target.spec, target.configuration, earlier) == ({}, True)
+    facts = _back(target, earlier)
+    assert (facts["restored"], facts["data"]) == (False, "")

@@ -142,6 +142,28 @@ def test_a_sweep_that_died_between_the_alarm_and_the_end_of_the_question_is_made
     assert Rollback.objects.count() == 1 and world.fresh(question).answer == "go_back"
 
 
+@pytest.mark.parametrize("assessed", [False, True])
+def test_an_alarm_that_a_person_has_raised_goes_back_too_when_nobody_answers(
+    world: Any, waiting: Callable[..., Deployment], assessed: bool
+) -> None:
+    """Who raised it at once must not be worse off than who slept; before the time is over a person decides."""
+    run = waiting()
+    question = Question.objects.get(deployment=run)
+    with world.acting_as("second_operator"):
+        rollback = rollbacks.raise_(run.pk, cause="grave_failure")
+    prepare_rollback(rollback.pk)
+    assert world.fresh(rollback).state == "raised"
+    if assessed:
+        with world.acting_as("manager"):
+            rollbacks.assess(rollback.pk, impact="all", method="whole plan", timing="now")
+    at(question.due_at)
+    assert world.fresh(question).answer == "go_back"
+    assert "rows_total" not in world.fresh(rollback).facts, "counted anew"
+    prepare_rollback(rollback.pk)
+    assert world.fresh(run).state in ("rolling_back", "rolled_back")
+    assert world.fresh(rollback).authorised_by is None
+
+
 def test_the_default_eats_no_more_rows_than_was_agreed(world: Any, waiting: Callable[..., Deployment]) -> None:
     run = waiting()
     at(Question.objects.get(deployment=run).due_at)

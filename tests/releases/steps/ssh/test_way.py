@@ -84,6 +84,6 @@ def test_the_way_out_and_back_says_and_leaves_the_same(two: tuple[Target, Target
     assert told_apart(there) == told_apart(here)
     for told in (here, there):
         assert told["after"] == told["before"] != told["between"]
-        assert told["written"] == {"dataset": 3} and told["runs"]
+        assert told["written"] == ({"dataset": 3}, True) and told["runs"]
         assert told["back 13 database_update"]["written_since"] == {"dataset": 3}
     assert all(target.configuration["SECRET"].encode() not in target.shown for target in two)
