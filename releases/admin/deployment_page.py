@@ -129,7 +129,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         bar=window_bar(row, steps, moment),
         phases=[(p, [s for s in steps if s.phase == p]) for p in Step.Phase.values],
         planned=[] if steps else [(p, row.release.plan.get(p, [])) for p in ("forward", "verify")],
-        waiting=[s for s in steps if s.state in ("needs_decision", "failed")] if row.state == "waiting" else [],
+        waiting=[s for s in steps if s.state in ("held", "needs_decision", "failed")] if row.state == "waiting" else [],
         question=question,
         asked=asked_of(question) if question is not None and sees else [],
         rollbacks=[(b, causes.get(b.cause, b.cause)) for b in row.rollbacks.all()],

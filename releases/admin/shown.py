@@ -46,7 +46,7 @@ _TONES = {
     "tested confirmed pass ok measured healthy judged_healthy yes adopted sent",
     "going": "in_review in_progress open scheduled queued running verifying monitoring releasing rolling_back "
     "reporting changed requested content_fixed checked authorised proposed",
-    "warn": "waived conditional waiting needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
+    "warn": "waived conditional waiting held needs_decision sent_back taken_back expired stopping stopped raised assessed rolled_back unknown "
     "no_data stale insufficient not_measured compressed restored retracted",
     "bad": "failed rejected void missed rollback_failed faltered fail error refused no overdue unreachable",
 }

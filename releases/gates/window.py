@@ -59,7 +59,7 @@ def _end(release: Release, answer: calendar.Answer) -> datetime | None:
 def closed_to(release: Release, environment: Environment, at: datetime, seconds: float) -> str:
     """Return why a run under way may not go on with its way out at `at`; empty when it may.
 
-    seconds: what is left of it, with its checks and the whole way back: as much must fit before the window closes.
+    seconds: what must fit before the window closes of what is left: its checks too, and in general the way back.
     """
     emergency = release.kind == Release.Kind.EMERGENCY
     answer = opening(release.application, environment, at, emergency=emergency)
@@ -73,7 +73,7 @@ def closed_to(release: Release, environment: Environment, at: datetime, seconds:
     if at + timedelta(seconds=seconds) <= end:
         return ""
     when = calendar.print_time(end, environment.zone, get_language() or "ja")
-    return _("What is left with the way back no longer fits before %(when)s; take it back.") % {"when": when}
+    return _("What is left no longer fits before %(when)s; take it back.") % {"when": when}
 
 
 def ask(question: Question, gate: Gate) -> Answer:

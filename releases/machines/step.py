@@ -13,6 +13,7 @@ class StepMachine(models.Model):
     class State(models.TextChoices):
         PENDING = "pending", _("Pending")
         READY = "ready", _("Ready")
+        HELD = "held", _("Held")
         RUNNING = "running", _("Running")
         DONE = "done", _("Done")
         SKIPPED = "skipped", _("Skipped")
@@ -61,6 +62,14 @@ class StepMachine(models.Model):
     def stop(self) -> None:
         """It was ended on purpose."""
 
+    @transition("state", source=["pending", "ready"], target="held")
+    def hold_back(self) -> None:
+        """Nobody begins it without a person's word: afterwards the way back would no longer fit."""
+
+    @transition("state", source="held", target="ready")
+    def go_on(self) -> None:
+        """A person lets it begin all the same."""
+
     @transition("state", source=["failed", "needs_decision"], target="ready")
     def retry(self) -> None:
         """A person lets it run again."""
@@ -77,6 +86,6 @@ class StepMachine(models.Model):
     def give_up(self) -> None:
         """The run goes another way."""
 
-    @transition("state", source=["pending", "ready"], target="not_run")
+    @transition("state", source=["pending", "ready", "held"], target="not_run")
     def drop(self) -> None:
         """The run ended before its turn."""

@@ -275,13 +275,14 @@ def database_of(target: TargetSpec, *configurations: Mapping[str, str]) -> datab
     return None
 
 
-def measure(target: TargetSpec, configuration: Mapping[str, str]) -> Measured:
+def measure(target: TargetSpec, configuration: Mapping[str, str], *, seconds: float = 600.0) -> Measured:
     """Measure code, configuration and data on the target itself; "" stands for nothing there.
 
-    configuration: names the database. Raises StepFailed when the database, or the target's host, cannot be reached.
+    configuration: names the database. seconds: how long another host may take for it. Raises StepFailed when the database,
+    or the target's host, cannot be reached.
     """
     if place.lies_elsewhere(target):
-        return Measured(**call.ask(target, "measure", configuration=configuration))
+        return Measured(**call.ask(target, "measure", configuration=configuration, seconds=seconds))
     layout = Layout(target.root)
     database = database_of(target, configuration)
     return Measured(

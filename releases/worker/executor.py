@@ -73,8 +73,8 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
     step, epoch = taken.step, taken.epoch
     if _without_worker(step, epoch):
         return None
-    deadline = step.deadline_seconds or max(LEAST_DEADLINE, step.estimate_seconds * DEADLINE_FACTOR)
-    with Lease(step.pk, epoch, longest=deadline + PROBE_SECONDS + 3 * MARGIN_SECONDS) as lease:
+    deadline, measuring = _deadline(step), _time_to_measure(step)
+    with Lease(step.pk, epoch, longest=deadline + measuring + PROBE_SECONDS + 4 * MARGIN_SECONDS) as lease:
         context = context_of(step, epoch, lease.output, lease.beat, deadline, facts)
         secrets = secrets_of(context)
         try:
@@ -83,7 +83,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
                     result, probe = _check(step, context), ""
                 else:
                     result, probe = _make(step, context, taken.taken_over)
-                measured = _measured(step, context)
+            measured = _measured(context, measuring) if measuring else None
             result = clean(result, secrets)
         except StopAsked:
             verdict, told = state_of(step, context)
@@ -210,10 +210,21 @@ def _check(step: Step, context: StepContext) -> dict[str, Any]:
     return facts
 
 
-def _measured(step: Step, context: StepContext) -> dict[str, str] | None:
-    """Measure the target's digests after the last step of the checks and of the way back, before maintenance ends."""
+def _deadline(step: Step) -> float:
+    return step.deadline_seconds or max(LEAST_DEADLINE, step.estimate_seconds * DEADLINE_FACTOR)
+
+
+def _time_to_measure(step: Step) -> float:
+    """Return how many seconds the target's digests may take after the last step of the checks and of the way back,
+    before maintenance ends: as long as the run's backup, which reads as much; 0 after another step.
+    """
     if step.phase not in ("verify", "back"):
-        return None
+        return 0.0
     if step.deployment.steps.filter(ordinal__gt=step.ordinal, phase=step.phase).exists():
-        return None
-    return dataclasses.asdict(measure(context.target, context.configuration))
+        return 0.0
+    return max([float(LEAST_DEADLINE), *(_deadline(row) for row in step.deployment.steps.filter(kind="backup"))])
+
+
+def _measured(context: StepContext, seconds: float) -> dict[str, str]:
+    with cut_off_after(seconds + MARGIN_SECONDS):
+        return dataclasses.asdict(measure(context.target, context.configuration, seconds=seconds))

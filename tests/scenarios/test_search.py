@@ -46,7 +46,7 @@ release/submit.py submit release.submit; rollback/restored.py restored deploymen
 rollback/run.py run deployment.roll_back; rollback/run.py retry deployment.retry
 step/claim.py _start deployment.start round_.consume release.start
 step/finish.py finish deployment.stopped; step/finish.py stop deployment.stopped
-step/finish.py ask_person deployment.hold; step/finish.py pause deployment.stopped
+step/finish.py ask_person deployment.hold; step/time_left.py hold deployment.hold; step/finish.py pause deployment.stopped
 step/finish.py _phase_ends deployment.verify deployment.watch
 step/finish.py _trouble deployment.stopped deployment.falter deployment.hold deployment.fail
 watch/sample.py _close deployment.succeed release.complete; window/withdraw.py withdraw round_.take_back round_.void

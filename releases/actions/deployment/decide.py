@@ -15,6 +15,7 @@ from environments.models import Account
 from releases import dispatch
 from releases.actions.question.ask import answered
 from releases.actions.step.finish import drop_rest
+from releases.actions.step.time_left import GO_ON
 from releases.gates import freeze, stop_switch, window
 from releases.gates.base import Known, Question
 from releases.models import Deployment, Step
@@ -27,6 +28,18 @@ def retry(step_id: int, *, reason: str) -> Step:
         step.retry()
         step.failure = ""
         _require_time(deployment, step)
+        _go_on(step, deployment)
+        dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=step.pk)
+    return step
+
+
+def go_on(step_id: int, *, reason: str) -> Step:
+    """Begin a step before which the run was held: the way back may no longer fit into the window, the way out must."""
+    with _decision(GO_ON, step_id, reason) as act:
+        step, deployment = act.get(Step), act.get(Deployment)
+        step.go_on()
+        step.failure = ""
+        _require_time(deployment, step, back=False)
         _go_on(step, deployment)
         dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=step.pk)
     return step
@@ -136,8 +149,9 @@ def _go_on(step: Step, deployment: Deployment) -> None:
     deployment.blockers = []
 
 
-def _require_time(deployment: Deployment, first: Step) -> None:
-    """Raise GateClosed when a step of the way out would begin outside the windows, in a freeze, or too late to go back.
+def _require_time(deployment: Deployment, first: Step, *, back: bool = True) -> None:
+    """Raise GateClosed when a step of the way out would begin outside the windows, in a freeze, or too late to go back
+    (back: also the way back must fit before the window closes).
 
     Asked as the procedure asks for windows and freezes there; the checks and the way back are held up by none.
     """
@@ -154,8 +168,8 @@ def _require_time(deployment: Deployment, first: Step) -> None:
     if all(gate.kind != "window" for gate in asked):
         return
     left = deployment.steps.filter(ordinal__gte=first.ordinal, phase__in=["forward", "verify"])
-    back = {phase: release.plan.get(phase, []) for phase in ("back", "back_verify")}
-    seconds = sum(step.estimate_seconds for step in left) + window.needed_seconds(back)
+    after = {phase: release.plan.get(phase, []) for phase in ("back", "back_verify") if back}
+    seconds = sum(step.estimate_seconds for step in left) + window.needed_seconds(after)
     if reason := window.closed_to(release, environment, known.moment, seconds):
         raise GateClosed(reason)
 

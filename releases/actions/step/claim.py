@@ -20,6 +20,7 @@ from audit.refusals import GateClosed
 from releases.actions.deployment.queue import AHEAD, require_starter
 from releases.actions.obligation.incur import incur_at_start
 from releases.actions.release.prepare import done_milestone
+from releases.actions.step.time_left import hold_late
 from releases.actions.watch.begin import baseline
 from releases.gates import ask, stop_switch
 from releases.models import ConsentRound, Deployment, InForce, Release, Step, StepAttempt, Watch
@@ -55,6 +56,8 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
     """
     peek = Step.objects.select_related(*(f"deployment__{name}" for name in READ)).filter(pk=step_id).first()
     if peek is None or peek.state not in ("ready", "running"):
+        return None
+    if peek.state == "ready" and peek.deployment.state == "running" and hold_late(step_id, now()):
         return None
     starts = peek.deployment.state == "queued"
     targets: list[tuple[type, int]] = [(Step, step_id), (Deployment, peek.deployment_id)]

@@ -15,6 +15,7 @@ from releases.actions.deployment.verified import enter_force
 from releases.actions.question import ask
 from releases.actions.rollback.restored import back_checked, restored
 from releases.actions.step.claim import follow
+from releases.actions.step.time_left import hold, too_late
 from releases.models import Deployment, Release, Rollback, Step
 from releases.steps.base import Fenced
 
@@ -66,6 +67,11 @@ def finish(
             following = _phase_ends(act, step, deployment)
         if following is not None:
             following.deployment = deployment
+            deployment.release = claimed.deployment.release  # read once a run
+            if why := too_late(following, deployment, act.at):
+                hold(act, deployment, following, why)
+                following.save()
+                return None
             if not (worker and follow(act, following, worker=worker)):
                 following.offer()
                 following.offered_at = act.at
@@ -159,7 +165,7 @@ def pause(claimed: Step, *, epoch: int, until: datetime) -> None:
 
 def drop_rest(deployment: Deployment) -> None:
     """Drop the steps that will not run and give up those in doubt, inside an open door."""
-    for step in deployment.steps.filter(state__in=["pending", "ready", "needs_decision"]):
+    for step in deployment.steps.filter(state__in=["pending", "ready", "held", "needs_decision"]):
         if step.state == "needs_decision":
             step.give_up()
         else:

@@ -80,7 +80,9 @@ retry: failed needs_decision > ready
 skip: failed needs_decision > skipped
 confirm_done: needs_decision > done
 give_up: needs_decision > failed
-drop: pending ready > not_run
+drop: pending ready held > not_run
+hold_back: pending ready > held
+go_on: held > ready
 """
 ROLLBACK = """
 assess: raised > assessed

@@ -54,6 +54,27 @@ def test_a_step_that_hangs_outside_a_command_is_cut_off(
     assert 2000 < signal.getitimer(signal.ITIMER_REAL)[0] <= 3000
 
 
+def test_digests_may_take_as_long_as_the_backup_that_reads_as_much(
+    world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, job_alarm: None
+) -> None:
+    """The check before them has a deadline of its own; a target that is slow to be digested ends no run."""
+    monkeypatch.setattr(executor, "MARGIN_SECONDS", 0.1)
+    slow: Any = executor.measure
+    given = []
+
+    def measure_slowly(*arguments: Any, seconds: float) -> Any:
+        given.append(seconds)
+        signal.sigtimedwait([], 1.0)
+        return slow(*arguments, seconds=seconds)
+
+    monkeypatch.setattr(executor, "measure", measure_slowly)
+    backup = {**row(TRUE), "kind": "backup", "parameters": {"prove": "list"}, "deadline_seconds": 90}
+    run = queued(backup, row(TRUE), verify=({**row(TRUE), "deadline_seconds": 0.5},))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert given == [90] and world.fresh(run).measured["verify"]
+
+
 @pytest.mark.usefixtures("job_alarm")
 def test_a_query_that_hangs_is_cut_off_and_the_next_one_is_answered(database: str) -> None:
     with pytest.raises(CutOff), cut_off_after(0.3), connection.cursor() as cursor:

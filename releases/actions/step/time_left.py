@@ -1,0 +1,54 @@
+"""Whether the way out may still begin a step: 切戻し判断時刻, the last moment from which the way back fits (P1, R4)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from audit.change import Act, change
+from environments import calendar
+from releases.actions.question import ask
+from releases.models import Deployment, Release, Step
+
+GO_ON = "step:go_on"
+
+
+def too_late(step: Step, deployment: Deployment, moment: datetime) -> str:
+    """Return why a step is not begun without a person's word: as estimated it ends when the way back no longer fits.
+
+    Empty when it may begin: also when a person has said so, outside the way out, in environments without protection, and
+    in an emergency.
+    """
+    if step.phase != Step.Phase.FORWARD or deployment.window_end is None or not deployment.environment.protected:
+        return ""
+    safe = ask.last_return(deployment)
+    emergency, said = deployment.release.kind == Release.Kind.EMERGENCY, step.decision.get("verb") == GO_ON
+    if safe is None or emergency or said or moment + timedelta(seconds=step.estimate_seconds) <= safe:
+        return ""
+    text = _("It would end after %(when)s, the last moment from which the way back fits into the window.")
+    return text % {"when": calendar.print_time(safe, deployment.environment.zone, get_language() or "ja")}
+
+
+def hold(act: Act, deployment: Deployment, step: Step, why: str) -> None:
+    """Let a run wait before a step, inside an open door, and ask its roster."""
+    step.hold_back()
+    step.failure = why
+    deployment.hold()
+    ask.put(act, deployment, step)
+    act.tell("deployment:hold")
+    deployment.blockers = [why]
+
+
+def hold_late(step_id: int, moment: datetime) -> bool:
+    """Hold a step that is ready and that nobody has begun in time; tell whether it was held."""
+    peek = Step.objects.select_related("deployment__release", "deployment__environment").get(pk=step_id)
+    if not too_late(peek, peek.deployment, moment):
+        return False
+    with change("step:hold_back", (Step, step_id), (Deployment, peek.deployment_id)) as act:
+        step, deployment = act.get(Step), act.get(Deployment)
+        if step.state != "ready" or deployment.state != "running":
+            return False
+        hold(act, deployment, step, too_late(step, deployment, moment))
+    return True

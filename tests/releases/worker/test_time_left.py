@@ -1,0 +1,118 @@
+"""切戻し判断時刻: a run waits before the step after which the way back would no longer fit into its window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import GateClosed, NotYou, WrongState
+from releases.actions.deployment import decide
+from releases.actions.deployment.queue import queue
+from releases.actions.step.claim import claim
+from releases.actions.step.finish import finish
+from releases.models import Deployment, Question
+from releases.worker.executor import run_from
+from releases.worker.sweeper import idle_steps
+from tests.releases.gates.asking import alter
+
+from .conftest import TRUE, WORKER, first, jobs, row, states
+
+LONG = {**row(TRUE), "estimate_seconds": 600}
+
+
+@pytest.fixture
+def closing(world: Any, consented: Callable[..., Deployment]) -> Callable[[int], Deployment]:
+    """Return a function: a run of a short and a long step, queued, whose window closes after some seconds."""
+
+    def make(seconds: int) -> Deployment:
+        run = consented(row(TRUE), LONG)
+        with acting(WORKER):
+            queue(run.pk)
+        return alter(run, window_end=now() + timedelta(seconds=seconds))  # type: ignore[no-any-return]
+
+    return make
+
+
+def work(run: Deployment, ordinal: int = 1) -> None:
+    with acting(WORKER):
+        run_from(run.steps.get(ordinal=ordinal).pk)
+
+
+def begin(run: Deployment) -> None:
+    """Let a worker make the first step and die before it takes the next."""
+    with acting(WORKER):
+        taken = claim(first(run).pk, worker="worker-1")
+        assert taken is not None
+        finish(taken.step, epoch=taken.epoch, result={})
+
+
+def test_what_fits_is_not_held(world: Any, closing: Callable[[int], Deployment]) -> None:
+    run = closing(900)
+    work(run)
+    assert world.fresh(run).state == "verifying" and not Question.objects.exists()
+
+
+def test_it_is_held_before_the_step_and_asks_until_the_way_back_no_longer_fits(
+    world: Any, closing: Callable[[int], Deployment], browsers: Callable[[str], Any]
+) -> None:
+    run = closing(300)
+    work(run)
+    held = world.fresh(run)
+    assert (held.state, states(run)[:2]) == ("waiting", ["done", "held"])
+    step = run.steps.get(ordinal=2)
+    assert step.epoch == 0 and "the last moment from which the way back fits" in step.failure == held.blockers[0]
+    question = Question.objects.get(deployment=run)
+    assert question.step == step and question.due_at == run.window_end - timedelta(seconds=2)
+    html = browsers("second_operator").get(reverse("deployment", args=[run.pk])).content.decode()
+    assert 'data-verb="step:go_on"' in html and 'data-verb="step:retry"' not in html
+    with world.acting_as("operator"), pytest.raises(NotYou):
+        decide.go_on(step.pk, reason="my own run")
+    alter(run.release, window_end=run.window_end)
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="no longer fits"):
+        decide.go_on(step.pk, reason="the way out would not fit either")
+    assert world.fresh(question).answered_at is None
+
+
+def test_a_person_may_begin_it_where_the_way_out_still_fits(world: Any, closing: Callable[[int], Deployment]) -> None:
+    run = closing(500)
+    work(run)
+    step = run.steps.get(ordinal=2)
+    assert step.state == "held"
+    alter(run.release, window_end=now() + timedelta(seconds=602))
+    with world.acting_as("second_operator"):
+        decide.go_on(step.pk, reason="the rest is harmless")
+    assert world.fresh(run).state == "running" and Question.objects.get().answer == "step:go_on"
+    work(run, 2)
+    assert world.fresh(run).state == "verifying", "asked once"
+
+
+def test_a_step_that_nobody_took_in_time_is_held_when_it_is_taken(
+    world: Any, closing: Callable[[int], Deployment]
+) -> None:
+    run = closing(900)
+    begin(run)
+    assert states(run)[:2] == ["done", "ready"]
+    alter(run, window_end=now() + timedelta(seconds=300))
+    work(run, 2)
+    assert (world.fresh(run).state, states(run)[1]) == ("waiting", "held")
+    assert Event.objects.filter(kind="action", action="step:hold_back").count() == 1
+    idle_steps(now() + timedelta(minutes=5))
+    assert not [job for job in jobs("production") if job[1] == {"step_id": run.steps.get(ordinal=2).pk}]
+    with world.acting_as("second_operator"), pytest.raises(WrongState):
+        decide.confirm_done(first(run).pk, reason="another step")
+
+
+def test_an_emergency_is_not_held(world: Any, closing: Callable[[int], Deployment]) -> None:
+    run = closing(900)
+    begin(run)
+    alter(run.release, kind="emergency")
+    alter(run, window_end=now() + timedelta(seconds=300))
+    work(run, 2)
+    assert world.fresh(run).state == "verifying"
