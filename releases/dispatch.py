@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import django_rq
@@ -12,21 +14,28 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 
-def wake(queue: str, job: str, **arguments: Any) -> None:
-    """Put `releases.jobs.<job>` on a queue now; a lost wake-up is found again by the scheduler's sweep."""
+@contextmanager
+def _reaching(queue: str) -> Iterator[None]:
+    """Log that a queue is out of reach, or none of this machine's; who wakes goes on in either case."""
     try:
-        django_rq.get_queue(queue).enqueue(f"releases.jobs.{job}", kwargs=arguments, result_ttl=0, failure_ttl=3600)
+        yield
+    except KeyError:
+        log.error("queue %s is missing from RINGI_QUEUES here, so that nobody is woken", queue)
     except RedisError as fault:
         log.warning("queue %s is out of reach, the sweep will try again: %s", queue, fault)
+
+
+def wake(queue: str, job: str, **arguments: Any) -> None:
+    """Put `releases.jobs.<job>` on a queue now; a lost wake-up is found again by the scheduler's sweep."""
+    with _reaching(queue):
+        django_rq.get_queue(queue).enqueue(f"releases.jobs.{job}", kwargs=arguments, result_ttl=0, failure_ttl=3600)
 
 
 def wake_once(queue: str, job: str, **arguments: Any) -> None:
     """Put a job on a queue unless one waits there already: for a queue whose jobs look for all that is due."""
-    try:
+    with _reaching(queue):
         if not django_rq.get_queue(queue).count:
             wake(queue, job, **arguments)
-    except RedisError as fault:
-        log.warning("queue %s is out of reach, the sweep will try again: %s", queue, fault)
 
 
 def wake_on_commit(queue: str, job: str, **arguments: Any) -> None:

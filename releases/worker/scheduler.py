@@ -59,12 +59,14 @@ class Scheduler:
             if time.monotonic() >= sign_at:
                 sign(SignOfLife.SCHEDULER)
                 sign_at = time.monotonic() + settings.SWEEP
+            swept_at = now()
             if time.monotonic() < rarely_at:
-                sweep(now(), OFTEN)
+                sweep(swept_at, OFTEN)
             else:
-                sweep(now())
+                sweep(swept_at)
                 rarely_at = time.monotonic() + 10 * settings.SWEEP
-            upcoming = next_due()
+            # What was due for this round and is so still has its next try with the next one.
+            upcoming = next_due(swept_at)
             wait = settings.SWEEP
             if upcoming is not None:
                 wait = min(wait, max(0.002, (upcoming - now()).total_seconds()))

@@ -76,7 +76,8 @@ def idle_steps(moment: datetime) -> None:
         Q(state="ready", offered_at__lt=late) | Q(state="running", lease_until__lt=moment)
     ).values_list("pk", "deployment__environment__slug")
     for pk, slug in lost:
-        dispatch.wake(slug, "run_step", step_id=pk)
+        with apart(log, "nobody can be woken for step %s", pk):
+            dispatch.wake(slug, "run_step", step_id=pk)
 
 
 def stopping_deployments(moment: datetime) -> None:
@@ -116,7 +117,8 @@ def waiting_rollbacks(moment: datetime) -> None:
         raised_at__lt=late,
     ).values_list("pk", "deployment__environment__slug")
     for pk, slug in waiting:
-        dispatch.wake(slug, "prepare_rollback", rollback_id=pk)
+        with apart(log, "nobody can be woken for rollback %s", pk):
+            dispatch.wake(slug, "prepare_rollback", rollback_id=pk)
 
 
 def due_samples(moment: datetime) -> None:
@@ -198,10 +200,10 @@ def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTE
             part(moment)
 
 
-def next_due() -> datetime | None:
-    """Return when the next scheduled run is to be queued, or the next sample is due."""
+def next_due(after: datetime) -> datetime | None:
+    """Return when the next scheduled run is to be queued, or the next sample is due, later than a moment."""
     run = (
-        Deployment.objects.filter(state="scheduled")
+        Deployment.objects.filter(state="scheduled", scheduled_for__gt=after + AHEAD)
         .annotate(at=F("scheduled_for"))
         .filter(Q(not_before=None) | Q(not_before__lte=F("scheduled_for")))
         .order_by("at")
@@ -209,6 +211,6 @@ def next_due() -> datetime | None:
         .first()
     )
     watch = (
-        Watch.objects.filter(ended_at=None, next_at__isnull=False).order_by("next_at").values_list("next_at", flat=True)
+        Watch.objects.filter(ended_at=None, next_at__gt=after).order_by("next_at").values_list("next_at", flat=True)
     ).first()
     return min(filter(None, [run and run - AHEAD, watch]), default=None)

@@ -110,7 +110,7 @@ def _plain(value: Any) -> Any:
 def advance(watch_id: int, column: str = "next") -> datetime | None:
     """Set when the next sample is due (column "checks": the next checks), on its grid; no act, it is not governed.
 
-    What a short stall has missed is caught up at once; after more than three intervals the grid goes on from now.
+    What a short stall has missed is caught up by the next sweeps; after more than three intervals the grid goes on from now.
     """
     with connection.cursor() as cursor:
         cursor.execute(ADVANCE[column], [watch_id])

@@ -18,9 +18,11 @@ from audit.change import change
 from audit.clock import now
 from audit.models import Event
 from environments.models import Freeze
+from releases import dispatch
 from releases.actions.deployment.queue import AHEAD, queue
 from releases.actions.step.claim import claim
-from releases.models import Deployment, Rollback
+from releases.models import Deployment, Rollback, Step, Watch
+from releases.worker import scheduler as scheduler_module
 from releases.worker import sweeper
 from releases.worker.executor import run_from
 from releases.worker.scheduler import Scheduler
@@ -43,7 +45,7 @@ def test_what_is_not_due_yet_waits(world: Any, consented: Callable[..., Deployme
     with acting(WORKER):
         sweep(now())
     assert world.fresh(run).state == "scheduled"
-    assert next_due() == run.scheduled_for - AHEAD
+    assert next_due(now()) == run.scheduled_for - AHEAD
     with acting(WORKER):
         sweep(run.scheduled_for + timedelta(seconds=1))
     assert world.fresh(run).state == "queued"
@@ -269,6 +271,66 @@ def test_the_scheduler_starts_what_is_due_without_waiting_for_its_round(
     assert not thread.is_alive() and os.getpid()
     assert world.fresh(run).state == "queued"
     assert queued_at - run.scheduled_for < timedelta(seconds=5)
+
+
+def test_what_stays_overdue_is_tried_again_with_the_next_round_and_hides_nothing_that_comes(
+    world: Any, consented: Callable[..., Deployment], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch that no round can deal with: the scheduler sleeps until the run that is due after it, and no shorter."""
+    run = alter(consented(row(TRUE)), scheduled_for=now() + timedelta(seconds=1.5))
+    make(
+        Watch, deployment=run, interval_seconds=60, duration_seconds=60, verdict="insufficient",
+        began_at=now() - timedelta(hours=1), next_at=now() - timedelta(minutes=1),
+    )  # fmt: skip
+    settings.SWEEP = 60.0
+    scheduler, rounds, last_of_a_round = Scheduler(), [], scheduler_module.next_due
+
+    def counted(after: Any) -> Any:
+        rounds.append(after)
+        if world.fresh(run).state == "queued":
+            scheduler.end()
+            settings.SWEEP = 0.01
+        return last_of_a_round(after)
+
+    monkeypatch.setattr(scheduler_module, "next_due", counted)
+    with acting(WORKER):
+        scheduler._hold()
+    assert world.fresh(run).state == "queued"
+    assert len(rounds) <= 3, "one before it, one at its time, and one more where the first wait ended a little early"
+
+
+def test_a_queue_that_this_machine_lacks_keeps_nobody_from_going_on(
+    world: Any, consented: Callable[..., Deployment], settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = consented(row(TRUE))
+    settings.RQ_QUEUES = {name: config for name, config in settings.RQ_QUEUES.items() if name != "production"}
+    with acting(WORKER):
+        queue(run.pk)
+        dispatch.wake_once("nowhere", "tell")
+    assert world.fresh(run).state == "queued"
+    assert "queue production is missing from RINGI_QUEUES" in caplog.text
+
+
+@pytest.mark.parametrize("broken", ["development", "staging"])
+def test_a_step_whose_worker_cannot_be_woken_keeps_no_other_from_its_own(
+    world: Any, queued: Callable[..., Deployment], settings: Any, valkey: redis.Redis, broken: str
+) -> None:
+    run = queued(row(TRUE))
+    other = make(
+        Deployment, release=run.release, application=run.application, environment=world.environments["staging"],
+        requested_by=world.people["developer"], started_by=world.people["developer"],
+    )  # fmt: skip
+    walk(other, "schedule", "queue")
+    fields = {"kind": "command", "parameters": {"argv": TRUE}, "label_ja": "命令", "label_en": "Command"}
+    step = walk(make(Step, deployment=other, ordinal=1, phase="forward", **fields), "offer")
+    alter(step, offered_at=now())
+    valkey.flushdb()
+    config = {**settings.RQ_QUEUES[broken], "SERIALIZER": "nowhere.Serializer"}
+    settings.RQ_QUEUES = {**settings.RQ_QUEUES, broken: config}
+    with acting(WORKER):
+        sweep(now() + timedelta(seconds=1))
+    whole = run if broken == "staging" else other
+    assert jobs(whole.environment.slug) == [("releases.jobs.run_step", {"step_id": first(whole).pk})]
 
 
 def test_a_run_whose_worker_died_before_its_end_is_ended(
