@@ -55,10 +55,10 @@ def run_from(step_id: int) -> None:
     facts: RunFacts | None = None
     while taken is not None:
         with tracing(run=f"deployment:{taken.step.deployment_id}", step=str(taken.step.ordinal)):
-            facts = facts or facts_of(taken.step)
             log.info("attempt %s of step %s: %s", taken.epoch, taken.step.ordinal, taken.step.kind)
             try:
-                taken = attempt(taken, facts)
+                facts = facts or _facts(taken)
+                taken = attempt(taken, facts) if facts is not None else None
             except Fenced as fenced:
                 log.warning("%s", fenced)
                 return
@@ -66,6 +66,19 @@ def run_from(step_id: int) -> None:
                 # The lease simply ends; the sweep comes back when the target's lock is free.
                 log.warning("%s", running)
                 return
+
+
+def _facts(taken: Claim) -> RunFacts | None:
+    """Return the facts of a run; None where this machine cannot read them, which ends the attempt before its effect."""
+    try:
+        return facts_of(taken.step)
+    except Error:
+        raise  # the lease ends, and whoever takes it up next reads them
+    except Exception as unread:  # noqa: BLE001  whatever it is, the next attempt here would meet it too; a person must look
+        log.exception("step %s", taken.step.pk)
+        end = doubt if taken.taken_over else fail  # what an attempt before this one has done, nobody has looked at
+        end(taken.step, epoch=taken.epoch, message=str(unread) or repr(unread))
+        return None
 
 
 def attempt(taken: Claim, facts: RunFacts) -> Claim | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 
 from audit.actor import acting
 from audit.refusals import Invalid, NotYou, WrongState
+from environments import key_ring
 from releases import steps
 from releases.actions.deployment import decide
 from releases.actions.deployment.queue import queue
 from releases.actions.step.claim import claim
+from releases.actions.step.finish import finish
 from releases.models import Deployment, InForce, Step, StepAttempt, StepOutput
 from releases.steps.base import StepFailed
 from releases.worker.context import context_of, facts_of
@@ -248,6 +251,45 @@ def test_a_target_out_of_reach_is_a_doubt_and_no_endless_retry(
         queue(run.pk)
         run_from(first(run).pk)
     assert (world.fresh(run).state, states(run)[0]) == ("waiting", "needs_decision")
+
+
+@contextmanager
+def another_ring() -> Iterator[None]:
+    """Let this machine have a ring of keys that opens nothing which was sealed before."""
+    own = key_ring.path().read_bytes()
+    key_ring.path().unlink()
+    key_ring.read()
+    try:
+        yield
+    finally:
+        key_ring.path().write_bytes(own)
+
+
+@pytest.mark.parametrize(("died", "state"), [(False, "failed"), (True, "needs_decision")])
+def test_a_machine_that_cannot_read_what_a_step_needs_asks_instead_of_claiming_it_for_ever(
+    world: Any, consented: Callable[..., Deployment], died: bool, state: str
+) -> None:
+    """Nothing was done yet, so the step failed; unless an earlier attempt died, of which nobody knows how far it came."""
+    run = consented(row(TRUE), row(TRUE, repeatable=True))
+    with acting(WORKER):
+        queue(run.pk)
+        taken = claim(first(run).pk, worker="has the keys")
+        assert taken is not None
+        finish(taken.step, epoch=taken.epoch, result={})
+        second = run.steps.get(ordinal=2)
+        if died:
+            claim(second.pk, worker="dies")
+            expire(second)
+        with another_ring():
+            run_from(second.pk)
+    assert (world.fresh(run).state, states(run)[1]) == ("waiting", state)
+    assert "is not in the ring of this machine" in world.fresh(second).failure
+    assert run.questions.filter(answered_at=None).exists()
+    with world.acting_as("second_operator"):
+        decide.retry(second.pk, reason="the ring was copied")
+    with acting(WORKER):
+        run_from(second.pk)
+    assert states(run) == ["done"] * 3
 
 
 def test_a_check_that_does_not_pass_fails_the_run(world: Any, queued: Callable[..., Deployment]) -> None:
