@@ -177,7 +177,7 @@ def _start(act: Act, deployment: Deployment) -> None:
         "wanted_tree": release.tree,
         "wanted_configuration": release.configurations.get(environment.slug),
     }
-    deployment.baseline = baseline(deployment, moment)
+    deployment.baseline = baseline(deployment, moment, pointer)
     if deployment.consent_id is not None:
         round_ = act.get(ConsentRound)
         round_.consume()

@@ -116,11 +116,16 @@ def wants_before(moment: datetime) -> list[int]:
     return found
 
 
-def baseline(deployment: Deployment, moment: datetime) -> dict[str, Any]:
-    """Return {since, until, source, metrics: metric → {mean, count}} over the samples of the minutes before `moment`."""
+def baseline(deployment: Deployment, moment: datetime, in_force: InForce | None) -> dict[str, Any]:
+    """Return {since, until, source, metrics: metric → {mean, count}} over the samples of the minutes before `moment`.
+
+    in_force: what is compared with; a sample from before it came, or came back, is of another version and left out.
+    """
     content = deployment.release.procedure
     minutes = content.document.watch.baseline_minutes if content is not None else 60
     since = moment - timedelta(minutes=minutes)
+    if in_force is not None:
+        since = max(since, in_force.since)
     sums: dict[str, list[float]] = {}
     samples = Sample.objects.filter(
         watch__deployment__application=deployment.application,

@@ -265,7 +265,7 @@ def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deploymen
     alter(world.targets["production"], settings={"metrics_url": f"{service.base}/metrics"})
     look(watch, service, page(100, 0), page(200, 100), page(300, 200), page(400, 300), page(500, 400))
     assert not Rollback.objects.exists(), "what is in force is only measured"
-    frozen = baseline(coming, now())
+    frozen = baseline(coming, now(), InForce.objects.get())
     assert frozen["metrics"]["response_time"] == {"mean": pytest.approx(0.01), "count": 4}
     assert frozen["source"] == "prometheus_text"
     over = alter(watch, began_at=now() - timedelta(hours=1), next_at=now())
@@ -300,3 +300,26 @@ def test_a_watch_from_before_is_no_verdict_on_the_run(coming: Deployment) -> Non
     with acting(WORKER):
         watch = begin_before(coming.pk)
         assert watch is not None and end_due(watch.pk) == ""
+def test_samples_of_what_is_not_in_force_any_more_are_no_baseline(
+    queued: Callable[..., Deployment], world: Any
+) -> None:
+    """A version that was taken back ten minutes ago had errors; what came back has few."""
+    run, moment = queued(row(TRUE)), now()
+    pointer = make(
+        InForce, application=run.application, environment=run.environment, release=run.release, how="restored",
+        since=moment - timedelta(minutes=10),
+    )  # fmt: skip
+    watch = make(
+        Watch, purpose="back", deployment=run, interval_seconds=60, duration_seconds=60, began_at=moment,
+        ended_at=moment,
+    )  # fmt: skip
+    for minutes, rate in ((30, 0.9), (11, 0.7), (9, 0.1), (5, 0.3)):
+        at = moment - timedelta(minutes=minutes)
+        make(Sample, watch=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": rate, "verdict": "pass"}})
+    with acting(WORKER):
+        assert claim(first(run).pk, worker="w") is not None
+    frozen = world.fresh(run).baseline
+    assert frozen["metrics"]["error_rate"] == {"mean": pytest.approx(0.2), "count": 2}
+    assert frozen["since"] == pointer.since.isoformat()
+
+
