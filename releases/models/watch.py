@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -14,6 +16,7 @@ class Watch(models.Model):
 
     triggers: those of the procedure that are measured, frozen; `owed` = the watch can't end well without its metric.
     checks: what is checked beside the metrics (key, kind, parameters, labels), every `check_seconds`, frozen.
+    paused_seconds: of its pauses that have ended, all together; resumed_at: the end of the last one.
     """
 
     class Purpose(models.TextChoices):
@@ -34,6 +37,8 @@ class Watch(models.Model):
     check_seconds = models.FloatField(_("seconds between checks"), default=3600)
     began_at = models.DateTimeField(_("began"))
     paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
+    paused_seconds = models.FloatField(_("seconds paused"), default=0)
+    resumed_at = models.DateTimeField(_("resumed"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     verdict = models.CharField(_("verdict"), max_length=20, blank=True)
     judged_by = models.ForeignKey(
@@ -59,6 +64,20 @@ class Watch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.deployment} · {self.began_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def ends_at(self) -> datetime:
+        """Return when its time is over: as much later as it was paused, for what it looks at lasts its whole duration."""
+        return self.began_at + timedelta(seconds=self.duration_seconds + self.paused_seconds)
+
+    def resume(self, moment: datetime) -> None:
+        """End a pause: a sample is due at once, and the checks as long after it as they were due after its beginning."""
+        assert self.paused_at is not None
+        pause = moment - self.paused_at
+        self.paused_seconds += pause.total_seconds()
+        self.paused_at, self.resumed_at, self.next_at = None, moment, moment
+        if self.checks_at is not None:
+            self.checks_at += pause
 
 
 class Sample(models.Model):

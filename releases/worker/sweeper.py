@@ -127,18 +127,21 @@ def due_samples(moment: datetime) -> None:
         due = watch.next_at
         if due is None:
             continue
-        if moment >= watch.began_at + timedelta(seconds=watch.duration_seconds) and watch.paused_at is None:
-            end_due(watch.pk)
-            continue
-        advance(watch.pk)
-        dispatch.wake("samples", "take_sample", watch_id=watch.pk, due=due.isoformat())
+        with apart(log, "watch %s cannot be sampled", watch.pk):
+            if moment >= watch.ends_at and watch.paused_at is None:
+                end_due(watch.pk)
+                continue
+            advance(watch.pk)
+            dispatch.wake("samples", "take_sample", watch_id=watch.pk, due=due.isoformat())
 
 
 def due_checks(moment: datetime) -> None:
     """Wake the checks' worker for what is checked beside the metrics: no slow check keeps a sample waiting."""
     for watch in Watch.objects.filter(ended_at=None, paused_at=None, checks_at__lte=moment):
         due = watch.checks_at
-        if due is not None and moment < watch.began_at + timedelta(seconds=watch.duration_seconds):
+        if due is None or moment >= watch.ends_at:
+            continue
+        with apart(log, "watch %s cannot be checked", watch.pk):
             advance(watch.pk, "checks")
             dispatch.wake("checks", "check_watch", watch_id=watch.pk, due=due.isoformat())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.utils.translation import get_language
@@ -75,11 +74,10 @@ def _resume_watches(deployment: Deployment) -> None:
         deployment__state="monitoring",
         ended_at=None,
         paused_at__isnull=False,
+        verdict="",  # whose time is over waits for a person and looks no more
     )
     for watch in paused:
-        watch.duration_seconds += (moment - watch.paused_at).total_seconds() if watch.paused_at else 0
-        watch.paused_at, watch.next_at = None, moment
-        watch.checks_at = moment + timedelta(seconds=watch.check_seconds) if watch.checks else None
+        watch.resume(moment)
         watch.save()
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
@@ -30,17 +31,27 @@ FLAGS = {"fail": 1.0, "pass": 0.0}
 def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
     """Make every check of a watch once and keep what came out; what fails feeds the triggers of that name.
 
-    Each looks at what happened since the checks before. A second round for the same due time is dropped.
+    Each looks at what happened since its last look that was kept, so that none is lost with a worker or the queue; what
+    happened in a pause is not the watch's. A second round for the same due time is dropped.
     """
     watch = Watch.objects.select_related("deployment").filter(pk=watch_id, ended_at=None, paused_at=None).first()
     if watch is None:
         return []
-    since = max(watch.began_at, due - timedelta(seconds=watch.check_seconds))
-    context = CheckContext(spec_for(watch), since, *configuration_for(watch))
-    kept = [made for row in watch.checks if (made := _kept(watch, row, due, made_by(row, context))) is not None]
+    earliest = watch.resumed_at or watch.began_at
+    context, looked = CheckContext(spec_for(watch), earliest, *configuration_for(watch)), _looked_until(watch)
+    kept = []
+    for row in watch.checks:
+        own = dataclasses.replace(context, since=max(earliest, looked.get(row["key"], earliest)))
+        if (made := _kept(watch, row, due, made_by(row, own))) is not None:
+            kept.append(made)
     if kept:
         feed(watch)
     return kept
+
+
+def _looked_until(watch: Watch) -> dict[str, datetime]:
+    rounds = WatchCheck.objects.filter(watch=watch).order_by().values_list("key")
+    return dict(rounds.annotate(Max("due_at")))
 
 
 def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:

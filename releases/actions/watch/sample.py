@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def completeness(watch: Watch) -> dict[str, float]:
 def end_due(watch_id: int) -> str:
     """End a watch whose time is over: healthy with enough samples, else it waits for a named person's verdict."""
     peek = Watch.objects.select_related("deployment__release__procedure").get(pk=watch_id)
-    if now() < peek.began_at + timedelta(seconds=peek.duration_seconds) or peek.verdict:
+    if now() < peek.ends_at or peek.verdict:
         return peek.verdict
     if peek.purpose == Watch.Purpose.BEFORE:
         with change("watch:end", (Watch, watch_id)) as act:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
+from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
+from releases.actions.deployment.verified import return_to_base
 from releases.actions.watch.sample import completeness, end_due, judge_watch, sample
-from releases.models import Deployment, Obligation, Rollback, Sample, Watch
+from releases.models import Deployment, Obligation, Procedure, Rollback, Sample, Watch, WatchCheck
 from releases.worker.sweeper import due_samples
 from tests.releases.gates.asking import alter, make, shown, walk
 from tests.releases.metrics.pages import Page, Site, site
@@ -204,6 +206,58 @@ def test_before_its_time_a_watch_does_not_end(watched: Callable[..., Watch], wor
     with acting(WORKER):
         assert end_due(watch.pk) == ""
     assert world.fresh(watch.deployment).state == "monitoring"
+
+
+def test_a_watch_that_cannot_be_ended_keeps_no_other_from_its_sample(watched: Callable[..., Watch]) -> None:
+    broken = over(watched())
+    alter(Procedure.objects.get(state="active"), content={})
+    other = make(
+        Watch, deployment=broken.deployment, interval_seconds=60, duration_seconds=600, began_at=now(), next_at=now()
+    )
+    with acting(WORKER):
+        due_samples(now())
+    job = ("releases.jobs.take_sample", {"watch_id": other.pk, "due": other.next_at.isoformat()})
+    assert jobs("samples") == [job]
+
+
+def paused(watch: Watch, **ago: float) -> Watch:
+    """Let a watch have been paused by another run so long ago."""
+    return alter(watch, paused_at=now() - timedelta(**ago), next_at=None)  # type: ignore[no-any-return]
+
+
+def taken_back(watch: Watch) -> Watch:
+    """Let the run that paused a watch be taken back, which resumes it; return it fetched again."""
+    with acting(WORKER), change("test:back", (Deployment, watch.deployment_id)) as act:
+        return_to_base(act.get(Deployment), {})
+    return Watch.objects.get(pk=watch.pk)
+
+
+def test_a_pause_is_made_up_for_and_nothing_is_expected_of_it(watched: Callable[..., Watch], world: Any) -> None:
+    """Eleven minutes are watched before a pause of an hour and ten after it, and the check is made once, as planned."""
+    logs = {"key": "watch_logs", "kind": "log", "parameters": {}, "required": True}
+    watch = watched(seconds=21 * 60, checks=[logs], check_seconds=15 * 60)
+    watch = alter(watch, began_at=now() - timedelta(minutes=71), checks_at=now() - timedelta(minutes=56))
+    watch = taken_back(paused(watch, minutes=60))
+    assert watch.paused_at is None and watch.next_at == watch.resumed_at
+    assert watch.checks_at is not None and watch.resumed_at is not None
+    assert watch.checks_at - watch.resumed_at == pytest.approx(timedelta(minutes=4), abs=timedelta(seconds=30))
+    with acting(WORKER):
+        assert end_due(watch.pk) == "", "its time is not over for as long as it was paused"
+    sampled(watch, 19, 1)
+    make(WatchCheck, watch=watch, key="watch_logs", due_at=watch.checks_at, at=now(), verdict="pass")
+    watch = alter(watch, began_at=watch.began_at - timedelta(minutes=10), checks_at=None)
+    assert completeness(watch) == {"error_rate": 0.95, "watch_logs": 1.0}
+    with acting(WORKER):
+        due_samples(now())
+    assert world.fresh(watch).verdict == "healthy"
+
+
+def test_a_watch_that_waits_for_a_verdict_does_not_look_again_after_a_pause(watched: Callable[..., Watch]) -> None:
+    watch = over(watched())
+    with acting(WORKER):
+        assert end_due(watch.pk) == "insufficient"
+    resumed = taken_back(paused(watch, minutes=1))
+    assert (resumed.verdict, resumed.next_at, resumed.checks_at) == ("insufficient", None, None)
 
 
 def test_a_ratio_is_measured_against_the_frozen_baseline(watched: Callable[..., Watch], service: Site) -> None:

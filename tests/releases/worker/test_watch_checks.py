@@ -115,6 +115,34 @@ def test_a_check_that_fails_is_an_alarm_for_a_person(watched: Callable[..., Watc
     assert Rollback.objects.count() == 1, "the line is older than the last hour"
 
 
+def test_a_round_that_is_lost_leaves_no_hour_unseen(watched: Callable[..., Watch], world: Any) -> None:
+    """Its worker died, or the queue was out of reach: the next one looks from the last that was kept."""
+    watch = watched(checks=[LOGS])
+    fine = f"{watch.began_at.isoformat()} INFO fine\n"
+    log(world, fine)
+    assert check(watch, 1)[0].verdict == "pass"
+    log(world, f"{fine}{(watch.began_at + timedelta(minutes=90)).isoformat()} ERROR bad\n")
+    assert check(watch, 3)[0].verdict == "fail"
+    assert check(watch, 4)[0].verdict == "no_data", "it is counted once"
+
+
+def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(watched: Callable[..., Watch], world: Any) -> None:
+    watch = watched(checks=[LOGS])
+    log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
+    assert check(watch, 2)[0].verdict == "fail"
+
+
+def test_what_happened_in_a_pause_is_not_the_watchs(watched: Callable[..., Watch], world: Any) -> None:
+    watch = watched(checks=[LOGS])
+    begins, ends = watch.began_at + timedelta(minutes=70), watch.began_at + timedelta(minutes=150)
+    log(world, f"{(ends - timedelta(minutes=1)).isoformat()} ERROR of another version\n{ends.isoformat()} INFO fine\n")
+    check(watch, 1)
+    watch = alter(watch, paused_at=begins)
+    watch.resume(ends)
+    alter(watch, paused_at=None, resumed_at=watch.resumed_at)
+    assert check(watch, 3)[0].verdict == "pass"
+
+
 def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
     watched: Callable[..., Watch], service: Site, world: Any
 ) -> None:
@@ -276,6 +304,29 @@ def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deploymen
     assert world.fresh(coming).state == "scheduled"
 
 
+def test_samples_of_what_is_not_in_force_any_more_are_no_baseline(
+    queued: Callable[..., Deployment], world: Any
+) -> None:
+    """A version that was taken back ten minutes ago had errors; what came back has few."""
+    run, moment = queued(row(TRUE)), now()
+    pointer = make(
+        InForce, application=run.application, environment=run.environment, release=run.release, how="restored",
+        since=moment - timedelta(minutes=10),
+    )  # fmt: skip
+    watch = make(
+        Watch, purpose="back", deployment=run, interval_seconds=60, duration_seconds=60, began_at=moment,
+        ended_at=moment,
+    )  # fmt: skip
+    for minutes, rate in ((30, 0.9), (11, 0.7), (9, 0.1), (5, 0.3)):
+        at = moment - timedelta(minutes=minutes)
+        make(Sample, watch=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": rate, "verdict": "pass"}})
+    with acting(WORKER):
+        assert claim(first(run).pk, worker="w") is not None
+    frozen = world.fresh(run).baseline
+    assert frozen["metrics"]["error_rate"] == {"mean": pytest.approx(0.2), "count": 2}
+    assert frozen["since"] == pointer.since.isoformat()
+
+
 def test_the_look_before_ends_when_the_run_begins(queued: Callable[..., Deployment], world: Any) -> None:
     run = queued(row(TRUE))
     watch = make(
@@ -300,26 +351,3 @@ def test_a_watch_from_before_is_no_verdict_on_the_run(coming: Deployment) -> Non
     with acting(WORKER):
         watch = begin_before(coming.pk)
         assert watch is not None and end_due(watch.pk) == ""
-def test_samples_of_what_is_not_in_force_any_more_are_no_baseline(
-    queued: Callable[..., Deployment], world: Any
-) -> None:
-    """A version that was taken back ten minutes ago had errors; what came back has few."""
-    run, moment = queued(row(TRUE)), now()
-    pointer = make(
-        InForce, application=run.application, environment=run.environment, release=run.release, how="restored",
-        since=moment - timedelta(minutes=10),
-    )  # fmt: skip
-    watch = make(
-        Watch, purpose="back", deployment=run, interval_seconds=60, duration_seconds=60, began_at=moment,
-        ended_at=moment,
-    )  # fmt: skip
-    for minutes, rate in ((30, 0.9), (11, 0.7), (9, 0.1), (5, 0.3)):
-        at = moment - timedelta(minutes=minutes)
-        make(Sample, watch=watch, due_at=at, at=at, up=True, values={"error_rate": {"value": rate, "verdict": "pass"}})
-    with acting(WORKER):
-        assert claim(first(run).pk, worker="w") is not None
-    frozen = world.fresh(run).baseline
-    assert frozen["metrics"]["error_rate"] == {"mean": pytest.approx(0.2), "count": 2}
-    assert frozen["since"] == pointer.since.isoformat()
-
-
