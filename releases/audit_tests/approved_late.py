@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from releases.audit_tests.base import Outcome, SavedTest, Scope, words_for
+from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, words_for
 from releases.gates import quorum
 from releases.models import Approval, ConsentRound
 
@@ -13,7 +13,7 @@ from releases.models import Approval, ConsentRound
 def run(scope: Scope) -> Outcome:
     """Look at each run in a protected environment: its round, and the words that were there when it started."""
     outcome = Outcome()
-    for deployment in scope.runs():
+    for deployment in scope.runs().iterator(chunk_size=CHUNK):
         outcome.examined += 1
         round_, start = deployment.consent, deployment.started_at
         if round_ is None:

@@ -14,6 +14,9 @@ from environments.access_then import Then
 from environments.models import Account
 from releases.models import Approval, Deployment
 
+# So many rows are held at once, and their relations asked for together: a query takes no more than 65,535 values.
+CHUNK = 2000
+
 
 @dataclass(frozen=True)
 class Row:

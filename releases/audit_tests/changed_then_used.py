@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from audit import as_of
 from audit.as_of import Past, moment_of
 from environments.models import Account
-from releases.audit_tests.base import Outcome, SavedTest, Scope, persons, words_for
+from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, persons, words_for
 from releases.audit_tests.outside_window import Openings
 from releases.models import Deployment
 
@@ -116,7 +116,7 @@ def _in_window(openings: Openings, pk: int) -> Callable[[Use], bool]:
 
 def uses(scope: Scope) -> Iterator[Use]:
     """Yield what was done for each run in a protected environment of the period."""
-    for deployment in scope.runs():
+    for deployment in scope.runs().iterator(chunk_size=CHUNK):
         for word in words_for(deployment):
             for person in persons(word):
                 yield Use(person, word.at, _("approved"), deployment)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from environments.models import ConfigurationVersion
-from releases.audit_tests.base import Outcome, SavedTest, Scope, words_for
+from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, words_for
 from releases.models import Deployment
 
 
@@ -54,7 +54,7 @@ def differences(deployment: Deployment) -> Iterator[tuple[str, str, str]]:
 def run(scope: Scope) -> Outcome:
     """Compare each run in a protected environment with its round."""
     outcome = Outcome()
-    for deployment in scope.runs():
+    for deployment in scope.runs().iterator(chunk_size=CHUNK):
         outcome.examined += 1
         for what, approved, deployed in differences(deployment):
             outcome.found(deployment, str(deployment), what, approved, deployed)

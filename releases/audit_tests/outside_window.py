@@ -11,7 +11,7 @@ from audit import as_of
 from audit.as_of import Life
 from environments import calendar
 from environments.models import ChangeWindow, CompanyHoliday, Freeze
-from releases.audit_tests.base import Outcome, SavedTest, Scope
+from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope
 from releases.models import Deployment, Release
 
 
@@ -67,7 +67,7 @@ def _reaches(row: Any, deployment: Deployment) -> bool:
 def run(scope: Scope) -> Outcome:
     """Ask for the start of each run in a protected environment."""
     outcome, openings = Outcome(), Openings(scope.until)
-    for deployment in scope.runs():
+    for deployment in scope.runs().iterator(chunk_size=CHUNK):
         outcome.examined += 1
         assert deployment.started_at is not None
         answer = openings.answer(deployment, deployment.started_at)

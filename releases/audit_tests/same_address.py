@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db.models import TextField, Value
+from django.db.models.functions import Cast, Concat
 from django.utils.translation import gettext_lazy
 
 from audit.models import Event
@@ -11,13 +13,15 @@ from releases.audit_tests.base import Outcome, SavedTest, Scope, counting
 def run(scope: Scope) -> Outcome:
     """Compare the address of each word of consent with that of the application for the same round."""
     outcome = Outcome()
-    words = list(counting(scope.approvals().filter(round__release__isnull=False)))
-    releases = {f"releases.Release:{word.round.release_id}" for word in words}
+    said = scope.approvals().filter(round__release__isnull=False)
+    label = Concat(Value("releases.Release:"), Cast("round__release_id", TextField()), output_field=TextField())
     applied: dict[str, list[Event]] = {}
-    found = Event.objects.filter(object__in=releases, action="release:submit", kind="action", at__lt=scope.until)
+    found = Event.objects.filter(
+        object__in=said.order_by().values(label_=label), action="release:submit", kind="action", at__lt=scope.until
+    )
     for event in found.order_by("at"):
         applied.setdefault(event.object, []).append(event)
-    for word in words:
+    for word in counting(said):
         outcome.examined += 1
         earlier = [e for e in applied.get(f"releases.Release:{word.round.release_id}", []) if e.at <= word.at]
         if not earlier:

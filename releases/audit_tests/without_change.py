@@ -6,29 +6,26 @@ from django.db import connection
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from releases.audit_tests.base import Outcome, SavedTest, Scope
+from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope
 from releases.models import StepAttempt
 
 _BEGUN = """
 SELECT e.object FROM audit_event e WHERE e.kind = 'row' AND e.outcome = 'inserted'
     AND e.object >= 'releases.StepAttempt:' AND e.object < 'releases.StepAttempt;' AND e.at >= %s AND e.at < %s
 """
+# The row itself is asked: an attempt at the edge of the period may have begun just outside of it.
+_GONE = f"{_BEGUN} AND NOT EXISTS (SELECT FROM releases_stepattempt a WHERE 'releases.StepAttempt:' || a.id = e.object)"
 
 
 def run(scope: Scope) -> Outcome:
     """Look at each attempt of a step; the ledger and the table must know the same ones."""
     outcome = Outcome()
-    with connection.cursor() as cursor:
-        cursor.execute(_BEGUN, [scope.since, scope.until])
-        in_ledger = {int(label.partition(":")[2]) for (label,) in cursor.fetchall()}
+    in_ledger, gone = _attempts(_BEGUN, scope), _attempts(_GONE, scope)
     attempts = StepAttempt.objects.filter(began_at__gte=scope.since, began_at__lt=scope.until).select_related(
         "step__deployment__release__application", "step__deployment__environment", "step__deployment__consent"
     )
-    # An attempt at the edge of the period may have been written just outside of it.
-    of_rows = set(attempts.values_list("pk", flat=True))
-    known = set(StepAttempt.objects.filter(pk__in=in_ledger).values_list("pk", flat=True)) | of_rows
-    outcome.examined = len(known | in_ledger)
-    for attempt in attempts:
+    outcome.examined = len(in_ledger.union(attempts.values_list("pk", flat=True)))
+    for attempt in attempts.order_by("pk").iterator(chunk_size=CHUNK):
         deployment = attempt.step.deployment
         if deployment.release.number is None and deployment.environment.protected:
             finding = _("The release has no number.")
@@ -41,9 +38,15 @@ def run(scope: Scope) -> Outcome:
         else:
             continue
         outcome.found(deployment, str(deployment), str(attempt.step), attempt.began_at, attempt.worker, finding)
-    for gone in sorted(in_ledger - known):
-        outcome.found(None, f"releases.StepAttempt:{gone}", "—", None, "—", _("Its row is gone."))
+    for pk in sorted(gone):
+        outcome.found(None, f"releases.StepAttempt:{pk}", "—", None, "—", _("Its row is gone."))
     return outcome
+
+
+def _attempts(query: str, scope: Scope) -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, [scope.since, scope.until])
+        return {int(label.partition(":")[2]) for (label,) in cursor.fetchall()}
 
 
 def _written(attempt: int) -> bool:

@@ -53,10 +53,9 @@ def phases(since: datetime, until: datetime, application: int | None = None) -> 
     moved = Release.history.filter(history_date__gte=since, history_date__lt=until)
     if application is not None:
         moved = moved.filter(application_id=application)
-    ids = set(moved.values_list("id", flat=True))
     states = tuple(str(key) for key in Release.State.values)
     stays: dict[str, dict[int, float]] = defaultdict(dict)
-    for pk, moments in moments_of(Release, ids, states).items():
+    for pk, moments in moments_of(Release, moved.values("id"), states).items():
         for (began, state), (ended, _next) in zip(moments, moments[1:], strict=False):
             if state in PHASES and since <= ended < until:
                 stays[state][pk] = stays[state].get(pk, 0.0) + (ended - began).total_seconds()

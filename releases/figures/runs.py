@@ -80,9 +80,9 @@ def runs(since: datetime, until: datetime, application: int | None = None) -> li
     if application is not None:
         rows = rows.filter(application_id=application)
     found = list(rows.order_by("started_at", "pk"))
-    ids = [row.pk for row in found]
+    ids = rows.values("pk")
     moments = moments_of(Deployment, ids, (*HELPLESS, *OUT))
-    fixed = first_moments(Release, {row.release_id for row in found}, ("content_fixed",))
+    fixed = first_moments(Release, rows.values("release_id"), ("content_fixed",))
     helped = Step.objects.filter(deployment__in=ids).exclude(decision={})
     decided = set(helped.exclude(kind="manual", decision__verb="step:confirm").values_list("deployment_id", flat=True))
     asked: dict[int, list[tuple[str, str]]] = defaultdict(list)
@@ -113,7 +113,10 @@ def _unplanned(moments: list[tuple[datetime, str]], asked: list[tuple[str, str]]
 
 
 def moments_of(model: type[Any], ids: Any, states: tuple[str, ...]) -> dict[int, list[tuple[datetime, str]]]:
-    """Return per row the times at which it was seen to come into one of some states, in order."""
+    """Return per row the times at which it was seen to come into one of some states, in order.
+
+    ids: a query for the keys, not a list: a period may hold more of them than a query takes values.
+    """
     found: dict[int, list[tuple[datetime, str]]] = defaultdict(list)
     before: dict[int, str] = {}
     rows = model.history.filter(id__in=ids).order_by("history_date", "history_id")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.db import connection
+
 from audit.clock import now
 from environments.actions.access.grant import withdraw
 from environments.models import AccessGrant
-from releases.models import Approval, ConsentRound
+from releases.models import Approval, ConsentRound, Release
 
-from .asking import ask, forge, texts
+from .asking import ask, forge, make, texts
 
 
 def word(run: Any, name: str) -> Approval:
@@ -145,6 +147,30 @@ def test_applicant_and_approver_at_one_address_are_named(run: Any) -> None:
         one = word(run, name)
         forge(one, signature=one.signature | {"address": address})
     assert ask("same-address").rows == [] and ask("same-address").examined == 2
+
+
+def test_the_values_of_its_query_do_not_grow_with_the_releases(run: Any, again: Any) -> None:
+    """A query takes 65,535 of them."""
+
+    def asked() -> list[str]:
+        seen: list[str] = []
+        with connection.execute_wrapper(lambda go, sql, *rest: (seen.append(sql), go(sql, *rest))[1]):
+            ask("same-address")
+        return seen
+
+    one = asked()
+    release = make(
+        Release, application=again.application, version="9.0.0", title="more", author=again.people["manager"]
+    )
+    round_ = make(
+        ConsentRound, release=release, environment=run.environment, document={}, digest="0" * 64, rules=[],
+        applicant=again.people["manager"],
+    )  # fmt: skip
+    make(
+        Approval, round=round_, account=again.people["committee_a"], meaning="approve", roles=["committee"],
+        digest="0" * 64, signature={}, at=now(),
+    )  # fmt: skip
+    assert asked() == one and ask("same-address").examined == 3
 
 
 def test_a_round_without_rules_is_never_met(run: Any) -> None:

@@ -91,6 +91,20 @@ def test_a_step_whose_row_is_gone_is_named(run: Any, database: str) -> None:
     assert texts(ask("without-change")) == [f"releases.StepAttempt:{gone} | — | None | — | Its row is gone."]
 
 
+def test_more_attempts_than_a_query_takes_values_are_looked_at(run: Any, database: str) -> None:
+    """65,535 it takes; the ledger of a busy period knows more."""
+    past_the_ledger(
+        database,
+        "ALTER TABLE audit_event DISABLE TRIGGER ALL",
+        "INSERT INTO audit_event (id, kind, at, actor, channel, action, object, outcome, reason, tx, bytes)"
+        " SELECT gen_random_uuid(), 'row', now(), 'worker:w', 'worker', 'step:claim', 'releases.StepAttempt:' || n,"
+        " 'inserted', '', 0, '' FROM generate_series(1000001, 1065536) AS n",
+    )
+    clean = StepAttempt.objects.count()
+    outcome = ask("without-change")
+    assert outcome.examined == clean + 65_536 and len(outcome.rows) == 65_536
+
+
 def test_emergencies_are_counted_and_late_reviews_named(run: Any) -> None:
     forge(run.release, kind="emergency")
     outcome = ask("emergencies")
