@@ -25,7 +25,7 @@ _FIXED = """
 SELECT f.object, f.at, l.number FROM (
     SELECT DISTINCT ON (e.object) e.object, e.at, e.id FROM audit_event e
     WHERE e.action = 'release:fix_content' AND e.kind = 'action' AND e.outcome = 'done' ORDER BY e.object, e.at, e.id
-) AS f JOIN audit_link l ON l.event_id = f.id WHERE f.at < %s ORDER BY f.at
+) AS f JOIN audit_link l ON l.event_id = f.id ORDER BY f.at
 """
 
 
@@ -90,8 +90,9 @@ def population(since: datetime, until: datetime) -> Population:
     """Return the changes that were numbered in a period (since inclusive, until exclusive)."""
     made = Population(since, until)
     with connection.cursor() as cursor:
-        cursor.execute(_FIXED, [until])
-        fixed = cursor.fetchall()
+        cursor.execute(_FIXED)
+        ever = cursor.fetchall()
+    fixed = [row for row in ever if row[1] < until]
     releases = Release.objects.select_related("application").in_bulk(
         [int(label.partition(":")[2]) for label, *_ in fixed]
     )
@@ -108,7 +109,8 @@ def population(since: datetime, until: datetime) -> Population:
             made.changes.append(Change(number or label, label, release, at, event))
     made.changes.sort(key=lambda change: _place(change.number))
     _gaps(made, before)
-    known = {label for label, *_ in fixed}
+    # A change planned in the period may have been fixed after it: then it is of a later one, and explained.
+    known = {label for label, *_ in ever}
     numbered = Release.objects.filter(number__isnull=False, created_at__lt=until).exclude(state="draft")
     for release in numbered.only("pk", "number", "created_at"):
         if f"releases.Release:{release.pk}" not in known and release.created_at >= since:

@@ -90,6 +90,25 @@ def test_a_number_that_the_ledger_does_not_know_is_named(run: Any, again: Any) -
     assert this_year().unexplained == [release.number]
 
 
+def test_a_change_planned_in_a_period_and_fixed_after_it_is_explained(run: Any, again: Any) -> None:
+    """It is numbered by the time the period is asked about; it belongs to the next one."""
+    begun = now()
+    with again.acting_as("manager"), change("release:plan") as act:
+        release = Release.objects.create(
+            application=again.application, version="3.0.0", title="later", author=again.people["manager"]
+        )
+        act.about(release)
+    ended = now()
+    with again.acting_as("manager"), change("release:fix_content") as act:
+        release.number = next_number(now())
+        release.fix_content()
+        release.save()
+        act.about(release)
+    before, after = population(begun, ended), population(ended, now())
+    assert (before.changes, before.unexplained) == ([], [])
+    assert [c.number for c in after.changes] == [release.number] and after.whole
+
+
 def test_the_sample_can_be_drawn_again_by_hand(run: Any, again: Any) -> None:
     more(again, 4)
     changes = this_year().changes
