@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from audit.models import Event
 from audit.search import acts
-from environments.access_then import Person, Then, allows
+from environments.access_then import Held, Person, Then, allows
 from environments.admin.rights import page
 from environments.models import Environment
 from environments.roles import ENVIRONMENT_VERBS, LEVEL_CHOICES, ROLE_CHOICES
@@ -21,12 +21,16 @@ from releases.admin.happened import Happening, happening
 from releases.admin.shown import DEFAULT_ZONE, show, word, zoned_input
 from releases.admin.timeline_page import moment_of, number_of
 from releases.admin.verbs import VERBS
+from releases.admin.verbs.base import Verb
 from releases.evidence_pack import scope
 
 DAYS = 30
 MOST_DAYS = 400
 # More acts of one duty than these are not shown at once; the page says so.
 MOST_USES = 1000
+# Models whose rows lie in an environment, and are asked about there; the stop switch lies in each of production.
+PLACED = frozenset(model for model, _path in scope.TO_ENVIRONMENT)
+SWITCH = "releases.StopSwitch:"
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,9 @@ class Duty:
     label: Any
     rights: tuple[str, ...]
 
-    def actions(self) -> list[str]:
-        """Return the acts that need one of the rights."""
-        return [verb.key for verb in VERBS if set(self.rights) & set(verb.rights)]
+    def verbs(self) -> list[Verb]:
+        """Return the verbs that need one of the rights."""
+        return [verb for verb in VERBS if set(self.rights) & set(verb.rights)]
 
 
 def duties() -> tuple[Duty, ...]:
@@ -76,8 +80,7 @@ def could(then: Then, moment: datetime, environment: Environment) -> list[tuple[
     found: dict[int, list[list[str]]] = {}
     for held in then.with_deputies(moment):
         for place, duty in enumerate(duties()):
-            rights = [r for r in duty.rights if _allows(held, r, environment, levels)]
-            if not rights:
+            if not any(_might(held, duty, verb, environment, levels) for verb in duty.verbs()):
                 continue
             words = word(held.role)
             if held.deputy_for is not None:
@@ -90,42 +93,49 @@ def could(then: Then, moment: datetime, environment: Environment) -> list[tuple[
     return sorted(rows, key=lambda row: row[0].name)
 
 
-def _allows(held: Any, right: str, environment: Environment, levels: dict[tuple[str, int], str]) -> bool:
-    # A right that is no environment's is held with a role given for this environment, or for all of them.
-    where = environment.pk if right in ENVIRONMENT_VERBS or held.environment is not None else None
-    return allows(held, right, where, levels)
+def _might(held: Held, duty: Duty, verb: Verb, environment: Environment, levels: dict[tuple[str, int], str]) -> bool:
+    """Tell whether a role held allows a verb of a duty there: a deputy's only what a deputy may do."""
+    if held.deputy_for is not None and not verb.by_deputy:
+        return False
+    place = environment.pk if verb.model in PLACED else None
+    return any(
+        allows(held, right, _where(right, place, environment), levels) for right in set(duty.rights) & set(verb.rights)
+    )
+
+
+def _where(right: str, place: int | None, environment: Environment) -> int | None:
+    """Return the environment that a right is asked for, as `environments.access.may` is; place: where the act lies."""
+    return environment.pk if place is None and right in ENVIRONMENT_VERBS else place
 
 
 def uses(then: Then, environment: Environment, since: datetime, until: datetime) -> tuple[list[Use], bool]:
     """Return what was done of the duties in a period, newest first, and whether there was more than MOST_USES a duty.
 
-    What has no environment of its own counts for each.
+    What has no environment of its own counts for each, and what lies in another one for none but that.
     """
     within, found, more = scope.in_environment(environment.pk), [], False
     for duty in duties():
         anywhere = duty.key in ("change", "grant")
-        done = acts(duty.actions(), since, until, None if anywhere else within, limit=MOST_USES + 1)
+        done = acts(
+            [verb.key for verb in duty.verbs()], since, until, None if anywhere else within, limit=MOST_USES + 1
+        )
         more |= len(done) > MOST_USES
+        places = scope.environments_of(event.object for event in done)
         for event in done[:MOST_USES]:
-            found.append(Use(duty, happening(event), _allowed(then, duty, event, environment)))
+            place = environment.pk if event.object.startswith(SWITCH) else places.get(event.object)
+            if not anywhere or place in (None, environment.pk):
+                found.append(Use(duty, happening(event), _allowed(then, event, place, environment)))
     return sorted(found, key=lambda use: use.happening.at, reverse=True), more
 
 
-def _allowed(then: Then, duty: Duty, event: Event, environment: Environment) -> bool | None:
+def _allowed(then: Then, event: Event, place: int | None, environment: Environment) -> bool | None:
     account = account_of(event.actor)
     if account is None:
         return None
-    levels = then.levels(event.at)
-    persons = [account, *then.stood_in_for(account, event.at)]
-    verb = next((v for v in VERBS if v.key == event.action), None)
-    rights = verb.rights if verb is not None else duty.rights
+    levels, verb = then.levels(event.at), next(verb for verb in VERBS if verb.key == event.action)
+    persons = [account, *(then.stood_in_for(account, event.at) if verb.by_deputy else ())]
     held = [h for one in persons for h in then.held(event.at, one)]
-    return any(
-        allows(h, right, where, levels)
-        for h in held
-        for right in rights
-        for where in (None, environment.pk, h.environment)
-    )
+    return any(allows(h, right, _where(right, place, environment), levels) for h in held for right in verb.rights)
 
 
 @page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection
@@ -11,6 +13,7 @@ from django.db.models.functions import Cast, Concat
 from environments.models import (
     AccessGrant,
     AccessRequest,
+    AccessReviewItem,
     AccessRule,
     ChangeWindow,
     ConfigurationCheck,
@@ -73,6 +76,7 @@ TO_ENVIRONMENT: tuple[tuple[type[Model], str], ...] = (
     (AccessRule, "environment"),
     (AccessGrant, "environment"),
     (AccessRequest, "environment"),
+    (AccessReviewItem, "grant__environment"),
     (ChangeWindow, "environment"),
     (Freeze, "environment"),
     (Target, "environment"),
@@ -126,3 +130,21 @@ def evidence_of(release: Release) -> QuerySet[Evidence]:
 def in_environment(environment_id: int) -> tuple[str, tuple[Any, ...]]:
     """Return an SQL query for the labels of all that lies in an environment, and its values."""
     return _all([labels(model, **{path: environment_id}) for model, path in TO_ENVIRONMENT])
+
+
+def environments_of(labels: Iterable[str]) -> dict[str, int]:
+    """Return label → key of the environment that it lies in, of those that lie in one; one query for each model."""
+    paths, by_model = (
+        {model._meta.label: (model, path) for model, path in TO_ENVIRONMENT},
+        defaultdict[str, set[int]](set),
+    )
+    for label in labels:
+        name, _colon, pk = label.partition(":")
+        if name in paths and pk.isdecimal():
+            by_model[name].add(int(pk))
+    found: dict[str, int] = {}
+    for name, pks in by_model.items():
+        model, path = paths[name]
+        rows = model._default_manager.filter(pk__in=pks, **{f"{path}__isnull": False}).order_by()
+        found |= {f"{name}:{pk}": where for pk, where in rows.values_list("pk", path)}
+    return found

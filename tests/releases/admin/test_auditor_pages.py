@@ -10,11 +10,15 @@ import pytest
 from django.urls import reverse
 
 from audit import search
+from audit.change import change
 from audit.clock import now
 from audit.models import Event, Head
 from audit.search import Wanted, count, look
-from environments.models import Target
-from releases.admin.could_page import uses
+from environments.access_then import Then
+from environments.actions.access.grant import confirm, propose
+from environments.actions.deputy import appoint
+from environments.models import Environment, Target
+from releases.admin.could_page import could, duties, uses
 from releases.evidence_pack import scope
 from tests.conftest import seal
 
@@ -197,9 +201,6 @@ def test_a_row_is_shown_as_it_was(world: dict[str, Any], auditor: Any) -> None:
 def test_who_could_and_who_did(world: dict[str, Any], auditor: Any, people: dict[str, Any]) -> None:
     html = auditor.get(reverse("who-could")).content.decode()
     assert "Committee A" in html and "without a right" not in html
-    from environments.access_then import Then
-    from environments.models import Environment
-
     production = Environment.objects.get(slug="production")
     done, more = uses(Then(), production, now() - timedelta(days=1), now())
     assert not more
@@ -214,7 +215,6 @@ def test_an_act_without_a_right_is_seen(
     world: dict[str, Any], auditor: Any, people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
     """Somebody who wrote an approval past every check: the ledger says that he had no right to it."""
-    from audit.change import change
     from releases.models import Approval
 
     with acting_as("tester"), change("consent:approve") as act:
@@ -225,3 +225,75 @@ def test_an_act_without_a_right_is_seen(
         act.about(made)
     html = auditor.get(reverse("who-could")).content.decode()
     assert "Acts done without a right to them: 1" in html
+
+
+def given(acting_as: Callable[..., Any], account: Any, role: str, slug: str) -> None:
+    """Let an account hold a role in one environment."""
+    with acting_as("administrator"):
+        grant = propose(account.pk, role=role, reason="x", environment_id=Environment.objects.get(slug=slug).pk)
+    if grant.confirmed_at is None:
+        with acting_as("second_administrator"):
+            confirm(grant.pk)
+
+
+def words_of(name: str, slug: str = "production") -> list[list[str]]:
+    """Return by which roles a person could do each duty in an environment."""
+    rows = could(Then(), now(), Environment.objects.get(slug=slug))
+    return next((cells for person, cells in rows if person.name == name), [[] for _duty in duties()])
+
+
+def test_a_role_in_staging_allows_nothing_in_production(
+    world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    """Neither in the table of who could nor beside an act."""
+    given(acting_as, people["tester"], "committee", "staging")
+    with acting_as("tester"), change("consent:approve") as act:
+        act.about(world["round"])
+    assert words_of("Tester", "staging")[1] == ["Committee member"] and words_of("Tester")[1] == []
+    done, _more = uses(Then(), Environment.objects.get(slug="production"), now() - timedelta(days=1), now())
+    assert {use.happening.actor: use.allowed for use in done if use.happening.action == "consent:approve"} == {
+        "Committee A": True,
+        "Tester": False,
+    }
+
+
+def test_a_deputy_could_approve_and_nothing_else(
+    world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    """As the product lets him: not send back, not start."""
+    for absent in ("committee_a", "operator"):
+        with acting_as(absent):
+            made = appoint.appoint(
+                absent_id=people[absent].pk, deputy_id=people["tester"].pk, begins_at=now(),
+                until=now() + timedelta(days=1), reason="休暇",
+            )  # fmt: skip
+        with acting_as("administrator"):
+            appoint.confirm(made.pk)
+    assert words_of("Tester") == [[], ["Committee member, for Committee A"], [], [], [], []]
+    for event in ("consent:approve", "consent:send_back"):
+        with acting_as("tester"), change(event) as act:
+            act.about(world["round"])
+    done, _more = uses(Then(), Environment.objects.get(slug="production"), now() - timedelta(days=1), now())
+    his = {use.happening.action: use.allowed for use in done if use.happening.actor == "Tester"}
+    assert his == {"consent:approve": True, "consent:send_back": False}
+
+
+def test_a_right_of_no_environment_needs_a_role_for_all_of_them(
+    world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    """A developer of production alone adds no change; what was done in staging is no use of production."""
+    given(acting_as, people["tester"], "developer", "production")
+    with acting_as("tester"), change("release:add_change") as act:
+        act.about(world["draft"])
+    given(acting_as, people["auditor"], "release_manager", "staging")
+    with acting_as("auditor"), change("window:freeze") as act:
+        act.about(Environment.objects.get(slug="staging"))
+    assert words_of("Developer")[0] == ["Developer"] and words_of("Tester")[0] == []
+    found = {}
+    for slug in ("production", "staging"):
+        done, _more = uses(Then(), Environment.objects.get(slug=slug), now() - timedelta(days=1), now())
+        found[slug] = {
+            (use.happening.action, use.allowed) for use in done if use.happening.actor in ("Tester", "Auditor")
+        }
+    assert found["production"] == {("release:add_change", False)}
+    assert found["staging"] == {("release:add_change", False), ("window:freeze", True)}
