@@ -29,7 +29,7 @@ WHERE e.kind = 'row' AND {where} ORDER BY e.at, e.id
 
 @dataclass(frozen=True)
 class Past:
-    """One row as it stood. number, at, actor, action, reason: of the event that made it so.
+    """One row as it stood. number, at, actor, action, act, reason: of the event that made it so; act: None for none.
 
     complete: its insertion is in the ledger; else only the columns changed since are known. gone: it was deleted.
     """
@@ -40,6 +40,7 @@ class Past:
     at: datetime
     actor: str
     action: str
+    act: str | None
     reason: str
     complete: bool
     gone: bool
@@ -77,7 +78,7 @@ def _folded(before: Past | None, row: tuple[Any, ...]) -> Past:
     values = {} if made or before is None else dict(before.values)
     values |= contents["after"] or contents["before"] or {}
     complete = made or (before is not None and before.complete)
-    return Past(label, values, number, at, actor, action, reason, complete, outcome == "deleted")
+    return Past(label, values, number, at, actor, action, contents["act"], reason, complete, outcome == "deleted")
 
 
 def life_of(object_label: str, until: datetime | None = None) -> Life:

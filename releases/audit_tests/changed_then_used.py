@@ -1,4 +1,7 @@
-"""People who changed a rule and then used it. To edit is to change; to consent to an extra window is not."""
+"""People who changed a rule and then used it. To edit is to change; to consent to an extra window is not.
+
+What a new procedure writes as it comes into force is its author's, not his who gave the last consent to it.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +47,9 @@ def _account(label: str) -> int | None:
 
 
 def _changed(model: str, scope: Scope) -> Iterator[tuple[Past | None, Past]]:
-    """Yield (before, after) of each change of a model's rows by a person."""
+    """Yield (before, after) of each change of a model's rows."""
     for life in as_of.lives_of(model, scope.until).values():
-        for before, after in zip([None, *life.states], life.states, strict=False):
-            if _account(after.actor) is not None:
-                yield before, after
+        yield from zip([None, *life.states], life.states, strict=False)
 
 
 def edits(scope: Scope) -> list[Edit]:
@@ -59,13 +60,17 @@ def edits(scope: Scope) -> list[Edit]:
         if account is not None:
             found.append(Edit(account, at, what, reaches))
 
-    for life in as_of.lives_of("releases.Procedure", scope.until).values():
-        first, pk = life.states[0], int(life.states[0].pk)
-        author = first.values.get("author_id")
-        edit(author, first.at, _("the procedure"), _under(pk))
+    activated: dict[str, int | None] = {}
+    for before, procedure in _changed("releases.Procedure", scope):
+        author = procedure.values.get("author_id")
+        if before is None:
+            edit(author, procedure.at, _("the procedure"), _under(int(procedure.pk)))
+        elif procedure.act is not None and procedure.values["state"] == "active" != before.values["state"]:
+            activated[procedure.act] = author
     for _before, rule in _changed("environments.AccessRule", scope):
         where, role = rule.values["environment_id"], rule.values["role"]
-        edit(_account(rule.actor), rule.at, _("the access matrix"), _as_role(scope, role, where))
+        by = activated[rule.act] if rule.act is not None and rule.act in activated else _account(rule.actor)
+        edit(by, rule.at, _("the access matrix"), _as_role(scope, role, where))
     for before, freeze in _changed("environments.Freeze", scope):
         if before is not None and freeze.values["lifted_at"] and not before.values["lifted_at"]:
             for person in {_account(freeze.actor), freeze.values.get("lift_proposed_by_id")}:

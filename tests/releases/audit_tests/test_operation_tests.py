@@ -9,8 +9,8 @@ import psycopg
 
 from audit.clock import now
 from environments.actions.window.freeze import freeze
-from environments.models import ChangeWindow, Environment
-from releases.models import Obligation, StepAttempt, Waiver
+from environments.models import AccessRule, ChangeWindow, Environment
+from releases.models import Approval, Obligation, Procedure, StepAttempt, Waiver
 
 from .asking import ask, forge, make, texts
 
@@ -136,7 +136,6 @@ def test_whoever_changed_a_rule_and_used_it_is_named(run: Any, people: dict[str,
 
 def test_whoever_changed_the_matrix_of_his_own_role_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
     from audit.change import change
-    from environments.models import AccessRule
 
     with again.acting_as("second_operator"), change("test:matrix") as act:
         rule = AccessRule.objects.get(role="operator", environment=run.environment)
@@ -147,6 +146,32 @@ def test_whoever_changed_the_matrix_of_his_own_role_is_named(run: Any, again: An
     forge(run.watches.get(purpose="after"), began_at=now())  # which is when it was verified
     (found,) = texts(ask("changed-then-used"))
     assert "Second Operator | the access matrix" in found
+
+
+def test_the_matrix_that_a_new_procedure_brought_is_its_authors_change(
+    run: Any, again: Any, people: dict[str, Any]
+) -> None:
+    """Not his who gave the last consent to it, though it was written in his act."""
+    from releases.actions.consent.decide import approve
+    from releases.actions.procedure.activate import load, submit
+
+    active = Procedure.objects.get(state="active")
+    raw = active.document.model_dump(mode="json") | {"version": "1.9.0"}
+    raw["history"] = [*raw["history"], raw["history"][-1] | {"version": "1.9.0"}]
+    cell = raw["access"][0] | {"environment": "production", "level": "limited", "source": "ours"}
+    raw["access"] += [cell | {"role": role} for role in ("committee", "release_manager")]
+    with again.acting_as("manager"):
+        asked = submit(load(active.document.checked(raw), reason="x").pk, reason="x")
+    for name in ("committee_a", "committee_b"):
+        with again.acting_as(name):
+            approve(asked.pk, digest=asked.digest)
+    changed = AccessRule.objects.filter(environment=run.environment, level="limited").values_list("role", flat=True)
+    assert {"committee", "release_manager"} <= set(changed)
+    forge(Approval.objects.get(round=run.consent, account=people["committee_b"]), at=now())
+    assert texts(ask("changed-then-used")) == []
+    forge(run, verified_by=people["manager"])
+    forge(run.watches.get(purpose="after"), began_at=now())
+    assert any("Manager | the access matrix" in line for line in texts(ask("changed-then-used")))
 
 
 def test_whoever_lifted_a_freeze_and_ran_in_it_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
@@ -165,8 +190,6 @@ def test_whoever_lifted_a_freeze_and_ran_in_it_is_named(run: Any, again: Any, pe
 
 
 def test_the_author_of_the_procedure_who_approved_under_it_is_named(run: Any, people: dict[str, Any]) -> None:
-    from releases.models import Procedure
-
     own = make(
         Procedure, version="9.9", content=run.release.procedure.content, digest="0" * 64, reason="x",
         author=people["second_operator"],
