@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -91,6 +91,15 @@ def life_of(object_label: str, until: datetime | None = None) -> Life:
     for row in _read(where, values):
         life.states.append(_folded(life.states[-1] if life.states else None, row))
     return life
+
+
+def lives_of_rows(labels: Collection[str]) -> dict[str, Life]:
+    """Return label → states of the rows with these labels (`app.Model:pk`), in one query."""
+    lives: dict[str, Life] = {}
+    for row in _read("e.object = ANY (%s)", [list(labels)]):
+        life = lives.setdefault(row[0], Life())
+        life.states.append(_folded(life.states[-1] if life.states else None, row))
+    return lives
 
 
 def lives_of(model_label: str, until: datetime | None = None) -> dict[str, Life]:

@@ -68,14 +68,16 @@ class Then:
         """Who stood in for whom."""
         return self._lives("Deputy")
 
-    def person(self, account: int, moment: datetime) -> Person | None:
-        """Return an account as it was; None before it was there."""
+    def account(self, account: int, moment: datetime) -> Account | None:
+        """Return the row of an account as it was, unsaved; None before it was there."""
         life = self.accounts.get(str(account))
         past = life.at(moment) if life is not None else None
-        if past is None:
-            return None
-        row = as_of.instance(Account, past)
-        return Person(account, str(row), row.person_key, row.kind, row.is_active)
+        return as_of.instance(Account, past) if past is not None else None
+
+    def person(self, account: int, moment: datetime) -> Person | None:
+        """Return what counts of an account as it was; None before it was there."""
+        row = self.account(account, moment)
+        return Person(account, str(row), row.person_key, row.kind, row.is_active) if row is not None else None
 
     def people(self, moment: datetime) -> dict[int, Person]:
         """Return pk → account of all that were there."""

@@ -10,16 +10,29 @@ from hashlib import sha256
 from typing import Any
 
 import rfc8785
-from django.db.models import Field, ForeignKey, Model
+from django.db.models import Field, ForeignKey, Model, Prefetch
 from django.utils import translation
 
 from audit.governed import GOVERNED
 from audit.models import Event
 from environments.access_then import Then
 from environments.models import Account
+from releases.evidence_pack.people import as_they_were, joined
 from releases.evidence_pack.scope import evidence_of
-from releases.models import Deployment, Question, Release, Rollback, Sample, Step, Waiver, Watch
+from releases.models import (
+    Deployment,
+    Document,
+    Meeting,
+    Question,
+    Release,
+    Rollback,
+    Sample,
+    Step,
+    Waiver,
+    Watch,
+)
 
+SIGNERS = ("edited_by", "checked_by", "approved_by")
 # What is no part of the evidence: files of their own in the pack, and what says how to reach people; besides, of each
 # row, the columns of which the ledger keeps nothing.
 LEFT_OUT = frozenset({"content", "telephone"})
@@ -70,19 +83,23 @@ class Run:
     gates: list[dict[str, Any]]
     steps: list[Step]
     watches: list[Watch]
-    rollbacks: list[Rollback]
+    rollbacks: list[Rollback]  # each with its documents
     questions: list[Question]
 
 
 @dataclass
 class Collected:
-    """One change. rows: (name, rows) of what hangs on the release alone."""
+    """One change. rows: (name, rows) of what hangs on the release alone; meetings: with who attended.
+
+    Each account in it is as it was when it came to where it stands.
+    """
 
     release: Release
     rows: dict[str, list[Any]]
     rounds: list[Any]
     runs: list[Run]
     evidence: list[Any]
+    meetings: list[tuple[Meeting, list[Account]]]
     people: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -132,7 +149,7 @@ def collect(release_id: int) -> Collected:
         "checklist": list(release.checklist.select_related("signed_by").order_by("pk")),
         "roster": list(release.roster.select_related("account").order_by("pk")),
         "final_checks": list(release.final_checks.select_related("account").order_by("pk")),
-        "documents": list(release.documents.select_related("edited_by", "checked_by", "approved_by").order_by("pk")),
+        "documents": list(release.documents.select_related(*SIGNERS).order_by("pk")),
         "meeting_decisions": list(release.meeting_decisions.select_related("meeting").order_by("pk")),
         "waivers": waivers,
         "obligations": list(release.obligations.select_related("settled_by").order_by("pk")),
@@ -149,7 +166,11 @@ def collect(release_id: int) -> Collected:
             _gates(deployment, waivers),
             list(deployment.steps.prefetch_related("attempts").order_by("ordinal")),
             list(deployment.watches.select_related("judged_by").prefetch_related("checked").order_by("pk")),
-            list(deployment.rollbacks.select_related("raised_by", "assessed_by", "authorised_by").order_by("pk")),
+            list(
+                deployment.rollbacks.select_related("raised_by", "assessed_by", "authorised_by")
+                .prefetch_related(Prefetch("documents", Document.objects.select_related(*SIGNERS).order_by("pk")))
+                .order_by("pk")
+            ),
             list(deployment.questions.select_related("answered_by").order_by("pk")),
         )
         for deployment in release.deployments.select_related(
@@ -157,17 +178,43 @@ def collect(release_id: int) -> Collected:
         ).order_by("pk")
     ]
     evidence = list(evidence_of(release).defer("content").select_related("environment", "handed_in_by"))
-    made = Collected(release, rows, rounds, runs, evidence)
-    made.people = _people(made)
+    then = Then()
+    made = Collected(release, rows, rounds, runs, evidence, _meetings(release, then))
+    as_they_were(_every_row(made), then)
+    made.people = _people(made, then)
     return made
 
 
-def duties(change: Collected) -> Iterator[tuple[str, Account | None, datetime | None]]:
+def _meetings(release: Release, then: Then) -> list[tuple[Meeting, list[Account]]]:
+    found = []
+    for meeting in Meeting.objects.filter(decisions__release=release).select_related("recorded_by").order_by("pk"):
+        there = Meeting.attendees.through.objects.filter(meeting=meeting).select_related("account")
+        label = "releases.Meeting.attendees"
+        found.append((meeting, [who for who, _at in joined(label, there.order_by("account"), then)]))
+    return found
+
+
+def _every_row(change: Collected) -> Iterator[Model]:
+    yield change.release
+    if change.release.procedure is not None:
+        yield change.release.procedure
+    for rows in (*change.rows.values(), change.evidence, (meeting for meeting, _there in change.meetings)):
+        yield from rows
+    for round_ in change.rounds:
+        yield from (round_, *round_.approvals.all())
+    for run in change.runs:
+        yield from (run.deployment, *run.steps, *run.watches, *run.rollbacks, *run.questions)
+        for rollback in run.rollbacks:
+            yield from rollback.documents.all()
+
+
+def duties(change: Collected, then: Then) -> Iterator[tuple[str, Account | None, datetime | None]]:
     """Yield (duty, who, when) of everybody who had a part in a change."""
     release = change.release
     yield "author", release.author, release.created_at
-    for editor in release.editors.order_by("pk"):
-        yield "editor", editor, None
+    editors = Release.editors.through.objects.filter(release=release).select_related("account")
+    for editor, at in joined("releases.Release.editors", editors.order_by("account"), then):
+        yield "editor", editor, at
     for round_ in change.rounds:
         yield "applicant", round_.applicant, round_.opened_at
         for word in round_.approvals.all():
@@ -185,10 +232,10 @@ def duties(change: Collected) -> Iterator[tuple[str, Account | None, datetime | 
             yield "rollback", rollback.authorised_by, rollback.raised_at
 
 
-def _people(change: Collected) -> list[dict[str, Any]]:
+def _people(change: Collected, then: Then) -> list[dict[str, Any]]:
     """Return who had which duty, with the roles that he held at that moment as the ledger knows them."""
-    then, found = Then(), []
-    for duty, account, at in duties(change):
+    found = []
+    for duty, account, at in duties(change, then):
         if account is None:
             continue
         found.append(
@@ -221,7 +268,10 @@ def document(change: Collected) -> bytes:
                     | {"series": series_name(watch), "checks": [as_json(made) for made in watch.checked.all()]}
                     for watch in run.watches
                 ],
-                "rollbacks": [as_json(rollback) for rollback in run.rollbacks],
+                "rollbacks": [
+                    as_json(rollback) | {"documents": [as_json(text) for text in rollback.documents.all()]}
+                    for rollback in run.rollbacks
+                ],
                 "questions": [as_json(question) for question in run.questions],
             }
             for run in change.runs
@@ -234,6 +284,10 @@ def document(change: Collected) -> bytes:
                 "release": as_json(change.release),
                 "people": change.people,
                 **{name: [as_json(row) for row in rows] for name, rows in change.rows.items()},
+                "meetings": [
+                    as_json(meeting) | {"attendees": [{"id": who.pk, "name": str(who)} for who in there]}
+                    for meeting, there in change.meetings
+                ],
                 "rounds": rounds,
                 "runs": runs,
                 "evidence": [as_json(row) | {"file": file_name(row)} for row in change.evidence],

@@ -11,6 +11,7 @@ from django.db.models import Field, ForeignKey, Model
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from audit.actor import name_of
 from audit.models import Event
 from environments import calendar
 from environments.roles import ROLE_CHOICES
@@ -61,9 +62,13 @@ def _pairs(row: Model, leave: Iterable[str] = ()) -> list[tuple[str, str]]:
 
 
 def _table(title: str, rows: list[Any], leave: Iterable[str] = ()) -> Table:
-    if not rows:
+    return _laid(title, [_pairs(row, leave) for row in rows])
+
+
+def _laid(title: str, made: list[list[tuple[str, str]]]) -> Table:
+    """Return rows of (column, value) as a table; all have the same columns."""
+    if not made:
         return Table(title)
-    made = [_pairs(row, leave) for row in rows]
     return Table(title, [name for name, _value in made[0]], [[value for _name, value in one] for one in made])
 
 
@@ -100,6 +105,7 @@ def tables(change: Collected, part: LedgerPart, act_name: Callable[[str], str]) 
         *_rounds(change),
         _table(_("final checks"), change.rows["final_checks"], ("release",)),
         _table(_("waivers"), change.rows["waivers"], ("release",)),
+        _meetings(change),
         _table(_("decisions of a meeting"), change.rows["meeting_decisions"], ("release",)),
         *(table for run in change.runs for table in _run(run)),
         _table(_("obligations"), change.rows["obligations"], ("application", "release", *_other_language())),
@@ -134,6 +140,13 @@ def _evidence(change: Collected) -> Table:
     ]
     head = [_("file"), _("environment"), _("reading"), _("commit"), _("digest"), _("handed in by"), _("handed in")]
     return Table(_("evidence"), head, rows)
+
+
+def _meetings(change: Collected) -> Table:
+    made = [
+        [*_pairs(meeting), (_("attendees"), ", ".join(str(who) for who in there))] for meeting, there in change.meetings
+    ]
+    return _laid(_("committee meetings"), made)
 
 
 def _rounds(change: Collected) -> list[Table]:
@@ -172,10 +185,11 @@ def _run(run: Run) -> list[Table]:
     for watch in run.watches:
         pairs = [*_pairs(watch, ("deployment", "baseline", "triggers")), (_("file"), series_name(watch))]
         made.append(Table(f"{title}: {watch._meta.verbose_name}", pairs=pairs, deep=True))
-    made += [
-        Table(f"{title}: {rollback._meta.verbose_name}", pairs=_pairs(rollback, ("deployment",)), deep=True)
-        for rollback in run.rollbacks
-    ]
+    for rollback in run.rollbacks:
+        name = f"{title}: {rollback._meta.verbose_name}"
+        documents = _table(f"{name}: {_('documents')}", list(rollback.documents.all()), ("release", "rollback"))
+        documents.deep = True
+        made += [Table(name, pairs=_pairs(rollback, ("deployment",)), deep=True), documents]
     return made
 
 
@@ -190,7 +204,7 @@ def _history(part: LedgerPart, act_name: Callable[[str], str]) -> Table:
         reasons = " ".join(map(str, (contents["after"] or {}).get("reasons", [])))
         rows.append(
             [
-                str(event.link.number), moment(event.at), ":".join(event.actor.split(":")[-1:]), act_name(event.action),
+                str(event.link.number), moment(event.at), name_of(event.actor), act_name(event.action),
                 event.object, _("done") if event.outcome == "done" else _("failed") if event.outcome == "failed" else _("refused"), event.reason or reasons or "—",
                 contents["request"]["address"] or "—",
             ]

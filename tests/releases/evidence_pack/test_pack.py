@@ -15,11 +15,15 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from audit.actor import Actor, acting
+from audit.change import change as door
+from audit.clock import now
 from audit.dsse import Signer, opened
 from audit.models import Event
+from releases.actions.meeting.record import decide, record
 from releases.admin.happened import act_name
 from releases.evidence_pack import pack
-from releases.models import Sample, Waiver, Watch
+from releases.models import Document, Rollback, Sample, Waiver, Watch
 from tests.architecture.files import ROOT
 from tests.releases.audit_tests.asking import forge, make
 from tests.releases.audited import Made
@@ -40,6 +44,13 @@ def packed(run: Any) -> bytes:
     out = io.BytesIO()
     pack.write(run.release, out, act_name=act_name)
     return out.getvalue()
+
+
+def told(run: Any) -> tuple[Any, dict[str, str]]:
+    """Return what a pack tells: the change as JSON, and its page in each language."""
+    with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
+        pages = {language: archive.read(f"index.{language}.html").decode() for language in ("ja", "en")}
+        return json.loads(archive.read("change.json")), pages
 
 
 def verify(archive: bytes, folder: Path, *options: str) -> tuple[int, str]:
@@ -110,6 +121,62 @@ def test_another_fact_gives_other_bytes(run: Any, state: Path) -> None:
     first = packed(run)
     forge(run.release, title="another title")
     assert packed(run) != first
+
+
+def test_people_stay_who_they_were(run: Any, again: Any, state: Path, people: dict[str, Any]) -> None:
+    """Married, moved to another department, promoted: the evidence of the change is the same, byte by byte."""
+    with again.acting_as("committee_a"):
+        meeting = record(held_at=now(), attendees=(people["committee_a"].pk,), minutes="no objection")
+        decide(meeting.pk, release_id=run.release_id, decision="approve")
+    first = packed(run)
+    for name in ("author_on_committee", "manager", "committee_a", "operator", "second_operator", "developer"):
+        forge(people[name], display_name=f"Another {name}", affiliation="elsewhere", job_title="head", employee_id=name)
+    assert packed(run) == first
+    change, pages = told(run)
+    editors = [who for who in change["people"] if who["duty"] == "editor"]
+    assert editors and all(who["at"] and who["roles"] for who in editors)
+    assert not any("Another" in page or "elsewhere" in page for page in pages.values())
+
+
+def test_a_worker_is_named_with_its_host(run: Any, state: Path) -> None:
+    with acting(Actor(account_id=None, name="host:41", kind="worker", channel="worker")), door("test:step") as act:
+        act.about(run)
+    assert all("<td>host:41</td>" in page for page in told(run)[1].values())
+
+
+def test_the_reports_of_a_way_back_are_in_it(run: Any, state: Path, people: dict[str, Any]) -> None:
+    """Report, cause and prevention with who wrote, checked and approved them."""
+    back = make(Rollback, deployment=run, cause="error_rate", raised_by=people["operator"], raised_at=now())
+    for kind in ("report", "cause", "prevention"):
+        make(Document, rollback=back, kind=kind, body=f"the {kind} in full", edited_by=people["developer"])
+    change, pages = told(run)
+    (there,) = (way for ran in change["runs"] for way in ran["rollbacks"])
+    assert [(text["kind"], text["edited_by"]["name"]) for text in there["documents"]] == [
+        ("report", "Developer"), ("cause", "Developer"), ("prevention", "Developer"),
+    ]  # fmt: skip
+    assert all(f"the {kind} in full" in page for page in pages.values() for kind in ("report", "cause", "prevention"))
+
+
+def test_the_meeting_that_decided_is_in_it_with_its_minutes(
+    run: Any, again: Any, state: Path, people: dict[str, Any]
+) -> None:
+    """And so are the events of its record, before it was about this release."""
+    with again.acting_as("committee_a"):
+        attendees = (people["committee_a"].pk, people["committee_b"].pk)
+        meeting = record(held_at=now(), attendees=attendees, minutes="Both saw the test report.")
+    recorded = Event.objects.get(action="meeting:record", kind="action").link.number
+    with again.acting_as("committee_a"):
+        decide(meeting.pk, release_id=run.release_id, decision="approve")
+    change, pages = told(run)
+    (found,) = change["meetings"]
+    assert [who["name"] for who in found["attendees"]] == ["Committee A", "Committee B"]
+    assert found["minutes"] == "Both saw the test report." and found["recorded_by"]["name"] == "Committee A"
+    assert all(
+        "Both saw the test report." in page and "<td>Committee A, Committee B</td>" in page for page in pages.values()
+    )
+    with zipfile.ZipFile(io.BytesIO(packed(run))) as archive:
+        lines = archive.read("ledger/events.jsonl").splitlines()
+    assert recorded in {json.loads(line)["number"] for line in lines}
 
 
 def test_it_holds_all_that_auditors_ask_for(run: Any, state: Path) -> None:
