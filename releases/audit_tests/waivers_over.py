@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from releases.actions.waiver.propose import MILESTONE
 from releases.audit_tests.base import Outcome, SavedTest, Scope
-from releases.models import Waiver
+from releases.gates import ask
+from releases.models import Deployment, Obligation, Waiver
 
 
 def run(scope: Scope) -> Outcome:
-    """Look at each waiver that was approved before the end of the period, and at the run that made it a debt."""
+    """Look at each waiver that was approved before the end of the period, and at all runs since."""
     outcome = Outcome()
     waivers = Waiver.objects.filter(approved_at__isnull=False, approved_at__lt=scope.until).select_related(
         "release__application", "environment", "obligation", "proposed_by", "decided_by"
@@ -18,24 +22,53 @@ def run(scope: Scope) -> Outcome:
     for waiver in waivers:
         outcome.examined += 1
         debt = waiver.obligation
+        ends = _end(waiver)
         runs = waiver.release.deployments.filter(
             environment=waiver.environment, started_at__gte=waiver.approved_at, started_at__lt=scope.until
-        )
-        first = runs.order_by("started_at").first()
-        ends = min(t for t in (waiver.until, waiver.withdrawn_at) if t is not None)
+        ).order_by("started_at")
+        within, after = list(runs.filter(started_at__lt=ends)), list(runs.filter(started_at__gte=ends))
         finding = ""
-        if debt is not None and first is not None and first.started_at is not None and first.started_at >= ends:
-            finding = _("A run used it after its end.")
-        elif debt is not None and debt.settled_at is None and debt.due_at < scope.until:
-            finding = _("What it cost is overdue.")
-        elif debt is None and first is not None and first.started_at is not None and first.started_at < ends:
+        if debt is None and within:
             finding = _("It was used and is owed nowhere.")
-        elif debt is None and first is None and waiver.withdrawn_at is None and waiver.until < scope.until:
-            continue  # it ended unused
+        elif debt is not None and _used(waiver, within, after):
+            finding = _("A run used it after its end.")
+        elif debt is not None and _late(debt, scope):
+            settled = debt.settled_at is not None and debt.settled_at < scope.until
+            finding = _("Settled late.") if settled else _("What it cost is overdue.")
         if finding:
             due = debt.due_at if debt is not None else None
             outcome.found(waiver.release, str(waiver), str(waiver.decided_by), waiver.until, due, finding)
     return outcome
+
+
+def _end(waiver: Waiver) -> datetime:
+    return min(t for t in (waiver.until, waiver.withdrawn_at) if t is not None)
+
+
+def _used(waiver: Waiver, within: list[Deployment], after: list[Deployment]) -> bool:
+    """Tell whether a run used a waiver after its end: one made it a debt then, or its gate was closed without it.
+
+    A late milestone is waived for an act that is no run.
+    """
+    if waiver.gate.startswith(MILESTONE) or not after:
+        return False
+    return not within or any(_closed(waiver, run) for run in after)
+
+
+def _closed(waiver: Waiver, run: Deployment) -> bool:
+    """Tell whether the gate was closed at the start of a run, asked with all that is known of the release by now."""
+    start = run.started_at
+    assert start is not None
+    others = run.release.waivers.filter(gate=waiver.gate, environment=run.environment, approved_at__lte=start)
+    if any(start < _end(other) for other in others):
+        return False
+    return any(a.gate == waiver.gate and not a.passes for a in ask.answers(run.release, run.environment, start))
+
+
+def _late(debt: Obligation, scope: Scope) -> bool:
+    """Tell whether a debt was overdue at some time of the period, whatever became of it later."""
+    settled = debt.settled_at or scope.until
+    return min(settled, scope.until) > max(debt.due_at, scope.since)
 
 
 TEST = SavedTest(

@@ -11,6 +11,7 @@ import pytest
 from audit.actor import acting
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou
+from environments.access_then import Then
 from environments.actions.access.grant import propose as grant
 from environments.actions.configuration.create import create as configure
 from environments.actions.target.set_hosts import set_hosts
@@ -28,7 +29,7 @@ from releases.actions.target.set_settings import set_settings
 from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose
 from releases.actions.watch.set_sources import set_watch
-from releases.audit_tests.two_duties import duties_of
+from releases.audit_tests.two_duties import Authors, duties_of
 from releases.gates import quorum
 from releases.metrics.looking import USUAL
 from releases.models import Deployment, Document, InForce, Release, Rollback, Step, Watch
@@ -69,7 +70,7 @@ def test_who_asked_for_a_run_that_ci_started_is_its_starter(stock: Stock) -> Non
     walk(run, "fail")
     with world.acting_as("operator"), pytest.raises(NotYou, match="another person settles"):
         settle(run.pk, how="unknown", reason="mine")
-    assert world.people["operator"] in duties_of(run)["starter"]
+    assert world.people["operator"] in duties_of(run, Authors(Then()))["starter"]
     assert quorum.excluded(release)[world.people["operator"].person_key] == "starter"
     with world.acting_as("second_operator"):
         settle(run.pk, how="unknown", reason="looked")

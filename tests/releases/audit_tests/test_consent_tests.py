@@ -9,8 +9,8 @@ from django.db import connection
 
 from audit.clock import now
 from environments.actions.access.grant import withdraw
-from environments.models import AccessGrant
-from releases.models import Approval, ConsentRound, Release
+from environments.models import AccessGrant, ConfigurationVersion
+from releases.models import Approval, ConsentRound, Fact, Release
 
 from .asking import ask, forge, make, texts
 
@@ -62,6 +62,39 @@ def test_two_accounts_of_one_person_are_one(run: Any, people: dict[str, Any]) ->
 def test_whoever_a_deputy_spoke_for_has_the_duty_as_well(run: Any, people: dict[str, Any]) -> None:
     forge(word(run, "committee_a"), on_behalf=people["operator"])
     assert texts(ask("two-duties")) == [f"{run} | Operator | approver, starter"]
+
+
+def test_whoever_wrote_a_commit_is_an_author(run: Any, people: dict[str, Any]) -> None:
+    """And who committed it; by the address that was his then, though it was taken from him since."""
+    forge(run, verified_by=people["tester"])
+    assert texts(ask("two-duties")) == []
+    for kind in ("authors", "committers"):
+        fact = Fact.objects.get(release=run.release, kind=kind)
+        seen = fact.value
+        forge(fact, value=["Tester@datasets.example"])
+        assert texts(ask("two-duties")) == [f"{run} | Tester | author, verifier"], kind
+        forge(fact, value=seen)
+    forge(Fact.objects.get(release=run.release, kind="authors"), value=["tester@datasets.example"])
+    forge(people["tester"], git_addresses=[])
+    forge(people["operator"], git_addresses=["tester@datasets.example"])
+    assert texts(ask("two-duties")) == [f"{run} | Tester | author, verifier"]
+
+
+def test_whoever_made_a_configuration_is_an_author(run: Any, people: dict[str, Any]) -> None:
+    """Of the version that the run brought, or of one that came with it; not of one that was in force before."""
+    forge(run, verified_by=people["manager"])
+    assert texts(ask("two-duties")) == [f"{run} | Manager | author, verifier"]
+    forge(run, verified_by=people["tester"])
+    first = ConfigurationVersion.objects.get(pk=run.base["wanted_configuration"])
+    place = {"application": first.application, "environment": first.environment, "values": {}, "digest": "0" * 64}
+    second, third = (
+        make(ConfigurationVersion, **place, number=n, created_by=people[who], reason="x")
+        for n, who in ((2, "tester"), (3, "manager"))
+    )
+    cases = [(first.pk, [f"{run} | Tester | author, verifier"]), (second.pk, [])]
+    for in_force, expected in cases:
+        forge(run, base=run.base | {"wanted_configuration": third.pk, "in_force": {"configuration": in_force}})
+        assert texts(ask("two-duties")) == expected
 
 
 def test_an_approver_without_the_role_then_is_named(run: Any, people: dict[str, Any], again: Any) -> None:

@@ -10,7 +10,7 @@ import psycopg
 from audit.clock import now
 from environments.actions.window.freeze import freeze
 from environments.models import AccessRule, ChangeWindow, Environment
-from releases.models import Approval, Obligation, Procedure, StepAttempt, Waiver
+from releases.models import Approval, Deployment, Obligation, Procedure, StepAttempt, Waiver
 
 from .asking import ask, forge, make, texts
 
@@ -220,9 +220,13 @@ def test_waivers_past_their_date_are_named(run: Any, people: dict[str, Any]) -> 
     debt = make(Obligation, **owed, key="waiver", due_at=now() + timedelta(days=1))
     waiver = make(Waiver, **base, until=start + timedelta(days=1), approved_at=early, obligation=debt)
     assert texts(ask("waivers-over")) == [] and ask("waivers-over").examined == 1
-    forge(debt, due_at=now() - timedelta(minutes=1))
+    debt = forge(debt, due_at=now() - timedelta(minutes=1))
     assert "What it cost is overdue." in texts(ask("waivers-over"))[0]
     forge(debt, settled_at=now())
+    assert "Settled late." in texts(ask("waivers-over"))[0]
+    assert "What it cost is overdue." in texts(ask("waivers-over", until=now() - timedelta(seconds=30)))[0]
+    assert texts(ask("waivers-over", since=now())) == []  # that was before
+    forge(debt, settled_at=debt.due_at - timedelta(minutes=1))
     assert texts(ask("waivers-over")) == []
     forge(waiver, until=start - timedelta(minutes=1))
     assert "A run used it after its end." in texts(ask("waivers-over"))[0]
@@ -230,6 +234,32 @@ def test_waivers_past_their_date_are_named(run: Any, people: dict[str, Any]) -> 
     assert "It was used and is owed nowhere." in texts(ask("waivers-over"))[0]
     forge(waiver, until=early + timedelta(minutes=1))
     assert texts(ask("waivers-over")) == []  # it ended before anything ran
+
+
+def test_a_later_run_that_needed_a_waiver_after_its_end_is_named(
+    run: Any, people: dict[str, Any], database: str
+) -> None:
+    """A run again after it ended, with the report in the meantime, needed none."""
+    gate = next(g for g in run.release.procedure.document.gates_for("production") if g.key == "coverage")
+    owed = {"application": run.application, "release": run.release, "label_ja": "免除", "label_en": "Waiver"}
+    ended = now()
+    make(
+        Waiver, release=run.release, environment=run.environment, gate=gate.key, reason="x", until=ended,
+        proposed_by=people["manager"], decided_by=people["project_manager"],
+        approved_at=run.started_at - timedelta(hours=1),
+        obligation=make(Obligation, **owed, key="waiver", due_at=ended + timedelta(days=1)),
+    )  # fmt: skip
+    make(
+        Deployment, release=run.release, application=run.application, environment=run.environment,
+        requested_by=run.requested_by, started_at=now(),
+    )  # fmt: skip
+    assert texts(ask("waivers-over")) == [] and ask("waivers-over").examined == 1
+    past_the_ledger(
+        database,
+        "SET session_replication_role = replica; ALTER TABLE releases_evidence DISABLE TRIGGER ALL;"
+        " DELETE FROM releases_evidence WHERE kind = 'coverage'",
+    )
+    assert "A run used it after its end." in texts(ask("waivers-over"))[0]
 
 
 def test_holders_are_listed_as_of_the_date(run: Any, again: Any, people: dict[str, Any]) -> None:
@@ -278,3 +308,34 @@ def test_who_may_approve_and_start_is_named(run: Any, again: Any, people: dict[s
             confirm(grant.pk)
         assert len(ask("approve-and-start").rows) == expected
     assert texts(ask("approve-and-start")) == ["Committee B | Production | Committee member, Operator"]
+
+
+def test_two_accounts_of_one_person_who_may_approve_and_start_are_named(run: Any, people: dict[str, Any]) -> None:
+    """As they were one at the end of the period, whatever their numbers are now."""
+    forge(people["committee_a"], employee_id="E-1")
+    forge(people["operator"], employee_id="ｅ-1")
+    while_one = now()
+    forge(people["operator"], employee_id="E-2")
+    assert texts(ask("approve-and-start")) == []
+    (found,) = texts(ask("approve-and-start", until=while_one))
+    assert found in (
+        "Committee A | Production | Committee member, Operator",
+        "Operator | Production | Committee member, Operator",
+    )
+
+
+def test_a_deputy_of_an_approver_who_may_start_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
+    """A deputy approves, and does nothing else in somebody's place."""
+    from environments.actions.deputy import appoint
+
+    for absent, deputy in (("committee_a", "second_operator"), ("operator", "committee_b")):
+        with again.acting_as(absent):
+            made = appoint.appoint(
+                absent_id=people[absent].pk, deputy_id=people[deputy].pk, begins_at=now(),
+                until=now() + timedelta(days=1), reason="休暇",
+            )  # fmt: skip
+        with again.acting_as("administrator"):
+            appoint.confirm(made.pk)
+    assert texts(ask("approve-and-start")) == [
+        "Second Operator | Production | Committee member, for Committee A, Operator"
+    ]
