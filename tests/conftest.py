@@ -234,12 +234,12 @@ def browsers(people: dict[str, Any]) -> Callable[[str], Any]:
 
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder of the test's own, for keys and files."""
+    """A state folder of the test's own, for keys and files; its processes find it in their environment."""
     from django.conf import settings
 
-    folder = Path(os.environ.get("RINGI_STATE", tmp_path))
-    monkeypatch.setattr(settings, "STATE", folder)
-    return folder
+    monkeypatch.setattr(settings, "STATE", tmp_path)
+    monkeypatch.setenv("RINGI_STATE", str(tmp_path))
+    return tmp_path
 
 
 @pytest.fixture(autouse=True)

@@ -68,6 +68,7 @@ OTHER_ACTS = {
     "rollback:pre_authorise": gettext_lazy("Go back as authorised beforehand"),
     "rollback:run": gettext_lazy("Begin the way back"),
     "step:claim": gettext_lazy("Take a step"),
+    "step:hold_back": gettext_lazy("Hold a run before a step: the way back would no longer fit"),
     "target:set_hosts": gettext_lazy("Name the hosts that steps may call"),
     "rollback:take_over": gettext_lazy("Take a way back over by hand"),
     "rollback:agree": gettext_lazy("Agree to a late way back"),

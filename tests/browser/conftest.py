@@ -53,8 +53,11 @@ def static_files() -> None:
 
 
 @pytest.fixture
-def site(database: str, static_files: None, tmp_path: Path) -> Iterator[str]:
+def site(database: str, static_files: None, state_folder: Path, tmp_path: Path) -> Iterator[str]:
     """The address of the web server on this test's database; a page with a traceback fails the test."""
+    from django.conf import settings
+
+    (state_folder / "static").symlink_to(settings.STATIC_ROOT)
     log = tmp_path / "web.log"
     with serving(database, log) as address:
         yield address
