@@ -131,9 +131,11 @@ def _text(instance: Any) -> list[tuple[str, str]]:
 
 
 def _duty(instance: Any) -> Fields:
+    person = row(_("person"), Account)
+    person.queryset = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name", "pk")
     return {
         "duty": forms.ChoiceField(label=_("duty"), choices=RosterEntry.Duty.choices),
-        "account_id": row(_("person"), Account),
+        "account_id": person,
         "telephone": text(_("telephone"), most=length(RosterEntry, "telephone")),
     }
 

@@ -1,0 +1,63 @@
+"""The roster, kept by a release manager: whom the form offers, and who is refused as the one that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.actor import acting
+from environments import access
+from environments.actions.access.grant import propose
+from environments.actions.account.close import close
+from environments.models import Account, Environment
+from releases.models import RosterEntry
+from tests.releases.gates.asking import COMMAND
+
+
+def _page(world: dict[str, Any]) -> str:
+    return reverse("act", args=["roster", "assign", world["review"].pk])
+
+
+def test_whoever_keeps_it_chooses_from_people_without_a_right_on_accounts(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    """All open accounts of persons; neither services nor closed ones."""
+    assert not access.may(people["manager"], "account")
+    with acting_as("administrator"):
+        close(people["tester"].pk, reason="left")
+    offered = set(browsers("manager").get(_page(world)).context["form"].fields["account_id"].queryset)
+    assert offered == set(Account.objects.filter(kind="person").exclude(username="tester"))
+
+
+@pytest.mark.parametrize("where", ["", "staging"])
+def test_a_decider_is_one_who_may_decide_there(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any], where: str
+) -> None:
+    """Neither a developer nor an operator of staging decides about production: the form says so and keeps its values."""
+    place = Environment.objects.filter(slug=where).first()
+    with acting(COMMAND):
+        if place is not None:
+            propose(people["developer"].pk, role="operator", environment_id=place.pk, reason="a part")
+    sent = {"duty": "rollback_decider", "account_id": people["developer"].pk, "telephone": "03-9999-9999"}
+    answer = browsers("manager").post(_page(world), sent)
+    html = answer.content.decode()
+    assert answer.status_code == 400 and "Developer has no right to authorise a rollback in Production" in html
+    assert 'value="03-9999-9999"' in html
+    entry = RosterEntry.objects.get(release=world["review"], duty="rollback_decider")
+    assert entry.account.username == "manager"
+    answer = browsers("manager").post(_page(world), sent | {"account_id": people["second_operator"].pk})
+    assert answer.status_code == 302
+    assert RosterEntry.objects.get(pk=entry.pk).account.username == "second_operator"
+
+
+def test_a_closed_account_is_put_on_no_duty(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    with acting_as("administrator"):
+        close(people["operator"].pk, reason="left")
+    sent = {"duty": "worker", "account_id": people["operator"].pk, "telephone": "03-9999-9999"}
+    assert browsers("manager").post(_page(world), sent).status_code == 400
+    assert RosterEntry.objects.get(release=world["review"], duty="worker").telephone == "03-1234-5678"
