@@ -17,8 +17,9 @@ from audit.clock import now
 from audit.statements import read_along
 from environments.admin.rights import Rights, page, rights_of
 from environments.lend import lend, lend_accounts
-from environments.models import ConfigurationVersion, Environment
-from environments.roles import ROLE_CHOICES
+from environments.models import AccessRule, ConfigurationVersion, Environment
+from environments.roles import LEVELS, ROLE_CHOICES
+from releases.actions.deployment.request import right_for
 from releases.actions.release.confirm import NOT_MEASURED, facts_now
 from releases.actions.release.way_back import faults, migrations_of
 from releases.admin import happened
@@ -146,7 +147,9 @@ def who_next(release: Release, content: Content | None, standing: Standing | Non
         case "confirmed":
             run = next((r for r in runs if r.environment.protected and r.state in Deployment.WAITING_TO_RUN), None)
             if run is None:
-                return _("The release manager or an operator requests the production run.")
+                return _("The production run has not been requested. Can request it: %(roles)s.") % {
+                    "roles": ", ".join(roles[role] for role in roles_for_run(release)) or "—"
+                }
             if run.state == "requested":
                 return _("An operator who has not approved schedules the production run.")
             return _("The production run starts by itself at the agreed hour.")
@@ -155,6 +158,17 @@ def who_next(release: Release, content: Content | None, standing: Standing | Non
         case "rolled_back":
             return _after_going_back(release, runs)
     return ""
+
+
+def roles_for_run(release: Release) -> list[str]:
+    """Return the roles that may ask for its run in production, in their usual order."""
+    places = Environment.objects.filter(targets__application=release.application_id, tier="production")
+    held = {
+        rule.role
+        for rule in AccessRule.objects.filter(environment__in=places).select_related("environment")
+        if right_for(rule.environment) in LEVELS[rule.level]
+    }
+    return [key for key, _name in ROLE_CHOICES if key in held]
 
 
 def _after_going_back(release: Release, runs: list[Deployment]) -> str:

@@ -19,7 +19,8 @@ from audit.models import CheckpointAddress, Continuation
 from environments import times
 from environments.admin.rights import Rights, rights_of
 from environments.models import Account, Application, CompanyHoliday, ConfigurationVersion, Target
-from environments.roles import LEVELS, ROLE_CHOICES
+from environments.roles import ROLE_CHOICES
+from releases.actions.deployment.request import places_of, right_for
 from releases.admin import grants
 from releases.admin.verbs import VERBS, verbs_on
 from releases.admin.verbs.base import ZONE, Verb, environment_of
@@ -211,7 +212,7 @@ def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
     """Tell whether a button is shown at all; as the verb itself answers, but without asking the database again."""
     if verb.key == "deployment:request":
         # Which environment is only chosen on the verb's page.
-        return any("request" in LEVELS[level] for level in rights.levels.values())
+        return any(rights.may(right_for(place), place) for place in places_of(instance))
     if verb.key == "release:observe":
         return any(rights.may(right) for right in ("plan", "prepare", "change", "evidence", "final_check"))
     if verb.by_row:

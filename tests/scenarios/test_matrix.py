@@ -137,7 +137,9 @@ def value(field: forms.Field, instance: Any) -> Any:
     if isinstance(field, forms.ModelMultipleChoiceField):
         return list(field.queryset[:1])  # type: ignore[union-attr]
     if isinstance(field, forms.ModelChoiceField):
-        found = field.queryset.first() if field.required else None  # type: ignore[union-attr]
+        rows = field.queryset
+        # Whoever is offered none sends one all the same.
+        found = (rows.first() or rows.model._default_manager.first()) if field.required else None  # type: ignore[union-attr]
         return found.pk if found is not None else None
     if isinstance(field, forms.MultipleChoiceField):
         return [key for key, _label in field.choices]  # type: ignore[union-attr,misc]

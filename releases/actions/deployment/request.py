@@ -11,11 +11,21 @@ from environments.models import Environment, Target
 from releases.models import Deployment, Release
 
 
+def right_for(environment: Environment) -> str:
+    """Return the right by which a run is asked for; where it is protected, the one that sets its hour."""
+    return "schedule" if environment.protected else "request"
+
+
+def places_of(release: Release) -> list[Environment]:
+    """Return the environments that a release could run in: where its application has a target."""
+    return list(Environment.objects.filter(targets__application=release.application_id))
+
+
 def request(release_id: int, *, environment_id: int, reason: str = "") -> Deployment:
     """Make a run that nobody has scheduled yet; refused where the release's state does not allow one."""
     with change("deployment:request", (Environment, environment_id), (Release, release_id), reason=reason) as act:
         environment, release = act.get(Environment), act.get(Release)
-        account = access.require("request" if not environment.protected else "schedule", environment)
+        account = access.require(right_for(environment), environment)
         if release.state not in Release.MAY_RUN[environment.tier]:
             text = _("A release that is “%(state)s” may not run in %(environment)s.")
             raise WrongState(text % {"state": release.get_state_display(), "environment": environment})

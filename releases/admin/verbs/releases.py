@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from environments.models import Application, ConfigurationVersion, Environment
+from environments import access
+from environments.models import Account, Application, ConfigurationVersion, Environment
 from releases.actions.deployment import request
 from releases.actions.evidence import hand_in
 from releases.actions.release import confirm, copy, move, observe, plan, prepare, set_source, submit
@@ -131,7 +133,26 @@ def _hand_in(pk: int, *, content: Any, **rest: Any) -> Any:
 
 
 def _environment(instance: Any) -> Fields:
-    return {"environment_id": row(_("environment"), Environment)}
+    where = row(_("environment"), Environment)
+    if isinstance(instance, Release):
+        places = _places_for(access.current_account(), instance)
+        where.queryset = Environment.objects.filter(pk__in=[place.pk for place in places])
+        if instance.state in Release.MAY_RUN["production"]:
+            where.initial = next((e.pk for e in reversed(places) if e.tier == Environment.Tier.PRODUCTION), None)
+    return {"environment_id": where}
+
+
+def _places_for(account: Account, release: Release) -> list[Environment]:
+    return [e for e in request.places_of(release) if access.may(account, request.right_for(e), e)]
+
+
+@dataclass(frozen=True)
+class RequestVerb(Verb):
+    """A verb whose right depends on the environment that is only chosen on its page."""
+
+    def for_you(self, account: Account, instance: Any) -> bool:
+        """Answer as the action does for any of them."""
+        return isinstance(instance, Release) and bool(_places_for(account, instance))
 
 
 def _final(release: Release) -> list[tuple[str, str]]:
@@ -161,5 +182,5 @@ VERBS: tuple[Verb, ...] = (
     Verb("release", "withdraw", _("Withdraw"), prepare.withdraw, PREPARE, Release, must, edge="withdraw", danger=True),
     Verb("release", "confirm", _("Sign the final check"), confirm.confirm, ("final_check",), Release, reason, edge="confirm", signs=True, shows=_final),
     Verb("evidence", "hand_in", _("Hand in evidence"), _hand_in, ("evidence",), Application, _evidence),
-    Verb("deployment", "request", _("Request a run"), request.request, ("look",), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"})),
+    RequestVerb("deployment", "request", _("Request a run"), request.request, (), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"})),
 )  # fmt: skip

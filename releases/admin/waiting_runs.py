@@ -1,0 +1,126 @@
+"""What waits about runs and ways back, each list in a fixed number of queries. My work's list calls it."""
+
+from __future__ import annotations
+
+from django.db.models import Max, Prefetch, Q
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from environments.admin.rights import Rights
+from environments.models import Account, Environment, Target
+from releases.actions.deployment.request import right_for
+from releases.actions.rollback.agree import missing
+from releases.admin.links import page_of
+from releases.admin.wait import MOST, Wait
+from releases.models import Deployment, Release, Rollback, Step, Watch
+
+
+def run_waits(rights: Rights, account: Account) -> list[Wait]:
+    """Return what waits about runs and ways back, each for somebody who may do it."""
+    return [
+        *_rollbacks(rights, account),
+        *_tasks(rights, account),
+        *_runs(rights, account),
+        *_watches(rights),
+        *_runs_to_request(rights),
+    ]
+
+
+def _runs(rights: Rights, account: Account) -> list[Wait]:
+    rows = (
+        Deployment.objects.filter(
+            state__in=["requested", "verifying", "waiting", "failed", "stopped", "rollback_failed"]
+        )
+        .select_related("release__application", "environment", "started_by", "requested_by")
+        .annotate(answer_until=Max("questions__due_at", filter=Q(questions__answered_at=None)))
+        .order_by("pk")[:MOST]
+    )
+    found = []
+    for row in rows:
+        mine = row.was_started_by(account)
+        verb, what, urgent = {
+            "requested": ("schedule", _("Schedule the run"), False),
+            "verifying": ("verify", _("Verify the run"), True),
+            "waiting": ("decide", _("Decide how the run goes on"), True),
+        }.get(row.state, ("settle", _("Take the run back or settle it"), True))
+        if rights.may(verb, row.environment) and not (mine and row.state in ("verifying", "waiting")):
+            found.append(Wait(what, str(row), page_of(row), row.get_state_display(),
+                              row.answer_until or row.scheduled_for,
+                              row.environment.zone, urgent))  # fmt: skip
+    return found
+
+
+def _runs_to_request(rights: Rights) -> list[Wait]:
+    """Return the confirmed releases whose run in production nobody has requested, for whoever may do it there."""
+    targets = Target.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related("environment")
+    waiting_runs = Deployment.objects.filter(state__in=Deployment.WAITING_TO_RUN)
+    rows = (
+        Release.objects.filter(state="confirmed")
+        .select_related("application")
+        .prefetch_related(Prefetch("application__targets", targets), Prefetch("deployments", waiting_runs))
+        .order_by("window_start", "pk")[:MOST]
+    )
+    found = []
+    for row in rows:
+        asked = {run.environment_id for run in row.deployments.all()}
+        places = [target.environment for target in row.application.targets.all()]
+        for place in places:
+            if place.pk not in asked and rights.may(right_for(place), place):
+                found.append(Wait(_("Request the production run"), str(row),
+                                  reverse("act", args=["deployment", "request", row.pk]), str(place),
+                                  row.window_start, place.zone))  # fmt: skip
+    return found
+
+
+def _tasks(rights: Rights, account: Account) -> list[Wait]:
+    """Return the steps that a waiting run asks this person to do and confirm, by name or by role."""
+    rows = Step.objects.filter(kind="manual", state="needs_decision", deployment__state="waiting").select_related(
+        "deployment__release__application", "deployment__environment"
+    )
+    found = []
+    for step in rows.order_by("pk")[:MOST]:
+        run, wanted = step.deployment, step.parameters
+        held = {role for role, where in rights.grants if where in (None, run.environment_id)}
+        if wanted.get("person") == account.username or wanted.get("role") in held:
+            found.append(Wait(_("Confirm a step"), f"{run} · {step}", page_of(run) + "#decide", step.failure,
+                              zone=run.environment.zone, urgent=True))  # fmt: skip
+    return found
+
+
+def _watches(rights: Rights) -> list[Wait]:
+    rows = Watch.objects.filter(verdict="insufficient", ended_at=None).select_related(
+        "deployment__release__application", "deployment__environment"
+    )[:MOST]
+    return [
+        Wait(_("Give a verdict on the watch"), str(row.deployment), page_of(row) + "#watch", urgent=True)
+        for row in rows
+        if rights.may("verify", row.deployment.environment)
+    ]
+
+
+def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
+    rows = (
+        Rollback.objects.exclude(state__in=list(Rollback.ENDS))
+        .select_related("deployment__release__application", "deployment__release__procedure", "deployment__environment")
+        .order_by("raised_at")[:MOST]
+    )
+    found = []
+    for row in rows:
+        environment: Environment = row.deployment.environment
+        may, what = {
+            "raised": (rights.may("assess"), _("Assess the rollback")),
+            "assessed": (
+                rights.may("authorise_rollback", environment) or bool(set(missing(row)) & rights.roles),
+                _("Authorise the rollback"),
+            ),
+            "authorised": (
+                row.authorised_by_id is not None and bool(set(missing(row)) & rights.roles),
+                _("Agree to the late way back"),
+            ),
+            "faltered": (rights.may("roll_back", environment), _("Try the way back again")),
+            "reporting": (rights.may("assess"), _("Report and close the rollback")),
+        }.get(row.state, (False, ""))
+        if may:
+            found.append(Wait(what, str(row), page_of(row), row.note, zone=environment.zone,
+                              urgent=row.state != "reporting"))  # fmt: skip
+    return found
