@@ -38,6 +38,10 @@ class Rights:
         """Return the roles held now, anywhere."""
         return frozenset(role for role, _environment in self.grants)
 
+    def held(self, environment: Environment) -> frozenset[str]:
+        """Return the roles that count in an environment."""
+        return frozenset(role for role, where in self.grants if where in (None, environment.pk))
+
     def may(self, verb: str, environment: Environment | None = None) -> bool:
         """Answer as `environments.access.may` does."""
         if environment is not None and verb in ENVIRONMENT_VERBS:

@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 
@@ -72,6 +73,14 @@ class Account(AbstractUser):
         """
         employee = unicodedata.normalize("NFKC", self.employee_id).strip().casefold()
         return f"employee:{employee}" if employee else f"account:{self.pk}"
+
+    @cached_property
+    def accounts(self) -> frozenset[int]:
+        """Return the ids of all accounts of this person."""
+        if not self.employee_id.strip():
+            return frozenset({self.pk})
+        numbered = Account.objects.exclude(employee_id="").only("employee_id")
+        return frozenset(row.pk for row in numbered if row.person_key == self.person_key)
 
 
 class Token(models.Model):

@@ -71,8 +71,8 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
         status = 200 if verb.for_you(account, instance) else 403
         return _page(request, verb, instance, form_for(verb, instance, request), status=status)
     form = form_for(verb, instance, request)
-    if not verb.for_you(account, instance):
-        refusal = NotYou(_("You do not have the right to do this."))
+    if why := verb.refusal(account, instance):
+        refusal = NotYou(why)
         subject = label(instance) if instance is not None else ""
         note(verb.key, object=subject, outcome="refused", kind=refusal.kind, reasons=list(refusal.reasons))
         return _refused(request, verb, instance, form, refusal)
@@ -190,7 +190,8 @@ def _page(
         return JsonResponse({"ok": False, "kind": "invalid", "reasons": errors}, status=status)
     account = request.user
     assert isinstance(account, Account)
-    may = verb.for_you(account, instance)
+    why_not = verb.refusal(account, instance)
+    may = not why_not
     return render(
         request,
         "ringi/act.html",
@@ -201,6 +202,7 @@ def _page(
             "form": form,
             "instance": instance,
             "may": may,
+            "why_not": why_not,
             "not_now": verb.not_now(instance),
             "shown": verb.shows(instance) if verb.shows is not None and may and instance is not None else [],
             "back": page_of(instance) or reverse("admin:index"),

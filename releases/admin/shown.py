@@ -23,7 +23,7 @@ from environments.roles import ROLE_CHOICES
 from releases.actions.deployment.request import places_of, right_for
 from releases.admin import grants
 from releases.admin.verbs import VERBS, verbs_on
-from releases.admin.verbs.base import ZONE, Verb, environment_of
+from releases.admin.verbs.base import ZONE, Verb
 from releases.models import (
     ChecklistItem,
     InForce,
@@ -219,9 +219,9 @@ def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
         return rights.account is not None and verb.for_you(rights.account, instance)
     if _for_you_alone(verb, rights, instance):
         return True
-    environment = environment_of(instance)
-    if any(rights.may(right, environment) for right in verb.rights):
-        return True
+    asked = verb.asks(instance)
+    if (not asked and verb.not_yours is not None) or any(rights.may(right, place) for right, place in asked):
+        return rights.account is not None and not verb.why_not(rights.account, instance)
     return verb.by_deputy and rights.account is not None and verb.for_you(rights.account, instance)
 
 
@@ -231,7 +231,7 @@ def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = (), hide: 
     found = [
         button(verb, instance, main=verb.key in wanted)
         for verb in verbs_on(type(instance))
-        if verb.key not in hidden and for_you(rights, verb, instance) and not _pointless(verb, instance, rights)
+        if verb.key not in hidden and not _pointless(verb, instance, rights) and for_you(rights, verb, instance)
     ]
     return sorted(found, key=lambda b: (bool(b.reason), not b.main, b.danger))
 
@@ -249,7 +249,8 @@ def new_button(rights: Rights, model: type[Model]) -> list[Button]:
 
 def _for_you_alone(verb: Verb, rights: Rights, instance: Any) -> bool:
     """Tell whether a verb that looks at more than its rights offers itself to the reader."""
-    return type(verb) is not Verb and rights.account is not None and verb.for_you(rights.account, instance)
+    own = type(verb).for_you is not Verb.for_you
+    return own and rights.account is not None and verb.for_you(rights.account, instance)
 
 
 def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:

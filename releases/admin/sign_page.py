@@ -23,7 +23,7 @@ from environments.admin.rights import Rights, page, rights_of
 from environments.models import Account
 from releases.admin.act import as_proved, cleaned
 from releases.admin.rounds import Clause, Standing, clauses, standing_of
-from releases.admin.shown import show
+from releases.admin.shown import for_you, show
 from releases.admin.verbs import verb as find
 from releases.admin.verbs.base import Verb
 from releases.models import ChecklistItem, ConsentRound, Document, Release, Waiver
@@ -71,8 +71,8 @@ def waiting_rows(
         return []
     rows: list[Any] = [
         *(row for row in release.checklist.all() if row.signed_at is None),
-        *(row for row in release.documents.all() if _other(account, row)),
-        *(row for row in release.waivers.all() if _undecided(account, row, release)),
+        *release.documents.all(),
+        *(row for row in release.waivers.all() if _undecided(row)),
         *_rounds(release, account, open_rounds),
         *([release] if _may_confirm(release, rights) else []),
     ]
@@ -80,22 +80,14 @@ def waiting_rows(
     for row in rows:
         for key in KEYS[type(row)]:
             verb = find(*key.split(":"))
-            if verb is not None and any(rights.may(right) for right in verb.rights) and not verb.not_now(row):
+            if verb is not None and not verb.not_now(row) and for_you(rights, verb, row):
                 found.append((verb, row))
                 break
     return found
 
 
-def _other(account: Account, document: Document) -> bool:
-    people = [document.edited_by, *([document.checked_by] if document.state == "checked" else [])]
-    return account.pk not in document.writers and all(
-        person is None or person.person_key != account.person_key for person in people
-    )
-
-
-def _undecided(account: Account, waiver: Waiver, release: Release) -> bool:
-    ended = waiver.approved_at or waiver.refused_at or waiver.withdrawn_at
-    return not ended and account.person_key not in (waiver.proposed_by.person_key, release.author.person_key)
+def _undecided(waiver: Waiver) -> bool:
+    return not (waiver.approved_at or waiver.refused_at or waiver.withdrawn_at)
 
 
 def _rounds(

@@ -11,7 +11,11 @@ from django.utils.translation import gettext as _
 from environments import access
 from environments.admin.rights import Rights
 from environments.models import AccessGrant, Account, Freeze
+from releases.actions.document import review
+from releases.actions.in_force import adopt
 from releases.actions.milestone.remind import OWNERS
+from releases.actions.obligation import settle
+from releases.actions.waiver import decide as waivers
 from releases.admin.links import page_of
 from releases.admin.rounds import words_for
 from releases.admin.shown import remaining
@@ -41,7 +45,7 @@ def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
         *_releases(rights),
         *_documents(rights, account),
         *_checklist(rights),
-        *_obligations(rights, moment),
+        *_obligations(rights, account, moment),
         *_waivers(rights, account, moment),
         *_freezes(rights, account, moment),
         *_milestones(rights, moment),
@@ -117,28 +121,25 @@ def _checklist(rights: Rights) -> list[Wait]:
 
 def _documents(rights: Rights, account: Account) -> list[Wait]:
     steps = [
-        ("draft", ("check_document", "checklist", "approve_document"), _("Check the document"), ("edited_by",)),
-        ("checked", ("approve_document",), _("Approve the document"), ("edited_by", "checked_by")),
-        ("approved", ("document", "approve_document"), _("Make the document ready"), ()),
+        ("draft", ("check_document", "checklist", "approve_document"), _("Check the document")),
+        ("checked", ("approve_document",), _("Approve the document")),
+        ("approved", ("document", "approve_document"), _("Make the document ready")),
     ]
-    mine = {s: (what, others) for s, verbs, what, others in steps if any(rights.may(v) for v in verbs)}
+    mine = {state: what for state, verbs, what in steps if any(rights.may(verb) for verb in verbs)}
     rows = (
         Document.objects.filter(state__in=list(mine))
         .filter(Q(release__state__in=Release.FIXED) | Q(rollback__state="reporting"))
         .select_related("release__application", "rollback__deployment__release__application",
-                        "rollback__deployment__environment", "edited_by", "checked_by")
+                        "rollback__deployment__environment", "checked_by")
         .defer("body")
         .order_by("pk")[:MOST]
     )  # fmt: skip
     found = []
     for row in rows:
-        what, others = mine[row.state]
-        people = [getattr(row, other) for other in others]
-        wrote = bool(others) and account.pk in row.writers
-        if wrote or any(p is not None and p.person_key == account.person_key for p in people):
+        if row.state != "approved" and review.not_yours(account, row):
             continue
         about = row.release or row.rollback
-        found.append(Wait(f"{what}: {row}", str(about), page_of(row) + "#documents",
+        found.append(Wait(f"{mine[row.state]}: {row}", str(about), page_of(row) + "#documents",
                           due=row.release.window_start if row.release is not None else None))  # fmt: skip
     return found
 
@@ -186,7 +187,7 @@ def _releases(rights: Rights) -> list[Wait]:
     ]
 
 
-def _obligations(rights: Rights, moment: datetime) -> list[Wait]:
+def _obligations(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     mine = [
         blocks
         for blocks, right in (("next", "settle_obligation"), ("start", "approve"))
@@ -194,9 +195,10 @@ def _obligations(rights: Rights, moment: datetime) -> list[Wait]:
     ]
     rows = (
         Obligation.objects.filter(settled_at=None, blocks__in=mine)
-        .select_related("release__application")
+        .select_related("release__application", "release__author")
         .order_by("due_at")[:MOST]
     )
+    out = quorum.excluded_of([row.release for row in rows if row.blocks == Obligation.Blocks.START])
     return [
         Wait(
             _("Settle what is owed"),
@@ -207,6 +209,7 @@ def _obligations(rights: Rights, moment: datetime) -> list[Wait]:
             urgent=row.due_at < moment,
         )
         for row in rows
+        if not settle.not_yours(account, row, out.get(row.release_id))
     ]
 
 
@@ -218,10 +221,11 @@ def _waivers(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
         .select_related("release__application", "release__author", "environment", "proposed_by")
         .order_by("pk")[:MOST]
     )
+    spoken = quorum.speakers_of({row.release_id for row in rows}, ConsentRound.LIVE)
     return [
         Wait(_("Decide about a waiver"), str(row), page_of(row) + "#waivers", row.reason, row.release.window_start)
         for row in rows
-        if account.person_key not in (row.proposed_by.person_key, row.release.author.person_key)
+        if not waivers.not_yours(account, row, spoken[row.release_id])
     ]
 
 
@@ -263,8 +267,7 @@ def _adoptions(rights: Rights, account: Account) -> list[Wait]:
     return [
         Wait(_("Confirm the adoption"), f"{row.application} · {row.environment}", page_of(row), str(row.release))
         for row in rows[:MOST]
-        if rights.may("adopt", row.environment)
-        and (row.proposed_by is None or row.proposed_by.person_key != account.person_key)
+        if rights.may("adopt", row.environment) and not adopt.not_yours(account, row)
     ]
 
 
@@ -283,7 +286,8 @@ def _grants(rights: Rights, account: Account) -> list[Wait]:
 def _notices(rights: Rights, account: Account) -> list[Wait]:
     if not rights.may("release_message"):
         return []
-    rows = Notice.objects.filter(outside=True, released_at=None, withdrawn_at=None).exclude(cause=account.person_key)
+    rows = Notice.objects.filter(outside=True, released_at=None, withdrawn_at=None)
+    rows = rows.exclude(Q(cause=account.person_key) | Q(writer=account.person_key))
     return [
         Wait(_("Release a message to people outside"), str(row), page_of(row), row.event_label, row.made_at)
         for row in rows.order_by("pk")[:MOST]

@@ -8,10 +8,15 @@ from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
 from environments.models import Account, Environment, Target
+from releases.actions.deployment import decide, schedule, verified
 from releases.actions.deployment.request import right_for
-from releases.actions.rollback.agree import missing
+from releases.actions.rollback import agree
+from releases.actions.rollback import decide as rollbacks
+from releases.actions.step import confirm
+from releases.actions.watch import sample
 from releases.admin.links import page_of
 from releases.admin.wait import MOST, Wait
+from releases.gates import quorum
 from releases.models import Deployment, Release, Rollback, Step, Watch
 
 
@@ -21,7 +26,7 @@ def run_waits(rights: Rights, account: Account) -> list[Wait]:
         *_rollbacks(rights, account),
         *_tasks(rights, account),
         *_runs(rights, account),
-        *_watches(rights),
+        *_watches(rights, account),
         *_runs_to_request(rights),
     ]
 
@@ -35,15 +40,16 @@ def _runs(rights: Rights, account: Account) -> list[Wait]:
         .annotate(answer_until=Max("questions__due_at", filter=Q(questions__answered_at=None)))
         .order_by("pk")[:MOST]
     )
+    spoken = quorum.speakers_of({row.release_id for row in rows if row.state == "requested"})
     found = []
     for row in rows:
-        mine = row.was_started_by(account)
-        verb, what, urgent = {
-            "requested": ("schedule", _("Schedule the run"), False),
-            "verifying": ("verify", _("Verify the run"), True),
-            "waiting": ("decide", _("Decide how the run goes on"), True),
-        }.get(row.state, ("settle", _("Take the run back or settle it"), True))
-        if rights.may(verb, row.environment) and not (mine and row.state in ("verifying", "waiting")):
+        verb, what, urgent, why_not = {
+            "requested": ("schedule", _("Schedule the run"), False,
+                          schedule.not_yours(account, row, spoken[row.release_id])),
+            "verifying": ("verify", _("Verify the run"), True, verified.not_yours(account, row)),
+            "waiting": ("decide", _("Decide how the run goes on"), True, decide.not_yours(account, row)),
+        }.get(row.state, ("settle", _("Take the run back or settle it"), True, ""))  # fmt: skip
+        if rights.may(verb, row.environment) and not why_not:
             found.append(Wait(what, str(row), page_of(row), row.get_state_display(),
                               row.answer_until or row.scheduled_for,
                               row.environment.zone, urgent))  # fmt: skip
@@ -75,26 +81,27 @@ def _runs_to_request(rights: Rights) -> list[Wait]:
 def _tasks(rights: Rights, account: Account) -> list[Wait]:
     """Return the steps that a waiting run asks this person to do and confirm, by name or by role."""
     rows = Step.objects.filter(kind="manual", state="needs_decision", deployment__state="waiting").select_related(
-        "deployment__release__application", "deployment__environment"
-    )
+        "deployment__release__application", "deployment__environment", "deployment__started_by",
+        "deployment__requested_by",
+    )  # fmt: skip
     found = []
     for step in rows.order_by("pk")[:MOST]:
-        run, wanted = step.deployment, step.parameters
-        held = {role for role, where in rights.grants if where in (None, run.environment_id)}
-        if wanted.get("person") == account.username or wanted.get("role") in held:
+        run = step.deployment
+        if not confirm.not_yours(account, step, rights.held(run.environment)):
             found.append(Wait(_("Confirm a step"), f"{run} · {step}", page_of(run) + "#decide", step.failure,
                               zone=run.environment.zone, urgent=True))  # fmt: skip
     return found
 
 
-def _watches(rights: Rights) -> list[Wait]:
+def _watches(rights: Rights, account: Account) -> list[Wait]:
     rows = Watch.objects.filter(verdict="insufficient", ended_at=None).select_related(
-        "deployment__release__application", "deployment__environment"
-    )[:MOST]
+        "deployment__release__application", "deployment__environment", "deployment__started_by",
+        "deployment__requested_by",
+    )[:MOST]  # fmt: skip
     return [
         Wait(_("Give a verdict on the watch"), str(row.deployment), page_of(row) + "#watch", urgent=True)
         for row in rows
-        if rights.may("verify", row.deployment.environment)
+        if rights.may("verify", row.deployment.environment) and not sample.not_yours(account, row.deployment)
     ]
 
 
@@ -102,21 +109,22 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
     rows = (
         Rollback.objects.exclude(state__in=list(Rollback.ENDS))
         .select_related("deployment__release__application", "deployment__release__procedure", "deployment__environment")
+        .select_related("authorised_by")
+        .prefetch_related("deployment__release__roster__account")
         .order_by("raised_at")[:MOST]
     )
     found = []
     for row in rows:
         environment: Environment = row.deployment.environment
+        agrees = not agree.not_yours(account, row, rights.held(environment))
+        decides = rights.may("authorise_rollback", environment) and not rollbacks.not_yours(account, row)
         may, what = {
             "raised": (rights.may("assess"), _("Assess the rollback")),
             "assessed": (
-                rights.may("authorise_rollback", environment) or bool(set(missing(row)) & rights.roles),
-                _("Authorise the rollback"),
+                agrees or decides,
+                _("Authorise the rollback") if decides else _("Agree to the late way back"),
             ),
-            "authorised": (
-                row.authorised_by_id is not None and bool(set(missing(row)) & rights.roles),
-                _("Agree to the late way back"),
-            ),
+            "authorised": (row.authorised_by_id is not None and agrees, _("Agree to the late way back")),
             "faltered": (rights.may("roll_back", environment), _("Try the way back again")),
             "reporting": (rights.may("assess"), _("Report and close the rollback")),
         }.get(row.state, (False, ""))

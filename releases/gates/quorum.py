@@ -111,6 +111,15 @@ def speakers(words: Iterable[Approval]) -> set[str]:
     return {person.person_key for word in words for person in (word.account, word.on_behalf) if person is not None}
 
 
+def speakers_of(releases: Iterable[int], states: Iterable[str] = ConsentRound.State.values) -> dict[int, set[str]]:
+    """Return release id → the persons who have given their word in its rounds in these states, in one query."""
+    words = defaultdict[int, list[Approval]](list)
+    rows = Approval.objects.filter(round__release__in=list(releases), round__state__in=list(states))
+    for word in rows.select_related("round", "account", "on_behalf"):
+        words[word.round.release_id or 0].append(word)
+    return defaultdict(set, {release: speakers(said) for release, said in words.items()})
+
+
 def kept_out(round_: ConsentRound) -> dict[str, str]:
     """Return person key → the duty that keeps him from giving his word in a round."""
     return excluded(round_.release) if round_.release is not None else kept_out_of_rules(round_)

@@ -132,11 +132,18 @@ def _decider(deployment: Deployment, reason: str) -> Account:
     account = access.require("decide", deployment.environment)
     if deployment.state != "waiting":
         raise WrongState(_("This run does not wait for a decision."))
-    if deployment.was_started_by(account):
-        raise NotYou(_("You have scheduled this run; another person decides."))
+    if why := not_yours(account, deployment):
+        raise NotYou(why)
     if not reason.strip():
         raise Invalid(_("Say why."))
     return account
+
+
+def not_yours(account: Account, deployment: Deployment) -> str:
+    """Return why a person may not decide how a run goes on; empty when he may."""
+    if deployment.was_started_by(account):
+        return _("You have scheduled this run; another person decides.")
+    return ""
 
 
 def _go_on(step: Step, deployment: Deployment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime, timedelta
 
 from django.db import connection
@@ -16,7 +17,7 @@ from environments.models import Account, Environment
 from releases.actions.release.observe import observe
 from releases.gates import ask, quorum
 from releases.gates.window import needed_seconds
-from releases.models import Approval, ConsentRound, Deployment, Release
+from releases.models import ConsentRound, Deployment, Release
 
 
 def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = "") -> Deployment:
@@ -43,13 +44,8 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
             raise Invalid(_("That time lies in the past."))
         deployment.schedule()
         if environment.protected:
-            words = Approval.objects.filter(round__release=release).select_related("account", "on_behalf")
-            spoken = quorum.speakers(words)
-            if account.person_key in spoken:
-                raise NotYou(_("You have approved this release; another person schedules it."))
-            if account.kind == Account.Kind.SERVICE and deployment.requested_by.person_key in spoken:
-                text = _("%(name)s has approved this release; another person asks for the run.")
-                raise NotYou(text % {"name": deployment.requested_by})
+            if why := not_yours(account, deployment):
+                raise NotYou(why)
             deployment.consent = ConsentRound.objects.filter(
                 release=release, environment=environment, state="granted"
             ).first()
@@ -66,6 +62,23 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
         with connection.cursor() as cursor:
             cursor.execute("NOTIFY ringi_due")
     return deployment
+
+
+def not_yours(account: Account, deployment: Deployment, spoken: Container[str] | None = None) -> str:
+    """Return why an account may not schedule a run; empty when it may: in a protected environment no approver does.
+
+    spoken: who has given his word about its release, where that is known already.
+    """
+    if not deployment.environment.protected:
+        return ""
+    if spoken is None:
+        spoken = quorum.speakers_of([deployment.release_id])[deployment.release_id]
+    if account.person_key in spoken:
+        return _("You have approved this release; another person schedules it.")
+    if account.kind == Account.Kind.SERVICE and deployment.requested_by.person_key in spoken:
+        text = _("%(name)s has approved this release; another person asks for the run.")
+        return text % {"name": deployment.requested_by}
+    return ""
 
 
 def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:

@@ -11,7 +11,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, Refused
 from environments import access
-from environments.models import Target
+from environments.models import Account, Target
 from releases.actions.deployment.verified import enter_force, return_to_base, taken_back
 from releases.actions.step.finish import drop_rest
 from releases.actions.watch.place import configuration_of, spec_of
@@ -35,8 +35,8 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
     ) as act:
         deployment, release = act.get(Deployment), act.get(Release)
         account = access.require("settle", deployment.environment)
-        if deployment.environment.protected and deployment.was_started_by(account):
-            raise NotYou(_("You have scheduled this run; another person settles it."))
+        if why := not_yours(account, deployment):
+            raise NotYou(why)
         if how not in get_args(How):
             raise Invalid(_("Say as before, as planned, or unknown."))
         if not reason.strip():
@@ -55,6 +55,13 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
             act.details["measured"] = looked
         _follow(deployment, release, how, looked)
     return deployment
+
+
+def not_yours(account: Account, deployment: Deployment) -> str:
+    """Return why a person may not settle a run; empty when he may."""
+    if deployment.environment.protected and deployment.was_started_by(account):
+        return _("You have scheduled this run; another person settles it.")
+    return ""
 
 
 def _follow(deployment: Deployment, release: Release, how: str, found: dict[str, str]) -> None:

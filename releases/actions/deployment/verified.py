@@ -11,7 +11,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
-from environments.models import ConfigurationVersion
+from environments.models import Account, ConfigurationVersion
 from releases.actions.release.steps import manual_checks
 from releases.actions.watch.begin import begin
 from releases.models import Deployment, InForce, Release, Rollback, Step, Watch
@@ -105,8 +105,8 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
     with change("deployment:verify", *targets, reason=reason, sign=True) as act:
         deployment, release = act.get(Deployment, deployment_id), act.get(Release, peek["release"])
         account = access.require("verify", deployment.environment)
-        if deployment.was_started_by(account):
-            raise NotYou(_("You have scheduled this run; another person verifies it."))
+        if why := not_yours(account, deployment):
+            raise NotYou(why)
         if deployment.state != "verifying":
             raise WrongState(
                 _("This cannot be done while it is “%(state)s”.") % {"state": deployment.get_state_display()}
@@ -142,3 +142,10 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
             if production and before.state == "monitoring":
                 before.complete()
     return deployment
+
+
+def not_yours(account: Account, deployment: Deployment) -> str:
+    """Return why a person may not verify a run; empty when he may."""
+    if deployment.was_started_by(account):
+        return _("You have scheduled this run; another person verifies it.")
+    return ""

@@ -41,7 +41,7 @@ def check_content(document_id: int, *, digest: str, reason: str = "") -> Documen
             access.require("check_document")
         document = act.get(Document)
         document.check_content()
-        _none_of_the_writers(document, account)
+        _require_another(document, account)
         _shown(document, digest)
         document.checked_by = account
         act.signature("check_content", digest)
@@ -54,8 +54,7 @@ def approve(document_id: int, *, digest: str, reason: str = "") -> Document:
         account = access.require("approve_document")
         document = act.get(Document)
         document.approve()
-        _none_of_the_writers(document, account)
-        _another(document.checked_by, account)
+        _require_another(document, account)
         _shown(document, digest)
         document.approved_by = account
         act.signature("approve_document", digest)
@@ -80,11 +79,14 @@ def _shown(document: Document, digest: str) -> None:
         raise GateClosed(_("You were shown another text than the one that stands there now. Read it again."))
 
 
-def _none_of_the_writers(document: Document, account: Account) -> None:
-    for writer in Account.objects.filter(pk__in=document.writers):
-        _another(writer, account)
+def not_yours(account: Account, document: Document) -> str:
+    """Return why a person may neither check nor approve a text: he wrote in it, or has checked it; empty when he may."""
+    checker = document.checked_by
+    if account.accounts & set(document.writers) or (checker is not None and checker.pk in account.accounts):
+        return _("This must be another person than the one before.")
+    return ""
 
 
-def _another(first: Account | None, second: Account) -> None:
-    if first is not None and first.person_key == second.person_key:
-        raise NotYou(_("This must be another person than the one before."))
+def _require_another(document: Document, account: Account) -> None:
+    if why := not_yours(account, document):
+        raise NotYou(why)

@@ -8,7 +8,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
-from environments.models import ConfigurationVersion, Target
+from environments.models import Account, ConfigurationVersion, Target
 from releases.actions.release.repository import refreshed
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.models import Deployment, InForce, Release
@@ -87,14 +87,21 @@ def adopt(pointer_id: int, *, reason: str = "") -> InForce:
         account = access.require("adopt", pointer.environment)
         if pointer.how != InForce.PROPOSED:
             raise WrongState(_("Nothing waits to be adopted here."))
-        first = pointer.proposed_by
-        if first is not None and first.person_key == account.person_key:
-            raise NotYou(_("A second person must confirm this."))
+        if why := not_yours(account, pointer):
+            raise NotYou(why)
         if (measured.code, measured.configuration) != (pointer.code, pointer.configuration_digest):
             raise GateClosed(_("The target is no longer as it was when it was proposed."))
         pointer.how, pointer.unknown, pointer.since = "adopted", False, now()
         act.signature("adopt", measured.code)
     return pointer
+
+
+def not_yours(account: Account, pointer: InForce) -> str:
+    """Return why a person may not confirm an adoption; empty when he may."""
+    first = pointer.proposed_by
+    if first is not None and first.person_key == account.person_key:
+        return _("A second person must confirm this.")
+    return ""
 
 
 def _measured(target_id: int, configuration_id: int) -> tuple[Target, ConfigurationVersion, Measured]:

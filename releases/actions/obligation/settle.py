@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
+from environments.models import Account
 from releases.gates import quorum
 from releases.models import Obligation
 
@@ -16,13 +19,9 @@ def settle(obligation_id: int, *, note: str) -> Obligation:
     """Say how a debt was settled."""
     with change("obligation:settle", (Obligation, obligation_id), reason=note, sign=True) as act:
         obligation = act.get(Obligation)
-        # Who applied does not say that the committee's own condition is met.
-        condition = obligation.blocks == Obligation.Blocks.START
-        account = access.require("approve" if condition else "settle_obligation")
-        if account.person_key == obligation.release.author.person_key:
-            raise NotYou(_("You are its author."))
-        if condition and account.person_key in quorum.excluded(obligation.release):
-            raise NotYou(_("You have a part in this release; another member of the committee says that it is met."))
+        account = access.require(right_for(obligation))
+        if why := not_yours(account, obligation):
+            raise NotYou(why)
         if obligation.settled_at is not None:
             raise WrongState(_("It is settled already."))
         if not note.strip():
@@ -30,3 +29,20 @@ def settle(obligation_id: int, *, note: str) -> Obligation:
         obligation.settled_at, obligation.settled_by, obligation.note = now(), account, note
         act.signature("settle")
     return obligation
+
+
+def right_for(obligation: Obligation) -> str:
+    """Return the right that settling takes: who applied does not say that the committee's own condition is met."""
+    return "approve" if obligation.blocks == Obligation.Blocks.START else "settle_obligation"
+
+
+def not_yours(account: Account, obligation: Obligation, parts: Container[str] | None = None) -> str:
+    """Return why a person may not settle a debt; empty when he may. parts: who has one in its release, where known."""
+    release = obligation.release
+    if account.person_key == release.author.person_key:
+        return _("You are its author.")
+    if obligation.blocks != Obligation.Blocks.START:
+        return ""
+    if account.person_key in (quorum.excluded(release) if parts is None else parts):
+        return _("You have a part in this release; another member of the committee says that it is met.")
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -98,6 +99,17 @@ def words(roles: Counter[str]) -> str:
     return ", ".join(f"{names.get(role, role)} ({number})" for role, number in sorted(roles.items()))
 
 
+def not_yours(account: Account, rollback: Rollback, held: Collection[str] | None = None) -> str:
+    """Return why a person may not agree to a late way back; empty when he may. held: his roles there, where known."""
+    roles = access.roles_of(account, rollback.deployment.environment) if held is None else held
+    if not set(missing(rollback)) & set(roles) or account.kind != Account.Kind.PERSON:
+        return _("This way back does not wait for your role.")
+    decider = rollback.authorised_by
+    if decider is not None and decider.person_key == account.person_key:
+        return _("This must be another person than the one before.")
+    return _("You have already agreed.") if account.person_key in agreed_by(rollback) else ""
+
+
 def agree(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
     """Agree to a late way back, as one of the roles that the procedure asks; each person once.
 
@@ -113,14 +125,9 @@ def agree(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
         if not is_late(rollback.deployment):
             raise WrongState(_("The watch has not ended; the rollback decider alone authorises this way back."))
         held = access.roles_of(account, rollback.deployment.environment)
-        role = next((role for role in sorted(missing(rollback)) if role in held), None)
-        if role is None or account.kind != Account.Kind.PERSON:
-            raise NotYou(_("This way back does not wait for your role."))
-        decider = rollback.authorised_by
-        if decider is not None and decider.person_key == account.person_key:
-            raise NotYou(_("This must be another person than the one before."))
-        if account.person_key in agreed_by(rollback):
-            raise NotYou(_("You have already agreed."))
+        if why := not_yours(account, rollback, held):
+            raise NotYou(why)
+        role = next(role for role in sorted(missing(rollback)) if role in held)
         if "rows_total" not in rollback.facts:
             raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
         require_shown(rollback, digest)

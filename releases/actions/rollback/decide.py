@@ -151,16 +151,10 @@ def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
         rollback = act.get(Rollback)
         deployment = rollback.deployment
         account = access.require("authorise_rollback", deployment.environment)
-        decider = (
-            RosterEntry.objects.filter(release=deployment.release, duty=RosterEntry.Duty.DECIDER)
-            .select_related("account")
-            .first()
-        )
-        if deployment.environment.protected and (decider is None or decider.account.person_key != account.person_key):
-            who = decider.account if decider is not None else "—"
-            raise NotYou(_("The roster names another person to decide: %(who)s") % {"who": who})
+        if why := not_yours(account, rollback):
+            raise NotYou(why)
         rollback.authorise()
-        _require_late_consent(rollback, account)
+        _require_late_consent(rollback)
         if restores(deployment) and "rows_total" not in rollback.facts:
             raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
         require_shown(rollback, digest)
@@ -171,17 +165,26 @@ def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
     return rollback
 
 
-def _require_late_consent(rollback: Rollback, account: Account) -> None:
-    """Ask for the consent of the others where the watch has ended; raises GateClosed, NotYou."""
+def not_yours(account: Account, rollback: Rollback) -> str:
+    """Return why a person may not authorise a way back; empty when he may: the roster's decider, and no one else's voice."""
+    run = rollback.deployment
+    named = [entry.account for entry in run.release.roster.all() if entry.duty == RosterEntry.Duty.DECIDER]
+    if run.environment.protected and account.person_key not in {one.person_key for one in named}:
+        return _("The roster names another person to decide: %(who)s") % {"who": named[0] if named else "—"}
+    asked_too = is_late(run) and any(rule["role"] == DECIDER for rule in late_rules(rollback))
+    if asked_too and account.person_key in agreed_by(rollback):
+        return _("This must be another person than the one before.")
+    return ""
+
+
+def _require_late_consent(rollback: Rollback) -> None:
+    """Ask for the consent of the others where the watch has ended; raises GateClosed."""
     if not is_late(rollback.deployment):
         return
-    rules = late_rules(rollback)
-    if not rules:
+    if not late_rules(rollback):
         raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
     if owed := missing(rollback):
         raise GateClosed(_("The watch has ended; not agreed yet: %(who)s") % {"who": words(owed)})
-    if account.person_key in agreed_by(rollback) and any(rule["role"] == DECIDER for rule in rules):
-        raise NotYou(_("This must be another person than the one before."))
 
 
 def dismiss(rollback_id: int, *, reason: str) -> Rollback:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -39,8 +41,8 @@ def confirm(step_id: int, *, reason: str) -> Step:
     return step
 
 
-def not_yours(account: Account, step: Step) -> str:
-    """Return why a person may not confirm a step; empty when he may.
+def not_yours(account: Account, step: Step, held: Collection[str] | None = None) -> str:
+    """Return why a person may not confirm a step; empty when he may. held: his roles there, where known.
 
     Where a role is named, who scheduled a run in a protected environment does not confirm it himself.
     """
@@ -48,7 +50,8 @@ def not_yours(account: Account, step: Step) -> str:
         return _("No person confirms this step; a worker does it.")
     wanted = ManualParameters(**step.parameters)
     environment = step.deployment.environment
-    named = wanted.person == account.username or wanted.role in access.roles_of(account, environment)
+    roles = access.roles_of(account, environment) if held is None else held
+    named = wanted.person == account.username or wanted.role in roles
     if not (named and account.is_active and account.kind == Account.Kind.PERSON):
         return _("This is confirmed by %(who)s.") % {"who": wanted.who}
     if wanted.role and environment.protected and step.deployment.was_started_by(account):

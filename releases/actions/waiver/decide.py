@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from django.utils.translation import gettext as _
 
 from audit.change import Act, change
@@ -10,7 +12,7 @@ from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account
 from releases.gates import quorum
-from releases.models import Approval, ConsentRound, Release, Waiver
+from releases.models import ConsentRound, Release, Waiver
 
 
 def approve(waiver_id: int, *, reason: str = "") -> Waiver:
@@ -19,8 +21,8 @@ def approve(waiver_id: int, *, reason: str = "") -> Waiver:
     # The release as well, so that a word about it and this one see each other.
     with change("waiver:approve", (Release, peek.release_id), (Waiver, waiver_id), reason=reason, sign=True) as act:
         waiver, account = _second(act)
-        for person in (account, waiver.proposed_by):
-            not_spoken(act.get(Release), person)
+        if why := not_yours(account, waiver):
+            raise NotYou(why)
         if now() >= waiver.until:
             raise WrongState(_("Its time has passed."))
         waiver.decided_by, waiver.approved_at = account, now()
@@ -53,12 +55,31 @@ def withdraw(waiver_id: int, *, reason: str) -> Waiver:
     return waiver
 
 
-def not_spoken(release: Release, account: Account) -> None:
-    """Raise NotYou for who has given his word in a round of the release that is live: it would count no more."""
-    words = Approval.objects.filter(round__release=release, round__state__in=ConsentRound.LIVE)
-    if account.person_key in quorum.speakers(words.select_related("account", "on_behalf")):
-        text = _("%(name)s has given a word about this release; other people waive its gates.")
-        raise NotYou(text % {"name": account})
+def spoken_of(release_id: int) -> set[str]:
+    """Return the persons who have given their word in a round of a release that is live: it would count no more."""
+    return quorum.speakers_of([release_id], ConsentRound.LIVE)[release_id]
+
+
+def has_spoken(account: Account, spoken: Container[str]) -> str:
+    """Return why who has given his word about a release waives none of its gates; empty when he has not."""
+    if account.person_key not in spoken:
+        return ""
+    return _("%(name)s has given a word about this release; other people waive its gates.") % {"name": account}
+
+
+def not_second(account: Account, waiver: Waiver) -> str:
+    """Return why a person is not the second one who decides about a waiver; empty when he is."""
+    if account.person_key in (waiver.proposed_by.person_key, waiver.release.author.person_key):
+        return _("This must be another person than the one before.")
+    return ""
+
+
+def not_yours(account: Account, waiver: Waiver, spoken: Container[str] | None = None) -> str:
+    """Return why a person may not waive; empty when he may. spoken: of its release, where that is known already."""
+    if why := not_second(account, waiver):
+        return why
+    known = spoken_of(waiver.release_id) if spoken is None else spoken
+    return has_spoken(account, known) or has_spoken(waiver.proposed_by, known)
 
 
 def _second(act: Act) -> tuple[Waiver, Account]:
@@ -66,6 +87,6 @@ def _second(act: Act) -> tuple[Waiver, Account]:
     waiver = act.get(Waiver)
     if waiver.approved_at is not None or waiver.refused_at is not None or waiver.withdrawn_at is not None:
         raise WrongState(_("It does not wait for anyone."))
-    if account.person_key in (waiver.proposed_by.person_key, waiver.release.author.person_key):
-        raise NotYou(_("This must be another person than the one before."))
+    if why := not_second(account, waiver):
+        raise NotYou(why)
     return waiver, account

@@ -8,11 +8,11 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, WrongState
+from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Environment
 from releases.actions.release.steps import production_of
-from releases.actions.waiver.decide import not_spoken
+from releases.actions.waiver.decide import has_spoken, spoken_of
 from releases.gates.ask import WAIVABLE
 from releases.gates.base import procedure_of
 from releases.models import Release, Waiver
@@ -33,7 +33,8 @@ def propose(release_id: int, *, environment_id: int, gate: str, until: datetime,
     with change("waiver:propose", (Release, release_id), reason=reason, sign=True) as act:
         account = access.require("propose_waiver")
         release = act.get(Release)
-        not_spoken(release, account)
+        if why := has_spoken(account, spoken_of(release.pk)):
+            raise NotYou(why)
         if release.state not in Release.PREPARING:
             raise WrongState(_("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()})
         if not reason.strip():

@@ -16,6 +16,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
+from environments.models import Account
 from releases.actions.watch.place import configuration_for, spec_for
 from releases.actions.watch.react import react
 from releases.gates.base import procedure_of
@@ -186,8 +187,8 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
     with change("watch:judge", *targets, reason=reason, sign=True) as act:
         watch, deployment = act.get(Watch), act.get(Deployment)
         account = access.require("verify", deployment.environment)
-        if deployment.was_started_by(account):
-            raise NotYou(_("You have scheduled this run; another person judges its watch."))
+        if why := not_yours(account, deployment):
+            raise NotYou(why)
         if watch.verdict != "insufficient":
             raise WrongState(_("This watch does not wait for a verdict."))
         if verdict != "healthy" or not reason.strip():
@@ -196,6 +197,13 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
         act.signature("judge")
         _close(act, deployment, act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
     return watch
+
+
+def not_yours(account: Account, deployment: Deployment) -> str:
+    """Return why a person may not judge the watch of a run; empty when he may."""
+    if deployment.was_started_by(account):
+        return _("You have scheduled this run; another person judges its watch.")
+    return ""
 
 
 def _close(act: Act, deployment: Deployment, release: Release, rollback: Any) -> None:

@@ -13,7 +13,7 @@ from audit.change import change
 from audit.refusals import Invalid, NotYou
 from environments import access
 from environments.actions.target.settings import require_sound
-from environments.models import Target
+from environments.models import Account, Target
 from environments.reach.addresses import networks
 from releases.actions.watch.place import configuration_in_force, spec_of
 from releases.metrics.base import TargetSource
@@ -61,13 +61,20 @@ def set_watch(
         if not reason.strip():
             raise Invalid(_("Say why."))
         target = act.get(Target)
-        for run in not_over(target).select_related("started_by", "requested_by"):
-            if run.was_started_by(account):
-                raise NotYou(_("You have scheduled the run that is watched; another person says by what."))
+        if why := not_yours(account, target):
+            raise NotYou(why)
         settings = {**target.settings, "watch": list(sources), "private_networks": list(private_networks)}
         require_sound(settings)
         target.settings = settings
     return target
+
+
+def not_yours(account: Account, target: Target) -> str:
+    """Return why a person may not say by what a target is watched; empty when he may."""
+    runs = not_over(target).select_related("started_by", "requested_by")
+    if any(run.was_started_by(account) for run in runs):
+        return _("You have scheduled the run that is watched; another person says by what.")
+    return ""
 
 
 def try_watch(target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = ()) -> Looked:

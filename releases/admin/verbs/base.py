@@ -18,6 +18,7 @@ from django_fsm import can_proceed
 
 from environments import access, calendar
 from environments.models import Account, Environment
+from environments.roles import ENVIRONMENT_VERBS
 from releases.actions.release import facts
 from releases.models import Release
 
@@ -118,7 +119,9 @@ class Verb:
     """One verb. `act(pk, **cleaned)` for a verb on a row, `act(**cleaned)` for one that makes a row.
 
     edge: the machine's edge that must be open; states: or the states it is offered in. rights: any one of them is
-    enough; a right that is an environment's is asked there. by_row: who may depends on the row as well. by_deputy: a deputy may do it for whom he stands in.
+    enough (none: not_yours alone says); a right that is an environment's is asked there, and so is any other unless the
+    action asks it everywhere. not_yours: why a person may not do it to a row whatever his rights, as the action asks it.
+    by_row: who may depends on the row as well. by_deputy: a deputy may do it for whom he stands in.
     over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
     shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
     something that moves, so that only the form is held to.
@@ -137,6 +140,8 @@ class Verb:
     danger: bool = False
     by_deputy: bool = False
     by_row: bool = False
+    everywhere: bool = False
+    not_yours: Callable[[Account, Any], str] | None = None
     page: Callable[[Any], str] | None = None
     shows: Callable[[Any], list[tuple[str, str]]] | None = None
     over: Callable[[Any], str] | None = None
@@ -155,10 +160,32 @@ class Verb:
         return f"{_before_key(self.noun, self.name)}{pk}/"
 
     def for_you(self, account: Account, instance: Any) -> bool:
-        """Tell whether the account has the right; without it there is no button."""
-        environment = environment_of(instance)
+        """Tell whether the account may do it to this row, now or later; else there is no button."""
+        return self.has_right(account, instance) and not self.why_not(account, instance)
+
+    def has_right(self, account: Account, instance: Any) -> bool:
+        """Tell whether the account, or one for which it stands in, has one of the rights."""
         persons = [account, *access.deputies_of(account)] if self.by_deputy else [account]
-        return any(access.may(person, right, environment) for person in persons for right in self.rights)
+        asked = self.asks(instance)
+        if not asked:
+            return self.not_yours is not None
+        return any(access.may(person, right, place) for person in persons for right, place in asked)
+
+    def refusal(self, account: Account, instance: Any) -> str:
+        """Return why the verb is not for this person; empty when it is."""
+        if self.for_you(account, instance):
+            return ""
+        why = self.why_not(account, instance) if self.has_right(account, instance) else ""
+        return why or _("You do not have the right to do this.")
+
+    def asks(self, instance: Any) -> list[tuple[str, Environment | None]]:
+        """Return its rights, each with the environment in which the action asks it; None: in all of them."""
+        place = environment_of(instance)
+        return [(right, place if right in ENVIRONMENT_VERBS or not self.everywhere else None) for right in self.rights]
+
+    def why_not(self, account: Account, instance: Any) -> str:
+        """Return why this person may not do it to this row, whatever his rights; empty when he may."""
+        return self.not_yours(account, instance) if self.not_yours is not None and instance is not None else ""
 
     def not_now(self, instance: Any) -> str:
         """Return why the verb is not possible now; empty when it is."""

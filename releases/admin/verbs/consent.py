@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -186,6 +187,15 @@ def _note(instance: Any) -> Fields:
     return {"note": text(_("how it was settled"))}
 
 
+@dataclass(frozen=True)
+class SettleVerb(Verb):
+    """A verb whose right depends on what is owed."""
+
+    def asks(self, instance: Any) -> list[tuple[str, Environment | None]]:
+        """Return the one right that the action asks."""
+        return [(settle.right_for(instance), None)] if isinstance(instance, Obligation) else super().asks(instance)
+
+
 LIVE = frozenset(Release.PREPARING)
 VERBS: tuple[Verb, ...] = (
     Verb("consent", "approve", _("Approve"), decide.approve, ("approve", "consent"), ConsentRound, _yes, edge="grant", signs=True, by_deputy=True, shows=_content),
@@ -194,15 +204,15 @@ VERBS: tuple[Verb, ...] = (
     Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ConsentRound, _refusal, edge="reject", signs=True, danger=True, shows=_content),
     Verb("checklist", "sign", _("Sign"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True, shows=_looked_at),
     Verb("document", "write", _("Write"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
-    Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, _read, edge="check_content", signs=True, shows=_text),
-    Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, _read, edge="approve", signs=True, shows=_text),
+    Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, _read, edge="check_content", signs=True, shows=_text, not_yours=review.not_yours),
+    Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, _read, edge="approve", signs=True, shows=_text, not_yours=review.not_yours),
     Verb("document", "prepare", _("Ready to publish"), review.prepare, ("document", "approve_document"), Document, _read, edge="prepare", shows=_text),
     Verb("roster", "assign", _("Put on the roster"), assign.assign, ("roster",), Release, _duty, states=LIVE, signs=True),
     Verb("waiver", "propose", _("Propose a waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True),
-    Verb("waiver", "approve", _("Waive"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True),
-    Verb("waiver", "refuse", _("Do not waive"), waivers.refuse, ("waive",), Waiver, must, signs=True),
-    Verb("waiver", "withdraw", _("End the waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True),
-    Verb("obligation", "settle", _("Complete"), settle.settle, ("settle_obligation", "approve"), Obligation, _note, signs=True),
+    Verb("waiver", "approve", _("Waive"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True, everywhere=True, not_yours=waivers.not_yours),
+    Verb("waiver", "refuse", _("Do not waive"), waivers.refuse, ("waive",), Waiver, must, signs=True, everywhere=True, not_yours=waivers.not_second),
+    Verb("waiver", "withdraw", _("End the waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True, everywhere=True),
+    SettleVerb("obligation", "settle", _("Complete"), settle.settle, ("settle_obligation", "approve"), Obligation, _note, signs=True, not_yours=settle.not_yours),
     Verb("meeting", "record", _("Record a meeting"), _record, ("minutes",), fields=_meeting, signs=True),
     Verb("meeting", "decide", _("Enter a decision"), record.decide, ("minutes",), Meeting, _decision, signs=True),
 )  # fmt: skip

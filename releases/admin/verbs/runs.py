@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django import forms
@@ -11,17 +10,16 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from environments import access
 from environments.models import Account
 from releases.actions.deployment import decide, schedule, settle, verified
 from releases.actions.release.steps import manual_checks
 from releases.actions.rollback import agree as late
 from releases.actions.rollback import decide as rollbacks
+from releases.actions.rollback import take_over as by_hand
 from releases.actions.rollback.possible import REHEARSAL
 from releases.actions.rollback.run import retry
-from releases.actions.rollback.take_over import take_over
 from releases.actions.step import confirm
-from releases.actions.watch.sample import judge_watch
+from releases.actions.watch import sample
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, text, zone_of
 from releases.admin.verbs.consent import bound_to, must, reason
 from releases.gates.base import procedure_of
@@ -105,26 +103,6 @@ def _note(instance: Any) -> Fields:
     return {"reason": text(_("what was done"))}
 
 
-@dataclass(frozen=True)
-class ConfirmVerb(Verb):
-    """A verb that is offered to whom the step names, whatever else he may do."""
-
-    def for_you(self, account: Account, instance: Any) -> bool:
-        """Answer as the action does."""
-        return isinstance(instance, Step) and not confirm.not_yours(account, instance)
-
-
-@dataclass(frozen=True)
-class AgreeVerb(Verb):
-    """A verb that is offered to whom the rule of a late way back still asks."""
-
-    def for_you(self, account: Account, instance: Any) -> bool:
-        """Answer as the action does."""
-        if not isinstance(instance, Rollback):
-            return False
-        return bool(set(late.missing(instance)) & access.roles_of(account, instance.deployment.environment))
-
-
 def _lost(instance: Any) -> list[tuple[str, str]]:
     """Return the alarm as it was assessed and what going back would take away, for whoever is about to say go."""
     names = ("cause", "note", "impact", "method", "timing")
@@ -149,26 +127,30 @@ def rows_in_words(facts: Mapping[str, Any]) -> str:
     return listed if facts.get("rows_exact", True) else _now("at most %(rows)s") % {"rows": listed}
 
 
-WAITING = frozenset({"failed", "needs_decision"})
+def _of_its_run(ask: Callable[[Account, Deployment], str]) -> Callable[[Account, Any], str]:
+    """Return what asks about a step or a watch as an action asks about its run."""
+    return lambda account, row: ask(account, row.deployment)
+
+
 VERBS: tuple[Verb, ...] = (
-    Verb("deployment", "schedule", _("Schedule"), schedule.schedule, ("schedule", "start"), Deployment, _at, edge="schedule", signs=True),
-    Verb("deployment", "cancel", _("Cancel"), schedule.cancel, ("cancel", "stop"), Deployment, must, edge="cancel", danger=True),
-    Verb("deployment", "verify", _("Verify"), _verify, ("verify",), Deployment, _confirmations, edge="watch", signs=True),
-    Verb("deployment", "give_up", _("Give up"), decide.give_up, ("decide",), Deployment, must, states=frozenset({"waiting"}), signs=True, danger=True),
+    Verb("deployment", "schedule", _("Schedule"), schedule.schedule, ("schedule", "start"), Deployment, _at, edge="schedule", signs=True, not_yours=schedule.not_yours),
+    Verb("deployment", "cancel", _("Cancel"), schedule.cancel, ("cancel", "stop"), Deployment, must, edge="cancel", danger=True, everywhere=True),
+    Verb("deployment", "verify", _("Verify"), _verify, ("verify",), Deployment, _confirmations, edge="watch", signs=True, not_yours=verified.not_yours),
+    Verb("deployment", "give_up", _("Give up"), decide.give_up, ("decide",), Deployment, must, states=frozenset({"waiting"}), signs=True, danger=True, not_yours=decide.not_yours),
     Verb("deployment", "stop", _("Stop"), decide.stop, ("stop",), Deployment, must, edge="stop", danger=True),
-    Verb("deployment", "settle", _("Settle"), settle.settle, ("settle",), Deployment, _settle, edge="settle", signs=True),
-    Verb("step", "retry", _("Retry"), decide.retry, ("decide",), Step, must, edge="retry", signs=True),
-    Verb("step", "go_on", _("Begin it all the same"), decide.go_on, ("decide",), Step, must, edge="go_on", signs=True, danger=True),
-    Verb("step", "skip", _("Skip"), decide.skip, ("decide",), Step, must, edge="skip", signs=True),
-    Verb("step", "confirm_done", _("It was done"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True),
-    ConfirmVerb("step", "confirm", _("Confirm that it was done"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True),
+    Verb("deployment", "settle", _("Settle"), settle.settle, ("settle",), Deployment, _settle, edge="settle", signs=True, not_yours=settle.not_yours),
+    Verb("step", "retry", _("Retry"), decide.retry, ("decide",), Step, must, edge="retry", signs=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("step", "go_on", _("Begin it all the same"), decide.go_on, ("decide",), Step, must, edge="go_on", signs=True, danger=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("step", "skip", _("Skip"), decide.skip, ("decide",), Step, must, edge="skip", signs=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("step", "confirm_done", _("It was done"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("step", "confirm", _("Confirm that it was done"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True, not_yours=confirm.not_yours),
     Verb("rollback", "raise", _("Raise a rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(rollbacks.FROM), danger=True),
-    Verb("rollback", "assess", _("Assess"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"})),
-    Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, _go, edge="authorise", signs=True, danger=True, shows=_lost),
-    AgreeVerb("rollback", "agree", _("Agree to the late way back"), late.agree, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost),
-    Verb("rollback", "dismiss", _("Dismiss"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True),
+    Verb("rollback", "assess", _("Assess"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
+    Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, _go, edge="authorise", signs=True, danger=True, shows=_lost, not_yours=rollbacks.not_yours),
+    Verb("rollback", "agree", _("Agree to the late way back"), late.agree, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost, not_yours=late.not_yours),
+    Verb("rollback", "dismiss", _("Dismiss"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True, everywhere=True),
     Verb("rollback", "retry", _("Try again"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
-    Verb("rollback", "take_over", _("It was done by hand"), take_over, ("roll_back",), Rollback, must, edge="take_over", signs=True, danger=True),
-    Verb("rollback", "close", _("Close"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True),
-    Verb("watch", "judge", _("Give a verdict"), judge_watch, ("verify",), Watch, _verdict, signs=True),
+    Verb("rollback", "take_over", _("It was done by hand"), by_hand.take_over, ("roll_back",), Rollback, must, edge="take_over", signs=True, danger=True, not_yours=by_hand.not_yours),
+    Verb("rollback", "close", _("Close"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True, everywhere=True),
+    Verb("watch", "judge", _("Give a verdict"), sample.judge_watch, ("verify",), Watch, _verdict, signs=True, not_yours=_of_its_run(sample.not_yours)),
 )  # fmt: skip

@@ -160,6 +160,7 @@ VERBS: tuple[Verb, ...] = (
         Target,
         _changed_target,
         signs=True,
+        everywhere=True,
     ),
     Verb(
         "configuration",
@@ -176,6 +177,7 @@ VERBS: tuple[Verb, ...] = (
         examine.examine,
         ("configure_target", "configure"),
         ConfigurationVersion,
+        everywhere=True,
     ),
     Verb(
         "in_force",
@@ -187,7 +189,17 @@ VERBS: tuple[Verb, ...] = (
         _adoption,
         signs=True,
     ),
-    Verb("in_force", "adopt", _("Confirm the adoption"), adopt.adopt, ("adopt",), InForce, _reason, signs=True),
+    Verb(
+        "in_force",
+        "adopt",
+        _("Confirm the adoption"),
+        adopt.adopt,
+        ("adopt",),
+        InForce,
+        _reason,
+        signs=True,
+        not_yours=adopt.not_yours,
+    ),
     Verb(
         "procedure",
         "load",

@@ -90,6 +90,8 @@ VERBS: tuple[Verb, ...] = (
         Target,
         _sources,
         signs=True,
+        everywhere=True,
+        not_yours=set_sources.not_yours,
         preview=_seen,
         looks=True,
     ),
@@ -102,5 +104,6 @@ VERBS: tuple[Verb, ...] = (
         Target,
         _hosts,
         signs=True,
+        everywhere=True,
     ),
 )

@@ -1,0 +1,196 @@
+"""Not you: no button. What a person can never do for the separation of duties is neither offered, nor in My work, nor done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.actor import acting
+from audit.change import change
+from audit.clock import now
+from environments.actions.access.grant import propose
+from environments.models import Account, Environment
+from releases.actions.document import review
+from releases.admin.links import page_of
+from releases.admin.verbs import verb as find
+from releases.models import Deployment, Document, Obligation, Rollback, Waiver
+from tests.releases.admin.seed import walk
+from tests.releases.gates.asking import COMMAND, alter, make, shown
+
+
+class Asked:
+    """What one row's page, its verb's own page and My work say to a person."""
+
+    def __init__(self, browsers: Callable[[str], Any], row: Any, key: str) -> None:
+        self.browsers, self.row, self.key = browsers, row, key
+        verb = find(*key.split(":"))
+        assert verb is not None
+        self.form = verb.url(row.pk)
+
+    def offers(self, name: str) -> bool:
+        """Tell whether the button leads to the form, and hold that the form agrees."""
+        client = self.browsers(name)
+        html = client.get(page_of(self.row)).content.decode()
+        offered = f'href="{self.form}"' in html
+        assert (client.get(self.form).status_code == 200) == offered, (name, self.key)
+        return offered
+
+    def why(self, name: str) -> str:
+        """Return what the form says to whom it refuses, reading and posting."""
+        client = self.browsers(name)
+        read, sent = client.get(self.form), client.post(self.form, {"reason": "x", "note": "x", "verdict": "healthy"})
+        assert (read.status_code, sent.status_code) == (403, 403)
+        found = re.search(r'role="alert">(?:<b>[^<]*</b><ul><li>)?([^<]+)<', sent.content.decode())
+        alert = re.search(r'role="alert">([^<]+)<', read.content.decode())
+        assert found and alert and found[1] == alert[1]
+        return alert[1]
+
+    def waits(self, name: str, what: str) -> bool:
+        """Tell whether My work has such an entry that leads to the row's page."""
+        rows = self.browsers(name).get(reverse("admin:index")).context["waits"]
+        return any(
+            what in row.what and row.url.partition("#")[0] == page_of(self.row).partition("#")[0] for row in rows
+        )
+
+
+@pytest.fixture
+def asked(browsers: Callable[[str], Any]) -> Callable[..., Asked]:
+    """Return a function: what is said about a verb on a row."""
+    return lambda row, key: Asked(browsers, row, key)
+
+
+def walked(row: Any, *verbs: str) -> Any:
+    """Take a row along edges through the door."""
+    for verb in verbs:
+        with acting(COMMAND), change("test:walk", (type(row), row.pk)) as act:
+            walk(act.get(type(row)), verb)
+            act.states[type(row), row.pk] = act.get(type(row)).state
+    return type(row)._default_manager.get(pk=row.pk)
+
+
+def test_who_started_a_run_decides_nothing_about_it(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
+    """Giving up, and trying the failed step again, or saying that it was done."""
+    run = world["waiting"]
+    step = walked(run.steps.get(ordinal=3), "fail")
+    for row, key in ((run, "deployment:give_up"), (step, "step:retry")):
+        one = asked(row, key)
+        assert not one.offers("operator") and one.offers("second_operator")
+        assert one.why("operator") == "You have scheduled this run; another person decides."
+        assert "right" in one.why("auditor")
+    assert not asked(run, "deployment:give_up").waits("operator", "Decide how the run goes on")
+    assert asked(run, "deployment:give_up").waits("second_operator", "Decide how the run goes on")
+    assert Deployment.objects.get(pk=run.pk).state == "waiting"
+
+
+def test_who_started_a_run_neither_verifies_it_nor_judges_its_watch(
+    world: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    run, watch = walked(world["running"], "verify"), alter(world["watch"], verdict="insufficient")
+    verify, judge = asked(run, "deployment:verify"), asked(watch, "watch:judge")
+    assert not verify.offers("operator") and verify.offers("second_operator")
+    assert not judge.offers("operator") and judge.offers("second_operator")
+    assert "another person verifies it" in verify.why("operator")
+    assert "another person judges its watch" in judge.why("operator")
+    for one, what in ((verify, "Verify the run"), (judge, "Give a verdict")):
+        assert one.waits("second_operator", what) and not one.waits("operator", what)
+
+
+def test_whoever_approved_schedules_nothing(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
+    """A member of the committee who is an operator as well."""
+    with acting(COMMAND):
+        propose(Account.objects.get(username="committee_a").pk, role="operator", reason="both")
+    release, manager = world["review"], Account.objects.get(username="manager")
+    run = make(Deployment, release=release, application=release.application, requested_by=manager,
+               environment=Environment.objects.get(slug="production"))  # fmt: skip
+    one = asked(run, "deployment:schedule")
+    assert one.offers("operator") and not one.offers("committee_a")
+    assert one.waits("operator", "Schedule the run") and not one.waits("committee_a", "Schedule the run")
+    assert one.why("committee_a") == "You have approved this release; another person schedules it."
+
+
+def test_the_writer_checks_and_approves_no_text_of_his(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked], acting_as: Callable[..., Any]
+) -> None:
+    """Nor does the checker approve it; another account of the writer's is he himself."""
+    document = Document.objects.filter(release=world["review"]).first()
+    assert document is not None
+    for name in ("manager", "developer"):
+        with acting_as(name):
+            review.write(document.pk, body=f"by {name}")
+    check, approve = asked(document, "document:check_content"), asked(document, "document:approve")
+    assert not check.offers("manager") and not check.offers("developer") and check.offers("project_manager")
+    assert check.waits("tester", "Check the document")
+    with acting_as("project_manager"):
+        review.check_content(document.pk, digest=shown(document))
+    with acting(COMMAND):
+        for name in ("second_operator", "committee_b"):
+            propose(people[name].pk, role="release_manager", reason="more")
+    assert approve.offers("committee_b") and approve.waits("committee_b", "Approve the document")
+    for name in ("manager", "project_manager"):
+        assert not approve.offers(name) and not approve.waits(name, f"Approve the document: {document}")
+        assert "another person" in approve.why(name)
+    alter(people["developer"], employee_id="E-7")
+    alter(people["second_operator"], employee_id="Ｅ-7")
+    assert not approve.offers("second_operator")
+    assert not approve.waits("second_operator", f"Approve the document: {document}")
+
+
+def test_who_proposed_a_waiver_or_spoke_about_the_release_waives_nothing(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """The proposer decides nothing; who has given his word may still say no."""
+    with acting(COMMAND):
+        for name in ("committee_a", "second_operator"):
+            propose(people[name].pk, role="project_manager", reason="both")
+    waiver = make(Waiver, release=world["review"], environment=Environment.objects.get(slug="production"),
+                  gate="coverage", reason="x", until=now() + timedelta(hours=1),
+                  proposed_by=people["second_operator"])  # fmt: skip
+    yes, no = asked(waiver, "waiver:approve"), asked(waiver, "waiver:refuse")
+    assert [yes.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, False]
+    assert [no.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, True]
+    assert "has given a word" in yes.why("committee_a")
+    what = "Decide about a waiver"
+    assert yes.waits("project_manager", what)
+    assert not yes.waits("second_operator", what) and not yes.waits("committee_a", what)
+
+
+def test_the_rosters_decider_alone_authorises_a_way_back(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """An operator has the right and is not the one whom the roster names."""
+    walked(world["rollback"], "close")
+    row = make(Rollback, deployment=world["back"], cause="error_rate", raised_at=now(), impact="x", method="x",
+               timing="x", raised_by=people["operator"])  # fmt: skip
+    one = asked(walked(row, "assess"), "rollback:authorise")
+    assert one.offers("manager") and not one.offers("operator")
+    assert one.why("operator") == "The roster names another person to decide: Manager"
+    assert one.waits("manager", "Authorise the rollback") and not one.waits("operator", "Authorise the rollback")
+
+
+def test_the_author_settles_no_debt_of_his_release(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
+    """And a condition of the committee is settled by one of its members, who has no part in the release."""
+    debt = Obligation.objects.filter(release=world["released"]).earliest("pk")
+    one = asked(debt, "obligation:settle")
+    assert one.offers("project_manager") and not one.offers("manager")
+    assert one.why("manager") == "You are its author."
+    assert one.waits("project_manager", "Settle what is owed") and not one.waits("manager", "Settle what is owed")
+    alter(debt, blocks="start")
+    assert one.offers("committee_b") and not one.offers("project_manager")
+
+
+def test_a_role_of_one_environment_is_asked_where_the_action_asks_it(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """To assess takes a role for all environments: a release manager of production alone is not offered what he may not do."""
+    with acting(COMMAND):
+        where = Environment.objects.get(slug="production").pk
+        propose(people["outsider"].pk, role="release_manager", environment_id=where, reason="a part")
+    back: Iterable[str] = ("rollback:assess", "rollback:close")
+    for key in back:
+        assert asked(world["rollback"], key).offers("manager")
+        assert not asked(world["rollback"], key).offers("outsider")
