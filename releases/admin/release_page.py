@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from audit.change import label
 from audit.clock import now
 from audit.statements import read_along
-from environments.admin.rights import Rights, page, rights_of
+from environments.admin.rights import page, rights_of
 from environments.lend import lend, lend_accounts
 from environments.models import AccessRule, ConfigurationVersion, Environment
 from environments.roles import LEVELS, ROLE_CHOICES
@@ -239,17 +239,6 @@ def _content(release: Release) -> tuple[Procedure | None, Content | None]:
     return row, row.document if row is not None else None
 
 
-def _signed(rights: Rights, release: Release) -> set[str]:
-    """Return the buttons that this person has already used up: a final check is signed once."""
-    account = rights.account
-    if account is None:
-        return set()
-    mine = any(
-        row.account.person_key == account.person_key for row in release.final_checks.all() if row.cleared_at is None
-    )
-    return {"release:confirm"} if mine else set()
-
-
 def _lend(release: Release, runs: list[Deployment], rounds: list[ConsentRound], known: Known) -> None:
     """Give everything on the page the persons and places that it names, read once."""
     places = {place.pk: place for place in known.environments}
@@ -365,7 +354,6 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         stops=stepper(row),
         next_words=who_next(row, content, standing, runs),
         main=MAIN.get(row.state, ""),
-        used=_signed(rights, row),
         procedure=procedure,
         environments=environments,
         rows=matrix(asked),

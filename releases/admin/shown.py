@@ -20,7 +20,6 @@ from environments import times
 from environments.admin.rights import Rights, rights_of
 from environments.models import Account, Application, CompanyHoliday, ConfigurationVersion, Target
 from environments.roles import ROLE_CHOICES
-from releases.actions.deployment.request import places_of, right_for
 from releases.admin import grants
 from releases.admin.verbs import VERBS, verbs_on
 from releases.admin.verbs.base import ZONE, Verb
@@ -210,28 +209,23 @@ def button(verb: Verb, instance: Any, *, main: bool = False) -> Button:
 
 def for_you(rights: Rights, verb: Verb, instance: Any) -> bool:
     """Tell whether a button is shown at all; as the verb itself answers, but without asking the database again."""
-    if verb.key == "deployment:request":
-        # Which environment is only chosen on the verb's page.
-        return any(rights.may(right_for(place), place) for place in places_of(instance))
-    if verb.key == "release:observe":
-        return any(rights.may(right) for right in ("plan", "prepare", "change", "evidence", "final_check"))
     if verb.by_row:
         return rights.account is not None and verb.for_you(rights.account, instance)
     if _for_you_alone(verb, rights, instance):
         return True
-    asked = verb.asks(instance)
-    if (not asked and verb.not_yours is not None) or any(rights.may(right, place) for right, place in asked):
+    held = any(rights.may(right, place) for right, place in verb.asks(instance))
+    if held or (not verb.rights and verb.not_yours is not None):
         return rights.account is not None and not verb.why_not(rights.account, instance)
     return verb.by_deputy and rights.account is not None and verb.for_you(rights.account, instance)
 
 
-def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = (), hide: Iterable[str] = ()) -> list[Button]:
+def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> list[Button]:
     """Return the verbs that the account may use on a row: possible ones first, the `main` keys before all others."""
-    wanted, hidden = tuple(main), tuple(hide)
+    wanted = tuple(main)
     found = [
         button(verb, instance, main=verb.key in wanted)
         for verb in verbs_on(type(instance))
-        if verb.key not in hidden and not _pointless(verb, instance, rights) and for_you(rights, verb, instance)
+        if not _pointless(verb, instance, rights) and for_you(rights, verb, instance)
     ]
     return sorted(found, key=lambda b: (bool(b.reason), not b.main, b.danger))
 

@@ -74,7 +74,7 @@ def waiting_rows(
         *release.documents.all(),
         *(row for row in release.waivers.all() if _undecided(row)),
         *_rounds(release, account, open_rounds),
-        *([release] if _may_confirm(release, rights) else []),
+        release,
     ]
     found = []
     for row in rows:
@@ -102,15 +102,6 @@ def _rounds(
         rows = rows.prefetch_related("approvals__account", "approvals__on_behalf")
         known = [(row, standing_of(row, account)) for row in rows]
     return [row for row, where in known if not where.why_not and not where.given and account in where.candidates]
-
-
-def _may_confirm(release: Release, rights: Rights) -> bool:
-    if release.state != "approved" or release.procedure is None or rights.account is None:
-        return False
-    live = [check for check in release.final_checks.all() if check.cleared_at is None]
-    mine = any(check.account.person_key == rights.account.person_key for check in live)
-    open_roles = set(release.procedure.content["final_check"]["signers"]) - {check.role for check in live}
-    return not mine and bool(open_roles & rights.roles)
 
 
 def _signatures(request: HttpRequest, release: Release) -> list[Signature]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import F, Q
+from django.db.models import F, Prefetch, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from environments import access
 from environments.admin.rights import Rights
-from environments.models import AccessGrant, Account, Freeze
+from environments.models import AccessGrant, Account, Environment, Freeze, Target
 from releases.actions.document import review
 from releases.actions.in_force import adopt
 from releases.actions.milestone.remind import OWNERS
 from releases.actions.obligation import settle
+from releases.actions.release import confirm
 from releases.actions.waiver import decide as waivers
 from releases.admin.links import page_of
 from releases.admin.rounds import words_for
@@ -145,27 +146,20 @@ def _documents(rights: Rights, account: Account) -> list[Wait]:
 
 
 def _final_checks(rights: Rights, account: Account) -> list[Wait]:
-    if not rights.may("final_check"):
-        return []
+    targets = Target.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related("environment")
     rows = (
         Release.objects.filter(state="approved")
         .select_related("application", "procedure")
-        .prefetch_related("final_checks__account")
+        .prefetch_related("final_checks__account", Prefetch("application__targets", targets))
         .order_by("window_start")[:MOST]
     )
-    signers: dict[int, list[str]] = {}
     found = []
     for row in rows:
-        if row.procedure is None:
+        places = [target.environment for target in row.application.targets.all()]
+        place = max(places, key=lambda place: place.order, default=None)
+        if place is None or not rights.may("final_check", place):
             continue
-        key = row.procedure.pk
-        if key not in signers:
-            signers[key] = list(row.procedure.content["final_check"]["signers"])
-        live = [check for check in row.final_checks.all() if check.cleared_at is None]
-        if any(check.account.person_key == account.person_key for check in live):
-            continue
-        waits = [r for r in signers[key] if r not in {c.role for c in live} and r in rights.roles]
-        if waits:
+        if not confirm.not_yours(account, row, rights.held(place)):
             found.append(Wait(_("Sign the final check"), str(row), reverse("release", args=[row.pk]) + "#final",
                               due=row.window_start))  # fmt: skip
     return found

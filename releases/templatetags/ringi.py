@@ -79,10 +79,10 @@ def short(digest: Any) -> str:
 
 
 @register.inclusion_tag("ringi/buttons.html", takes_context=True)
-def verbs(context: dict[str, Any], row: Model, main: str = "", hide: Any = ()) -> dict[str, list[Button]]:
-    """Show the verbs that the reader may use on a row; `main`: keys, space separated, shown first; `hide`: keys."""
+def verbs(context: dict[str, Any], row: Model, main: str = "") -> dict[str, list[Button]]:
+    """Show the verbs that the reader may use on a row; `main`: keys, space separated, shown first."""
     request: HttpRequest = context["request"]
-    found = _shown().buttons(_shown().rights_of(request), row, main=main.split(), hide=hide)
+    found = _shown().buttons(_shown().rights_of(request), row, main=main.split())
     return {"now": [b for b in found if not b.reason], "later": [b for b in found if b.reason]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
-from environments.models import Target
+from environments.models import Account, Target
 from releases.actions.release.observe import observe
 from releases.actions.release.prepare import done_milestone, require_in_time
 from releases.actions.release.steps import production_of
@@ -72,14 +73,11 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         account = access.require("final_check", environment)
         if release.state != "approved" or release.window_start is None:
             raise WrongState(_("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()})
-        signers = procedure_of(release).final_check.signers
-        signed = list(FinalCheck.objects.filter(release=release, cleared_at=None).select_related("account"))
-        if any(row.account.person_key == account.person_key for row in signed):
-            raise NotYou(_("You have already signed the final check."))
-        open_roles = [role for role in signers if role not in {row.role for row in signed}]
-        role = next((role for role in open_roles if role in access.roles_of(account, environment)), None)
-        if role is None:
-            raise NotYou(_("The final check does not wait for your role."))
+        held = access.roles_of(account, environment)
+        if why := not_yours(account, release, held):
+            raise NotYou(why)
+        waiting = open_roles(release)
+        role = next(role for role in waiting if role in held)
         wrong = [key for key, value in facts.items() if value is False]
         if wrong:
             raise GateClosed(_("Not so: %(items)s") % {"items": ", ".join(labels(release, wrong))})
@@ -95,8 +93,8 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         )
         act.details["facts"] = facts
         # The first of the two announces nothing.
-        act.tell("release:confirm" if len(open_roles) == 1 else "release:sign_final_check")
-        if len(open_roles) == 1:
+        act.tell("release:confirm" if len(waiting) == 1 else "release:sign_final_check")
+        if len(waiting) == 1:
             late = [a.reason for a in answers(release, environment) if a.kind == "tag" and not a.passes]
             if late:
                 raise GateClosed(*late)
@@ -105,6 +103,23 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
             release.confirm()
             done_milestone(release, "confirm", account)
     return release
+
+
+def open_roles(release: Release) -> list[str]:
+    """Return the roles in which the final check is still to be signed, in the procedure's order."""
+    signed = {row.role for row in release.final_checks.all() if row.cleared_at is None}
+    return [role for role in procedure_of(release).final_check.signers if role not in signed]
+
+
+def not_yours(account: Account, release: Release, held: Collection[str] | None = None) -> str:
+    """Return why a person does not sign the final check; empty when he may. held: his roles where it goes, if known."""
+    signed = [row.account for row in release.final_checks.all() if row.cleared_at is None]
+    if any(one.person_key == account.person_key for one in signed):
+        return _("You have already signed the final check.")
+    roles = access.roles_of(account, production_of(release)) if held is None else held
+    if not set(open_roles(release)) & set(roles):
+        return _("The final check does not wait for your role.")
+    return ""
 
 
 def labels(release: Release, keys: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from audit.actor import current
 from audit.change import change
 from audit.clock import now
 from environments import access
+from environments.models import Environment
 from releases.actions.release.repository import refreshed
 from releases.models import Fact, InForce, Release
 from releases.sources import git, migrations
@@ -25,7 +26,7 @@ def observe(release_id: int) -> dict[str, Any]:
     """
     release = Release.objects.select_related("application").get(pk=release_id)
     if current().account_id is not None:
-        _may_observe(release_id)
+        _may_observe(release)
     seen = _look(release)
     with change("release:observe", (Release, release_id)) as act:
         moment = now()
@@ -39,10 +40,12 @@ def observe(release_id: int) -> dict[str, Any]:
     return seen
 
 
-def _may_observe(release_id: int) -> None:
+def _may_observe(release: Release) -> None:
+    """Refuse who has none of the rights, neither for all environments nor in one to which the release goes."""
     account = access.current_account()
-    if not any(access.may(account, right) for right in RIGHTS):
-        with change("release:observe", (Release, release_id)):  # the refusal is an event
+    places = [None, *Environment.objects.filter(targets__application=release.application_id)]
+    if not any(access.may(account, right, place) for place in places for right in RIGHTS):
+        with change("release:observe", (Release, release.pk)):  # the refusal is an event
             access.require(RIGHTS[0])
 
 

@@ -120,7 +120,7 @@ class Verb:
 
     edge: the machine's edge that must be open; states: or the states it is offered in. rights: any one of them is
     enough (none: not_yours alone says); a right that is an environment's is asked there, and so is any other unless the
-    action asks it everywhere. not_yours: why a person may not do it to a row whatever his rights, as the action asks it.
+    action asks it everywhere; asked: the pairs of right and environment where they follow from more than that. not_yours: why a person may not do it to a row whatever his rights, as the action asks it.
     by_row: who may depends on the row as well. by_deputy: a deputy may do it for whom he stands in.
     over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
     shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
@@ -141,6 +141,7 @@ class Verb:
     by_deputy: bool = False
     by_row: bool = False
     everywhere: bool = False
+    asked: Callable[[Any], list[tuple[str, Environment | None]]] | None = None
     not_yours: Callable[[Account, Any], str] | None = None
     page: Callable[[Any], str] | None = None
     shows: Callable[[Any], list[tuple[str, str]]] | None = None
@@ -166,9 +167,9 @@ class Verb:
     def has_right(self, account: Account, instance: Any) -> bool:
         """Tell whether the account, or one for which it stands in, has one of the rights."""
         persons = [account, *access.deputies_of(account)] if self.by_deputy else [account]
-        asked = self.asks(instance)
-        if not asked:
+        if not self.rights:
             return self.not_yours is not None
+        asked = self.asks(instance)
         return any(access.may(person, right, place) for person in persons for right, place in asked)
 
     def refusal(self, account: Account, instance: Any) -> str:
@@ -180,6 +181,8 @@ class Verb:
 
     def asks(self, instance: Any) -> list[tuple[str, Environment | None]]:
         """Return its rights, each with the environment in which the action asks it; None: in all of them."""
+        if self.asked is not None and instance is not None:
+            return self.asked(instance)
         place = environment_of(instance)
         return [(right, place if right in ENVIRONMENT_VERBS or not self.everywhere else None) for right in self.rights]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -187,13 +186,8 @@ def _note(instance: Any) -> Fields:
     return {"note": text(_("how it was settled"))}
 
 
-@dataclass(frozen=True)
-class SettleVerb(Verb):
-    """A verb whose right depends on what is owed."""
-
-    def asks(self, instance: Any) -> list[tuple[str, Environment | None]]:
-        """Return the one right that the action asks."""
-        return [(settle.right_for(instance), None)] if isinstance(instance, Obligation) else super().asks(instance)
+def _asked_of_debt(obligation: Obligation) -> list[tuple[str, Environment | None]]:
+    return [(settle.right_for(obligation), None)]
 
 
 LIVE = frozenset(Release.PREPARING)
@@ -212,7 +206,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("waiver", "approve", _("Waive"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True, everywhere=True, not_yours=waivers.not_yours),
     Verb("waiver", "refuse", _("Do not waive"), waivers.refuse, ("waive",), Waiver, must, signs=True, everywhere=True, not_yours=waivers.not_second),
     Verb("waiver", "withdraw", _("End the waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True, everywhere=True),
-    SettleVerb("obligation", "settle", _("Complete"), settle.settle, ("settle_obligation", "approve"), Obligation, _note, signs=True, not_yours=settle.not_yours),
+    Verb("obligation", "settle", _("Complete"), settle.settle, ("settle_obligation", "approve"), Obligation, _note, signs=True, asked=_asked_of_debt, not_yours=settle.not_yours),
     Verb("meeting", "record", _("Record a meeting"), _record, ("minutes",), fields=_meeting, signs=True),
     Verb("meeting", "decide", _("Enter a decision"), record.decide, ("minutes",), Meeting, _decision, signs=True),
 )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -22,6 +21,7 @@ from releases.models import Change, Procedure, Release
 from releases.sources import evidence as reading
 
 Fields = Mapping[str, forms.Field]
+Asked = list[tuple[str, Environment | None]]
 EVIDENCE_KINDS = [(name, name) for name in reading.NAMES]
 
 
@@ -146,13 +146,17 @@ def _places_for(account: Account, release: Release) -> list[Environment]:
     return [e for e in request.places_of(release) if access.may(account, request.right_for(e), e)]
 
 
-@dataclass(frozen=True)
-class RequestVerb(Verb):
-    """A verb whose right depends on the environment that is only chosen on its page."""
+def _asked_of_run(release: Release) -> Asked:
+    return [(request.right_for(place), place) for place in request.places_of(release)]
 
-    def for_you(self, account: Account, instance: Any) -> bool:
-        """Answer as the action does for any of them."""
-        return isinstance(instance, Release) and bool(_places_for(account, instance))
+
+def _asked_of_source(release: Release) -> Asked:
+    return [(right, place) for place in (None, *request.places_of(release)) for right in observe.RIGHTS]
+
+
+def _asked_of_check(release: Release) -> Asked:
+    places = [place for place in request.places_of(release) if place.tier == Environment.Tier.PRODUCTION]
+    return [("final_check", place) for place in places[-1:]]
 
 
 def _final(release: Release) -> list[tuple[str, str]]:
@@ -172,7 +176,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("release", "set_configuration", _("Choose a configuration"), plan.set_configuration, ("plan", "prepare"), Release, _configuration, states=frozenset({"draft"})),
     Verb("release", "move", _("Choose the date"), move.move, PLAN, Release, _start, states=frozenset({"draft", "content_fixed", "tested"})),
     Verb("release", "fix_content", _("Fix the content"), prepare.fix_content, PREPARE, Release, reason, edge="fix_content"),
-    Verb("release", "observe", _("Look at the source again"), observe.observe, observe.RIGHTS, Release, states=frozenset(Release.PREPARING)),
+    Verb("release", "observe", _("Look at the source again"), observe.observe, observe.RIGHTS, Release, states=frozenset(Release.PREPARING), asked=_asked_of_source),
     Verb("release", "confirm_tests", _("Confirm the tests"), prepare.confirm_tests, PREPARE, Release, reason, edge="confirm_tests"),
     Verb("release", "conclude", _("Conclude"), prepare.conclude, PREPARE, Release, reason, edge="conclude"),
     Verb("release", "submit", _("Apply for consent"), submit.submit, PREPARE, Release, reason, edge="submit"),
@@ -180,7 +184,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("release", "amend", _("Amend"), prepare.amend, PREPARE, Release, must, edge="amend", danger=True),
     Verb("release", "postpone", _("Postpone"), move.postpone, PREPARE, Release, _postpone, edge="postpone", danger=True),
     Verb("release", "withdraw", _("Withdraw"), prepare.withdraw, PREPARE, Release, must, edge="withdraw", danger=True),
-    Verb("release", "confirm", _("Sign the final check"), confirm.confirm, ("final_check",), Release, reason, edge="confirm", signs=True, shows=_final),
+    Verb("release", "confirm", _("Sign the final check"), confirm.confirm, ("final_check",), Release, reason, edge="confirm", signs=True, shows=_final, asked=_asked_of_check, not_yours=confirm.not_yours),
     Verb("evidence", "hand_in", _("Hand in evidence"), _hand_in, ("evidence",), Application, _evidence),
-    RequestVerb("deployment", "request", _("Request a run"), request.request, (), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"})),
+    Verb("deployment", "request", _("Request a run"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_asked_of_run),
 )  # fmt: skip

@@ -6,9 +6,16 @@ import shutil
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
+from audit.actor import acting
 from audit.refusals import GateClosed, NotYou, SignatureNeeded, WrongState
+from environments.actions.access.grant import propose
+from releases.actions.application.create import create_application
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
 from releases.actions.release.confirm import confirm, facts_now
+from releases.actions.release.plan import plan
 from releases.models import FinalCheck, Release
 from tests.releases.gates.asking import COMMAND, alter
 
@@ -35,9 +42,6 @@ def test_two_roles_sign_and_the_tag_is_recorded(world: Any) -> None:
 
 
 def test_one_person_or_one_role_never_signs_twice(world: Any, people: dict[str, Any]) -> None:
-    from audit.actor import acting
-    from environments.actions.access.grant import propose
-
     release, _round = world.granted()
     with acting(COMMAND):
         propose(people["operator"].pk, role="release_manager", reason="both roles")
@@ -78,3 +82,47 @@ def test_before_the_consent_there_is_nothing_to_check(world: Any) -> None:
     release, _round = world.submitted()
     with world.acting_as("manager"), pytest.raises(WrongState):
         confirm(release.pk)
+
+
+def _waits(browsers: Any, name: str) -> bool:
+    return any(
+        row.what == "Sign the final check" for row in browsers(name).get(reverse("admin:index")).context["waits"]
+    )
+
+
+def test_a_role_of_production_signs_it_on_every_page_and_one_of_staging_on_none(world: Any, browsers: Any) -> None:
+    """Two operators of a part: what is signed is about production; and the run there is scheduled by the same one."""
+    with acting(COMMAND):
+        for name, slug in (("outsider", "production"), ("tester", "staging")):
+            where = world.environments[slug].pk
+            propose(world.people[name].pk, role="operator", environment_id=where, reason="a part")
+    release, _round = world.granted()
+    form, both = reverse("act", args=["release", "confirm", release.pk]), reverse("sign-all", args=[release.pk])
+    page, tick = reverse("release", args=[release.pk]), f"release-confirm-{release.pk}"
+    assert _waits(browsers, "outsider") and not _waits(browsers, "tester")
+    for name, may in (("outsider", True), ("tester", False)):
+        client = browsers(name)
+        assert (f'href="{form}"' in client.get(page).content.decode()) == may
+        assert (f'value="{tick}"' in client.get(both).content.decode()) == may
+        assert client.get(form).status_code == (200 if may else 403)
+    assert browsers("tester").post(form, {}).status_code == 403
+    with world.acting_as("tester"), pytest.raises(NotYou):
+        confirm(release.pk)
+    assert browsers("outsider").post(form, {"reason": ""}).status_code == 302
+    assert FinalCheck.objects.get(release=release).role == "operator"
+    assert not _waits(browsers, "outsider") and not _waits(browsers, "operator") and _waits(browsers, "manager")
+    assert "already signed" in browsers("outsider").get(form).content.decode()
+    assert "does not wait for your role" in browsers("operator").get(form).content.decode()
+    with world.acting_as("manager"):
+        confirm(release.pk)
+    with world.acting_as("outsider"):
+        run = request(release.pk, environment_id=world.environments["production"].pk)
+        assert schedule(run.pk).state == "scheduled"
+
+
+def test_where_nothing_goes_to_production_there_is_no_final_check(world: Any, browsers: Any) -> None:
+    with world.acting_as("manager"):
+        bare = create_application(slug="bare", name="Bare", repository=world.application.repository)
+        release = plan(application_id=bare.pk, version="1.0.0", title="x")
+    html = browsers("manager").get(reverse("release", args=[release.pk])).content.decode()
+    assert 'data-verb="release:confirm"' not in html and 'data-verb="release:fix_content"' in html
