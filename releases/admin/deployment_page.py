@@ -16,7 +16,7 @@ from audit.change import label
 from audit.clock import now
 from environments.admin.rights import page, rights_of
 from releases.actions.question.ask import asked_of
-from releases.actions.rollback.decide import UNANSWERED
+from releases.actions.rollback.draft import cause_of
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import Chart, charts
@@ -111,9 +111,6 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         watch.deployment = row
     followed = log_step(steps)
     text, last = (_log_of(followed) if followed is not None else ("", 0)) if logs else ("", 0)
-    named = [*content.triggers, *content.rollback.grounds] if content is not None else []
-    causes = {entry.key: entry.label(language()) for entry in named}
-    causes[UNANSWERED] = _("Nobody answered in time")
     question = row.questions.filter(answered_at=None).select_related("step", "deployment").first()
     labels = [label(row), *(label(step) for step in steps), *(label(b) for b in row.rollbacks.all())]
     return show(
@@ -132,7 +129,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         waiting=[s for s in steps if s.state in ("held", "needs_decision", "failed")] if row.state == "waiting" else [],
         question=question,
         asked=asked_of(question) if question is not None and sees else [],
-        rollbacks=[(b, causes.get(b.cause, b.cause)) for b in row.rollbacks.all()],
+        rollbacks=[(b, cause_of(b)) for b in row.rollbacks.all()],
         sees=sees,
         logs=logs,
         log_text=text,

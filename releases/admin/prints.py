@@ -16,8 +16,9 @@ from audit.clock import now
 from environments.admin.rights import page, rights_of
 from environments.models import Environment
 from releases.actions.question.ask import last_return
+from releases.actions.rollback.authorised import authorised, raised_by
+from releases.actions.rollback.draft import cause_of
 from releases.actions.rollback.restored import digests
-from releases.admin.figures_page import cause_words
 from releases.admin.rounds import clauses
 from releases.admin.shown import language, show
 from releases.gates.evidence import matrix
@@ -212,9 +213,7 @@ def rollback_sheet(request: HttpRequest, pk: int) -> HttpResponse:
         pk=pk,
     )  # fmt: skip
     run = row.deployment
-    active = run.release.procedure or Procedure.objects.filter(state="active").first()
     sees = rights_of(request).sees(run.environment)
-    words = cause_words(active.document if active is not None else None)
     return _sheet(
         request,
         "ringi/print_rollback.html",
@@ -222,7 +221,9 @@ def rollback_sheet(request: HttpRequest, pk: int) -> HttpResponse:
         run.environment.zone,
         rollback=row,
         run=run,
-        cause=words.get(row.cause, row.cause),
+        cause=cause_of(row),
+        authorised=authorised(row),
+        raised_by=raised_by(row),
         documents=Document.objects.filter(rollback=row).select_related("edited_by", "checked_by", "approved_by"),
         steps=list(run.steps.filter(phase__in=["back", "back_verify"]).order_by("ordinal")),
         digests=(row.facts.get("digests") or (digests(run) if run.started_at else {})) if sees else {},

@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 from audit.change import label
 from environments.admin.rights import page, rights_of
 from releases.actions.rollback.agree import agreements, missing, unconsented, words
-from releases.actions.rollback.decide import UNANSWERED
+from releases.actions.rollback.authorised import authorised, raised_by
+from releases.actions.rollback.draft import cause_of
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import figure
 from releases.admin.deployment_page import watch_charts
-from releases.admin.shown import language, show
+from releases.admin.shown import show
 from releases.models import Rollback, RosterEntry
 
 PATH = ("raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "closed")
@@ -44,19 +45,6 @@ def stops(rollback: Rollback) -> list[dict[str, str]]:
     ]
 
 
-def cause_label(rollback: Rollback) -> str:
-    """Return the cause in the procedure's words."""
-    procedure = rollback.deployment.release.procedure
-    if procedure is None:
-        return rollback.cause
-    if rollback.cause == UNANSWERED:
-        return _("Nobody answered in time")
-    content = procedure.document
-    names = {t.key: t.label(language()) for t in content.triggers}
-    names |= {g.key: g.label(language()) for g in content.rollback.grounds}
-    return names.get(rollback.cause, rollback.cause)
-
-
 def _samples(rollback: Rollback) -> list[dict[str, Any]]:
     """Return what each sample before the alarm said of the trigger's metric, oldest first."""
     trigger = rollback.facts.get("trigger", {})
@@ -76,11 +64,13 @@ def _samples(rollback: Rollback) -> list[dict[str, Any]]:
 def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
     by_hand = [entry["name"] for entry in rollback.facts.get("by_hand", [])]
     at = datetime.fromisoformat(rollback.facts["by_hand"][-1]["at"]) if by_hand else None
+    let = authorised(rollback)
     agreed = [(_("Agreed"), datetime.fromisoformat(entry["at"]), entry["name"]) for entry in agreements(rollback)]
     return [
-        (_("Raised"), rollback.raised_at, str(rollback.raised_by or _("the watch"))),
+        (_("Raised"), rollback.raised_at, raised_by(rollback)),
         *agreed,
-        (_("Began"), rollback.began_at, str(rollback.authorised_by or _("authorised beforehand, in the consent"))),
+        (_("Authorised"), let.at if let else None, let.words if let else ""),
+        (_("Began"), rollback.began_at, ""),
         (_("Restored"), rollback.restored_at, ""),
         *([(_("Done by hand"), at, ", ".join(by_hand))] if by_hand else []),
         (_("Closed"), rollback.closed_at, ""),
@@ -142,7 +132,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         run=run,
         zone=zone,
         stops=stops(row),
-        cause=cause_label(row),
+        cause=cause_of(row),
         next_words=who_next(row, decider),
         main=MAIN.get(row.state, ""),
         logs=logs,

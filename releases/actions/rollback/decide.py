@@ -16,12 +16,11 @@ from environments.models import Account
 from releases import dispatch
 from releases.actions.obligation.incur import incur
 from releases.actions.rollback.agree import DECIDER, agreed_by, clear_changed, late_rules, missing, require_shown, words
-from releases.actions.rollback.possible import FROM, REHEARSAL, is_late, refusal, restores
+from releases.actions.rollback.authorised import keep
+from releases.actions.rollback.possible import FROM, REHEARSAL, UNANSWERED, is_late, refusal, restores
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Question, Rollback, RosterEntry
 
-# The cause of a way back that begins because a question to the roster found no answer.
-UNANSWERED = "unanswered"
 __all__ = ["FROM", "UNANSWERED", "assess", "authorise", "close", "dismiss", "pre_authorise", "raise_"]
 
 
@@ -118,6 +117,7 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
             deployment.blockers = [_("A rollback waits to be assessed and authorised.")]
             return False
         rollback.pre_authorise()
+        keep(rollback, "unanswered" if agreed else "consent")
         act.tell("rollback:authorise")
         incur(deployment.release, "assessment", now(), deployment.environment.zone, about=str(rollback))
         return True
@@ -159,6 +159,7 @@ def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
             raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
         require_shown(rollback, digest)
         rollback.authorised_by = account
+        keep(rollback, "person")
         act.details.update({key: value for key, value in rollback.facts.items() if key.startswith("rows")})
         act.signature("authorise_rollback", digest)
         dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)

@@ -11,6 +11,8 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from environments.times import print_time
+from releases.actions.rollback.authorised import authorised, raised_by
+from releases.actions.rollback.possible import REHEARSAL, UNANSWERED
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Rollback, Sample, Step, StepOutput
 
@@ -81,7 +83,8 @@ def _section(title: str, lines: Any) -> Iterator[str]:
 
 def cause_of(rollback: Rollback) -> str:
     """Return the cause in the procedure's words."""
-    return _words(rollback).get(rollback.cause, rollback.cause)
+    own = {UNANSWERED: _("Nobody answered in time"), REHEARSAL: _("Rehearsal of the way back")}
+    return _words(rollback).get(rollback.cause) or own.get(rollback.cause, rollback.cause)
 
 
 def _words(rollback: Rollback) -> dict[str, str]:
@@ -103,13 +106,12 @@ def _digests(rollback: Rollback) -> Iterator[str]:
 def _timeline(rollback: Rollback) -> list[str]:
     """Return who did what, when: the run's steps, the alarm, the decisions, in order of time."""
     run = rollback.deployment
-    steps = list(run.steps.exclude(started_at=None))
+    steps, let = list(run.steps.exclude(started_at=None)), authorised(rollback)
     moments: list[tuple[datetime | None, str]] = [
         (run.started_at, _("Run started, scheduled by %(who)s") % {"who": run.started_by or "—"}),
         (run.verified_at, _("Verified by %(who)s") % {"who": run.verified_by or "—"}),
-        (rollback.raised_at, _("Alarm raised by %(who)s") % {"who": rollback.raised_by or _("the watch")}),
-        (rollback.began_at, _("Way back, authorised by %(who)s")
-         % {"who": rollback.authorised_by or _("the consent, beforehand")}),
+        (rollback.raised_at, _("Alarm raised by %(who)s") % {"who": raised_by(rollback)}),
+        *([(let.at or rollback.began_at, _("Way back, authorised by %(who)s") % {"who": let.words})] if let else []),
         (rollback.restored_at, _("The earlier state is back and proved by digest")),
     ]  # fmt: skip
     for key, text in (("agreed", _("Agreed: %(who)s")), ("by_hand", _("Done by hand, says %(who)s"))):

@@ -15,6 +15,8 @@ IN_TIME = ("waiting", "verifying", "monitoring", "failed", "stopped")
 FROM = (*IN_TIME, "succeeded")
 # The cause of a way back that is gone for practice; never in production.
 REHEARSAL = "rehearsal"
+# The cause of a way back that begins because a question to the roster found no answer.
+UNANSWERED = "unanswered"
 
 
 def is_late(deployment: Deployment) -> bool:

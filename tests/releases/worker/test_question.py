@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import translation
 
 from audit.actor import acting
 from audit.clock import now
 from audit.models import Event
+from environments.times import shown
 from releases.actions.deployment import decide
 from releases.actions.deployment.queue import queue
 from releases.actions.question.ask import LEAST, follow_up, last_return, level
 from releases.actions.rollback import decide as rollbacks
+from releases.actions.rollback.agree import digest_of
+from releases.actions.rollback.authorised import authorised
+from releases.admin.shown import when
 from releases.jobs import prepare_rollback
 from releases.models import Deployment, Question, Rollback
 from releases.worker.executor import run_from
@@ -128,6 +133,58 @@ def test_without_an_answer_the_run_goes_back_as_was_agreed(
     assert world.fresh(run).state in ("rolling_back", "rolled_back")
     assert set(run.steps.filter(phase="back").values_list("state", flat=True)) == {"done"}
     assert Event.objects.filter(kind="action", action="rollback:pre_authorise").exists(), "the consent authorised it"
+
+
+def test_the_page_and_the_print_say_that_nobody_answered(
+    world: Any, waiting: Callable[..., Deployment], browsers: Callable[[str], Any]
+) -> None:
+    """By when, and that the default of the consent was taken; in both languages, and in the drafted report."""
+    question = Question.objects.get(deployment=waiting())
+    at(question.due_at)
+    rollback = Rollback.objects.get(deployment=question.deployment)
+    pages, client = [reverse(name, args=[rollback.pk]) for name in ("rollback", "rollback-sheet")], browsers("operator")
+    assert all("was taken" not in client.get(page).content.decode() for page in pages), "not yet"
+    prepare_rollback(rollback.pk)
+    zone = question.deployment.environment.zone
+    for language, words, who in (
+        (
+            "en",
+            "nobody answered by %s, and the default agreed in the consent was taken: go back",
+            "a question that nobody answered in time",
+        ),
+        (
+            "ja",
+            "期限（%s）までに回答がなかったため、承認時に合意した既定の扱い（切戻し）を適用",
+            "期限までに回答のなかった問い合わせ",
+        ),
+    ):
+        client.cookies["django_language"] = language
+        with translation.override(language):
+            said = words % shown(question.due_at, zone)
+        for page in pages:
+            html = client.get(page).content.decode()
+            assert said in html and who in html, (language, page)
+    let = authorised(world.fresh(rollback))
+    assert let is not None and let.at is not None and let.at >= rollback.raised_at
+
+
+def test_a_person_who_decides_is_named_with_the_time(
+    world: Any, waiting: Callable[..., Deployment], browsers: Callable[[str], Any]
+) -> None:
+    run = waiting()
+    with world.acting_as("second_operator"):
+        rollback = rollbacks.raise_(run.pk, cause="grave_failure", note="it stands still")
+    with world.acting_as("manager"):
+        rollbacks.assess(rollback.pk, impact="x", method="x", timing="x")
+    alter(rollback, facts={"rows": {}, "rows_total": 0})
+    with world.acting_as("second_operator"):
+        rollbacks.authorise(rollback.pk, digest=digest_of(world.fresh(rollback)))
+    let = authorised(world.fresh(rollback))
+    assert let is not None and let.words == "Second Operator" and let.at is not None
+    for name in ("rollback", "rollback-sheet"):
+        html = browsers("auditor").get(reverse(name, args=[rollback.pk])).content.decode()
+        assert "in the consent" not in html and "Second Operator" in html
+    assert when(let.at, run.environment.zone) in html
 
 
 def test_a_sweep_that_died_between_the_alarm_and_the_end_of_the_question_is_made_good(
