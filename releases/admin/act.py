@@ -13,9 +13,11 @@ from allauth.account.internal.flows.reauthentication import suspend_request
 from django import forms
 from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from audit.actor import Actor, acting, current
@@ -37,6 +39,7 @@ STATUS = {
     "invalid": 400,
 }
 
+NO_FACTOR = gettext_lazy("Set up a second factor on the page of your account first.")
 PREFILLED = ("application_id", "start", "event", "group_id")
 
 
@@ -54,7 +57,7 @@ def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> f
 
 
 @require_http_methods(["GET", "POST"])
-def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> HttpResponse:
+def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> HttpResponseBase:
     """Serve a verb: GET shows its page, POST does it. A refusal says why, with a status of its own."""
     verb = find(noun, name)
     if verb is None or (verb.model is None) != (pk is None):
@@ -133,22 +136,32 @@ def _wants_json(request: HttpRequest) -> bool:
     return request.headers.get("Accept", "").startswith("application/json")
 
 
-def _refused(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, refused: Refused) -> HttpResponse:
+def _refused(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, refused: Refused) -> HttpResponseBase:
     if _wants_json(request):
         return JsonResponse(
             {"ok": False, "kind": refused.kind, "reasons": [str(r) for r in refused.reasons]},
             status=STATUS.get(refused.kind, 400),
         )
+    if asked := prove_again(request, refused):
+        return asked
+    if refused.kind == "factor_needed":
+        form.add_error(None, NO_FACTOR)
+    for reason in refused.reasons:
+        form.add_error(None, str(reason))
+    return _page(request, verb, instance, form, status=STATUS.get(refused.kind, 400))
+
+
+def prove_again(request: HttpRequest, refused: Refused) -> HttpResponseBase | None:
+    """Return the page that asks for the proof of identity which a refusal names; the request is played again after it.
+
+    None: it names none, or the person has no such proof yet.
+    """
     if refused.kind == "signature_needed":
         return suspend_request(request, reverse("account_reauthenticate"))
     if refused.kind == "factor_needed":
         ways = [way["url"] for way in get_adapter().get_reauthentication_methods(request.user) if "mfa" in way["id"]]
-        if ways:
-            return suspend_request(request, ways[0])
-        form.add_error(None, _("Set up a second factor on the page of your account first."))
-    for reason in refused.reasons:
-        form.add_error(None, str(reason))
-    return _page(request, verb, instance, form, status=STATUS.get(refused.kind, 400))
+        return suspend_request(request, ways[0]) if ways else None
+    return None
 
 
 def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpResponse:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from allauth.account.internal.flows.reauthentication import suspend_request
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,10 +17,12 @@ from django.views.decorators.http import require_http_methods
 
 from audit.actor import acting
 from audit.change import label, note
+from audit.clock import now
 from audit.refusals import Refused
 from environments.admin.rights import Rights, page, rights_of
 from environments.models import Account
-from releases.admin.act import as_proved, cleaned
+from environments.signing import require_factor
+from releases.admin.act import NO_FACTOR, as_proved, cleaned, prove_again
 from releases.admin.rounds import Clause, Standing, clauses, standing_of
 from releases.admin.shown import for_you, show
 from releases.admin.verbs import verb as find
@@ -47,6 +48,7 @@ class Signature:
     shown: list[tuple[str, str]]
     clauses: list[Clause]
     body: str = ""
+    refused: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -87,7 +89,7 @@ def waiting_rows(
 
 
 def _undecided(waiver: Waiver) -> bool:
-    return not (waiver.approved_at or waiver.refused_at or waiver.withdrawn_at)
+    return not (waiver.approved_at or waiver.refused_at or waiver.withdrawn_at) and waiver.until > now()
 
 
 def _rounds(
@@ -104,13 +106,19 @@ def _rounds(
     return [row for row, where in known if not where.why_not and not where.given and account in where.candidates]
 
 
-def _signatures(request: HttpRequest, release: Release) -> list[Signature]:
+def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str] = ()) -> list[Signature]:
+    """Return what waits for the reader; what is ticked is bound, and of the rest what was typed stays.
+
+    unread: what the action has refused, and is to be read and ticked once more.
+    """
     found: list[Signature] = []
     for verb, row in waiting_rows(release, rights_of(request)):
         kind = type("SignForm", (forms.Form,), dict(verb.fields(row)))
         prefix = f"{verb.noun}-{verb.name}-{row.pk}"
-        posted = request.method == "POST" and prefix in request.POST.getlist("sign")
-        form = kind(request.POST if posted else None, prefix=prefix)
+        posted = prefix in request.POST.getlist("sign") and prefix not in unread
+        typed = {part.name: part.data for part in kind(request.POST, prefix=prefix).visible_fields()}
+        typed = {name: text for name, text in typed.items() if text is not None}
+        form = kind(request.POST, prefix=prefix) if posted else kind(prefix=prefix, initial=typed)
         zone = row.environment.zone if isinstance(row, ConsentRound) and row.environment is not None else ""
         found.append(
             Signature(
@@ -129,16 +137,20 @@ def _about(verb: Verb, row: Any, before: list[Signature]) -> list[tuple[str, str
     return [] if verb.shows is None or again or isinstance(row, ConsentRound | Document) else verb.shows(row)
 
 
-@require_http_methods(["GET", "POST"])
-def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Show what waits for the reader's signature in a release, or sign what is ticked, one action each."""
-    release = get_object_or_404(
+def _release(pk: int) -> Release:
+    return get_object_or_404(
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
             "changes", "checklist", "documents__edited_by", "documents__checked_by", "final_checks__account",
             "waivers__proposed_by", "waivers__environment",
         ),
         pk=pk,
     )  # fmt: skip
+
+
+@require_http_methods(["GET", "POST"])
+def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Show what waits for the reader's signature in a release, or sign what is ticked, one action each."""
+    release = _release(pk)
     if request.method == "GET":
         return _show(request, release)
     ticked = [s for s in _signatures(request, release) if s.key in request.POST.getlist("sign")]
@@ -157,22 +169,36 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     if not all(valid):
         return _page(request, release, _signatures(request, release), status=400)
     done: list[str] = []
-    refused: list[str] = []
+    refused: dict[str, tuple[str, ...]] = {}
     for signature in ticked:
         try:
             with acting(as_proved(request)):
+                if not done:
+                    _prove_all(ticked)
                 signature.verb.act(signature.row.pk, **cleaned(signature.form))
         except Refused as why:
-            if why.kind == "signature_needed" and not done:
-                return suspend_request(request, reverse("account_reauthenticate"))
-            refused.append(f"{signature.verb.label} – {signature.row}: " + " ".join(str(r) for r in why.reasons))
+            if not done and (asked := prove_again(request, why)):
+                return asked
+            reasons = (*map(str, why.reasons), *([str(NO_FACTOR)] if why.kind == "factor_needed" else []))
+            refused[signature.key] = reasons
+            sentence = f"{signature.verb.label} – {signature.row}: " + " ".join(reasons)
+            messages.error(request, _("Not signed: %(what)s") % {"what": sentence})
         else:
             done.append(f"{signature.verb.label} – {signature.row}")
     if done:
         messages.success(request, _("Signed: %(what)s") % {"what": "; ".join(done)})
-    for sentence in refused:
-        messages.error(request, _("Not signed: %(what)s") % {"what": sentence})
-    return HttpResponseRedirect(reverse("release", args=[release.pk]))
+    if not refused:
+        return HttpResponseRedirect(reverse("release", args=[release.pk]))
+    left = _signatures(request, _release(release.pk), unread=refused)
+    for signature in left:
+        signature.refused = refused.get(signature.key, ())
+    return _page(request, release, left, status=409)
+
+
+def _prove_all(ticked: Iterable[Signature]) -> None:
+    """Ask for the second factor that any of them needs before the first is signed; raises FactorNeeded."""
+    for signature in ticked:
+        require_factor(signature.verb.key, [signature.row])
 
 
 @page
@@ -181,7 +207,7 @@ def _show(request: HttpRequest, release: Release) -> HttpResponse:
 
 
 def _page(request: HttpRequest, release: Release, signatures: list[Signature], status: int = 200) -> HttpResponse:
-    ticked = request.POST.getlist("sign")
+    ticked = [signature.key for signature in signatures if signature.form.is_bound]
     answer = show(
         request, "ringi/sign.html", _("Sign what waits for me"), release=release, signatures=signatures, ticked=ticked
     )

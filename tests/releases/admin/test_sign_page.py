@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+import pytest
+from allauth.mfa.models import Authenticator
 from django.urls import reverse
 
+from audit.actor import acting
+from audit.clock import now
 from audit.models import Event
-from releases.models import ConsentRound, Document, Release
-from tests.releases.gates.asking import shown
+from environments.actions.access.grant import propose
+from environments.models import Environment
+from releases.models import ConsentRound, Document, Release, Waiver
+from tests.releases.gates.asking import COMMAND, alter, make, shown
 
 OLD = [{"method": "password", "at": 1.0}]
 
@@ -108,3 +115,77 @@ def test_consent_given_here_is_about_what_was_shown(world: dict[str, Any], brows
     assert "Not signed" in said and round_.approvals.count() == 1
     client.post(address, {"sign": [key], f"{key}-digest": round_.digest, f"{key}-comment": "ok"})
     assert ConsentRound.objects.get(pk=round_.pk).state == "granted"
+
+
+def _sent(rows: list[Any], **texts: str) -> dict[str, Any]:
+    """Return what the form sends for checklist items that are ticked, with the digests that it showed."""
+    sent: dict[str, Any] = {"sign": [f"checklist-sign-{row.pk}" for row in rows]}
+    sent |= {f"checklist-sign-{row.pk}-digest": shown(row) for row in rows}
+    return sent | {f"checklist-sign-{row.pk}-evidence": "read" for row in rows} | texts
+
+
+def test_what_was_typed_stays_beside_what_is_wrong(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Also where nothing was ticked; the fault stands at its own field."""
+    release, client = world["review"], browsers("tester")
+    first, second, third = release.checklist.all()[:3]
+    sent = _sent([first, second], **{f"checklist-sign-{second.pk}-evidence": ""})
+    sent[f"checklist-sign-{third.pk}-evidence"] = "begun to read"
+    answer = client.post(reverse("sign-all", args=[release.pk]), sent)
+    html = answer.content.decode()
+    assert answer.status_code == 400 and 'value="read"' in html and 'value="begun to read"' in html
+    wrong = html.split("r-sign-one wrong")
+    assert len(wrong) == 2 and wrong[1].index(str(second)) < wrong[1].index("This field is required")
+    assert html.count(" checked>") == 2
+
+
+def test_what_is_refused_comes_back_to_be_read_again(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """One is signed; the other was shown with another content: its reason and its text stay, its tick does not."""
+    release, client = world["review"], browsers("tester")
+    first, second = release.checklist.all()[:2]
+    sent = _sent([first, second], **{f"checklist-sign-{second.pk}-digest": "0" * 64})
+    sent[f"checklist-sign-{second.pk}-evidence"] = "what I saw"
+    answer = client.post(reverse("sign-all", args=[release.pk]), sent)
+    html = answer.content.decode()
+    assert answer.status_code == 409 and "You were shown another content" in html and 'value="what I saw"' in html
+    assert " checked>" not in html and f"checklist-sign-{first.pk}" not in html and shown(second) in html
+    signed = set(release.checklist.exclude(signed_at=None))
+    assert signed == {first}
+
+
+@pytest.mark.parametrize("factor", [False, True])
+def test_a_second_factor_is_asked_before_the_first_of_them_is_signed(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any], factor: bool
+) -> None:
+    """As each alone asks it: the page that takes the code, or, where there is none yet, the words what to do."""
+    alter(Environment.objects.get(slug="production"), demands_mfa=True)
+    if factor:
+        make(Authenticator, user=people["tester"], type="totp", data={"secret": "sealed"})
+    release, client = world["review"], browsers("tester")
+    rows = list(release.checklist.all()[:2])
+    answer = client.post(reverse("sign-all", args=[release.pk]), _sent(rows))
+    assert not release.checklist.exclude(signed_at=None).exists()
+    if factor:
+        assert answer.status_code == 302 and "/mfa/" in answer.url
+        return
+    html = answer.content.decode()
+    assert answer.status_code == 409 and "Set up a second factor" in html and html.count('value="read"') == 2
+
+
+def test_whoever_has_spoken_is_shown_no_waiver(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """Nor can he sign it by a tick of his own; one whose time is over is shown to nobody."""
+    release = world["review"]
+    with acting(COMMAND):
+        propose(people["committee_a"].pk, role="project_manager", reason="both")
+    where = Environment.objects.get(slug="production")
+    waiver = make(Waiver, release=release, environment=where, gate="coverage", reason="x", proposed_by=people["manager"],
+                  until=now() + timedelta(hours=1))  # fmt: skip
+    key = f"waiver-approve-{waiver.pk}"
+    assert key in _offers(browsers("project_manager"), release)
+    assert key not in _offers(browsers("committee_a"), release)
+    page = reverse("sign-all", args=[release.pk])
+    said = browsers("committee_a").post(page, {"sign": [key]}, follow=True).content.decode()
+    assert "cannot be signed by you" in said and Waiver.objects.get(pk=waiver.pk).approved_at is None
+    alter(waiver, until=now())
+    assert key not in _offers(browsers("project_manager"), release)
