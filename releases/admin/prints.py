@@ -143,14 +143,17 @@ def _with_facts(planned: list[Line], steps: list[Step]) -> list[Line]:
 
 @page
 def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
-    """Show 作業手順書: the steps with their planned times, the way back, and 切戻し判断時刻."""
+    """Show 作業手順書: the steps with their planned times, the way back, and 切戻し判断時刻.
+
+    The release's window is the protected environment's; elsewhere only a run has an hour, and there is nothing to decide by.
+    """
     row = _release(pk)
     place = get_object_or_404(Environment, slug=environment)
     if not rights_of(request).sees(place):
         raise PermissionDenied
     run = Deployment.objects.filter(release=row, environment=place).exclude(state__in=["cancelled", "missed"]).first()
-    start = (run.scheduled_for if run is not None else None) or row.window_start
-    closes = (run.window_end if run is not None else None) or row.window_end
+    planned = (row.window_start, row.window_end) if place.protected else (None, None)
+    start, closes = planned if run is None else (run.scheduled_for or planned[0], run.window_end or planned[1])
     japanese = language() == "ja"
     out = lines(row.plan, ("forward", "verify"), start, japanese)
     steps = list(run.steps.order_by("ordinal")) if run is not None else []

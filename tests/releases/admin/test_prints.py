@@ -7,9 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse
+from django.utils import translation
 
+from audit.clock import now
 from releases.admin.prints import lines
 from releases.admin.shown import clock, when
+from tests.releases.gates.asking import alter
 
 STEPS = {"label_ja": "一", "label_en": "one", "kind": "command", "required": True}
 
@@ -35,6 +38,25 @@ def test_the_work_sheet_names_the_decision_time(world: dict[str, Any], browsers:
     second = row.window_start + timedelta(seconds=row.plan["forward"][0]["estimate_seconds"])
     assert clock(second, zone) in html
     assert "03-1234-5678" in html
+
+
+def test_where_no_window_is_the_work_sheet_invents_no_time(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """In staging a run has an hour and nothing to decide by; without a run there is no time at all, in both languages."""
+    row, run = world["review"], alter(world["running"], window_end=None, scheduled_for=now() + timedelta(hours=9))
+    client, zone = browsers("operator"), "Asia/Tokyo"
+    for language, words in (("en", "Rollback decision time"), ("ja", "切戻し判断時刻")):
+        client.cookies["django_language"] = language
+        with translation.override(language):
+            planned = (when(row.window_start, zone), when(row.window_end, zone), clock(row.window_start, zone))
+            hour = when(run.scheduled_for, zone)
+        for place, has in (("production", True), ("staging", False)):
+            html = client.get(reverse("work-sheet", args=[row.pk, place])).content.decode()
+            assert (words in html, planned[1] in html, hour in html) == (has, has, not has), (language, place)
+        assert not any(time in html for time in planned)
+        html = client.get(reverse("work-sheet", args=[world["draft"].pk, "staging"])).content.decode()
+        assert words not in html and html.count("<time") == 1, "when it was printed"
 
 
 def test_the_work_sheet_is_for_those_who_see_the_environment(
