@@ -234,10 +234,7 @@ def new_button(rights: Rights, model: type[Model]) -> list[Button]:
     """Return the button that makes a row of a model, for whoever may."""
     key = MAKES.get(model)
     return [
-        button(verb, None, main=True)
-        for verb in VERBS
-        if (verb.noun, verb.name) == key
-        and (any(rights.may(right) for right in verb.rights) or _for_you_alone(verb, rights, None))
+        button(verb, None, main=True) for verb in VERBS if (verb.noun, verb.name) == key and for_you(rights, verb, None)
     ]
 
 

@@ -17,6 +17,11 @@ from environments.secrets import seal
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
+def rights_in(environment: Environment) -> list[tuple[str, Environment | None]]:
+    """Return the rights, each with where it is asked (None: everywhere), any of which lets one configure there."""
+    return [("configure", environment), ("configure_target", None)]
+
+
 def create(
     *,
     application_id: int,
@@ -29,7 +34,7 @@ def create(
     with change("configuration:create", (Environment, environment_id), reason=reason) as act:
         environment = act.get(Environment)
         account = access.current_account()
-        if not (access.may(account, "configure", environment) or access.may(account, "configure_target")):
+        if not any(access.may(account, right, place) for right, place in rights_in(environment)):
             raise access.lacking("configure", environment)
         if wrong := sorted(key for key in {*values, *secrets} if not KEY.match(key)):
             raise Invalid(_("Not the name of a setting: %(keys)s") % {"keys": ", ".join(wrong)})

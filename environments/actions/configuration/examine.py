@@ -10,6 +10,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid
 from environments import access, reach
+from environments.actions.configuration.create import rights_in
 from environments.models import ConfigurationCheck, ConfigurationVersion, Target
 from environments.reach.addresses import Network, listed_by
 
@@ -47,4 +48,4 @@ def _listed(version: ConfigurationVersion) -> tuple[Network, ...]:
 
 def _may(version: ConfigurationVersion) -> bool:
     acting = access.current_account()
-    return access.may(acting, "configure", version.environment) or access.may(acting, "configure_target")
+    return any(access.may(acting, right, place) for right, place in rights_in(version.environment))

@@ -181,7 +181,7 @@ class Verb:
 
     def asks(self, instance: Any) -> list[tuple[str, Environment | None]]:
         """Return its rights, each with the environment in which the action asks it; None: in all of them."""
-        if self.asked is not None and instance is not None:
+        if self.asked is not None:
             return self.asked(instance)
         place = environment_of(instance)
         return [(right, place if right in ENVIRONMENT_VERBS or not self.everywhere else None) for right in self.rights]

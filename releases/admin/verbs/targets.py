@@ -10,6 +10,7 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from environments import access
 from environments.actions.configuration import create as configurations
 from environments.actions.configuration import examine
 from environments.actions.target.create import create_target
@@ -69,15 +70,27 @@ def _changed_target(instance: Any) -> Fields:
 
 
 def _configuration(instance: Any) -> Fields:
+    account, where = access.current_account(), row(_("environment"), Environment)
+    where.queryset = Environment.objects.filter(
+        pk__in=[
+            place.pk
+            for place in Environment.objects.all()
+            if any(access.may(account, right, asked) for right, asked in configurations.rights_in(place))
+        ]
+    )
     return {
         "application_id": row(_("application"), Application),
-        "environment_id": row(_("environment"), Environment),
+        "environment_id": where,
         "values": PairsField(label=_("values"), required=False),
         "secrets": PairsField(
             label=_("secrets (empty keeps the earlier value)"), required=False, widget=WriteOnly(attrs={"rows": 6})
         ),
         "reason": text(_("reason")),
     }
+
+
+def _asked_anywhere(instance: Any) -> list[tuple[str, Environment | None]]:
+    return [asked for place in Environment.objects.all() for asked in configurations.rights_in(place)]
 
 
 def _adoption(instance: Any) -> Fields:
@@ -167,8 +180,9 @@ VERBS: tuple[Verb, ...] = (
         "create",
         _("New configuration"),
         configurations.create,
-        ("configure_target", "configure", "configuration"),
+        ("configure_target", "configure"),
         fields=_configuration,
+        asked=_asked_anywhere,
     ),
     Verb(
         "configuration",

@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from audit.actor import acting
+from environments.actions.access.grant import propose
 from environments.actions.configuration.create import create
 from environments.models import Application, ConfigurationCheck, ConfigurationVersion, Environment
 from tests.releases.admin import seed
+from tests.releases.gates.asking import COMMAND
 
+LIST = "admin:environments_configurationversion_changelist"
 WORDS = ("first-hidden-word", "second-hidden-word")
 
 
@@ -126,3 +130,35 @@ def test_services_are_looked_at_from_the_page(
     assert "hidden-word" not in page
     refused = browsers("auditor").post(reverse("act", args=["configuration", "examine", made.pk]))
     assert refused.status_code == 403 and Application.objects.count() == 1
+
+
+def test_the_form_offers_the_environments_that_one_may_configure(
+    versions: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """Each as the matrix says, also for a role of one environment; another place is refused, and makes nothing."""
+    where = {place.slug: place.pk for place in Environment.objects.all()}
+    with acting(COMMAND):
+        propose(people["outsider"].pk, role="developer", environment_id=where["development"], reason="a part")
+        propose(people["committee_a"].pk, role="developer", environment_id=where["production"], reason="a part")
+    form, page = reverse("act-new", args=["configuration", "create"]), reverse(LIST)
+    for name, slugs in (
+        ("developer", ["development"]), ("outsider", ["development"]), ("tester", ["staging"]),
+        ("manager", ["development", "staging", "production"]),
+    ):  # fmt: skip
+        client = browsers(name)
+        assert f'href="{form}"' in client.get(page).content.decode()
+        offered = client.get(form).context["form"].fields["environment_id"].queryset
+        assert [place.slug for place in offered] == slugs, name
+    for name in ("auditor", "committee_a"):
+        assert browsers(name).get(form).status_code == 403
+        assert f'href="{form}"' not in browsers(name).get(page).content.decode()
+    before = ConfigurationVersion.objects.count()
+    sent = {"application_id": versions["one"].application_id, "values": "PORT=1", "secrets": "", "reason": "x"}
+    for name, slug, status in (
+        ("developer", "production", 400), ("developer", "staging", 400), ("tester", "development", 400),
+        ("committee_a", "production", 403),
+    ):  # fmt: skip
+        assert browsers(name).post(form, sent | {"environment_id": where[slug]}).status_code == status
+    assert ConfigurationVersion.objects.count() == before
+    assert browsers("developer").post(form, sent | {"environment_id": where["development"]}).status_code == 302
+    assert ConfigurationVersion.objects.latest("pk").environment.slug == "development"
