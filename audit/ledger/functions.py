@@ -1,6 +1,6 @@
 """The functions of the ledger inside PostgreSQL, as SQL; `audit.capture.install` creates them.
 
-Numbers of errors: RI001 no actor, RI002 append only, RI003 a wrong call.
+Numbers of errors: RI001 no actor, RI002 append only (also the key of a governed row), RI003 a wrong call.
 """
 
 # The names pinned here are the schema and the settings that change how PostgreSQL writes a value as text.
@@ -181,6 +181,7 @@ DECLARE
     old_row jsonb;
     new_row jsonb;
     changed bigint;
+    moved bigint;
     before text;
     after text;
     context jsonb;
@@ -191,11 +192,17 @@ BEGIN
         old_row := to_jsonb(OLD);
         new_row := to_jsonb(NEW);
         SELECT {_pairs("cell.value")}, {_pairs("(new_row -> cell.key)")},
-               count(*) FILTER (WHERE cell.value <> new_row -> cell.key)
-            INTO before, after, changed
+               count(*) FILTER (WHERE cell.value <> new_row -> cell.key),
+               count(*) FILTER (WHERE cell.value <> new_row -> cell.key AND cell.key = ANY (keys))
+            INTO before, after, changed, moved
             FROM jsonb_each(old_row) AS cell
             WHERE cell.key = ANY (keys)
                 OR (cell.value <> new_row -> cell.key AND cell.key <> ALL (ungoverned));
+        -- Events follow a row by its key: another one would end its story, and begin one without a beginning.
+        IF moved > 0 THEN
+            RAISE EXCEPTION 'the key of a governed row never changes: UPDATE of % % is refused',
+                TG_TABLE_NAME, old_row -> keys[1] USING ERRCODE = 'RI002';
+        END IF;
         IF changed = 0 OR before IS NULL THEN
             RETURN NULL;
         END IF;

@@ -225,6 +225,42 @@ def test_a_table_with_two_keys_is_named_by_both(ledger: LedgerDatabase) -> None:
     assert events(app)[0]["object"] == "toys.Toy.pairs:3,4"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE toy SET id = 9 WHERE id = 1",
+        "UPDATE toy SET id = 9, title = 'y', beat = now() WHERE id = 1",
+        "UPDATE toy SET id = id + 10",
+        "UPDATE toy_pair SET other_id = 5",
+        "UPDATE toy_pair SET toy_id = 4, other_id = 3",
+        "INSERT INTO toy (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET id = 9",
+        "MERGE INTO toy USING (SELECT 1 AS id) s ON toy.id = s.id WHEN MATCHED THEN UPDATE SET id = 9",
+    ],
+)
+@pytest.mark.parametrize("role", ["application", "owner", "superuser in replica mode"])
+def test_the_key_of_a_governed_row_never_changes(ledger: LedgerDatabase, statement: str, role: str) -> None:
+    """History and as-of follow a row by its key."""
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title) VALUES ('x'), ('z')")
+    act(app, "INSERT INTO toy_pair VALUES (3, 4)")
+    writer = app if role == "application" else ledger.as_owner() if role == "owner" else ledger.as_superuser()
+    if role.startswith("superuser"):
+        writer.execute("SET session_replication_role = replica")
+    with pytest.raises(psycopg.Error, match="the key of a governed row never changes") as refused:
+        act(writer, statement)
+    assert refused.value.sqlstate == capture.APPEND_ONLY
+    assert app.execute("SELECT id, title FROM toy ORDER BY id").fetchall() == [(1, "x"), (2, "z")]
+    assert app.execute("SELECT * FROM toy_pair").fetchall() == [(3, 4)]
+    assert len(events(app)) == 3
+
+
+def test_a_key_set_to_itself_is_no_change_of_it(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title) VALUES ('x')")
+    act(app, "UPDATE toy SET id = id, title = 'y'")
+    assert events(app)[-1]["after"] == {"id": 1, "title": "y"}
+
+
 def test_actions_and_refusals_are_appended_and_rows_are_not(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
     append = "SELECT ringi_append(%s, 'toy:approve', 'toys.Toy:1', NULL, %s::jsonb, 'why', 'done')"
