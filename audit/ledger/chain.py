@@ -20,12 +20,15 @@ HOLDS, BROKEN, UNKNOWN = 0, 1, 2
 
 @dataclass
 class Report:
-    """What was verified. `unknown` says what could not be told; `finding` is the first fault."""
+    """What was verified. `unknown` says what could not be told; `finding` is the first fault; `signed` events lie under a
+    checkpoint that agreed.
+    """
 
     first: int = 1
     last: int = 0
     events: int = 0
     checkpoints: int = 0
+    signed: int = 0
     chain: str = ""
     root: str = ""
     finding: Finding | None = None
@@ -87,6 +90,7 @@ def _check_claims(
             )
         agreed[claim.outside] = frontier.size
         report.checkpoints += 1
+        report.signed = frontier.size
 
 
 def _check_signature(claim: Claim, signers: Signers) -> None:
@@ -186,7 +190,8 @@ def verify(
     compared with checkpoints, only the whole with head and count. notes: checkpoints kept outside the
     database. key: the sealer's, one or more; keys that the ledger names below a checkpoint by a believed key are
     believed as well. processes: how many check a long ledger; when None, as `processes_for` says. Raises `BadNote` when
-    an outside note is malformed or not signed by a believed key, psycopg's errors otherwise.
+    an outside note is malformed or not signed by a believed key, psycopg's errors otherwise. Nothing holds that nobody
+    signed: where no checkpoint was compared, as in a range that begins later, it can't be told.
     """
     report = Report(first=first, last=first - 1)
     with connection.transaction(), connection.cursor() as cursor:
@@ -202,6 +207,8 @@ def verify(
                 raise Broken(report.last + 1, "the link is missing")
         except Broken as broken:
             report.finding = broken.finding
-    if report.checkpoints and not signers.keys:
+    if report.finding is None and not report.checkpoints:
+        report.unknown = f"no checkpoint was compared with events {first} to {report.last}, which fit each other"
+    elif report.finding is None and not signers.keys:
         report.unknown = "the signatures of the checkpoints were not checked: no public key"
     return report

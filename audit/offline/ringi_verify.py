@@ -6,7 +6,8 @@
 FILE is an export or a file of proofs (JSON Lines), or - for standard input. NOTE is a file with one or more signed
 checkpoints kept from earlier; KEY is a public key of the sealer (`name+keyid+base64`, or a file with one on each
 line), best known from elsewhere than FILE. Exit status: 0 it holds, 1 it is broken (the first bad number is printed), 2
-it can't be told.
+it can't be told. Nothing holds that nobody signed: without any checkpoint, or without a key, it can't be told, and of
+events behind the last checkpoint it says so.
 
 What is checked: leaf = SHA-256(0x00 || event); chain = SHA-256(0x01 || previous chain || leaf), before the
 first event 32 zero bytes; numbers 1, 2, 3, ... without a gap; each checkpoint (C2SP tlog-checkpoint,
@@ -296,6 +297,11 @@ class Ledger:
         self.agreed[earlier] = size
         self.checkpoints += 1
 
+    @property
+    def signed(self) -> int:
+        """Return how many events the last checkpoint that agreed covers."""
+        return max(self.agreed.values())
+
     def take_checkpoint(self, note: str) -> None:
         """Check a checkpoint line; it stands right behind the last event it covers."""
         try:
@@ -380,6 +386,11 @@ class Proofs:
         for (size, _root), note in self.earlier:
             trust.judge(0, size, note, earlier=True)
         trust.finish()
+
+    @property
+    def signed(self) -> int:
+        """Return how many events lie under a checkpoint: each does."""
+        return self.number
 
     def claim(self, number: int, note: Any) -> Claim:
         """Return what a checkpoint of the file claims, its signature checked once."""
@@ -509,11 +520,13 @@ def main(arguments: list[str] | None = None) -> int:
     except (CannotTell, OSError, UnicodeDecodeError) as fault:
         print(f"CAN'T TELL: {fault}")
         return 2
-    root = f", root {state.root().hex()}" if isinstance(state, Ledger) else ", each proved by itself"
-    print(f"HOLDS: {state.number} events, {state.checkpoints} checkpoints{root}")
-    if not state.trust.keys and state.checkpoints:
-        print("CAN'T TELL who signed the checkpoints: no public key given")
+    if not state.checkpoints or not state.trust.keys:
+        why = "no public key was given to tell by whom" if state.checkpoints else "no checkpoint was compared"
+        print(f"CAN'T TELL whether anybody signed the {state.number} events, which fit each other: {why}")
         return 2
+    root = f", root {state.root().hex()}" if isinstance(state, Ledger) else ", each proved by itself"
+    behind = f", signed up to {state.signed} of {state.number}" if state.signed < state.number else ""
+    print(f"HOLDS: {state.number} events{behind}, {state.checkpoints} checkpoints{root}")
     if state.trust.inside:
         print("The public key came from the file itself; compare it with one you have from elsewhere.")
     return 0

@@ -131,10 +131,16 @@ def main(arguments: list[str] | None = None) -> int:
     except (CannotTell, KeyError, ValueError, TypeError, OSError) as fault:
         print(f"CAN'T TELL: {fault}")
         return 2
-    print(f"HOLDS: {manifest['number']}, {len(manifest['files'])} files, {proven} events proven")
-    if not keys or unproven:
-        print(f"CAN'T TELL: {unproven} events without proof" if unproven else "CAN'T TELL who signed the checkpoint")
+    size, events = manifest["ledger"]["size"], proven + unproven
+    if not size or not keys:
+        why = "no public key was given to tell by whom" if size else "no checkpoint is in it"
+        print(f"CAN'T TELL whether anybody signed the {events} events of {manifest['number']}: {why}")
         return 2
+    if unproven:
+        signed = f"signed up to number {size}, {unproven} of {events} events without proof"
+        print(f"CAN'T TELL: {manifest['number']}: {signed}")
+        return 2
+    print(f"HOLDS: {manifest['number']}, {len(manifest['files'])} files, {proven} events proven")
     if inside:
         print(f"From the pack itself: {' and '.join(inside)} public key; compare it with one you have from elsewhere.")
     return 0

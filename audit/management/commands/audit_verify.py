@@ -92,4 +92,9 @@ class Command(BaseCommand):
             self.stdout.write(
                 _("Holds: events %(first)s to %(last)s, %(checkpoints)s checkpoints compared.")
                 % {"first": report.first, "last": report.last, "checkpoints": report.checkpoints}
+                + (
+                    " " + _("Signed up to %(signed)s of %(last)s.") % {"signed": report.signed, "last": report.last}
+                    if report.signed < report.last
+                    else ""
+                )
             )

@@ -25,7 +25,6 @@ def test_checkpoints_without_a_key_can_not_be_told(ledger: LedgerDatabase, tmp_p
     assert verify(app).exit_status == UNKNOWN
     report = verify(app, key=sealer.public, notes=notes_of(tmp_path / "checkpoints.txt"))
     assert (report.exit_status, report.events, report.last, report.checkpoints) == (HOLDS, 3, 3, 2)
-    assert verify(app, first=2, last=3).exit_status == HOLDS
 
 
 def test_an_act_that_was_taken_away_is_found(ledger: LedgerDatabase) -> None:
@@ -73,9 +72,22 @@ def test_several_processes_find_what_one_finds(
                 admin.execute(f"DELETE FROM audit_{table}; INSERT INTO audit_{table} TABLE kept_{table}")
 
 
-def test_an_empty_ledger_holds(ledger: LedgerDatabase) -> None:
-    report = verify(ledger.as_app())
-    assert (report.exit_status, report.events, report.chain) == (HOLDS, 0, "00" * 32)
+def test_nothing_holds_that_nobody_signed(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app, sealer = ledger.as_app(), Sealer(tmp_path)
+    empty = verify(app, key=sealer.public)
+    assert (empty.exit_status, empty.events, empty.chain) == (UNKNOWN, 0, "00" * 32)
+    fill(app, 3)
+    unsigned = verify(app, key=sealer.public)
+    assert (unsigned.exit_status, unsigned.finding) == (UNKNOWN, None)
+    assert unsigned.unknown == "no checkpoint was compared with events 1 to 3, which fit each other"
+    sealer.seal(app)
+    fill(app, 2)
+    report = verify(app, key=sealer.public)
+    assert (report.exit_status, report.signed, report.last) == (HOLDS, 3, 5)
+    assert verify(app, key=sealer.public, last=4).exit_status == HOLDS
+    for first, last in ((1, 2), (2, 3), (4, 5)):  # no checkpoint's size, or not from the first event on
+        part = verify(app, key=sealer.public, first=first, last=last)
+        assert (part.exit_status, part.events, part.signed) == (UNKNOWN, last - first + 1, 0)
 
 
 # A writer of its own process: commits, rolls back whole transactions and savepoints at random, and prints a
@@ -130,7 +142,7 @@ def test_eight_writers_rolling_back_and_killed_leave_no_gap(ledger: LedgerDataba
             writer.communicate()
     admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", [ledger.app])
     report = verify(admin)
-    assert report.exit_status == HOLDS and report.events > 8 * 30
+    assert report.finding is None and report.events > 8 * 30
     unmatched = admin.execute(
         "SELECT count(*) FROM toy t FULL JOIN audit_event e ON e.object = 'toys.Toy:' || t.id"
         " WHERE t.id IS NULL OR e.id IS NULL"

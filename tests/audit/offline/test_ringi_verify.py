@@ -77,9 +77,30 @@ def test_a_cut_tail_is_found(exported: tuple[list[str], Path], tmp_path: Path) -
     assert _run(tmp_path, lines[:10]) == (1, "BROKEN at number 9: the export ends without its head\n")
     head = json.loads(lines[4])
     short = [*lines[:5], json.dumps({"head": {"number": 4, "chain": head["chain"]}}) + "\n"]
-    assert _run(tmp_path, short)[0] == 0
+    assert _run(tmp_path, short) == (
+        2,
+        "CAN'T TELL whether anybody signed the 4 events, which fit each other: no checkpoint was compared\n",
+    )
     status, said = _run(tmp_path, short, "--checkpoint", str(folder / "checkpoints.txt"))
     assert (status, said) == (1, "BROKEN at number 5: the event is missing: a checkpoint covers 12 events\n")
+
+
+def test_what_lies_behind_the_last_checkpoint_is_not_said_to_be_signed(
+    exported: tuple[list[str], Path], tmp_path: Path
+) -> None:
+    lines, folder = exported
+    last = len(lines) - 2
+    assert "checkpoint" in json.loads(lines[last])
+    later = [*lines[:last], *lines[last + 1 :]]
+    status, said = _run(tmp_path, later)
+    assert status == 0 and said.startswith("HOLDS: 12 events, signed up to 5 of 12, 1 checkpoints, root ")
+    status, said = _run(tmp_path, later, "--checkpoint", str(folder / "checkpoints.txt"))
+    assert status == 0 and said.startswith("HOLDS: 12 events, 3 checkpoints, root ")
+    none = [line for line in lines if "checkpoint" not in json.loads(line)]
+    assert _run(tmp_path, none, "--key", str(folder / "key.pub"))[0] == 2
+    assert _run(tmp_path, none, "--checkpoint", str(folder / "checkpoints.txt"))[0] == 0
+    assert _run(tmp_path, '{"ringi":"proofs","v":1,"key":""}\n')[0] == 2
+    assert _run(tmp_path, [lines[0], json.dumps({"head": {"number": 0, "chain": "00" * 32}}) + "\n"])[0] == 2
 
 
 def test_a_forged_checkpoint_is_found(exported: tuple[list[str], Path], tmp_path: Path) -> None:
@@ -100,7 +121,7 @@ def test_what_can_not_be_told_is_said(exported: tuple[list[str], Path], tmp_path
     assert _run(tmp_path, lines, "--checkpoint", str(tmp_path / "nowhere"))[0] == 2
     keyless = [_changed(lines[0], key=""), *lines[1:]]
     status, said = _run(tmp_path, keyless)
-    assert status == 2 and "no public key" in said
+    assert status == 2 and "no public key" in said and "HOLDS" not in said
     other = Sealer(tmp_path / "other").public
     status, said = _run(tmp_path, lines, "--key", str(other), "--checkpoint", str(folder / "checkpoints.txt"))
     assert status == 2 and "bears no signature" in said

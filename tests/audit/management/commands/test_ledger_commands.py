@@ -47,7 +47,16 @@ def test_a_sealed_ledger_is_verified_and_exported(ledger: LedgerDatabase, tmp_pa
     assert status == 0 and "1" in out and "7" in out
     assert len(file.read_text().splitlines()) == 1 + 7 + 1 + 1
     status, out, _ = _run(ledger, tmp_path, "audit_verify", "--from", "3", "--to", "5", "--json")
-    assert status == 0 and json.loads(out)["events"] == 3
+    assert status == 2 and json.loads(out)["events"] == 3  # a range is compared with no checkpoint
+    fill(ledger.as_app(), 2)
+    status, out, _ = _run(ledger, tmp_path, "audit_verify")
+    assert status == 0 and "7 of 9" in out or "9件中7件" in out
+
+
+def test_what_nobody_signed_does_not_hold(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    fill(ledger.as_app(), 3)
+    status, out, err = _run(ledger, tmp_path, "audit_verify")
+    assert (status, err) == (2, "") and "no checkpoint was compared with events 1 to 3" in out
 
 
 def test_a_changed_row_is_named_and_the_sealer_refuses(ledger: LedgerDatabase, tmp_path: Path) -> None:
