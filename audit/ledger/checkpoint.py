@@ -10,13 +10,14 @@ import base64
 import json
 import os
 import secrets
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from audit.ledger.note import RENEWAL, Checkpoint, PublicKey, sign
+from audit.ledger.note import RENEWAL, Checkpoint, PublicKey, append_note, sign
 from audit.ledger.proof import Frontier, leaf_hash
 
 GENESIS = bytes(32)
@@ -62,6 +63,15 @@ def grown(cursor: Any, begun: Frontier, chain: bytes) -> tuple[Frontier, bytes]:
             return frontier, chain
 
 
+@dataclass(frozen=True)
+class Said:
+    """The last statement as a whole: what another thread may read while the sealer goes on."""
+
+    note: str
+    frontier: Frontier
+    keys: tuple[PublicKey, ...]
+
+
 class Sealer:
     """Signs the ledger's growth with the key of its folder."""
 
@@ -82,6 +92,7 @@ class Sealer:
             kept = json.loads(state.read_text(encoding="utf-8"))
             self.frontier = Frontier(kept["size"], map(bytes.fromhex, kept["frontier"]))
             self.chain, self.note = bytes.fromhex(kept["chain"]), kept["note"]
+        self.said = Said(self.note, self.frontier, tuple(self.keys))
 
     @staticmethod
     def make_key(file: Path, origin: str) -> None:
@@ -130,6 +141,7 @@ class Sealer:
         # Remembered before it is published: never two different statements about one size.
         write_private(self.folder / "state.json", json.dumps(kept))
         self.remembers = True
+        self.said = Said(self.note, frontier, tuple(self.keys))
         self._publish(cursor)
         return checkpoint
 
@@ -179,14 +191,7 @@ class Sealer:
     def _publish(self, cursor: Any) -> None:
         if not self.note:
             return
-        file = self.folder / "checkpoints.txt"
-        note = self.note.encode()
-        with file.open("a+b") as out:
-            out.seek(max(0, out.tell() - len(note)))
-            if out.read() != note:
-                out.write(note)
-                out.flush()
-                os.fsync(out.fileno())
+        append_note(self.folder / "checkpoints.txt", self.note)
         cursor.execute("SELECT EXISTS (SELECT FROM audit_checkpoint WHERE number = %s)", [self.frontier.size])
         if not cursor.fetchone()[0]:
             cursor.execute("SELECT ringi_seal(%s, %s, %s)", [self.frontier.size, self.frontier.root(), self.note])

@@ -1,7 +1,7 @@
 """Carries checkpoints out: by mail to auditors, by HTTP to witnesses, at the addresses that administrators entered.
 
-The sealer calls it after each round. What was carried where is kept in its folder, `delivered.json`. A witness is
-spoken to as C2SP tlog-witness says (https://c2sp.org/tlog-witness): `POST …/add-checkpoint` with the size it knows, the
+`Rounds` does it in a thread beside the sealing, so that no address holds a signature up. What was carried where is kept
+in the sealer's folder, `delivered.json`. A witness is spoken to as C2SP tlog-witness says (https://c2sp.org/tlog-witness): `POST …/add-checkpoint` with the size it knows, the
 consistency proof from there, and the note; its cosignature is kept in `cosignatures.txt`.
 """
 
@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import httpx
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.db import close_old_connections
+from django.db import connection as own_connection
 
 from audit.capture import set_context
 from audit.ledger.checkpoint import Sealer, write_private
 from audit.ledger.going_on import SEALER, leaves_of
+from audit.ledger.note import MOST_DIGITS, append_note
 from audit.ledger.proof import Frontier, consistency_since
 
 TIMEOUT = 5.0
 LONGEST_SECONDS = 10.0
+LONGEST_MAIL_SECONDS = 60.0  # servers let strangers wait; broken off sooner, a mail would come again and again
+END_SECONDS = 2.0
 LONGEST_ANSWER = 65536
 MAIL_SECONDS = 86400.0  # one mail a day is enough to hold a day; a witness gets every note
 RETRY_SECONDS = 60.0
@@ -41,7 +48,7 @@ class Delivery:
 
     def __init__(self, sealer: Sealer, clock: Callable[[], float] = time.time) -> None:
         """sealer: whose folder keeps the memory."""
-        self.sealer, self.clock = sealer, clock
+        self.sealer, self.clock, self.said = sealer, clock, sealer.said
         self._held: dict[str, threading.Thread] = {}
         self.file = sealer.folder / "delivered.json"
         self.kept: dict[str, dict[str, Any]] = (
@@ -49,32 +56,36 @@ class Delivery:
         )
 
     def carry(self, connection: Any) -> list[str]:
-        """Bring the last note to each address that is due; return what failed. Nothing is written in a transaction.
+        """Bring the last note to each address that is due; return what failed."""
+        return list(self.carrying(connection))
+
+    def carrying(self, connection: Any) -> Iterator[str]:
+        """The same, and yield what failed as it does. Nothing is written in a transaction.
 
         An address that begins to fail, or takes notes again, is an event; one that goes on failing is none.
         """
-        failed = []
+        self.said = self.sealer.said
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT id, kind, address FROM audit_checkpointaddress WHERE withdrawn_at IS NULL ORDER BY id"
+                "SELECT id, kind, address FROM audit_checkpointaddress WHERE withdrawn_at IS NULL"
+                " ORDER BY kind = 'mail', id"
             )
             addresses = cursor.fetchall()
         for pk, kind, address in addresses:
             kept = self.kept.setdefault(str(pk), {"size": 0, "frontier": [], "due": 0.0, "failing": False})
-            if self.sealer.frontier.size == kept["size"] or self.clock() < kept["due"]:
+            if self.said.frontier.size == kept["size"] or self.clock() < kept["due"]:
                 continue
             try:
                 (self._mail if kind == "mail" else self._post)(connection, address, kept)
             except (NotDelivered, httpx.HTTPError, httpx.InvalidURL, OSError) as fault:
                 said = str(fault) or type(fault).__name__
-                failed.append(f"{address}: {said}")
                 self._turned(connection, pk, kept, failing=True, said=said)
                 kept["due"] = self.clock() + RETRY_SECONDS
+                yield f"{address}: {said}"
             else:
                 kept["due"] = self.clock() + (MAIL_SECONDS if kind == "mail" else 0.0)
                 self._turned(connection, pk, kept, failing=False, said="")
             write_private(self.file, json.dumps(self.kept))
-        return failed
 
     def _turned(self, connection: Any, pk: int, kept: dict[str, Any], *, failing: bool, said: str) -> None:
         if kept["failing"] == failing:
@@ -98,50 +109,48 @@ class Delivery:
         domain = address.rpartition("@")[2].lower()
         if settings.MAIL_DOMAINS and domain not in settings.MAIL_DOMAINS:
             raise NotDelivered(f"mail may not go to {domain}")
-        note, size = self.sealer.note, self.sealer.frontier.size
-        body = f"{note}\nKeys:\n{''.join(f'{key}{chr(10)}' for key in self.sealer.keys)}"
-        EmailMessage(f"[Ringi] checkpoint of {size} events", body, to=[address]).send()
+        note, size = self.said.note, self.said.frontier.size
+        body = f"{note}\nKeys:\n{''.join(f'{key}{chr(10)}' for key in self.said.keys)}"
+        mail = EmailMessage(f"[Ringi] checkpoint of {size} events", body, to=[address])
+        self._in_time(address, mail.send, LONGEST_MAIL_SECONDS)
         kept["size"] = size
 
     def _post(self, connection: Any, address: str, kept: dict[str, Any]) -> None:
         """Give the note to a witness; one that knows another size is asked for it, and gets the proof from there."""
         status, text = self._add(connection, address, kept["size"], kept["frontier"])
-        if status == 409 and text.strip().isdecimal():
+        if status == 409 and re.fullmatch(rf"[0-9]{{1,{MOST_DIGITS}}}", text.strip()):
             known = int(text)
-            if known > self.sealer.frontier.size:
+            if known > self.said.frontier.size:
                 raise NotDelivered(f"it knows a checkpoint of {known} events, which this ledger does not have")
             status, text = self._add(connection, address, known, self._frontier_at(connection, known))
         if status != 200:
             raise NotDelivered(f"{status} {text.strip()[:200]}")
         self._keep_cosignature(text)
-        kept["size"] = self.sealer.frontier.size
-        kept["frontier"] = [root.hex() for root in self.sealer.frontier.roots]
+        kept["size"] = self.said.frontier.size
+        kept["frontier"] = [root.hex() for root in self.said.frontier.roots]
 
     def _add(self, connection: Any, address: str, size: int, roots: list[str]) -> tuple[int, str]:
         """Return status and text of the answer. Raises NotDelivered for one that takes too long or is too long."""
         proof: list[bytes] = []
-        if 0 < size < self.sealer.frontier.size:
+        if 0 < size < self.said.frontier.size:
             with connection.cursor() as cursor:
                 old = Frontier(size, map(bytes.fromhex, roots))
-                proof = consistency_since(old, leaves_of(cursor, size), self.sealer.frontier.size)
-        lines = [f"old {size}", *(base64.b64encode(node).decode() for node in proof), "", self.sealer.note]
-        return self._told(address, "\n".join(lines).encode())
+                proof = consistency_since(old, leaves_of(cursor, size), self.said.frontier.size)
+        lines = [f"old {size}", *(base64.b64encode(node).decode() for node in proof), "", self.said.note]
+        return self._in_time(address, partial(_post, address, "\n".join(lines).encode()), LONGEST_SECONDS)
 
-    def _told(self, address: str, content: bytes) -> tuple[int, str]:
-        """Post in a thread: whoever answers in drips, in the headers already, would hold up the sealer for ever."""
+    def _in_time[T](self, address: str, call: Callable[[], T], seconds: float) -> T:
+        """Call in a thread: whoever answers in drips, in the headers already, would hold up the others for ever."""
         if (held := self._held.get(address)) is not None and held.is_alive():
             raise NotDelivered("it has not ended its answer to an earlier call")
-        found: list[tuple[int, str] | Exception] = []
-        thread = threading.Thread(target=_post, args=(address, content, found), name="witness", daemon=True)
+        found: Future[T] = Future()
+        thread = threading.Thread(target=_settle, args=(found, call), name="delivery", daemon=True)
         thread.start()
-        thread.join(LONGEST_SECONDS)
+        thread.join(seconds)
         if thread.is_alive():
             self._held[address] = thread
-            raise NotDelivered(f"it did not answer within {LONGEST_SECONDS:g} s")
-        (answer,) = found
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+            raise NotDelivered(f"it did not answer within {seconds:g} s")
+        return found.result()
 
     @staticmethod
     def _frontier_at(connection: Any, size: int) -> list[str]:
@@ -157,21 +166,54 @@ class Delivery:
     def _keep_cosignature(self, lines: str) -> None:
         """Append the note with the witness's lines to cosignatures.txt."""
         if all(line.startswith("— ") for line in lines.splitlines()) and lines.endswith("\n"):
-            file: Path = self.sealer.folder / "cosignatures.txt"
-            with file.open("a", encoding="utf-8") as out:
-                out.write(self.sealer.note + lines)
+            append_note(self.sealer.folder / "cosignatures.txt", self.said.note + lines)
 
 
-def _post(address: str, content: bytes, found: list[tuple[int, str] | Exception]) -> None:
-    """Put what was answered, or the fault, into `found`; an answer is read as far as one can be long."""
+def _settle[T](found: Future[T], call: Callable[[], T]) -> None:
+    """Put what a call gives, or its fault, where it is waited for."""
     try:
-        url = f"{address.rstrip('/')}/add-checkpoint"
-        with httpx.stream("POST", url, content=content, timeout=TIMEOUT) as answer:
-            read = bytearray()
-            for chunk in answer.iter_bytes():
-                read += chunk
-                if len(read) > LONGEST_ANSWER:
-                    raise NotDelivered(f"its answer is longer than {LONGEST_ANSWER} bytes")
-            found.append((answer.status_code, read.decode("utf-8", "replace")))
+        found.set_result(call())
     except Exception as fault:  # noqa: BLE001  raised where it is waited for
-        found.append(fault)
+        found.set_exception(fault)
+
+
+def _post(address: str, content: bytes) -> tuple[int, str]:
+    """Return status and text of the answer, read as far as one can be long."""
+    with httpx.stream("POST", f"{address.rstrip('/')}/add-checkpoint", content=content, timeout=TIMEOUT) as answer:
+        read = bytearray()
+        for chunk in answer.iter_bytes():
+            read += chunk
+            if len(read) > LONGEST_ANSWER:
+                raise NotDelivered(f"its answer is longer than {LONGEST_ANSWER} bytes")
+        return answer.status_code, read.decode("utf-8", "replace")
+
+
+class Rounds:
+    """Deliveries in a thread with a connection of its own, from the beginning to the end of a `with`."""
+
+    def __init__(self, delivery: Delivery, every: float, tell: Callable[[str], object]) -> None:
+        """every: seconds between two rounds. tell: takes a line about each address that failed."""
+        self.delivery, self.every, self.tell = delivery, every, tell
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
+
+    def __enter__(self) -> Rounds:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Who hangs now is let go with the process; what was not kept as carried is carried again.
+        self._ended.set()
+        self._thread.join(END_SECONDS)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                close_old_connections()
+                for fault in self.delivery.carrying(own_connection):
+                    self.tell(f"sealer: a checkpoint was not taken by {fault}")
+            except Exception as fault:  # noqa: BLE001  the next round tries again; nothing here ends the sealing
+                self.tell(f"sealer: checkpoints were not carried: {fault}")
+                own_connection.close()
+            self._ended.wait(self.every)
+        own_connection.close()

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 ED25519 = b"\x01"
+# More digits has no number that the ledger counts with; a note of thousands would keep every reader busy.
+MOST_DIGITS = 19
 # The one action by which the sealer names its next key; the database lets nobody else append it.
 RENEWAL = "audit:renew_key"
 
@@ -93,11 +96,13 @@ def _split(note: str) -> tuple[Checkpoint, str, str]:
     if not blank or not note.endswith("\n") or len(parts) < 4 or not all(parts[:-1]):
         raise BadNote("the note has not the form of a checkpoint")
     origin, size, root = parts[:3]
+    if len(size) > MOST_DIGITS:
+        raise BadNote("size or root of the note is malformed")
     try:
         checkpoint = Checkpoint(origin, int(size), base64.b64decode(root, validate=True))
     except (ValueError, binascii.Error):
         raise BadNote("size or root of the note can't be read")
-    if str(checkpoint.size) != size or len(checkpoint.root) != 32:
+    if str(checkpoint.size) != size or checkpoint.size < 0 or len(checkpoint.root) != 32:
         raise BadNote("size or root of the note is malformed")
     return checkpoint, text, lines
 
@@ -173,6 +178,32 @@ class Signers:
         self.keys += [key for number, key in self.named if number <= checkpoint.size]
         self.named = [(number, key) for number, key in self.named if number > checkpoint.size]
         return True
+
+
+def append_note(file: Path, note: str) -> None:
+    """Append a note to a file of them, unless it is the last; what a crash left behind the last whole one is cut off."""
+    written = note.encode()
+    with file.open("a+b") as out:
+        end = _whole(out)
+        out.truncate(end)
+        out.seek(max(0, end - len(written)))
+        if out.read() != written:
+            out.write(written)
+            out.flush()
+            os.fsync(out.fileno())
+
+
+def _whole(file: IO[bytes]) -> int:
+    """Return where the last line of a signature ends that was written to its end, looked for from the end on."""
+    dash, length = "— ".encode(), file.seek(0, os.SEEK_END)
+    for begin in (max(0, length - 4096), 0):
+        file.seek(begin)
+        read = file.read()
+        end = len(read)
+        while (end := read.rfind(b"\n", 0, end)) >= 0:
+            if read[read.rfind(b"\n", 0, end) + 1 : end].startswith(dash):
+                return begin + end + 1
+    return 0
 
 
 def notes_of(file: Path) -> Iterator[str]:

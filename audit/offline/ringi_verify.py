@@ -140,6 +140,8 @@ def parse_note(note: str) -> Claim:
     lines = text.split("\n")
     if not blank or not note.endswith("\n") or len(lines) < 3 or not all(lines):
         raise ValueError("the note has not the form of a checkpoint")
+    if len(lines[1]) > 19:
+        raise ValueError("size or root of the note is malformed")
     size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
     if str(size) != lines[1] or size < 0 or len(root) != 32:
         raise ValueError("size or root of the note is malformed")
@@ -394,10 +396,12 @@ class Proofs:
 
     def claim(self, number: int, note: Any) -> Claim:
         """Return what a checkpoint of the file claims, its signature checked once."""
+        if not isinstance(note, str):
+            raise Broken(number, "its checkpoint: the note has not the form of a checkpoint")
         if note not in self.judged:
             try:
                 size, root = parse_note(note)
-            except (ValueError, AttributeError) as fault:
+            except ValueError as fault:
                 raise Broken(number, f"its checkpoint: {fault}")
             self.trust.judge(number, size, note, earlier=False)
             self.trust.finish()

@@ -168,6 +168,25 @@ def begins_with(old: Claim, new: Claim, path: list[bytes]) -> bool:
     return last == 0 and small == old[1] and large == new[1]
 
 
+def append_note(file: Path, note: str) -> None:
+    """Append a note; what a crash left behind the last line of a signature that is whole is cut off before."""
+    with file.open("a+b") as out:
+        length = out.seek(0, os.SEEK_END)
+        for begin in (max(0, length - 4096), 0):
+            out.seek(begin)
+            read = out.read()
+            end = len(read)
+            while (end := read.rfind(b"\n", 0, end)) >= 0:
+                if read[read.rfind(b"\n", 0, end) + 1 : end].startswith("\u2014 ".encode()):
+                    break
+            if end >= 0:
+                break
+        out.truncate(begin + end + 1)
+        out.write(note.encode())
+        out.flush()
+        os.fsync(out.fileno())
+
+
 class Witness:
     """What was seen last of each ledger, and the key that says so."""
 
@@ -193,9 +212,12 @@ class Witness:
             head, note = body.decode().split("\n\n", 1)
             first, *proof = head.split("\n")
             word, size = first.split(" ")
-            old, path = int(size), [base64.b64decode(line, validate=True) for line in proof]
             text, signatures = note.rsplit("\n\n", 1)
             origin, number, root = text.split("\n")[:3]
+            whole = note.endswith("\n") and all(line.startswith("\u2014 ") for line in signatures[:-1].split("\n"))
+            if max(len(size), len(number)) > 19 or not whole:
+                raise ValueError
+            old, path = int(size), [base64.b64decode(line, validate=True) for line in proof]
             claim = (int(number), base64.b64decode(root, validate=True))
             if word != "old" or str(old) != size or len(path) > 63 or len(claim[1]) != 32 or str(claim[0]) != number:
                 raise ValueError
@@ -238,10 +260,7 @@ class Witness:
     def remember(self, origin: str, claim: Claim, note: str) -> None:
         """Keep the note before anything is signed for it."""
         if self.last.get(origin, {}).get("size") != claim[0]:
-            with (self.folder / "checkpoints.txt").open("a", encoding="utf-8") as out:
-                out.write(note)
-                out.flush()
-                os.fsync(out.fileno())
+            append_note(self.folder / "checkpoints.txt", note)
         self.last[origin] = {"size": claim[0], "root": claim[1].hex(), "note": note}
         fresh = self.memory.with_suffix(".new")
         with fresh.open("w", encoding="utf-8") as out:

@@ -23,3 +23,11 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATE = Path(os.environ["LEDGER_TEST_STATE"])
 RINGI_ROLES: dict[str, str] = {}
+MAIL_HOST, _, _port = os.environ.get("LEDGER_TEST_MAIL", "").rpartition(":")
+MAIL_DOMAINS: list[str] = []
+MAILERS = {
+    "default": {
+        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "OPTIONS": {"host": MAIL_HOST, "port": int(_port or 25)},
+    }
+}

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, close_old_connections, connection
 
 from audit.ledger.checkpoint import Sealer, Unsealable
-from audit.ledger.delivery import Delivery
+from audit.ledger.delivery import Delivery, Rounds
 from audit.ledger.going_on import go_on, record_refusal
 
 
@@ -45,12 +45,13 @@ class Command(BaseCommand):
                 if options["renew_key"]:
                     self.stdout.write(str(sealer.renew_key(connection, options["renew_key"])))
                     return
-                delivery = Delivery(sealer)
-                while not ended.is_set():
-                    self._round(sealer, delivery, options["once"])
-                    if options["once"]:
-                        return
-                    ended.wait(options["every"])
+                if options["once"]:
+                    self._once(sealer)
+                    return
+                with Rounds(Delivery(sealer), options["every"], self.stderr.write):
+                    while not ended.is_set():
+                        self._round(sealer)
+                        ended.wait(options["every"])
         except Unsealable as refusal:
             raise CommandError(f"the sealer refuses: {refusal}")
 
@@ -67,26 +68,31 @@ class Command(BaseCommand):
                 raise CommandError("another sealer holds this folder; end it first")
             yield
 
-    def _round(self, sealer: Sealer, delivery: Delivery, once: bool) -> None:
+    def _once(self, sealer: Sealer) -> None:
+        try:
+            self._seal(sealer)
+            for fault in Delivery(sealer).carry(connection):
+                self.stderr.write(f"sealer: a checkpoint was not taken by {fault}")
+        except OperationalError as fault:
+            raise CommandError(f"the database can't be reached: {fault}")
+
+    def _round(self, sealer: Sealer) -> None:
         close_old_connections()
         try:
-            try:
-                checkpoint = sealer.seal(connection)
-            except Unsealable as refusal:
-                record_refusal(sealer, connection, str(refusal))
-                if not go_on(sealer, connection):
-                    raise
-                self.stdout.write(f"went on after a restore, as two persons decided, with the key {sealer.public}")
-                return
-            failed = delivery.carry(connection)
+            self._seal(sealer)
         except OperationalError as fault:
-            if once:
-                raise CommandError(f"the database can't be reached: {fault}")
             # Whoever restarts the database needs no second hand for the sealer; the next round tries again.
             self.stderr.write(f"sealer: {fault}")
             connection.close()
+
+    def _seal(self, sealer: Sealer) -> None:
+        try:
+            checkpoint = sealer.seal(connection)
+        except Unsealable as refusal:
+            record_refusal(sealer, connection, str(refusal))
+            if not go_on(sealer, connection):
+                raise
+            self.stdout.write(f"went on after a restore, as two persons decided, with the key {sealer.public}")
             return
         if checkpoint is not None:
             self.stdout.write(f"sealed {checkpoint.size} events")
-        for fault_ in failed:
-            self.stderr.write(f"sealer: a checkpoint was not taken by {fault_}")

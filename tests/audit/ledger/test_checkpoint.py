@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import stat
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.ledger import checkpoint as cp
-from audit.ledger.note import BadNote, Checkpoint, PublicKey, notes_of, read, sign
+from audit.ledger.note import BadNote, Checkpoint, PublicKey, append_note, notes_of, read, sign
 from audit.ledger.proof import tree_hash
+from audit.offline import ringi_verify, ringi_witness
 from tests.audit.conftest import LedgerDatabase, fill
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -75,6 +77,56 @@ def test_signatures_of_others_are_ignored() -> None:
     note = sign(CLAIM, PRIVATE)
     witness = sign(Checkpoint("witness.example", 42, CLAIM.root), Ed25519PrivateKey.generate())
     assert read(note + witness.split("\n\n")[1], KEY) == CLAIM
+
+
+def test_a_size_has_nineteen_digits_at_most() -> None:
+    """Who reads a note of a thousand digits is kept busy by whoever wrote it."""
+    longest, longer = (sign(Checkpoint(CLAIM.origin, size, CLAIM.root), PRIVATE) for size in (10**19 - 1, 10**19))
+    assert read(longest, KEY).size == ringi_verify.parse_note(longest)[0] == 10**19 - 1
+    huge = longer.replace(f"\n{10**19}\n", f"\n{5000 * '9'}\n")
+    for note in (longer, huge):
+        with pytest.raises(BadNote):
+            read(note, KEY)
+        with pytest.raises(ValueError, match="malformed"):
+            ringi_verify.parse_note(note)
+
+
+@pytest.mark.parametrize("append", [append_note, ringi_witness.append_note], ids=["sealer", "witness"])
+def test_a_note_that_a_crash_cut_is_cut_off_before_the_next(
+    tmp_path: Path, append: Callable[[Path, str], None]
+) -> None:
+    """At any byte, and with the zeros or the noise that a file system may leave."""
+    first, second, third = (sign(Checkpoint(CLAIM.origin, size, CLAIM.root), PRIVATE) for size in (1, 22, 333))
+    raw = second.encode()
+    tails = [
+        *(raw[:end] for end in range(len(raw))),
+        bytes(9000),
+        raw[:-1] + bytes(70),
+        b"\n" * 5000,
+        raw[:-9] + b"\xff" * 30,
+    ]
+    for before in ([], [first], [first] * 40):
+        for tail in tails:
+            file = tmp_path / "checkpoints.txt"
+            file.write_bytes("".join(before).encode() + tail)
+            append(file, third)
+            assert list(notes_of(file)) == ringi_verify.split_notes(file.read_text()) == [*before, third], tail
+
+
+def test_the_sealer_publishes_anew_what_a_crash_cut(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app, file = ledger.as_app(), tmp_path / "checkpoints.txt"
+    for count in (3, 2):
+        fill(app, count)
+        cp.Sealer(tmp_path).seal(app)
+    whole = file.read_bytes()
+    for cut in (1, 30, 90, 100):
+        file.write_bytes(whole[:-cut])
+        assert cp.Sealer(tmp_path).seal(app) is None and file.read_bytes() == whole
+        file.write_bytes(whole[:-cut])
+        fill(app, 1)
+        after = cp.Sealer(tmp_path)
+        assert after.seal(app) is not None
+        assert file.read_bytes() == (whole := whole + after.note.encode())
 
 
 def _leaves(ledger: LedgerDatabase) -> list[bytes]:

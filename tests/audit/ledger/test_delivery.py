@@ -116,7 +116,10 @@ def test_a_witness_refuses_what_is_not_signed_not_proved_or_older(
         running.post(f"old 0\n\n{first.replace(chr(10) + '3' + chr(10), chr(10) + '4' + chr(10))}").status_code == 403
     )
     assert running.post(f"old 0\n\n{foreign}").status_code == 404
-    for broken in ("", "old x\n\n" + first, f"old 0\n\n{first[:40]}", f"old 9\n\n{first}", f"old 0\n???\n\n{first}"):
+    long = sign(Checkpoint(sealer.origin, 10**19, bytes(32)), sealer.private)
+    for broken in ("", "old x\n\n" + first, f"old 0\n\n{first[:40]}", f"old 9\n\n{first}", f"old 0\n???\n\n{first}",
+                   f"old 0\n\n{long}", f"old {9 * '1000'}\n\n{first}", f"old 0\n\n{first.rstrip()}",
+                   f"old 0\n\n{first}more\n"):  # fmt: skip
         assert running.post(broken).status_code == 400, broken
     assert running.post(f"old 0\n\n{first}").status_code == 200
     again = running.post(f"old 0\n\n{sealer.note}")
@@ -181,14 +184,18 @@ def test_an_address_that_comes_back_is_an_event_and_gets_the_last_note(
 
 
 @contextmanager
-def dripping(first: bytes) -> Iterator[tuple[str, list[int]]]:
-    """An address that answers with these bytes and one more every 0.1 s; yields it, and a list that grows per call."""
+def dripping(first: bytes, listens: bool = True) -> Iterator[tuple[str, list[int]]]:
+    """An address that answers with these bytes and one more every 0.1 s; yields it, and a list that grows per call.
+
+    listens: wait for a request before, as HTTP does and SMTP does not.
+    """
     calls: list[int] = []
     over = threading.Event()
 
     def answer(call: socket.socket) -> None:
         with call, suppress(OSError):
-            call.recv(65536)
+            if listens:
+                call.recv(65536)
             call.sendall(first)
             while not over.wait(0.1):
                 call.sendall(b"a")
@@ -225,6 +232,63 @@ def test_an_address_that_answers_in_drips_holds_nobody_up(
             assert said in failed and time.monotonic() - began < 5
             clock[0] += RETRY_SECONDS
         assert calls == [1]
+
+
+def test_a_mail_server_that_answers_in_drips_holds_nobody_up(
+    ledger: LedgerDatabase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    witness: Callable[[Any], Running],
+) -> None:
+    monkeypatch.setattr(delivery, "LONGEST_MAIL_SECONDS", 0.5)
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    fill(app, 2)
+    sealer.seal(app)
+    with dripping(b"2", listens=False) as (url, calls):
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        settings.MAIL_HOST, settings.MAIL_DOMAINS = host, []
+        settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+                                        "OPTIONS": {"host": host, "port": int(port)}}}  # fmt: skip
+        running = witness(sealer.public)
+        _enter(ledger, "mail", "auditor@datasets.example")
+        _enter(ledger, "post", running.url)  # entered later, carried before the mails
+        (failed,) = Delivery(sealer).carry(app)
+        assert "did not answer within 0.5 s" in failed and calls == [1]
+        assert httpx.get(running.url).text == sealer.note
+
+
+def test_a_size_of_too_many_digits_is_no_answer(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    fill(app, 2)
+    sealer.seal(app)
+    with dripping(b"HTTP/1.1 409 Conflict\r\nContent-Length: 5000\r\n\r\n" + b"9" * 5000) as (url, _calls):
+        _enter(ledger, "post", url)
+        (failed,) = Delivery(sealer).carry(app)
+    assert ": 409 999" in failed
+
+
+def test_a_statement_is_carried_whole_while_the_sealer_goes_on(
+    ledger: LedgerDatabase, tmp_path: Path, witness: Callable[[Any], Running]
+) -> None:
+    """The sealer signs the next one between a witness's call and the answer; the next round carries that."""
+    app, sealer = ledger.as_app(), cp.Sealer(tmp_path / "sealer")
+    running = witness(sealer.public)
+    _enter(ledger, "post", running.url)
+    fill(app, 2)
+    sealer.seal(app)
+    first, carried = sealer.note, Delivery(sealer)
+    add = carried._add
+
+    def signed_meanwhile(*given: Any) -> tuple[int, str]:
+        fill(app, 3)
+        sealer.seal(app)
+        return add(*given)
+
+    carried._add = signed_meanwhile  # type: ignore[method-assign]
+    assert carried.carry(app) == [] and httpx.get(running.url).text == first
+    carried._add = add  # type: ignore[method-assign]
+    assert carried.carry(app) == [] and httpx.get(running.url).text == sealer.note != first
 
 
 def test_an_answer_without_end_is_none(ledger: LedgerDatabase, tmp_path: Path) -> None:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psycopg
+import pytest
 
-from tests.audit.conftest import LedgerDatabase, fill
+from audit import capture
+from audit.apps import table_of
+from audit.roles import Roles
+from tests.audit.conftest import GOVERNED, TABLE_OF, LedgerDatabase, Listed, events, fill
+from tests.audit.ledger.test_delivery import _enter, dripping
 
 PROJECT = Path(__file__).parents[4]
 
 
-def _command(ledger: LedgerDatabase, state: Path, *arguments: str) -> subprocess.Popen[str]:
+def _command(ledger: LedgerDatabase, state: Path, *arguments: str, mail: str = "") -> subprocess.Popen[str]:
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.audit.bare_settings",
         "LEDGER_TEST_URL": ledger.url(ledger.app),
         "LEDGER_TEST_STATE": str(state),
+        "LEDGER_TEST_MAIL": mail,
         "PYTHONUNBUFFERED": "1",
     }
     return subprocess.Popen(
@@ -39,23 +47,35 @@ def _run(ledger: LedgerDatabase, state: Path, *arguments: str) -> tuple[int, str
     return process.returncode, out, err
 
 
-def test_a_sealed_ledger_is_verified_and_exported(ledger: LedgerDatabase, tmp_path: Path) -> None:
-    fill(ledger.as_app(), 7)
-    assert _run(ledger, tmp_path, "sealer", "--once")[:2] == (0, "sealed 7 events\n")
+@pytest.fixture
+def captured(ledger: LedgerDatabase) -> LedgerDatabase:
+    """The ledger with the tables governed that the audit app has itself, as a migrated database has them."""
+    listed = (*GOVERNED, Listed("audit.Continuation"), Listed("audit.CheckpointAddress"))
+    owner = ledger.as_owner()
+    with owner.transaction():
+        capture.install(
+            owner, listed, lambda label: TABLE_OF.get(label) or table_of(label), Roles(application=ledger.app)
+        )
+    return ledger
+
+
+def test_a_sealed_ledger_is_verified_and_exported(captured: LedgerDatabase, tmp_path: Path) -> None:
+    fill(captured.as_app(), 7)
+    assert _run(captured, tmp_path, "sealer", "--once")[:2] == (0, "sealed 7 events\n")
     file = tmp_path / "export.jsonl"
-    status, out, _ = _run(ledger, tmp_path, "audit_verify", "--export", str(file))
+    status, out, _ = _run(captured, tmp_path, "audit_verify", "--export", str(file))
     assert status == 0 and "1" in out and "7" in out
     assert len(file.read_text().splitlines()) == 1 + 7 + 1 + 1
-    status, out, _ = _run(ledger, tmp_path, "audit_verify", "--from", "3", "--to", "5", "--json")
+    status, out, _ = _run(captured, tmp_path, "audit_verify", "--from", "3", "--to", "5", "--json")
     assert status == 2 and json.loads(out)["events"] == 3  # a range is compared with no checkpoint
-    fill(ledger.as_app(), 2)
-    status, out, _ = _run(ledger, tmp_path, "audit_verify")
+    fill(captured.as_app(), 2)
+    status, out, _ = _run(captured, tmp_path, "audit_verify")
     assert status == 0 and "7 of 9" in out or "9件中7件" in out
 
 
-def test_what_nobody_signed_does_not_hold(ledger: LedgerDatabase, tmp_path: Path) -> None:
-    fill(ledger.as_app(), 3)
-    status, out, err = _run(ledger, tmp_path, "audit_verify")
+def test_what_nobody_signed_does_not_hold(captured: LedgerDatabase, tmp_path: Path) -> None:
+    fill(captured.as_app(), 3)
+    status, out, err = _run(captured, tmp_path, "audit_verify")
     assert (status, err) == (2, "") and "no checkpoint was compared with events 1 to 3" in out
 
 
@@ -74,12 +94,12 @@ def test_a_changed_row_is_named_and_the_sealer_refuses(ledger: LedgerDatabase, t
     assert status == 1 and "the sealer refuses" in err and "Traceback" not in err
 
 
-def test_without_a_key_or_a_database_it_can_not_tell(ledger: LedgerDatabase, tmp_path: Path) -> None:
-    fill(ledger.as_app(), 2)
-    _run(ledger, tmp_path, "sealer", "--once")
-    assert _run(ledger, tmp_path / "elsewhere", "audit_verify", "--json")[0] == 2
-    ledger.password = "wrong"
-    gone = LedgerDatabase("nowhere", ledger.server, ledger.owner, ledger.app, ledger.password)
+def test_without_a_key_or_a_database_it_can_not_tell(captured: LedgerDatabase, tmp_path: Path) -> None:
+    fill(captured.as_app(), 2)
+    _run(captured, tmp_path, "sealer", "--once")
+    assert _run(captured, tmp_path / "elsewhere", "audit_verify", "--json")[0] == 2
+    captured.password = "wrong"
+    gone = LedgerDatabase("nowhere", captured.server, captured.owner, captured.app, captured.password)
     status, _, err = _run(gone, tmp_path, "audit_verify")
     assert status == 2 and "Traceback" not in err
 
@@ -124,6 +144,39 @@ def test_a_change_is_signed_within_ten_seconds(ledger: LedgerDatabase, tmp_path:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_addresses_that_hang_do_not_delay_a_signature(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    """One refuses, three witnesses and a mail server take the call and come to no end; each may take its ten seconds."""
+    app = ledger.as_app()
+    fill(app, 1)
+    with socket.create_server(("127.0.0.1", 0)) as shut:
+        refusing = f"http://127.0.0.1:{shut.getsockname()[1]}"
+    with dripping(b"H") as (url, calls), dripping(b"2", listens=False) as (mail, _mails):
+        for address in (refusing, *(f"{url}/{n}" for n in range(3))):
+            _enter(ledger, "post", address)
+        _enter(ledger, "mail", "auditor@datasets.example")
+        process = _command(ledger, tmp_path, "sealer", "--every", "0.2", mail=mail.removeprefix("http://"))
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "sealed 1 events\n"
+            assert process.stdout.readline() == "sealed 2 events\n"  # that an address refuses is an event
+            assert [event["outcome"] for event in events(app) if event["action"] == "audit:deliver"] == ["failed"]
+            while not calls:
+                time.sleep(0.01)
+            for size in (3, 4, 5):
+                fill(app, 1)
+                assert process.stdout.readline() == f"sealed {size} events\n"
+            waited = app.execute(
+                "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_link l USING (number)"
+                " JOIN audit_event e ON e.id = l.event_id WHERE c.number > 2 ORDER BY c.number"
+            ).fetchall()
+            assert len(waited) == 3 and all(seconds < 5 for _number, seconds in waited), waited
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate()
+            assert process.returncode == 0 and "a checkpoint was not taken by " + refusing in err
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def _terminate_backends(ledger: LedgerDatabase) -> None:
