@@ -105,8 +105,8 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _arguments(cursor: Cursor, governed: Governed, table: str) -> list[str]:
-    """Return the arguments of the row trigger: label, key, ungoverned, secret, times, binaries."""
+def arguments(cursor: Cursor, governed: Governed, table: str) -> list[str]:
+    """Return the arguments of the row trigger: label, key, ungoverned, secret, times, binaries. Raises Uncapturable."""
     cursor.execute(
         """
         SELECT a.attname::text, a.atttypid::regtype::text,
@@ -137,10 +137,10 @@ def _install_triggers(cursor: Cursor, listed: Iterable[tuple[Governed, str]]) ->
     kept = set()
     for governed, table in listed:
         kept.add(table)
-        arguments = ", ".join(literal(argument) for argument in _arguments(cursor, governed, table))
+        given = ", ".join(literal(argument) for argument in arguments(cursor, governed, table))
         cursor.execute(
             f"CREATE OR REPLACE TRIGGER {CAPTURE} AFTER INSERT OR UPDATE OR DELETE ON {name(table)} "
-            f"FOR EACH ROW EXECUTE FUNCTION ringi_row_event({arguments})"
+            f"FOR EACH ROW EXECUTE FUNCTION ringi_row_event({given})"
         )
         cursor.execute(
             f"CREATE OR REPLACE TRIGGER {NO_TRUNCATE} BEFORE TRUNCATE ON {name(table)} "

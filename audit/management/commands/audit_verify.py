@@ -1,4 +1,4 @@
-"""`manage.py audit_verify`: verifies the ledger; ends with 0 holds, 1 broken, 2 can't tell."""
+"""`manage.py audit_verify`: verifies the ledger and its triggers; ends with 0 holds, 1 broken, 2 can't tell."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 from django.utils.translation import gettext as _
 
-from audit import export
-from audit.ledger.chain import UNKNOWN, Report, verify
+from audit import export, guards
+from audit.apps import table_of
+from audit.governed import GOVERNED
+from audit.ledger.chain import BROKEN, UNKNOWN, Report, verify
 from audit.ledger.note import BadNote, KeyRing, PublicKey, notes_of
 
 
 class Command(BaseCommand):
-    """Verify bytes, links, head and checkpoints; name the first bad number."""
+    """Verify bytes, links, head and checkpoints; name the first bad number, and what no trigger watches."""
 
-    help = "Verify the ledger: exit status 0 holds, 1 broken (first bad number), 2 can't tell."
+    help = "Verify the ledger: exit status 0 holds, 1 broken (first bad number, missing trigger), 2 can't tell."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -57,6 +60,10 @@ class Command(BaseCommand):
                 key=keys,
                 progress=self._progress if sys.stderr.isatty() else None,
             )
+            # Apps that are not installed here have no tables to ask about.
+            governed = [one for one in GOVERNED if one.model.partition(".")[0] in apps.app_configs]
+            untold = guards.faults(connection.connection, governed, table_of)
+            strangers = guards.strangers(connection.connection, governed, table_of)
             if options["export"]:
                 with open(options["export"], "w", encoding="utf-8") as out:
                     out.writelines(export.lines(connection.connection, keys))
@@ -66,8 +73,17 @@ class Command(BaseCommand):
             else:
                 self.stderr.write(_("Can't tell: %(fault)s") % {"fault": str(fault).strip()})
             sys.exit(UNKNOWN)
-        self._print(report, options["json"])
-        sys.exit(report.exit_status)
+        status = BROKEN if untold else report.exit_status
+        if options["json"]:
+            told = {"status": status, **asdict(report), "not_captured": untold, "unknown_tables": strangers}
+            self.stdout.write(json.dumps(told, ensure_ascii=False))
+        else:
+            for what in untold:
+                self.stdout.write(_("NOT CAPTURED: %(what)s") % {"what": what})
+            if strangers:
+                self.stdout.write(_("Neither governed nor known: %(tables)s") % {"tables": ", ".join(strangers)})
+            self._print(report)
+        sys.exit(status)
 
     @staticmethod
     def _remembered(folder: Path) -> list[str]:
@@ -78,10 +94,8 @@ class Command(BaseCommand):
     def _progress(self, number: int) -> None:
         self.stderr.write(f"\r{number}", ending="")
 
-    def _print(self, report: Report, as_json: bool) -> None:
-        if as_json:
-            self.stdout.write(json.dumps({"status": report.exit_status, **asdict(report)}, ensure_ascii=False))
-        elif report.finding is not None:
+    def _print(self, report: Report) -> None:
+        if report.finding is not None:
             self.stdout.write(
                 _("BROKEN at number %(number)s: %(what)s")
                 % {"number": report.finding.number, "what": report.finding.what}
