@@ -16,8 +16,9 @@ from typing import Any
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from audit.ledger.note import Checkpoint, PublicKey, sign
+from audit.ledger.note import Checkpoint, PublicKey, key_id, sign
 from audit.ledger.proof import consistency_proof, inclusion_proof, leaf_hash, tree_hash
+from tests.audit import verdicts
 
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "ledger-vectors.json"
 SEED = b"ringi: key of the test vectors"
@@ -31,6 +32,11 @@ CANONICAL: tuple[tuple[str, str], ...] = (
     ('"か\\u3099"', '"が"'),
     ("[9007199254740991, 9007199254740992, -1, 0.5, 1e3]", '[9007199254740991,"9007199254740992",-1,"0.5",1000]'),
     ('"line\\nquote\\" back\\\\ \\u001f / \\u007f é"', '"line\\nquote\\" back\\\\ \\u001f / \u007f é"'),
+    ('"\\u0001\\b\\f\\r\\t\\u001F"', '"\\u0001\\b\\f\\r\\t\\u001f"'),
+    (
+        "[1.50, -0, 0.0, 1E2, -9007199254740991, -9007199254740992]",
+        '["1.50",0,"0.0",100,-9007199254740991,"-9007199254740992"]',
+    ),
     ("{}", "{}"),
 )
 
@@ -112,7 +118,8 @@ def _altered(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         ("the root in the note", 3,
          [one, two, three, {"checkpoint": note["checkpoint"].replace("\n3\n", "\n2\n")}, head]),
     ):  # fmt: skip
-        yield {"altered": what, "status": 1 if number else 0, "number": number, "lines": [lines[0], *altered]}
+        told = {"altered": what, "status": 1 if number else 0, "number": number, "signed": 0 if number else 3}
+        yield told | {"earlier": [], "lines": [lines[0], *altered]}
 
 
 def built() -> dict[str, Any]:
@@ -122,6 +129,10 @@ def built() -> dict[str, Any]:
     events = [rfc8785.dumps(event) for event in EVENTS]
     leaves = [leaf_hash(event) for event in events]
     links, sizes = list(_links(events)), range(1, len(events) + 1)
+    log, title = verdicts.Log(ORIGIN, private, events), {"ringi": "export", "v": 1, "key": str(key)}
+    fresh = PublicKey(ORIGIN, verdicts.private(verdicts.NEXT_SEED).public_key().public_bytes_raw())
+    renewal = _event(2, action="audit:renew_key", object="", actor="worker:sealer", channel="worker",
+                     request={"address": "", "id": ""}, after={"key": str(fresh), "previous": str(key)}, reason="yearly")  # fmt: skip
     notes = {size: sign(Checkpoint(ORIGIN, size, tree_hash(leaves[:size])), private) for size in SEALED}
     return {
         "ringi": "vectors",
@@ -129,9 +140,14 @@ def built() -> dict[str, Any]:
         "seed": f"SHA-256 of {SEED.decode()!r}, a key for vectors only",
         "key": str(key),
         "canonical": [{"value": value, "bytes": written} for value, written in CANONICAL],
+        "keys": [
+            {"name": one.name, "public": one.public.hex(), "id": key_id(one.name, one.public).hex(), "key": str(one)}
+            for one in (key, fresh, PublicKey("witness.example/w", key.public))
+        ],
         "events": links,
         "roots": [{"size": size, "root": tree_hash(leaves[:size]).hex()} for size in (0, *sizes)],
         "notes": [{"size": size, "note": note} for size, note in notes.items()],
+        "no_notes": list(verdicts.no_notes(log)),
         "inclusion": [
             {"number": n, "size": size, "path": [node.hex() for node in inclusion_proof(n - 1, leaves[:size])]}
             for size in sizes
@@ -142,7 +158,12 @@ def built() -> dict[str, Any]:
             for size in sizes
             for old in range(1, size + 1)
         ],
-        "exports": list(_altered(_export(links[:3], notes, str(key)))),
+        "exports": [
+            *_altered(_export(links[:3], notes, str(key))),
+            *verdicts.exports(verdicts.Log(ORIGIN, private, events[:3]), title, renewal),
+        ],
+        "proofs": list(verdicts.proofs(log, key)),
+        "statements": verdicts.statements(private),
     }
 
 
