@@ -20,7 +20,8 @@ from environments.secrets import open_sealed
 from releases import channels
 from releases.actions.delivery.disable import disable_address, disable_channel
 from releases.actions.notice.make import ADDRESS_OFF, CHANNEL_OFF, page_address
-from releases.actions.notice.subject import is_done, row_of
+from releases.actions.notice.subject import AGAIN as TOLD_AGAIN
+from releases.actions.notice.subject import asked_in, is_done, is_moved, row_of
 from releases.channels.base import Address, ChannelKind, Letter, NotSetUp, Undelivered
 from releases.letters.events import KEYS
 from releases.letters.page import html_of
@@ -33,6 +34,7 @@ LEASE = 120
 WITHDRAWN = gettext_noop("The message was withdrawn.")
 LEFT = gettext_noop("This person is no longer to be told.")
 DONE = gettext_noop("It is done meanwhile.")
+MOVED = gettext_noop("It has another date meanwhile.")
 
 CLAIM = """
     UPDATE releases_delivery SET tries = tries + 1, lease_until = clock_timestamp() + make_interval(secs => %s)
@@ -67,16 +69,15 @@ def send_due(most: int = 500) -> int:
 
 def send(delivery_id: int, tries: int) -> None:
     """Send one delivery that this process has claimed, and keep what became of it."""
-    row = Delivery.objects.select_related("message__notice", "message__account", "message__member", "channel").get(
-        pk=delivery_id
-    )
+    along = ("message__notice__parent", "message__account", "message__member", "channel")
+    row = Delivery.objects.select_related(*along).get(pk=delivery_id)
     notice, channel = row.message.notice, row.channel
     if notice.withdrawn_at is not None and row.message.outside:
         return _record(row, Delivery.Outcome.DROPPED, error=WITHDRAWN)
     if _left(row):
         return _record(row, Delivery.Outcome.DROPPED, error=LEFT)
-    if _over(row):
-        return _record(row, Delivery.Outcome.DROPPED, error=DONE)
+    if over := _over(row):
+        return _record(row, Delivery.Outcome.DROPPED, error=over)
     if channel.disabled_at is not None:
         return _record(row, Delivery.Outcome.FAILED, error=CHANNEL_OFF)
     if row.address and DeadAddress.of(row.address) is not None:
@@ -135,11 +136,13 @@ def _left(row: Delivery) -> bool:
     return message.member is not None and message.member.removed_at is not None
 
 
-def _over(row: Delivery) -> bool:
-    """Tell whether what a message asks for is done, so that nobody needs to be asked any more."""
+def _over(row: Delivery) -> str:
+    """Return why nobody needs to be asked any more for what a message asks for; empty while somebody does."""
     notice = row.message.notice
-    asks = KEYS[notice.event].duty or notice.event in ("notice:remind", "notice:escalate")
-    return asks and bool(notice.thing) and is_done(row_of(notice.thing))
+    if not notice.thing or not (KEYS[notice.event].duty or notice.event in TOLD_AGAIN):
+        return ""
+    thing = row_of(notice.thing)
+    return DONE if is_done(thing) else MOVED if is_moved(thing, asked_in(notice)) else ""
 
 
 def _failed(row: Delivery, tries: int, why: str, *, lasting: bool, wait: float | None) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
+from audit.apart import apart
 from audit.change import change
 from audit.clock import now
 from releases.gates.base import procedure_of
 from releases.models import Milestone, Release
 
+log = logging.getLogger(__name__)
 OWNERS = {
     "fix_content": "release_manager",
     "confirm_tests": "release_manager",
@@ -19,12 +24,12 @@ OWNERS = {
 LATE = 0
 
 
-def remind_due() -> list[int]:
-    """Remind of every milestone whose lead has come, each lead once; return the milestones (the sweeper's act).
+class _NotDue(Exception):
+    """What had come due was done or moved, now that it is locked."""
 
-    The event's details name milestone, owner's role, lead in hours (0: it is late) and when it is due.
-    """
-    moment = now()
+
+def remind_due() -> list[int]:
+    """Remind of every milestone whose lead has come, each lead once; return the milestones (the sweeper's act)."""
     reminded = []
     leads_of: dict[int | None, list[int]] = {}
     rows = Milestone.objects.filter(done_at=None, release__state__in=Release.PREPARING).exclude(guards="start")
@@ -32,21 +37,37 @@ def remind_due() -> list[int]:
         pinned = row.release.procedure_id
         if pinned not in leads_of:
             leads_of[pinned] = sorted(procedure_of(row.release).reminders.hours_before, reverse=True)
-        leads = leads_of[pinned]
-        passed = [lead for lead in (*leads, LATE) if row.due_at - timedelta(hours=lead) <= moment]
-        if not passed or passed[-1] in row.reminded:
+        if not _passed(row, leads_of[pinned]):
             continue
-        with change("milestone:remind", (Milestone, row.pk)) as act:
-            held = act.get(Milestone)
-            # A release planned late has passed several leads at once: one reminder tells of the last.
-            held.reminded = sorted({*held.reminded, *passed}, reverse=True)
-            act.about(
-                held,
-                release=str(row.release),
-                milestone=held.key,
-                role=OWNERS[held.guards],
-                lead_hours=passed[-1],
-                due=held.due_at.isoformat(),
-            )
-        reminded.append(row.pk)
+        with apart(log, "milestone %s", row.pk), suppress(_NotDue):
+            _remind(row, leads_of[pinned])
+            reminded.append(row.pk)
     return reminded
+
+
+def _remind(row: Milestone, leads: Sequence[int]) -> None:
+    """Tell of the last lead that has passed; the event's details name milestone, owner's role, lead in hours (0: it is
+    late) and when it is due.
+    """
+    with change("milestone:remind", (Milestone, row.pk)) as act:
+        held = act.get(Milestone)
+        passed = _passed(held, leads)
+        if held.done_at is not None or not passed:
+            raise _NotDue
+        # A release planned late has passed several leads at once: one reminder tells of the last.
+        held.reminded = sorted({*held.reminded, *passed}, reverse=True)
+        act.about(
+            held,
+            release=str(row.release),
+            milestone=held.key,
+            role=OWNERS[held.guards],
+            lead_hours=passed[-1],
+            due=held.due_at.isoformat(),
+        )
+
+
+def _passed(milestone: Milestone, leads: Sequence[int]) -> list[int]:
+    """Return the leads that have passed, the last at the end; empty when nobody is to be told of that one any more."""
+    moment = now()
+    passed = [lead for lead in (*leads, LATE) if milestone.due_at - timedelta(hours=lead) <= moment]
+    return passed if passed and passed[-1] not in milestone.reminded else []

@@ -13,7 +13,7 @@ from environments.roles import ROLE_VERBS
 from releases.actions.notice.subject import Subject, subject_of, thing_of
 from releases.actions.question.ask import asked_of
 from releases.gates import quorum
-from releases.models import ConsentRound, Milestone, Notice, Question, Release, Rollback, RosterEntry
+from releases.models import ConsentRound, Milestone, Notice, Question, Rollback, RosterEntry
 
 # Who hears of it when those who must act do not.
 NEXT = {
@@ -65,12 +65,11 @@ def goes_on_to(root: Notice) -> list[Account]:
     return list(found.values())
 
 
-def reminded_after(event: str, release: Release | None, payload: dict[str, Any], urgent: bool) -> timedelta | None:
+def reminded_after(event: str, payload: dict[str, Any], urgent: bool) -> timedelta | None:
     """Return after what time something undone is told again; None where it never is, or has leads of its own."""
     if event in ALONE or event not in NEXT or (event == "milestone:remind" and payload.get("lead_hours") != 0):
         return None
-    hasty = urgent or (release is not None and release.kind == Release.Kind.EMERGENCY)
-    return timedelta(minutes=settings.REMIND_MINUTES_URGENT if hasty else settings.REMIND_MINUTES)
+    return timedelta(minutes=settings.REMIND_MINUTES_URGENT if urgent else settings.REMIND_MINUTES)
 
 
 def holding(right: str, environment: Environment | None = None, without: Account | None = None) -> list[Account]:

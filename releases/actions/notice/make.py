@@ -18,11 +18,11 @@ from environments.models import Account
 from releases import channels
 from releases.actions.notice.addressees import asked_again, goes_on_to, must_act, reminded_after
 from releases.actions.notice.recipients import Recipient, not_before, recipients, rules_for
-from releases.actions.notice.subject import Subject, is_done, subject_of, thing_of
-from releases.actions.notice.values import path_of, values_of
+from releases.actions.notice.subject import AGAIN, Subject, asked_in, is_done, is_moved, subject_of, thing_of
+from releases.actions.notice.values import path_of, values_of, zone_for
 from releases.letters.events import KEYS, PRE_RELEASED, Told
 from releases.letters.places import KNOWN_BEFOREHAND, filled, used
-from releases.models import ConsentRound, DeadAddress, Delivery, Message, MessageChannel, MessageText, Notice
+from releases.models import ConsentRound, DeadAddress, Delivery, Message, MessageChannel, MessageText, Notice, Release
 
 log = logging.getLogger(__name__)
 LANGUAGES = ("ja", "en")
@@ -90,7 +90,7 @@ def make(outbox_id: int) -> bool:
 
 
 def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
-    """Return what an entry would tell as things stand now; None when its row is gone or its duty is done already.
+    """Return what an entry would tell as things stand now; None when its row is gone, or its duty done or moved already.
 
     though_done: what it would tell were the duty still open, for a preview.
     """
@@ -98,12 +98,12 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
     if subject is None or (_unheard(told, subject) and not though_done):
         return None
     thing = thing_of(told.key, subject, entry.payload)
-    asks = told.duty or told.key in ("notice:remind", "notice:escalate")
-    if asks and not though_done and is_done(thing):
+    asked = asked_in(subject.row) if told.key in AGAIN and isinstance(subject.row, Notice) else entry.payload
+    if (told.duty or told.key in AGAIN) and not though_done and (is_done(thing) or is_moved(thing, asked)):
         return None
     acting = _acting(told, subject, entry.payload)
     rules = rules_for(told.key, entry.payload.get("lead_hours") if told.leads else None)
-    found = recipients(rules, acting)
+    found = recipients(rules, acting, zone_for(subject))
     if not _protected(subject):
         found = [one for one in found if not one.outside]
     event = Event.objects.filter(act=entry.act, kind=Event.Kind.ACTION).first()
@@ -113,7 +113,7 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
     words, writer = MessageText.written(told.key)
     texts = {}
     for language in LANGUAGES:
-        values = values_of(subject, language=language, **given)
+        values = values_of(subject, language=language, thing=thing, **given)
         texts[language] = {
             "subject": " ".join(filled(words[language]["subject"], values).split())[:SUBJECT],
             "body": filled(words[language]["body"], values),
@@ -131,6 +131,11 @@ def _acting(told: Told, subject: Subject, payload: dict[str, Any]) -> list[Accou
 
 def _protected(subject: Subject) -> bool:
     return subject.deployment is None or subject.deployment.environment.protected
+
+
+def _emergency(subject: Subject) -> bool:
+    """Tell whether something is about an emergency release, whose milestones are hours apart."""
+    return subject.release is not None and subject.release.kind == Release.Kind.EMERGENCY
 
 
 def _unheard(told: Told, subject: Subject) -> bool:
@@ -151,9 +156,9 @@ def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notice:
     told, subject = plan.told, plan.subject
     thing = thing_of(told.key, subject, entry.payload)
     parent = subject.row if isinstance(subject.row, Notice) else None
-    urgent = told.urgent or (parent is not None and parent.urgent)
+    urgent = told.urgent or (parent is not None and parent.urgent) or (told.duty and _emergency(subject))
     outside = any(one.outside for one in plan.recipients)
-    again = reminded_after(told.key, subject.release, entry.payload, urgent) if plan.acting and thing else None
+    again = reminded_after(told.key, entry.payload, urgent) if plan.acting and thing else None
     consent = _released_beforehand(told, subject) if outside else None
     return Notice.objects.create(
         event=told.key,
@@ -165,7 +170,7 @@ def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notice:
         parent=parent,
         texts=plan.texts,
         payload=entry.payload,
-        path=path_of(subject),
+        path=path_of(subject, thing),
         cause=plan.cause,
         writer=plan.writer,
         urgent=urgent,

@@ -11,8 +11,8 @@ from environments.models import Account
 from releases import channels
 from releases.models import Member, MessageChannel, MessageRule, Stakeholder
 
-# For those who are told because they must act, and are told without a group.
-QUIET = (time(22), time(7), "Asia/Tokyo")
+# For those who are told because they must act, and are told without a group; in the zone of what they act on.
+QUIET = (time(22), time(7))
 
 
 @dataclass
@@ -43,8 +43,8 @@ def rules_for(event: str, lead: int | None) -> list[MessageRule]:
     ]
 
 
-def recipients(rules: Iterable[MessageRule], acting: Iterable[Account]) -> list[Recipient]:
-    """Return whom rules tell. acting: those who must act, for rules without a group.
+def recipients(rules: Iterable[MessageRule], acting: Iterable[Account], zone: str) -> list[Recipient]:
+    """Return whom rules tell. acting: those who must act, for rules without a group; their quiet hours are of `zone`.
 
     A person who is in several groups, or counts as one with another account, is one. He is outside only if each of his
     groups is; a place that a group outside reads is outside whoever else reads it.
@@ -54,7 +54,7 @@ def recipients(rules: Iterable[MessageRule], acting: Iterable[Account]) -> list[
     for rule in rules:
         kind = channels.kind(rule.channel.kind)
         if kind.personal:
-            for one in _persons(rule, acting):
+            for one in _persons(rule, acting, zone):
                 if kind.within and one.account is None:
                     continue  # nobody looks into an inbox without an account
                 known = found.setdefault(one.key, one)
@@ -65,7 +65,7 @@ def recipients(rules: Iterable[MessageRule], acting: Iterable[Account]) -> list[
             place = found.setdefault(f"channel:{rule.channel.key}", _place(rule.channel))
             place.channels[rule.channel_id] = rule.channel
             place.outside = place.outside or (rule.group is not None and rule.group.outside)
-            place.quiet.append(_hours(rule.group))
+            place.quiet.append(_hours(rule.group, zone))
     return list(found.values())
 
 
@@ -76,12 +76,13 @@ def not_before(recipient: Recipient, moment: datetime, urgent: bool) -> datetime
     return min(_after(moment, *hours) for hours in recipient.quiet)
 
 
-def _persons(rule: MessageRule, acting: list[Account]) -> list[Recipient]:
+def _persons(rule: MessageRule, acting: list[Account], zone: str) -> list[Recipient]:
     if rule.group is None:
-        return [_account(one, None, outside=False) for one in acting if one.is_active]
+        return [_account(one, _hours(None, zone), outside=False) for one in acting if one.is_active]
+    hours = _hours(rule.group, zone)
     rows = rule.group.members.filter(removed_at=None).select_related("account")
     return [
-        _account(row.account, rule.group, outside=rule.group.outside, member=row)
+        _account(row.account, hours, outside=rule.group.outside, member=row)
         if row.account is not None
         else Recipient(
             key=f"address:{row.address.lower()}",
@@ -91,15 +92,16 @@ def _persons(rule: MessageRule, acting: list[Account]) -> list[Recipient]:
             outside=True,
             member=row,
             address=row.address,
-            quiet=[_hours(rule.group)],
+            quiet=[hours],
         )
         for row in rows
         if row.account is None or row.account.is_active
     ]
 
 
-def _account(account: Account, group: Stakeholder | None, *, outside: bool, member: Member | None = None) -> Recipient:
-    hours = _hours(group)
+def _account(
+    account: Account, hours: tuple[time, time, str], *, outside: bool, member: Member | None = None
+) -> Recipient:
     if account.quiet_from is not None and account.quiet_until is not None:
         hours = (account.quiet_from, account.quiet_until, hours[2])
     return Recipient(
@@ -119,8 +121,8 @@ def _place(channel: MessageChannel) -> Recipient:
                      language=channel.language, outside=False)  # fmt: skip
 
 
-def _hours(group: Stakeholder | None) -> tuple[time, time, str]:
-    return (group.quiet_from, group.quiet_until, group.zone) if group is not None else QUIET
+def _hours(group: Stakeholder | None, zone: str) -> tuple[time, time, str]:
+    return (group.quiet_from, group.quiet_until, group.zone) if group is not None else (*QUIET, zone)
 
 
 def _after(moment: datetime, begins: time, ends: time, zone: str) -> datetime:

@@ -83,8 +83,8 @@ def _heard(row: Delivery) -> Recipient:
     """Return the recipient of a delivery with the quiet hours of his group."""
     member, account = row.message.member, row.message.account
     quiet = []
-    if account is not None and account.quiet_from is not None and account.quiet_until is not None:
-        quiet = [(account.quiet_from, account.quiet_until, member.group.zone if member is not None else "Asia/Tokyo")]
-    elif member is not None:
+    if member is not None:
         quiet = [(member.group.quiet_from, member.group.quiet_until, member.group.zone)]
+        if account is not None and account.quiet_from is not None and account.quiet_until is not None:
+            quiet = [(account.quiet_from, account.quiet_until, member.group.zone)]
     return Recipient(row.message.recipient, row.message.name, row.message.language, True, quiet=quiet)

@@ -1,4 +1,6 @@
-"""notice:remind, notice:escalate, notice:settle: what is not done is told again, goes on to others, and stops when done."""
+"""notice:remind, notice:escalate, notice:settle: what is not done is told again, goes on to others, and stops when it is
+done or has another date, of which its own reminder tells.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from audit.apart import apart
 from audit.change import change
 from audit.clock import now
 from releases.actions.notice.addressees import ASKED_AGAIN, MOST, reminded_after
-from releases.actions.notice.subject import is_done, row_of
+from releases.actions.notice.subject import is_done, is_moved, row_of
 from releases.models import Notice
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,8 @@ def remind_open() -> list[int]:
 def follow_up(notice_id: int) -> str:
     """Remind those who must act, tell others after ASKED_AGAIN reminders, or end it; return the event that was done."""
     seen = Notice.objects.get(pk=notice_id)
-    if is_done(row_of(seen.thing)):
+    thing = row_of(seen.thing)
+    if is_done(thing) or is_moved(thing, seen.payload):
         event = "notice:settle"
     elif seen.reminded < ASKED_AGAIN:
         event = "notice:remind"
@@ -40,7 +43,7 @@ def follow_up(notice_id: int) -> str:
             notice.settled_at, notice.remind_at = moment, None
             return event
         notice.reminded += 1
-        again = reminded_after(notice.event, notice.release, notice.payload, notice.urgent)
+        again = reminded_after(notice.event, notice.payload, notice.urgent)
         notice.remind_at = moment + again if again is not None and notice.reminded < MOST else None
         act.details["reminded"] = notice.reminded
     return event

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
 from django.db.models import Model
+from django.utils.dateparse import parse_datetime
 
 from releases.models import (
     ConsentRound,
@@ -21,6 +23,8 @@ from releases.models import (
     Waiver,
 )
 
+# What tells again of what another notice has told.
+AGAIN = ("notice:remind", "notice:escalate")
 # Which key of an act's details names the row that must be done.
 NAMED = {"release:submit": ("round", ConsentRound), "deployment:hold": ("question", Question)}
 
@@ -69,7 +73,7 @@ def thing_of(event: str, subject: Subject, payload: dict[str, Any]) -> Model | N
         found: Model | None = model._base_manager.filter(pk=payload.get(key)).first()
         return found
     row = subject.row
-    if isinstance(row, Notice) and event in ("notice:remind", "notice:escalate"):
+    if isinstance(row, Notice) and event in AGAIN:
         return row_of(row.thing)
     return row if isinstance(row, Milestone | Waiver | Question | Rollback | Notice) else None
 
@@ -92,3 +96,16 @@ def is_done(thing: Model | None) -> bool:
         case StopSwitch():
             return thing.released_at is not None
     return True
+
+
+def is_moved(thing: Model | None, asked: Mapping[str, Any]) -> bool:
+    """Tell whether a milestone has another date than the one that was told of. asked: what the act that asks said."""
+    due = asked.get("due") if isinstance(thing, Milestone) else None
+    return due is not None and isinstance(thing, Milestone) and parse_datetime(due) != thing.due_at
+
+
+def asked_in(notice: Notice) -> dict[str, Any]:
+    """Return what the act said that asks for something: of a reminder, the act that it reminds of."""
+    asks = notice.parent if notice.event in AGAIN and notice.parent is not None else notice
+    found: dict[str, Any] = asks.payload
+    return found

@@ -16,33 +16,50 @@ from releases.gates.base import procedure_of
 from releases.letters import notes
 from releases.models import ConsentRound, Deployment, Milestone, Notice, Question, Release, Rollback, StopSwitch, Waiver
 
-# Where each kind of row is shown: path and the column with its number. Written out: looking addresses up by name would
-# load all pages of the admin into a process that only sends messages.
+# Where something is done about each kind of row: path and the column with its number. Written out: looking addresses up
+# by name would load all pages of the admin into a process that only sends messages.
 PAGES: tuple[tuple[type[Model], str, str], ...] = (
     (Rollback, "/admin/rollback/{}/", "pk"),
     (Deployment, "/admin/deployment/{}/", "pk"),
+    (ConsentRound, "/admin/release/{}/#approvals", "release_id"),
     (ConsentRound, "/admin/consent/{}/", "pk"),
-    (Question, "/admin/deployment/{}/", "deployment_id"),
-    (Milestone, "/admin/release/{}/", "release_id"),
-    (Waiver, "/admin/release/{}/", "release_id"),
+    (Question, "/admin/deployment/{}/#decide", "deployment_id"),
+    (Milestone, "/admin/release/{}/#plan", "release_id"),
+    (Waiver, "/admin/release/{}/#waivers", "release_id"),
     (Release, "/admin/release/{}/", "pk"),
     (Notice, "/admin/releases/notice/{}/change/", "pk"),
     (StopSwitch, "/admin/releases/stopswitch/{}/change/", "pk"),
 )
 
 
+def zone_for(subject: Subject) -> str:
+    """Return the zone in which times of a subject are told, and of the quiet hours of who has none of his own."""
+    if subject.deployment is not None:
+        return subject.deployment.environment.zone
+    return zone_of(subject.release) if subject.release is not None else ZONE
+
+
 def values_of(
-    subject: Subject, *, language: str, at: datetime, actor: str, reason: str, payload: dict[str, Any]
+    subject: Subject,
+    *,
+    language: str,
+    at: datetime,
+    actor: str,
+    reason: str,
+    payload: dict[str, Any],
+    thing: Model | None = None,
 ) -> dict[str, str]:
-    """Return name of a place → its text; a place without a value is left out. payload: details of the act."""
-    release, run, row = subject.release, subject.deployment, subject.row
-    zone = run.environment.zone if run is not None else zone_of(release) if release is not None else ZONE
+    """Return name of a place → its text; a place without a value is left out.
+
+    payload: details of the act; thing: the row whose being done ends what is asked for.
+    """
+    release, run, row, zone = subject.release, subject.deployment, subject.row, zone_for(subject)
     with override(language):
         found = {
             "actor": actor,
             "reason": reason,
             "at": when(at, zone, language),
-            "url": settings.BASE_URL.rstrip("/") + path_of(subject),
+            "url": settings.BASE_URL.rstrip("/") + path_of(subject, thing),
             "what": _what(subject, language),
             "due": _due(row, payload, zone, language),
         }
@@ -67,12 +84,12 @@ def values_of(
     return found
 
 
-def path_of(subject: Subject) -> str:
-    """Return the path of the page on which somebody acts on a subject."""
-    for row in (subject.row, subject.deployment, subject.release):
+def path_of(subject: Subject, thing: Model | None = None) -> str:
+    """Return the path of the page on which the thing is done that a subject is told for; else of what it is about."""
+    for row in (thing, subject.row, subject.deployment, subject.release):
         for model, path, key in PAGES:
-            if isinstance(row, model):
-                return path.format(getattr(row, key))
+            if isinstance(row, model) and (number := getattr(row, key)) is not None:
+                return path.format(number)
     return "/admin/"
 
 

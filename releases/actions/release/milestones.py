@@ -68,8 +68,8 @@ def lay(
         excused = not over and not milestone.was_late
         if milestone.done_at is not None:
             excused |= milestone.was_late  # done at a later window: those who consent see that it was for another one
-        if milestone.due_at != due[row.key]:
-            milestone.reminded = []
+        if again or milestone.due_at != due[row.key]:
+            milestone.reminded = []  # of another date, or of another time of doing it
         milestone.due_at = due[row.key]
         milestone.compressed = due[row.key] < moment and excused
         if milestone.compressed and milestone.done_at is None:

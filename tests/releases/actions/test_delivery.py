@@ -19,7 +19,7 @@ from releases.actions.delivery import send as sending
 from releases.actions.delivery.disable import bounce, use_again
 from releases.actions.notice.remind import follow_up, remind_open
 from releases.models import DeadAddress, Delivery, MessageChannel, Milestone, Notice
-from tests.releases.actions.telling import WORKER, deliver, forget, join, only, outcomes, outsider, rule, tell
+from tests.releases.actions.telling import WORKER, deliver, due_now, forget, join, only, outcomes, outsider, rule, tell
 from tests.releases.channels.receivers import MailHost, Receiver, mail_host, receiver, use_mail
 from tests.releases.gates.asking import alter
 
@@ -77,14 +77,6 @@ def place(key: str, kind: str, url: str, secret: str = "") -> MessageChannel:
             row.save()
             act.about(row)
     return row
-
-
-def due_now(delivery: Delivery) -> None:
-    """Let the next try be due now: the waiting time is the only thing that a test does not wait for."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE releases_delivery SET next_at = clock_timestamp(), lease_until = NULL WHERE id = %s", [delivery.pk]
-        )
 
 
 def test_a_mail_arrives_once_and_its_answer_is_kept(world: Any, draft: Any, host: MailHost) -> None:

@@ -1,0 +1,61 @@
+"""watch:unclear, watch:clear: a watch for which nothing comes in says so while there is time (the sweeper's acts)."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from audit.apart import apart
+from audit.change import change
+from releases.actions.watch.sample import owed_of
+from releases.models import Watch
+
+log = logging.getLogger(__name__)
+# Looks without a value after which it is told, where no trigger looks back further; and the shortest time for that.
+LOOKS, LEAST_SECONDS = 5, 60.0
+# Rounds of checks likewise: one that could not be made is made up for by the next.
+ROUNDS = 2
+
+
+class _AsBefore(Exception):
+    """What had changed has not, or not any more, now that it is locked."""
+
+
+def tell_unclear(moment: datetime) -> None:
+    """Tell of each watch that has become unclear, and note which can tell again."""
+    for watch in Watch.objects.filter(ended_at=None, paused_at=None, verdict="").exclude(purpose=Watch.Purpose.BEFORE):
+        known = watch.unclear_at is not None
+        with apart(log, "watch %s", watch.pk), suppress(_AsBefore):
+            if bool(silent_of(watch, moment)) != known:
+                _note(watch.pk, moment, clears=known)
+
+
+def silent_of(watch: Watch, moment: datetime) -> list[str]:
+    """Return what is owed and has had no value for as long as its triggers look back; nothing is before that time."""
+    metrics, checks = owed_of(watch)
+    since = watch.resumed_at or watch.began_at
+    most = max([LOOKS, *(trigger.get("n", 0) for trigger in watch.triggers)])
+    # The last look may be under way, and the first only begins the counting.
+    span = timedelta(seconds=max(LEAST_SECONDS, (most + 1) * watch.interval_seconds))
+    silent: set[str] = set()
+    if moment - since >= span:
+        known: set[str] = set()
+        for values in watch.samples.filter(due_at__gt=moment - span).values_list("values", flat=True):
+            known |= {name for name, entry in values.items() if entry.get("value") is not None}
+        silent |= metrics - known
+    span = timedelta(seconds=max(LEAST_SECONDS, (ROUNDS + 0.5) * watch.check_seconds))
+    if moment - since >= span:
+        made = watch.checked.filter(due_at__gt=moment - span, verdict__in=["pass", "fail"])
+        silent |= checks - set(made.values_list("key", flat=True))
+    return sorted(silent)
+
+
+def _note(watch_id: int, moment: datetime, *, clears: bool) -> None:
+    with change("watch:clear" if clears else "watch:unclear", (Watch, watch_id)) as act:
+        watch = act.get(Watch)
+        silent = silent_of(watch, moment)
+        if watch.ended_at is not None or watch.verdict or clears == bool(silent):
+            raise _AsBefore
+        watch.unclear_at = None if clears else moment
+        act.details["silent"] = silent

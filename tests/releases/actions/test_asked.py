@@ -1,0 +1,283 @@
+"""Who is told that something waits for him, that nothing is known, or that his word holds no longer; and who outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Outbox
+from environments.actions.access.request import decline, request
+from releases.actions.consent import decide
+from releases.actions.consent.lapse import lapse_stale
+from releases.actions.notice.remind import follow_up
+from releases.actions.switch.press import press
+from releases.actions.switch.propose_release import propose_release
+from releases.actions.watch.sample import end_due
+from releases.actions.watch.unclear import tell_unclear
+from releases.actions.window.propose import propose
+from releases.actions.window.set_rule import set_rule
+from releases.models import Delivery, Notice, Sample, StopSwitch, Watch
+from tests.releases.actions.telling import WORKER, announced, deliver, forget, only, outsider, tell
+from tests.releases.actions.test_consent_forms import appointed
+from tests.releases.channels.receivers import MailHost, mail_host, use_mail
+from tests.releases.gates.asking import alter, make, walk
+
+COMMITTEE = {"committee_a", "committee_b", "author_on_committee"}
+
+
+@pytest.fixture
+def host(settings: Any) -> Iterator[MailHost]:
+    """A mail server."""
+    with mail_host() as running:
+        use_mail(settings, running)
+        yield running
+
+
+def awake(world: Any, *names: str) -> None:
+    """Give people an address, and no quiet hours."""
+    for name in names:
+        alter(world.people[name], email=f"{name}@datasets.example", quiet_from=time(0), quiet_until=time(0))
+
+
+def told(event: str) -> Notice:
+    """Make messages of what waits; return the one notice of an event."""
+    (notice,) = [one for one in tell() if one.event == event]
+    return notice
+
+
+def names(notice: Notice) -> set[str]:
+    return {message.account.username for message in notice.messages.all() if message.account is not None}
+
+
+def mailed(host: MailHost) -> set[str]:
+    return {str(mail["To"]).partition("@")[0].strip("<> ") for mail in host.mails}
+
+
+def extra_window(world: Any) -> Any:
+    with world.acting_as("manager"):
+        return propose(world.environments["production"].pk, name="extra", reason="hotfix",
+                       starts_at=now() + timedelta(days=1), ends_at=now() + timedelta(days=1, hours=2))  # fmt: skip
+
+
+def test_who_decides_about_an_extra_window_is_told_by_mail_and_led_to_its_round(world: Any, host: MailHost) -> None:
+    only(("round:ask", None, "mail"))
+    awake(world, *COMMITTEE)
+    forget()
+    round_ = extra_window(world)
+    notice = told("round:ask")
+    assert names(notice) == COMMITTEE and notice.path == f"/admin/consent/{round_.pk}/"
+    deliver()
+    assert mailed(host) == COMMITTEE
+    text = notice.texts["en"]["subject"] + notice.texts["en"]["body"]
+    assert "extra" in text and "hotfix" in text and "Manager" in text and "Until: 20" in text
+    assert notice.remind_at is not None
+    with world.acting_as("committee_a"):
+        decide.send_back(round_.pk, digest=round_.digest, comment="not now")
+    with acting(WORKER):
+        assert follow_up(notice.pk) == "notice:settle"
+
+
+def test_a_rule_of_windows_and_the_release_of_the_stop_switch_ask_too(world: Any) -> None:
+    only(("round:ask", None, "admin"))
+    forget()
+    with world.acting_as("manager"):
+        set_rule(world.environments["production"].pk, name="weekly", rrule="FREQ=WEEKLY;BYDAY=TU", start=time(1),
+                 length_minutes=60, reason="more often")  # fmt: skip
+    assert names(told("round:ask")) == COMMITTEE
+    with world.acting_as("operator"):
+        press(reason="smoke")
+        propose_release(StopSwitch.objects.get().pk, reason="it was toast")
+    notice = told("round:ask")
+    assert names(notice) == COMMITTEE and "it was toast" in notice.texts["en"]["body"]
+
+
+def test_the_next_stage_is_told_when_it_opens(world: Any) -> None:
+    only(("release:submit", None, "admin"), ("round:ask", None, "admin"))
+    _release, round_ = world.submitted()
+    stages = [{"stage": 1, "role": "committee", "number": 1}, {"stage": 2, "role": "project_manager", "number": 1}]
+    round_ = alter(round_, rules=stages)
+    forget()
+    with world.acting_as("committee_a"):
+        decide.approve(round_.pk, digest=round_.digest)
+    notice = told("round:ask")
+    assert names(notice) == {"project_manager"} and "#approvals" in notice.path
+    assert notice.remind_at is None, "the first notice of the round asks whoever is asked by now"
+    with world.acting_as("project_manager"):
+        decide.approve(round_.pk, digest=round_.digest)
+    assert world.fresh(round_).state == "granted" and not [one for one in tell() if one.event == "round:ask"]
+
+
+def test_a_deputy_is_told_beside_who_is_away_and_only_while_he_stands_in(world: Any, host: MailHost) -> None:
+    only(("release:submit", None, "mail"))
+    awake(world, "committee_a", "committee_b", "project_manager")
+    row = appointed(world)
+    forget()
+    world.submitted()
+    notice = told("release:submit")
+    assert names(notice) == {"committee_a", "committee_b", "project_manager"}
+    deliver()
+    assert mailed(host) == names(notice)
+    only(("round:ask", None, "admin"))
+    assert "project_manager" in names((extra_window(world), told("round:ask"))[1])
+    alter(row, until=now())
+    assert "project_manager" not in names((extra_window(world), told("round:ask"))[1])
+
+
+def test_who_may_answer_a_request_for_access_is_told_and_led_to_it(world: Any, host: MailHost) -> None:
+    only(("access:request", None, "mail"))
+    awake(world, "administrator", "second_administrator")
+    forget()
+    with world.acting_as("developer"):
+        asked = request(
+            role="operator", environment_id=world.environments["production"].pk, hours=4, reason="incident 7"
+        )
+    notice = told("access:request")
+    assert names(notice) == {"administrator", "second_administrator"}
+    assert notice.path == f"/admin/environments/accessrequest/{asked.pk}/change/" and notice.urgent
+    assert deliver() == 2 and mailed(host) == names(notice)
+    assert "incident 7" in notice.texts["en"]["body"] and "4 h" in notice.texts["en"]["body"]
+    with world.acting_as("administrator"):
+        decline(asked.pk, answer="ask the operator on duty")
+    with acting(WORKER):
+        assert follow_up(notice.pk) == "notice:settle"
+
+
+def test_author_and_approvers_are_told_why_a_consent_has_lapsed(world: Any, host: MailHost) -> None:
+    only(("release:lapse", None, "mail"))
+    awake(world, "author_on_committee", "committee_a", "committee_b", "manager")
+    release, round_ = world.submitted()
+    with world.acting_as("committee_a"):
+        decide.approve(round_.pk, digest=round_.digest)
+    forget()
+    alter(release, title="Another title")
+    with acting(WORKER):
+        assert lapse_stale() == [release.pk]
+    notice = told("release:lapse")
+    assert names(notice) == {"author_on_committee", "committee_a", "committee_b", "manager"}
+    assert "what is applied for" in notice.texts["en"]["body"] and "申請" in notice.texts["ja"]["body"]
+    assert notice.remind_at is None
+    deliver()
+    assert mailed(host) == names(notice)
+
+
+def test_a_consent_whose_window_is_over_says_so(world: Any) -> None:
+    only(("release:lapse", None, "admin"))
+    release, round_ = world.granted()
+    forget()
+    alter(round_, window_end=now() - timedelta(seconds=1))
+    with acting(WORKER):
+        lapse_stale()
+    assert "the time for which it was given is over" in told("release:lapse").texts["en"]["body"]
+
+
+@pytest.fixture
+def watch(world: Any) -> Watch:
+    """A watch in production that has looked for ten minutes."""
+    run = walk(world.scheduled(), "queue", "start", "verify", "watch")
+    trigger = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute",
+               "limit": "0.10", "k": 3, "n": 5, "owed": True}  # fmt: skip
+    forget()
+    began = now() - timedelta(minutes=10)
+    return make(Watch, deployment=run, interval_seconds=60, duration_seconds=3600, triggers=[trigger],  # type: ignore[no-any-return]
+                began_at=began, next_at=now())  # fmt: skip
+
+
+def seen(watch: Watch, value: float | None, at: datetime) -> None:
+    entry = {"value": value, "verdict": "stale" if value is None else "pass"}
+    make(Sample, watch=watch, due_at=at, at=at, up=True, values={"error_rate": entry})
+
+
+def look() -> None:
+    with acting(WORKER):
+        tell_unclear(now())
+
+
+def test_a_watch_without_values_wakes_the_roster_once_until_there_are_some(
+    world: Any, watch: Watch, host: MailHost
+) -> None:
+    only(("watch:unclear", None, "mail"))
+    roster = {"operator", "second_operator", "manager"}
+    awake(world, *roster)
+    for name in roster:
+        alter(world.people[name], quiet_from=time(0), quiet_until=time(23, 59))
+    seen(watch, 0.0, now() - timedelta(minutes=2))
+    look()
+    assert tell() == [], "a value two minutes ago is known"
+    Sample.objects.all().delete()
+    seen(watch, 0.0, now() - timedelta(minutes=8))
+    seen(watch, None, now() - timedelta(minutes=1))
+    for _again in range(2):
+        look()
+    notice = told("watch:unclear")
+    assert names(notice) == roster and notice.path == f"/admin/deployment/{watch.deployment_id}/#watch"
+    assert "Error rate" in notice.texts["en"]["body"] and "エラーレート" in notice.texts["ja"]["body"]
+    deliver()
+    assert mailed(host) == roster, "quiet hours do not hold it"
+    seen(watch, 0.0, now())
+    look()
+    assert world.fresh(watch).unclear_at is None and tell() == []
+    with acting(WORKER):
+        assert follow_up(notice.pk) == "notice:settle"
+
+
+def test_a_watch_that_nobody_samples_any_more_is_told_too(world: Any, watch: Watch) -> None:
+    only(("watch:unclear", None, "admin"))
+    look()
+    assert told("watch:unclear").payload["silent"] == ["error_rate"]
+
+
+def test_a_watch_that_has_just_begun_or_is_paused_is_not(world: Any, watch: Watch) -> None:
+    only(("watch:unclear", None, "admin"))
+    alter(watch, paused_at=now())
+    look()
+    alter(watch, paused_at=None, resumed_at=now() - timedelta(minutes=3))
+    look()
+    assert tell() == [] and world.fresh(watch).unclear_at is None
+
+
+def test_a_watch_that_ends_without_a_verdict_asks_for_one(world: Any, watch: Watch) -> None:
+    only(("watch:unclear", None, "admin"))
+    alter(watch, began_at=now() - timedelta(hours=2))
+    with acting(WORKER):
+        assert end_due(watch.pk) == "insufficient"
+    notice = told("watch:unclear")
+    assert notice.remind_at is not None and "Error rate" in notice.texts["en"]["body"]
+    alter(watch, ended_at=now(), verdict="judged_healthy")
+    with acting(WORKER):
+        assert follow_up(notice.pk) == "notice:settle"
+
+
+@pytest.mark.parametrize("event", ["deployment:succeed", "deployment:fail", "rollback:authorise", "rollback:restored"])
+def test_people_outside_hear_how_it_ended_only_if_the_announcement_reached_them(world: Any, event: str) -> None:
+    only((event, "users", "mail"))
+    heard, new = outsider("users", "kita@users.example"), outsider("users", "minami@users.example")
+    run = walk(world.scheduled(), "queue", "start")
+    forget()
+
+    def outcome(number: int) -> set[str]:
+        make(Outbox, act=f"00000000-0000-0000-0000-00000000000{number}", event=event,
+             object=f"releases.Deployment:{run.pk}", payload={})  # fmt: skip
+        return {message.recipient for notice in tell() for message in notice.messages.all()}
+
+    assert outcome(1) == set()
+    announcement = announced(run.release, heard)
+    assert outcome(2) == {f"address:{heard.address}"}
+    announced_to_new = Delivery.objects.filter(message__notice=announcement).get()
+    alter(announced_to_new, outcome="failed")
+    assert outcome(3) == set(), f"it never arrived; {new.address} was never told"
+
+
+def test_nobody_outside_is_told_that_what_he_never_heard_of_is_called_off(world: Any) -> None:
+    from releases.actions.release.prepare import withdraw
+
+    only(("release:withdraw", "users", "mail"))
+    outsider("users", "kita@users.example")
+    row = world.planned()
+    with world.acting_as("manager"):
+        withdraw(row.pk, reason="計画変更")
+    assert tell() == []

@@ -1,0 +1,183 @@
+"""Quiet hours, the dates that reminders tell of, and the page that each of them leads to (P3, P5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from audit.actor import acting
+from audit.clock import now
+from releases.actions.milestone.remind import remind_due
+from releases.actions.notice.recipients import Recipient, not_before
+from releases.actions.notice.remind import follow_up, remind_open
+from releases.actions.release.move import move
+from releases.models import Delivery, Milestone, Notice, Release
+from tests.releases.actions.telling import WORKER, deliver, due_now, forget, join, only, outcomes, tell
+from tests.releases.channels.receivers import MailHost, mail_host, use_mail
+from tests.releases.gates.asking import alter
+
+
+@pytest.fixture
+def draft(world: Any) -> Any:
+    """A release in preparation of which only one milestone is not done; nothing has been told so far."""
+    row = world.planned()
+    for milestone in row.milestones.exclude(key="tests_done"):
+        alter(milestone, done_at=now())
+    forget()
+    return row
+
+
+@pytest.fixture
+def host(settings: Any) -> Iterator[MailHost]:
+    """A mail server."""
+    with mail_host() as running:
+        use_mail(settings, running)
+        yield running
+
+
+def quiet_now(account: Any, zone: str, *, mail: str) -> datetime:
+    """Let a person's quiet hours be those around now in a zone; return when they end."""
+    local = now().astimezone(ZoneInfo(zone)).replace(minute=0, second=0, microsecond=0)
+    alter(account, email=mail, quiet_from=(local - timedelta(hours=1)).time(),
+          quiet_until=(local + timedelta(hours=2)).time())  # fmt: skip
+    return local + timedelta(hours=2)
+
+
+def awake(account: Any, *, mail: str) -> None:
+    """Let a person have no quiet hours."""
+    alter(account, email=mail, quiet_from=time(0), quiet_until=time(0))
+
+
+def late(draft: Any) -> Milestone:
+    """Let the milestone be late, and remind of it."""
+    milestone: Milestone = alter(draft.milestones.get(key="tests_done"), compressed=False, reminded=[72, 24],
+                                 due_at=now() - timedelta(hours=1))  # fmt: skip
+    assert remind() == [milestone.pk]
+    return milestone
+
+
+def remind() -> list[int]:
+    with acting(WORKER):
+        return remind_due()
+
+
+def test_what_is_held_in_quiet_hours_leaves_at_their_end(world: Any, draft: Any, host: MailHost) -> None:
+    from releases.actions.release.prepare import withdraw
+
+    only(("release:withdraw", "development_team", "mail"))
+    member = join("development_team", world.people["developer"])
+    alter(member.group, zone="America/New_York")
+    ends = quiet_now(world.people["developer"], "America/New_York", mail="developer@datasets.example")
+    with world.acting_as("manager"):
+        withdraw(draft.pk, reason="計画変更")
+    tell()
+    assert deliver() == 0 and not host.mails
+    row = Delivery.objects.get()
+    assert (row.outcome, row.next_at) == ("waiting", ends), "the hours are of the zone of the group"
+    due_now(row)
+    assert deliver() == 1 and len(host.mails) == 1 and world.fresh(row).outcome == "sent"
+
+
+@pytest.mark.parametrize(
+    ("at", "first"), [("2026-10-24T23:30", "2026-10-25T07:00"), ("2026-10-25T00:30", "2026-10-25T07:00")]
+)
+def test_quiet_hours_end_at_the_hour_of_the_clock_also_in_the_night_in_which_it_is_set(at: str, first: str) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    one = Recipient("x", "x", "ja", False, quiet=[(time(22), time(7), "Europe/Berlin")])
+    moment = datetime.fromisoformat(at).replace(tzinfo=zone)
+    assert not_before(one, moment.astimezone(UTC), urgent=False) == datetime.fromisoformat(first).replace(tzinfo=zone)
+
+
+def test_who_must_act_is_quiet_in_the_zone_of_the_environment(world: Any, draft: Any) -> None:
+    only(("milestone:remind", None, "mail"))
+    alter(world.environments["production"], zone="America/New_York")
+    ends = quiet_now(world.people["manager"], "America/New_York", mail="manager@datasets.example")
+    late(draft)
+    tell()
+    assert Delivery.objects.get(message__account=world.people["manager"]).next_at == ends
+
+
+def test_what_must_wake_somebody_is_not_held_nor_what_an_emergency_asks_for(
+    world: Any, draft: Any, host: MailHost
+) -> None:
+    only(("milestone:remind", None, "mail"))
+    quiet_now(world.people["manager"], "Asia/Tokyo", mail="manager@datasets.example")
+    alter(draft, kind="emergency")
+    late(draft)
+    (notice,) = tell()
+    assert notice.urgent
+    deliver()
+    assert outcomes(notice)[("Manager", "mail")] == "sent" and len(host.mails) == 1
+
+
+def test_a_reminder_of_a_date_that_was_moved_is_dropped_and_told_anew(world: Any, draft: Any, host: MailHost) -> None:
+    only(("milestone:remind", None, "mail"), ("notice:remind", None, "mail"))
+    awake(world.people["manager"], mail="manager@datasets.example")
+    milestone = late(draft)
+    (old,) = tell()
+    alter(old, remind_at=now() - timedelta(seconds=1))
+    with acting(WORKER):
+        assert remind_open() == [old.pk]
+    (again,) = tell()
+    with world.acting_as("manager"):
+        move(draft.pk, start=now() + timedelta(hours=1))
+    assert deliver() > 0 and not host.mails, "what was queued for the old date"
+    assert {outcomes(one)[("Manager", "mail")] for one in (old, again)} == {"dropped"}
+    assert (
+        "another date"
+        in Delivery.objects.filter(message__notice=old, message__account=world.people["manager"]).get().last_error
+    )
+    with acting(WORKER):
+        assert follow_up(old.pk) == "notice:settle"
+    assert remind() == [milestone.pk] and remind() == []
+    (new,) = tell()
+    assert new.payload["due"] == world.fresh(milestone).due_at.isoformat() != old.payload["due"]
+    deliver()
+    assert len(host.mails) == 1 and host.mails[0]["Subject"] == new.texts["ja"]["subject"]
+
+
+def test_a_reminder_that_no_message_was_made_of_yet_is_not_told_of_the_old_date(world: Any, draft: Any) -> None:
+    only(("milestone:remind", None, "admin"))
+    milestone = late(draft)
+    alter(milestone, due_at=now() + timedelta(days=3))
+    assert tell() == []
+
+
+def test_a_milestone_that_is_to_be_done_once_more_is_reminded_of_once_more(world: Any, draft: Any) -> None:
+    from releases.actions.release.milestones import lay
+    from releases.gates.base import procedure_of
+
+    milestone = alter(draft.milestones.get(key="tests_done"), done_at=now(), reminded=[72, 24, 0])
+    content, production = procedure_of(draft), world.environments["production"]
+    with acting(WORKER):
+        from audit.change import change
+
+        with change("test:alter", (Release, draft.pk)) as act:
+            lay(act.get(Release), content, production, draft.window_start, now(), reopened=(milestone.guards,))
+    assert remind() == [milestone.pk]
+
+
+def test_each_reminder_leads_to_where_the_thing_is_done(world: Any, draft: Any) -> None:
+    only(*((event, None, "admin") for event in ("milestone:remind", "notice:remind", "notice:escalate")))
+    late(draft)
+    (root,) = tell()
+    page = f"/admin/release/{draft.pk}/#plan"
+    assert root.path == page
+    for _round in range(3):
+        alter(root, remind_at=now() - timedelta(seconds=1))
+        with acting(WORKER):
+            remind_open()
+    tell()
+    assert list(Notice.objects.values_list("path", flat=True)) == [page] * 4
+
+
+def test_who_is_asked_for_consent_is_led_to_where_it_is_given(world: Any) -> None:
+    only(("release:submit", None, "admin"))
+    forget()
+    release, _round = world.submitted()
+    notice = next(one for one in tell() if one.event == "release:submit")
+    assert notice.path == f"/admin/release/{release.pk}/#approvals"
