@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
@@ -91,6 +92,12 @@ def holders(role: str, environment: Environment | None = None) -> list[Account]:
 def deputies_of(account: Account) -> list[Account]:
     """Return the persons for whom an account acts now. It goes no further: not for those whom they stand in for."""
     return list(Account.objects.filter(deputies__in=Deputy.objects.in_force().filter(deputy=account)).order_by("pk"))
+
+
+def deputies_for(accounts: Iterable[Account]) -> list[Account]:
+    """Return the persons who act now for any of these accounts."""
+    absences = Deputy.objects.in_force().filter(absent__in=list(accounts))
+    return list(Account.objects.filter(deputises_for__in=absences).distinct().order_by("pk"))
 
 
 # What counts as something else than a password, in Actor.method; a recovery code stands in for a lost device.

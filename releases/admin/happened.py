@@ -82,6 +82,8 @@ OTHER_ACTS = {
     "target:try_watch": gettext_lazy("Look through sources that are not kept yet"),
     "watch:begin_before": gettext_lazy("Begin to measure a baseline"),
     "watch:end": gettext_lazy("End the watch"),
+    "watch:unclear": gettext_lazy("Alarm: the watch cannot tell"),
+    "watch:clear": gettext_lazy("The watch can tell again"),
     "window:lapse": gettext_lazy("End the application for a window"),
 }
 _LABELS = OTHER_ACTS | {verb.key: verb.label for verb in VERBS}

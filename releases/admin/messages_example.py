@@ -9,6 +9,7 @@ from django.db.models import Model
 
 from audit.change import label
 from audit.clock import now
+from environments.models import AccessRequest
 from releases.actions.milestone.remind import OWNERS
 from releases.actions.notice.subject import subject_of
 from releases.actions.notice.values import values_of
@@ -22,6 +23,7 @@ from releases.models import (
     Rollback,
     StopSwitch,
     Waiver,
+    Watch,
 )
 
 
@@ -53,6 +55,14 @@ def example_of(event: str, release: Release | None) -> Example | None:
             row = Question.objects.filter(**run).order_by("-pk").first()
         case "rollback":
             row = Rollback.objects.filter(**run).order_by("-pk").first()
+        case "watch":
+            row = Watch.objects.filter(**run).exclude(purpose=Watch.Purpose.BEFORE).order_by("-pk").first()
+            payload = {"silent": [row.triggers[0]["metric"]]} if row is not None and row.triggers else {}
+        case "round":
+            row = ConsentRound.objects.filter(**mine).order_by("-pk").first()
+            payload = {"round": row.pk} if row is not None else {}
+        case "access":
+            row = AccessRequest.objects.first()
         case "switch":
             row = StopSwitch.objects.first()
         case "notice":
@@ -66,6 +76,8 @@ def example_of(event: str, release: Release | None) -> Example | None:
             row = release or Release.objects.exclude(state="recorded").order_by("-pk").first()
             round_ = ConsentRound.objects.filter(release=row).order_by("-pk").first() if row is not None else None
             payload = {"round": round_.pk} if round_ is not None else {}
+            if event == "release:lapse":
+                payload = {"key": "window", "rounds": [round_.pk] if round_ is not None else []}
     # Of a release that has come to no such row yet, what is known of the release itself is shown.
     row = row or release
     return Example(row, payload) if row is not None else None

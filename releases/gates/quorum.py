@@ -242,6 +242,14 @@ def candidates(round_: ConsentRound) -> list[Account]:
     return candidates_beside(round_, words, kept_out(round_))
 
 
+def asked(round_: ConsentRound) -> list[Account]:
+    """Return who could still give what is missing, and who may give it for one of them who is away now."""
+    could = candidates(round_)
+    out = kept_out(round_).keys() | said(round_)
+    deputies = [one for one in access.deputies_for(could) if one.person_key not in out and one not in could]
+    return [*could, *deputies]
+
+
 def candidates_beside(round_: ConsentRound, words: Sequence[Approval], kept: Mapping[str, str]) -> list[Account]:
     """Return the same where the words given so far and those kept out are known already."""
     where = standing(rules_of(round_), counting(round_, words))

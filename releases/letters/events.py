@@ -12,16 +12,19 @@ from django.utils.translation import gettext_lazy as _
 class Told:
     """One event. duty: somebody must act, so it is repeated and goes on to others until it is done.
 
-    urgent: quiet hours do not hold it. leads: it comes at hours before something is due. pre_released: its text for
-    people outside is released with the consent to the release.
+    named: it is told to persons whom it concerns, though none of them must act. urgent: quiet hours do not hold it.
+    leads: it comes at hours before something is due. pre_released: its text for people outside is released with the
+    consent to the release. follows: people outside hear of it only if the announcement of the release reached them.
     """
 
     key: str
     label: str | Promise
     duty: bool = False
+    named: bool = False
     urgent: bool = False
     leads: bool = False
     pre_released: bool = False
+    follows: bool = False
 
 
 EVENTS: tuple[Told, ...] = (
@@ -29,22 +32,26 @@ EVENTS: tuple[Told, ...] = (
     Told("consent:grant", _("A release has its consent")),
     Told("consent:send_back", _("A release was sent back")),
     Told("consent:reject", _("A release was rejected")),
+    Told("round:ask", _("Consent is asked for"), duty=True),
+    Told("access:request", _("Somebody asks for access"), duty=True, urgent=True),
+    Told("release:lapse", _("The consent to a release has lapsed"), named=True),
     Told("release:confirm", _("A release is announced")),
-    Told("release:postpone", _("A release is postponed")),
-    Told("release:withdraw", _("A release is called off")),
+    Told("release:postpone", _("A release is postponed"), follows=True),
+    Told("release:withdraw", _("A release is called off"), follows=True),
     Told("milestone:remind", _("A milestone is due"), duty=True, leads=True),
     Told("waiver:propose", _("A waiver waits for a second person"), duty=True),
-    Told("deployment:start", _("A deployment begins"), urgent=True),
+    Told("deployment:start", _("A deployment begins"), urgent=True, follows=True),
     Told("deployment:hold", _("A deployment waits for a decision"), duty=True, urgent=True),
     Told("question:escalate", _("Nobody has decided yet"), duty=True, urgent=True),
-    Told("deployment:succeed", _("A deployment has ended well")),
-    Told("deployment:fail", _("A deployment has failed"), urgent=True),
-    Told("deployment:miss", _("A deployment has missed its window")),
-    Told("rollback:raise", _("A rollback is raised"), duty=True, urgent=True),
-    Told("rollback:authorise", _("A version is taken back"), urgent=True, pre_released=True),
-    Told("rollback:restored", _("The version before is back"), urgent=True, pre_released=True),
-    Told("rollback:falter", _("The way back has failed"), urgent=True),
-    Told("rollback:close", _("A rollback is closed")),
+    Told("deployment:succeed", _("A deployment has ended well"), follows=True),
+    Told("deployment:fail", _("A deployment has failed"), urgent=True, follows=True),
+    Told("deployment:miss", _("A deployment has missed its window"), follows=True),
+    Told("watch:unclear", _("A watch cannot tell"), duty=True, urgent=True),
+    Told("rollback:raise", _("A rollback is raised"), duty=True, urgent=True, follows=True),
+    Told("rollback:authorise", _("A version is taken back"), urgent=True, pre_released=True, follows=True),
+    Told("rollback:restored", _("The version before is back"), urgent=True, pre_released=True, follows=True),
+    Told("rollback:falter", _("The way back has failed"), urgent=True, follows=True),
+    Told("rollback:close", _("A rollback is closed"), follows=True),
     Told("switch:press", _("All production was stopped"), urgent=True),
     Told("notice:wait", _("A message to people outside waits to be released"), duty=True),
     Told("notice:remind", _("Something still waits")),

@@ -16,7 +16,8 @@ class Watch(models.Model):
 
     triggers: those of the procedure that are measured, frozen; `owed` = the watch can't end well without its metric.
     checks: what is checked beside the metrics (key, kind, parameters, labels), every `check_seconds`, frozen.
-    paused_seconds: of its pauses that have ended, all together; resumed_at: the end of the last one.
+    paused_seconds: of its pauses that have ended, all together; resumed_at: the end of the last one. unclear_at: when it
+    was told that something owed has had no value for long; None while it has.
     """
 
     class Purpose(models.TextChoices):
@@ -39,6 +40,7 @@ class Watch(models.Model):
     paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
     paused_seconds = models.FloatField(_("seconds paused"), default=0)
     resumed_at = models.DateTimeField(_("resumed"), null=True, blank=True)
+    unclear_at = models.DateTimeField(_("without values since"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     verdict = models.CharField(_("verdict"), max_length=20, blank=True)
     judged_by = models.ForeignKey(

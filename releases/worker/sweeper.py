@@ -26,6 +26,7 @@ from releases.actions.release.observe import SOURCE, observe
 from releases.actions.switch.press import stop_runs
 from releases.actions.watch.begin import begin_before, wants_before
 from releases.actions.watch.sample import advance, end_due
+from releases.actions.watch.unclear import tell_unclear
 from releases.models import Deployment, Fact, Rollback, Step, Watch
 
 log = logging.getLogger(__name__)
@@ -146,6 +147,11 @@ def due_checks(moment: datetime) -> None:
             dispatch.wake("checks", "check_watch", watch_id=watch.pk, due=due.isoformat())
 
 
+def unclear_watches(moment: datetime) -> None:
+    """Tell the roster of watches that cannot tell, whoever of sampler, source and target is silent."""
+    tell_unclear(moment)
+
+
 def coming_baselines(moment: datetime) -> None:
     """Begin to look at targets whose run is so near that its baseline is measured from now on."""
     for pk in wants_before(moment):
@@ -193,7 +199,7 @@ OFTEN = (
     coming_deployments,
     unsent_messages,
 )
-RARELY = (stale_rounds, due_reminders, undone_duties, coming_baselines, nightly_comparison)
+RARELY = (stale_rounds, due_reminders, undone_duties, unclear_watches, coming_baselines, nightly_comparison)
 
 
 def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTEN, *RARELY)) -> None:

@@ -14,7 +14,7 @@ from releases.models import DeadAddress, Delivery, MessageChannel, MessageText, 
 from tests.browser.person import Person
 from tests.browser.test_pictures import LOOKS, PICTURES
 from tests.browser.walk import latin_words
-from tests.releases.actions.telling import deliver, forget, join, outsider, tell
+from tests.releases.actions.telling import announced, deliver, forget, join, outsider, tell
 from tests.releases.channels.receivers import mail_host, use_mail
 from tests.releases.gates.asking import alter, make
 
@@ -35,9 +35,8 @@ def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[...
                 channel_id=MessageChannel.objects.get(key="mail").pk)  # fmt: skip
     for name, group in (("developer", "development_team"), ("operator", "operations_team"), ("tester", "support_team")):
         join(group, people[name], f"{name}@datasets.example")
-    outsider("users", "kita@users.example")
-    outsider("users", "minami@users.example", "en")
-    outsider("partners", "higashi@partners.example")
+    announced(seeded["draft"], outsider("users", "kita@users.example"), outsider("users", "minami@users.example", "en"),
+              outsider("partners", "higashi@partners.example"))  # fmt: skip
     forget()
     with acting_as("manager"):
         withdraw(seeded["draft"].pk, reason="利用部門の都合により日程を見直すため")

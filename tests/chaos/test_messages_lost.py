@@ -13,7 +13,7 @@ import pytest
 
 from config.processes import identity
 from tests.chaos.running import Running, children, queues_url, until
-from tests.releases.actions.telling import forget, join, only, outsider
+from tests.releases.actions.telling import announced, forget, join, only, outsider
 from tests.releases.channels.receivers import MailHost, mail_host
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter
@@ -107,8 +107,8 @@ def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     only(("release:withdraw", "development_team", "admin"), ("release:withdraw", "users", "mail"))
     join("development_team", world.people["developer"])
-    outsider("users", "kita@users.example")
     release = world.planned()
+    announced(release, outsider("users", "kita@users.example"))
     forget()
     with world.acting_as("manager"):
         withdraw(release.pk, reason="計画変更")
@@ -126,4 +126,6 @@ def test_what_waits_in_the_outbox_is_told_when_the_worker_comes_back(
     finally:
         running.end()
     assert Message.objects.get(account=world.people["developer"]).deliveries.get().outcome == "sent"
-    assert Message.objects.get(account=None).deliveries.get().outcome == "waiting", "nobody has released it"
+    assert Message.objects.get(account=None, notice__event="release:withdraw").deliveries.get().outcome == "waiting", (
+        "nobody has released it"
+    )

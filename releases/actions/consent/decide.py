@@ -190,10 +190,16 @@ def _say_yes(
         # An address taken from an account after the application would let its owner approve his own commits.
         quorum.require_known_authors(round_.release)
     _same_content(round_)
+    rules = quorum.rules_of(round_)
+    before = quorum.standing(rules, quorum.persons_of(round_))
     meaning = Approval.Meaning.CONDITIONAL if condition else Approval.Meaning.APPROVE
     _word(act, round_, voice, meaning, comment, condition=condition, meeting=_meeting(round_, voice, meeting_id))
-    if quorum.standing(quorum.rules_of(round_), quorum.persons_of(round_)).met:
+    after = quorum.standing(rules, quorum.persons_of(round_))
+    if after.met:
         _grant(act, round_)
+    elif after.stage != before.stage:
+        act.details.update(round=round_.pk, stage=after.stage)
+        act.tell("round:ask")
 
 
 def _meeting(round_: ConsentRound, voice: Voice, meeting_id: int | None) -> Meeting | None:

@@ -55,10 +55,10 @@ def _lapse_release(round_: ConsentRound) -> None:
         key = stale(held)
         if held.state not in ConsentRound.LIVE or not key:
             raise _StillGood
-        end_rounds(release, "expired" if key == "window" else "void", key)
+        ended = end_rounds(release, "expired" if key == "window" else "void", key)
         if release.state in ("in_review", "approved", "confirmed"):
             release.lapse()
-        act.details["key"] = key
+        act.details.update(key=key, rounds=[one.pk for one in ended])
 
 
 def _lapse_window(round_: ConsentRound) -> None:

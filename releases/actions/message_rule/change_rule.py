@@ -21,7 +21,7 @@ def add(
         known = told(event)
         if known is None:
             raise Invalid(_("Nobody is told of this event: %(event)s") % {"event": event})
-        if group_id is None and not known.duty and not event.startswith("notice:"):
+        if group_id is None and not (known.duty or known.named or event.startswith("notice:")):
             raise Invalid(_("Nobody has to act on this event; choose a group."))
         if lead_hours is not None and not known.leads:
             raise Invalid(_("Only a milestone is told hours before."))

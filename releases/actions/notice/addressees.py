@@ -8,16 +8,19 @@ from typing import Any
 from django.conf import settings
 
 from environments import access
-from environments.models import Account, Environment
+from environments.models import AccessRequest, Account, Environment
 from environments.roles import ROLE_VERBS
 from releases.actions.notice.subject import Subject, subject_of, thing_of
 from releases.actions.question.ask import asked_of
 from releases.gates import quorum
-from releases.models import ConsentRound, Milestone, Notice, Question, Rollback, RosterEntry
+from releases.models import Approval, ConsentRound, Milestone, Notice, Question, Rollback, RosterEntry, Watch
 
 # Who hears of it when those who must act do not.
 NEXT = {
     "release:submit": ("release_manager",),
+    "round:ask": ("release_manager",),
+    "access:request": ("release_manager",),
+    "watch:unclear": ("release_manager",),
     "milestone:remind": ("project_manager",),
     "waiver:propose": ("release_manager",),
     "rollback:raise": ("release_manager", "project_manager"),
@@ -29,11 +32,15 @@ ASKED_AGAIN, MOST = 2, 6
 
 
 def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Account]:
-    """Return the persons who must act on an event, as things stand now."""
+    """Return the persons who must act on an event, or whom it concerns, as things stand now."""
     thing = thing_of(event, subject, payload)
     match event, thing:
-        case "release:submit", ConsentRound():
-            return quorum.candidates(thing)
+        case (("release:submit" | "round:ask"), ConsentRound()):
+            return quorum.asked(thing)
+        case "access:request", AccessRequest():
+            return holding("grant", thing.environment, without=thing.account)
+        case "release:lapse", _:
+            return _had_consented(payload)
         case "milestone:remind", Milestone():
             return access.holders(str(payload.get("role", "release_manager")))
         case "waiver:propose", _:
@@ -42,6 +49,10 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
             named = _named(thing)
             asked = [entry.account for entry in asked_of(thing) if entry.account not in named]
             return [*named, *asked] or access.holders("operator", thing.deployment.environment)
+        case "watch:unclear", Watch():
+            run = thing.deployment
+            roster = [entry.account for entry in RosterEntry.objects.filter(release=run.release_id)]
+            return list(dict.fromkeys(roster)) or access.holders("operator", run.environment)
         case "rollback:raise", Rollback():
             return _deciders(thing)
         case "notice:wait", Notice():
@@ -69,6 +80,8 @@ def reminded_after(event: str, payload: dict[str, Any], urgent: bool) -> timedel
     """Return after what time something undone is told again; None where it never is, or has leads of its own."""
     if event in ALONE or event not in NEXT or (event == "milestone:remind" and payload.get("lead_hours") != 0):
         return None
+    if event == "round:ask" and "stage" in payload:
+        return None  # whoever was asked first is reminded of, and then whoever is asked by now
     return timedelta(minutes=settings.REMIND_MINUTES_URGENT if urgent else settings.REMIND_MINUTES)
 
 
@@ -78,6 +91,17 @@ def holding(right: str, environment: Environment | None = None, without: Account
     for role in (role for role, rights in ROLE_VERBS.items() if right in rights):
         found |= {one.pk: one for one in access.holders(role, environment)}
     return [one for one in found.values() if without is None or one.person_key != without.person_key]
+
+
+def _had_consented(payload: dict[str, Any]) -> list[Account]:
+    """Return whom the end of a consent concerns: author, applicant, whoever has given a word, and who was asked still."""
+    found: dict[int, Account] = {}
+    for round_ in ConsentRound.objects.filter(pk__in=payload.get("rounds", [])).select_related("release__author"):
+        words = Approval.objects.filter(round=round_).select_related("account", "on_behalf")
+        spoke = [person for word in words for person in (word.account, word.on_behalf) if person is not None]
+        author = [round_.release.author] if round_.release is not None else []
+        found |= {one.pk: one for one in (*author, round_.applicant, *spoke, *quorum.asked(round_))}
+    return list(found.values())
 
 
 def _named(question: Question) -> list[Account]:

@@ -92,7 +92,7 @@ def make(outbox_id: int) -> bool:
 def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
     """Return what an entry would tell as things stand now; None when its row is gone, or its duty done or moved already.
 
-    though_done: what it would tell were the duty still open, for a preview.
+    though_done: what it would tell were the duty still open and the release announced, for a preview.
     """
     told, subject = KEYS[entry.event], subject_of(entry.object)
     if subject is None or (_unheard(told, subject) and not though_done):
@@ -106,6 +106,9 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
     found = recipients(rules, acting, zone_for(subject))
     if not _protected(subject):
         found = [one for one in found if not one.outside]
+    elif told.follows and not though_done:
+        heard = _heard_of(subject.release)
+        found = [one for one in found if not one.outside or one.key in heard]
     event = Event.objects.filter(act=entry.act, kind=Event.Kind.ACTION).first()
     doer, name = _doer(event.actor if event is not None else "")
     reason = event.reason if event is not None else ""
@@ -127,6 +130,12 @@ def _acting(told: Told, subject: Subject, payload: dict[str, Any]) -> list[Accou
     if isinstance(subject.row, Notice) and told.key == "notice:escalate":
         return goes_on_to(subject.row)
     return must_act(told.key, subject, payload)
+
+
+def _heard_of(release: Release | None) -> set[str]:
+    """Return the recipients whom the announcement of a release has reached."""
+    announced = Message.objects.filter(notice__event="release:confirm", notice__release=release)
+    return set(announced.filter(deliveries__outcome=Delivery.Outcome.SENT).values_list("recipient", flat=True))
 
 
 def _protected(subject: Subject) -> bool:

@@ -10,6 +10,7 @@ from django.apps import apps
 from django.db.models import Model
 from django.utils.dateparse import parse_datetime
 
+from environments.models import AccessRequest
 from releases.models import (
     ConsentRound,
     Deployment,
@@ -21,12 +22,18 @@ from releases.models import (
     Step,
     StopSwitch,
     Waiver,
+    Watch,
 )
 
 # What tells again of what another notice has told.
 AGAIN = ("notice:remind", "notice:escalate")
 # Which key of an act's details names the row that must be done.
-NAMED = {"release:submit": ("round", ConsentRound), "deployment:hold": ("question", Question)}
+NAMED = {
+    "release:submit": ("round", ConsentRound),
+    "round:ask": ("round", ConsentRound),
+    "deployment:hold": ("question", Question),
+}
+THINGS = (Milestone, Waiver, Question, Rollback, Notice, AccessRequest, Watch)
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def thing_of(event: str, subject: Subject, payload: dict[str, Any]) -> Model | N
     row = subject.row
     if isinstance(row, Notice) and event in AGAIN:
         return row_of(row.thing)
-    return row if isinstance(row, Milestone | Waiver | Question | Rollback | Notice) else None
+    return row if isinstance(row, THINGS) else None
 
 
 def is_done(thing: Model | None) -> bool:
@@ -95,6 +102,10 @@ def is_done(thing: Model | None) -> bool:
             return not thing.waits
         case StopSwitch():
             return thing.released_at is not None
+        case AccessRequest():
+            return thing.decided_at is not None
+        case Watch():
+            return thing.ended_at is not None or (thing.unclear_at is None and not thing.verdict)
     return True
 
 

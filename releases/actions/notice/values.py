@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Model
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 from django.utils.translation import override
 
+from environments.models import AccessRequest
 from releases.actions.notice.subject import Subject
 from releases.actions.release.facts import ZONE, facts_of, when, zone_of
 from releases.gates.base import procedure_of
+from releases.gates.content import clause_labels
 from releases.letters import notes
-from releases.models import ConsentRound, Deployment, Milestone, Notice, Question, Release, Rollback, StopSwitch, Waiver
+from releases.models import (
+    ConsentRound,
+    Deployment,
+    Milestone,
+    Notice,
+    Question,
+    Release,
+    Rollback,
+    StopSwitch,
+    Waiver,
+    Watch,
+)
 
 # Where something is done about each kind of row: path and the column with its number. Written out: looking addresses up
 # by name would load all pages of the admin into a process that only sends messages.
@@ -29,6 +44,8 @@ PAGES: tuple[tuple[type[Model], str, str], ...] = (
     (Release, "/admin/release/{}/", "pk"),
     (Notice, "/admin/releases/notice/{}/change/", "pk"),
     (StopSwitch, "/admin/releases/stopswitch/{}/change/", "pk"),
+    (AccessRequest, "/admin/environments/accessrequest/{}/change/", "pk"),
+    (Watch, "/admin/deployment/{}/#watch", "deployment_id"),
 )
 
 
@@ -36,7 +53,10 @@ def zone_for(subject: Subject) -> str:
     """Return the zone in which times of a subject are told, and of the quiet hours of who has none of his own."""
     if subject.deployment is not None:
         return subject.deployment.environment.zone
-    return zone_of(subject.release) if subject.release is not None else ZONE
+    if subject.release is not None:
+        return zone_of(subject.release)
+    environment = getattr(subject.row, "environment", None)
+    return environment.zone if environment is not None else ZONE
 
 
 def values_of(
@@ -53,15 +73,17 @@ def values_of(
 
     payload: details of the act; thing: the row whose being done ends what is asked for.
     """
-    release, run, row, zone = subject.release, subject.deployment, subject.row, zone_for(subject)
+    release, run, zone = subject.release, subject.deployment, zone_for(subject)
+    if isinstance(thing, ConsentRound):
+        actor, reason = str(thing.applicant), str(thing.document.get("reason", reason))
     with override(language):
         found = {
             "actor": actor,
             "reason": reason,
             "at": when(at, zone, language),
             "url": settings.BASE_URL.rstrip("/") + path_of(subject, thing),
-            "what": _what(subject, language),
-            "due": _due(row, payload, zone, language),
+            "what": _what(subject, language, payload, thing),
+            "due": _due(subject.row, payload, zone, language, thing),
         }
         if release is not None:
             facts = facts_of(release, language)
@@ -93,10 +115,18 @@ def path_of(subject: Subject, thing: Model | None = None) -> str:
     return "/admin/"
 
 
-def _what(subject: Subject, language: str) -> str:
+def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model | None) -> str:
     row = subject.row
     if isinstance(row, Notice):
         return str(row.texts[language]["subject"])
+    if isinstance(row, Release) and "rounds" in payload:
+        return _why_lapsed(str(payload.get("key", "")))
+    if isinstance(thing, ConsentRound):
+        return f"{thing.get_subject_display()}: {thing.release or thing.window or thing.procedure or thing.switch}"
+    if isinstance(row, AccessRequest):
+        return f"{row} · {_('%(n)d h') % {'n': row.hours}}"
+    if isinstance(row, Watch):
+        return ", ".join(_silent_words(row, payload.get("silent", []), language))
     if isinstance(row, Rollback):
         known = [*procedure_of(row.deployment.release).triggers, *procedure_of(row.deployment.release).rollback.grounds]
         return next((item.label(language) for item in known if item.key == row.cause), row.cause)
@@ -108,8 +138,25 @@ def _what(subject: Subject, language: str) -> str:
     return str(row)
 
 
-def _due(row: Model, payload: dict[str, Any], zone: str, language: str) -> str:
+def _why_lapsed(key: str) -> str:
+    if key == "window":
+        return _("the time for which it was given is over")
+    return _("“%(key)s” is no longer what was consented to") % {"key": clause_labels().get(key, key)}
+
+
+def _silent_words(watch: Watch, keys: Sequence[str], language: str) -> list[str]:
+    """Return metrics and checks of a watch in the procedure's words."""
+    content = procedure_of(watch.deployment.release)
+    words = {item.key: item.label(language) for item in (*content.metrics, *content.checks)}
+    return [words.get(key, key) for key in keys]
+
+
+def _due(row: Model, payload: dict[str, Any], zone: str, language: str, thing: Model | None) -> str:
     moment = getattr(row, "due_at", None)
+    if isinstance(thing, ConsentRound):
+        moment = thing.window_end
+    if isinstance(row, Watch):
+        moment = row.ends_at
     if moment is None and isinstance(asked := payload.get("question"), int):
         moment = Question.objects.filter(pk=asked).values_list("due_at", flat=True).first()
     if moment is None and isinstance(given := payload.get("due"), str):

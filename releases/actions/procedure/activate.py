@@ -113,6 +113,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
             applicant=applicant,
         )
         act.about(procedure, round=round_.pk)
+        act.tell("round:ask")
     return round_
 
 

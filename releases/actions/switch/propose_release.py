@@ -51,6 +51,7 @@ def propose_release(switch_id: int, *, reason: str) -> ConsentRound:
             act.made.append(round_)
             act.signature("propose_release", round_.digest)
             act.details["round"] = round_.pk
+            act.tell("round:ask")
     except IntegrityError as conflict:
         if "consent_one_open_round_per_switch" not in str(conflict):
             raise

@@ -119,6 +119,13 @@ def advance(watch_id: int, column: str = "next") -> datetime | None:
     return row[0] if row else None
 
 
+def owed_of(watch: Watch) -> tuple[set[str], set[str]]:
+    """Return the metrics and the checks without which a watch can't end well."""
+    checks = {row["key"]: row["required"] for row in watch.checks}
+    metrics = {t["metric"] for t in watch.triggers if t.get("owed", True)} - checks.keys()
+    return metrics, {key for key, required in checks.items() if required}
+
+
 def completeness(watch: Watch) -> dict[str, float]:
     """Return what is owed → share of what was expected of it that has a value (0..1); no sample is no value.
 
@@ -126,16 +133,15 @@ def completeness(watch: Watch) -> dict[str, float]:
     first look only begins the counting, so that one less than the grid has is expected.
     """
     expected = max(1, int(watch.duration_seconds / watch.interval_seconds) - 1)
-    checks = {row["key"]: row["required"] for row in watch.checks}
-    owed = {t["metric"] for t in watch.triggers if t.get("owed", True)} - checks.keys()
-    counted = dict.fromkeys(owed, 0)
+    metrics, checks = owed_of(watch)
+    counted = dict.fromkeys(metrics, 0)
     for values in watch.samples.values_list("values", flat=True):
-        for name in owed:
+        for name in metrics:
             counted[name] += values.get(name, {}).get("value") is not None
     shares = {name: min(1.0, count / expected) for name, count in counted.items()}
     # The round that would be due at the very end is not made.
     rounds = max(0, math.ceil(watch.duration_seconds / watch.check_seconds) - 1)
-    for key in (key for key, required in checks.items() if required and rounds):
+    for key in checks if rounds else ():
         known = watch.checked.filter(key=key, verdict__in=["pass", "fail"]).count()
         shares[key] = min(1.0, known / rounds)
     return shares
@@ -168,6 +174,8 @@ def end_due(watch_id: int) -> str:
         watch.next_at = watch.checks_at = None
         if min(shares.values(), default=0.0) < needed:
             watch.verdict = "insufficient"
+            act.details["silent"] = sorted(name for name, share in shares.items() if share < needed)
+            act.tell("watch:unclear")
             return watch.verdict
         watch.verdict, watch.ended_at = "healthy", now()
         _close(act, act.get(Deployment), act.get(Release), act.rows.get((Rollback, peek.rollback_id)))

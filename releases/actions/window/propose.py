@@ -47,6 +47,7 @@ def propose(
         content = {"start": starts_at.isoformat(), "end": ends_at.isoformat(), "window": window.pk}
         round_ = open_round(window, applicant, content, ends=ends_at)
         act.about(window, round=round_.pk)
+        act.tell("round:ask")
     return round_
 
 

@@ -73,6 +73,7 @@ def set_rule(
             window.save()
             round_ = open_round(window, applicant, {"window": _as_text(window)}, ends=None)
             act.about(window, round=round_.pk)
+            act.tell("round:ask")
         else:
             window.opened_at = now()
             window.save()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.db import connection
 
 from audit.actor import Actor, acting
-from audit.change import change
+from audit.change import change, label
 from audit.clock import now
 from audit.models import Outbox
 from releases.actions.delivery.send import send_due
 from releases.actions.notice.make import drain
-from releases.models import Delivery, Member, MessageChannel, MessageRule, Notice, Stakeholder
+from releases.models import Delivery, Member, Message, MessageChannel, MessageRule, Notice, Release, Stakeholder
 from tests.releases.gates.asking import COMMAND, alter, make
 
 WORKER = Actor(account_id=None, name="messages", kind="worker", channel="worker")
@@ -58,6 +59,20 @@ def join(group: str, account: Any, email: str = "") -> Member:
 def outsider(group: str, address: str, language: str = "ja") -> Member:
     """Put somebody outside into a group."""
     return make(Member, group=Stakeholder.objects.get(key=group), name=address, address=address, language=language)
+
+
+def announced(release: Release, *members: Member) -> Notice:
+    """Let the announcement of a release have reached people outside."""
+    words = {"subject": "予告", "body": "予告"}
+    notice: Notice = make(Notice, event="release:confirm", outbox=-release.pk, act=uuid.uuid4(), object=label(release),
+                          release=release, texts={"ja": words, "en": words}, path="/admin/", outside=True, made_at=now(),
+                          released_at=now())  # fmt: skip
+    for member in members:
+        message = make(Message, notice=notice, recipient=f"address:{member.address}", member=member, name=str(member),
+                       language=member.language, outside=True)  # fmt: skip
+        make(Delivery, message=message, channel=MessageChannel.objects.get(key="mail"), address=member.address,
+             outcome="sent", ended_at=now())  # fmt: skip
+    return notice
 
 
 def rule(event: str, group: str | None, channel: str, lead: int | None = None) -> MessageRule:

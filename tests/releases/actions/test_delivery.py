@@ -19,7 +19,19 @@ from releases.actions.delivery import send as sending
 from releases.actions.delivery.disable import bounce, use_again
 from releases.actions.notice.remind import follow_up, remind_open
 from releases.models import DeadAddress, Delivery, MessageChannel, Milestone, Notice
-from tests.releases.actions.telling import WORKER, deliver, due_now, forget, join, only, outcomes, outsider, rule, tell
+from tests.releases.actions.telling import (
+    WORKER,
+    announced,
+    deliver,
+    due_now,
+    forget,
+    join,
+    only,
+    outcomes,
+    outsider,
+    rule,
+    tell,
+)
 from tests.releases.channels.receivers import MailHost, Receiver, mail_host, receiver, use_mail
 from tests.releases.gates.asking import alter
 
@@ -101,7 +113,7 @@ def test_people_outside_are_sent_nothing_before_the_release_and_no_link_after(
     from releases.actions.notice.release import digest_of, release
 
     only(("release:withdraw", "users", "mail"))
-    outsider("users", "kita@users.example", "en")
+    announced(draft, outsider("users", "kita@users.example", "en"))
     notice = call_off(world, draft)
     assert deliver() == 0 and not host.mails
     with world.acting_as("project_manager"):

@@ -10,11 +10,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from audit.actor import acting
+from audit.change import change
 from audit.clock import now
 from releases.actions.milestone.remind import remind_due
 from releases.actions.notice.recipients import Recipient, not_before
 from releases.actions.notice.remind import follow_up, remind_open
+from releases.actions.release.milestones import lay
 from releases.actions.release.move import move
+from releases.gates.base import procedure_of
 from releases.models import Delivery, Milestone, Notice, Release
 from tests.releases.actions.telling import WORKER, deliver, due_now, forget, join, only, outcomes, tell
 from tests.releases.channels.receivers import MailHost, mail_host, use_mail
@@ -148,17 +151,16 @@ def test_a_reminder_that_no_message_was_made_of_yet_is_not_told_of_the_old_date(
 
 
 def test_a_milestone_that_is_to_be_done_once_more_is_reminded_of_once_more(world: Any, draft: Any) -> None:
-    from releases.actions.release.milestones import lay
-    from releases.gates.base import procedure_of
-
-    milestone = alter(draft.milestones.get(key="tests_done"), done_at=now(), reminded=[72, 24, 0])
     content, production = procedure_of(draft), world.environments["production"]
-    with acting(WORKER):
-        from audit.change import change
-
-        with change("test:alter", (Release, draft.pk)) as act:
-            lay(act.get(Release), content, production, draft.window_start, now(), reopened=(milestone.guards,))
-    assert remind() == [milestone.pk]
+    milestone = draft.milestones.get(key="tests_done")
+    start = now() + timedelta(days=60)
+    for reopened in ((), (milestone.guards,)):
+        milestone = alter(milestone, done_at=now(), reminded=[72, 24, 0])
+        before = milestone.due_at
+        with acting(WORKER), change("test:alter", (Release, draft.pk)) as act:
+            lay(act.get(Release), content, production, start, now(), reopened=reopened)
+        milestone = world.fresh(milestone)
+    assert milestone.due_at == before and milestone.done_at is None and milestone.reminded == []
 
 
 def test_each_reminder_leads_to_where_the_thing_is_done(world: Any, draft: Any) -> None:

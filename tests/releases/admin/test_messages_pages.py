@@ -16,7 +16,7 @@ import releases
 from releases.actions.notice.values import PAGES
 from releases.letters.events import EVENTS
 from releases.models import DeadAddress, Delivery, Message, MessageChannel, MessageText, Notice, Stakeholder
-from tests.releases.actions.telling import forget, join, only, outsider, tell
+from tests.releases.actions.telling import announced, forget, join, only, outsider, tell
 from tests.releases.gates.asking import make
 
 TEMPLATES = Path(releases.__file__).parent / "templates" / "ringi"
@@ -30,7 +30,7 @@ def told(world: dict[str, Any], people: dict[str, Any], acting_as: Callable[...,
 
     only(("release:withdraw", "development_team", "admin"), ("release:withdraw", "users", "mail"))
     join("development_team", people["developer"])
-    outsider("users", "kita@users.example")
+    announced(world["draft"], outsider("users", "kita@users.example"))
     forget()
     with acting_as("manager"):
         withdraw(world["draft"].pk, reason="計画変更")
