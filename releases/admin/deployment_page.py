@@ -16,7 +16,7 @@ from audit.change import label
 from audit.clock import now
 from environments.admin.rights import page, rights_of
 from releases.actions.question.ask import asked_of
-from releases.actions.rollback.draft import cause_of
+from releases.actions.rollback.causes import cause_of
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import Chart, charts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
@@ -14,7 +13,7 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from environments.admin.rights import page
 from environments.models import Application
-from releases.actions.rollback.decide import UNANSWERED
+from releases.actions.rollback.causes import words_of
 from releases.admin import bars, figures_csv
 from releases.admin.period import Period, fiscal_year, period_of
 from releases.admin.shown import DEFAULT_ZONE, language, show
@@ -104,12 +103,6 @@ def _columns(figures: Figures) -> bars.Columns:
     return bars.columns(labels, [(_("without trouble"), "good", well), (_("with trouble"), "bad", badly)])
 
 
-def cause_words(content: Any) -> dict[str, str]:
-    """Return key of a cause → its words in the active procedure."""
-    named = [*content.triggers, *content.rollback.grounds] if content is not None else []
-    return {entry.key: entry.label(language()) for entry in named} | {UNANSWERED: _("Nobody answered in time")}
-
-
 def trouble_words() -> dict[str, str]:
     """Return what became of a run → its words; the definitions on the page use the same."""
     return {"rolled_back": _("taken back"), "settled": _("failed or stopped, then settled"),
@@ -180,7 +173,7 @@ def figures(request: HttpRequest) -> HttpResponseBase:
     chosen = next((a for a in applications if a.slug == asked), None)
     found = gather(period, moment, chosen.pk if chosen is not None else None)
     active = Procedure.objects.filter(state="active").first()
-    words = cause_words(active.document if active is not None else None)
+    words = words_of(active.document if active is not None else None)
     part = request.GET.get("csv", "")
     if part in figures_csv.PARTS:
         return figures_csv.table(part, found, words, trouble_words())

@@ -16,8 +16,8 @@ from audit.clock import now
 from environments.admin.rights import page, rights_of
 from environments.models import Environment
 from releases.actions.question.ask import last_return
-from releases.actions.rollback.authorised import authorised, raised_by
-from releases.actions.rollback.draft import cause_of
+from releases.actions.rollback.authorised import authorised
+from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
 from releases.actions.rollback.restored import digests
 from releases.admin.rounds import clauses
 from releases.admin.shown import language, show
@@ -226,7 +226,8 @@ def rollback_sheet(request: HttpRequest, pk: int) -> HttpResponse:
         run=run,
         cause=cause_of(row),
         authorised=authorised(row),
-        raised_by=raised_by(row),
+        raised_by=raiser_of(row),
+        seen=seen_of(row),
         documents=Document.objects.filter(rollback=row).select_related("edited_by", "checked_by", "approved_by"),
         steps=list(run.steps.filter(phase__in=["back", "back_verify"]).order_by("ordinal")),
         digests=(row.facts.get("digests") or (digests(run) if run.started_at else {})) if sees else {},

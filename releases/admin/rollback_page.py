@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from audit.change import label
 from environments.admin.rights import page, rights_of
 from releases.actions.rollback.agree import agreements, missing, unconsented, words
-from releases.actions.rollback.authorised import authorised, raised_by
-from releases.actions.rollback.draft import cause_of
+from releases.actions.rollback.authorised import authorised
+from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import figure
@@ -67,7 +67,7 @@ def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
     let = authorised(rollback)
     agreed = [(_("Agreed"), datetime.fromisoformat(entry["at"]), entry["name"]) for entry in agreements(rollback)]
     return [
-        (_("Raised"), rollback.raised_at, raised_by(rollback)),
+        (_("Raised"), rollback.raised_at, raiser_of(rollback)),
         *agreed,
         (_("Authorised"), let.at if let else None, let.words if let else ""),
         (_("Began"), rollback.began_at, ""),
@@ -133,6 +133,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         zone=zone,
         stops=stops(row),
         cause=cause_of(row),
+        seen=seen_of(row),
         next_words=who_next(row, decider),
         main=MAIN.get(row.state, ""),
         logs=logs,

@@ -12,11 +12,12 @@ from django.utils.translation import gettext as _
 from environments.models import Account
 from environments.roles import ROLE_CHOICES
 from releases.actions.consent.decide import DUTIES
+from releases.actions.waiver.propose import waivable_in
 from releases.admin.replayed import replay_lines
 from releases.admin.shown import language, missing_persons, span, when, word
 from releases.gates import quorum
 from releases.gates.content import NO_SIGNERS, clause_labels
-from releases.models import Change, ConsentRound, Release
+from releases.models import Change, ConsentRound, Procedure, Release
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,22 @@ def clauses(document: dict[str, Any], zone: str = "") -> list[Clause]:
     labels = clause_labels()
     order = {key: index for index, key in enumerate(labels)}
     return [
-        _clause(key, labels.get(key, key), document[key], zone)
+        _waivers(labels.get(key, key), document, zone)
+        if key == "waivers" and document[key]
+        else _clause(key, labels.get(key, key), document[key], zone)
         for key in sorted(document, key=lambda key: (order.get(key, len(order)), key))
     ]
+
+
+def _waivers(label: str, document: dict[str, Any], zone: str) -> Clause:
+    """Return what is waived, in the words of the procedure that is consented to."""
+    row = Procedure.objects.filter(**(document.get("procedure") or {})).first()
+    known = waivable_in(row.document) if row is not None else []
+    words = {key: ja if language() == "ja" else en for key, ja, en in known}
+    lines = [
+        f"{words.get(gate, gate)} ({where}) – {_moment(until, zone)}" for gate, where, until in document["waivers"]
+    ]
+    return Clause("waivers", label, "\n".join(lines))
 
 
 def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
@@ -99,10 +113,6 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             )
         case (("moved" | "kept"), list()):
             return Clause(key, label, "\n".join(name for _pk, name in value))
-        case "waivers", list():
-            return Clause(
-                key, label, "\n".join(f"{gate} ({where}) – {_moment(until, zone)}" for gate, where, until in value)
-            )
         case "window", {"start": start, "end": end}:
             return Clause(key, label, f"{_moment(start, zone)} – {_moment(end, zone)}")
         case (("start" | "end" | "pressed"), str()):

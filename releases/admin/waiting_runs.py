@@ -12,6 +12,7 @@ from releases.actions.deployment import decide, schedule, verified
 from releases.actions.deployment.request import right_for
 from releases.actions.rollback import agree
 from releases.actions.rollback import decide as rollbacks
+from releases.actions.rollback.causes import seen_of
 from releases.actions.step import confirm
 from releases.actions.watch import sample
 from releases.admin.links import page_of
@@ -129,6 +130,6 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
             "reporting": (rights.may("assess"), _("Report and close the rollback")),
         }.get(row.state, (False, ""))
         if may:
-            found.append(Wait(what, str(row), page_of(row), row.note, zone=environment.zone,
+            found.append(Wait(what, str(row), page_of(row), seen_of(row), zone=environment.zone,
                               urgent=row.state != "reporting"))  # fmt: skip
     return found

@@ -15,6 +15,8 @@ from django.utils.translation import override
 from environments.models import AccessRequest
 from releases.actions.notice.subject import Subject
 from releases.actions.release.facts import ZONE, facts_of, when, zone_of
+from releases.actions.rollback.causes import cause_of
+from releases.actions.waiver.propose import waivable
 from releases.gates.base import procedure_of
 from releases.gates.content import clause_labels
 from releases.letters import notes
@@ -128,11 +130,10 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     if isinstance(row, Watch):
         return ", ".join(_silent_words(row, payload.get("silent", []), language))
     if isinstance(row, Rollback):
-        known = [*procedure_of(row.deployment.release).triggers, *procedure_of(row.deployment.release).rollback.grounds]
-        return next((item.label(language) for item in known if item.key == row.cause), row.cause)
+        return cause_of(row)
     if isinstance(row, Waiver):
-        release_gates = {gate.key: gate.label(language) for gate in procedure_of(row.release).gates}
-        return release_gates.get(row.gate, row.gate)
+        words = {key: ja if language == "ja" else en for key, ja, en in waivable(row.release)}
+        return words.get(row.gate, row.gate)
     if subject.step is not None:
         return str(subject.step.parameters["task"] if subject.step.kind == "manual" else subject.step)
     return str(row)

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef
 
-from releases.actions.rollback.decide import UNANSWERED
+from releases.actions.rollback.causes import UNANSWERED
 from releases.actions.watch.begin import checks_of, triggers_of
 from releases.actions.watch.checks import slots_of
 from releases.metrics.triggers import Fired, Slot, Trigger, named_after, replay

@@ -16,7 +16,8 @@ from audit.clock import now
 from audit.refusals import WrongState
 from environments.models import Account
 from releases import dispatch
-from releases.actions.rollback.decide import UNANSWERED, raise_
+from releases.actions.rollback.causes import UNANSWERED
+from releases.actions.rollback.decide import raise_
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Question, Rollback, RosterEntry, Step
 

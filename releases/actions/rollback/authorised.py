@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments import times
-from releases.actions.rollback.possible import UNANSWERED
 from releases.models import Question, Rollback
 
 How = Literal["person", "consent", "unanswered"]
@@ -46,10 +45,3 @@ def authorised(rollback: Rollback) -> Authorised | None:
     until = times.shown(lapsed.due_at if lapsed is not None else None, run.environment.zone)
     text = _("nobody answered by %(until)s, and the default agreed in the consent was taken: go back")
     return Authorised(at, text % {"until": until})
-
-
-def raised_by(rollback: Rollback) -> str:
-    """Return who has raised an alarm, in words: a person, the watch, or the end of a question that nobody answered."""
-    if rollback.raised_by is not None:
-        return str(rollback.raised_by)
-    return _("a question that nobody answered in time") if rollback.cause == UNANSWERED else _("the watch")

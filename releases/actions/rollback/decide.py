@@ -17,11 +17,12 @@ from releases import dispatch
 from releases.actions.obligation.incur import incur
 from releases.actions.rollback.agree import DECIDER, agreed_by, clear_changed, late_rules, missing, require_shown, words
 from releases.actions.rollback.authorised import keep
-from releases.actions.rollback.possible import FROM, REHEARSAL, UNANSWERED, is_late, refusal, restores
+from releases.actions.rollback.causes import REHEARSAL, UNANSWERED
+from releases.actions.rollback.possible import FROM, is_late, refusal, restores
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Question, Rollback, RosterEntry
 
-__all__ = ["FROM", "UNANSWERED", "assess", "authorise", "close", "dismiss", "pre_authorise", "raise_"]
+__all__ = ["FROM", "assess", "authorise", "close", "dismiss", "pre_authorise", "raise_"]
 
 
 def raise_(

@@ -11,8 +11,8 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from environments.times import print_time
-from releases.actions.rollback.authorised import authorised, raised_by
-from releases.actions.rollback.possible import REHEARSAL, UNANSWERED
+from releases.actions.rollback.authorised import authorised
+from releases.actions.rollback.causes import cause_of, raiser_of, seen_of, words_of
 from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Rollback, Sample, Step, StepOutput
 
@@ -39,7 +39,7 @@ def _report(rollback: Rollback) -> Iterator[str]:
     yield _("Rollback report: %(what)s") % {"what": run}
     yield ""
     yield _("Cause: %(cause)s") % {"cause": cause_of(rollback)}
-    yield _("What was seen: %(note)s") % {"note": rollback.note or "—"}
+    yield _("What was seen: %(note)s") % {"note": seen_of(rollback) or "—"}
     for label, text in ((_("impact"), rollback.impact), (_("method"), rollback.method), (_("timing"), rollback.timing)):
         yield _("%(label)s: %(text)s") % {"label": label, "text": text or _("still to be written")}
     yield ""
@@ -52,7 +52,7 @@ def _report(rollback: Rollback) -> Iterator[str]:
 
 def _cause(rollback: Rollback) -> Iterator[str]:
     yield _("Cause: %(cause)s") % {"cause": cause_of(rollback)}
-    yield _("Facts so far: %(note)s") % {"note": rollback.note or "—"}
+    yield _("Facts so far: %(note)s") % {"note": seen_of(rollback) or "—"}
     yield ""
     yield from _section(_("Steps that did not end well"), _failures(rollback.deployment))
     yield from _section(_("Metrics before the alarm"), _metrics(rollback))
@@ -81,17 +81,11 @@ def _section(title: str, lines: Any) -> Iterator[str]:
     yield ""
 
 
-def cause_of(rollback: Rollback) -> str:
-    """Return the cause in the procedure's words."""
-    own = {UNANSWERED: _("Nobody answered in time"), REHEARSAL: _("Rehearsal of the way back")}
-    return _words(rollback).get(rollback.cause) or own.get(rollback.cause, rollback.cause)
-
-
 def _words(rollback: Rollback) -> dict[str, str]:
-    """Return the procedure's words for triggers, grounds and metrics, by key."""
+    """Return the procedure's words for causes and metrics, by key."""
     content = procedure_of(rollback.deployment.release)
     language = translation.get_language() or "ja"
-    return {e.key: e.label(language) for e in [*content.triggers, *content.rollback.grounds, *content.metrics]}
+    return words_of(content) | {metric.key: metric.label(language) for metric in content.metrics}
 
 
 def _digests(rollback: Rollback) -> Iterator[str]:
@@ -110,7 +104,7 @@ def _timeline(rollback: Rollback) -> list[str]:
     moments: list[tuple[datetime | None, str]] = [
         (run.started_at, _("Run started, scheduled by %(who)s") % {"who": run.started_by or "—"}),
         (run.verified_at, _("Verified by %(who)s") % {"who": run.verified_by or "—"}),
-        (rollback.raised_at, _("Alarm raised by %(who)s") % {"who": raised_by(rollback)}),
+        (rollback.raised_at, _("Alarm raised by %(who)s") % {"who": raiser_of(rollback)}),
         *([(let.at or rollback.began_at, _("Way back, authorised by %(who)s") % {"who": let.words})] if let else []),
         (rollback.restored_at, _("The earlier state is back and proved by digest")),
     ]  # fmt: skip

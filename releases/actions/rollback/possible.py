@@ -13,10 +13,6 @@ from releases.models import Deployment, InForce
 # A run whose watch has ended is taken back too, but late: see `is_late`.
 IN_TIME = ("waiting", "verifying", "monitoring", "failed", "stopped")
 FROM = (*IN_TIME, "succeeded")
-# The cause of a way back that is gone for practice; never in production.
-REHEARSAL = "rehearsal"
-# The cause of a way back that begins because a question to the roster found no answer.
-UNANSWERED = "unanswered"
 
 
 def is_late(deployment: Deployment) -> bool:

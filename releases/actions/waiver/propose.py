@@ -16,13 +16,18 @@ from releases.actions.waiver.decide import has_spoken, spoken_of
 from releases.gates.ask import WAIVABLE
 from releases.gates.base import procedure_of
 from releases.models import Release, Waiver
+from releases.procedures.document import Procedure as Content
 
 MILESTONE = "milestone:"
 
 
 def waivable(release: Release) -> list[tuple[str, str, str]]:
     """Return (key, Japanese, English) of everything that may be waived for a release: gates, then late milestones."""
-    content = procedure_of(release)
+    return waivable_in(procedure_of(release))
+
+
+def waivable_in(content: Content) -> list[tuple[str, str, str]]:
+    """Return the same of a procedure."""
     gates = [(gate.key, gate.ja, gate.en) for gate in content.gates if gate.kind in WAIVABLE]
     dates = [(MILESTONE + m.key, m.ja, m.en) for m in content.milestones if m.guards != "start"]
     return gates + dates

@@ -16,7 +16,7 @@ from releases.actions.release.steps import manual_checks
 from releases.actions.rollback import agree as late
 from releases.actions.rollback import decide as rollbacks
 from releases.actions.rollback import take_over as by_hand
-from releases.actions.rollback.possible import REHEARSAL
+from releases.actions.rollback.causes import OWN, REHEARSAL
 from releases.actions.rollback.run import retry
 from releases.actions.step import confirm
 from releases.actions.watch import sample
@@ -77,7 +77,7 @@ def _cause(instance: Any) -> Fields:
         choices = [(t.key, t.label(language)) for t in content.triggers]
         choices += [(g.key, g.label(language)) for g in content.rollback.grounds]
         if instance.environment.tier != "production":
-            choices.append((REHEARSAL, _now("Rehearsal of the way back")))
+            choices.append((REHEARSAL, str(OWN[REHEARSAL])))
     return {
         "cause": forms.ChoiceField(label=_("cause"), choices=list(dict(choices).items())),
         "note": text(_("what was seen"), rows=3),

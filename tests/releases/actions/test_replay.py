@@ -13,7 +13,7 @@ from audit.clock import now
 from releases.actions.procedure import replay
 from releases.actions.procedure.activate import load, submit
 from releases.actions.release.plan import active_procedure
-from releases.actions.rollback.decide import UNANSWERED
+from releases.actions.rollback.causes import UNANSWERED
 from releases.actions.watch.begin import triggers_of
 from releases.admin.replayed import replay_lines
 from releases.metrics.triggers import judge

@@ -21,6 +21,7 @@ from releases.actions.question.ask import LEAST, follow_up, last_return, level
 from releases.actions.rollback import decide as rollbacks
 from releases.actions.rollback.agree import digest_of
 from releases.actions.rollback.authorised import authorised
+from releases.actions.rollback.causes import UNANSWERED
 from releases.admin.shown import when
 from releases.jobs import prepare_rollback
 from releases.models import Deployment, Question, Rollback
@@ -193,7 +194,7 @@ def test_a_sweep_that_died_between_the_alarm_and_the_end_of_the_question_is_made
     run = waiting()
     question = Question.objects.get(deployment=run)
     with acting(WORKER):
-        rollbacks.raise_(run.pk, cause=rollbacks.UNANSWERED, note="died then")
+        rollbacks.raise_(run.pk, cause=UNANSWERED, note="died then")
     at(question.due_at)
     at(question.due_at)
     assert Rollback.objects.count() == 1 and world.fresh(question).answer == "go_back"
@@ -235,7 +236,7 @@ def test_a_person_cannot_name_the_cause_that_authorises_itself(world: Any, waiti
 
     run = waiting()
     with world.acting_as("second_operator"), pytest.raises(Invalid):
-        rollbacks.raise_(run.pk, cause=rollbacks.UNANSWERED)
+        rollbacks.raise_(run.pk, cause=UNANSWERED)
     with world.acting_as("second_operator"):
         named = rollbacks.raise_(run.pk, cause="grave_failure")
     with acting(WORKER):

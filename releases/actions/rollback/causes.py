@@ -1,0 +1,52 @@
+"""Why a version is taken back, in words: what the procedure names, and what begins without anyone having named it.
+
+An alarm keeps its cause as a key: of a trigger that fired or of a ground that a person chose, or one of OWN.
+"""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import gettext as _
+
+from releases.gates.base import procedure_of
+from releases.models import Rollback
+from releases.procedures.document import Procedure as Content
+
+# A question to the roster found no answer, and to go back was agreed for that.
+UNANSWERED = "unanswered"
+# It is gone for practice; never in production.
+REHEARSAL = "rehearsal"
+OWN: dict[str, str | Promise] = {
+    UNANSWERED: gettext_lazy("Nobody answered in time"),
+    REHEARSAL: gettext_lazy("Rehearsal of the way back"),
+}
+
+
+def words_of(content: Content | None) -> dict[str, str]:
+    """Return key of a cause → its words in the reader's language."""
+    language = get_language() or "ja"
+    named = [*content.triggers, *content.rollback.grounds] if content is not None else []
+    return {key: str(words) for key, words in OWN.items()} | {entry.key: entry.label(language) for entry in named}
+
+
+def cause_of(rollback: Rollback) -> str:
+    """Return the cause of a rollback in the reader's language, as the procedure says it that its release follows."""
+    return words_of(procedure_of(rollback.deployment.release)).get(rollback.cause, rollback.cause)
+
+
+def seen_of(rollback: Rollback) -> str:
+    """Return what was seen: what a process has seen in the reader's language, and a person's note as it was written."""
+    trigger = rollback.facts.get("trigger", {})
+    if trigger.get("key") == rollback.cause:
+        return _("%(k)d of %(n)d samples over the limit") % {"k": trigger["k"], "n": trigger["n"]}
+    if rollback.cause == UNANSWERED and rollback.raised_by_id is None:
+        return _("Nobody has answered in time; to go back was agreed for that.")
+    return rollback.note
+
+
+def raiser_of(rollback: Rollback) -> str:
+    """Return who raised an alarm, in words: a person, the watch, or the end of a question that nobody answered."""
+    if rollback.raised_by is not None:
+        return str(rollback.raised_by)
+    return _("a question that nobody answered in time") if rollback.cause == UNANSWERED else _("the watch")
