@@ -129,7 +129,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Unexplained:
-    """A history row that no event explains. why: `no_object`, `no_event` or `other_doer` (of the event of that number)."""
+    """A history row that no event explains. why: `no_object`, `no_event` or `other_doer` (of the event of that number).
+
+    Or a row of a governed table (`row` is 0) that is not what its events say, the last of them of that number: `gone`,
+    `left`, `untold`, or `not_as_told` in these columns.
+    """
 
     object: str
     row: int
@@ -137,6 +141,7 @@ class Unexplained:
     account: str
     why: str
     event: int = 0
+    columns: str = ""
 
 
 def as_written(value: Any, kind: str = "plain") -> Any:

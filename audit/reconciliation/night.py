@@ -1,7 +1,7 @@
-"""A comparison of all history rows with the ledger, in slices that can be broken off at any object and gone on with.
+"""A comparison of all history rows and of all governed rows with the ledger, in slices that can be broken off anywhere.
 
 The scheduler gives it a slice of its round while one is due; `manage.py audit_reconcile` does all at once. Its outcome
-is an event (`audit:reconcile`), and for rows that no event explains another (`audit:history_alarm`), each with a
+is an event (`audit:reconcile`), and for rows that no event explains, or that are not what their events say, another (`audit:history_alarm`), each with a
 message in the outbox.
 """
 
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -21,8 +22,10 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
+from audit.governed import GOVERNED, Governed
 from audit.models import Event, Reconciliation
 from audit.reconciliation.compare import Compared, Happened, Row, Unexplained, Watched, events_of, rows_of, watched
+from audit.reconciliation.rows import Table, told_rows, untold_rows
 
 OUTCOME, ALARM = "audit:reconcile", "audit:history_alarm"
 MOST = 200
@@ -76,6 +79,17 @@ def reason_of(row: dict[str, Any]) -> str:
         return _("Event %(number)s made this state, by another person or for another reason.") % {
             "number": row["event"]
         }
+    if row["why"] == "not_as_told":
+        return _("The row in its table is not what its events say, up to number %(event)s: %(columns)s.") % row
+    if row["why"] == "gone":
+        return (
+            _("The row is not in its table; its last event is number %(event)s, and none says that it was deleted.")
+            % row
+        )
+    if row["why"] == "left":
+        return _("The row is in its table, and event %(event)s says that it was deleted.") % row
+    if row["why"] == "untold":
+        return _("The row is in its table, and no event made it.")
     if row["why"] == "no_object":
         return _("No event names its object.")
     return _("No event near its time made this state.")
@@ -83,22 +97,45 @@ def reason_of(row: dict[str, Any]) -> str:
 
 def nothing_found() -> dict[str, Any]:
     """Return what is known at the beginning."""
-    return {"objects": 0, "events": 0, "rows": 0, "bulk": 0, "unexplained": 0, "alarms": [], "writes": {}}
+    counts = {"objects": 0, "events": 0, "rows": 0, "present": 0, "bulk": 0, "unexplained": 0}
+    return counts | {"alarms": [], "writes": {}}
 
 
 def _go_on(cursor: Any, run: Reconciliation, until: float | None) -> bool:
-    """Compare object by object from the run's place on, then look for rows without any event; tell whether all is done."""
+    """Compare object by object from the run's place on, then look for rows without any event; then the governed rows
+    themselves, likewise. Tell whether all is done.
+    """
     began, stage, behind = run.place
+    parts = list(_parts(cursor))
+    names = [(label, step) for label, step, _compare_it in parts]
+    if (began, stage) in names:
+        parts = parts[names.index((began, stage)) :]
+    for label, step, compare_it in parts:
+        for place in compare_it(behind if (label, step) == (began, stage) else "", run.found):
+            run.place = [label, step, place]
+            if until is not None and time.monotonic() >= until:
+                return False
+    return True
+
+
+def _parts(cursor: Any) -> Iterator[tuple[str, str, Callable[[str, dict[str, Any]], Iterator[str]]]]:
+    """Yield label, name and the comparison itself, which is given the place behind which it goes on."""
     for one in watched():
         for step in (_objects, _without_events):
-            if (one.label, step.__name__) < (began, stage):
-                continue
-            here = (one.label, step.__name__) == (began, stage)
-            for place in step(cursor, one, behind if here else "", run.found):
-                run.place = [one.label, step.__name__, place]
-                if until is not None and time.monotonic() >= until:
-                    return False
-    return True
+            yield one.label, step.__name__, partial(step, cursor, one)
+    for governed in GOVERNED:
+        for step_ in (told_rows, untold_rows):
+            yield governed.model, step_.__name__, partial(_row_by_row, cursor, governed, step_)
+
+
+def _row_by_row(
+    cursor: Any, governed: Governed, step: Callable[..., Any], behind: str, found: dict[str, Any]
+) -> Iterator[str]:
+    table = Table.of(cursor, governed)
+    for place, faults in step(cursor, table, behind, found) if table is not None else ():
+        for fault in faults:
+            _alarm(fault, found)
+        yield place
 
 
 def _objects(cursor: Any, one: Watched, behind: str, found: dict[str, Any]) -> Iterator[str]:
@@ -175,7 +212,7 @@ def _note(event: Happened, label: str, found: dict[str, Any]) -> None:
 def _say(run: Reconciliation) -> None:
     """Write the outcome as an event; first the alarm, so that a process killed between the two raises it again."""
     found = run.found
-    counts = {name: found[name] for name in ("objects", "events", "rows", "bulk", "unexplained")}
+    counts = {name: found[name] for name in ("objects", "events", "rows", "present", "bulk", "unexplained")}
     if found["unexplained"]:
         with change(ALARM) as act:
             act.about(run, unexplained=found["unexplained"], rows=found["alarms"])

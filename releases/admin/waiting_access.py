@@ -95,6 +95,6 @@ def _history_waits() -> list[Wait]:
     rows = last.contents["after"]["unexplained"] if last is not None else 0
     if not rows:
         return []
-    words = _("%(n)d history rows") % {"n": rows}
+    words = _("%(n)d rows") % {"n": rows}
     page = reverse("audit-test", args=["history-unexplained"])
     return [Wait(_("Explain what no event explains"), words, page, _("found by the nightly comparison"), urgent=True)]

@@ -1,4 +1,4 @@
-"""That the history which people read says what the ledger proves, as the nightly comparison found it."""
+"""That history and governed rows are what the ledger proves, as the nightly comparison found it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(scope: Scope) -> Outcome:
     nights = said.filter(action=night.OUTCOME).order_by("at")
     for event in nights.iterator(chunk_size=100):
         details = event.contents["after"]
-        outcome.examined = max(outcome.examined, details["rows"])
+        outcome.examined = max(outcome.examined, details["rows"] + details["present"])
         bulk |= {(write["first"], write["last"]): write for write in details["writes"]}
     for event in said.filter(action=night.ALARM).order_by("at").iterator(chunk_size=100):
         for row in event.contents["after"]["rows"]:
@@ -30,7 +30,8 @@ def run(scope: Scope) -> Outcome:
     names = dict(Account.objects.values_list("pk", "display_name"))
     for row in found.values():
         account = names.get(int(row["account"]), row["account"]) if row["account"] else ""
-        outcome.found(None, row["object"], row["row"], parse_datetime(row["at"]), account, night.reason_of(row))
+        at = parse_datetime(row["at"]) if row["at"] else None
+        outcome.found(None, row["object"], row["row"] or "", at, account, night.reason_of(row))
     outcome.notes.append((_("comparisons made"), nights.count()))
     for write in bulk.values():
         words = _("%(count)s × %(table)s (events %(first)s to %(last)s)") % write
@@ -42,7 +43,7 @@ TEST = SavedTest(
     key="history-unexplained",
     title=gettext_lazy("History that no event explains"),
     question=gettext_lazy(
-        "Does the history that people read say what the ledger proves? Bulk writes that it does not tell of stand beside it."
+        "Are the history that people read and the governed rows what the ledger proves? Bulk writes that it does not tell of stand beside it."
     ),
     columns=(
         gettext_lazy("object"),

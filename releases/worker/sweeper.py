@@ -180,7 +180,7 @@ def unsent_messages(moment: datetime) -> None:
 
 
 def nightly_comparison(moment: datetime) -> None:
-    """Compare history rows with the ledger once a night, a slice of each round at a time."""
+    """Compare history rows and governed rows with the ledger once a night, a slice of each round at a time."""
     if night.due(moment):
         night.reconcile(night.SLICE, moment)
 

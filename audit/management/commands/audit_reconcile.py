@@ -1,4 +1,4 @@
-"""`manage.py audit_reconcile`: compares the history that people read with the ledger; ends with 0 explained, 1 not."""
+"""`manage.py audit_reconcile`: compares history and governed rows with the ledger; ends with 0 explained, 1 not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from audit.reconciliation import night
 class Command(BaseCommand):
     """Go on with the comparison that is under way, or begin one, to its end."""
 
-    help = "Compare history rows with the ledger: exit status 0 all are explained, 1 some are not."
+    help = "Compare history rows and governed rows with the ledger: exit status 0 all are explained, 1 some are not."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Compare, print what was found, and end the process with the exit status."""
@@ -27,8 +27,11 @@ class Command(BaseCommand):
         self.stdout.write(
             _("%(rows)s history rows of %(objects)s objects compared with %(events)s events.") % found
             + " "
+            + _("%(present)s governed rows compared with what their events make of them.") % found
+            + " "
             + _("Seen by the trigger alone: %(bulk)s. Not explained by any event: %(unexplained)s.") % found
         )
         for row in found["alarms"]:
-            self.stdout.write(f"{row['object']}, row {row['row']}, {row['at']}: {night.reason_of(row)}")
+            which = f", row {row['row']}" if row["row"] else ""
+            self.stdout.write(f"{row['object']}{which}, {row['at']}: {night.reason_of(row)}")
         sys.exit(1 if found["unexplained"] else 0)

@@ -134,6 +134,56 @@ def test_the_alarm_stands_on_the_auditors_pages_until_it_is_put_right(
     assert len(texts(ask("history-unexplained"))) == 1  # it was so in this period
 
 
+def unseen(database: str, table: str, statement: str) -> None:
+    """Run SQL as the database's superuser while the table's trigger does not stand."""
+    for part in ("DISABLE", statement, "ENABLE ALWAYS"):
+        past_every_guard(database, part if part == statement else f"ALTER TABLE {table} {part} TRIGGER ringi_capture")
+
+
+@pytest.mark.parametrize(
+    ("table", "what", "named", "columns"),
+    [
+        ("environments_environment", "UPDATE environments_environment SET purpose_en = 'x' WHERE slug = 'staging'", "not_as_told", "purpose_en"),
+        ("environments_environment", "UPDATE environments_environment SET purpose_en = 'x', protected = NOT protected"
+         " WHERE slug = 'staging'", "not_as_told", "protected, purpose_en"),
+        ("environments_accessgrant", "UPDATE environments_accessgrant SET begins_at = begins_at + interval '1 microsecond'"
+         " WHERE id = (SELECT max(id) FROM environments_accessgrant)", "not_as_told", "begins_at"),
+        ("environments_account", "UPDATE environments_account SET password = '', is_staff = NOT is_staff WHERE username = 'auditor'",
+         "not_as_told", "is_staff"),
+        ("auth_group", "INSERT INTO auth_group (name) VALUES ('x')", "untold", ""),
+        ("environments_accessgrant", "DELETE FROM environments_accessgrant WHERE id = (SELECT max(id) FROM environments_accessgrant)",
+         "gone", ""),
+    ],
+)  # fmt: skip
+def test_a_row_that_was_changed_while_no_trigger_stood_is_named(
+    database: str, table: str, what: str, named: str, columns: str
+) -> None:
+    before = compared()
+    assert before["unexplained"] == 0 and before["present"] > 50
+    unseen(database, table, what)
+    said = compared()
+    assert said["unexplained"] == 1, alarms()
+    (row,) = alarms()
+    assert (row["why"], row["columns"], row["row"]) == (named, columns, 0)
+    assert (row["event"] > 0) == (named != "untold")
+    assert night.reason_of(row) and (not columns or night.reason_of(row).endswith(f": {columns}."))
+
+
+def test_a_row_that_came_back_after_its_deletion_is_named(database: str) -> None:
+    with acting(FORGER), change("test:repair") as act:
+        kept = AccessGrant.objects.order_by("-pk").first()
+        pk = kept.pk
+        AccessGrant.objects.filter(pk=pk)._raw_delete("default")
+        act.details["why"] = "a repair"
+    assert compared()["unexplained"] == 0
+    columns = ", ".join(f.column for f in AccessGrant._meta.concrete_fields if not f.primary_key)
+    back = f"SELECT {pk}, {columns} FROM environments_accessgrant LIMIT 1"
+    unseen(database, "environments_accessgrant", f"INSERT INTO environments_accessgrant (id, {columns}) {back}")
+    compared()
+    (row,) = alarms()
+    assert (row["object"], row["why"]) == (f"environments.AccessGrant:{pk}", "left")
+
+
 def test_an_invented_row_is_found_between_true_ones(database: str) -> None:
     true = AccessGrant.history.order_by("history_id").last()
     true.pk, true.role, true.history_user_id = None, "never so", 1

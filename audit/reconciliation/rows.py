@@ -1,0 +1,173 @@
+"""Each governed row against its events: folded to the present they must make what stands in the table.
+
+What was written while no trigger stood, by whoever may disable one, is in no event; here it shows. A column that no event
+tells of is not known. Of a secret column only whether there is a value is compared: the key of its digests is the database's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from audit.apps import table_of
+from audit.capture import arguments
+from audit.governed import Governed
+from audit.reconciliation.compare import PART, Unexplained, as_written
+from audit.roles import name
+
+BATCH = 200
+NO_PLACE = ("", "-infinity", "00000000-0000-0000-0000-000000000000")
+
+# The first object behind the one before, along the index; DISTINCT would read all events.
+_OBJECTS = """
+WITH RECURSIVE found AS (
+    (SELECT e.object FROM audit_event e WHERE e.object > %(behind)s AND e.object < %(end)s ORDER BY e.object LIMIT 1)
+    UNION ALL
+    SELECT (SELECT e.object FROM audit_event e WHERE e.object > found.object AND e.object < %(end)s
+            ORDER BY e.object LIMIT 1)
+    FROM found WHERE found.object IS NOT NULL
+)
+SELECT object FROM found WHERE object IS NOT NULL LIMIT %(most)s
+"""
+_EVENTS = """
+SELECT e.object, e.at, e.id, l.number, e.outcome, e.bytes FROM audit_event e JOIN audit_link l ON l.event_id = e.id
+WHERE e.object = ANY (%s) AND e.kind = 'row' AND (e.object, e.at, e.id) > (%s, %s, %s)
+ORDER BY e.object, e.at, e.id LIMIT %s
+"""
+_COLUMNS = """
+SELECT a.attname::text, a.atttypid::regtype::text FROM pg_attribute a
+WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
+
+@dataclass
+class Told:
+    """What the events say of a row. number, at: of the last one."""
+
+    values: dict[str, Any]
+    gone: bool
+    number: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Table:
+    """A governed table as it is compared. kinds: column → `time`, `plain` or `secret` (then: whether it is null)."""
+
+    label: str
+    key: str
+    key_type: str
+    kinds: dict[str, str]
+    rows: str
+
+    @classmethod
+    def of(cls, cursor: Any, governed: Governed) -> Table | None:
+        """Look at the table; None where this role may not read it, or it has several keys."""
+        table = table_of(governed.model)
+        keys = arguments(cursor, governed, table)[1].split(",")
+        cursor.execute("SELECT has_table_privilege(to_regclass(%s), 'SELECT')", [name(table)])
+        if not cursor.fetchone()[0] or len(keys) != 1:
+            return None
+        cursor.execute(_COLUMNS, [name(table)])
+        types = dict(cursor.fetchall())
+        kinds, selected = {}, []
+        for column, type_ in sorted(types.items()):
+            if column in governed.ungoverned:
+                continue
+            kinds[column] = "time" if type_ == "timestamp with time zone" else "plain"
+            shown = quoted = name(column)
+            if column in governed.secret:
+                kinds[column], shown = "secret", f"{quoted} IS NULL"
+            elif type_ == "bytea":  # a file of megabytes is hashed where it lies
+                shown = f"'sha256:' || encode(sha256({quoted}), 'hex')"
+            selected.append(f"{shown} AS {quoted}")
+        return cls(governed.model, keys[0], types[keys[0]], kinds, f"SELECT {', '.join(selected)} FROM {name(table)}")
+
+    def present(self, cursor: Any, keys: list[str]) -> dict[str, dict[str, Any]]:
+        """Return key → columns of the rows that are there."""
+        wanted = f"WHERE {name(self.key)} = ANY (%s::text[]::{self.key_type}[])"
+        cursor.execute(f"SELECT {name(self.key)}::text, to_jsonb(r)::text FROM ({self.rows} {wanted}) AS r", [keys])
+        return {key: json.loads(text, parse_float=str) for key, text in cursor.fetchall()}
+
+    def differing(self, told: Told, row: dict[str, Any]) -> list[str]:
+        """Return the columns in which a row is not what was told of it."""
+        return sorted(
+            column
+            for column, value in told.values.items()
+            if column in self.kinds and self._written(column, row[column], value) != value
+        )
+
+    def _written(self, column: str, present: Any, value: Any) -> Any:
+        if self.kinds[column] == "secret":
+            return None if present else value or "a value"
+        return as_written(present, self.kinds[column])
+
+
+def told_rows(cursor: Any, table: Table, behind: str, found: dict[str, Any]) -> Iterator[tuple[str, list[Unexplained]]]:
+    """Compare each row that has events, BATCH at a time; yield the key up to which was compared, and what was found."""
+    begin, end = f"{table.label}:", f"{table.label};"
+    while True:
+        cursor.execute(_OBJECTS, {"behind": begin + behind, "end": end, "most": BATCH})
+        objects = [label for (label,) in cursor.fetchall()]
+        if not objects:
+            return
+        told = _folded(cursor, objects)
+        present = table.present(cursor, [label.removeprefix(begin) for label in told])
+        found["present"] += len(present)
+        behind = objects[-1].removeprefix(begin)
+        faults = (_compared(table, label, one, present.get(label.removeprefix(begin))) for label, one in told.items())
+        yield behind, [fault for fault in faults if fault is not None]
+
+
+def untold_rows(
+    cursor: Any, table: Table, behind: str, found: dict[str, Any]
+) -> Iterator[tuple[str, list[Unexplained]]]:
+    """Find the rows that no event made; yield as `told_rows` does."""
+    key = name(table.key)
+    while True:
+        after = f"WHERE {key} > %s::{table.key_type}" if behind else ""
+        cursor.execute(
+            f"SELECT r.key::text, EXISTS (SELECT FROM audit_event e WHERE e.object = %s || r.key::text AND e.kind = 'row')"
+            f" FROM (SELECT {key} AS key FROM {name(table_of(table.label))} {after} ORDER BY {key} LIMIT %s) AS r"
+            " ORDER BY r.key",
+            [f"{table.label}:", *([behind] if behind else []), BATCH],
+        )
+        rows = cursor.fetchall()
+        if not rows:
+            return
+        untold = [key_ for key_, told in rows if not told]
+        found["present"] += len(untold)
+        behind = rows[-1][0]
+        yield behind, [Unexplained(f"{table.label}:{key_}", 0, "", "", "untold") for key_ in untold]
+
+
+def _folded(cursor: Any, objects: list[str]) -> dict[str, Told]:
+    """Return label → what its row events say, PART of them held at a time."""
+    told: dict[str, Told] = {}
+    place: tuple[Any, ...] = NO_PLACE
+    while True:
+        cursor.execute(_EVENTS, [objects, *place, PART])
+        rows = cursor.fetchall()
+        for label, at, event, number, outcome, raw in rows:
+            place = (label, at, event)
+            before = told[label].values if label in told and outcome == "updated" else {}
+            after = json.loads(bytes(raw))["after"] or {}
+            told[label] = Told(before | after, outcome == "deleted", number, at)
+        if len(rows) < PART:
+            return told
+
+
+def _compared(table: Table, label: str, told: Told, row: dict[str, Any] | None) -> Unexplained | None:
+    why, columns = "", ""
+    if told.gone:
+        why = "" if row is None else "left"
+    elif row is None:
+        why = "gone"
+    elif differing := table.differing(told, row):
+        why, columns = "not_as_told", ", ".join(differing)
+    if not why:
+        return None
+    return Unexplained(label, 0, told.at.astimezone(UTC).isoformat(), "", why, told.number, columns)

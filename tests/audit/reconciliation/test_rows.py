@@ -1,0 +1,63 @@
+"""What the events of a row fold to is what stands in its table, for every governed table and every kind of column."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+
+from audit import capture
+from audit.actor import Actor, acting
+from audit.governed import GOVERNED, Governed
+from audit.reconciliation.rows import Table, told_rows, untold_rows
+from tests.audit.stock import changeable, model_of, other_value, unsaved
+from tests.audit.test_roles import url
+
+SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin", address="192.0.2.7", request_id="r-1")
+
+
+def _found(cursor: Any, governed: Governed) -> tuple[int, list[Any]]:
+    table, found = Table.of(cursor, governed), {"present": 0}
+    assert table is not None
+    parts = [*told_rows(cursor, table, "", found), *untold_rows(cursor, table, "", found)]
+    return found["present"], [fault for _place, faults in parts for fault in faults]
+
+
+@pytest.mark.parametrize("governed", GOVERNED, ids=lambda governed: governed.model)
+def test_every_kind_of_column_is_what_its_events_say(shared: str, governed: Governed) -> None:
+    model = model_of(governed.model)
+    with acting(SATO), transaction.atomic():
+        capture.set_context(SATO, action="rows:write", action_id=uuid4(), reason="試験")
+        kept, gone = unsaved(model), unsaved(model)
+        kept.save(), gone.save()
+        field = changeable(model, governed)
+        model._default_manager.filter(pk=kept.pk).update(**{field.name: other_value(field)})
+        model._default_manager.filter(pk=gone.pk)._raw_delete("default")
+    with connection.cursor() as cursor:
+        present, faults = _found(cursor, governed)
+        assert present >= 1 and faults == []
+
+
+def test_it_goes_on_behind_the_place_that_it_told(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.reconciliation.rows.BATCH", 2)
+    monkeypatch.setattr("audit.reconciliation.rows.PART", 3)
+    (governed,) = (one for one in GOVERNED if one.model == "environments.AccessRule")
+    with connection.cursor() as cursor:
+        table = Table.of(cursor, governed)
+        assert table is not None
+        for step in (told_rows, untold_rows):
+            found: dict[str, Any] = {"present": 0}
+            places = [place for place, _faults in step(cursor, table, "", found)]
+            behind = [place for place, _faults in step(cursor, table, places[1], found)]
+            assert len(places) > 3 and behind == places[2:]
+
+
+def test_the_scheduler_passes_over_what_its_role_may_not_read(shared: str) -> None:
+    assert os.environ["DATABASE_WORKER_URL"]
+    with psycopg.connect(url(shared, "_WORKER"), autocommit=True) as raw:
+        unread = [one.model for one in GOVERNED if Table.of(raw.cursor(), one) is None]
+    assert unread == ["mfa.Authenticator"]
