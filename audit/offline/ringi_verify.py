@@ -260,7 +260,7 @@ class Ledger:
         try:
             text = event.decode()
             contents, end = READ(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Broken(number, "the bytes of the event are not JSON")
         if end != len(text):
             raise Broken(number, "the bytes of the event are not JSON")
@@ -462,7 +462,7 @@ def verify(lines: Iterable[str], earlier: Iterable[str], keys: Iterable[Key]) ->
             record = json.loads(line)
             if not isinstance(record, dict):
                 raise ValueError
-        except ValueError:
+        except (ValueError, RecursionError):
             if state is None:
                 raise CannotTell("this is not an export of a Ringi ledger")
             raise Broken(number, f"line {place} can't be read")

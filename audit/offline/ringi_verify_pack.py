@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     except zipfile.BadZipFile as fault:
         print(f"BROKEN: {fault}")
         return 1
-    except (CannotTell, KeyError, ValueError, TypeError, OSError) as fault:
+    except (CannotTell, KeyError, ValueError, TypeError, OSError, RecursionError) as fault:
         print(f"CAN'T TELL: {fault}")
         return 2
     size, events = manifest["ledger"]["size"], proven + unproven

@@ -115,8 +115,10 @@ def test_a_forged_checkpoint_is_found(exported: tuple[list[str], Path], tmp_path
 
 def test_what_can_not_be_told_is_said(exported: tuple[list[str], Path], tmp_path: Path) -> None:
     lines, folder = exported
-    for wrong in ("", "hello\n", '{"v": 1}\n', '["x"]\n'):
+    deep = 200_000 * "[" + "\n"
+    for wrong in ("", "hello\n", '{"v": 1}\n', '["x"]\n', deep):
         assert _run(tmp_path, wrong)[0] == 2
+    assert _run(tmp_path, [*lines[:3], deep, *lines[3:]])[1].startswith("BROKEN at number 3: line 4 can't be read")
     assert _run(tmp_path, lines, "--key", "nonsense")[0] == 2
     assert _run(tmp_path, lines, "--checkpoint", str(tmp_path / "nowhere"))[0] == 2
     keyless = [_changed(lines[0], key=""), *lines[1:]]
