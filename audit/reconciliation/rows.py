@@ -18,7 +18,7 @@ from audit.governed import Governed
 from audit.reconciliation.compare import PART, Unexplained, as_written
 from audit.roles import name
 
-BATCH = 200
+BATCH, FILES = 200, 5  # rows at a time; of tables with files, which are hashed, fewer
 NO_PLACE = ("", "-infinity", "00000000-0000-0000-0000-000000000000")
 
 # The first object behind the one before, along the index; DISTINCT would read all events.
@@ -62,6 +62,7 @@ class Table:
     key_type: str
     kinds: dict[str, str]
     rows: str
+    batch: int
 
     @classmethod
     def of(cls, cursor: Any, governed: Governed) -> Table | None:
@@ -84,7 +85,9 @@ class Table:
             elif type_ == "bytea":  # a file of megabytes is hashed where it lies
                 shown = f"'sha256:' || encode(sha256({quoted}), 'hex')"
             selected.append(f"{shown} AS {quoted}")
-        return cls(governed.model, keys[0], types[keys[0]], kinds, f"SELECT {', '.join(selected)} FROM {name(table)}")
+        rows = f"SELECT {', '.join(selected)} FROM {name(table)}"
+        batch = FILES if "bytea" in types.values() else BATCH
+        return cls(governed.model, keys[0], types[keys[0]], kinds, rows, batch)
 
     def present(self, cursor: Any, keys: list[str]) -> dict[str, dict[str, Any]]:
         """Return key → columns of the rows that are there."""
@@ -107,10 +110,10 @@ class Table:
 
 
 def told_rows(cursor: Any, table: Table, behind: str, found: dict[str, Any]) -> Iterator[tuple[str, list[Unexplained]]]:
-    """Compare each row that has events, BATCH at a time; yield the key up to which was compared, and what was found."""
+    """Compare each row that has events, some at a time; yield the key up to which was compared, and what was found."""
     begin, end = f"{table.label}:", f"{table.label};"
     while True:
-        cursor.execute(_OBJECTS, {"behind": begin + behind, "end": end, "most": BATCH})
+        cursor.execute(_OBJECTS, {"behind": begin + behind, "end": end, "most": table.batch})
         objects = [label for (label,) in cursor.fetchall()]
         if not objects:
             return
