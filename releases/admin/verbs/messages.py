@@ -56,15 +56,8 @@ class OwnMessage(Verb):
         return isinstance(instance, Message) and instance.account_id == account.pk
 
 
-@dataclass(frozen=True)
-class SecondPerson(Verb):
-    """A verb of who has neither caused a message nor written its text."""
-
-    def for_you(self, account: Account, instance: Any) -> bool:
-        """Answer as the action does."""
-        if not super().for_you(account, instance):
-            return False
-        return not isinstance(instance, Notice) or not notices.why_not(instance, account)
+def _not_his_notice(account: Account, notice: Notice) -> str:
+    return notices.why_not(notice, account)
 
 
 def _must(instance: Any) -> Fields:
@@ -298,7 +291,7 @@ def _inbox(_row: Any) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    SecondPerson("notice", "release", _("Release for people outside"), notices.release, RELEASE, Notice, _digest, signs=True, by_row=True,
+    Verb("notice", "release", _("Release for people outside"), notices.release, RELEASE, Notice, _digest, signs=True, not_yours=_not_his_notice,
          shows=_goes_out, over=_free),
     Verb("notice", "withdraw", _("Withdraw the message"), notices.withdraw, RELEASE, Notice, _must, signs=True,
          danger=True, over=_free),

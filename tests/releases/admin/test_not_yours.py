@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from environments.models import Account, Environment
 from releases.actions.document import review
 from releases.admin.links import page_of
 from releases.admin.verbs import verb as find
-from releases.models import Deployment, Document, Obligation, Rollback, Waiver
+from releases.models import Deployment, Document, Notice, Obligation, Rollback, Waiver
 from tests.releases.admin.seed import walk
 from tests.releases.gates.asking import COMMAND, alter, make, shown
 
@@ -181,6 +182,20 @@ def test_the_author_settles_no_debt_of_his_release(world: dict[str, Any], asked:
     assert one.waits("project_manager", "Settle what is owed") and not one.waits("manager", "Settle what is owed")
     alter(debt, blocks="start")
     assert one.offers("committee_b") and not one.offers("project_manager")
+
+
+def test_who_wrote_or_caused_what_goes_outside_does_not_release_it(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """Two may release such a message: each is kept from his own."""
+    texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
+    for number, (field, words) in enumerate((("writer", "written this text"), ("cause", "caused this message"))):
+        row = make(Notice, event="release:confirm", outbox=9000 + number, act=str(uuid.uuid4()), object="x:1", texts=texts,
+                   path="/admin/", made_at=now(), outside=True, **{field: people["manager"].person_key})  # fmt: skip
+        one, what = asked(row, "notice:release"), "Release a message to people outside"
+        assert one.offers("project_manager") and not one.offers("manager")
+        assert one.waits("project_manager", what) and not one.waits("manager", what)
+        assert words in one.why("manager")
 
 
 def test_a_role_of_one_environment_is_asked_where_the_action_asks_it(
