@@ -67,6 +67,7 @@ class Act:
     object: str = ""
     made: list[models.Model] = field(default_factory=list)
     told: str = ""
+    also: list[tuple[str, str]] = field(default_factory=list)
     at: datetime = datetime.min.replace(tzinfo=UTC)
     opened: float = 0.0
     following: Act | None = None
@@ -110,6 +111,10 @@ class Act:
     def tell(self, event: str) -> None:
         """Say what people are told has happened, where that is more than the act's own name: a claim that starts a run."""
         self.told = event
+
+    def tell_also(self, event: str, row: models.Model) -> None:
+        """Say what people are told has happened to another row in the same act."""
+        self.also.append((event, label(row)))
 
     def signature(self, meaning: str, digest: str = "", role: str = "") -> dict[str, Any]:
         """Return the record of a signature (21 CFR 11.50: printed name, time, meaning), and keep it in the event."""
@@ -195,6 +200,7 @@ def _end(act: Act, reason: str) -> None:
         for one, changed in zip(acts, changes, strict=True):
             answers += [update(row, names) for row, names in changed]
             answers += [insert(row) for row in one.unsaved]
+            answers += [send(POST_ALSO, [one.id, event, named]).fetchone for event, named in one.also]
             answers.append(_append_and_post(one, reason if one is act else ""))
         for answer in answers:
             answer()
@@ -285,6 +291,9 @@ WITH appended AS (SELECT ringi_append('action', %s, %s, NULL, %s::jsonb, %s, 'do
   SELECT %s, %s, %s, %s::jsonb FROM appended WHERE appended.event IS NOT NULL RETURNING 1)
 SELECT set_config('ringi.context', %s, true) FROM posted
 """
+
+
+POST_ALSO = "INSERT INTO audit_outbox (act, event, object, payload) VALUES (%s, %s, %s, '{}') RETURNING 1"
 
 
 def _append_and_post(act: Act, reason: str) -> Callable[[], Any]:

@@ -35,7 +35,7 @@ deployment/queue.py put_back deployment.put_back; deployment/queue.py miss deplo
 deployment/schedule.py schedule deployment.schedule; deployment/schedule.py _book other.cancel
 deployment/schedule.py cancel deployment.cancel
 deployment/stopped.py stopped deployment.stopped
-deployment/verified.py taken_back release.roll_back; deployment/verified.py verify deployment.watch release.watch cut.cut_short before.complete
+deployment/verified.py taken_back release.roll_back; deployment/verified.py verify deployment.watch release.watch cut.cut_short; deployment/verified.py completed release.complete
 in_force/adopt.py propose release.record; procedure/activate.py move_over release.lapse
 procedure/activate.py take_back round_.take_back; procedure/activate.py end_other_applications other.void
 release/confirm.py confirm release.confirm; release/import_tags.py _record release.record
@@ -49,9 +49,9 @@ step/finish.py finish deployment.stopped; step/finish.py stop deployment.stopped
 step/finish.py ask_person deployment.hold; step/time_left.py hold deployment.hold; step/finish.py pause deployment.stopped
 step/finish.py _phase_ends deployment.verify deployment.watch
 step/finish.py _trouble deployment.stopped deployment.falter deployment.hold deployment.fail
-watch/sample.py _close deployment.succeed release.complete; window/withdraw.py withdraw round_.take_back round_.void
+watch/sample.py _close deployment.succeed; window/withdraw.py withdraw round_.take_back round_.void
 """
-ROWS = {"round_", "release", "held", "deployment", "other", "cut", "before"}
+ROWS = {"round_", "release", "held", "deployment", "other", "cut"}
 LIVE_RELEASE = ("in_review", "approved", "confirmed")
 GIVE_BACK = ("monitoring", "releasing", "completed")
 

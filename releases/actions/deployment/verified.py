@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -35,6 +36,16 @@ def enter_force(deployment: Deployment, how: str, measured: dict[str, str] | Non
         },
     )
     return pointer
+
+
+def completed(release: Release, deployment: Deployment) -> None:
+    """Complete a release whose run in production is watched no longer, inside an open door, and publish its documents."""
+    if deployment.environment.tier != "production" or release.state != "monitoring":
+        return  # no other run moves a release
+    release.complete()
+    for document in release.documents.filter(state="ready"):
+        document.publish()
+        document.save()
 
 
 def taken_back(release: Release) -> None:
@@ -69,9 +80,9 @@ def return_to_base(deployment: Deployment, measured: dict[str, str]) -> InForce:
 def _resume_watches(deployment: Deployment) -> None:
     moment = now()
     paused = Watch.objects.filter(
+        Q(deployment__state="monitoring") | Q(rollback__state="monitoring"),
         deployment__application=deployment.application,
         deployment__environment=deployment.environment,
-        deployment__state="monitoring",
         ended_at=None,
         paused_at__isnull=False,
         verdict="",  # whose time is over waits for a person and looks no more
@@ -91,15 +102,18 @@ def begin_watch(deployment: Deployment, rollback: Rollback | None = None) -> Wat
 def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str = "") -> Deployment:
     """Say, as another person than the starter, that the run is as it should be; the watch begins.
 
-    confirmed: keys of the checks that only a person can make; each one must be there.
+    confirmed: keys of the checks that only a person can make; each one must be there. What is watched there until now is
+    no longer what runs: those watches are cut short, with all that their end brings about.
     """
     peek = Deployment.objects.filter(pk=deployment_id).values("release", "application", "environment").first()
     if peek is None:
         raise Invalid(_("There is no such deployment."))
-    earlier = Deployment.objects.filter(
-        application=peek["application"], environment=peek["environment"], state="monitoring"
-    ).values_list("pk", "release")
+    there = {"application": peek["application"], "environment": peek["environment"]}
+    earlier = list(Deployment.objects.filter(**there, state="monitoring").values_list("pk", "release"))
+    runs = Deployment.objects.filter(**there)
+    restored = list(Rollback.objects.filter(deployment__in=runs, state="monitoring").values_list("pk", flat=True))
     targets: list[tuple[Any, int]] = [(Deployment, deployment_id), (Release, peek["release"])]
+    targets += [(Rollback, pk) for pk in restored]
     for pk, release_pk in earlier:
         targets += [(Deployment, pk), (Release, release_pk)]
     with change("deployment:verify", *targets, reason=reason, sign=True) as act:
@@ -135,12 +149,14 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
             cut = act.get(Deployment, pk)
             cut.cut_short()
             cut.ended_at = now()
-            for watch in Watch.objects.filter(deployment=cut, ended_at=None):
-                watch.ended_at, watch.verdict, watch.next_at = now(), "cut_short", None
-                watch.save()
-            before = act.get(Release, release_pk)
-            if production and before.state == "monitoring":
-                before.complete()
+            act.tell_also("deployment:succeed", cut)
+            completed(act.get(Release, release_pk), cut)
+        for pk in restored:
+            act.get(Rollback, pk).report()
+        over = Q(deployment__in=[pk for pk, _release in earlier]) | Q(rollback__in=restored)
+        for watch in Watch.objects.filter(over, ended_at=None):
+            watch.ended_at, watch.verdict, watch.next_at = now(), "cut_short", None
+            watch.save()
     return deployment
 
 

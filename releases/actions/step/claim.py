@@ -189,9 +189,7 @@ def _start(act: Act, deployment: Deployment) -> None:
     if owed:
         act.details["owed"] = [str(debt) for debt in owed]
     own = Q(deployment=deployment, purpose=Watch.Purpose.BEFORE)
-    for watch in Watch.objects.filter(
-        own | Q(deployment__in=_watched_before(deployment), paused_at=None), ended_at=None
-    ):
+    for watch in Watch.objects.filter(own | Q(_watched_before(deployment), paused_at=None), ended_at=None):
         if watch.deployment_id == deployment.pk:
             watch.ended_at, watch.verdict = moment, "measured"
         else:
@@ -206,10 +204,9 @@ def _require_steps_as_planned(deployment: Deployment, release: Release) -> None:
         raise GateClosed(_("The steps are no longer those of the plan that was consented to."))
 
 
-def _watched_before(deployment: Deployment) -> Any:
-    return Deployment.objects.filter(
-        application=deployment.application, environment=deployment.environment, state="monitoring"
-    )
+def _watched_before(deployment: Deployment) -> Q:
+    there = Deployment.objects.filter(application=deployment.application, environment=deployment.environment)
+    return Q(deployment__in=there.filter(state="monitoring")) | Q(deployment__in=there, rollback__state="monitoring")
 
 
 def recorded(pointer: InForce | None) -> dict[str, Any]:

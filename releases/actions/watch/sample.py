@@ -17,6 +17,7 @@ from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account
+from releases.actions.deployment.verified import completed
 from releases.actions.watch.place import configuration_for, spec_for
 from releases.actions.watch.react import react
 from releases.gates.base import procedure_of
@@ -223,8 +224,4 @@ def _close(act: Act, deployment: Deployment, release: Release, rollback: Any) ->
         deployment.succeed()
         act.tell("deployment:succeed")
         deployment.ended_at = now()
-    if deployment.environment.tier == "production" and release.state == "monitoring":
-        release.complete()
-        for document in release.documents.filter(state="ready"):
-            document.publish()
-            document.save()
+    completed(release, deployment)

@@ -12,7 +12,11 @@ from audit.actor import acting
 from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
 from releases.actions.deployment.verified import return_to_base
+from releases.actions.step.claim import claim
 from releases.actions.watch.sample import completeness, end_due, judge_watch, sample
 from releases.models import Deployment, Obligation, Procedure, Rollback, Sample, Watch, WatchCheck
 from releases.worker.sweeper import due_samples
@@ -336,3 +340,19 @@ def test_beforehand_means_critical_and_up_to_so_many_rows(
         assert pre_authorise(alarm.pk, rows={"dataset": rows}) == goes
     assert world.fresh(alarm).state == ("authorised" if goes else "raised")
     assert Obligation.objects.filter(release=run.release).exists() == goes, "the assessment is then owed"
+
+
+def test_a_run_pauses_the_watch_after_a_way_back_too(queued: Callable[..., Deployment], world: Any) -> None:
+    before = walk(queued(row(TRUE)), "start", "fail", "roll_back", "restored")
+    rollback = make(Rollback, deployment=before, cause="error_rate", raised_at=now())
+    rollback = walk(rollback, "assess", "authorise", "run", "verify", "watch")
+    watch = make(Watch, purpose="back", deployment=before, rollback=rollback, interval_seconds=60, duration_seconds=600,
+                 began_at=now(), next_at=now())  # fmt: skip
+    with world.acting_as("developer"):
+        run = request(before.release_id, environment_id=before.environment_id)
+        schedule(run.pk)
+    with acting(WORKER):
+        queue(run.pk)
+        claim(first(run).pk, worker="worker-1")
+    assert world.fresh(watch).paused_at is not None and world.fresh(watch).next_at is None
+    assert taken_back(watch).paused_at is None

@@ -1,0 +1,99 @@
+"""A watch that a newer run cuts short brings about all that its end does: completion, publication, messages, a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import time, timedelta
+from typing import Any
+
+import pytest
+
+from audit.clock import now
+from audit.models import Event
+from releases.actions.deployment.verified import verify
+from releases.actions.release.plan import active_procedure
+from releases.models import Deployment, Release, Rollback, Watch
+from tests.releases.actions.telling import announced, deliver, forget, join, only, outcomes, outsider, tell
+from tests.releases.channels.receivers import MailHost, mail_host, use_mail
+from tests.releases.gates.asking import alter, make, walk
+
+CONFIRMED = ("data_integrity", "security_settings")
+
+
+@pytest.fixture
+def host(settings: Any) -> Iterator[MailHost]:
+    """A mail server."""
+    with mail_host() as running:
+        use_mail(settings, running)
+        yield running
+
+
+@pytest.fixture
+def watched(world: Any) -> Deployment:
+    """The run of 1.3.0 in production, which is watched; its documents are ready."""
+    run = world.scheduled()
+    walk(run.release, "start", "watch")
+    run = walk(run, "queue", "start", "verify", "watch")
+    watching(run)
+    return run  # type: ignore[no-any-return]
+
+
+def watching(run: Deployment, rollback: Rollback | None = None) -> Watch:
+    """Watch a run, or the way back of it."""
+    return make(Watch, deployment=run, rollback=rollback, purpose="after" if rollback is None else "back",  # type: ignore[no-any-return]
+                interval_seconds=60, duration_seconds=86400, began_at=now() - timedelta(hours=3), next_at=now())  # fmt: skip
+
+
+def newer(world: Any) -> Deployment:
+    """A run of 1.4.0 in production that waits to be verified."""
+    release = alter(world.planned("1.4.0"), procedure=active_procedure())
+    run = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
+               requested_by=world.people["ci"], started_by=world.people["operator"])  # fmt: skip
+    run = walk(run, "schedule", "queue", "start", "verify")
+    return alter(run, measured={"verify": {"code": "a", "configuration": "b", "data": "c"}})  # type: ignore[no-any-return]
+
+
+def verified(world: Any) -> Deployment:
+    """Let the newer run be verified, which is all that happens."""
+    run = newer(world)
+    forget()
+    with world.acting_as("second_operator"):
+        verify(run.pk, confirmed=CONFIRMED)
+    return run
+
+
+def test_the_earlier_release_is_complete_and_its_documents_are_published(world: Any, watched: Deployment) -> None:
+    assert {document.state for document in watched.release.documents.all()} == {"ready"}
+    verified(world)
+    release = Release.objects.get(pk=watched.release_id)
+    assert (release.state, world.fresh(watched).state) == ("completed", "succeeded")
+    assert {document.state for document in release.documents.all()} == {"published"}
+    watch = Watch.objects.get(deployment=watched)
+    assert (watch.verdict, watch.next_at) == ("cut_short", None) and watch.ended_at is not None
+
+
+def test_people_are_told_that_the_earlier_run_has_ended_well(world: Any, watched: Deployment, host: MailHost) -> None:
+    only(("deployment:succeed", "development_team", "mail"), ("deployment:succeed", "users", "mail"))
+    join("development_team", world.people["developer"], "developer@datasets.example")
+    alter(world.people["developer"], quiet_from=time(0), quiet_until=time(0))
+    announced(watched.release, outsider("users", "kita@users.example"))
+    run = verified(world)
+    (notice,) = tell()
+    assert (notice.event, notice.release) == ("deployment:succeed", watched.release)
+    assert "1.3.0" in notice.texts["en"]["subject"] and notice.path == f"/admin/deployment/{watched.pk}/"
+    assert notice.cause == world.people["second_operator"].person_key and notice.waits
+    deliver()
+    assert outcomes(notice) == {("Developer", "mail"): "sent", ("kita@users.example", "mail"): "waiting"}
+    assert len(host.mails) == 1
+    act = Event.objects.get(kind="action", action="deployment:verify", object=f"releases.Deployment:{run.pk}").act
+    assert notice.act == act, "it is the same act that said so"
+
+
+def test_a_rollback_that_is_watched_goes_on_to_its_report(world: Any) -> None:
+    run = walk(world.scheduled(), "queue", "start", "fail", "roll_back", "restored")
+    rollback = make(Rollback, deployment=run, cause="error_rate", raised_at=now())
+    rollback = walk(rollback, "assess", "authorise", "run", "verify", "watch")
+    watch = watching(run, rollback)
+    verified(world)
+    assert world.fresh(rollback).state == "reporting" and world.fresh(watch).verdict == "cut_short"
+    assert world.fresh(run).state == "rolled_back" and not [one for one in tell() if one.release == run.release]
