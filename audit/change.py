@@ -67,7 +67,7 @@ class Act:
     object: str = ""
     made: list[models.Model] = field(default_factory=list)
     told: str = ""
-    also: list[tuple[str, str]] = field(default_factory=list)
+    also: list[tuple[str, str, str]] = field(default_factory=list)
     at: datetime = datetime.min.replace(tzinfo=UTC)
     opened: float = 0.0
     following: Act | None = None
@@ -112,9 +112,9 @@ class Act:
         """Say what people are told has happened, where that is more than the act's own name: a claim that starts a run."""
         self.told = event
 
-    def tell_also(self, event: str, row: models.Model) -> None:
-        """Say what people are told has happened to another row in the same act."""
-        self.also.append((event, label(row)))
+    def tell_also(self, event: str, row: models.Model, **details: Any) -> None:
+        """Say what people are told has happened to another row in the same act. details: as of the act, JSON only."""
+        self.also.append((event, label(row), json.dumps(details, ensure_ascii=False)))
 
     def signature(self, meaning: str, digest: str = "", role: str = "") -> dict[str, Any]:
         """Return the record of a signature (21 CFR 11.50: printed name, time, meaning), and keep it in the event."""
@@ -200,7 +200,7 @@ def _end(act: Act, reason: str) -> None:
         for one, changed in zip(acts, changes, strict=True):
             answers += [update(row, names) for row, names in changed]
             answers += [insert(row) for row in one.unsaved]
-            answers += [send(POST_ALSO, [one.id, event, named]).fetchone for event, named in one.also]
+            answers += [send(POST_ALSO, [one.id, *entry]).fetchone for entry in one.also]
             answers.append(_append_and_post(one, reason if one is act else ""))
         for answer in answers:
             answer()
@@ -293,7 +293,7 @@ SELECT set_config('ringi.context', %s, true) FROM posted
 """
 
 
-POST_ALSO = "INSERT INTO audit_outbox (act, event, object, payload) VALUES (%s, %s, %s, '{}') RETURNING 1"
+POST_ALSO = "INSERT INTO audit_outbox (act, event, object, payload) VALUES (%s, %s, %s, %s) RETURNING 1"
 
 
 def _append_and_post(act: Act, reason: str) -> Callable[[], Any]:

@@ -45,6 +45,7 @@ EVENTS: tuple[Told, ...] = (
     Told("question:escalate", _("Nobody has decided yet"), duty=True, urgent=True),
     Told("deployment:succeed", _("A deployment has ended well"), follows=True),
     Told("deployment:fail", _("A deployment has failed"), urgent=True, follows=True),
+    Told("deployment:cancel", _("A scheduled deployment is cancelled"), follows=True),
     Told("deployment:miss", _("A deployment has missed its window"), follows=True),
     Told("watch:unclear", _("A watch cannot tell"), duty=True, urgent=True),
     Told("rollback:raise", _("A rollback is raised"), duty=True, urgent=True, follows=True),

@@ -241,7 +241,7 @@ def test_a_note_is_an_event_and_changes_no_row(database: str, before: set[Any]) 
 def test_what_an_act_tells_of_another_row_is_a_message_of_the_same_act(database: str) -> None:
     row, other = Environment.objects.order_by("pk")[:2]
     with acting(COMMAND), change("test:rename", (Environment, row.pk)) as act:
-        act.tell_also("test:moved", other)
+        act.tell_also("test:moved", other, by="壱")
     told = Outbox.objects.filter(act=act.id).order_by("pk").values_list("event", "object", "payload")
-    assert list(told) == [("test:moved", f"environments.Environment:{other.pk}", {}),
+    assert list(told) == [("test:moved", f"environments.Environment:{other.pk}", {"by": "壱"}),
                           ("test:rename", f"environments.Environment:{row.pk}", {})]  # fmt: skip

@@ -56,6 +56,8 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
         moved_aside = _book(deployment, hour)
         if moved_aside:
             act.details["cancelled"] = [str(other) for other in moved_aside]
+            for other in moved_aside:
+                act.tell_also("deployment:cancel", other, emergency=str(release))
         deployment.scheduled_for = hour
         deployment.started_by = account
         deployment.blockers = []

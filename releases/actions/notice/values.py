@@ -81,7 +81,7 @@ def values_of(
     with override(language):
         found = {
             "actor": actor,
-            "reason": reason,
+            "reason": _reason(subject.row, reason, payload),
             "at": when(at, zone, language),
             "url": settings.BASE_URL.rstrip("/") + path_of(subject, thing),
             "what": _what(subject, language, payload, thing),
@@ -137,6 +137,12 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     if subject.step is not None:
         return str(subject.step.parameters["task"] if subject.step.kind == "manual" else subject.step)
     return str(row)
+
+
+def _reason(row: Model, reason: str, payload: dict[str, Any]) -> str:
+    if isinstance(row, Deployment) and "emergency" in payload:
+        return _("An emergency took its hour: %(release)s") % {"release": payload["emergency"]}
+    return reason
 
 
 def _why_lapsed(key: str) -> str:

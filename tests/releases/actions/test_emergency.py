@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.actor import acting
+from audit.change import label
 from environments.models import ChangeWindow, Freeze
 from releases.actions.consent.decide import approve
 from releases.actions.deployment.queue import queue
@@ -28,6 +29,8 @@ from releases.actions.waiver.propose import propose
 from releases.gates.ask import WAIVABLE, blockers
 from releases.gates.base import procedure_of
 from releases.models import Obligation
+from tests.releases.actions.telling import forget, join, only, outcomes, tell
+from tests.releases.actions.test_planning import booked
 from tests.releases.gates.asking import COMMAND, alter, ask, git, in_force, make, own_repository
 
 
@@ -95,6 +98,7 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     production = world.environments["production"]
     hotfix(world, tmp_path)
     in_force(world, "1.2.0")
+    regular = world.planned("1.3.0")
     for window in ChangeWindow.objects.filter(environment=production):
         alter(window, withdrawn_at=datetime.now(UTC))
     freeze = make(
@@ -130,8 +134,16 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     assert ask(world, release, "freeze").verdict == "fail"
     alter(freeze, absolute=False)
     assert blockers(world.fresh(release), production) == []
+    first = booked(world, regular, datetime.now(UTC) + timedelta(minutes=1))
+    only(("deployment:cancel", "development_team", "admin"))
+    join("development_team", world.people["developer"])
+    forget()
     with world.acting_as("operator"):
         run = request_and_schedule(world, release)
+    assert world.fresh(first).state == "cancelled"
+    (notice,) = tell()
+    assert notice.object == label(first) and outcomes(notice) == {("Developer", "admin"): "sent"}
+    assert "An emergency took its hour: Datasets 1.2.1" in notice.texts["en"]["body"]
     assert not Obligation.objects.exists()
     with acting(COMMAND):
         queue(run.pk)
@@ -142,7 +154,6 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
 
     alter(freeze, lifted_at=datetime.now(UTC))
     world.open_window()
-    regular = world.planned("1.3.0")
     assert ask(world, regular, "obligations").verdict == "pass", "nothing is overdue yet"
     review = alter(Obligation.objects.get(key="retrospective_review"), due_at=datetime.now(UTC) - timedelta(seconds=1))
     answer = ask(world, regular, "obligations")
