@@ -275,5 +275,5 @@ def _grant(act: Act, round_: ConsentRound) -> None:
         activate.put_in_force(procedure)
         activate.end_other_applications(round_)
         for pk, _name in round_.document["moved"]:
-            activate.move_over(act.get(Release, pk), procedure)
+            activate.move_over(act, act.get(Release, pk), procedure)
     act.details["granted"] = True

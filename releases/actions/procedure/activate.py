@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from audit.actor import current
-from audit.change import change
+from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, WrongState
 from environments import access, calendar
@@ -168,7 +168,7 @@ def discard(procedure_id: int, *, reason: str) -> Procedure:
     return procedure
 
 
-def move_over(release: Release, procedure: Procedure) -> None:
+def move_over(act: Act, release: Release, procedure: Procedure) -> None:
     """Let an open release follow another version, inside an open door: its consent is void, and what is new is asked."""
     if release.state not in Release.FIXED:
         return
@@ -177,7 +177,8 @@ def move_over(release: Release, procedure: Procedure) -> None:
     lay_out(release, content)
     if release.window_start is not None:
         lay(release, content, production_of(release), release.window_start, now())
-    end_rounds(release, "void", "procedure")
+    if ended := end_rounds(release, "void", "procedure"):
+        act.tell_also("release:lapse", release, key="procedure", rounds=[one.pk for one in ended])
     if release.state in ("in_review", "approved", "confirmed"):
         release.lapse()
 

@@ -15,6 +15,8 @@ from environments.actions.access.request import decline, request
 from releases.actions.consent import decide
 from releases.actions.consent.lapse import lapse_stale
 from releases.actions.notice.remind import follow_up
+from releases.actions.procedure.activate import load, submit
+from releases.actions.release.plan import active_procedure
 from releases.actions.switch.press import press
 from releases.actions.switch.propose_release import propose_release
 from releases.actions.watch.sample import end_due
@@ -22,6 +24,7 @@ from releases.actions.watch.unclear import tell_unclear
 from releases.actions.window.propose import propose
 from releases.actions.window.set_rule import set_rule
 from releases.models import Delivery, Notice, Sample, StopSwitch, Watch
+from releases.procedures.document import Procedure as Content
 from tests.releases.actions.telling import WORKER, announced, deliver, forget, only, outsider, tell
 from tests.releases.actions.test_consent_forms import appointed
 from tests.releases.channels.receivers import MailHost, mail_host, use_mail
@@ -172,6 +175,25 @@ def test_a_consent_whose_window_is_over_says_so(world: Any) -> None:
     with acting(WORKER):
         lapse_stale()
     assert "the time for which it was given is over" in told("release:lapse").texts["en"]["body"]
+
+
+def test_a_new_procedure_asks_the_committee_and_tells_whose_consent_it_has_ended(world: Any) -> None:
+    only(("round:ask", None, "admin"), ("release:lapse", None, "admin"))
+    moved, _round = world.granted()
+    raw = active_procedure().document.model_dump(mode="json")
+    entry = {"date": "2026-11-25", "version": "1.1.0", "ja": "改訂", "en": "Revised", "source": "ours"}
+    raw |= {"version": "1.1.0", "history": [*raw["history"], entry]}
+    forget()
+    with world.acting_as("manager"):
+        asked = submit(load(Content.checked(raw), reason="revised").pk, reason="better", moved=(moved.pk,))
+    notice = told("round:ask")
+    assert names(notice) == COMMITTEE and "1.1.0" in notice.texts["en"]["subject"]
+    for name in ("committee_a", "committee_b"):
+        with world.acting_as(name):
+            decide.approve(asked.pk, digest=asked.digest)
+    lapsed = told("release:lapse")
+    assert names(lapsed) == {"author_on_committee", "manager", "committee_a", "committee_b"}
+    assert "procedure" in lapsed.texts["en"]["body"].lower() and lapsed.release == moved
 
 
 @pytest.fixture
