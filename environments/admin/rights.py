@@ -42,6 +42,12 @@ class Rights:
         """Return the roles that count in an environment."""
         return frozenset(role for role, where in self.grants if where in (None, environment.pk))
 
+    def anywhere(self, verb: str) -> bool:
+        """Tell whether the account may in any environment: what a page need not read for the others."""
+        if verb in ENVIRONMENT_VERBS:
+            return any(verb in LEVELS[level] for level in self.levels.values())
+        return any(verb in ROLE_VERBS[role] for role in self.roles)
+
     def may(self, verb: str, environment: Environment | None = None) -> bool:
         """Answer as `environments.access.may` does."""
         if environment is not None and verb in ENVIRONMENT_VERBS:

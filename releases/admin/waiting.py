@@ -146,6 +146,8 @@ def _documents(rights: Rights, account: Account) -> list[Wait]:
 
 
 def _final_checks(rights: Rights, account: Account) -> list[Wait]:
+    if not rights.anywhere("final_check"):
+        return []
     targets = Target.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related("environment")
     rows = (
         Release.objects.filter(state="approved")
@@ -192,7 +194,8 @@ def _obligations(rights: Rights, account: Account, moment: datetime) -> list[Wai
         .select_related("release__application", "release__author")
         .order_by("due_at")[:MOST]
     )
-    out = quorum.excluded_of([row.release for row in rows if row.blocks == Obligation.Blocks.START])
+    conditions = [row.release for row in rows if row.blocks == Obligation.Blocks.START]
+    out = quorum.excluded_of(conditions) if conditions else {}
     return [
         Wait(
             _("Settle what is owed"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Max, Prefetch, Q
+from django.db.models import Max, Prefetch, Q, prefetch_related_objects
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -59,6 +59,8 @@ def _runs(rights: Rights, account: Account) -> list[Wait]:
 
 def _runs_to_request(rights: Rights) -> list[Wait]:
     """Return the confirmed releases whose run in production nobody has requested, for whoever may do it there."""
+    if not (rights.anywhere("schedule") or rights.anywhere("request")):
+        return []
     targets = Target.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related("environment")
     waiting_runs = Deployment.objects.filter(state__in=Deployment.WAITING_TO_RUN)
     rows = (
@@ -109,11 +111,12 @@ def _watches(rights: Rights, account: Account) -> list[Wait]:
 def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
     rows = (
         Rollback.objects.exclude(state__in=list(Rollback.ENDS))
-        .select_related("deployment__release__application", "deployment__release__procedure", "deployment__environment")
-        .select_related("authorised_by")
-        .prefetch_related("deployment__release__roster__account")
+        .select_related("deployment__release__application", "deployment__release__procedure", "deployment__environment",
+                        "authorised_by")
         .order_by("raised_at")[:MOST]
-    )
+    )  # fmt: skip
+    if rights.anywhere("authorise_rollback"):
+        prefetch_related_objects(rows, "deployment__release__roster__account")
     found = []
     for row in rows:
         environment: Environment = row.deployment.environment
