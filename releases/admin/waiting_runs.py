@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Max, Prefetch, Q, prefetch_related_objects
+from django.db.models import Max, Prefetch, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -116,7 +116,7 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
         .order_by("raised_at")[:MOST]
     )  # fmt: skip
     if rights.anywhere("authorise_rollback"):
-        prefetch_related_objects(rows, "deployment__release__roster__account")
+        rows = rows.prefetch_related("deployment__release__roster__account")
     found = []
     for row in rows:
         environment: Environment = row.deployment.environment

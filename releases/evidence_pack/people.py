@@ -23,7 +23,7 @@ def as_they_were(rows: Iterable[Model], then: Then) -> None:
     lives = as_of.lives_of_rows({_label(row) for row, _column in found})
     for row, column in found:
         pk = getattr(row, column.attname)
-        moment = _since(lives.get(_label(row)), column.column, pk)
+        moment = _since(lives.get(_label(row)), column.attname, pk)
         if moment is not None and (account := then.account(pk, moment)) is not None:
             setattr(row, column.name, account)
 
