@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -233,13 +234,21 @@ def browsers(people: dict[str, Any]) -> Callable[[str], Any]:
 
 
 @pytest.fixture(autouse=True)
-def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder of the test's own, for keys and files; its processes find it in their environment."""
+def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of the test's own, for keys and files; its processes find it in their environment.
+
+    What was sealed in the databases that tests copy opens there too.
+    """
     from django.conf import settings
 
-    monkeypatch.setattr(settings, "STATE", tmp_path)
-    monkeypatch.setenv("RINGI_STATE", str(tmp_path))
-    return tmp_path
+    from environments import key_ring
+
+    folder, ring = tmp_path_factory.mktemp("state"), key_ring.path()
+    if ring.exists():
+        shutil.copytree(ring.parent, folder / ring.parent.name)
+    monkeypatch.setattr(settings, "STATE", folder)
+    monkeypatch.setenv("RINGI_STATE", str(folder))
+    return folder
 
 
 @pytest.fixture(autouse=True)

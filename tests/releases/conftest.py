@@ -15,7 +15,6 @@ import pytest
 from django.utils import translation
 from psycopg.conninfo import conninfo_to_dict
 
-from environments import key_ring
 from releases.demo.repository import Built, build
 from tests.conftest import cloned, copy_over, dropped, enters
 
@@ -270,11 +269,10 @@ class World:
 
 @dataclass(frozen=True)
 class WorldTemplate:
-    """A database with the world in it, which tests copy; `folder` holds the roots of its targets, `keys` opens its secrets."""
+    """A database with the world in it, which tests copy; `folder` holds the roots of its targets."""
 
     name: str
     folder: Path
-    keys: bytes
     later: Later
 
 
@@ -294,7 +292,7 @@ def world_template(
         made_world(people, enters(people), sample_repository, folder)
         later = Later(Head.objects.get().number)
         connection.close()
-        yield WorldTemplate(str(conninfo_to_dict(address)["dbname"]), folder, key_ring.path().read_bytes(), later)
+        yield WorldTemplate(str(conninfo_to_dict(address)["dbname"]), folder, later)
         if later.name:
             dropped(later.name)
 
@@ -305,9 +303,6 @@ def world(
 ) -> World:
     """An application `datasets` with a target folder and a configuration in each environment, and an open window."""
     shutil.rmtree(world_template.folder / "targets")
-    if not key_ring.path().exists():
-        key_ring.path().parent.mkdir(parents=True, exist_ok=True)
-        key_ring.path().write_bytes(world_template.keys)
     world = found_world(people, acting_as, sample_repository)
     world.later = world_template.later
     for target in world.targets.values():

@@ -93,7 +93,7 @@ def test_what_a_process_saw_is_told_in_the_readers_language_and_a_persons_note_a
     with translation.override("en"):
         assert (
             seen_of(alarm).startswith("Nobody has answered in time")
-            and raiser_of(alarm) == "what was agreed in the consent"
+            and raiser_of(alarm) == "a question that nobody answered in time"
         )
     with translation.override("ja"):
         assert "期限までに" in seen_of(alarm)

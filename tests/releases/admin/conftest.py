@@ -11,18 +11,16 @@ from django.db.models import Model
 from django.utils import translation
 from psycopg.conninfo import conninfo_to_dict
 
-from environments import key_ring
 from tests.conftest import cloned, enters
 from tests.releases.admin import seed
 
 
 @dataclass(frozen=True)
 class PagesTemplate:
-    """A database with the rows in it, which tests copy; `keys` opens its secrets."""
+    """A database with the rows in it, which tests copy."""
 
     name: str
     rows: dict[str, tuple[type[Model], Any]]
-    keys: bytes
 
 
 @pytest.fixture(scope="session")
@@ -36,15 +34,12 @@ def pages_template(template_database: str, django_db_blocker: Any) -> Iterator[P
         made = seed.world(enters({account.username: account for account in Account.objects.all()}))
         connection.close()
         rows = {name: (type(row), row.pk) for name, row in made.items()}
-        yield PagesTemplate(str(conninfo_to_dict(address)["dbname"]), rows, key_ring.path().read_bytes())
+        yield PagesTemplate(str(conninfo_to_dict(address)["dbname"]), rows)
 
 
 @pytest.fixture
 def seeded(pages_template: PagesTemplate, database: str) -> dict[str, Any]:
     """Rows by name."""
-    if not key_ring.path().exists():
-        key_ring.path().parent.mkdir(parents=True, exist_ok=True)
-        key_ring.path().write_bytes(pages_template.keys)
     return {name: model._default_manager.get(pk=pk) for name, (model, pk) in pages_template.rows.items()}
 
 
