@@ -34,7 +34,7 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "verb-waive": ("manager", "waiver", "propose", rows["draft"]),
         "verb-copy": ("manager", "release", "copy", rows["released"]),
         "verb-window-rule": ("manager", "window", "set_rule", rows["running"].environment),
-        "verb-watch": ("operator", "target", "set_watch", rows["application"].targets.first()),
+        "verb-watch": ("second_operator", "target", "set_watch", rows["application"].targets.first()),
         "verb-target": ("operator", "target", "set_settings", rows["application"].targets.first()),
         "verb-freeze": ("manager", "window", "freeze", rows["running"].environment),
     }
