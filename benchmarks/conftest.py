@@ -16,6 +16,7 @@ from tests.conftest import (  # noqa: F401
     browsers,
     database,
     people,
+    state_folder,
     template_database,
 )
 from tests.releases.conftest import sample_repository, world, world_template  # noqa: F401
@@ -28,14 +29,6 @@ def report(pytestconfig: pytest.Config) -> Iterator[Report]:
     yield made
     made.show()
     made.write(Path(os.environ.get("RINGI_STATE", "var/bench")) / "report.json")
-
-
-@pytest.fixture(autouse=True)
-def state_folder(tmp_path: Path, settings: Any) -> Path:
-    """A state folder of the measurement's own: a sealer refuses to go on with another database's memory."""
-    settings.STATE = tmp_path / "state"
-    (settings.STATE / "logs").mkdir(parents=True)
-    return Path(settings.STATE)
 
 
 @pytest.fixture
@@ -64,13 +57,12 @@ def children(state_folder: Path, database: str) -> Iterator[Any]:  # noqa: F811
         environment = {
             **os.environ,
             "DATABASE_URL": as_url(address),
-            "RINGI_STATE": str(state_folder),
             "RINGI_PROCESS": "bench",
             "RINGI_LOG_LEVEL": "ERROR",
             "PYTHONWARNINGS": "ignore",
         }
         argv = [sys.executable, *arguments]
-        log = state_folder / "logs" / "bench.log"
+        log = state_folder / "bench.log"
         with log.open("ab") as out:
             started.append(subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out))
         return started[-1]
