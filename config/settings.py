@@ -95,8 +95,10 @@ def _database() -> dict[str, Any]:
     # acting scheduler's among them, for the two hours of the system, and the process would wait for an answer as long.
     spans = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20000}
     there = " ".join(f"-c {name if 'tcp' in name else f'tcp_{name}'}={value}" for name, value in spans.items())
+    # Planned for its values each time: a plan for any values reads a million ended runs in search of the five that wait.
+    there += " -c plan_cache_mode=force_custom_plan"
     named = {"application_name": env.str("RINGI_PROCESS", "ringi"), "connect_timeout": 5, "options": there}
-    # A statement that comes again and again is planned once for each connection: a sixth of a page's or a step's time.
+    # A statement that comes again and again is read and its names are looked up once for each connection.
     prepared = {"server_side_binding": True, "prepare_threshold": 5}
     database["OPTIONS"] = {**spans, **named, **prepared, **database.get("OPTIONS", {})}
     database["CONN_MAX_AGE"] = 600

@@ -61,7 +61,10 @@ class Deployment(DeploymentMachine):
         verbose_name = _("deployment")
         verbose_name_plural = _("deployments")
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["state"], name="deployment_by_state")]
+        indexes = [
+            models.Index(fields=["state"], name="deployment_by_state"),
+            models.Index(fields=["environment", "started_at"], name="deployment_by_start"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["application", "environment"],
