@@ -73,9 +73,11 @@ class Keys:
 
 
 def runs(since: datetime, until: datetime, application: int | None = None) -> list[Run]:
-    """Return the production runs whose first step was claimed in a period, oldest first, in seven queries."""
+    """Return the production runs whose first step was claimed in a period, oldest first, in eight queries."""
+    # By their keys: the database knows how few of all runs are theirs, and not how few are of a tier.
+    production = list(Environment.objects.filter(tier=Environment.Tier.PRODUCTION).values_list("pk", flat=True))
     rows: Any = Deployment.objects.filter(
-        environment__tier=Environment.Tier.PRODUCTION, started_at__gte=since, started_at__lt=until
+        environment__in=production, started_at__gte=since, started_at__lt=until
     ).select_related("release", "application")
     if application is not None:
         rows = rows.filter(application_id=application)
