@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
 from environments.models import Account, Environment, Target
-from releases.actions.deployment import decide, schedule, verified
+from releases.actions.deployment import decide, schedule, verify
 from releases.actions.deployment.request import right_for
 from releases.actions.rollback import agree
 from releases.actions.rollback import decide as rollbacks
@@ -47,7 +47,7 @@ def _runs(rights: Rights, account: Account) -> list[Wait]:
         verb, what, urgent, why_not = {
             "requested": ("schedule", _("Schedule the run"), False,
                           schedule.not_yours(account, row, spoken[row.release_id])),
-            "verifying": ("verify", _("Verify the run"), True, verified.not_yours(account, row)),
+            "verifying": ("verify", _("Verify the run"), True, verify.not_yours(account, row)),
             "waiting": ("decide", _("Decide how the run goes on"), True, decide.not_yours(account, row)),
         }.get(row.state, ("settle", _("Take the run back or settle it"), True, ""))  # fmt: skip
         if rights.may(verb, row.environment) and not why_not:

@@ -87,7 +87,7 @@ class DeploymentMachine(models.Model):
 
     @transition("state", source="monitoring", target="succeeded")
     def cut_short(self) -> None:
-        """A newer run was verified; the watch keeps its verdict so far."""
+        """A newer run has taken its place; the watch keeps its verdict so far."""
 
     @transition("state", source=["running", "verifying"], target="waiting")
     def hold(self) -> None:

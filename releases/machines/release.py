@@ -121,4 +121,4 @@ class ReleaseMachine(models.Model):
 
     @transition("state", source=["releasing", "monitoring"], target="failed")
     def abandon(self) -> None:
-        """Its run was settled otherwise than as before."""
+        """Its run was settled otherwise than as before, or replaced with an alarm open."""

@@ -56,7 +56,7 @@ SABOTAGES = (
     Sabotage(
         "Deploy",
         "who scheduled the run may verify it",
-        "releases/actions/deployment/verified.py",
+        "releases/actions/deployment/verify.py",
         "if deployment.was_started_by(account):",
         "if False:",
     ),

@@ -73,7 +73,7 @@ def gone_back(world: World, rollback: Any) -> Any:
 
 def verified(world: World, run: Any) -> Any:
     """Let the second operator say that a run is as it should be."""
-    from releases.actions.deployment.verified import verify
+    from releases.actions.deployment.verify import verify
     from releases.actions.release.steps import manual_checks
 
     keys = tuple(c.key for c in manual_checks(run.release.procedure.document, "deployment"))

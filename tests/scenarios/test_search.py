@@ -35,7 +35,7 @@ deployment/queue.py put_back deployment.put_back; deployment/queue.py miss deplo
 deployment/schedule.py schedule deployment.schedule; deployment/schedule.py _book other.cancel
 deployment/schedule.py cancel deployment.cancel
 deployment/stopped.py stopped deployment.stopped
-deployment/verified.py taken_back release.roll_back; deployment/verified.py verify deployment.watch release.watch cut.cut_short; deployment/verified.py completed release.complete
+deployment/verified.py taken_back release.roll_back; deployment/verify.py verify deployment.watch release.watch; deployment/replaced.py cut_short cut.cut_short release.abandon; deployment/verified.py completed release.complete
 in_force/adopt.py propose release.record; procedure/activate.py move_over release.lapse
 procedure/activate.py take_back round_.take_back; procedure/activate.py end_other_applications other.void
 release/confirm.py confirm release.confirm; release/import_tags.py _record release.record

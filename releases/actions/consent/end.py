@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
+from audit.change import Act
 from audit.clock import now
 from releases.models import ConsentRound, Deployment, FinalCheck, Obligation, Release
 
@@ -16,10 +17,11 @@ EDGES = {
 }
 
 
-def end_rounds(release: Release, how: str, key: str = "") -> list[ConsentRound]:
+def end_rounds(release: Release, how: str, key: str = "", *, tells: Act | None = None) -> list[ConsentRound]:
     """End every live round of a release inside an open door, and cancel its waiting runs where protected.
 
-    how: a key of EDGES; a granted round that is sent back, rejected or taken back is void. key: what changed.
+    how: a key of EDGES; a granted round that is sent back, rejected or taken back is void. key: what changed. tells: the
+    act, where it tells nobody itself that the release does not come when it was to come.
     """
     ended = []
     for round_ in ConsentRound.objects.select_for_update().filter(release=release, state__in=["open", "granted"]):
@@ -38,6 +40,8 @@ def end_rounds(release: Release, how: str, key: str = "") -> list[ConsentRound]:
     )
     for deployment in waiting:
         deployment.steps.all().delete()
+        if tells is not None and deployment.state != "requested":
+            tells.tell_also("deployment:cancel", deployment, consent=key)
         deployment.cancel()
         deployment.ended_at = now()
         deployment.blockers = [key] if key else []

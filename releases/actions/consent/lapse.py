@@ -55,7 +55,7 @@ def _lapse_release(round_: ConsentRound) -> None:
         key = stale(held)
         if held.state not in ConsentRound.LIVE or not key:
             raise _StillGood
-        ended = end_rounds(release, "expired" if key == "window" else "void", key)
+        ended = end_rounds(release, "expired" if key == "window" else "void", key, tells=act)
         if release.state in ("in_review", "approved", "confirmed"):
             release.lapse()
         act.details.update(key=key, rounds=[one.pk for one in ended])

@@ -187,7 +187,8 @@ def go_on_after(act: Act, step: Step) -> None:
     _go_on(step, deployment)
     following = deployment.steps.filter(ordinal=step.ordinal + 1).first()
     if following is not None:
-        _require_time(deployment, following)
+        # Where the way back would no longer fit after it, the run is held before it, and asks.
+        _require_time(deployment, following, back=not deployment.environment.protected)
     if step.phase == Step.Phase.FORWARD and (following is None or following.phase != step.phase):
         deployment.save()
         act.states[Deployment, deployment.pk] = deployment.state

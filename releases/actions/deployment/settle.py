@@ -12,6 +12,7 @@ from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, Refused
 from environments import access
 from environments.models import Account, Target
+from releases.actions.deployment.replaced import Replaced, cut_short, replaced_by
 from releases.actions.deployment.verified import enter_force, return_to_base, taken_back
 from releases.actions.step.finish import drop_rest
 from releases.actions.watch.place import configuration_of, spec_of
@@ -30,10 +31,10 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
     """
     peek = Deployment.objects.select_related("environment").get(pk=deployment_id)
     looked = _looked(peek, how) if how in ("as_before", "as_planned") and _may(peek) else {}
-    with change(
-        "deployment:settle", (Deployment, deployment_id), (Release, peek.release_id), reason=reason, sign=True
-    ) as act:
-        deployment, release = act.get(Deployment), act.get(Release)
+    own: tuple[tuple[type, int], ...] = ((Deployment, deployment_id), (Release, peek.release_id))
+    earlier = replaced_by(peek) if how in ("as_planned", "unknown") else Replaced((), ())
+    with change("deployment:settle", *own, *earlier.targets, reason=reason, sign=True) as act:
+        deployment, release = act.get(Deployment, deployment_id), act.get(Release, peek.release_id)
         account = access.require("settle", deployment.environment)
         if why := not_yours(account, deployment):
             raise NotYou(why)
@@ -54,6 +55,7 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
             deployment.measured = {**deployment.measured, "settle": looked}
             act.details["measured"] = looked
         _follow(deployment, release, how, looked)
+        cut_short(act, earlier, known=how != "unknown")
     return deployment
 
 

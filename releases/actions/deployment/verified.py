@@ -1,21 +1,13 @@
-"""Moving the pointer of what is in force, inside an open door; and deployment:verify, the second person's word."""
+"""Moving the pointer of what is in force, and what follows for releases and watches, inside an open door."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db.models import Q
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
-from audit.change import change
 from audit.clock import now
-from audit.refusals import GateClosed, Invalid, NotYou, WrongState
-from environments import access
-from environments.models import Account, ConfigurationVersion
-from releases.actions.release.steps import manual_checks
+from environments.models import ConfigurationVersion
 from releases.actions.watch.begin import begin
-from releases.models import Deployment, InForce, Release, Rollback, Step, Watch
+from releases.models import Deployment, InForce, Release, Rollback, Watch
 
 
 def enter_force(deployment: Deployment, how: str, measured: dict[str, str] | None = None) -> InForce:
@@ -79,7 +71,7 @@ def return_to_base(deployment: Deployment, measured: dict[str, str]) -> InForce:
 
 def _resume_watches(deployment: Deployment) -> None:
     moment = now()
-    paused = Watch.objects.filter(
+    paused = Watch.objects.select_for_update(of=("self",)).filter(
         Q(deployment__state="monitoring") | Q(rollback__state="monitoring"),
         deployment__application=deployment.application,
         deployment__environment=deployment.environment,
@@ -97,71 +89,3 @@ def begin_watch(deployment: Deployment, rollback: Rollback | None = None) -> Wat
     content = deployment.release.procedure
     assert content is not None
     return begin(deployment, content.document, rollback=rollback)
-
-
-def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str = "") -> Deployment:
-    """Say, as another person than the starter, that the run is as it should be; the watch begins.
-
-    confirmed: keys of the checks that only a person can make; each one must be there. What is watched there until now is
-    no longer what runs: those watches are cut short, with all that their end brings about.
-    """
-    peek = Deployment.objects.filter(pk=deployment_id).values("release", "application", "environment").first()
-    if peek is None:
-        raise Invalid(_("There is no such deployment."))
-    there = {"application": peek["application"], "environment": peek["environment"]}
-    earlier = list(Deployment.objects.filter(**there, state="monitoring").values_list("pk", "release"))
-    runs = Deployment.objects.filter(**there)
-    restored = list(Rollback.objects.filter(deployment__in=runs, state="monitoring").values_list("pk", flat=True))
-    targets: list[tuple[Any, int]] = [(Deployment, deployment_id), (Release, peek["release"])]
-    targets += [(Rollback, pk) for pk in restored]
-    for pk, release_pk in earlier:
-        targets += [(Deployment, pk), (Release, release_pk)]
-    with change("deployment:verify", *targets, reason=reason, sign=True) as act:
-        deployment, release = act.get(Deployment, deployment_id), act.get(Release, peek["release"])
-        account = access.require("verify", deployment.environment)
-        if why := not_yours(account, deployment):
-            raise NotYou(why)
-        if deployment.state != "verifying":
-            raise WrongState(
-                _("This cannot be done while it is “%(state)s”.") % {"state": deployment.get_state_display()}
-            )
-        open_steps = deployment.steps.filter(phase__in=["forward", "verify"]).exclude(state__in=Step.FINISHED)
-        if open_steps.exists():
-            raise WrongState(_("The checks are not finished yet."))
-        content = release.procedure
-        assert content is not None
-        owed = [c for c in manual_checks(content.document, "deployment") if c.required and c.key not in confirmed]
-        if owed:
-            language = get_language() or "ja"
-            raise Invalid(_("Not confirmed: %(items)s") % {"items": ", ".join(c.label(language) for c in owed)})
-        if not deployment.measured.get("verify"):
-            raise GateClosed(_("The target was not measured after the last check; go back or settle."))
-        act.signature("verify", deployment.plan_digest)
-        act.details["confirmed"] = list(confirmed)
-        deployment.watch()
-        deployment.verified_by = account
-        enter_force(deployment, "verified")
-        begin_watch(deployment)
-        production = deployment.environment.tier == "production"  # no other run moves a release
-        if production and release.state == "releasing":
-            release.watch()
-        for pk, release_pk in earlier:
-            cut = act.get(Deployment, pk)
-            cut.cut_short()
-            cut.ended_at = now()
-            act.tell_also("deployment:succeed", cut)
-            completed(act.get(Release, release_pk), cut)
-        for pk in restored:
-            act.get(Rollback, pk).report()
-        over = Q(deployment__in=[pk for pk, _release in earlier]) | Q(rollback__in=restored)
-        for watch in Watch.objects.filter(over, ended_at=None):
-            watch.ended_at, watch.verdict, watch.next_at = now(), "cut_short", None
-            watch.save()
-    return deployment
-
-
-def not_yours(account: Account, deployment: Deployment) -> str:
-    """Return why a person may not verify a run; empty when he may."""
-    if deployment.was_started_by(account):
-        return _("You have scheduled this run; another person verifies it.")
-    return ""

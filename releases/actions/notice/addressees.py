@@ -90,7 +90,8 @@ def holding(right: str, environment: Environment | None = None, without: Account
     found: dict[int, Account] = {}
     for role in (role for role, rights in ROLE_VERBS.items() if right in rights):
         found |= {one.pk: one for one in access.holders(role, environment)}
-    return [one for one in found.values() if without is None or one.person_key != without.person_key]
+    others = (one for one in found.values() if without is None or one.person_key != without.person_key)
+    return [one for one in others if access.may(one, right, environment)]
 
 
 def _had_consented(payload: dict[str, Any]) -> list[Account]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils.translation import gettext_noop
 
 from audit.apart import apart
@@ -133,9 +134,11 @@ def _acting(told: Told, subject: Subject, payload: dict[str, Any]) -> list[Accou
 
 
 def _heard_of(release: Release | None) -> set[str]:
-    """Return the recipients whom the announcement of a release has reached."""
+    """Return the recipients whom the announcement of a release has reached, or will: one that is on its way still goes."""
     announced = Message.objects.filter(notice__event="release:confirm", notice__release=release)
-    return set(announced.filter(deliveries__outcome=Delivery.Outcome.SENT).values_list("recipient", flat=True))
+    sent = Q(deliveries__outcome=Delivery.Outcome.SENT)
+    due = Q(deliveries__outcome=Delivery.Outcome.WAITING, deliveries__next_at__isnull=False)
+    return set(announced.filter(sent | due).values_list("recipient", flat=True))
 
 
 def _protected(subject: Subject) -> bool:

@@ -77,7 +77,7 @@ def values_of(
     """
     release, run, zone = subject.release, subject.deployment, zone_for(subject)
     if isinstance(thing, ConsentRound):
-        actor, reason = str(thing.applicant), str(thing.document.get("reason", reason))
+        actor, reason = str(thing.applicant), str(thing.document.get("reason", "" if "stage" in payload else reason))
     with override(language):
         found = {
             "actor": actor,
@@ -142,6 +142,8 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
 def _reason(row: Model, reason: str, payload: dict[str, Any]) -> str:
     if isinstance(row, Deployment) and "emergency" in payload:
         return _("An emergency took its hour: %(release)s") % {"release": payload["emergency"]}
+    if isinstance(row, Deployment) and "consent" in payload:
+        return _("The consent to it has ended.")
     return reason
 
 

@@ -177,7 +177,7 @@ def move_over(act: Act, release: Release, procedure: Procedure) -> None:
     lay_out(release, content)
     if release.window_start is not None:
         lay(release, content, production_of(release), release.window_start, now())
-    if ended := end_rounds(release, "void", "procedure"):
+    if ended := end_rounds(release, "void", "procedure", tells=act):
         act.tell_also("release:lapse", release, key="procedure", rounds=[one.pk for one in ended])
     if release.state in ("in_review", "approved", "confirmed"):
         release.lapse()

@@ -81,7 +81,7 @@ def amend(release_id: int, *, reason: str) -> Release:
             raise Invalid(_("Say why."))
         _not_occupied(release)
         release.amend()
-        ended = end_rounds(release, "void", "amended")
+        ended = end_rounds(release, "void", "amended", tells=act)
         clear_final_check(release, now())
         for milestone in release.milestones.exclude(done_at=None):
             milestone.done_at = milestone.done_by = None
@@ -96,7 +96,7 @@ def take_back(release_id: int, *, reason: str = "") -> Release:
         access.require("prepare")
         release = act.get(Release)
         release.take_back()
-        end_rounds(release, "taken_back")
+        end_rounds(release, "taken_back", tells=act)
     return release
 
 

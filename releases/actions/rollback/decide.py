@@ -61,12 +61,17 @@ def raise_(
 
 
 def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
-    """Tell whether the consent said that the run goes back when nobody answers, and nobody has."""
+    """Tell whether the consent said that the run goes back when nobody answers, and nobody has, nor has dismissed what came of it."""
     document = deployment.consent.document if deployment.consent is not None else {}
     if document.get("unanswered") != "go_back":
         return False
     last = Question.objects.filter(deployment=deployment).order_by("pk").last()
     lapsed = deployment.state == "waiting" and last is not None and last.lapsed_to("go_back")
+    if (
+        lapsed
+        and Rollback.objects.filter(deployment=deployment, state="dismissed", raised_at__gte=last.asked_at).exists()
+    ):
+        return False  # somebody has spoken since
     return lapsed or (rollback.cause == UNANSWERED and rollback.raised_by_id is None)
 
 

@@ -189,11 +189,12 @@ def _start(act: Act, deployment: Deployment) -> None:
     if owed:
         act.details["owed"] = [str(debt) for debt in owed]
     own = Q(deployment=deployment, purpose=Watch.Purpose.BEFORE)
-    for watch in Watch.objects.filter(own | Q(_watched_before(deployment), paused_at=None), ended_at=None):
+    until_now = Watch.objects.select_for_update(of=("self",))
+    for watch in until_now.filter(own | Q(_watched_before(deployment), paused_at=None), ended_at=None):
         if watch.deployment_id == deployment.pk:
             watch.ended_at, watch.verdict = moment, "measured"
         else:
-            watch.paused_at = moment
+            watch.paused_at, watch.unclear_at = moment, None
         watch.next_at = None
         watch.save()
 

@@ -31,7 +31,7 @@ FLAGS = {"fail": 1.0, "pass": 0.0}
 def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
     """Make every check of a watch once and keep what came out; what fails feeds the triggers of that name.
 
-    Each looks at what happened since its last look that was kept, so that none is lost with a worker or the queue; what
+    Each looks at what happened since its last look that saw something, so that none is lost with a worker or the queue; what
     happened in a pause is not the watch's. A second round for the same due time is dropped.
     """
     watch = Watch.objects.select_related("deployment").filter(pk=watch_id, ended_at=None, paused_at=None).first()
@@ -50,7 +50,8 @@ def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
 
 
 def _looked_until(watch: Watch) -> dict[str, datetime]:
-    rounds = WatchCheck.objects.filter(watch=watch).order_by().values_list("key")
+    """Return key of a check → until when it has looked; one that could not be made has not."""
+    rounds = WatchCheck.objects.filter(watch=watch).exclude(verdict=Verdict.ERROR.value).order_by().values_list("key")
     return dict(rounds.annotate(Max("due_at")))
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from environments.models import Account
-from releases.actions.deployment import decide, schedule, settle, verified
+from releases.actions.deployment import decide, schedule, settle, verify
 from releases.actions.release.steps import manual_checks
 from releases.actions.rollback import agree as late
 from releases.actions.rollback import decide as rollbacks
@@ -52,7 +52,7 @@ def _confirmations(instance: Any) -> Fields:
 
 
 def _verify(pk: int, *, confirmed: list[str], reason: str) -> Deployment:
-    return verified.verify(pk, confirmed=tuple(confirmed), reason=reason)
+    return verify.verify(pk, confirmed=tuple(confirmed), reason=reason)
 
 
 def _settle(instance: Any) -> Fields:
@@ -135,7 +135,7 @@ def _of_its_run(ask: Callable[[Account, Deployment], str]) -> Callable[[Account,
 VERBS: tuple[Verb, ...] = (
     Verb("deployment", "schedule", _("Schedule"), schedule.schedule, ("schedule", "start"), Deployment, _at, edge="schedule", signs=True, not_yours=schedule.not_yours),
     Verb("deployment", "cancel", _("Cancel"), schedule.cancel, ("cancel", "stop"), Deployment, must, edge="cancel", danger=True, everywhere=True),
-    Verb("deployment", "verify", _("Verify"), _verify, ("verify",), Deployment, _confirmations, edge="watch", signs=True, not_yours=verified.not_yours),
+    Verb("deployment", "verify", _("Verify"), _verify, ("verify",), Deployment, _confirmations, edge="watch", signs=True, not_yours=verify.not_yours),
     Verb("deployment", "give_up", _("Give up"), decide.give_up, ("decide",), Deployment, must, states=frozenset({"waiting"}), signs=True, danger=True, not_yours=decide.not_yours),
     Verb("deployment", "stop", _("Stop"), decide.stop, ("stop",), Deployment, must, edge="stop", danger=True),
     Verb("deployment", "settle", _("Settle"), settle.settle, ("settle",), Deployment, _settle, edge="settle", signs=True, not_yours=settle.not_yours),

@@ -17,6 +17,7 @@ from releases.actions.consent.lapse import lapse_stale
 from releases.actions.notice.remind import follow_up
 from releases.actions.procedure.activate import load, submit
 from releases.actions.release.plan import active_procedure
+from releases.actions.release.prepare import amend
 from releases.actions.switch.press import press
 from releases.actions.switch.propose_release import propose_release
 from releases.actions.watch.sample import end_due
@@ -25,7 +26,7 @@ from releases.actions.window.propose import propose
 from releases.actions.window.set_rule import set_rule
 from releases.models import Delivery, Notice, Sample, StopSwitch, Watch
 from releases.procedures.document import Procedure as Content
-from tests.releases.actions.telling import WORKER, announced, deliver, forget, only, outsider, tell
+from tests.releases.actions.telling import WORKER, announced, deliver, forget, join, only, outsider, tell
 from tests.releases.actions.test_consent_forms import appointed
 from tests.releases.channels.receivers import MailHost, mail_host, use_mail
 from tests.releases.gates.asking import alter, make, walk
@@ -175,6 +176,24 @@ def test_a_consent_whose_window_is_over_says_so(world: Any) -> None:
     with acting(WORKER):
         lapse_stale()
     assert "the time for which it was given is over" in told("release:lapse").texts["en"]["body"]
+
+
+@pytest.mark.parametrize("lapses", [True, False])
+def test_a_run_whose_consent_ends_is_told_as_cancelled_to_those_who_wait_for_it(world: Any, lapses: bool) -> None:
+    only(("deployment:cancel", "operations_team", "admin"))
+    join("operations_team", world.people["operator"])
+    run = world.scheduled()
+    forget()
+    if lapses:
+        alter(run.consent, window_end=now() - timedelta(seconds=1))
+        with acting(WORKER):
+            lapse_stale()
+    else:
+        with world.acting_as("manager"):
+            amend(run.release_id, reason="a fault")
+    assert world.fresh(run).state == "cancelled"
+    notice = told("deployment:cancel")
+    assert names(notice) == {"operator"} and "The consent to it has ended." in notice.texts["en"]["body"]
 
 
 def test_a_new_procedure_asks_the_committee_and_tells_whose_consent_it_has_ended(world: Any) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from audit.clock import now
 from audit.models import Event
-from releases.actions.deployment.verified import verify
+from releases.actions.deployment.settle import settle
+from releases.actions.deployment.verify import verify
 from releases.actions.release.plan import active_procedure
+from releases.actions.watch.sample import judge_watch
 from releases.models import Deployment, Release, Rollback, Watch
 from tests.releases.actions.telling import announced, deliver, forget, join, only, outcomes, outsider, tell
 from tests.releases.channels.receivers import MailHost, mail_host, use_mail
@@ -97,3 +99,33 @@ def test_a_rollback_that_is_watched_goes_on_to_its_report(world: Any) -> None:
     verified(world)
     assert world.fresh(rollback).state == "reporting" and world.fresh(watch).verdict == "cut_short"
     assert world.fresh(run).state == "rolled_back" and not [one for one in tell() if one.release == run.release]
+
+
+def test_with_an_alarm_that_is_open_nobody_is_told_that_it_has_ended_well(world: Any, watched: Deployment) -> None:
+    make(Rollback, deployment=watched, cause="error_rate", raised_at=now())
+    verified(world)
+    release = Release.objects.get(pk=watched.release_id)
+    assert (release.state, world.fresh(watched).state) == ("failed", "succeeded")
+    assert {document.state for document in release.documents.all()} == {"ready"}
+    assert not [one for one in tell() if one.release == watched.release]
+
+
+def test_a_watch_that_waits_for_a_persons_verdict_waits_on(world: Any, watched: Deployment) -> None:
+    watch = Watch.objects.get(deployment=watched)
+    alter(watch, verdict="insufficient", next_at=None)
+    verified(world)
+    assert world.fresh(watched).state == "monitoring" and world.fresh(watch).ended_at is None
+    with world.acting_as("second_operator"):
+        judge_watch(watch.pk, verdict="healthy", reason="looked at the service myself")
+    assert world.fresh(watched).state == "succeeded"
+
+
+def test_a_newer_run_that_is_settled_takes_its_place_as_well(world: Any, watched: Deployment) -> None:
+    """Settled as unknown: what was watched is over, and nobody says that it has ended well."""
+    run = walk(newer(world), "hold", "fail")
+    forget()
+    with world.acting_as("second_operator"):
+        settle(run.pk, how="unknown", reason="the host is lost")
+    watch, release = Watch.objects.get(deployment=watched), Release.objects.get(pk=watched.release_id)
+    assert (watch.verdict, release.state, world.fresh(watched).state) == ("cut_short", "completed", "succeeded")
+    assert not [one for one in tell() if one.event == "deployment:succeed"]

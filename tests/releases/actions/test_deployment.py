@@ -280,7 +280,7 @@ def test_whoever_settles_is_held_to_what_lies_there(world: Any, how: str) -> Non
 
 
 def test_verifying_takes_another_person_and_every_manual_check(world: Any) -> None:
-    from releases.actions.deployment.verified import verify
+    from releases.actions.deployment.verify import verify
     from releases.models import InForce, Watch
 
     deployment = world.scheduled()

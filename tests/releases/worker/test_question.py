@@ -156,7 +156,7 @@ def test_the_page_and_the_print_say_that_nobody_answered(
         (
             "ja",
             "期限（%s）までに回答がなかったため、承認時に合意した既定の扱い（切戻し）を適用",
-            "期限までに回答のなかった問い合わせ",
+            "体制への問合せ（期限までに回答なし）",
         ),
     ):
         client.cookies["django_language"] = language
@@ -229,6 +229,22 @@ def test_the_default_eats_no_more_rows_than_was_agreed(world: Any, waiting: Call
     with acting(WORKER):
         assert not rollbacks.pre_authorise(rollback.pk, rows={"dataset": 1})
     assert (world.fresh(rollback).state, world.fresh(run).state) == ("raised", "waiting"), "a person decides"
+
+
+def test_after_a_person_has_dismissed_it_the_default_lets_nothing_go_any_more(
+    world: Any, waiting: Callable[..., Deployment]
+) -> None:
+    run = waiting()
+    at(Question.objects.get(deployment=run).due_at)
+    with acting(WORKER):
+        assert not rollbacks.pre_authorise(Rollback.objects.get(deployment=run).pk, rows={"dataset": 1})
+    with world.acting_as("manager"):
+        rollbacks.dismiss(Rollback.objects.get(deployment=run).pk, reason="the step can be tried again")
+    with world.acting_as("second_operator"):
+        another = rollbacks.raise_(run.pk, cause="grave_failure")
+    with acting(WORKER):
+        assert not rollbacks.pre_authorise(another.pk, rows={})
+    assert world.fresh(another).state == "raised", "a person decides"
 
 
 def test_a_person_cannot_name_the_cause_that_authorises_itself(world: Any, waiting: Callable[..., Deployment]) -> None:

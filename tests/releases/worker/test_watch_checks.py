@@ -126,6 +126,14 @@ def test_a_round_that_is_lost_leaves_no_hour_unseen(watched: Callable[..., Watch
     assert check(watch, 4)[0].verdict == "no_data", "it is counted once"
 
 
+def test_a_round_that_could_not_look_is_made_up_for_by_the_next(watched: Callable[..., Watch], world: Any) -> None:
+    watch = watched(checks=[LOGS])
+    log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
+    gone = alter(watch, checks=[{**LOGS, "kind": "no_such_kind"}])
+    assert check(gone, 1)[0].verdict == "error"
+    assert check(alter(gone, checks=[LOGS]), 2)[0].verdict == "fail"
+
+
 def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(watched: Callable[..., Watch], world: Any) -> None:
     watch = watched(checks=[LOGS])
     log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
