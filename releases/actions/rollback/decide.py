@@ -66,12 +66,10 @@ def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
     if document.get("unanswered") != "go_back":
         return False
     last = Question.objects.filter(deployment=deployment).order_by("pk").last()
-    lapsed = deployment.state == "waiting" and last is not None and last.lapsed_to("go_back")
-    if (
-        lapsed
-        and Rollback.objects.filter(deployment=deployment, state="dismissed", raised_at__gte=last.asked_at).exists()
-    ):
-        return False  # somebody has spoken since
+    lapsed = False
+    if deployment.state == "waiting" and last is not None and last.lapsed_to("go_back"):
+        since = Rollback.objects.filter(deployment=deployment, raised_at__gte=last.asked_at)
+        lapsed = not since.filter(state="dismissed").exists()  # else somebody has spoken
     return lapsed or (rollback.cause == UNANSWERED and rollback.raised_by_id is None)
 
 
