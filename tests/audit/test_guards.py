@@ -60,6 +60,75 @@ def test_each_trigger_that_does_not_stand_is_named(ledger: LedgerDatabase, harm:
     assert _faults(ledger) == named
 
 
+def _body(ledger: LedgerDatabase, function: str) -> Any:
+    (found,) = ledger.as_owner().execute("SELECT prosrc FROM pg_proc WHERE proname = %s", [function]).fetchall()
+    return found[0]
+
+
+def test_a_genuine_body_beside_a_replaced_function_hides_nothing(ledger: LedgerDatabase) -> None:
+    owner, genuine = ledger.as_owner(), _body(ledger, "ringi_write")
+    owner.execute("SET check_function_bodies = off")
+    owner.execute(f"CREATE FUNCTION ringi_write(int) RETURNS uuid LANGUAGE plpgsql AS $${genuine}$$")
+    assert _faults(ledger) == ["function ringi_write is there 2 times"]
+    owner.execute(
+        "CREATE OR REPLACE FUNCTION ringi_write(kind text, context jsonb, action text, object text, before text,"
+        " after text, reason text, outcome text) RETURNS uuid LANGUAGE sql AS 'SELECT gen_random_uuid()'"
+    )
+    both = ["function ringi_write is not as it was installed", "function ringi_write is there 2 times"]
+    assert _faults(ledger) == both
+    owner.execute("DROP FUNCTION ringi_write(text, jsonb, text, text, text, text, text, text)")
+    assert _faults(ledger) == both[:1], "the body alone, with other arguments"
+
+
+def test_a_function_of_pg_catalog_that_goes_before_the_installed_one_is_named(ledger: LedgerDatabase) -> None:
+    ledger.as_superuser().execute(
+        "CREATE FUNCTION pg_catalog.ringi_canonical(value jsonb) RETURNS text LANGUAGE sql AS $$SELECT 'null'$$"
+    )
+    assert _faults(ledger) == ["function ringi_canonical is there 2 times"]
+
+
+@pytest.mark.parametrize(
+    ("function", "change"),
+    [
+        ("ringi_row_event", "SET search_path = evil, public, pg_temp"),
+        ("ringi_row_event", "RESET search_path"),
+        ("ringi_row_event", "SET timezone = 'Asia/Tokyo'"),
+        ("ringi_row_event", "SET session_replication_role = 'replica'"),
+        ("ringi_row_event", "SECURITY INVOKER"),
+        ("ringi_link", "RESET ALL"),
+        ("ringi_context", "SET search_path = evil"),
+        ("ringi_refuse", "SECURITY DEFINER"),
+    ],
+)
+def test_a_function_with_other_rights_or_settings_is_named(ledger: LedgerDatabase, function: str, change: str) -> None:
+    connection = ledger.as_superuser() if "replica" in change else ledger.as_owner()
+    connection.execute(f"ALTER FUNCTION {function}() {change}")
+    assert _faults(ledger) == [f"function {function} is not as it was installed"]
+
+
+def test_a_function_of_another_owner_is_named(ledger: LedgerDatabase) -> None:
+    ledger.as_superuser().execute(f"ALTER FUNCTION ringi_link() OWNER TO {ledger.app}")
+    assert _faults(ledger) == ["function ringi_link is not as it was installed"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "table"),
+    [
+        ("ON INSERT TO audit_event DO INSTEAD NOTHING", "audit_event"),
+        ("ON UPDATE TO audit_head DO INSTEAD NOTHING", "audit_head"),
+        ("ON UPDATE TO toy DO ALSO UPDATE plain SET title = ''", "toy"),
+    ],
+)
+def test_a_rule_on_a_table_of_the_ledger_or_a_governed_one_is_named(
+    ledger: LedgerDatabase, rule: str, table: str
+) -> None:
+    owner = ledger.as_owner()
+    owner.execute("CREATE RULE elsewhere AS ON INSERT TO plain DO INSTEAD NOTHING; CREATE VIEW toys AS TABLE toy")
+    assert _faults(ledger) == []
+    owner.execute(f"CREATE RULE quiet AS {rule}")
+    assert _faults(ledger) == [f"{table}: there is a rule quiet"]
+
+
 def test_a_trigger_moved_to_another_schemas_function_is_named(ledger: LedgerDatabase) -> None:
     root = ledger.as_superuser()
     root.execute("CREATE SCHEMA mine")
