@@ -45,12 +45,30 @@ WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
 
 @dataclass
 class Told:
-    """What the events say of a row. number, at: of the last one."""
+    """What the events say of a row. number, at, gone: of the last one; begun: number of the last insertion or deletion.
 
-    values: dict[str, Any]
-    gone: bool
+    columns: column → number of the event that told of it last, and its value.
+    """
+
+    columns: dict[str, tuple[int, Any]]
     number: int
     at: datetime
+    gone: bool = False
+    begun: int = 0
+
+    def hear(self, number: int, at: datetime, outcome: str, after: dict[str, Any]) -> None:
+        """Take in one event. Only the number in the chain, given while the row is locked, says which is later: the
+        clock may step back.
+        """
+        if outcome != "updated" and number > self.begun:
+            self.begun = number
+            self.columns = {column: told for column, told in self.columns.items() if told[0] > number}
+        if number >= self.begun:
+            for column, value in after.items():
+                if column not in self.columns or number > self.columns[column][0]:
+                    self.columns[column] = (number, value)
+        if number >= self.number:
+            self.number, self.at, self.gone = number, at, outcome == "deleted"
 
 
 @dataclass(frozen=True)
@@ -99,7 +117,7 @@ class Table:
         """Return the columns in which a row is not what was told of it."""
         return sorted(
             column
-            for column, value in told.values.items()
+            for column, (_number, value) in told.columns.items()
             if column in self.kinds and self._written(column, row[column], value) != value
         )
 
@@ -148,7 +166,7 @@ def untold_rows(
 
 
 def _folded(cursor: Any, objects: list[str]) -> dict[str, Told]:
-    """Return label → what its row events say, PART of them held at a time."""
+    """Return label → what its row events say, PART of them held at a time, read along the index by object and time."""
     told: dict[str, Told] = {}
     place: tuple[Any, ...] = NO_PLACE
     while True:
@@ -156,9 +174,8 @@ def _folded(cursor: Any, objects: list[str]) -> dict[str, Told]:
         rows = cursor.fetchall()
         for label, at, event, number, outcome, raw in rows:
             place = (label, at, event)
-            before = told[label].values if label in told and outcome == "updated" else {}
-            after = json.loads(bytes(raw))["after"] or {}
-            told[label] = Told(before | after, outcome == "deleted", number, at)
+            one = told.setdefault(label, Told({}, number, at))
+            one.hear(number, at, outcome, json.loads(bytes(raw))["after"] or {})
         if len(rows) < PART:
             return told
 

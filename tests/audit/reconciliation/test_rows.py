@@ -9,6 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from django.db import connection, transaction
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit import capture
 from audit.actor import Actor, acting
@@ -40,6 +41,38 @@ def test_every_kind_of_column_is_what_its_events_say(shared: str, governed: Gove
     with connection.cursor() as cursor:
         present, faults = _found(cursor, governed)
         assert present >= 1 and faults == []
+
+
+def test_the_chain_says_which_event_is_later_when_the_clock_steps_back(
+    shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.reconciliation.rows.PART", 2)
+    (governed,) = (one for one in GOVERNED if one.model == "environments.CompanyHoliday")
+    insert = "INSERT INTO environments_companyholiday (id, day, name_ja, name_en) VALUES (%s, %s, 'あ', 'a')"
+    update = "UPDATE environments_companyholiday SET name_ja = 'い{}' WHERE id = %s"
+    delete = "DELETE FROM environments_companyholiday WHERE id = %s"
+    written = {
+        9001: [insert, update.format(1), update.format(2)],
+        9002: [insert, update.format(1), delete],
+        9003: [insert, update.format(1), delete, insert],
+    }
+    for key, statements in written.items():
+        for statement in statements:
+            with transaction.atomic(), connection.cursor() as cursor:
+                capture.set_context(SATO, action="rows:write", reason="試験")
+                values = [key, f"2031-01-{key - 9000:02}"] if statement == insert else [key]
+                cursor.execute(statement, values)
+    name = str(conninfo_to_dict(shared)["dbname"])
+    with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name)) as root:
+        root.execute("ALTER TABLE audit_event DISABLE TRIGGER ringi_append_only")
+        turned = root.execute(
+            "UPDATE audit_event e SET at = e.at - l.number * interval '1 hour' FROM audit_link l"
+            " WHERE l.event_id = e.id AND e.object LIKE 'environments.CompanyHoliday:900_'"
+        )
+        assert turned.rowcount == 10
+        root.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_append_only")
+    with connection.cursor() as cursor:
+        assert _found(cursor, governed)[1] == []
 
 
 def test_it_goes_on_behind_the_place_that_it_told(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
