@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +25,7 @@ from releases.admin.timeline_page import moment_of, number_of
 from releases.admin.verbs import VERBS
 from releases.admin.verbs.base import Verb
 from releases.evidence_pack import scope
+from releases.models import Release
 
 DAYS = 30
 MOST_DAYS = 400
@@ -121,21 +124,41 @@ def uses(then: Then, environment: Environment, since: datetime, until: datetime)
         )
         more |= len(done) > MOST_USES
         places = scope.environments_of(event.object for event in done)
+        bound = _bound_for(event.object for event in done if _verb(event).asked is not None)
         for event in done[:MOST_USES]:
             place = environment.pk if event.object.startswith(SWITCH) else places.get(event.object)
             if not anywhere or place in (None, environment.pk):
-                found.append(Use(duty, happening(event), _allowed(then, event, place, environment)))
+                found.append(Use(duty, happening(event), _allowed(then, event, place, environment, bound)))
     return sorted(found, key=lambda use: use.happening.at, reverse=True), more
 
 
-def _allowed(then: Then, event: Event, place: int | None, environment: Environment) -> bool | None:
+def _verb(event: Event) -> Verb:
+    return next(verb for verb in VERBS if verb.key == event.action)
+
+
+def _bound_for(labels: Iterable[str]) -> dict[str, set[int]]:
+    """Return label → keys of the environments where a release goes: what lies in none may be asked in each of them."""
+    found, before = defaultdict[str, set[int]](set), f"{Release._meta.label}:"
+    if pks := {int(label.removeprefix(before)) for label in labels if label.startswith(before)}:
+        targets = Release.objects.filter(pk__in=pks, application__targets__isnull=False)
+        for pk, where in targets.values_list("pk", "application__targets__environment"):
+            found[f"{before}{pk}"].add(where)
+    return found
+
+
+def _allowed(
+    then: Then, event: Event, place: int | None, environment: Environment, bound: dict[str, set[int]]
+) -> bool | None:
     account = account_of(event.actor)
     if account is None:
         return None
-    levels, verb = then.levels(event.at), next(verb for verb in VERBS if verb.key == event.action)
+    levels, verb = then.levels(event.at), _verb(event)
     persons = [account, *(then.stood_in_for(account, event.at) if verb.by_deputy else ())]
     held = [h for one in persons for h in then.held(event.at, one)]
-    return any(allows(h, right, _where(right, place, environment), levels) for h in held for right in verb.rights)
+    asked = {(right, _where(right, place, environment)) for right in verb.rights}
+    if verb.asked is not None:
+        asked |= {(right, where) for right in verb.rights for where in bound.get(event.object, ())}
+    return any(allows(h, right, where, levels) for h in held for right, where in asked)
 
 
 @page

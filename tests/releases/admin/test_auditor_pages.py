@@ -21,6 +21,7 @@ from environments.models import Environment, Target
 from releases.admin.could_page import could, duties, uses
 from releases.evidence_pack import scope
 from tests.conftest import seal
+from tests.releases.gates.asking import make
 
 
 @pytest.fixture
@@ -297,3 +298,19 @@ def test_a_right_of_no_environment_needs_a_role_for_all_of_them(
         }
     assert found["production"] == {("release:add_change", False)}
     assert found["staging"] == {("release:add_change", False), ("window:freeze", True)}
+
+
+def test_a_look_at_the_source_takes_a_right_where_the_release_goes(
+    world: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    """An operator of production alone had it; a tester of nothing but a place where the release does not go had not."""
+    release, place = world["draft"], Environment.objects.get(slug="production")
+    elsewhere = make(Environment, slug="elsewhere", name_ja="x", name_en="x", tier="staging", order=9)
+    given(acting_as, people["outsider"], "operator", "production")
+    given(acting_as, people["auditor"], "operator", elsewhere.slug)
+    for name in ("outsider", "auditor"):
+        with acting_as(name), change("release:observe", (type(release), release.pk)):
+            pass
+    done, _more = uses(Then(), place, now() - timedelta(days=1), now())
+    found = {u.happening.actor: u.allowed for u in done if u.happening.action == "release:observe"}
+    assert found[str(people["outsider"])] is True and found[str(people["auditor"])] is False
