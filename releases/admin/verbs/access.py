@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from audit.actor import NoActor, current
+from environments import access
 from environments.actions.access import demand_mfa, grant, request, review
 from environments.actions.account import close as closing
 from environments.actions.account import create as accounts
@@ -134,16 +135,30 @@ def _issue(pk: int, *, environments: Any, days: int, reason: str) -> Any:
 
 
 def _grant(instance: Any) -> Fields:
+    giver, where = access.current_account(), row(_("environment (none: all)"), Environment, required=False)
+    if not access.may(giver, "grant"):
+        # Who gives roles in some environments alone chooses one of them.
+        places = [place.pk for place in Environment.objects.all() if access.may(giver, "grant", place)]
+        where = row(_("environment"), Environment)
+        where.queryset = Environment.objects.filter(pk__in=places)
     service = isinstance(instance, Account) and instance.kind == Account.Kind.SERVICE
     return {
         "role": forms.ChoiceField(
             label=_("role"), choices=[(key, name) for key, name in ROLE_CHOICES if (key == "ci") == service]
         ),
-        "environment_id": row(_("environment (none: all)"), Environment, required=False),
+        "environment_id": where,
         "begins_at": ZonedDateTimeField(label=_("from (none: at once)"), required=False),
         "until": ZonedDateTimeField(label=_("until"), required=False),
         "reason": text(_("reason")),
     }
+
+
+def _asked_of_grant(instance: Any) -> list[tuple[str, Environment | None]]:
+    return [("grant", place) for place in (None, *Environment.objects.all())]
+
+
+def _asked_of_item(item: AccessReviewItem) -> list[tuple[str, Environment | None]]:
+    return [("grant", item.grant.environment)]
 
 
 def _request(instance: Any) -> Fields:
@@ -257,15 +272,15 @@ VERBS: tuple[Verb, ...] = (
     Verb("account", "reopen", _("Open the account again"), closing.reopen, ADMIN, Account, _must, signs=True),
     Verb("token", "issue", _("Issue a token"), _issue, ADMIN, Account, _token, signs=True),
     Verb("token", "revoke", _("Revoke the token"), tokens.revoke, ADMIN, Token, _must, signs=True, danger=True),
-    Verb("access", "propose", _("Give a role"), grant.propose, GIVE, Account, _grant, signs=True),
+    Verb("access", "propose", _("Give a role"), grant.propose, GIVE, Account, _grant, signs=True, asked=_asked_of_grant),
     Verb("access", "confirm", _("Confirm"), grant.confirm, GIVE, AccessGrant, _reason, signs=True, shows=_granted),
     Verb("access", "withdraw", _("End"), grant.withdraw, GIVE, AccessGrant, _must, signs=True, danger=True, shows=_granted),
     Verb("access", "request", _("Ask for more access"), request.request, LOOK, fields=_request),
     Verb("access", "allow", _("Give it"), request.allow, GIVE, AccessRequest, _answer, signs=True, shows=_asked),
     Verb("access", "decline", _("Decline"), request.decline, GIVE, AccessRequest, _refusal, danger=True, shows=_asked),
     Verb("review", "open", _("Open a review"), review.open_review, GIVE, fields=_opening, signs=True),
-    Verb("review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=_reviewed),
-    Verb("review", "withdraw", _("End the grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=_reviewed),
+    Verb("review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=_reviewed, asked=_asked_of_item),
+    Verb("review", "withdraw", _("End the grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=_reviewed, asked=_asked_of_item),
     Verb("review", "close", _("Close the review"), review.close, GIVE, AccessReview, _reason, signs=True),
     Verb("deputy", "appoint", _("Appoint a deputy"), deputies.appoint, LOOK, fields=_deputy, signs=True),
     Verb("deputy", "confirm", _("Confirm the deputy"), deputies.confirm, GIVE, Deputy, _reason, signs=True, shows=_stands_in),

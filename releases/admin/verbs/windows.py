@@ -148,6 +148,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("holiday", "withdraw", _("Withdraw the holiday"), holiday_withdraw.withdraw, ("plan",), CompanyHoliday, _must,
          signs=True, danger=True, over=_withdrawn, preview=preview.of_working),
     Verb("feed", "create", _("New calendar address"), _address, feeds.RIGHTS, Application),
-    Verb("feed", "revoke", _("Revoke the address"), revoke.revoke, feeds.RIGHTS, CalendarFeed, danger=True,
-         over=_revoked),
+    Verb("feed", "revoke", _("Revoke the address"), revoke.revoke, (), CalendarFeed, danger=True,
+         over=_revoked, not_yours=revoke.not_yours),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from audit.actor import acting
 from audit.change import change
 from audit.clock import now
 from environments.actions.access.grant import propose
-from environments.models import Account, Environment
+from environments.models import AccessReview, AccessReviewItem, Account, CalendarFeed, Environment
 from releases.actions.document import review
 from releases.admin.links import page_of
 from releases.admin.verbs import verb as find
@@ -209,3 +209,39 @@ def test_a_role_of_one_environment_is_asked_where_the_action_asks_it(
     for key in back:
         assert asked(world["rollback"], key).offers("manager")
         assert not asked(world["rollback"], key).offers("outsider")
+
+
+def test_who_gives_roles_in_one_environment_does_so_there_on_the_pages_too(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """As the actions let him: his form offers that environment alone, and he reviews its grants and no others."""
+    places = {place.slug: place for place in Environment.objects.all()}
+    with acting(COMMAND):
+        propose(people["outsider"].pk, role="administrator", environment_id=places["staging"].pk, reason="a part")
+        grants = [
+            propose(people["tester"].pk, role="developer", environment_id=places[slug].pk, reason="x")
+            for slug in ("staging", "production")
+        ]
+    review = make(AccessReview, opened_by=people["administrator"], due_at=now() + timedelta(days=1), reason="x")
+    client = browsers("outsider")
+    for grant, status in zip(grants, (200, 403), strict=True):
+        item = make(AccessReviewItem, review=review, grant=grant)
+        for name in ("keep", "withdraw"):
+            assert client.get(reverse("act", args=["review", name, item.pk])).status_code == status
+    address = reverse("act", args=["access", "propose", people["tester"].pk])
+    form = client.get(address).context["form"]
+    field = form.fields["environment_id"]
+    assert field.required and list(field.queryset) == [places["staging"]]
+    whole = browsers("administrator").get(address).context["form"].fields["environment_id"]
+    assert not whole.required and set(whole.queryset) == set(places.values())
+    assert browsers("tester").get(address).status_code == 403
+
+
+def test_the_owner_of_a_calendar_address_ends_it_without_any_role(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """And nobody else does who takes part in releases only."""
+    feed = make(CalendarFeed, application=world["review"].application, account=people["outsider"], digest="x" * 64)
+    address = reverse("act", args=["feed", "revoke", feed.pk])
+    found = {name: browsers(name).get(address).status_code for name in ("outsider", "administrator", "manager")}
+    assert found == {"outsider": 200, "administrator": 200, "manager": 403}
