@@ -45,7 +45,7 @@ def standing_of(round_: ConsentRound, account: Account | None) -> Standing:
     missing = [(role, count) for role, count in where.missing]
     kept_out = quorum.kept_out(round_)
     person = account.person_key if account is not None else ""
-    given = any(word.account.person_key == person for word in words)
+    given = person in quorum.speakers(words)
     duty = kept_out.get(person, "")
     return Standing(
         missing=missing,

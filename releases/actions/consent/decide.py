@@ -5,6 +5,7 @@ A word is given in one's own name; a deputy gives it for somebody who is away, a
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -165,20 +166,27 @@ def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
             raise NotYou(_("%(name)s could not approve this either.") % {"name": absent})
     else:
         access.require(verb, round_.environment)
-    persons = [account] if absent is None else [account, absent]
-    kept_out = quorum.kept_out(round_)
-    for person in persons:
-        if person.person_key in kept_out:
-            duty = str(DUTIES[kept_out[person.person_key]])
-            raise NotYou(duty if person is account else f"{person}: {duty}", _("So you cannot approve it."))
-    said = quorum.said(round_)
-    if any(person.person_key in said for person in persons):
-        raise NotYou(_("You have already given your word in this round."))
+    kept_out, said = quorum.kept_out(round_), quorum.said(round_)
+    if why := _silent(account, kept_out, said):
+        raise NotYou(why)
+    if absent is not None and (why := _silent(absent, kept_out, said)):
+        raise NotYou(f"{absent}: {why}")
     roles = access.roles_of(absent or account, round_.environment)
     where = quorum.standing(quorum.rules_of(round_), quorum.persons_of(round_))
     if not any(role in roles for role, _count in where.missing):
         raise NotYou(_("The stage that is open does not wait for your role."))
     return Voice(account, absent, roles)
+
+
+def not_yours(account: Account, round_: ConsentRound) -> str:
+    """Return why a person gives no word in a round, for himself or as a deputy; empty when he may."""
+    return _silent(account, quorum.kept_out(round_), quorum.said(round_))
+
+
+def _silent(person: Account, kept_out: Mapping[str, str], said: Container[str]) -> str:
+    if duty := kept_out.get(person.person_key):
+        return f"{DUTIES[duty]} {_('So you cannot approve it.')}"
+    return _("You have already given your word in this round.") if person.person_key in said else ""
 
 
 def _say_yes(

@@ -190,19 +190,23 @@ def _asked_of_debt(obligation: Obligation) -> list[tuple[str, Environment | None
     return [(settle.right_for(obligation), None)]
 
 
+def _has_spoken(account: Account, release: Release) -> str:
+    return waivers.has_spoken(account, waivers.spoken_of(release.pk))
+
+
 LIVE = frozenset(Release.PREPARING)
 VERBS: tuple[Verb, ...] = (
-    Verb("consent", "approve", _("Approve"), decide.approve, ("approve", "consent"), ConsentRound, _yes, edge="grant", signs=True, by_deputy=True, shows=_content),
-    Verb("consent", "approve_with_condition", _("Approve with a condition"), decide.approve_with_condition, ("approve",), ConsentRound, _conditional, edge="grant", signs=True, by_deputy=True, shows=_content),
-    Verb("consent", "send_back", _("Send back"), decide.send_back, ("send_back",), ConsentRound, _refusal, edge="send_back", signs=True, shows=_content),
-    Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ConsentRound, _refusal, edge="reject", signs=True, danger=True, shows=_content),
+    Verb("consent", "approve", _("Approve"), decide.approve, ("approve", "consent"), ConsentRound, _yes, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
+    Verb("consent", "approve_with_condition", _("Approve with a condition"), decide.approve_with_condition, ("approve",), ConsentRound, _conditional, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
+    Verb("consent", "send_back", _("Send back"), decide.send_back, ("send_back",), ConsentRound, _refusal, edge="send_back", signs=True, shows=_content, not_yours=decide.not_yours),
+    Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ConsentRound, _refusal, edge="reject", signs=True, danger=True, shows=_content, not_yours=decide.not_yours),
     Verb("checklist", "sign", _("Sign"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True, shows=_looked_at),
     Verb("document", "write", _("Write"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
     Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, _read, edge="check_content", signs=True, shows=_text, not_yours=review.not_yours),
     Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, _read, edge="approve", signs=True, shows=_text, not_yours=review.not_yours),
     Verb("document", "prepare", _("Ready to publish"), review.prepare, ("document", "approve_document"), Document, _read, edge="prepare", shows=_text),
     Verb("roster", "assign", _("Put on the roster"), assign.assign, ("roster",), Release, _duty, states=LIVE, signs=True),
-    Verb("waiver", "propose", _("Propose a waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True),
+    Verb("waiver", "propose", _("Propose a waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True, not_yours=_has_spoken),
     Verb("waiver", "approve", _("Waive"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True, everywhere=True, not_yours=waivers.not_yours),
     Verb("waiver", "refuse", _("Do not waive"), waivers.refuse, ("waive",), Waiver, must, signs=True, everywhere=True, not_yours=waivers.not_second),
     Verb("waiver", "withdraw", _("End the waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True, everywhere=True),

@@ -18,8 +18,9 @@ from environments.actions.access.grant import propose
 from environments.models import AccessReview, AccessReviewItem, Account, CalendarFeed, Environment
 from releases.actions.document import review
 from releases.admin.links import page_of
+from releases.admin.rounds import standing_of
 from releases.admin.verbs import verb as find
-from releases.models import Deployment, Document, Notice, Obligation, Rollback, Waiver
+from releases.models import Approval, Deployment, Document, Notice, Obligation, Rollback, Waiver
 from tests.releases.admin.seed import walk
 from tests.releases.gates.asking import COMMAND, alter, make, shown
 
@@ -245,3 +246,20 @@ def test_the_owner_of_a_calendar_address_ends_it_without_any_role(
     address = reverse("act", args=["feed", "revoke", feed.pk])
     found = {name: browsers(name).get(address).status_code for name in ("outsider", "administrator", "manager")}
     assert found == {"outsider": 200, "administrator": 200, "manager": 403}
+
+
+def test_whose_word_a_deputy_gave_has_spoken(
+    world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
+) -> None:
+    """His page offers no button, and he proposes no waiver of the release."""
+    with acting(COMMAND):
+        propose(people["committee_b"].pk, role="release_manager", reason="both")
+    approve, waive = asked(world["round"], "consent:approve"), asked(world["review"], "waiver:propose")
+    assert waive.offers("committee_b") and waive.offers("manager")
+    word = make(Approval, round=world["round"], account=people["outsider"], on_behalf=people["committee_b"],
+                meaning="approve", roles=["committee"], digest=world["round"].digest, signature={}, at=now())  # fmt: skip
+    assert word.round_id == world["round"].pk and standing_of(world["round"], people["committee_b"]).given
+    assert not waive.offers("committee_b") and waive.offers("manager")
+    assert "has given a word" in waive.why("committee_b")
+    assert not approve.offers("committee_b") and "already given your word" in approve.why("committee_b")
+    assert not approve.offers("manager") and not approve.offers("committee_a")
