@@ -25,6 +25,7 @@ from releases.admin.verbs import VERBS, verbs_on
 from releases.admin.verbs.base import ZONE, Verb
 from releases.models import (
     ChecklistItem,
+    ConsentRound,
     InForce,
     Meeting,
     MessageChannel,
@@ -257,6 +258,8 @@ def _pointless(verb: Verb, instance: Model, rights: Rights) -> bool:
             decided = instance.approved_at is not None or instance.refused_at is not None
             ended = instance.withdrawn_at is not None or instance.refused_at is not None
             return ended if verb.name == "withdraw" else decided or ended
+        case ConsentRound():
+            return verb.name == "approve_with_condition" and instance.release_id is None
         case InForce():
             return instance.how != "proposed"
         case CheckpointAddress() | Continuation():

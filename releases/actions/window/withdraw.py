@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import GateClosed, Invalid, WrongState
+from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.models import ChangeWindow
 from releases.models import ConsentRound
@@ -23,10 +23,6 @@ def withdraw(window_id: int, *, reason: str) -> ChangeWindow:
             raise Invalid(_("Say why."))
         if fault := over(window):
             raise WrongState(fault)
-        if window.from_procedure:
-            raise GateClosed(
-                _("This window comes with the procedure; set a freeze, or activate another version of it.")
-            )
         moment = now()
         window.withdrawn_at = moment
         for (model, _pk), round_ in act.rows.items():
@@ -37,5 +33,9 @@ def withdraw(window_id: int, *, reason: str) -> ChangeWindow:
 
 
 def over(window: ChangeWindow) -> str:
-    """Return why a window cannot be withdrawn any more; empty when it can."""
-    return _("It was withdrawn already.") if window.withdrawn_at is not None else ""
+    """Return why a window cannot be withdrawn; empty when it can."""
+    if window.withdrawn_at is not None:
+        return _("It was withdrawn already.")
+    if window.from_procedure:
+        return _("This window comes with the procedure; set a freeze, or activate another version of it.")
+    return ""

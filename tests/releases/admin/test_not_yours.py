@@ -15,10 +15,12 @@ from audit.actor import acting
 from audit.change import change
 from audit.clock import now
 from environments.actions.access.grant import propose
-from environments.models import AccessReview, AccessReviewItem, Account, CalendarFeed, Environment
+from environments.admin.rights import read_rights
+from environments.models import AccessReview, AccessReviewItem, Account, CalendarFeed, ChangeWindow, Environment
 from releases.actions.document import review
 from releases.admin.links import page_of
 from releases.admin.rounds import standing_of
+from releases.admin.shown import buttons
 from releases.admin.verbs import verb as find
 from releases.models import Approval, Deployment, Document, Notice, Obligation, Rollback, Waiver
 from tests.releases.admin.seed import walk
@@ -263,3 +265,16 @@ def test_whose_word_a_deputy_gave_has_spoken(
     assert "has given a word" in waive.why("committee_b")
     assert not approve.offers("committee_b") and "already given your word" in approve.why("committee_b")
     assert not approve.offers("manager") and not approve.offers("committee_a")
+
+
+def test_no_button_leads_to_what_is_always_refused(
+    world: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """A condition for what is no release; the end of a window that comes with the procedure."""
+    for name, has in (("round", True), ("extra", False)):
+        row = world[name]
+        shown = {one.key for one in buttons(read_rights(people["committee_b"]), row)}
+        assert "consent:approve" in shown and ("consent:approve_with_condition" in shown) == has, name
+    regular = ChangeWindow.objects.filter(from_procedure=True, withdrawn_at=None).earliest("pk")
+    found = {one.key: one.reason for one in buttons(read_rights(people["manager"]), regular)}
+    assert "comes with the procedure" in found["window:withdraw"]
