@@ -158,7 +158,7 @@ def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
     out = lines(row.plan, ("forward", "verify"), start, japanese)
     steps = list(run.steps.order_by("ordinal")) if run is not None else []
     out = _with_facts(out, [s for s in steps if s.phase in ("forward", "verify")])
-    decide_by = last_return(run or Deployment(release=row, window_end=closes))
+    decide_by = last_return(Deployment(release=row, window_end=closes))
     back = lines(row.plan, ("back", "back_verify"), decide_by, japanese)
     needed = timedelta(seconds=needed_seconds(row.plan))
     return _sheet(

@@ -10,9 +10,11 @@ from django.urls import reverse
 from django.utils import translation
 
 from audit.clock import now
+from environments.models import Environment
 from releases.admin.prints import lines
 from releases.admin.shown import clock, when
-from tests.releases.gates.asking import alter
+from releases.models import Deployment
+from tests.releases.gates.asking import alter, make
 
 STEPS = {"label_ja": "一", "label_en": "one", "kind": "command", "required": True}
 
@@ -38,6 +40,17 @@ def test_the_work_sheet_names_the_decision_time(world: dict[str, Any], browsers:
     second = row.window_start + timedelta(seconds=row.plan["forward"][0]["estimate_seconds"])
     assert clock(second, zone) in html
     assert "03-1234-5678" in html
+
+
+def test_a_run_without_an_hour_yet_takes_the_decision_time_from_the_releases_window(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    row = world["review"]
+    make(Deployment, release=row, application=row.application, requested_by=row.author,
+         environment=Environment.objects.get(slug="production"))  # fmt: skip
+    html = browsers("operator").get(reverse("work-sheet", args=[row.pk, "production"])).content.decode()
+    back = sum(s["estimate_seconds"] for p in ("back", "back_verify") for s in row.plan[p])
+    assert when(row.window_end - timedelta(seconds=back), "Asia/Tokyo") in html
 
 
 def test_where_no_window_is_the_work_sheet_invents_no_time(
