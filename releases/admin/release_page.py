@@ -263,7 +263,8 @@ def _lend(release: Release, runs: list[Deployment], rounds: list[ConsentRound], 
 
 def _lacking(release: Release, environments: list[Environment], content: Content | None) -> str:
     """Return who is missing although nobody has applied yet, in words; empty when the rules can be met."""
-    if release.state not in ("draft", "content_fixed", "tested") or not release.bound_for_production:
+    early = release.state in ("draft", "content_fixed", "tested")
+    if content is None or not early or not release.bound_for_production:
         return ""
     protected = [e for e in environments if e.protected]
     return words_for(quorum.lacking(release, protected[-1], content)) if protected else ""

@@ -22,7 +22,7 @@ from releases.gates.ask import answers
 from releases.gates.base import procedure_of
 from releases.gates.content import digest, document
 from releases.gates.rehearsal import rehearsed
-from releases.models import ConsentRound, Fact, FinalCheck, Release, RosterEntry
+from releases.models import ConsentRound, Fact, FinalCheck, Procedure, Release, RosterEntry
 from releases.steps.base import StepFailed
 from releases.steps.ssh import call
 
@@ -117,7 +117,11 @@ def not_yours(account: Account, release: Release, held: Collection[str] | None =
     if any(one.person_key == account.person_key for one in signed):
         return _("You have already signed the final check.")
     roles = access.roles_of(account, production_of(release)) if held is None else held
-    if not set(open_roles(release)) & set(roles):
+    try:
+        waiting = open_roles(release)
+    except Procedure.DoesNotExist:  # of a release that was there before the first procedure
+        return _("No procedure is active.")
+    if not set(waiting) & set(roles):
         return _("The final check does not wait for your role.")
     return ""
 

@@ -10,8 +10,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from audit.actor import acting
+from audit.change import change
 from environments import access
-from releases.models import Evidence
+from releases.models import Evidence, Procedure
+from tests.releases.admin.seed import walk
+from tests.releases.gates.asking import COMMAND
 
 READERS = ("administrator", "manager", "operator", "committee_b", "developer", "auditor")
 LISTS = (
@@ -276,3 +280,20 @@ def test_a_release_page_shows_what_counts_and_leads_to_the_rest(
     address = f"{reverse('admin:releases_evidence_changelist')}?tree__exact={release.tree}"
     assert address in page.content.decode()
     assert set(client.get(address).context["cl"].queryset) == set(Evidence.objects.filter(tree=release.tree))
+
+
+def test_a_release_has_its_page_before_the_first_procedure(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """Of one that came with its tag alone; its final check cannot be signed yet, and the form says why."""
+    active = Procedure.objects.get(state="active")
+    with acting(COMMAND), change("test:walk", (Procedure, active.pk)) as act:
+        walk(act.get(Procedure), "retire")
+    release = world["draft"]
+    assert release.procedure is None
+    check = reverse("act", args=["release", "confirm", release.pk])
+    for name in ("manager", "operator", "auditor"):
+        answer = browsers(name).get(reverse("release", args=[release.pk]))
+        assert answer.status_code == 200 and check not in answer.content.decode()
+    answer = browsers("operator").get(check)
+    assert answer.status_code == 403 and "No procedure is active." in answer.content.decode()
