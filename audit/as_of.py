@@ -6,7 +6,6 @@ A row counts as changed from the time at which its event was written. Columns th
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +22,7 @@ MOST = 500
 _EVENTS = """
 SELECT e.object, e.at, l.number, e.outcome, e.actor, e.action, e.reason, e.bytes
 FROM audit_event e JOIN audit_link l ON l.event_id = e.id
-WHERE e.kind = 'row' AND {where} ORDER BY e.at, e.id
+WHERE e.kind = 'row' AND {where} ORDER BY l.number
 """
 
 
@@ -53,16 +52,14 @@ class Past:
 
 @dataclass
 class Life:
-    """All states of one row, oldest first."""
+    """All states of one row in the order of the chain, which holds also where the clock stepped back."""
 
     states: list[Past] = field(default_factory=list)
 
     def at(self, moment: datetime) -> Past | None:
         """Return the state at a moment; None before the row was there, and after it was deleted."""
-        place = bisect_right(self.states, moment, key=lambda state: state.at)
-        if place == 0 or self.states[place - 1].gone:
-            return None
-        return self.states[place - 1]
+        past = next((state for state in reversed(self.states) if state.at <= moment), None)
+        return None if past is None or past.gone else past
 
 
 def _read(where: str, values: list[Any]) -> Iterator[tuple[Any, ...]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit import as_of
 from audit.clock import now
@@ -57,6 +59,31 @@ def test_what_sql_changed_and_deleted_is_seen(database: str, people: dict[str, A
     assert [len(as_of.labels_at(model, moment)) for moment in times] == [0, 1, 1, 0]
     assert len(as_of.labels_at("environments.Environment", times[0])) == 3
     assert as_of.life_of(f"environments.Environment:{other}", times[0]).at(times[0]).values["slug"] == "development"  # type: ignore[union-attr]
+
+
+def test_the_chain_says_what_a_row_is_when_the_clock_stepped_back(database: str) -> None:
+    context = '{"actor": "command:test", "channel": "command", "action": "test:sql"}'
+    with psycopg.connect(database, autocommit=True) as raw:
+        for statement in (
+            "INSERT INTO environments_companyholiday (day, name_ja, name_en) VALUES ('2026-12-29', 'あ', 'a')",
+            "UPDATE environments_companyholiday SET name_ja = 'い'",
+            "UPDATE environments_companyholiday SET name_ja = 'う'",
+        ):
+            with raw.transaction():
+                raw.execute("SELECT set_config('ringi.context', %s, true)", [context])
+                raw.execute(statement)
+    name = str(conninfo_to_dict(database)["dbname"])
+    with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name)) as root:
+        root.execute("ALTER TABLE audit_event DISABLE TRIGGER ringi_append_only")
+        root.execute(
+            "UPDATE audit_event SET at = at - interval '1 hour' WHERE id = (SELECT event_id FROM audit_link"
+            " ORDER BY number DESC LIMIT 1)"
+        )
+        root.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_append_only")
+    (life,) = as_of.lives_of("environments.CompanyHoliday").values()
+    assert [state.values["name_ja"] for state in life.states] == ["あ", "い", "う"]
+    past = life.at(now())
+    assert past is not None and past.values["name_ja"] == "う"
 
 
 def test_columns_have_names_for_people() -> None:
