@@ -100,7 +100,7 @@ ROLE_VERBS: dict[str, frozenset[str]] = {
             "release_message",
         }
     ),
-    "developer": frozenset({"look", "change", "document", "evidence", "checklist", "configuration"}),
+    "developer": frozenset({"look", "change", "document", "evidence", "checklist"}),
     "tester": frozenset({"look", "evidence", "checklist", "check_document"}),
     "operator": frozenset({"look", "checklist", "final_check", "configure_target", "raise", "authorise_rollback"}),
     "committee": frozenset({"look", "approve", "send_back", "reject", "consent", "minutes", "settle_obligation"}),
@@ -123,7 +123,6 @@ RIGHT_WORDS = {
     "check_document": _("Check the document"),
     "approve_document": _("Approve the document"),
     "roster": _("Put on the roster"),
-    "configuration": _("Configurations"),
     "configure": _("Configurations"),
     "configure_target": _("Targets"),
     "propose_window": _("Propose an extra window"),

@@ -52,7 +52,7 @@ class Duty:
 def duties() -> tuple[Duty, ...]:
     """Return the duties that are told apart, in the order of a release."""
     return (
-        Duty("change", _("Change"), ("plan", "prepare", "change", "configuration", "configure")),
+        Duty("change", _("Change"), ("plan", "prepare", "change", "configure")),
         Duty("approve", _("Approve"), ("approve", "consent", "send_back", "reject")),
         Duty("start", _("Start a run"), ("schedule", "start")),
         Duty("verify", _("Verify"), ("verify",)),
