@@ -208,8 +208,5 @@ def _session(address: str, snapshot: str) -> psycopg.Connection[Any]:
 
 def _part(first: int, last: int) -> Part:
     with _session(*_given).cursor(binary=True) as cursor:
-        try:
-            before = chain_before(cursor, first)
-        except Broken as broken:
-            return Part(first, b"", fault=broken.finding)
-        return checked(first, before, cursor.execute(LINKED, [first, last]), last)
+        # Where the link before is missing, the stretch before is broken, and that is told first.
+        return checked(first, chain_before(cursor, first), cursor.execute(LINKED, [first, last]), last)

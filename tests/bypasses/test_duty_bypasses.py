@@ -120,7 +120,7 @@ def test_who_has_given_his_word_waives_nothing_of_the_release(stock: Stock, way:
 
 
 def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock: Stock) -> None:
-    """Only back; within the window, with time for the way back, it goes on."""
+    """Only back; within the window, with time for the way back, it goes on. After a skipped step the next one asks itself."""
     world = stock.world
     _release, _round, run = scheduled(stock)
     run = walk(run, "queue", "start", "hold")
@@ -142,8 +142,8 @@ def test_a_run_that_waited_past_its_window_or_into_a_freeze_does_not_go_on(stock
         alter(release, window_end=now() + timedelta(seconds=left))
         with world.acting_as("second_operator"), pytest.raises(GateClosed, match="no longer fits"):
             decide.retry(failed.pk, reason="again")
-        with world.acting_as("second_operator"), pytest.raises(GateClosed, match="no longer fits"):
-            decide.skip(failed.pk, reason="without it")
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="no longer fits"):
+        decide.skip(failed.pk, reason="without it")
     alter(release, window_end=end)
     with world.acting_as("manager"):
         kept = freeze(

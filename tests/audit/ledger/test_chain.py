@@ -64,6 +64,8 @@ def test_several_processes_find_what_one_finds(
             admin.execute(harm.format(n=number))
             one, two = (verify(admin, key=sealer.public, notes=notes, processes=n) for n in (1, 2))
             assert one == two, what
+            behind = [verify(admin, key=sealer.public, first=7, notes=notes, processes=n) for n in (1, 2)]
+            assert behind[0] == behind[1], what
             if what == "nothing":
                 assert one == whole
             else:

@@ -20,12 +20,6 @@ from tests.releases.gates.asking import alter, ask, git, own_repository
 from tests.releases.sources.repositories import NAME, PASSWORD, over_http
 
 
-@pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, settings: Any) -> None:
-    """A state folder of the test's own: mirrors are named after the application, which is the same in all tests."""
-    settings.STATE = tmp_path / "state"
-
-
 def draft(world: Any, kind: str = "regular") -> Release:
     """A draft of 1.3.0, whose tag the sample's repository has."""
     with world.acting_as("manager"):
