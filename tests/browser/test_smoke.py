@@ -34,7 +34,6 @@ def test_two_of_the_committee_consent_by_clicking_and_the_author_is_refused(
     author.go(f"/admin/release/{release.pk}/")
     assert author.page.locator('[data-verb="consent:approve"]').count() == 0
     author.go(f"/admin/act/consent/approve/{round_.pk}/")
-    author.send()
     assert "あなたが起案したものです。" in author.page.locator('[role="alert"]').inner_text()
     assert world.fresh(round_).approvals.count() == 0
 
