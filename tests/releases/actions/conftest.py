@@ -1,15 +1,18 @@
-"""The language in which these tests read sentences."""
+"""What the tests of messages share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from django.utils import translation
+
+from tests.releases.channels.receivers import MailHost, mail_host, use_mail
 
 
-@pytest.fixture(autouse=True)
-def english() -> Iterator[None]:
-    """Speak English, whatever the installation's language is."""
-    with translation.override("en"):
-        yield
+@pytest.fixture
+def host(settings: Any) -> Iterator[MailHost]:
+    """A mail server."""
+    with mail_host() as running:
+        use_mail(settings, running)
+        yield running

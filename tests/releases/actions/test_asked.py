@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, time, timedelta
 from typing import Any
 
@@ -28,18 +27,10 @@ from releases.models import Delivery, Notice, Sample, StopSwitch, Watch
 from releases.procedures.document import Procedure as Content
 from tests.releases.actions.telling import WORKER, announced, deliver, forget, join, only, outsider, tell
 from tests.releases.actions.test_consent_forms import appointed
-from tests.releases.channels.receivers import MailHost, mail_host, use_mail
+from tests.releases.channels.receivers import MailHost
 from tests.releases.gates.asking import alter, make, walk
 
 COMMITTEE = {"committee_a", "committee_b", "author_on_committee"}
-
-
-@pytest.fixture
-def host(settings: Any) -> Iterator[MailHost]:
-    """A mail server."""
-    with mail_host() as running:
-        use_mail(settings, running)
-        yield running
 
 
 def awake(world: Any, *names: str) -> None:

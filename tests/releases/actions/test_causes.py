@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import time
 from typing import Any
 
@@ -21,7 +21,7 @@ from releases.gates.content import document
 from releases.models import Deployment, Notice, Rollback
 from tests.releases.actions.telling import WORKER, deliver, forget, only, tell
 from tests.releases.actions.test_waiver import proposed
-from tests.releases.channels.receivers import MailHost, mail_host, use_mail
+from tests.releases.channels.receivers import MailHost
 from tests.releases.gates.asking import alter, walk
 
 WORDS = {
@@ -30,14 +30,6 @@ WORDS = {
     "error_rate": ("エラーレート", "rror rate"),
     "data_inconsistent": ("データ", "ata"),
 }
-
-
-@pytest.fixture
-def host(settings: Any) -> Iterator[MailHost]:
-    """A mail server."""
-    with mail_host() as running:
-        use_mail(settings, running)
-        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import time, timedelta
 from typing import Any
 
@@ -16,18 +15,10 @@ from releases.actions.release.plan import active_procedure
 from releases.actions.watch.sample import judge_watch
 from releases.models import Deployment, Release, Rollback, Watch
 from tests.releases.actions.telling import announced, deliver, forget, join, only, outcomes, outsider, tell
-from tests.releases.channels.receivers import MailHost, mail_host, use_mail
+from tests.releases.channels.receivers import MailHost
 from tests.releases.gates.asking import alter, make, walk
 
 CONFIRMED = ("data_integrity", "security_settings")
-
-
-@pytest.fixture
-def host(settings: Any) -> Iterator[MailHost]:
-    """A mail server."""
-    with mail_host() as running:
-        use_mail(settings, running)
-        yield running
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from tests.releases.actions.telling import (
     rule,
     tell,
 )
-from tests.releases.channels.receivers import MailHost, Receiver, mail_host, receiver, use_mail
+from tests.releases.channels.receivers import MailHost, Receiver, receiver
 from tests.releases.gates.asking import alter
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -49,14 +49,6 @@ def draft(world: Any, settings: Any) -> Any:
     row = world.planned()
     forget()
     return row
-
-
-@pytest.fixture
-def host(settings: Any) -> Iterator[MailHost]:
-    """A mail server."""
-    with mail_host() as running:
-        use_mail(settings, running)
-        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,7 +19,7 @@ from releases.actions.release.move import move
 from releases.gates.base import procedure_of
 from releases.models import Delivery, Milestone, Notice, Release
 from tests.releases.actions.telling import WORKER, deliver, due_now, forget, join, only, outcomes, tell
-from tests.releases.channels.receivers import MailHost, mail_host, use_mail
+from tests.releases.channels.receivers import MailHost
 from tests.releases.gates.asking import alter
 
 
@@ -32,14 +31,6 @@ def draft(world: Any) -> Any:
         alter(milestone, done_at=now())
     forget()
     return row
-
-
-@pytest.fixture
-def host(settings: Any) -> Iterator[MailHost]:
-    """A mail server."""
-    with mail_host() as running:
-        use_mail(settings, running)
-        yield running
 
 
 def quiet_now(account: Any, zone: str, *, mail: str) -> datetime:
