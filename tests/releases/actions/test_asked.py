@@ -11,8 +11,10 @@ from audit.actor import acting
 from audit.clock import now
 from audit.models import Outbox
 from environments.actions.access.request import decline, request
+from environments.models import AccessGrant
 from releases.actions.consent import decide
 from releases.actions.consent.lapse import lapse_stale
+from releases.actions.notice.addressees import holding
 from releases.actions.notice.remind import follow_up
 from releases.actions.procedure.activate import load, submit
 from releases.actions.release.plan import active_procedure
@@ -301,6 +303,16 @@ def test_people_outside_hear_how_it_ended_only_if_the_announcement_reached_them(
     announced_to_new = Delivery.objects.filter(message__notice=announcement).get()
     alter(announced_to_new, outcome="failed")
     assert outcome(3) == set(), f"it never arrived; {new.address} was never told"
+    alter(announced_to_new, outcome="waiting", ended_at=None, next_at=now() + timedelta(hours=8))
+    assert outcome(4) == {f"address:{heard.address}"}, "it is on its way and will arrive"
+
+
+def test_who_may_act_in_one_environment_alone_is_not_asked_for_what_needs_all(world: Any) -> None:
+    manager, staging = world.people["manager"], world.environments["staging"]
+    assert manager in holding("waive", without=None) or manager in holding("assess")
+    for grant in AccessGrant.objects.filter(account=manager):
+        alter(grant, environment=staging)
+    assert manager not in holding("waive") and manager not in holding("assess")
 
 
 def test_nobody_outside_is_told_that_what_he_never_heard_of_is_called_off(world: Any) -> None:

@@ -109,6 +109,23 @@ def test_a_step_that_nobody_took_in_time_is_held_when_it_is_taken(
         decide.confirm_done(first(run).pk, reason="another step")
 
 
+def test_after_a_persons_word_the_next_step_is_held_instead_of_the_word_refused(
+    world: Any, consented: Callable[..., Deployment]
+) -> None:
+    run = consented({**row(["/bin/false"]), "required": False}, LONG)
+    with acting(WORKER):
+        queue(run.pk)
+    work(run)
+    ends = now() + timedelta(seconds=602)
+    alter(run.release, window_end=ends)
+    alter(run, window_end=ends)
+    with world.acting_as("second_operator"):
+        decide.skip(first(run).pk, reason="done by hand")
+    assert states(run)[:2] == ["skipped", "ready"]
+    work(run, 2)
+    assert (world.fresh(run).state, states(run)[1]) == ("waiting", "held")
+
+
 def test_an_emergency_is_not_held(world: Any, closing: Callable[[int], Deployment]) -> None:
     run = closing(900)
     begin(run)
