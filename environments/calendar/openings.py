@@ -50,17 +50,19 @@ def next_opening(
     at: datetime,
     *,
     emergency: bool = False,
+    any_time: bool = False,
     zone: str = "",
 ) -> Answer:
     """Say whether a run may start at `at`, and if not, when next; times are printed in `zone` or in the window's own.
 
-    A freeze beats every window. An emergency needs no window and is stopped by absolute freezes only.
+    A freeze beats every window. An emergency needs no window and is stopped by absolute freezes only. any_time: no window
+    is needed there, and every freeze counts.
     """
     aware(at)
     stops = [freeze for freeze in freezes if freeze.absolute or not emergency]
     active = [freeze for freeze in stops if freeze.window.holds(at)]
-    if emergency:
-        return _emergency(stops, active, at)
+    if emergency or any_time:
+        return _without_window(stops, active, at, emergency, zone)
     rules, extras = list(rules), list(extras)
     here = following = None
     for piece in _openings(rules, extras, stops, at):
@@ -161,14 +163,19 @@ def _pieces(window: Window, stops: Sequence[Freeze], at: datetime) -> list[Piece
     return [(start, end, window) for start, end in stretches if end > at]
 
 
-def _emergency(stops: Sequence[Freeze], active: Sequence[Freeze], at: datetime) -> Answer:
+def _without_window(
+    stops: Sequence[Freeze], active: Sequence[Freeze], at: datetime, emergency: bool, zone: str
+) -> Answer:
     if not active:
         until = min((stop.window.start for stop in stops if stop.window.start > at), default=None)
-        return Answer(True, _("An emergency needs no window."), until)
+        words = _("An emergency needs no window.") if emergency else _("No window is needed here.")
+        return Answer(True, words, until)
     end = at
-    # Absolute freezes that touch each other are one.
+    # Freezes that touch each other are one.
     while covering := [stop.window.end for stop in stops if stop.window.holds(end)]:
         end = max(covering)
+    if not emergency:
+        return Answer(False, _frozen(active, zone), end, None, end)
     worst = max(active, key=lambda freeze: freeze.window.end)
     reason = _("The absolute freeze “%(name)s” stops emergencies too.") % {"name": worst.window.name}
     if worst.reason:

@@ -10,14 +10,21 @@ from ninja import Router
 
 from audit.clock import now
 from environments.models import Application, Environment
+from releases.actions.release.plan import active_procedure
 from releases.api import shapes
 from releases.api.rows import application_named, environment_named
 from releases.api.token import caller_of
 from releases.api.words import Slug
+from releases.gates.base import ruled
 from releases.gates.window import closed_sentence, opening
 
 router = Router(tags=["windows"])
 COUNT = 24
+
+
+def _any_time(application: Application, environment: Environment) -> bool:
+    asked = active_procedure().document.gates_for(environment.tier)
+    return all(gate.kind != "window" for gate in asked) and environment.pk not in ruled(application.pk)
 
 
 def coming(application: Application, environment: Environment, at: datetime) -> list[shapes.WindowOut]:
@@ -38,7 +45,7 @@ def show_windows(request: HttpRequest, application: Slug, environment: Slug) -> 
     where = environment_named(caller, environment)
     caller.read(where)
     what, moment = application_named(application), now()
-    answer = opening(what, where, moment)
+    answer = opening(what, where, moment, any_time=_any_time(what, where))
     return shapes.WindowsOut(
         application=what.slug,
         environment=where.slug,

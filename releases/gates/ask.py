@@ -46,7 +46,7 @@ def answers(
     known = known or Known(release)
     question = Question(release, environment, known.content, at or known.moment, known)
     kinds = dict(GATES)
-    found = [kinds[gate.kind](question, gate) for gate in known.content.gates_for(environment.tier)]
+    found = [kinds[gate.kind](question, gate) for gate in known.asked(environment)]
     stopped = stop_switch.answer(environment, known)
     return [*([stopped] if stopped is not None else []), *_waived(question, found)]
 

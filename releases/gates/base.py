@@ -6,19 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from django.db.models import Case, Exists, OuterRef, Value, When
 
 from audit.clock import now
 from environments.lend import lend
-from environments.models import Environment, Freeze, Target
+from environments.models import ChangeWindow, Environment, Freeze, Target
 from releases.models import Deployment, Evidence, Fact, Obligation, Procedure, Release, StopSwitch
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
+from releases.procedures.values import Tier
 
 Verdict = Literal["pass", "waived", "fail", "unknown"]
 PASSING = ("pass", "waived")
+# What people set on the page of any environment: it binds there whether the procedure names such a gate or not.
+SET_ON_PAGES = (
+    Gate(key="window", kind="window", tiers=get_args(Tier), ja="リリース時間帯", en="Window", source="ours"),
+    Gate(key="freeze", kind="freeze", tiers=get_args(Tier), ja="凍結期間", en="Freeze", source="ours"),
+)
 MOST_DEBTS = 50
 
 
@@ -27,7 +33,6 @@ class Known:
 
     def __init__(self, release: Release, moment: datetime | None = None) -> None:
         self.release = release
-        self._freezes: dict[int, list[Freeze]] = {}
         if moment is not None:
             self.moment = moment
 
@@ -103,12 +108,35 @@ class Known:
         """The switch that stops all production, while it is on."""
         return StopSwitch.pressed()
 
+    @cached_property
+    def _frozen(self) -> dict[int, list[Freeze]]:
+        found: dict[int, list[Freeze]] = {}
+        for row in Freeze.objects.in_force().reaching(self.release.application_id).order_by("pk"):
+            found.setdefault(row.environment_id, []).append(row)
+        return found
+
     def freezes(self, environment: Environment) -> list[Freeze]:
         """The freezes in force of an environment that reach the application, past and future ones too."""
-        if environment.pk not in self._freezes:
-            rows = environment.freezes.in_force().reaching(self.release.application)
-            self._freezes[environment.pk] = list(rows)
-        return self._freezes[environment.pk]
+        return self._frozen.get(environment.pk, [])
+
+    @cached_property
+    def ruled(self) -> set[int]:
+        """The environments in which a recurring window reaches the application."""
+        return ruled(self.release.application_id)
+
+    def asked(self, environment: Environment) -> list[Gate]:
+        """The gates that are asked in an environment: the procedure's for its tier, and beside them a window rule or a
+        freeze that somebody has set there.
+        """
+        gates = self.content.gates_for(environment.tier)
+        beside = [gate for gate in SET_ON_PAGES if all(gate.kind != other.kind for other in gates)]
+        if not beside:
+            return gates
+        is_set = {
+            "freeze": any(freeze.ends_at > self.moment for freeze in self.freezes(environment)),
+            "window": environment.pk in self.ruled,
+        }
+        return [*gates, *(gate for gate in beside if is_set[gate.kind])]
 
     @property
     def orders(self) -> dict[str, int]:
@@ -153,6 +181,14 @@ class Answer:
     def passes(self) -> bool:
         """Tell whether the run may go on as far as this gate is concerned."""
         return self.verdict in PASSING
+
+
+def ruled(application_id: int) -> set[int]:
+    """Return the environments in which a recurring window in force reaches an application: there a deployment starts
+    only inside a window.
+    """
+    rules = ChangeWindow.objects.in_force().reaching(application_id).exclude(rrule="")
+    return set(rules.values_list("environment_id", flat=True))
 
 
 Ask = Callable[[Question, Gate], Answer]

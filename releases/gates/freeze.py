@@ -22,7 +22,10 @@ def ask(question: Question, gate: Gate) -> Answer:
     until = calendar.print_time(freeze.ends_at, environment.zone, get_language() or "ja")
     text = _("Freeze “%(name)s” until %(end)s: %(reason)s")
     reason = text % {"name": freeze.name, "end": until, "reason": freeze.reason}
-    answer = opening(release.application, environment, at, emergency=question.emergency, frozen=frozen)
+    any_time = all(other.kind != "window" for other in question.known.asked(environment))
+    answer = opening(
+        release.application, environment, at, emergency=question.emergency, any_time=any_time, frozen=frozen
+    )
     if answer.next_start is not None:
         when = calendar.print_time(answer.next_start, environment.zone, get_language() or "ja")
         reason = _("%(reason)s (possible again from %(when)s)") % {"reason": reason, "when": when}

@@ -21,14 +21,19 @@ def opening(
     at: datetime,
     *,
     emergency: bool = False,
+    any_time: bool = False,
     frozen: Iterable[Freeze] | None = None,
 ) -> calendar.Answer:
-    """Say whether a run may start at `at`, why, and when next. frozen: the freezes that count, where known already."""
-    rules, extras = _windows_of(application, environment)
+    """Say whether a run may start at `at`, why, and when next. frozen: the freezes that count, where known already;
+    any_time: no window is needed there.
+    """
+    rules, extras = _windows_of(application, environment) if not any_time else ([], [])
     if frozen is None:
         frozen = environment.freezes.in_force().reaching(application)
     freezes = [f.as_freeze(environment.zone) for f in frozen]
-    return calendar.next_opening(rules, extras, freezes, at, emergency=emergency, zone=environment.zone)
+    return calendar.next_opening(
+        rules, extras, freezes, at, emergency=emergency, any_time=any_time, zone=environment.zone
+    )
 
 
 def _windows_of(
@@ -51,9 +56,12 @@ def needed_seconds(plan: dict[str, list[dict[str, float]]]) -> float:
     return float(sum(step["estimate_seconds"] for steps in plan.values() for step in steps))
 
 
-def _end(release: Release, answer: calendar.Answer) -> datetime | None:
-    """Return when the opening closes to a release: with itself, or with the release's own window before."""
-    return min(filter(None, [answer.until, release.window_end]), default=None)
+def _end(release: Release, environment: Environment, answer: calendar.Answer) -> datetime | None:
+    """Return when the opening closes to a release: with itself, or before with the release's own window, which is one of
+    the protected environments that it is bound for.
+    """
+    own = release.window_end if environment.protected else None
+    return min(filter(None, [answer.until, own]), default=None)
 
 
 def closed_to(release: Release, environment: Environment, at: datetime, seconds: float) -> str:
@@ -67,7 +75,7 @@ def closed_to(release: Release, environment: Environment, at: datetime, seconds:
         return closed_sentence(answer, environment)
     if emergency:
         return ""
-    end = _end(release, answer)
+    end = _end(release, environment, answer)
     if end is None:
         return _("The release's own window has closed.")
     if at + timedelta(seconds=seconds) <= end:
@@ -83,12 +91,12 @@ def ask(question: Question, gate: Gate) -> Answer:
     answer = opening(release.application, environment, at, emergency=question.emergency, frozen=frozen)
     if not answer.open:
         return failed(gate, closed_sentence(answer, environment), "plan")
-    if release.window_start is not None and at < release.window_start:
+    if environment.protected and release.window_start is not None and at < release.window_start:
         when = calendar.print_time(release.window_start, environment.zone, get_language() or "ja")
         return failed(gate, _("The release is planned for %(when)s.") % {"when": when}, "plan")
     if question.emergency:
         return passed(gate, _("An emergency needs no window."), "plan")
-    end = _end(release, answer)
+    end = _end(release, environment, answer)
     if end is None or at >= end:
         return failed(gate, _("The release's own window has closed."), "plan")
     latest = calendar.latest_safe_start(end, timedelta(seconds=needed_seconds(release.plan)))

@@ -59,6 +59,9 @@ _KEYED = (
 )
 
 
+TIERS = get_args(Tier)
+# The kinds of gate that a protected environment is never without.
+ALWAYS_ASKED = ("consent", "window", "freeze")
 # What the product itself makes owed, and so asks the procedure for its term.
 OWED = frozenset({"retrospective_review", "full_review", "waiver", "assessment", "condition"})
 
@@ -296,6 +299,17 @@ def _gates(raw: Raw) -> Found:
         for index, tier in enumerate(_list(row, "tiers")):
             if tier in get_args(Tier) and tier not in tiers:
                 yield (*path, "tiers", index), f"no environment is of the tier {tier!r}"
+    asked = {
+        (row.get("kind"), tier) for _path, row in _rows(raw, "gates") for tier in _list(row, "tiers") if tier in TIERS
+    }
+    for path, row in _rows(raw, "environments"):
+        if row.get("protected") is True and row.get("tier") in TIERS:
+            for kind in ALWAYS_ASKED:
+                if (kind, row["tier"]) not in asked:
+                    yield (
+                        (*path, "protected"),
+                        f"needs a gate of the kind {kind!r} in the tier {row['tier']!r}; add one to gates",
+                    )
 
 
 def _versions(raw: Raw) -> Found:

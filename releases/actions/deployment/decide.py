@@ -160,10 +160,10 @@ def _require_time(deployment: Deployment, first: Step, *, back: bool = True) -> 
     """Raise GateClosed when a step of the way out would begin outside the windows, in a freeze, or too late to go back
     (back: also the way back must fit before the window closes).
 
-    Asked as the procedure asks for windows and freezes there; the checks and the way back are held up by none.
+    Asked where the procedure or somebody's rule or freeze asks for it; the checks and the way back are held up by none.
     """
     release, environment, known = deployment.release, deployment.environment, Known(deployment.release)
-    asked = [gate for gate in known.content.gates_for(environment.tier) if gate.kind in ("freeze", "window")]
+    asked = [gate for gate in known.asked(environment) if gate.kind in ("freeze", "window")]
     if first.phase != Step.Phase.FORWARD or not asked:
         return
     question = Question(release, environment, known.content, known.moment, known)

@@ -258,7 +258,8 @@ def put_in_force(procedure: Procedure) -> None:
         rule.save()
     if fault := calendar.country_fault(regular.country):
         raise Invalid(fault)
-    for window in ChangeWindow.objects.filter(from_procedure=True, withdrawn_at=None).exclude(rrule=regular.rrule):
+    own = ChangeWindow.objects.filter(from_procedure=True, withdrawn_at=None)
+    for window in own.exclude(rrule=regular.rrule, environment__protected=True):
         window.withdrawn_at = now()
         window.save()
     for environment in Environment.objects.filter(protected=True):

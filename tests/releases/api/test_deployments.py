@@ -131,6 +131,33 @@ def test_windows_are_told_with_the_reason_and_the_next_ones(world: Any, call: Ca
     assert not closed["open"] and closed["reason"] and closed["next"] == []
 
 
+def test_an_environment_without_windows_is_open_until_somebody_sets_a_freeze_or_a_rule(
+    world: Any, call: Callable[..., Any]
+) -> None:
+    from datetime import time, timedelta
+
+    from audit.clock import now
+    from environments.actions.freeze.lift import lift
+    from environments.actions.window.freeze import freeze
+    from releases.actions.window.set_rule import set_rule
+
+    path, pk = "/windows?application=datasets&environment=staging", world.environments["staging"].pk
+    told = call("get", path).json()
+    assert told["open"] and told["reason"] == "No window is needed here."
+    ends = now() + timedelta(hours=1)
+    with world.acting_as("manager"):
+        row = freeze(pk, name="quiet", starts_at=now() - timedelta(minutes=1), ends_at=ends, reason="audit")
+    told = call("get", path).json()
+    assert not told["open"] and "quiet" in told["reason"]
+    with world.acting_as("manager"):
+        lift(row.pk, reason="over early")
+        set_rule(
+            pk, name="nights", rrule="FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=1", start=time(1), length_minutes=9, reason="x"
+        )
+    told = call("get", path).json()
+    assert not told["open"] and told["next"]
+
+
 def test_the_account_is_told_what_it_may_and_why(world: Any, call: Callable[..., Any]) -> None:
     start = call("get", "/may?verb=start&environment=production").json()
     assert start["may"] and start["levels"] == ["ci_after_approval"] and start["roles"] == ["ci"]

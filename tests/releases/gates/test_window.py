@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
 
 from audit.clock import now
 from environments.models import ChangeWindow, Freeze
+from releases.gates.ask import answers
 from releases.gates.window import needed_seconds, opening
 
 from .asking import alter, ask
@@ -132,3 +133,22 @@ def test_a_lifted_freeze_counts_for_neither_gate(world: Any) -> None:
     with world.acting_as("manager"):
         lift(row.pk, reason="over early")
     assert [ask(world, release, gate).verdict for gate in ("window", "freeze")] == ["pass", "pass"]
+
+
+def test_a_rule_on_staging_binds_there_and_the_releases_own_hour_does_not(world: Any) -> None:
+    """The hour of a release is that of production: staging comes days before it."""
+    from releases.actions.window.set_rule import set_rule
+
+    release, place = world.planned(), world.environments["staging"]
+    assert not [a for a in answers(release, place) if a.kind == "window"]
+    with world.acting_as("manager"):
+        set_rule(
+            place.pk, name="nights", rrule="FREQ=DAILY", start=time(1), length_minutes=240, reason="load tests by day"
+        )
+    night = datetime.combine(now().date() + timedelta(days=3), time(17), UTC)  # 02:00 in Tokyo
+    later = alter(release, window_start=night + timedelta(days=9), window_end=night + timedelta(days=9, hours=1))
+    day = ask(world, later, "window", environment="staging", at=night + timedelta(hours=9))
+    assert day.verdict == "fail" and "nights" in day.reason
+    assert ask(world, later, "window", environment="staging", at=night).verdict == "pass"
+    late = ask(world, later, "window", environment="staging", at=night + timedelta(hours=2, minutes=58))
+    assert late.verdict == "fail" and "latest safe start" in late.reason
