@@ -19,12 +19,14 @@ class ReleasesConfig(AppConfig):
         from releases.actions.channel import reseal
         from releases.actions.watch.set_sources import faults_in
         from releases.machines.guard import install
+        from releases.steps import service_settings
         from releases.steps.http_call import faults_of_hosts
         from releases.steps.ssh import place
 
         judged_by(faults_in)
         judged_by(faults_of_hosts)
         judged_by(place.faults_in)
+        judged_by(service_settings.faults_in)
         ELSEWHERE[:] = [Place(reseal.texts, reseal.reseal)]
 
         post_migrate.connect(install, sender=self, dispatch_uid="releases.machines.guard")
