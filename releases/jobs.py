@@ -83,7 +83,7 @@ def prepare_rollback(rollback_id: int) -> None:
             rows, exact, fault = _counted(rollback)
             if not pre_authorise(rollback_id, rows=rows, exact=exact, fault=fault):
                 return
-        rollback = Rollback.objects.select_related("deployment__release__procedure", "authorised_by").get(
+        rollback = Rollback.objects.select_related("deployment__procedure", "deployment__release", "authorised_by").get(
             pk=rollback_id
         )
         # What is not possible yet is tried again by the sweep, without an event each time.

@@ -23,7 +23,7 @@ from releases.admin.chart import Chart, charts
 from releases.admin.shown import clock_text, language, show
 from releases.admin.watch_page import checked_beside, unmeasured
 from releases.admin.window_bar import window_bar
-from releases.models import Deployment, Procedure, Sample, Step, StepOutput, Watch
+from releases.models import Deployment, Sample, Step, StepOutput, Watch
 
 TAIL, CHUNKS, SAMPLES = 200, 500, 240
 PATH = ("requested", "scheduled", "queued", "running", "verifying", "monitoring", "succeeded")
@@ -75,11 +75,11 @@ def stops(deployment: Deployment) -> list[dict[str, str]]:
 def watch_charts(watch: Watch, content: Any, zone: str) -> list[Chart]:
     """Return the charts of a watch from its last samples."""
     samples = list(Sample.objects.filter(watch=watch).defer("raw").order_by("-pk")[:SAMPLES])[::-1]
-    labels = {m.key: m.label(language()) for m in content.metrics} if content is not None else {}
+    labels = {m.key: m.label(language()) for m in content.metrics}
     without = {*unmeasured(watch, [(s.due_at, s.at, s.values) for s in samples]), *checked_beside(watch)}
     metrics = [t["metric"] for t in watch.triggers if t["metric"] not in without]
     names = {metric: labels.get(metric, metric) for metric in metrics}
-    units = {metric.key: metric.unit for metric in content.metrics} if content is not None else {}
+    units = {metric.key: metric.unit for metric in content.metrics}
     return charts(samples, watch.baseline, names, [clock_text(s.at, zone) for s in samples], units)
 
 
@@ -94,7 +94,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one run."""
     row = get_object_or_404(
         Deployment.objects.select_related(
-            "release__application", "release__procedure", "application", "environment", "consent",
+            "release__application", "procedure", "application", "environment", "consent",
             "requested_by", "started_by", "verified_by",
         ).prefetch_related("rollbacks"),
         pk=pk,
@@ -104,8 +104,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     for step in steps:
         step.deployment = row
     sees, logs = rights.sees(row.environment), rights.sees(row.environment, "log")
-    procedure = row.release.procedure or Procedure.objects.filter(state="active").first()
-    content = procedure.document if procedure is not None else None
+    content = row.procedure.document
     watches = list(row.watches.order_by("pk")) if sees else []
     for watch in watches:
         watch.deployment = row

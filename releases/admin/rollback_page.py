@@ -49,8 +49,8 @@ def _samples(rollback: Rollback) -> list[dict[str, Any]]:
     """Return what each sample before the alarm said of the trigger's metric, oldest first."""
     trigger = rollback.facts.get("trigger", {})
     metric = trigger.get("metric", "")
-    procedure = rollback.deployment.release.procedure
-    unit = next((m.unit for m in procedure.document.metrics if m.key == metric), "") if procedure is not None else ""
+    metrics = rollback.deployment.procedure.document.metrics
+    unit = next((m.unit for m in metrics if m.key == metric), "")
     return [
         {
             "value": figure(sample.get(metric, {}).get("value"), unit),
@@ -108,7 +108,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one rollback."""
     row = get_object_or_404(
         Rollback.objects.select_related(
-            "deployment__release__application", "deployment__release__procedure", "deployment__environment",
+            "deployment__release__application", "deployment__procedure", "deployment__environment",
             "deployment__application", "deployment__consent", "raised_by", "assessed_by", "authorised_by",
         ).prefetch_related("documents__edited_by", "documents__checked_by", "documents__approved_by"),
         pk=pk,
@@ -118,7 +118,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     sees, logs = rights.sees(run.environment), rights.sees(run.environment, "log")
     roster = list(RosterEntry.objects.filter(release=run.release).select_related("account"))
     decider = next((entry for entry in roster if entry.duty == RosterEntry.Duty.DECIDER), None)
-    content = run.release.procedure.document if run.release.procedure is not None else None
+    content = run.procedure.document
     watches = list(row.watches.order_by("pk")) if sees else []
     for watch in watches:
         watch.deployment = run

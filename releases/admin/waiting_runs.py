@@ -111,7 +111,7 @@ def _watches(rights: Rights, account: Account) -> list[Wait]:
 def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
     rows = (
         Rollback.objects.exclude(state__in=list(Rollback.ENDS))
-        .select_related("deployment__release__application", "deployment__release__procedure", "deployment__environment",
+        .select_related("deployment__release__application", "deployment__procedure", "deployment__environment",
                         "authorised_by")
         .order_by("raised_at")[:MOST]
     )  # fmt: skip

@@ -21,7 +21,6 @@ from releases.actions.watch.sample import completeness
 from releases.admin.chart import figure
 from releases.admin.series import Drawing, Mark, Point, draw
 from releases.admin.shown import language, show
-from releases.gates.base import procedure_of
 from releases.metrics.triggers import Fired, Slot, held, limit_of, mean_of, named_after, replay
 from releases.models import Rollback, Sample, Watch
 
@@ -88,7 +87,7 @@ def marks_of(watch: Watch) -> list[Mark]:
 
 def checked_beside(watch: Watch) -> set[str]:
     """Return what triggers of a watch read from checks beside the metrics; the look before a run makes none of them."""
-    content = procedure_of(watch.deployment.release)
+    content = watch.deployment.procedure.document
     return {row["key"] for row in watch.checks} | {check.key for check in content.checks if check.when == "watch"}
 
 
@@ -196,7 +195,7 @@ def watch(request: HttpRequest, pk: int) -> HttpResponse:
     if request.GET.get("series") == "csv":
         return series(row, rows_of(row, None))
     samples = rows_of(row)
-    content, zone = procedure_of(row.deployment.release), row.deployment.environment.zone
+    content, zone = row.deployment.procedure.document, row.deployment.environment.zone
     names = {metric.key: metric.label(language()) for metric in content.metrics}
     units: dict[str, str] = {metric.key: metric.unit for metric in content.metrics}
     words = {trigger.key: trigger.label(language()) for trigger in content.triggers}

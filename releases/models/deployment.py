@@ -13,11 +13,15 @@ from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
 from releases.machines.deployment import DeploymentMachine
 from releases.models.consent import ConsentRound
+from releases.models.procedure import Procedure
 from releases.models.release import Release
 
 
 class Deployment(DeploymentMachine):
-    """One attempt. What it replaces (`base`) is frozen when its first step is claimed."""
+    """One attempt. What it replaces (`base`) is frozen when its first step is claimed.
+
+    procedure: the version by which it is judged to its end, pinned with the request; see `deployment:queue`.
+    """
 
     release = models.ForeignKey(Release, models.PROTECT, related_name="deployments", verbose_name=_("release"))
     application = models.ForeignKey(
@@ -34,6 +38,7 @@ class Deployment(DeploymentMachine):
         related_name="deployments",
         verbose_name=_("consent"),
     )
+    procedure = models.ForeignKey(Procedure, models.PROTECT, related_name="deployments", verbose_name=_("procedure"))
     requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
     started_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("scheduled by")

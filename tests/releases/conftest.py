@@ -244,7 +244,7 @@ class World:
         """Walk a run through its edges to a good end, without steps (the steps have tests of their own)."""
         from audit.actor import Actor, acting
         from audit.change import change
-        from releases.models import Deployment
+        from releases.models import Deployment, Procedure
 
         with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")):
             with change("deployment:request") as act:
@@ -252,6 +252,7 @@ class World:
                     release=release,
                     application=release.application,
                     environment=self.environments[environment],
+                    procedure=Procedure.objects.get(state="active"),
                     requested_by=self.people["ci"],
                     base={"wanted_tree": self.built.trees[f"v{release.version}"]},
                 )

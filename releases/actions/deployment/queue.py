@@ -43,6 +43,8 @@ def queue(deployment_id: int) -> Deployment:
             )
             if going_back.exists():
                 raise GateClosed(_("A rollback is under way in this environment."))
+            # Its steps are those of the release's plan now, and so are the rules: a scope locked since then has its own.
+            deployment.procedure = release.procedure or deployment.procedure
             deployment.plan_digest = digest(release.plan)
             first = lay_steps(deployment, ("forward", "verify"))[0]
             first.offer()

@@ -8,6 +8,7 @@ from audit.change import change
 from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.models import Environment, Target
+from releases.actions.release.plan import active_procedure
 from releases.models import Deployment, Release
 
 
@@ -41,7 +42,11 @@ def request(release_id: int, *, environment_id: int, reason: str = "") -> Deploy
         if waiting.exists():
             raise WrongState(_("A run of this release already waits there."))
         deployment = Deployment.objects.create(
-            release=release, application=release.application, environment=environment, requested_by=account
+            release=release,
+            application=release.application,
+            environment=environment,
+            procedure=release.procedure or active_procedure(),
+            requested_by=account,
         )
         act.about(deployment)
     return deployment

@@ -86,6 +86,4 @@ def _resume_watches(deployment: Deployment) -> None:
 
 def begin_watch(deployment: Deployment, rollback: Rollback | None = None) -> Watch:
     """Begin the watch that the procedure asks for, inside an open door."""
-    content = deployment.release.procedure
-    assert content is not None
-    return begin(deployment, content.document, rollback=rollback)
+    return begin(deployment, deployment.procedure.document, rollback=rollback)

@@ -38,9 +38,8 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         open_steps = deployment.steps.filter(phase__in=["forward", "verify"]).exclude(state__in=Step.FINISHED)
         if open_steps.exists():
             raise WrongState(_("The checks are not finished yet."))
-        content = release.procedure
-        assert content is not None
-        owed = [c for c in manual_checks(content.document, "deployment") if c.required and c.key not in confirmed]
+        asked = manual_checks(deployment.procedure.document, "deployment")
+        owed = [c for c in asked if c.required and c.key not in confirmed]
         if owed:
             language = get_language() or "ja"
             raise Invalid(_("Not confirmed: %(items)s") % {"items": ", ".join(c.label(language) for c in owed)})

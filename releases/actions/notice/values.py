@@ -17,7 +17,6 @@ from releases.actions.notice.subject import Subject
 from releases.actions.release.facts import ZONE, facts_of, when, zone_of
 from releases.actions.rollback.causes import cause_of
 from releases.actions.waiver.propose import waivable
-from releases.gates.base import procedure_of
 from releases.gates.content import clause_labels
 from releases.letters import notes
 from releases.models import (
@@ -155,7 +154,7 @@ def _why_lapsed(key: str) -> str:
 
 def _silent_words(watch: Watch, keys: Sequence[str], language: str) -> list[str]:
     """Return metrics and checks of a watch in the procedure's words."""
-    content = procedure_of(watch.deployment.release)
+    content = watch.deployment.procedure.document
     words = {item.key: item.label(language) for item in (*content.metrics, *content.checks)}
     return [words.get(key, key) for key in keys]
 

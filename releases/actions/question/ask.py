@@ -18,7 +18,6 @@ from environments.models import Account
 from releases import dispatch
 from releases.actions.rollback.causes import UNANSWERED
 from releases.actions.rollback.decide import raise_
-from releases.gates.base import procedure_of
 from releases.models import Deployment, Question, Rollback, RosterEntry, Step
 
 log = logging.getLogger(__name__)
@@ -32,8 +31,8 @@ def put(act: Act, deployment: Deployment, step: Step, *, minutes: float | None =
     The answer is due after the procedure's minutes (or `minutes`, where these are more), and not later than the last
     moment from which the way back still fits into the window (切戻し判断時刻); what happens without one was consented to.
     """
-    moment, release = now(), deployment.release
-    due = moment + timedelta(minutes=max(minutes or 0, procedure_of(release).rollback.question_minutes))
+    moment, release, content = now(), deployment.release, deployment.procedure.document
+    due = moment + timedelta(minutes=max(minutes or 0, content.rollback.question_minutes))
     if (safe := last_return(deployment)) is not None:
         due = max(moment + LEAST, min(due, safe))
     agreed = deployment.consent.document.get("unanswered") if deployment.consent is not None else None

@@ -16,7 +16,6 @@ from environments.models import Account
 from environments.roles import ROLE_CHOICES
 from releases import dispatch
 from releases.actions.rollback.possible import is_late
-from releases.gates.base import procedure_of
 from releases.gates.content import digest as digest_of_content
 from releases.models import Rollback
 
@@ -58,7 +57,7 @@ def clear_changed(rollback: Rollback, act: Act) -> None:
 def late_rules(rollback: Rollback) -> list[Any]:
     """Return the procedure's approval rules for a late way back."""
     deployment = rollback.deployment
-    return list(procedure_of(deployment.release).rules_for("late_way_back", deployment.environment.tier))
+    return list(deployment.procedure.document.rules_for("late_way_back", deployment.environment.tier))
 
 
 def missing(rollback: Rollback) -> Counter[str]:

@@ -9,7 +9,6 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from releases.gates.base import procedure_of
 from releases.models import Rollback
 from releases.procedures.document import Procedure as Content
 
@@ -31,8 +30,8 @@ def words_of(content: Content | None) -> dict[str, str]:
 
 
 def cause_of(rollback: Rollback) -> str:
-    """Return the cause of a rollback in the reader's language, as the procedure says it that its release follows."""
-    return words_of(procedure_of(rollback.deployment.release)).get(rollback.cause, rollback.cause)
+    """Return the cause of a rollback in the reader's language, as the procedure of its deployment says it."""
+    return words_of(rollback.deployment.procedure.document).get(rollback.cause, rollback.cause)
 
 
 def seen_of(rollback: Rollback) -> str:

@@ -19,7 +19,6 @@ from releases.actions.rollback.agree import DECIDER, agreed_by, clear_changed, l
 from releases.actions.rollback.authorised import keep
 from releases.actions.rollback.causes import REHEARSAL, UNANSWERED
 from releases.actions.rollback.possible import FROM, is_late, refusal, restores
-from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Question, Rollback, RosterEntry
 
 __all__ = ["FROM", "assess", "authorise", "close", "dismiss", "pre_authorise", "raise_"]
@@ -76,7 +75,7 @@ def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
 def _critical(deployment: Deployment, cause: str) -> bool:
     if cause == REHEARSAL and deployment.environment.tier != "production":
         return False
-    content = procedure_of(deployment.release)
+    content = deployment.procedure.document
     known = {trigger.key: trigger.critical for trigger in content.triggers}
     known |= {ground.key: True for ground in content.rollback.grounds if ground.key not in known}
     if cause not in known:

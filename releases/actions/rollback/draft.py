@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 from environments.times import print_time
 from releases.actions.rollback.authorised import authorised
 from releases.actions.rollback.causes import cause_of, raiser_of, seen_of, words_of
-from releases.gates.base import procedure_of
 from releases.models import Deployment, Document, Rollback, Sample, Step, StepOutput
 
 SAMPLES, LOG_CHUNKS, LOG_LINES, LONGEST_LINE = 10, 50, 20, 300
@@ -83,7 +82,7 @@ def _section(title: str, lines: Any) -> Iterator[str]:
 
 def _words(rollback: Rollback) -> dict[str, str]:
     """Return the procedure's words for causes and metrics, by key."""
-    content = procedure_of(rollback.deployment.release)
+    content = rollback.deployment.procedure.document
     language = translation.get_language() or "ja"
     return words_of(content) | {metric.key: metric.label(language) for metric in content.metrics}
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 from django.utils.translation import gettext as _
 
 from audit.clock import now
-from releases.gates.base import procedure_of
 from releases.models import Deployment, InForce
 
 # A run whose watch has ended is taken back too, but late: see `is_late`.
@@ -62,7 +61,7 @@ def refusal(deployment: Deployment, *, begins: bool = False) -> str:
 
 def _past_retention(deployment: Deployment) -> str:
     """Say that the dump of a run is too old to be gone back to; empty while it is kept or not needed."""
-    days = procedure_of(deployment.release).retention.dumps_days
+    days = deployment.procedure.document.retention.dumps_days
     backup = deployment.steps.filter(kind="backup", phase="forward", state="done").order_by("ordinal").last()
     taken = (backup.ended_at if backup is not None else None) or deployment.started_at
     if not restores(deployment) or taken is None or now() <= taken + timedelta(days=days):

@@ -26,7 +26,7 @@ from releases.gates import ask, stop_switch
 from releases.models import ConsentRound, Deployment, InForce, Release, Step, StepAttempt, Watch
 
 # Read before the door opens: nothing that is asked at the start lies in their own columns alone.
-READ = ("application", "started_by")
+READ = ("application", "started_by", "procedure")
 RUNS_IN = {"forward": "running", "verify": "verifying", "back": "rolling_back", "back_verify": "rolled_back"}
 
 

@@ -65,21 +65,19 @@ def begin_before(deployment_id: int) -> Watch | None:
     """
     with change("watch:begin_before", (Deployment, deployment_id)) as act:
         deployment = act.get(Deployment)
-        procedure = deployment.release.procedure
         same = {"application": deployment.application, "environment": deployment.environment}
         looked = Watch.objects.filter(
             deployment__application=deployment.application, deployment__environment=deployment.environment
         )
         if (
             deployment.state != "scheduled"
-            or procedure is None
             or deployment.scheduled_for is None
             or not InForce.objects.filter(**same).exclude(release=None).exists()
             or looked.filter(ended_at=None, paused_at=None).exists()
             or looked.filter(deployment=deployment).exists()
         ):
             return None
-        moment, content = now(), procedure.document
+        moment, content = now(), deployment.procedure.document
         watch = Watch.objects.create(
             purpose=Watch.Purpose.BEFORE,
             deployment=deployment,
@@ -97,12 +95,11 @@ def wants_before(moment: datetime) -> list[int]:
     """Return the scheduled runs whose minutes of baseline have begun and that nobody looks at yet."""
     soon = Deployment.objects.filter(
         state="scheduled", scheduled_for__gt=moment, scheduled_for__lte=moment + timedelta(days=1), watches=None
-    ).exclude(release__procedure=None)
+    )
     found = []
-    for deployment in soon.select_related("release__procedure"):
-        procedure = deployment.release.procedure
-        assert procedure is not None and deployment.scheduled_for is not None
-        minutes = procedure.content["watch"]["baseline_minutes"]
+    for deployment in soon.select_related("procedure"):
+        assert deployment.scheduled_for is not None
+        minutes = deployment.procedure.content["watch"]["baseline_minutes"]
         same = {"application": deployment.application_id, "environment": deployment.environment_id}
         if deployment.scheduled_for > moment + timedelta(minutes=minutes):
             continue
@@ -121,8 +118,7 @@ def baseline(deployment: Deployment, moment: datetime, in_force: InForce | None)
 
     in_force: what is compared with; a sample from before it came, or came back, is of another version and left out.
     """
-    content = deployment.release.procedure
-    minutes = content.document.watch.baseline_minutes if content is not None else 60
+    minutes = deployment.procedure.document.watch.baseline_minutes
     since = moment - timedelta(minutes=minutes)
     if in_force is not None:
         since = max(since, in_force.since)

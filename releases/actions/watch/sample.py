@@ -20,7 +20,6 @@ from environments.models import Account
 from releases.actions.deployment.verified import completed
 from releases.actions.watch.place import configuration_for, spec_for
 from releases.actions.watch.react import react
-from releases.gates.base import procedure_of
 from releases.metrics.looking import Looked, WrongSources, look, places_of
 from releases.metrics.triggers import Slot, firing, judge, named_after
 from releases.models import Deployment, Release, Rollback, Sample, Watch
@@ -150,7 +149,7 @@ def completeness(watch: Watch) -> dict[str, float]:
 
 def end_due(watch_id: int) -> str:
     """End a watch whose time is over: healthy with enough samples, else it waits for a named person's verdict."""
-    peek = Watch.objects.select_related("deployment__release__procedure").get(pk=watch_id)
+    peek = Watch.objects.select_related("deployment__procedure", "deployment__release").get(pk=watch_id)
     if now() < peek.ends_at or peek.verdict:
         return peek.verdict
     if peek.purpose == Watch.Purpose.BEFORE:
@@ -158,7 +157,7 @@ def end_due(watch_id: int) -> str:
             measured = act.get(Watch)
             measured.verdict, measured.ended_at, measured.next_at = "measured", now(), None
         return "measured"
-    needed = float(procedure_of(peek.deployment.release).watch.samples_min)
+    needed = float(peek.deployment.procedure.document.watch.samples_min)
     targets: list[tuple[Any, int]] = [
         (Watch, watch_id),
         (Deployment, peek.deployment_id),

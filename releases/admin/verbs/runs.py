@@ -22,7 +22,6 @@ from releases.actions.step import confirm
 from releases.actions.watch import sample
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, text, zone_of
 from releases.admin.verbs.consent import bound_to, must, reason
-from releases.gates.base import procedure_of
 from releases.models import Deployment, Rollback, Step, Watch
 
 Fields = Mapping[str, forms.Field]
@@ -38,7 +37,7 @@ def _at(instance: Any) -> Fields:
 def _confirmations(instance: Any) -> Fields:
     choices = []
     if isinstance(instance, Deployment):
-        content = procedure_of(instance.release)
+        content = instance.procedure.document
         choices = [(c.key, c.label(get_language() or "ja")) for c in manual_checks(content, "deployment")]
     return {
         "confirmed": forms.MultipleChoiceField(
@@ -73,7 +72,7 @@ def _cause(instance: Any) -> Fields:
     choices = []
     if isinstance(instance, Deployment):
         language = get_language() or "ja"
-        content = procedure_of(instance.release)
+        content = instance.procedure.document
         choices = [(t.key, t.label(language)) for t in content.triggers]
         choices += [(g.key, g.label(language)) for g in content.rollback.grounds]
         if instance.environment.tier != "production":

@@ -181,6 +181,7 @@ def test_two_runs_never_occupy_one_environment(world: Any) -> None:
         release=release,
         application=release.application,
         environment=deployment.environment,
+        procedure=deployment.procedure,
         requested_by=world.people["operator"],
         started_by=world.people["operator"],
         consent=ConsentRound.objects.get(release=release),

@@ -37,6 +37,7 @@ from releases.models import (
     Fact,
     InForce,
     Obligation,
+    Procedure,
     Release,
     Rollback,
     Sample,
@@ -162,6 +163,7 @@ def run(acting_as: ActingAs, release: Release, environment: str, *verbs: str, st
     with acting_as("operator"), change("test:run") as act:
         made = Deployment.objects.create(
             release=release, application=release.application, environment=where, requested_by=people["manager"],
+            procedure=Procedure.objects.get(state="active"),
             started_by=people["operator"], scheduled_for=now(), window_end=now() + timedelta(hours=4),
             plan_digest="d" * 64, started_at=now(), base={"in_force": {}, "wanted_tree": release.tree},
             measured={"verify": {"code": "b" * 40, "configuration": "c" * 64, "data": "d" * 64}},
@@ -369,6 +371,6 @@ def more(acting_as: ActingAs, world_: dict[str, Any], count: int) -> None:
                 )  # fmt: skip
                 made = Deployment.objects.create(
                     release=world_["review"], application=of, environment=Environment.objects.get(slug="staging"),
-                    requested_by=developer,
+                    requested_by=developer, procedure=Procedure.objects.get(state="active"),
                 )  # fmt: skip
                 walk(made, "cancel")

@@ -8,7 +8,7 @@ from typing import Any
 
 from audit.change import change
 from environments.models import Account, Application, Environment
-from releases.models import Deployment, Milestone, Question, Release, Rollback, Step
+from releases.models import Deployment, Milestone, Procedure, Question, Release, Rollback, Step
 from tests.releases.admin.seed import ActingAs, walk
 
 
@@ -54,7 +54,7 @@ def ran(
     with acting_as("operator"), change("test:past") as act:
         made = Deployment.objects.create(
             release=row, application=of, environment=Environment.objects.get(slug=environment), requested_by=person,
-            started_at=started,
+            started_at=started, procedure=Procedure.objects.get(state="active"),
         )  # fmt: skip
         act.about(made)
         walk(made, "schedule", "queue", "start")

@@ -61,7 +61,7 @@ def test_a_row_begins_at_the_beginning(database: str) -> None:
 def test_an_epoch_never_falls(world: Any, database: str) -> None:
     from audit.actor import acting
     from audit.change import change
-    from releases.models import Deployment, Step
+    from releases.models import Deployment, Procedure, Step
 
     release = world.planned()
     with acting(SOMEONE), change("test:lay") as act:
@@ -69,6 +69,7 @@ def test_an_epoch_never_falls(world: Any, database: str) -> None:
             release=release,
             application=release.application,
             environment=world.environments["development"],
+            procedure=Procedure.objects.get(),
             requested_by=world.people["ci"],
         )
         step = Step.objects.create(deployment=run, phase="forward", ordinal=1, kind="command", parameters={}, epoch=3)

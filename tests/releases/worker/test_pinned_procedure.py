@@ -1,0 +1,113 @@
+"""A deployment is judged by the procedure that it pinned: of drafts too, to the end of their rollbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from audit.actor import acting
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
+from releases.actions.release.plan import plan as plan_release
+from releases.actions.release.prepare import fix_content
+from releases.actions.rollback import decide
+from releases.actions.watch.begin import begin_before, wants_before
+from releases.jobs import prepare_rollback
+from releases.models import Deployment, InForce, Procedure, Rollback, Watch
+from releases.worker.executor import run_from
+from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
+
+from .conftest import TRUE, WORKER, first, plan, row, states
+
+
+def in_force(world: Any, environment: str) -> None:
+    """Let an earlier release be in force, so that there is something to go back to and to monitor."""
+    with world.acting_as("author_on_committee"):
+        earlier = plan_release(application_id=world.application.pk, version="1.2.0", title="Earlier")
+    make(
+        InForce, application=world.application, environment=world.environments[environment], release=earlier,
+        code="", since=earlier.created_at, how="verified",
+    )  # fmt: skip
+
+
+def newer_procedure() -> Procedure:
+    """Activate another version of the procedure, which asks for a longer monitoring after a rollback."""
+    active = Procedure.objects.get(state="active")
+    content = {**active.content, "rollback": {**active.content["rollback"], "watch_seconds": 4321}}
+    walk(active, "retire")
+    made: Procedure = make(Procedure, version="9.9.9", content=content, digest="9" * 64, reason="longer")
+    walk(made, "submit", "activate")
+    return made
+
+
+def taken_back(world: Any, run: Deployment) -> Rollback:
+    """Roll a deployment in development back, with everybody's word, and let a worker do it."""
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause=decide.REHEARSAL, note="for practice")
+    with world.acting_as("manager"):
+        decide.assess(alarm.pk, impact="none", method="the plan", timing="now")
+    prepare_rollback(alarm.pk)
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk, digest=shown(world.fresh(alarm)))
+    prepare_rollback(alarm.pk)
+    return world.fresh(alarm)  # type: ignore[no-any-return]
+
+
+def test_the_rollback_of_a_draft_comes_to_its_end(world: Any, queued: Callable[..., Deployment]) -> None:
+    in_force(world, "development")
+    run = queued(row(TRUE))
+    assert run.release.state == "draft" and run.release.procedure is None
+    with acting(WORKER):
+        run_from(first(run).pk)
+    alarm = taken_back(world, run)
+    assert (alarm.state, world.fresh(run).state) == ("monitoring", "rolled_back")
+    assert states(run) == ["done"] * 4
+
+
+def test_a_later_version_of_the_procedure_changes_nothing_of_a_deployment_that_was_requested(
+    world: Any, queued: Callable[..., Deployment]
+) -> None:
+    in_force(world, "development")
+    run = queued(row(TRUE))
+    pinned = run.procedure
+    newer_procedure()
+    with acting(WORKER):
+        run_from(first(run).pk)
+    alarm = taken_back(world, run)
+    assert world.fresh(run).procedure == pinned
+    monitoring = Watch.objects.get(rollback=alarm)
+    assert monitoring.duration_seconds == pinned.document.rollback.watch_seconds != 4321
+
+
+def test_it_follows_its_release_until_its_steps_are_laid(world: Any) -> None:
+    """The scope is locked between the request and the start: the plan that runs is of the newer version."""
+    release = alter(world.planned(), plan=plan(row(TRUE)))
+    world.evidence("1.3.0")
+    with world.acting_as("developer"):
+        run = request(release.pk, environment_id=world.environments["development"].pk)
+    before, after = run.procedure, newer_procedure()
+    with world.acting_as("manager"):
+        fix_content(release.pk)
+    with world.acting_as("developer"):
+        schedule(run.pk)
+    assert world.fresh(run).procedure == before
+    with acting(COMMAND):
+        queue(run.pk)
+    assert world.fresh(run).procedure == after
+
+
+def test_a_draft_has_its_baseline_measured_before_it_begins(world: Any) -> None:
+    from datetime import timedelta
+
+    from audit.clock import now
+
+    in_force(world, "development")
+    release = alter(world.planned(), plan=plan(row(TRUE)))
+    world.evidence("1.3.0")
+    with world.acting_as("developer"):
+        run = request(release.pk, environment_id=world.environments["development"].pk)
+        schedule(run.pk, at=now() + timedelta(minutes=5))
+    assert wants_before(now()) == [run.pk]
+    with acting(COMMAND):
+        assert begin_before(run.pk) is not None
