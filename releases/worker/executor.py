@@ -21,8 +21,8 @@ from audit.trace import tracing
 from releases import checks, steps
 from releases.actions.deployment.decide import succeed
 from releases.actions.deployment.queue import put_back
-from releases.actions.step.claim import Claim, claim
-from releases.actions.step.finish import ask_person, doubt, fail, finish, pause, stop
+from releases.actions.step.claim import ATTEMPTS, Claim, Exhausted, claim
+from releases.actions.step.finish import ask_person, doubt, fail, finish, pause, stop, wait_for_target
 from releases.checks.base import CheckContext, Verdict
 from releases.models import Step
 from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed, StillRunning, StopAsked
@@ -37,6 +37,8 @@ from releases.worker.lease import Lease
 log = logging.getLogger(__name__)
 DEADLINE_FACTOR = 10
 LEAST_DEADLINE = 60
+# Characters of what the last attempt said that are put before whoever decides.
+LAST_WORDS = 1000
 
 
 def worker_name() -> str:
@@ -52,8 +54,12 @@ def run_from(step_id: int) -> None:
         deployment = Step.objects.select_related("deployment").get(pk=step_id).deployment
         put_back(deployment.pk, tuple(str(reason) for reason in closed.reasons))
         return
+    except Exhausted as exhausted:
+        _ask_after_losses(exhausted.step)
+        return
     facts: RunFacts | None = None
     while taken is not None:
+        present = taken
         with tracing(run=f"deployment:{taken.step.deployment_id}", step=str(taken.step.ordinal)):
             log.info("attempt %s of step %s: %s", taken.epoch, taken.step.ordinal, taken.step.kind)
             try:
@@ -63,9 +69,29 @@ def run_from(step_id: int) -> None:
                 log.warning("%s", fenced)
                 return
             except StillRunning as running:
-                # The lease simply ends; the sweep comes back when the target's lock is free.
+                # The sweep comes back when the target's lock is free.
                 log.warning("%s", running)
+                wait_for_target(present.step, epoch=present.epoch)
                 return
+            except Exception as fault:
+                _keep_last_words(present, fault, facts)
+                raise
+
+
+def _ask_after_losses(step: Step) -> None:
+    """Let a person decide about a step whose attempts ended their workers, with the last words of the last one."""
+    said = "".join(step.output.filter(epoch=step.epoch).order_by("pk").values_list("text", flat=True))
+    message = _(
+        "The worker of this step ended %(number)d times without an outcome, so it is not tried again by itself."
+    )
+    doubt(step, epoch=step.epoch, message=f"{message % {'number': ATTEMPTS}}\n{said[-LAST_WORDS:]}".rstrip())
+
+
+def _keep_last_words(taken: Claim, fault: Exception, facts: RunFacts | None) -> None:
+    """Keep what ended an attempt without an outcome with its output: whoever looks at the step reads it."""
+    text = clean(f"\n{type(fault).__name__}: {fault}\n", facts.secrets if facts is not None else ())
+    with suppress(Error, Fenced):
+        Lease(taken.step.pk, taken.epoch, longest=0).write(text)
 
 
 def _facts(taken: Claim) -> RunFacts | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from django.conf import settings
@@ -27,7 +28,17 @@ from releases.models import ConsentRound, Deployment, InForce, Release, Step, St
 
 # Read before the door opens: nothing that is asked at the start lies in their own columns alone.
 READ = ("application", "started_by", "procedure")
+# So many attempts in a row may end their worker; then a person is asked instead of a further one.
+ATTEMPTS = 3
 RUNS_IN = {"forward": "running", "verify": "verifying", "back": "rolling_back", "back_verify": "rolled_back"}
+
+
+class Exhausted(Exception):
+    """The step has ended its worker ATTEMPTS times in a row: no worker takes it up again before a person has decided."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(f"step {step.pk}: {ATTEMPTS} attempts in a row ended their worker")
+        self.step = step
 
 
 class _Dropped(Exception):
@@ -52,7 +63,8 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
     """Take a step that is ready, or whose lease has ended; commit the intent. None: drop the message.
 
     For the start of a run whose hour is all but there, it waits until then.
-    Raises GateClosed when this is the run's start and a gate has closed since it was queued.
+    Raises GateClosed when this is the run's start and a gate has closed since it was queued; Exhausted, with the step as
+    it was left, when its attempts so far have ended their workers.
     """
     peek = Step.objects.select_related(*(f"deployment__{name}" for name in READ)).filter(pk=step_id).first()
     if peek is None or peek.state not in ("ready", "running"):
@@ -91,6 +103,8 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             elif deployment.state != RUNS_IN[step.phase]:
                 raise _Dropped
             if taken_over:
+                if lost_in_a_row(step) >= ATTEMPTS:
+                    raise Exhausted(peek)
                 step.take_over()
                 StepAttempt.objects.filter(step=step, epoch=step.epoch, ended_at=None).update(
                     ended_at=moment, outcome="lost"
@@ -103,6 +117,14 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
     except _Dropped:
         return None
     return Claim.of(step, taken_over=taken_over)
+
+
+def lost_in_a_row(step: Step) -> int:
+    """Return how many of a step's last attempts ended their worker, whatever the cause; the present one, whose lease has
+    ended, is one of them. One that has an outcome, or that found the target still at work, ends the row.
+    """
+    last = step.attempts.order_by("-epoch").values_list("outcome", flat=True)[:ATTEMPTS]
+    return sum(1 for _outcome in takewhile(lambda outcome: outcome in ("", "lost"), last))
 
 
 def _is_its_turn(step: Step, deployment: Deployment) -> bool:

@@ -1,10 +1,11 @@
-"""step:finish, fail, doubt, stop, ask, pause: the outcome of an attempt, and what the run does next. Fenced by the epoch."""
+"""step:finish, fail, doubt, stop, ask, pause, wait_for_target: the outcome of an attempt, and what the run does next. Fenced by the epoch."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.utils.translation import gettext as _
 
@@ -161,6 +162,17 @@ def pause(claimed: Step, *, epoch: int, until: datetime) -> None:
         _ended(act, step, epoch, "waits", "", "")
         step.ended_at, step.owner, step.lease_until = None, "", until
         act.details.update(kind=step.kind, epoch=epoch, until=until.isoformat())
+
+
+def wait_for_target(claimed: Step, *, epoch: int) -> None:
+    """End an attempt that found an earlier one still at work on the target; the step is taken up again when the lease
+    that begins now has ended. Raises Fenced.
+    """
+    with change("step:wait_for_target", *_targets(claimed)) as act:
+        step, _deployment = _held(act, claimed, epoch)
+        _ended(act, step, epoch, "still_running", "", "running")
+        step.ended_at, step.lease_until = None, act.at + timedelta(seconds=settings.LEASE)
+        act.details.update(kind=step.kind, epoch=epoch)
 
 
 def drop_rest(deployment: Deployment) -> None:

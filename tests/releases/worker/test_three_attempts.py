@@ -1,0 +1,152 @@
+"""A step that ends its worker three times asks a person, whatever the cause and the phase, and goes on by their decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from releases.actions.deployment import decide
+from releases.actions.deployment.queue import queue
+from releases.actions.rollback.run import retry
+from releases.actions.step import finish as outcomes
+from releases.actions.step.claim import ATTEMPTS, Exhausted, claim
+from releases.models import Deployment, Question, Rollback, Step
+from releases.worker.executor import run_from
+
+from .conftest import TRUE, WORKER, expire, first, row, states
+from .test_pinned_procedure import in_force, taken_back
+
+AGAIN = row(TRUE, repeatable=True)
+
+
+def die(step: Step, times: int = 1) -> None:
+    """Let workers take a step and die with it: no outcome, and the lease ends."""
+    for _ in range(times):
+        taken = claim(step.pk, worker="dies")
+        assert taken is not None
+        expire(step)
+
+
+def outcomes_of(step: Step) -> list[str]:
+    return list(step.attempts.order_by("epoch").values_list("outcome", flat=True))
+
+
+def test_after_three_deaths_a_person_is_asked_and_no_worker_takes_it(
+    world: Any, consented: Callable[..., Deployment]
+) -> None:
+    run = consented(AGAIN)
+    with acting(WORKER):
+        queue(run.pk)
+        die(first(run), ATTEMPTS)
+        with pytest.raises(Exhausted):
+            claim(first(run).pk, worker="a fourth")
+        run_from(first(run).pk)
+        run_from(first(run).pk)
+    assert (world.fresh(run).state, states(run)[0]) == ("waiting", "needs_decision")
+    assert outcomes_of(first(run)) == ["lost", "lost", "unknown"]
+    assert "ended 3 times without an outcome" in first(run).failure
+    assert Question.objects.get(answered_at=None).step == first(run)
+
+
+def test_a_retry_has_three_attempts_of_its_own(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(AGAIN)
+    with acting(WORKER):
+        queue(run.pk)
+        die(first(run), ATTEMPTS)
+        run_from(first(run).pk)
+    with world.acting_as("second_operator"):
+        decide.retry(first(run).pk, reason="the machine has more memory now")
+    with acting(WORKER):
+        die(first(run), ATTEMPTS)
+        run_from(first(run).pk)
+    assert outcomes_of(first(run)) == ["lost", "lost", "unknown"] * 2
+    with world.acting_as("second_operator"):
+        decide.retry(first(run).pk, reason="once more")
+    with acting(WORKER):
+        die(first(run))
+        run_from(first(run).pk)
+    assert (states(run), world.fresh(run).state) == (["done", "done"], "verifying")
+
+
+@pytest.mark.parametrize("place", ["_ended_and_next", "_phase_ends"])
+def test_what_raises_after_the_effect_asks_with_the_words_of_the_fault(
+    world: Any, consented: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    run = consented(AGAIN)
+    with acting(WORKER):
+        queue(run.pk)
+        with monkeypatch.context() as broken:
+            broken.setattr(outcomes, place, _asserts)
+            for _ in range(ATTEMPTS):
+                with pytest.raises(AssertionError):
+                    run_from(first(run).pk)
+                expire(first(run))
+            run_from(first(run).pk)
+    assert (world.fresh(run).state, states(run)[0]) == ("waiting", "needs_decision")
+    assert "AssertionError: seven is not eight" in first(run).failure
+    with world.acting_as("second_operator"):
+        decide.confirm_done(first(run).pk, reason="seen on the target")
+    with acting(WORKER):
+        run_from(run.steps.get(ordinal=2).pk)
+    assert (states(run), world.fresh(run).state) == (["done", "done"], "verifying")
+
+
+def _asserts(*_given: Any, **_named: Any) -> None:
+    raise AssertionError("seven is not eight")
+
+
+def test_a_lower_tier_fails_and_can_be_rolled_back(world: Any, queued: Callable[..., Deployment]) -> None:
+    in_force(world, "development")
+    run = queued(AGAIN)
+    with acting(WORKER):
+        die(first(run), ATTEMPTS)
+        run_from(first(run).pk)
+    assert world.fresh(run).state == "failed"
+    assert taken_back(world, run).state == "monitoring"
+
+
+@pytest.mark.parametrize("ordinal", [3, 4], ids=["rollback", "verification of the rollback"])
+def test_the_rollback_of_a_draft_asks_too_and_goes_on_when_it_is_retried(
+    world: Any, queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, ordinal: int
+) -> None:
+    """A rollback is proved (`restored`) or ended in the act of its last step: what raises there ends the worker."""
+    in_force(world, "development")
+    run = queued(AGAIN)
+    with acting(WORKER):
+        run_from(first(run).pk)
+    with monkeypatch.context() as broken:
+        broken.setattr(outcomes, "restored" if ordinal == 3 else "back_checked", _asserts)
+        with pytest.raises(AssertionError):
+            taken_back(world, run)
+        alarm, step = Rollback.objects.get(deployment=run), run.steps.get(ordinal=ordinal)
+        with acting(WORKER):
+            for _ in range(ATTEMPTS - 1):
+                expire(step)
+                with pytest.raises(AssertionError):
+                    run_from(step.pk)
+            expire(step)
+            run_from(step.pk)
+    assert (world.fresh(alarm).state, world.fresh(step).state) == ("faltered", "needs_decision")
+    assert outcomes_of(step) == ["lost", "lost", "unknown"]
+    with world.acting_as("operator"):
+        retry(alarm.pk, reason="the fault is mended")
+    with acting(WORKER):
+        run_from(step.pk)
+    assert (world.fresh(alarm).state, world.fresh(run).state) == ("monitoring", "rolled_back")
+
+
+def test_an_attempt_that_finds_the_target_at_work_is_no_death(world: Any, queued: Callable[..., Deployment]) -> None:
+    run = queued(AGAIN)
+    with acting(WORKER):
+        for _ in range(ATTEMPTS + 1):
+            taken = claim(first(run).pk, worker="waits")
+            assert taken is not None
+            outcomes.wait_for_target(taken.step, epoch=taken.epoch)
+            assert claim(first(run).pk, worker="too early") is None
+            expire(first(run))
+        run_from(first(run).pk)
+    assert outcomes_of(first(run)) == ["still_running"] * (ATTEMPTS + 1) + ["done"]
+    assert world.fresh(run).state == "succeeded"
