@@ -18,6 +18,7 @@ from releases.admin.shown import language, missing_persons, span, when, word
 from releases.gates import quorum
 from releases.gates.content import NO_SIGNERS, clause_labels
 from releases.models import Change, ConsentRound, Procedure, Release
+from releases.models.release import preauthorisation_words
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,8 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, str(version), exact)
         case "replay", {"watches": list()}:
             return Clause(key, label, "\n".join(replay_lines(value, zone)), exact)
-        case "preauthorised", {"on": on, "rows": rows}:
-            return Clause(key, label, _("yes, up to %(n)d rows") % {"n": rows} if on else _("no"))
+        case "preauthorised", {"on": _on, "rows": _rows}:
+            return Clause(key, label, preauthorisation_words(value))
         case "notices", dict():
             texts = [texts[language()] for texts in value.values() if language() in texts]
             return Clause(key, label, "\n\n".join(f"{text['subject']}\n{text['body']}" for text in texts), exact)

@@ -59,6 +59,7 @@ class EditIn(Body):
     way_back: Text | None = None
     preauthorised: bool | None = None
     preauthorised_rows: Count | None = None
+    rollback_on_failure: bool | None = None
     unanswered: Literal["go_back", "stay"] | None = None
 
 

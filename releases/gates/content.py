@@ -48,7 +48,7 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "migrations": migrations,
         "procedure": {"version": procedure.version, "digest": procedure.digest} if procedure is not None else None,
         "window": _window(release),
-        "preauthorised": {"on": release.preauthorised, "rows": release.preauthorised_rows},
+        "preauthorised": release.preauthorisation,
         "unanswered": release.unanswered,
         "waivers": sorted(
             [w.gate, w.environment.slug, w.until.isoformat()]

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from audit.snapshots import Snapshots
 from environments.models import Account, Application
 from releases.machines.release import ReleaseMachine
 from releases.models.procedure import Procedure
+
+
+def preauthorisation_words(agreed: Mapping[str, Any]) -> str:
+    """Return in the reader's language which rollback an approval authorises beforehand; see Release.preauthorisation."""
+    if not agreed["on"]:
+        return _now("no")
+    if agreed.get("on_failure"):
+        text = _now(
+            "yes, up to %(n)d rows: after a critical alarm, and when a required step or check of the production "
+            "deployment fails"
+        )
+    else:
+        text = _now("yes, up to %(n)d rows: after a critical alarm")
+    return text % {"n": agreed["rows"]}
 
 
 class Release(ReleaseMachine):
@@ -55,6 +71,9 @@ class Release(ReleaseMachine):
     configurations = models.JSONField(_("configurations"), default=dict, blank=True)
     preauthorised = models.BooleanField(_("rollback authorised beforehand"), default=False)
     preauthorised_rows = models.PositiveIntegerField(_("up to so many rows"), default=0)
+    rollback_on_failure = models.BooleanField(
+        _("also when a required step or check of the production deployment fails"), default=False
+    )
     unanswered = models.CharField(
         _("when nobody answers"),
         max_length=8,
@@ -94,6 +113,18 @@ class Release(ReleaseMachine):
 
     def __str__(self) -> str:
         return f"{self.application} {self.version}"
+
+    @property
+    def preauthorisation(self) -> dict[str, Any]:
+        """Which rollback the approval authorises beforehand, as it stands in what is approved: whether one is (`on`), up to
+        how many rows lost, and whether also after a failure of the deployment itself.
+        """
+        return {"on": self.preauthorised, "rows": self.preauthorised_rows, "on_failure": self.rollback_on_failure}
+
+    @property
+    def preauthorisation_words(self) -> str:
+        """What the approval authorises beforehand, in words."""
+        return preauthorisation_words(self.preauthorisation)
 
     @property
     def bound_for_production(self) -> bool:

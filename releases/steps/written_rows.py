@@ -199,4 +199,7 @@ def written_since(
     database, since = database_of(target, configuration), Since(target, earlier)
     if database is None or not since.started:
         return {}, True
+    dump = str(earlier.get("backup", {}).get("dump", ""))
+    if dump and not Path(dump).exists():
+        raise StepFailed(_("the dump of this deployment is gone: %(path)s") % {"path": dump})
     return count_rows(database, since.snapshot, before=since.before), _told_apart(target, since)

@@ -102,8 +102,11 @@ def _facts(taken: Claim) -> RunFacts | None:
         raise  # the lease ends, and whoever takes it up next reads them
     except Exception as unread:  # noqa: BLE001  whatever it is, the next attempt here would meet it too; a person must look
         log.exception("step %s", taken.step.pk)
-        end = doubt if taken.taken_over else fail  # what an attempt before this one has done, nobody has looked at
-        end(taken.step, epoch=taken.epoch, message=str(unread) or repr(unread))
+        message = str(unread) or repr(unread)
+        if taken.taken_over:  # what an attempt before this one has done, nobody has looked at
+            doubt(taken.step, epoch=taken.epoch, message=message)
+        else:
+            fail(taken.step, epoch=taken.epoch, message=message, asks=True)
         return None
 
 

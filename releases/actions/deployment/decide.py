@@ -14,6 +14,7 @@ from environments import access
 from environments.models import Account
 from releases import dispatch
 from releases.actions.question.ask import answered
+from releases.actions.rollback.decide import end_alarm_of_failure
 from releases.actions.step.finish import drop_rest
 from releases.actions.step.time_left import GO_ON
 from releases.gates import freeze, stop_switch, window
@@ -124,6 +125,7 @@ def _decision(event: str, step_id: int, reason: str) -> Iterator[Act]:
         held.deployment = act.get(Deployment)
         held.decision = {"by": account.pk, "name": str(account), "verb": event, "reason": reason, "epoch": held.epoch}
         act.signature(event, held.deployment.plan_digest)
+        end_alarm_of_failure(held.deployment)
         yield act
         answered(held.deployment, event, account)
 

@@ -16,11 +16,14 @@ from releases.sources import versions
 
 EDITABLE = (
     "title", "branch", "commit", "tree", "tag", "reason", "ticket", "impact", "security_impact", "risk",
-    "test_plan", "way_back", "criterion", "preauthorised", "preauthorised_rows", "unanswered",
+    "test_plan", "way_back", "criterion", "preauthorised", "preauthorised_rows",
+    "rollback_on_failure", "unanswered",
 )  # fmt: skip
 
 # What checklist and documents are about; the rest of the application may change without anyone looking again.
-LOOKED_AT = frozenset(EDITABLE) - {"ticket", "risk", "preauthorised", "preauthorised_rows", "unanswered", "criterion"}
+LOOKED_AT = frozenset(EDITABLE) - {
+    "ticket", "risk", "preauthorised", "preauthorised_rows", "rollback_on_failure", "unanswered", "criterion",
+}  # fmt: skip
 
 
 def criteria() -> dict[str, tuple[str, str]]:

@@ -9,15 +9,20 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from releases.models import Rollback
+from releases.models import Rollback, Step
 from releases.procedures.document import Procedure as Content
 
 # A question to the roster found no answer, and to go back was agreed for that.
 UNANSWERED = "unanswered"
+# A required step of the production deployment, or a check of its verification, has failed.
+FAILED_STEP, FAILED_CHECK = "failed_step", "failed_check"
+FAILURES = (FAILED_STEP, FAILED_CHECK)
 # It is gone for practice; never in production.
 REHEARSAL = "rehearsal"
 OWN: dict[str, str | Promise] = {
     UNANSWERED: gettext_lazy("Nobody answered in time"),
+    FAILED_STEP: gettext_lazy("A step of the deployment failed"),
+    FAILED_CHECK: gettext_lazy("The verification failed"),
     REHEARSAL: gettext_lazy("Rehearsal of the way back"),
 }
 
@@ -41,6 +46,8 @@ def seen_of(rollback: Rollback) -> str:
         return _("%(k)d of %(n)d samples over the limit") % {"k": trigger["k"], "n": trigger["n"]}
     if rollback.cause == UNANSWERED and rollback.raised_by_id is None:
         return _("Nobody has answered in time; to go back was agreed for that.")
+    if rollback.cause in FAILURES:
+        return _("This step failed: %(step)s") % {"step": Step.objects.get(pk=rollback.facts["failed_step"])}
     return rollback.note
 
 
@@ -48,4 +55,6 @@ def raiser_of(rollback: Rollback) -> str:
     """Return who raised an alarm, in words: a person, the watch, or the end of a question that nobody answered."""
     if rollback.raised_by is not None:
         return str(rollback.raised_by)
+    if rollback.cause in FAILURES:
+        return _("the failure of a step")
     return _("a question that nobody answered in time") if rollback.cause == UNANSWERED else _("the watch")

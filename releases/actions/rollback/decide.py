@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit.actor import current
-from audit.change import change
+from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
@@ -17,9 +17,9 @@ from releases import dispatch
 from releases.actions.obligation.incur import incur
 from releases.actions.rollback.agree import DECIDER, agreed_by, clear_changed, late_rules, missing, require_shown, words
 from releases.actions.rollback.authorised import keep
-from releases.actions.rollback.causes import REHEARSAL, UNANSWERED
+from releases.actions.rollback.causes import FAILED_CHECK, FAILED_STEP, FAILURES, REHEARSAL, UNANSWERED
 from releases.actions.rollback.possible import FROM, is_late, refusal, restores
-from releases.models import Deployment, Document, Question, Rollback, RosterEntry
+from releases.models import Deployment, Document, Question, Rollback, RosterEntry, Step
 
 __all__ = ["FROM", "assess", "authorise", "close", "dismiss", "pre_authorise", "raise_"]
 
@@ -57,6 +57,42 @@ def raise_(
         act.about(rollback, cause=cause)
         dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
     return rollback
+
+
+def raise_after_failure(act: Act, deployment: Deployment, step: Step) -> None:
+    """Raise the alarm for a step or check that has surely failed, inside the open door of its outcome, where the approval
+    authorises the rollback for that. One that may be skipped asks a person, as does a deployment with an open alarm.
+    """
+    allowed = _consented(deployment)
+    if not (allowed.get("on") and allowed.get("on_failure") and step.required):
+        return
+    if Rollback.objects.filter(deployment=deployment).exclude(state__in=list(Rollback.ENDS)).exists():
+        return
+    rollback = Rollback.objects.create(
+        deployment=deployment,
+        cause=FAILED_CHECK if step.phase == Step.Phase.VERIFY else FAILED_STEP,
+        raised_at=act.at,
+        facts={"failed_step": step.pk},
+    )
+    act.tell_also("rollback:raise", rollback, cause=rollback.cause)
+    dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
+
+
+def end_alarm_of_failure(deployment: Deployment) -> None:
+    """Dismiss, inside the open door of a decision to go on, the alarm that the failure has raised; raises WrongState when
+    its rollback is authorised already.
+    """
+    alarms = Rollback.objects.select_for_update(of=("self",)).filter(deployment=deployment, cause__in=FAILURES)
+    for rollback in alarms.exclude(state__in=list(Rollback.ENDS)):
+        if rollback.state == "authorised":
+            raise WrongState(_("The rollback of this deployment is authorised and about to start."))
+        rollback.dismiss()
+        rollback.save()
+
+
+def _consented(deployment: Deployment) -> dict[str, Any]:
+    """Return what the approval authorises beforehand (see Release.preauthorisation); empty without an approval."""
+    return deployment.consent.document.get("preauthorised", {}) if deployment.consent else {}
 
 
 def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
@@ -104,7 +140,7 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         rollback, deployment = act.get(Rollback), act.get(Deployment)
         if rollback.state not in ("raised", "assessed"):
             return rollback.state == "authorised"
-        consented = deployment.consent.document.get("preauthorised", {}) if deployment.consent else {}
+        consented = _consented(deployment)
         total = sum(rows.values())
         limit = int(consented.get("rows", 0))
         counted = {"rows": rows, "rows_total": None if fault else total, "rows_limit": limit, "rows_exact": exact}
@@ -114,7 +150,8 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         agreed = _agreed(rollback, deployment)
         if not (asked_of_consent(rollback) or agreed):
             return False
-        beforehand = agreed or (consented.get("on") and rollback.critical)
+        after_failure = rollback.cause in FAILURES and not consented.get("on_failure")
+        beforehand = agreed or (consented.get("on") and rollback.critical and not after_failure)
         if fault or is_late(deployment) or not beforehand or total > limit:
             act.details["asks"] = True
             deployment.blockers = [_("A rollback waits to be assessed and authorised.")]

@@ -14,6 +14,7 @@ from audit.clock import now
 from audit.statements import columns_of, read
 from releases.actions.deployment.verified import enter_force
 from releases.actions.question import ask
+from releases.actions.rollback.decide import raise_after_failure
 from releases.actions.rollback.restored import back_checked, restored
 from releases.actions.step.claim import follow
 from releases.actions.step.time_left import hold, too_late
@@ -88,10 +89,12 @@ def fail(
     output_digest: str = "",
     probe: str = "",
     result: dict[str, Any] | None = None,
+    asks: bool = False,
 ) -> None:
-    """Record that a step failed: a protected run waits for a decision, another fails at once. Raises Fenced.
+    """Record that a step failed: a protected run waits for a decision, or is rolled back where that was approved; another
+    fails at once. Raises Fenced.
 
-    result: what it did before it failed, as facts. The message may hold lines of the log, so that only the step's own
+    asks: it is no fault of the step, so that a person decides whatever was approved. result: what it did before it failed, as facts. The message may hold lines of the log, so that only the step's own
     row keeps it: a reason would stand in the event of every row of the act.
     """
     with change("step:fail", *_targets(claimed)) as act:
@@ -101,6 +104,8 @@ def fail(
         step.result = result or step.result
         _ended(act, step, epoch, "failed", output_digest, probe)
         _trouble(act, step, deployment)
+        if deployment.state == "waiting" and not asks:
+            raise_after_failure(act, deployment, step)
 
 
 def doubt(claimed: Step, *, epoch: int, message: str, output_digest: str = "", probe: str = "unknown") -> None:

@@ -67,6 +67,11 @@ def _edit(instance: Any) -> Fields:
         )
     fields["preauthorised"] = forms.BooleanField(label=_("rollback authorised beforehand"), required=False)
     fields["preauthorised_rows"] = forms.IntegerField(label=_("up to so many rows"), min_value=0, initial=0)
+    fields["rollback_on_failure"] = forms.BooleanField(
+        label=_("also when a required step or check of the production deployment fails"),
+        required=False,
+        help_text=_("The rollback then starts by itself. A step whose outcome is unknown still asks a person."),
+    )
     fields["unanswered"] = forms.ChoiceField(
         label=_("when nobody answers"), choices=[("go_back", _("go back")), ("stay", _("stay"))]
     )

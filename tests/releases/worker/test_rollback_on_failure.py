@@ -1,0 +1,146 @@
+"""A rollback that was approved for a failure of the deployment starts when a step or a check has failed, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.utils import translation
+
+from audit.actor import acting
+from audit.models import Event
+from audit.refusals import WrongState
+from releases.actions.deployment import decide
+from releases.actions.deployment.queue import queue
+from releases.actions.rollback import decide as rollbacks
+from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
+from releases.gates.content import document
+from releases.jobs import prepare_rollback
+from releases.models import Deployment, Question, Rollback
+from releases.models.release import preauthorisation_words
+from releases.worker.executor import run_from
+from tests.releases.gates.asking import alter
+
+from .conftest import TRUE, WORKER, first, jobs, row, states
+from .test_three_attempts import die
+
+AGREED = {"on": True, "rows": 10, "on_failure": True}
+
+
+@pytest.fixture
+def failing(world: Any, consented: Callable[..., Deployment]) -> Callable[..., Deployment]:
+    """Return a function: a run in production with this plan and pre-authorisation, worked on until it stops."""
+
+    def make(*forward: dict[str, Any], agreed: dict[str, Any] = AGREED, **options: Any) -> Deployment:
+        run = consented(*forward, **options)
+        alter(run.consent, document={**run.consent.document, "preauthorised": agreed})  # type: ignore[union-attr]
+        with acting(WORKER):
+            queue(run.pk)
+            run_from(first(run).pk)
+        return world.fresh(run)  # type: ignore[no-any-return]
+
+    return make
+
+
+def test_it_starts_when_a_step_has_failed(world: Any, failing: Callable[..., Deployment]) -> None:
+    run = failing(row(["/bin/false"]))
+    alarm = Rollback.objects.get(deployment=run)
+    assert ("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk}) in jobs("production")
+    assert (alarm.cause, alarm.critical, alarm.raised_by) == ("failed_step", True, None)
+    prepare_rollback(alarm.pk)
+    assert (world.fresh(run).state, world.fresh(alarm).state) == ("rolled_back", "reporting")
+    assert states(run) == ["failed", "not_run", "done", "done"]
+    assert Question.objects.get(deployment=run).answer == "rollback:run"
+    assert Event.objects.filter(kind="action", action="rollback:pre_authorise").count() == 1
+
+
+def test_it_starts_when_the_verification_has_failed(world: Any, failing: Callable[..., Deployment]) -> None:
+    run = failing(row(TRUE), verify=(row(["/bin/false"]),))
+    alarm = Rollback.objects.get(deployment=run)
+    assert alarm.cause == "failed_check"
+    prepare_rollback(alarm.pk)
+    assert world.fresh(run).state == "rolled_back"
+
+
+def test_its_words_name_the_failure(world: Any, failing: Callable[..., Deployment]) -> None:
+    alarm = Rollback.objects.get(deployment=failing(row(["/bin/false"])))
+    assert cause_of(alarm) == "A step of the deployment failed"
+    assert (seen_of(alarm), raiser_of(alarm)) == ("This step failed: Command", "the failure of a step")
+    with translation.override("ja"):
+        assert seen_of(alarm) == "失敗したステップ：命令"
+
+
+@pytest.mark.parametrize("agreed", [{"on": True, "rows": 10}, AGREED | {"on_failure": False}, AGREED | {"on": False}])
+def test_without_the_approval_the_failure_asks(
+    world: Any, failing: Callable[..., Deployment], agreed: dict[str, Any]
+) -> None:
+    run = failing(row(["/bin/false"]), agreed=agreed)
+    assert run.state == "waiting" and not Rollback.objects.exists()
+    assert Question.objects.get(deployment=run).answered_at is None
+
+
+def test_a_step_that_may_be_skipped_asks(world: Any, failing: Callable[..., Deployment]) -> None:
+    assert failing(row(["/bin/false"], required=False)).state == "waiting"
+    assert not Rollback.objects.exists()
+
+
+def test_an_unknown_outcome_asks(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    alter(run.consent, document={**run.consent.document, "preauthorised": AGREED})  # type: ignore[union-attr]
+    with acting(WORKER):
+        queue(run.pk)
+        die(first(run), 3)
+        run_from(first(run).pk)
+    assert (world.fresh(run).state, states(run)[0]) == ("waiting", "needs_decision")
+    assert not Rollback.objects.exists()
+
+
+def test_more_rows_than_were_approved_ask(world: Any, failing: Callable[..., Deployment]) -> None:
+    run = failing(row(["/bin/false"]))
+    alarm = Rollback.objects.get(deployment=run)
+    with acting(WORKER):
+        assert not rollbacks.pre_authorise(alarm.pk, rows={"dataset": 11})
+        assert not rollbacks.pre_authorise(alarm.pk, rows={}, fault="the dump of this deployment is gone")
+    assert (world.fresh(alarm).state, world.fresh(run).state) == ("raised", "waiting")
+    assert Question.objects.get(deployment=run).answered_at is None
+
+
+def test_a_decision_to_go_on_ends_the_alarm(world: Any, failing: Callable[..., Deployment]) -> None:
+    run = failing(row(["/bin/false"]))
+    alarm = Rollback.objects.get(deployment=run)
+    with world.acting_as("second_operator"):
+        decide.retry(first(run).pk, reason="repaired")
+    assert (world.fresh(alarm).state, world.fresh(run).state) == ("dismissed", "running")
+    prepare_rollback(alarm.pk)
+    assert world.fresh(run).state == "running"
+
+
+def test_nobody_goes_on_once_it_is_authorised(world: Any, failing: Callable[..., Deployment]) -> None:
+    run = failing(row(["/bin/false"]))
+    with acting(WORKER):
+        assert rollbacks.pre_authorise(Rollback.objects.get(deployment=run).pk, rows={})
+    with world.acting_as("second_operator"), pytest.raises(WrongState, match="about to start"):
+        decide.retry(first(run).pk, reason="repaired")
+
+
+def test_an_emergency_stop_does_not_keep_it_from_starting(world: Any, failing: Callable[..., Deployment]) -> None:
+    from releases.actions.switch.press import press
+
+    run = failing(row(["/bin/false"]))
+    with world.acting_as("operator"):
+        press(reason="something is wrong")
+    prepare_rollback(Rollback.objects.get(deployment=run).pk)
+    assert world.fresh(run).state == "rolled_back"
+
+
+def test_it_is_part_of_what_is_approved_and_said_in_words(world: Any) -> None:
+    release, production = world.planned(), world.environments["production"]
+    before = document(release, production)
+    release = alter(release, preauthorised=True, preauthorised_rows=5)
+    assert release.preauthorisation_words == "yes, up to 5 rows: after a critical alarm"
+    release = alter(release, rollback_on_failure=True)
+    after = document(release, production)
+    assert after["preauthorised"] == {"on": True, "rows": 5, "on_failure": True} != before["preauthorised"]
+    said = preauthorisation_words(after["preauthorised"])
+    assert said.endswith("and when a required step or check of the production deployment fails")
