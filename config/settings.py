@@ -150,6 +150,8 @@ CACHES = {
 FISCAL_YEAR_FROM = env.int("RINGI_FISCAL_YEAR_FROM", 4)
 if not 1 <= FISCAL_YEAR_FROM <= 12:
     raise ImproperlyConfigured("RINGI_FISCAL_YEAR_FROM is a month, 1 to 12")
+# Files of one call that uploads evidence; its action refuses more.
+DATA_UPLOAD_MAX_NUMBER_FILES = 1000
 # Calls per token and span (s, m, h). The demo looks ten times a second.
 API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
 

@@ -183,6 +183,8 @@ def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpR
             }  # fmt: skip
         )
     messages.success(request, _("Done: %(what)s") % {"what": verb.label})
+    if verb.tells is not None:
+        messages.info(request, verb.tells(result))
     if secret:
         words = getattr(result, "secret_words", "") or _("The token, shown this once: %(secret)s")
         messages.warning(request, words % {"secret": secret})

@@ -117,12 +117,14 @@ class EvidenceAdmin(ReadOnlyAdmin):
 
     list_display = ("__str__", "application", "environment", "sentence", "handed_in_by", "handed_in")
     list_select_related = ("application", "environment", "handed_in_by")
-    list_filter = ("kind", "environment", "application")
-    lookups = frozenset({"kind__exact", "environment__id__exact", "application__id__exact", "tree__exact"})
+    list_filter = ("kind", ("superseded_by", admin.EmptyFieldListFilter), "environment", "application")
+    lookups = frozenset(
+        {"kind__exact", "superseded_by__isempty", "environment__id__exact", "application__id__exact", "tree__exact"}
+    )
     ordering = ("-pk",)
     search_fields = ("commit", "tree", "digest", "handed_in_by__display_name")
-    shown_fields = ("application", "environment", "kind", "test_type", "commit", "tree", "sentence", "values", "digest",
-                    "handed_in_by", "at")  # fmt: skip
+    shown_fields = ("application", "environment", "kind", "test_type", "suite", "tool", "commit", "tree", "sentence",
+                    "values", "digest", "handed_in_by", "at", "superseded_by")  # fmt: skip
     hint = _("CI hands evidence in through the API, people on the page of the application.")
 
     def get_queryset(self, request: HttpRequest) -> Any:

@@ -11,13 +11,14 @@ from ninja.files import UploadedFile
 from pydantic import StringConstraints
 
 from audit.refusals import Invalid
-from releases.actions.evidence.hand_in import hand_in
+from releases.actions.evidence.hand_in import check_amount, hand_in
 from releases.api import cursor as cursors
 from releases.api import shapes
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known
 from releases.api.token import caller_of
-from releases.api.words import Revision, Slug
+from releases.api.words import Line, Revision, Slug
+from releases.gates.evidence import count_with
 from releases.models import Evidence, Procedure, Release
 from releases.sources import evidence as reading
 
@@ -32,6 +33,7 @@ class EvidenceIn(Schema):
     kind: Slug
     commit: Revision
     test_type: Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]*$", max_length=60)] = ""
+    suite: Line = ""
 
 
 def judged(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
@@ -41,25 +43,32 @@ def judged(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
     return [shapes.evidence_out(row, *reading.judge(row.kind, row.values, limits)) for row in rows]
 
 
-@router.post("", response=shapes.EvidenceOut)
+@router.post("", response=shapes.HandedInOut)
 @writes
-def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[UploadedFile]) -> shapes.EvidenceOut:
-    """Hand in one report; the same file twice is one evidence."""
+def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[list[UploadedFile]]) -> shapes.HandedInOut:
+    """Hand in reports: all files of the call, or none if one cannot be read. The answer says what counts now."""
     environment = environment_named(caller_of(request), fields.environment)
     application = application_named(fields.application)
     try:
-        reading.check_size(file.size or 0)
+        for one in file:
+            reading.check_size(one.size or 0)
     except reading.BadEvidence as fault:
         raise Invalid(str(fault))
+    check_amount([one.size or 0 for one in file])
     made = hand_in(
         application.pk,
         environment_id=environment.pk,
         kind=fields.kind,
         commit=fields.commit,
         test_type=fields.test_type,
-        content=file.read(),
+        suite=fields.suite,
+        files=[(one.name or "", one.read()) for one in file],
     )
-    return judged([made])[0]
+    said = count_with(made[-1])
+    counted = shapes.CountedOut(
+        verdict=said.verdict, sentence=said.sentence, reports=[row.pk for row, *_judged in said.reports]
+    )
+    return shapes.HandedInOut(items=judged(made), counted=counted)
 
 
 @router.get("", response=shapes.EvidencePage)

@@ -190,6 +190,8 @@ class EvidenceOut(Schema):
     environment: str
     kind: str
     test_type: str
+    suite: str
+    tool: str
     commit: str
     tree: str
     digest: str
@@ -199,6 +201,22 @@ class EvidenceOut(Schema):
     judgement: str
     handed_in_by: str
     at: datetime
+    superseded_by: int | None
+
+
+class CountedOut(Schema):
+    """What the reports that count say together: the worst of them decides, and the sentence names what does not pass."""
+
+    verdict: str
+    sentence: str
+    reports: list[int]
+
+
+class HandedInOut(Schema):
+    """The reports of one call, and what counts now of their kind, test type and environment."""
+
+    items: list[EvidenceOut]
+    counted: CountedOut
 
 
 class WindowOut(Schema):
@@ -327,7 +345,7 @@ def step_out(step: Step) -> StepOut:
 
 def evidence_out(row: Evidence, verdict: str, judgement: str) -> EvidenceOut:
     """Return evidence with what the thresholds make of it."""
-    names = ("kind", "test_type", "commit", "tree", "digest", "values", "sentence", "at")
+    names = ("kind", "test_type", "suite", "tool", "commit", "tree", "digest", "values", "sentence", "at")
     return EvidenceOut(
         id=row.pk,
         application=row.application.slug,
@@ -335,5 +353,6 @@ def evidence_out(row: Evidence, verdict: str, judgement: str) -> EvidenceOut:
         verdict=verdict,
         judgement=judgement,
         handed_in_by=str(row.handed_in_by),
+        superseded_by=row.superseded_by_id,
         **{name: getattr(row, name) for name in names},
     )

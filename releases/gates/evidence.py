@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import get_language
@@ -9,14 +11,17 @@ from django.utils.translation import gettext as _
 
 from environments.models import Environment
 from releases.gates.base import Answer, Known, Question, failed, passed, unknown
-from releases.models import Evidence, InForce, Release
+from releases.models import Evidence, InForce, Procedure, Release
 from releases.procedures.parts import Gate
 from releases.sources import evidence as reading
+
+# So many reports are named in a sentence.
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the test matrix: what its newest report says. `required`: asked for before production."""
+    """One cell of the test matrix: what its reports say. `required`: asked for before production."""
 
     test_environment: str
     environment: str
@@ -24,7 +29,16 @@ class Cell:
     required: bool
     verdict: str
     sentence: str
-    evidence: Evidence | None
+    evidence: list[Evidence]
+
+
+@dataclass(frozen=True)
+class Count:
+    """What the reports that count say together, and each of them (report, outcome, sentence), the newest first."""
+
+    verdict: str
+    sentence: str
+    reports: Sequence[tuple[Evidence, str, str]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class TypeRow:
 def matrix(release: Release, known: Known | None = None) -> list[TypeRow]:
     """Return test type × test environment for a release's tree; the same words as the gate's. Pages call it."""
     known = known or Known(release)
-    content, newest = known.content, _newest(known)
+    content, reports = known.content, _by_cell(known)
     language = get_language() or "ja"
     required = {(cell.type, cell.test_environment) for cell in content.testing.matrix if cell.required}
     limits = content.threshold_values()
@@ -48,12 +62,11 @@ def matrix(release: Release, known: Known | None = None) -> list[TypeRow]:
     for test_type in content.testing.types:
         cells = []
         for place in content.testing.environments:
-            found = newest.get((test_type.key, place.environment))
-            verdict, sentence = (
-                reading.judge("junit", found.values, limits) if found is not None else ("unknown", _("no evidence"))
-            )
+            found = reports[test_type.key, place.environment]
+            said = count("junit", found, limits)
             needed = (test_type.key, place.key) in required
-            cells.append(Cell(place.key, place.environment, place.label(language), needed, verdict, sentence, found))
+            label = place.label(language)
+            cells.append(Cell(place.key, place.environment, label, needed, said.verdict, said.sentence, found))
         rows.append(TypeRow(test_type.key, test_type.label(language), cells))
     return rows
 
@@ -78,49 +91,95 @@ def required_types(question: Question) -> list[tuple[str, str]]:
 
 
 def ask(question: Question, gate: Gate) -> Answer:
-    """Judge the newest evidence for the release's tree; tests per required cell of the matrix."""
+    """Judge the evidence that counts for the release's tree; tests per required cell of the matrix."""
     if not question.release.tree:
         return unknown(gate, _("The commit is not known yet."), "evidence")
+    limits = question.procedure.threshold_values()
     if gate.evidence == "junit":
-        reasons, newest = [], _newest(question.known)
+        reasons, reports = [], _by_cell(question.known)
         types = {one.key: one.label(get_language() or "ja") for one in question.procedure.testing.types}
         places = {place.slug: str(place) for place in question.known.environments}
         for test_type, slug in required_types(question):
-            verdict, sentence = _verdict(question, "junit", newest.get((test_type, slug)))
-            if verdict != "pass":
-                reasons.append(f"{types[test_type]} ({places.get(slug, slug)}): {sentence}")
+            said = count("junit", reports[test_type, slug], limits)
+            if said.verdict != "pass":
+                reasons.append(f"{types[test_type]} ({places.get(slug, slug)}): {said.sentence}")
         return failed(gate, "; ".join(reasons), "evidence") if reasons else passed(gate, "", "evidence")
-    found = next((row for row in question.known.evidence if row.kind == gate.evidence), None)
-    verdict, sentence = _verdict(question, gate.evidence, found)
-    return {"pass": passed, "fail": failed}.get(verdict, unknown)(gate, sentence, "evidence")
+    found = [row for row in question.known.evidence if row.kind == gate.evidence]
+    said = count(gate.evidence, found, limits, _baselines(question) if gate.evidence == "performance" else ())
+    return {"pass": passed, "fail": failed}.get(said.verdict, unknown)(gate, said.sentence, "evidence")
 
 
-def _newest(known: Known) -> dict[tuple[str, str], Evidence]:
-    """Return (test type, environment slug) → the newest test report for a release's tree."""
-    found: dict[tuple[str, str], Evidence] = {}
+def count(
+    kind: str, found: Sequence[Evidence], limits: Mapping[str, str | int], baselines: Sequence[Evidence] = ()
+) -> Count:
+    """Judge reports that count together: the worst decides, and the sentence names each that does not pass.
+
+    baselines: performance reports of what is in force in production, for those that name no baseline of their own.
+    """
+    values = [row.values if kind != "performance" else _with_baseline(row, baselines) for row in found]
+    judged = reading.judge_all(kind, values, limits)
+    reports = [(row, outcome, sentence) for row, (outcome, sentence) in zip(found, judged.each, strict=True)]
+    wrong = [(row, sentence) for row, outcome, sentence in reports if outcome != "pass"]
+    if not reports:
+        said = judged.total
+    elif len(reports) == 1:
+        said = _named(reports[0][0], reports[0][2])
+    elif judged.outcome == "pass":
+        said = _("%(count)d reports count: %(names)s.") % {
+            "count": len(reports),
+            "names": _some([row.source or str(row) for row in found]),
+        }
+    else:
+        listed = _some([_named(row, sentence) for row, sentence in wrong]) or judged.total
+        said = _("%(count)d reports count. Not passed: %(reports)s") % {"count": len(reports), "reports": listed}
+    return Count(judged.outcome, said, reports)
+
+
+def count_with(row: Evidence) -> Count:
+    """Say what counts now of a report's kind (of tests: of its type and environment), by the procedure in force."""
+    found = Evidence.objects.counting(row.application_id, row.tree).filter(kind=row.kind)
+    if row.kind == "junit":
+        found = found.filter(test_type=row.test_type, environment=row.environment_id)
+    procedure = Procedure.objects.filter(state="active").first()
+    return count(row.kind, list(found), procedure.document.threshold_values() if procedure is not None else {})
+
+
+def _named(row: Evidence, sentence: str) -> str:
+    return f"{row.source}: {sentence}" if row.source else sentence
+
+
+def _some(texts: list[str]) -> str:
+    """Return the first few texts and how many more there are."""
+    rest = _("and %(count)d more") % {"count": len(texts) - MOST_NAMED}
+    return "; ".join(texts if len(texts) <= MOST_NAMED else [*texts[:MOST_NAMED], rest])
+
+
+def _by_cell(known: Known) -> defaultdict[tuple[str, str], list[Evidence]]:
+    """Return (test type, environment slug) → the test reports that count for a release's tree."""
+    found: defaultdict[tuple[str, str], list[Evidence]] = defaultdict(list)
     for row in known.evidence:
         if row.kind == "junit":
-            found.setdefault((row.test_type, row.environment.slug), row)
+            found[row.test_type, row.environment.slug].append(row)
     return found
 
 
-def _verdict(question: Question, kind: str, found: Evidence | None) -> tuple[str, str]:
-    if found is None:
-        return "unknown", _("no evidence")
-    values = dict(found.values)
-    if kind == "performance" and "baseline" not in values:
-        values |= _baseline(question)
-    return reading.judge(kind, values, question.procedure.threshold_values())
-
-
-def _baseline(question: Question) -> dict[str, str]:
-    """Return the time measured for what is in force in production, where a report names no baseline of its own."""
+def _baselines(question: Question) -> list[Evidence]:
+    """Return the performance reports of what is in force in production."""
     pointer = (
         InForce.objects.filter(application=question.release.application, environment__tier=Environment.Tier.PRODUCTION)
         .select_related("release")
         .first()
     )
-    if pointer is None or pointer.release is None or not pointer.release.tree:
-        return {}
-    before = next((row for row in Known(pointer.release).evidence if row.kind == "performance"), None)
-    return {"baseline": before.values["measured"]} if before is not None else {}
+    if pointer is None or pointer.release is None:
+        return []
+    return list(
+        Evidence.objects.counting(pointer.release.application_id, pointer.release.tree).filter(kind="performance")
+    )
+
+
+def _with_baseline(row: Evidence, baselines: Sequence[Evidence]) -> dict[str, str | int]:
+    """Return a report's values with the time that the same tool and suite measured before."""
+    same = [before for before in baselines if before.source == row.source] or list(baselines)
+    if "baseline" in row.values or not same or (same[0].source != row.source and len(same) > 1):
+        return dict(row.values)
+    return {**row.values, "baseline": same[0].values["measured"]}

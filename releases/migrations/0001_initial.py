@@ -1045,6 +1045,8 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(max_length=20, verbose_name='kind')),
                 ('test_type', models.CharField(blank=True, max_length=60, verbose_name='test type')),
+                ('suite', models.CharField(blank=True, max_length=100, verbose_name='suite')),
+                ('tool', models.CharField(blank=True, max_length=200, verbose_name='tool')),
                 ('commit', models.CharField(max_length=40, verbose_name='commit')),
                 ('tree', models.CharField(max_length=40, verbose_name='tree')),
                 ('digest', models.CharField(max_length=64, verbose_name='digest')),
@@ -1055,13 +1057,13 @@ class Migration(migrations.Migration):
                 ('application', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='evidence', to='environments.application', verbose_name='application')),
                 ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.environment', verbose_name='environment')),
                 ('handed_in_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='handed in by')),
+                ('superseded_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='supersedes', to='releases.evidence', verbose_name='superseded by')),
             ],
             options={
                 'verbose_name': 'evidence',
                 'verbose_name_plural': 'evidence',
                 'ordering': ['-at'],
                 'indexes': [models.Index(fields=['application', 'tree', 'kind'], name='evidence_by_tree')],
-                'constraints': [models.UniqueConstraint(fields=('application', 'environment', 'kind', 'test_type', 'tree', 'digest'), name='evidence_once')],
             },
         ),
         migrations.CreateModel(

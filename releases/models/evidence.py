@@ -9,13 +9,26 @@ from environments.models import Account, Application, Environment
 from releases.models.release import Release
 
 
+class EvidenceQuerySet(models.QuerySet["Evidence"]):
+    """Evidence, and what of it counts."""
+
+    def counting(self, application_id: int, tree: str) -> EvidenceQuerySet:
+        """Keep what counts for a tree, without the files, the newest first."""
+        counting = self.filter(application=application_id, tree=tree, superseded_by=None)
+        return counting.exclude(tree="").defer("content").order_by("-pk")
+
+
 class Evidence(models.Model):
-    """One file or statement about a commit; it counts for every commit with the same tree."""
+    """One file or statement about a commit; it counts for every commit with the same tree, until a newer one of the
+    same suite speaks about the same again.
+    """
 
     application = models.ForeignKey(Application, models.PROTECT, related_name="evidence", verbose_name=_("application"))
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
     kind = models.CharField(_("kind"), max_length=20)
     test_type = models.CharField(_("test type"), max_length=60, blank=True)
+    suite = models.CharField(_("suite"), max_length=100, blank=True)
+    tool = models.CharField(_("tool"), max_length=200, blank=True)
     commit = models.CharField(_("commit"), max_length=40)
     tree = models.CharField(_("tree"), max_length=40)
     digest = models.CharField(_("digest"), max_length=64)
@@ -24,21 +37,25 @@ class Evidence(models.Model):
     content = models.BinaryField(_("file"))
     handed_in_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("handed in by"))
     at = models.DateTimeField(_("handed in"), auto_now_add=True)
+    superseded_by = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="supersedes", verbose_name=_("superseded by")
+    )
+
+    objects = EvidenceQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("evidence")
         verbose_name_plural = _("evidence")
         ordering = ["-at"]
         indexes = [models.Index(fields=["application", "tree", "kind"], name="evidence_by_tree")]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["application", "environment", "kind", "test_type", "tree", "digest"],
-                name="evidence_once",
-            )
-        ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.test_type} {self.commit[:12]}"
+        return " ".join(filter(None, (self.kind, self.test_type, self.suite, self.commit[:12])))
+
+    @property
+    def source(self) -> str:
+        """What the report is known by: its suite (or file) and the tool that wrote it."""
+        return f"{self.tool} ({self.suite})" if self.tool and self.suite else self.tool or self.suite
 
 
 class Fact(models.Model):

@@ -330,7 +330,7 @@ def test_a_review_is_not_by_an_author_in_other_letters(stock: Stock) -> None:
             environment_id=world.environments["staging"].pk,
             kind="review",
             commit=world.built.commits["v1.3.0"],
-            content=json.dumps({"reviewer": "Ｄeveloper", "verdict": "approved"}).encode(),
+            files=[("", json.dumps({"reviewer": "Ｄeveloper", "verdict": "approved"}).encode())],
         )
 
 

@@ -236,7 +236,7 @@ class World:
                     environment_id=self.environments[where].pk,
                     kind=kind,
                     commit=self.built.commits[f"v{version}"],
-                    content=content,
+                    files=[("", content)],
                     test_type=test_type,
                 )
 

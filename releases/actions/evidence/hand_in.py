@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.utils.translation import gettext as _
@@ -16,57 +18,127 @@ from releases.models import Evidence, InForce, Procedure
 from releases.sources import evidence as reading
 from releases.sources import git
 
+# A time or a number that a tool or a pipeline puts into the name of each new file.
+_CHANGING = re.compile(r"\d{4}-\d\d-\d\d([T_-]?\d\d([-:_.]?\d\d)*)?|\d{8,}", re.ASCII)
+# Files of one call, and bytes of all together: they are in memory at the same time.
+MOST_FILES, MOST_BYTES = 1000, 5 * reading.LARGEST
+# So many readings stand in the event.
+MOST_SHOWN = 50
+
 
 def hand_in(
-    application_id: int, *, environment_id: int, kind: str, commit: str, content: bytes, test_type: str = ""
-) -> Evidence:
-    """Read a file and keep it with its values; the same file twice is one evidence. A broken one becomes none.
+    application_id: int,
+    *,
+    environment_id: int,
+    kind: str,
+    commit: str,
+    files: Sequence[tuple[str, bytes]],
+    test_type: str = "",
+    suite: str = "",
+) -> list[Evidence]:
+    """Read files (name, content) and keep all of them with their values, or none: one that is broken refuses the call.
 
-    The release may come later: evidence belongs to the commit's tree. A review is never vouched for by its author.
+    An earlier report of the same suite (without one: the same file name) is superseded when the new ones speak again
+    about all that it found wrong. The release may come later: evidence belongs to the commit's tree. A review is never
+    vouched for by its author.
     """
     application = Application.objects.filter(pk=application_id).first()
     if application is None:
         raise Invalid(_("There is no such application."))
     if not Environment.objects.filter(pk=environment_id).exists():
         raise Invalid(_("There is no such environment."))
+    check_amount([len(content) for _name, content in files])
     try:
-        read = reading.read(kind, content)
+        readings = _read(kind, files)
         repository = holding(application, commit)
         seen = git.commit_facts(repository, commit)
         authors = _authors(application, repository, seen) if kind == "review" else []
-    except (git.SourceUnavailable, git.NoSuchRevision, reading.BadEvidence) as fault:
+    except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         raise Invalid(str(fault))
     _known_type(kind, test_type)
-    digest = hashlib.sha256(content).hexdigest()
-    # The application's row is locked, so that two callers with the same file come one after the other.
+    # The application's row is locked, so that two callers come one after the other.
     with change("evidence:hand_in", (Application, application_id)) as act:
         account = access.require("evidence")
-        if kind == "review":
+        for read in readings if kind == "review" else ():
             _not_the_author(account, str(read.values["reviewer"]), authors)
         environment = Environment.objects.get(pk=environment_id)
-        found = Evidence.objects.filter(
-            application=application,
-            environment=environment,
+        same = {"application": application, "environment": environment, "kind": kind, "test_type": test_type}
+        made, earlier = list[Evidence](), list(Evidence.objects.counting(application.pk, seen.tree).filter(**same))
+        for (name, content), read in zip(files, readings, strict=True):
+            row = Evidence.objects.create(
+                **same,
+                suite=suite or _suite(kind, name),
+                tool=read.tool[:200],
+                commit=seen.commit,
+                tree=seen.tree,
+                digest=hashlib.sha256(content).hexdigest(),
+                values=read.values,
+                sentence=read.sentence[:300],
+                content=content,
+                handed_in_by=account,
+            )
+            made.append(row)
+        ended = _supersede(earlier, made, readings)
+        for row in made:
+            act.about(row)
+        act.details.update(
             kind=kind,
-            test_type=test_type,
-            tree=seen.tree,
-            digest=digest,
-        ).first()
-        made = found or Evidence.objects.create(
-            application=application,
-            environment=environment,
-            kind=kind,
-            test_type=test_type,
-            commit=seen.commit,
-            tree=seen.tree,
-            digest=digest,
-            values=read.values,
-            sentence=read.sentence[:300],
-            content=content,
-            handed_in_by=account,
+            files=len(made),
+            readings=[" ".join(filter(None, (row.source, row.sentence))) for row in made[:MOST_SHOWN]],
+            superseded=[old.pk for old in ended],
         )
-        act.about(made, kind=kind, reading=read.sentence, again=found is not None)
     return made
+
+
+def check_amount(sizes: Sequence[int]) -> None:
+    """Refuse the files of a call by their number and their sizes in bytes, before they are read. Raises Invalid."""
+    if not 0 < len(sizes) <= MOST_FILES or sum(sizes) > MOST_BYTES:
+        raise Invalid(
+            _("One call takes 1 to %(files)d files of together %(size)d MB. Split them into several calls.")
+            % {"files": MOST_FILES, "size": MOST_BYTES // 1024 // 1024}
+        )
+
+
+def _read(kind: str, files: Sequence[tuple[str, bytes]]) -> list[reading.Reading]:
+    readings, faults = [], []
+    for name, content in files:
+        try:
+            readings.append(reading.read(kind, content))
+        except reading.BadEvidence as fault:
+            faults.append(f"{name}: {fault}" if len(files) > 1 else str(fault))
+    if faults:
+        raise Invalid(*faults)
+    return readings
+
+
+def _suite(kind: str, name: str) -> str:
+    """Return the suite of a report by its file's name, without what changes from one file to the next."""
+    return _CHANGING.sub("*", name)[-100:] if reading.is_named(kind) else ""
+
+
+def _supersede(
+    earlier: Sequence[Evidence], made: Sequence[Evidence], readings: Sequence[reading.Reading]
+) -> list[Evidence]:
+    """End what earlier reports say where the new ones of their suite, taken together, speak about the same again."""
+    spoken: dict[str, frozenset[str]] = {}
+    newest: dict[str, Evidence] = {}
+    for row, read in zip(made, readings, strict=True):
+        spoken[row.suite] = spoken.get(row.suite, frozenset()) | read.speaks_of
+        newest[row.suite] = row
+    ended = []
+    for old in earlier:
+        if old.suite not in newest:
+            continue
+        try:
+            needed = reading.read(old.kind, bytes(old.content)).must_be_repeated
+        except reading.BadEvidence:
+            # It was taken by an older reader: that it says something wrong cannot be ruled out.
+            continue
+        if needed <= spoken[old.suite]:
+            old.superseded_by = newest[old.suite]
+            old.save(update_fields=["superseded_by"])
+            ended.append(old)
+    return ended
 
 
 def _known_type(kind: str, test_type: str) -> None:

@@ -67,6 +67,23 @@ class LinesField(forms.CharField):
         return tuple(line.strip() for line in str(value or "").splitlines() if line.strip())
 
 
+class FilesInput(forms.ClearableFileInput):
+    """A choice of several files."""
+
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """One file or several; a list."""
+
+    widget = FilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        """Return each file, checked as one."""
+        given = data if isinstance(data, list | tuple) else [data]
+        return [super(FilesField, self).clean(one, initial) for one in given or [None]]
+
+
 class PairsField(forms.CharField):
     """KEY=value lines; a dict."""
 
@@ -124,7 +141,7 @@ class Verb:
     by_row: who may depends on the row as well. by_deputy: a deputy may do it for whom he stands in.
     over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
     shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
-    something that moves, so that only the form is held to.
+    something that moves, so that only the form is held to. tells: what the page says about the result afterwards.
     """
 
     noun: str
@@ -148,6 +165,7 @@ class Verb:
     over: Callable[[Any], str] | None = None
     preview: Callable[[Any, dict[str, Any]], list[tuple[str, str]]] | None = None
     looks: bool = False
+    tells: Callable[[Any], str] | None = None
 
     @property
     def key(self) -> str:

@@ -15,9 +15,10 @@ from releases.actions.deployment import request
 from releases.actions.evidence import hand_in
 from releases.actions.release import confirm, copy, move, observe, plan, prepare, set_source, submit
 from releases.admin.verbs import source
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, row, text, zone_of
+from releases.admin.verbs.base import FilesField, Verb, ZonedDateTimeField, length, row, text, zone_of
 from releases.admin.verbs.consent import must, reason
-from releases.models import Change, Procedure, Release
+from releases.gates.evidence import count_with
+from releases.models import Change, Evidence, Procedure, Release
 from releases.sources import evidence as reading
 
 Fields = Mapping[str, forms.Field]
@@ -124,17 +125,25 @@ def _test_types() -> list[tuple[str, str]]:
 
 
 def _evidence(instance: Any) -> Fields:
-    return {
+    fields: dict[str, forms.Field] = {
         "environment_id": row(_("environment"), Environment),
         "kind": forms.ChoiceField(label=_("kind"), choices=EVIDENCE_KINDS),
         "test_type": forms.ChoiceField(label=_("test type"), choices=_test_types(), required=False),
+        "suite": text(
+            _("suite"),
+            required=False,
+            most=length(Evidence, "suite"),
+        ),
         "commit": text(_("commit")),
-        "content": forms.FileField(label=_("file")),
+        "files": FilesField(label=_("files"), help_text=_("All of the files are kept, or none if one cannot be read.")),
     }
+    fields["suite"].help_text = _("It tells reports of the same kind apart. If you leave it empty, the file name does.")
+    return fields
 
 
-def _hand_in(pk: int, *, content: Any, **rest: Any) -> Any:
-    return hand_in.hand_in(pk, content=content.read(), **rest)
+def _hand_in(pk: int, *, files: Any, **rest: Any) -> Any:
+    hand_in.check_amount([file.size for file in files])
+    return hand_in.hand_in(pk, files=[(file.name, file.read()) for file in files], **rest)[-1]
 
 
 def _environment(instance: Any) -> Fields:
@@ -190,6 +199,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("release", "postpone", _("Postpone"), move.postpone, PREPARE, Release, _postpone, edge="postpone", danger=True),
     Verb("release", "withdraw", _("Withdraw"), prepare.withdraw, PREPARE, Release, must, edge="withdraw", danger=True),
     Verb("release", "confirm", _("Sign the final check"), confirm.confirm, ("final_check",), Release, reason, edge="confirm", signs=True, shows=_final, asked=_asked_of_check, not_yours=confirm.not_yours),
-    Verb("evidence", "hand_in", _("Hand in evidence"), _hand_in, ("evidence",), Application, _evidence),
+    Verb("evidence", "hand_in", _("Hand in evidence"), _hand_in, ("evidence",), Application, _evidence, tells=lambda made: count_with(made).sentence),
     Verb("deployment", "request", _("Request a run"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_asked_of_run),
 )  # fmt: skip

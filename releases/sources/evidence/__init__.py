@@ -1,4 +1,4 @@
-"""Readers of evidence from hostile bytes: one file a kind, and one line a kind below. Actions and gates call it.
+"""Readers of evidence from hostile bytes: one file a form, and one line a kind and a form below. Actions and gates call it.
 
 `read` takes a report's own values out of it, `judge` compares them with thresholds. What is missing or counts
 nothing is unknown, never a pass.
@@ -6,15 +6,28 @@ nothing is unknown, never a pass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import InvalidOperation
 
 from django.utils.translation import gettext as _
 
 from releases.sources.evidence import coverage, file, junit, performance, review, sarif, security_scan
-from releases.sources.evidence.base import BadEvidence, EvidenceKind, Judgement, Outcome, Reading, Values
+from releases.sources.evidence.base import (
+    BadEvidence,
+    Document,
+    EvidenceKind,
+    Form,
+    Judgement,
+    Outcome,
+    Reading,
+    Values,
+)
 
-__all__ = ["KINDS", "LARGEST", "NAMES", "BadEvidence", "EvidenceKind", "Outcome", "Reading", "Values", "judge", "read"]
+__all__ = [
+    "FORMS", "KINDS", "LARGEST", "NAMES", "BadEvidence", "EvidenceKind", "Form", "Outcome", "Reading", "Values",
+    "check_size", "is_named", "judge", "judge_all", "read",
+]  # fmt: skip
 
 LARGEST = 10 * 1024 * 1024
 KINDS: tuple[EvidenceKind, ...] = (
@@ -26,19 +39,47 @@ KINDS: tuple[EvidenceKind, ...] = (
     security_scan.KIND,
     file.KIND,
 )
+# The first form of a kind that fits reads the file.
+FORMS: tuple[Form, ...] = (
+    junit.FORM,
+    coverage.FORM,
+    sarif.FORM,
+    performance.K6,
+    performance.FORM,
+    review.FORM,
+    security_scan.FORM,
+    file.FORM,
+)
 NAMES = tuple(kind.name for kind in KINDS)
 _KINDS = {kind.name: kind for kind in KINDS}
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What several reports say together: the worst of them, and each one's own judgement in their order."""
+
+    outcome: Outcome
+    total: str
+    each: list[Judgement]
+
+
 def read(kind: str, content: bytes) -> Reading:
     """Read a report of one of NAMES, at most LARGEST bytes. Raises BadEvidence."""
-    found = _KINDS.get(kind)
-    if found is None:
-        raise BadEvidence(_("“%(kind)s” is not a kind of evidence.") % {"kind": kind})
+    if kind not in _KINDS:
+        raise BadEvidence(_unknown_kind(kind))
     check_size(len(content))
     if not content.strip():
         raise BadEvidence(_("The file is empty."))
-    return found.read(content)
+    document = Document(content)
+    forms = [form for form in FORMS if form.kind == kind]
+    for form in forms:
+        if form.fits(document):
+            return form.read(document)
+    shown = "; ".join(f"{form.label} ({form.example})" for form in forms)
+    raise BadEvidence(
+        _("The file has no form that is read as %(kind)s. Hand in one of these: %(forms)s.")
+        % {"kind": kind, "forms": shown}
+    )
 
 
 def check_size(size: int) -> None:
@@ -47,14 +88,43 @@ def check_size(size: int) -> None:
         raise BadEvidence(_("The file is larger than %(size)d MB.") % {"size": LARGEST // 1024 // 1024})
 
 
+def is_named(kind: str) -> bool:
+    """Tell whether reports of a kind are told apart by the names of their files."""
+    return kind in _KINDS and _KINDS[kind].named
+
+
 def judge(kind: str, values: Mapping[str, str | int], thresholds: Mapping[str, str | int]) -> Judgement:
     """Compare values with thresholds (key → limit) and say why. A missing limit is unknown."""
     found = _KINDS.get(kind)
     if found is None:
-        return "unknown", _("“%(kind)s” is not a kind of evidence.") % {"kind": kind}
+        return "unknown", _unknown_kind(kind)
     try:
         return found.judge(values, thresholds)
     except KeyError as absent:
         return "unknown", _("The value “%(name)s” is missing.") % {"name": absent.args[0]}
     except (ValueError, InvalidOperation, ZeroDivisionError, TypeError):
         return "unknown", _("The values cannot be compared.")
+
+
+def judge_all(kind: str, reports: Sequence[Mapping[str, str | int]], thresholds: Mapping[str, str | int]) -> Judged:
+    """Judge the values of all reports that count: the worst decides, and counts are held to their limit as a sum too."""
+    each = [judge(kind, values, thresholds) for values in reports]
+    if not each:
+        return Judged("unknown", _("no evidence"), [])
+    found = _KINDS[kind]
+    speaking = [i for i, values in enumerate(reports) if not found.says_nothing(values)] or range(len(each))
+    outcomes = {each[i][0] for i in speaking}
+    total = ""
+    if outcomes == {"pass"} and len(reports) > 1 and found.adds:
+        whole = {**reports[0], **{name: sum(int(row[name]) for row in reports) for name in found.adds}}
+        outcome, total = judge(kind, whole, thresholds)
+        outcomes.add(outcome)
+    worst: Outcome = "fail" if "fail" in outcomes else "unknown" if "unknown" in outcomes else "pass"
+    return Judged(worst, total, each)
+
+
+def _unknown_kind(kind: str) -> str:
+    return _("“%(kind)s” is not a kind of evidence. Use one of: %(known)s.") % {
+        "kind": kind,
+        "known": ", ".join(NAMES),
+    }

@@ -9,23 +9,31 @@ from fractions import Fraction
 
 from django.utils.translation import gettext as _
 
-from releases.sources.evidence.base import BadEvidence, EvidenceKind, Judgement, Reading, Values, count_of, read_xml
+from releases.sources.evidence.base import (
+    BadEvidence,
+    Document,
+    EvidenceKind,
+    Form,
+    Judgement,
+    Reading,
+    Values,
+    count_of,
+)
 
 _ROUNDING = Fraction(1, 2000)
 _PLAIN_SHARE = re.compile(r"[0-9]{1,3}(\.[0-9]{0,30})?", re.ASCII)
 
 
-def read(content: bytes) -> Reading:
+def read(document: Document) -> Reading:
     """Take the lines, or where only a rate is written that."""
-    root = read_xml(content)
-    if root.tag != "coverage":
-        raise BadEvidence(_("The file is not a Cobertura coverage report."))
+    root = document.root
+    assert root is not None
     valid, covered = count_of(root, "lines-valid"), count_of(root, "lines-covered")
     rate = _share(root.get("line-rate"))
     if valid is None or covered is None:
         if rate is None:
             raise BadEvidence(_("The report names no coverage of lines."))
-        return Reading("coverage", {"line_rate": str(rate)}, _("Coverage of lines: %(rate)s.") % {"rate": rate})
+        return Reading({"line_rate": str(rate)}, _("Coverage of lines: %(rate)s.") % {"rate": rate})
     if covered > valid:
         raise BadEvidence(_("The report covers more lines than there are."))
     values: Values = {"lines_covered": covered, "lines_valid": valid}
@@ -36,7 +44,7 @@ def read(content: bytes) -> Reading:
                 % {"rate": rate, "covered": covered, "valid": valid}
             )
         values["line_rate"] = str(Decimal(covered) / Decimal(valid))
-    return Reading("coverage", values, _("%(lines_covered)d of %(lines_valid)d lines are covered.") % values)
+    return Reading(values, _("%(lines_covered)d of %(lines_valid)d lines are covered.") % values)
 
 
 def _share(text: str | None) -> Decimal | None:
@@ -62,4 +70,11 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     ) % {"rate": values["line_rate"], "limit": limits["coverage_min"]}
 
 
-KIND = EvidenceKind("coverage", read, judge)
+KIND = EvidenceKind("coverage", judge)
+FORM = Form(
+    "coverage",
+    "Cobertura XML",
+    '<coverage lines-valid="…" lines-covered="…">',
+    lambda document: document.root is not None and document.root.tag == "coverage",
+    read,
+)

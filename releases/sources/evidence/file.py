@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from django.utils.translation import gettext as _
 
-from releases.sources.evidence.base import EvidenceKind, Judgement, Reading
+from releases.sources.evidence.base import Document, EvidenceKind, Form, Judgement, Reading, Values
 
 
-def read(content: bytes) -> Reading:
+def read(document: Document) -> Reading:
     """Keep the size; the rest is for people to read."""
-    return Reading("file", {"bytes": len(content)}, _("%(bytes)d bytes, kept as they are.") % {"bytes": len(content)})
+    values: Values = {"bytes": len(document.content)}
+    return Reading(values, _("%(bytes)d bytes, kept as they are.") % values)
 
 
 def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
@@ -19,4 +20,5 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     return "unknown", _("A file of no known form is read by people only.")
 
 
-KIND = EvidenceKind("file", read, judge)
+KIND = EvidenceKind("file", judge)
+FORM = Form("file", "any file", "…", lambda document: True, read)

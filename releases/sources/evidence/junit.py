@@ -8,19 +8,32 @@ from xml.etree.ElementTree import Element
 from django.utils.translation import gettext as _
 from junitparser import Error, Failure, JUnitXmlError, Skipped, TestCase
 
-from releases.sources.evidence.base import BadEvidence, EvidenceKind, Judgement, Reading, Values, count_of, read_xml
+from releases.sources.evidence.base import (
+    BadEvidence,
+    Document,
+    EvidenceKind,
+    Form,
+    Judgement,
+    Reading,
+    Values,
+    count_of,
+)
 
 
-def read(content: bytes) -> Reading:
+def read(document: Document) -> Reading:
     """Count the cases of a report."""
-    root = read_xml(content)
-    if root.tag not in ("testsuites", "testsuite"):
-        raise BadEvidence(_("The file is not a JUnit report."))
+    root = document.root
+    assert root is not None
+    listed, failing = set[str](), set[str]()
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     try:
         for element in root.iter("testcase"):
             results = TestCase.fromelem(element).result  # type: ignore[no-untyped-call]
             counts["tests"] += 1
+            name = f"{element.get('classname', '')}::{element.get('name', '')}"
+            listed.add(name)
+            if any(isinstance(result, (Error, Failure)) for result in results):
+                failing.add(name)
             if any(isinstance(result, Error) for result in results):
                 counts["errors"] += 1
             elif any(isinstance(result, Failure) for result in results):
@@ -41,7 +54,10 @@ def read(content: bytes) -> Reading:
     if max(stated_bad, root_bad) > counts["failures"] + counts["errors"]:
         raise BadEvidence(_("The report states failures that it does not list."))
     values: Values = {**counts, "passed": counts["tests"] - sum(counts[name] for name in list(counts)[1:])}
-    return Reading("junit", values, _("%(passed)d of %(tests)d tests passed.") % values)
+    names = list(dict.fromkeys(suite.get("name", "") for suite in suites if suite.find("testcase") is not None))
+    tool = ", ".join(filter(None, names[:3]))
+    sentence = _("%(passed)d of %(tests)d tests passed.") % values
+    return Reading(values, sentence, tool, frozenset(listed), frozenset(failing))
 
 
 def _agrees(suite: Element) -> None:
@@ -74,4 +90,16 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     ) % {"failed": failed, "tests": int(values["tests"]), "limit": limits["failed_tests_max"]}
 
 
-KIND = EvidenceKind("junit", read, judge)
+KIND = EvidenceKind(
+    "junit",
+    judge,
+    adds=("tests", "failures", "errors", "skipped"),
+    says_nothing=lambda values: values.get("tests") == values.get("skipped") != 0,
+)
+FORM = Form(
+    "junit",
+    "JUnit XML",
+    '<testsuites><testsuite name="…"><testcase classname="…" name="…"/>',
+    lambda document: document.root is not None and document.root.tag in ("testsuites", "testsuite"),
+    read,
+)

@@ -11,11 +11,12 @@ from django.utils.translation import gettext as _
 
 from releases.sources.evidence.base import (
     BadEvidence,
+    Document,
     EvidenceKind,
+    Form,
     Judgement,
     Reading,
     Values,
-    read_statement,
     seconds_of,
     words_of,
 )
@@ -24,13 +25,11 @@ _DURATION, _SHARE, _COUNT = "http_req_duration", "http_req_failed", "http_reqs"
 _QUANTILE = "p(95)"
 
 
-def read(content: bytes) -> Reading:
-    """Take the time measured, and the baseline where the file names one."""
-    statement = read_statement(content)
-    if isinstance(statement.get("metrics"), dict):
-        values = _k6(statement)
-    elif "response_time_seconds" in statement:
-        values = {"measured": seconds_of(statement["response_time_seconds"], "response_time_seconds")}
+def read(document: Document) -> Reading:
+    """Take the time measured, and the baseline where the statement names one."""
+    statement = document.object
+    if "response_time_seconds" in statement:
+        values: Values = {"measured": seconds_of(statement["response_time_seconds"], "response_time_seconds")}
         if statement.get("tool") is not None:
             values["tool"] = words_of(statement, "tool")
     else:
@@ -39,13 +38,22 @@ def read(content: bytes) -> Reading:
             "measured": seconds_of(statement.get("measured"), "measured"),
             "baseline": seconds_of(statement.get("baseline"), "baseline"),
         }
+    return _reading(statement, values)
+
+
+def read_k6(document: Document) -> Reading:
+    """Take the 95th percentile of k6's summary."""
+    return _reading(document.object, _k6(document.object))
+
+
+def _reading(statement: dict[str, Any], values: Values) -> Reading:
     if "baseline_seconds" in statement:
         values["baseline"] = seconds_of(statement["baseline_seconds"], "baseline_seconds")
     if "baseline" in values:
         text = _("%(measured)s s measured against a baseline of %(baseline)s s.")
     else:
         text = _("%(measured)s s measured; the file names no baseline.")
-    return Reading("performance", values, text % values)
+    return Reading(values, text % values, str(values.get("tool", "")))
 
 
 def _k6(statement: dict[str, Any]) -> Values:
@@ -105,4 +113,18 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     ) % {"ratio": f"{float(ratio):.3f}", "limit": limits["performance_ratio_max"]}
 
 
-KIND = EvidenceKind("performance", read, judge)
+KIND = EvidenceKind("performance", judge)
+K6 = Form(
+    "performance",
+    "k6 summary",
+    '{"metrics": {"http_req_duration": {"p(95)": …}}}',
+    lambda document: isinstance(document.object.get("metrics"), dict),
+    read_k6,
+)
+FORM = Form(
+    "performance",
+    "statement",
+    '{"response_time_seconds": "0.12", "baseline_seconds": "0.10"}',
+    lambda document: "response_time_seconds" in document.object or "measured" in document.object,
+    read,
+)

@@ -8,23 +8,24 @@ from django.utils.translation import gettext as _
 
 from releases.sources.evidence.base import (
     BadEvidence,
+    Document,
     EvidenceKind,
+    Form,
     Judgement,
     Reading,
     Values,
-    read_statement,
     words_of,
 )
 
 
-def read(content: bytes) -> Reading:
+def read(document: Document) -> Reading:
     """Take reviewer and verdict."""
-    statement = read_statement(content)
+    statement = document.object
     verdict = words_of(statement, "verdict")
     if verdict not in ("approved", "changes_requested"):
         raise BadEvidence(_("The verdict of a review is “approved” or “changes_requested”."))
     values: Values = {"reviewer": words_of(statement, "reviewer"), "verdict": verdict}
-    return Reading("review", values, _("%(reviewer)s reviewed it: %(verdict)s.") % values)
+    return Reading(values, _("%(reviewer)s reviewed it: %(verdict)s.") % values, str(values["reviewer"]))
 
 
 def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
@@ -35,4 +36,12 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     }
 
 
-KIND = EvidenceKind("review", read, judge)
+# Each reviewer's last word counts, whatever the file is called.
+KIND = EvidenceKind("review", judge, named=False)
+FORM = Form(
+    "review",
+    "statement",
+    '{"reviewer": "…", "verdict": "approved"}',
+    lambda document: "verdict" in document.object or "reviewer" in document.object,
+    read,
+)

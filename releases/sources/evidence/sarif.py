@@ -7,14 +7,24 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from releases.sources.evidence.base import BadEvidence, EvidenceKind, Judgement, Outcome, Reading, Values, read_json
+from releases.sources.evidence.base import (
+    BadEvidence,
+    Document,
+    EvidenceKind,
+    Form,
+    Judgement,
+    Outcome,
+    Reading,
+    Values,
+)
 
 
-def read(content: bytes) -> Reading:
+def read(document: Document) -> Reading:
     """Count the results by level."""
-    report = read_json(content)
-    if not isinstance(report, dict) or report.get("version") != "2.1.0" or not isinstance(report.get("runs"), list):
+    report = document.object
+    if not isinstance(report["runs"], list):
         raise BadEvidence(_("The file is not a SARIF 2.1.0 report."))
+    tools: dict[str, bool] = {}
     counts = {"errors": 0, "warnings": 0, "notes": 0, "suppressed": 0, "none": 0}
     complete = 1
     for run in report["runs"]:
@@ -26,15 +36,29 @@ def read(content: bytes) -> Reading:
             raise BadEvidence(_("A run of the SARIF report has no list of invocations."))
         if any(isinstance(one, dict) and one.get("executionSuccessful") is False for one in invocations):
             complete = 0
+        before = counts["errors"]
         levels = _rule_levels(run)
         for result in results:
             if not isinstance(result, dict):
                 raise BadEvidence(_("A result of the SARIF report is not an object."))
             counts[_result_level(result, levels)] += 1
+        name = _name(run)
+        tools[name] = tools.get(name, True) and counts["errors"] == before and bool(complete)
     values: Values = {**counts, "runs": len(report["runs"]), "complete": complete}
     del values["none"]
     sentence = _("%(errors)d errors, %(warnings)d warnings and %(notes)d notes in %(runs)d runs.") % values
-    return Reading("sarif", values, sentence)
+    failing = frozenset(name for name, fine in tools.items() if not fine)
+    return Reading(values, sentence, ", ".join(tools), frozenset(tools), failing)
+
+
+def _name(run: dict[str, Any]) -> str:
+    """Return what a run is known by: its tool, and the category that its automation states before the run's own id."""
+    tool, automation = run.get("tool"), run.get("automationDetails")
+    driver = tool.get("driver") if isinstance(tool, dict) else None
+    name = driver.get("name") if isinstance(driver, dict) else None
+    stated = automation.get("id") if isinstance(automation, dict) else None
+    category = stated.rpartition("/")[0] if isinstance(stated, str) else ""
+    return " ".join(part for part in (name if isinstance(name, str) else "", category) if part)
 
 
 def _rule_levels(run: dict[str, Any]) -> dict[str, str]:
@@ -75,4 +99,11 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     }
 
 
-KIND = EvidenceKind("sarif", read, judge)
+KIND = EvidenceKind("sarif", judge, adds=("errors",))
+FORM = Form(
+    "sarif",
+    "SARIF 2.1.0",
+    '{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "…"}}, "results": []}]}',
+    lambda document: document.object.get("version") == "2.1.0" and "runs" in document.object,
+    read,
+)

@@ -8,20 +8,21 @@ from django.utils.translation import gettext as _
 
 from releases.sources.evidence.base import (
     BadEvidence,
+    Document,
     EvidenceKind,
+    Form,
     Judgement,
     Reading,
     Values,
-    read_statement,
     words_of,
 )
 
 _SEVERITIES = ("critical", "high", "medium", "low")
 
 
-def read(content: bytes) -> Reading:
+def read(document: Document) -> Reading:
     """Take the counts; each severity must be counted."""
-    statement = read_statement(content)
+    statement = document.object
     values: Values = {"tool": words_of(statement, "tool")}
     for name in _SEVERITIES:
         count = statement.get(name)
@@ -29,7 +30,7 @@ def read(content: bytes) -> Reading:
             raise BadEvidence(_("The statement does not count “%(name)s” findings.") % {"name": name})
         values[name] = count
     sentence = _("%(tool)s found %(critical)d critical, %(high)d high, %(medium)d medium, %(low)d low.") % values
-    return Reading("security_scan", values, sentence)
+    return Reading(values, sentence, str(values["tool"]))
 
 
 def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
@@ -40,4 +41,11 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     ) % {"grave": grave, "limit": limits["security_findings_max"]}
 
 
-KIND = EvidenceKind("security_scan", read, judge)
+KIND = EvidenceKind("security_scan", judge, adds=("critical", "high"))
+FORM = Form(
+    "security_scan",
+    "statement",
+    '{"tool": "…", "critical": 0, "high": 0, "medium": 0, "low": 0}',
+    lambda document: any(name in document.object for name in _SEVERITIES),
+    read,
+)

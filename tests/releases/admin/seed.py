@@ -365,10 +365,13 @@ def more(acting_as: ActingAs, world_: dict[str, Any], count: int) -> None:
                     label_en=f"owed {index}",
                     due_at=now() + timedelta(days=index + 1),
                 )
-                Evidence.objects.create(
+                proof = Evidence.objects.create(
                     application=of, environment=production, kind="junit", test_type="unit", commit=COMMIT, tree=TREE,
                     digest=str(index).ljust(64, "f"), values={}, sentence="ok", content=b"", handed_in_by=developer,
                 )  # fmt: skip
+                Evidence.objects.filter(environment=production, superseded_by=None).exclude(pk=proof.pk).update(
+                    superseded_by=proof
+                )
                 made = Deployment.objects.create(
                     release=world_["review"], application=of, environment=Environment.objects.get(slug="staging"),
                     requested_by=developer, procedure=Procedure.objects.get(state="active"),

@@ -18,7 +18,7 @@ from .conftest import token_for
 JUNIT = b'<testsuite tests="1" failures="0" errors="0"><testcase name="a"/></testsuite>'
 
 
-def report(world: Any, **fields: str) -> dict[str, Any]:
+def report(world: Any, **fields: Any) -> dict[str, Any]:
     return {
         "application": "datasets",
         "environment": "development",
@@ -80,14 +80,29 @@ def test_a_token_reaches_its_environments_only(world: Any, call: Callable[..., A
     assert not Evidence.objects.exists()
 
 
-def test_the_same_report_twice_is_one_evidence(world: Any, call: Callable[..., Any]) -> None:
-    first = call("post", "/evidence", report(world))
-    again = call("post", "/evidence", report(world))
+def test_the_same_report_twice_counts_as_the_newest(world: Any, call: Callable[..., Any]) -> None:
+    first, again = (call("post", "/evidence", report(world)) for _ in range(2))
     assert (first.status_code, again.status_code) == (200, 200)
-    assert first.json() == again.json() and first.json()["values"]
-    assert Evidence.objects.count() == 1
-    other = call("post", "/evidence", report(world, file=SimpleUploadedFile("x", JUNIT + b"\n")))
-    assert other.json()["id"] != first.json()["id"]
+    (one,), (other,) = first.json()["items"], again.json()["items"]
+    assert one["digest"] == other["digest"] and one["suite"] == "junit.xml" and one["superseded_by"] is None
+    assert again.json()["counted"]["reports"] == [other["id"]]
+    listed = call("get", "/evidence").json()["items"]
+    assert [(row["id"], row["superseded_by"]) for row in listed] == [(other["id"], None), (one["id"], other["id"])]
+
+
+def test_one_call_takes_many_reports_and_says_what_counts(world: Any, call: Callable[..., Any]) -> None:
+    failing = JUNIT.replace(b"/></testsuite>", b"><failure/></testcase></testsuite>")
+    files = [SimpleUploadedFile("a.xml", JUNIT), SimpleUploadedFile("b.xml", failing)]
+    answer = call("post", "/evidence", report(world, file=files)).json()
+    assert [row["verdict"] for row in answer["items"]] == ["pass", "fail"]
+    assert answer["counted"]["verdict"] == "fail" and len(answer["counted"]["reports"]) == 2
+    assert "2 reports count. Not passed:" in answer["counted"]["sentence"] and "b.xml" in answer["counted"]["sentence"]
+    answer = call("post", "/evidence", report(world, file=SimpleUploadedFile("b.xml", JUNIT))).json()
+    assert answer["counted"]["verdict"] == "pass" and "2 reports count:" in answer["counted"]["sentence"]
+    broken = [SimpleUploadedFile("a.xml", JUNIT), SimpleUploadedFile("c.xml", b"<testsuite")]
+    refused = call("post", "/evidence", report(world, file=broken))
+    assert refused.status_code == 422 and "c.xml: " in refused.json()["detail"]
+    assert Evidence.objects.count() == 3
 
 
 def test_a_refusal_is_a_problem_with_its_reasons(world: Any, call: Callable[..., Any]) -> None:

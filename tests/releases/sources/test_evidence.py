@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from releases.procedures.load import default
-from releases.sources.evidence import KINDS, LARGEST, NAMES, BadEvidence, judge, read
+from releases.sources.evidence import FORMS, KINDS, LARGEST, NAMES, BadEvidence, judge, read
 
 LIMITS = default().threshold_values()
 BOMB = (
@@ -284,7 +284,19 @@ def test_a_test_that_is_listed_twice_and_counted_once_is_no_contradiction() -> N
 def test_every_kind_is_registered_once_under_its_file() -> None:
     assert len(set(NAMES)) == len(KINDS)
     for kind in KINDS:
-        assert kind.read.__module__ == kind.judge.__module__ == f"releases.sources.evidence.{kind.name}"
+        assert kind.judge.__module__ == f"releases.sources.evidence.{kind.name}"
+        forms = [form for form in FORMS if form.kind == kind.name]
+        assert forms and len({form.label for form in forms}) == len(forms)
+
+
+@pytest.mark.parametrize("kind", [name for name in NAMES if name != "file"])
+def test_a_file_of_no_known_form_is_refused_with_the_forms_that_are(kind: str) -> None:
+    for content in (b"neither", b'{"neither": 1}', b"<neither/>", b"[]"):
+        with pytest.raises(BadEvidence) as refused:
+            read(kind, content)
+        for form in FORMS:
+            if form.kind == kind:
+                assert form.label in str(refused.value) and form.example in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", NAMES)

@@ -1,0 +1,156 @@
+"""What counts of several reports: the newest of each tool and suite, and the worst of those decides."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from audit.models import Event
+from audit.refusals import Invalid
+from releases.actions.evidence.hand_in import MOST_BYTES, MOST_FILES, check_amount
+from releases.models import Evidence
+
+from .asking import ask
+from .test_evidence import GREEN, RED, coverage, given
+
+SHARD = b'<testsuites><testsuite name="pytest" tests="1" failures="%d"><testcase classname="tests.%s" name="t">%s</testcase></testsuite></testsuites>'
+
+
+def sarif(tool: str, level: str | None = None, *, category: str = "") -> bytes:
+    run: dict[str, Any] = {
+        "tool": {"driver": {"name": tool}},
+        "results": [] if level is None else [{"level": level, "message": {"text": "x"}}],
+    }
+    if category:
+        run["automationDetails"] = {"id": f"{category}/"}
+    return json.dumps({"version": "2.1.0", "runs": [run]}).encode()
+
+
+def test_a_clean_report_of_another_tool_hides_no_errors(world: Any) -> None:
+    release = world.planned()
+    given(world, "sarif", sarif("bandit", "error"))
+    given(world, "sarif", sarif("ruff"))
+    assert ask(world, release, "static_analysis").verdict == "fail"
+    given(world, "sarif", sarif("bandit"))
+    assert ask(world, release, "static_analysis").verdict == "pass"
+
+
+def test_a_shard_that_passes_hides_no_shard_that_fails(world: Any) -> None:
+    release = world.planned()
+    given(world, "junit", SHARD % (1, b"a", b"<failure/>"), where="development", test_type="unit")
+    given(world, "junit", SHARD % (0, b"b", b""), where="development", test_type="unit")
+    assert ask(world, release, "tests", environment="development").verdict == "fail"
+    given(world, "junit", SHARD % (0, b"a", b""), where="development", test_type="unit")
+    assert ask(world, release, "tests", environment="development").verdict == "pass"
+
+
+def test_a_report_handed_in_again_counts_again(world: Any) -> None:
+    release = world.planned()
+    for content, verdict in ((RED, "fail"), (GREEN, "pass"), (RED, "fail"), (GREEN, "pass")):
+        given(world, "junit", content, where="development", test_type="unit")
+        assert ask(world, release, "tests", environment="development").verdict == verdict
+
+
+def test_what_found_nothing_wrong_is_superseded_by_the_same_and_stays_beside_another(world: Any) -> None:
+    first = given(world, "junit", SHARD % (0, b"a", b""), where="development", test_type="unit")
+    other = given(world, "junit", SHARD % (0, b"b", b""), where="development", test_type="unit")
+    again = given(world, "junit", SHARD % (0, b"a", b""), where="development", test_type="unit")
+    counting = Evidence.objects.counting(world.application.pk, first.tree)
+    assert [row.pk for row in counting] == [again.pk, other.pk]
+    assert world.fresh(first).superseded_by_id == again.pk
+    acts = [row.contents["after"] for row in Event.objects.filter(action="evidence:hand_in", kind="action")]
+    assert [first.pk] in [details["superseded"] for details in acts], "the ledger says what was superseded"
+
+
+def test_a_test_that_failed_counts_until_it_is_run_again(world: Any) -> None:
+    """A rerun of what failed clears it; a rerun of something else does not."""
+    release = world.planned()
+    case = b'<testcase classname="c" name="%s">%s</testcase>'
+    whole = b"<testsuite>" + case % (b"a", b"") + case % (b"b", b"<failure/>") + b"</testsuite>"
+    for content, verdict in (
+        (whole, "fail"),
+        (b"<testsuite>" + case % (b"a", b"") + b"</testsuite>", "fail"),
+        (b"<testsuite>" + case % (b"b", b"") + b"</testsuite>", "pass"),
+    ):
+        given(world, "junit", content, where="development", test_type="unit")
+        assert ask(world, release, "tests", environment="development").verdict == verdict
+
+
+def test_files_with_other_names_are_other_suites_unless_a_suite_is_given(world: Any) -> None:
+    release = world.planned()
+    where = {"where": "development", "test_type": "unit"}
+    given(world, "junit", RED, name="python-3.11.xml", **where)
+    given(world, "junit", GREEN, name="python-3.12.xml", **where)
+    answer = ask(world, release, "tests", environment="development")
+    assert answer.verdict == "fail"
+    assert "2 reports count. Not passed: python-3.11.xml: 1 of 2 tests failed; at most 0 may." in answer.reason
+    given(world, "junit", GREEN, name="python-3.11.xml", **where)
+    assert ask(world, release, "tests", environment="development").verdict == "pass"
+    given(world, "junit", RED, name="x.xml", suite="windows", **where)
+    assert ask(world, release, "tests", environment="development").verdict == "fail"
+    given(world, "junit", GREEN, name="y.xml", suite="windows", **where)
+    assert ask(world, release, "tests", environment="development").verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("TEST-tests.Shop-20261128053512.xml", "TEST-tests.Shop-20261128061107.xml"),
+        ("junit_2026-11-28T05-35-12.xml", "junit_2026-11-28T06-11-07.xml"),
+        ("report-1780000000.xml", "report-1780000999.xml"),
+    ],
+)
+def test_a_time_in_a_files_name_makes_no_other_suite(world: Any, first: str, second: str) -> None:
+    given(world, "junit", RED, name=first, test_type="unit")
+    made = given(world, "junit", GREEN, name=second, test_type="unit")
+    assert list(Evidence.objects.counting(world.application.pk, made.tree)) == [made]
+
+
+def test_a_sharded_run_of_one_call_counts_together(world: Any) -> None:
+    """Files of one call supersede none of each other, and what one class skips says nothing against the others."""
+    release = world.planned()
+    where = {"where": "development", "test_type": "unit"}
+    skipped = b'<testsuite name="C"><testcase classname="C" name="t"><skipped/></testcase></testsuite>'
+    given(world, "junit", SHARD % (1, b"a", b"<failure/>"), SHARD % (0, b"b", b""), skipped, **where)
+    assert ask(world, release, "tests", environment="development").verdict == "fail"
+    given(world, "junit", SHARD % (0, b"a", b""), SHARD % (0, b"b", b""), skipped, **where)
+    assert ask(world, release, "tests", environment="development").verdict == "pass"
+    assert Evidence.objects.counting(world.application.pk, release.tree).count() == 3
+    given(world, "junit", b"<testsuite/>", name="crashed.xml", **where)
+    answer = ask(world, release, "tests", environment="development")
+    assert answer.verdict == "fail" and "crashed.xml: No test was run." in answer.reason
+
+
+def test_one_broken_file_refuses_the_call_and_names_it(world: Any) -> None:
+    with pytest.raises(Invalid, match=r"junit\.xml: The file is not well-formed XML"):
+        given(world, "junit", GREEN, b"<testsuite", name="junit.xml", test_type="unit")
+    assert not Evidence.objects.exists()
+    for sizes in ([], [1] * (MOST_FILES + 1), [MOST_BYTES, 1]):
+        with pytest.raises(Invalid, match="1 to 1000 files"):
+            check_amount(sizes)
+
+
+def test_each_environment_and_each_reviewer_counts(world: Any) -> None:
+    release = world.planned()
+    given(world, "coverage", coverage(8, 10), where="development")
+    given(world, "coverage", coverage(10, 10), where="staging")
+    assert ask(world, release, "coverage").verdict == "fail"
+    for reviewer, verdict, outcome in (
+        ("A", "changes_requested", "fail"),
+        ("B", "approved", "fail"),
+        ("A", "approved", "pass"),
+    ):
+        statement = json.dumps({"reviewer": reviewer, "verdict": verdict}).encode()
+        given(world, "review", statement, name=f"{reviewer}-{verdict}.json")
+        assert ask(world, release, "review").verdict == outcome
+
+
+def test_a_limit_holds_for_all_reports_together(world: Any) -> None:
+    from releases.sources.evidence import judge_all
+
+    report = {"tests": 9, "failures": 4, "errors": 0, "skipped": 0}
+    assert judge_all("junit", [report], {"failed_tests_max": 5}).outcome == "pass"
+    both = judge_all("junit", [report, report], {"failed_tests_max": 5})
+    assert (both.outcome, both.total) == ("fail", "8 of 18 tests failed; at most 5 may.")
