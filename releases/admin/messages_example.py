@@ -85,7 +85,7 @@ def example_of(event: str, release: Release | None) -> Example | None:
 
 def example_values(event: str) -> tuple[dict[str, dict[str, str]], str]:
     """Return language → values of the newest row that an event could be about, and what that is; empty for none."""
-    found = example_of(event, None) or example_of("release:confirm", None)
+    found = example_of(event, None) or example_of("release:announce", None)
     subject = subject_of(label(found.row)) if found is not None else None
     if found is None or subject is None:
         return {"ja": {}, "en": {}}, ""

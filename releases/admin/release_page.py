@@ -20,8 +20,10 @@ from environments.lend import lend, lend_accounts
 from environments.models import AccessRule, ConfigurationVersion, Environment
 from environments.roles import LEVELS, ROLE_CHOICES
 from releases.actions.deployment.request import right_for
-from releases.actions.release.confirm import NOT_MEASURED, facts_now
+from releases.actions.release.confirm import announcement_of, facts_now, words_of_item
+from releases.actions.release.steps import production_of
 from releases.actions.release.way_back import faults, migrations_of
+from releases.actions.waiver.propose import waivable_in
 from releases.admin import happened
 from releases.admin.rounds import Standing, standing_of, words_for
 from releases.admin.shown import language, show
@@ -38,6 +40,7 @@ from releases.models import (
     Rollback,
     RosterEntry,
 )
+from releases.models.waiver import NOTICES_SENT
 from releases.procedures.document import Procedure as Content
 
 PATH = (
@@ -201,12 +204,14 @@ def _facts(release: Release, content: Content | None) -> list[dict[str, Any]]:
     if content is None or release.state not in ("approved", "confirmed") or not release.bound_for_production:
         return []
     measured = facts_now(release, connect=False)
-    words = {True: ("pass", _("measured: yes")), False: ("fail", _("measured: no"))}
+    tones = {True: "pass", False: "fail"}
+    announced = announcement_of(release, production_of(release))
     return [
         {
             "label": item.label(language()),
-            "verdict": words.get(measured[item.key], (NOT_MEASURED, ""))[0],
-            "text": words.get(measured[item.key], ("", _("not yet measured")))[1],
+            "verdict": tones.get(measured[item.key], measured[item.key]),
+            "text": words_of_item(measured[item.key]),
+            "announced": announced if item.key == NOTICES_SENT else None,
         }
         for item in content.final_check.items
     ]
@@ -279,8 +284,7 @@ def _waivers(release: Release, content: Content | None, moment: datetime) -> lis
     """Return each waiver with its words: what is waived, where it stands, in which tone."""
     labels = {}
     if content is not None:
-        labels = {gate.key: gate.label(language()) for gate in content.gates}
-        labels |= {f"milestone:{m.key}": m.label(language()) for m in content.milestones}
+        labels = {key: ja if language() == "ja" else en for key, ja, en in waivable_in(content)}
     found = []
     for row in release.waivers.all():
         state, tone = _("waits for a second person"), "going"

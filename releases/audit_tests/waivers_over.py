@@ -11,6 +11,7 @@ from releases.actions.waiver.propose import MILESTONE
 from releases.audit_tests.base import Outcome, SavedTest, Scope
 from releases.gates import ask
 from releases.models import Deployment, Obligation, Waiver
+from releases.models.waiver import NOTICES_SENT_WAIVER
 
 
 def run(scope: Scope) -> Outcome:
@@ -48,9 +49,9 @@ def _end(waiver: Waiver) -> datetime:
 def _used(waiver: Waiver, within: list[Deployment], after: list[Deployment]) -> bool:
     """Tell whether a run used a waiver after its end: one made it a debt then, or its gate was closed without it.
 
-    A late milestone is waived for an act that is no run.
+    A late milestone or a missing announcement is waived for an act that is no run.
     """
-    if waiver.gate.startswith(MILESTONE) or not after:
+    if waiver.gate.startswith((MILESTONE, NOTICES_SENT_WAIVER)) or not after:
         return False
     return not within or any(_closed(waiver, run) for run in after)
 

@@ -27,6 +27,7 @@ GATES: tuple[tuple[str, Ask], ...] = (
     ("milestone", preparation.milestones),
     ("tag", source.tag),
     ("branch", source.branch),
+    ("protection", source.protection),
     ("roster", preparation.roster),
     ("document", preparation.documents),
     ("obligation", preparation.obligations),

@@ -12,6 +12,7 @@ from environments.models import ConfigurationVersion, Environment
 from releases.gates.base import procedure_of
 from releases.letters.events import PRE_RELEASED
 from releases.models import Fact, InForce, MessageText, Release
+from releases.models.waiver import NOTICES_SENT_WAIVER
 
 # What stands for the known keys of an application that has none.
 NO_SIGNERS = hashlib.sha256(b"").hexdigest()
@@ -24,8 +25,10 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         pk=release.configurations.get(environment.slug), environment=environment
     ).first()
     procedure = release.procedure
-    # That consent or final check came late is waived while they are given; it changes nothing of what is done.
+    # That consent or final check came late is waived while they are given, and whom the announcement did not reach after
+    # it: this changes nothing of what is done.
     afterwards = {f"milestone:{m.key}" for m in release.milestones.all() if m.guards in ("approve", "confirm")}
+    afterwards.add(NOTICES_SENT_WAIVER)
     migrations = Fact.objects.filter(release=release, kind="migrations").values_list("value", flat=True).first()
     return {
         "application": release.application.slug,

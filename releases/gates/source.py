@@ -1,12 +1,17 @@
-"""Is the tag what it should be, and is the commit on a branch that the environment accepts? (R1, V3)"""
+"""Is the tag what it should be, the commit on a branch that the environment accepts, and that branch's protection met?
+
+R1, V2, V3.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from releases.gates import evidence
 from releases.gates.base import Answer, Question, failed, passed, unknown
 from releases.models import Release
 from releases.procedures.document import Procedure as Content
@@ -83,6 +88,46 @@ def branch(question: Question, gate: Gate) -> Answer:
         if named.value["there"]:
             return failed(gate, not_on(release.branch), "evidence")
     return passed(gate, ", ".join(heads), "evidence")
+
+
+def protection(question: Question, gate: Gate) -> Answer:
+    """What the protected branches of the environment's tier ask of a commit: review, tests and signature (V2).
+
+    Where another gate of the tier asks for review or tests already, it answers for them, with its waivers.
+    """
+    asked = [row for row in question.procedure.gates_for(question.environment.tier) if row.kind == "evidence"]
+    kinds = {"review": "review", "tests": "junit"}
+    found = []
+    for row in question.procedure.protections:
+        for wanted in row.requires if row.tier == question.environment.tier else ():
+            if wanted.key == "signature":
+                found.append(_signed(question, gate, wanted.label(get_language() or "ja")))
+            elif kinds[wanted.key] not in {other.evidence for other in asked}:
+                found.append(evidence.ask(question, gate.model_copy(update={"evidence": kinds[wanted.key]})))
+    wrong = [answer for answer in found if not answer.passes]
+    if not wrong:
+        return passed(gate, ", ".join(filter(None, (answer.reason for answer in found))), "evidence")
+    say = failed if any(answer.verdict == "fail" for answer in wrong) else unknown
+    return say(gate, " ".join(answer.reason for answer in wrong), "evidence")
+
+
+def _signed(question: Question, gate: Gate, label: str) -> Answer:
+    """The commit itself bears a good signature by a known key, or the release's tag that names this commit does."""
+    seconds, release = settings.FACT_SECONDS, question.release
+    seen = {kind: question.known.fresh(kind, seconds) for kind in ("tag", "signature")}
+    if seen["tag"] is None or seen["signature"] is None:
+        return unknown(gate, _("The signatures have not been looked at within the last minute."))
+    tag_, commit = seen["tag"].value, seen["signature"].value
+    if "fault" in commit:
+        return failed(gate, str(commit["fault"]))
+    if commit["good"]:
+        return passed(gate, _("%(label)s: commit, %(who)s") % {"label": label, "who": commit["signer"]})
+    if tag_.get("signature_good") and tag_["commit"] == release.commit:
+        return passed(gate, _("%(label)s: tag, %(who)s") % {"label": label, "who": tag_["signer"]})
+    text = _(
+        "Neither the commit nor a tag of the release that names it bears a good signature by a known key (%(label)s)."
+    )
+    return failed(gate, text % {"label": label})
 
 
 def not_on(name: str) -> str:

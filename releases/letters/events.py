@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+# What tells everybody of a release that was approved; who was not reached by it hears nothing of how it went on.
+ANNOUNCE = "release:announce"
+
 
 @dataclass(frozen=True)
 class Told:
@@ -35,7 +38,7 @@ EVENTS: tuple[Told, ...] = (
     Told("round:ask", _("Consent is asked for"), duty=True),
     Told("access:request", _("Somebody asks for access"), duty=True, urgent=True),
     Told("release:lapse", _("The consent to a release has lapsed"), named=True),
-    Told("release:confirm", _("A release is announced")),
+    Told(ANNOUNCE, _("A release is announced")),
     Told("release:postpone", _("A release is postponed"), follows=True),
     Told("release:withdraw", _("A release is called off"), follows=True),
     Told("milestone:remind", _("A milestone is due"), duty=True, leads=True),

@@ -11,9 +11,15 @@ from environments.models import Account, Environment
 from releases.models.obligation import Obligation
 from releases.models.release import Release
 
+# The item of the final check that may be waived, and the name that its waiver bears in place of a gate's.
+NOTICES_SENT = "notices_sent"
+NOTICES_SENT_WAIVER = f"final_check:{NOTICES_SENT}"
+
 
 class Waiver(models.Model):
-    """One gate of one release in one environment, or a milestone (`milestone:<key>`); counts only when approved."""
+    """One gate of one release in one environment, a milestone (`milestone:<key>`) or an item of the final check
+    (`final_check:<key>`); counts only when approved.
+    """
 
     release = models.ForeignKey(Release, models.PROTECT, related_name="waivers", verbose_name=_("release"))
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))

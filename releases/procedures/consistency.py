@@ -284,6 +284,15 @@ def _asks(rows: list[tuple[Path, Raw]], role: str) -> bool:
 def _gates(raw: Raw) -> Found:
     thresholds = _keys(raw, "thresholds")
     tiers = {row.get("tier") for _path, row in _rows(raw, "environments")}
+    guarded = {
+        tier for _path, row in _rows(raw, "gates") if row.get("kind") == "protection" for tier in _list(row, "tiers")
+    }
+    for path, row in _rows(raw, "protections"):
+        if row.get("tier") in tiers - guarded:
+            yield (
+                path,
+                f"has no gate of the kind protection in the tier {row['tier']!r}, so that nothing would ask for it",
+            )
     for path, row in _rows(raw, "gates"):
         judged_by, named = JUDGED_BY.get(str(row.get("evidence")), ""), row.get("threshold")
         if named:

@@ -34,6 +34,7 @@ GateKind = Literal[
     "rehearsal",
     "checklist",
     "milestone",
+    "protection",
     "tag",
     "branch",
     "roster",

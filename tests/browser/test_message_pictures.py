@@ -55,7 +55,7 @@ def told(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[...
 def test_the_pages_are_sound_in_each_look(told: Notice, person: Callable[..., Person]) -> None:
     """No error in the console, nothing reaches over the screen, and Japanese is Japanese."""
     delivery = Delivery.objects.filter(outcome="sent").exclude(address="").first()
-    group, text = Stakeholder.objects.get(key="users"), MessageText.objects.get(event="release:confirm")
+    group, text = Stakeholder.objects.get(key="users"), MessageText.objects.get(event="release:announce")
     slack = MessageChannel.objects.get(key="slack")
     change = {"message": told, "message-delivery": delivery, "message-group": group, "message-text": text,
               "message-text-back": MessageText.objects.get(event="rollback:authorise"), "message-channel": slack}  # fmt: skip
@@ -65,7 +65,7 @@ def test_the_pages_are_sound_in_each_look(told: Notice, person: Callable[..., Pe
             name: reverse(f"admin:releases_{row._meta.model_name}_change", args=[row.pk])
             for name, row in change.items()
         },
-        "message-preview": reverse("messages-preview") + f"?event=release:confirm&release={told.release_id}",
+        "message-preview": reverse("messages-preview") + f"?event=release:announce&release={told.release_id}",
         "release-messages": reverse("release", args=[told.release_id]) + "#messages",
         "verb-write-text": reverse("act", args=["message_text", "write", text.pk]),
         "verb-rule": reverse("act-new", args=["message_rule", "add"]),

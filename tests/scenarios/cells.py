@@ -123,7 +123,7 @@ class Rows:
         """Something that waits to go outside, and one row of all that decides who is told."""
         moment, group = datetime.now(UTC), Stakeholder.objects.get(key="users")
         texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
-        notice = make(Notice, event="release:confirm", outbox=1, act="00000000-0000-0000-0000-000000000001", object="x:1",
+        notice = make(Notice, event="release:announce", outbox=1, act="00000000-0000-0000-0000-000000000001", object="x:1",
                       texts=texts, path="/admin/", made_at=moment, outside=True)  # fmt: skip
         mail = MessageChannel.objects.get(key="mail")
         message = make(Message, notice=notice, recipient="x", account=people["operator"], name="x", language="ja")
@@ -134,7 +134,7 @@ class Rows:
             make(Member, group=group, name="x", address="x@users.example"),
             make(DeadAddress, address="y@users.example", because="x", since=moment),
             MessageRule.objects.filter(withdrawn_at=None).first(),
-            MessageText.objects.get(event="release:confirm"),
+            MessageText.objects.get(event="release:announce"),
             alter(MessageText.objects.get(event="release:withdraw"), subject_ja="x"),
         )  # fmt: skip
 

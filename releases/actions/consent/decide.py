@@ -24,6 +24,7 @@ from releases.actions.release.prepare import done_milestone, require_in_time
 from releases.gates import quorum
 from releases.gates.base import procedure_of
 from releases.gates.content import clause_labels, difference, digest, document
+from releases.letters.events import ANNOUNCE
 from releases.models import Approval, ConsentRound, Meeting, MeetingDecision, Procedure, Release, StopSwitch
 
 DUTIES = {
@@ -269,6 +270,8 @@ def _grant(act: Act, round_: ConsentRound) -> None:
         require_in_time(release, "approve")
         release.approve()
         done_milestone(release, "approve", None)
+        # The final check asks whether everybody was reached, so the announcement goes out before it.
+        act.tell_also(ANNOUNCE, release, round=round_.pk)
         if release.kind == Release.Kind.EMERGENCY:
             # An emergency's consent holds for hours from its T-0 on, in the place of a window.
             hours = procedure_of(release).schedule.emergency.validity_hours

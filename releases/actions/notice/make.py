@@ -21,7 +21,7 @@ from releases.actions.notice.addressees import asked_again, goes_on_to, must_act
 from releases.actions.notice.recipients import Recipient, not_before, recipients, rules_for
 from releases.actions.notice.subject import AGAIN, Subject, asked_in, is_done, is_moved, subject_of, thing_of
 from releases.actions.notice.values import path_of, values_of, zone_for
-from releases.letters.events import KEYS, PRE_RELEASED, Told
+from releases.letters.events import ANNOUNCE, KEYS, PRE_RELEASED, Told
 from releases.letters.places import KNOWN_BEFOREHAND, filled, used
 from releases.models import ConsentRound, DeadAddress, Delivery, Message, MessageChannel, MessageText, Notice, Release
 
@@ -135,7 +135,7 @@ def _acting(told: Told, subject: Subject, payload: dict[str, Any]) -> list[Accou
 
 def _heard_of(release: Release | None) -> set[str]:
     """Return the recipients whom the announcement of a release has reached, or will: one that is on its way still goes."""
-    announced = Message.objects.filter(notice__event="release:confirm", notice__release=release)
+    announced = Message.objects.filter(notice__event=ANNOUNCE, notice__release=release)
     sent = Q(deliveries__outcome=Delivery.Outcome.SENT)
     due = Q(deliveries__outcome=Delivery.Outcome.WAITING, deliveries__next_at__isnull=False)
     return set(announced.filter(sent | due).values_list("recipient", flat=True))
@@ -168,7 +168,11 @@ def _notice(entry: Outbox, plan: Plan, moment: datetime) -> Notice:
     told, subject = plan.told, plan.subject
     thing = thing_of(told.key, subject, entry.payload)
     parent = subject.row if isinstance(subject.row, Notice) else None
-    urgent = told.urgent or (parent is not None and parent.urgent) or (told.duty and _emergency(subject))
+    urgent = (
+        told.urgent
+        or (parent is not None and parent.urgent)
+        or ((told.duty or told.key == ANNOUNCE) and _emergency(subject))
+    )
     outside = any(one.outside for one in plan.recipients)
     again = reminded_after(told.key, entry.payload, urgent) if plan.acting and thing else None
     consent = _released_beforehand(told, subject) if outside else None

@@ -13,7 +13,9 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
-from environments.models import Account, Target
+from environments.models import Account, Environment, Target
+from releases.actions.obligation.incur import incur
+from releases.actions.release.announced import NOT_MEASURED, UNKNOWN, WAIVED, Announcement, announcement
 from releases.actions.release.observe import observe
 from releases.actions.release.prepare import done_milestone, require_in_time
 from releases.actions.release.steps import production_of
@@ -22,15 +24,17 @@ from releases.gates.ask import answers
 from releases.gates.base import procedure_of
 from releases.gates.content import digest, document
 from releases.gates.rehearsal import rehearsed
-from releases.models import ConsentRound, Fact, FinalCheck, Procedure, Release, RosterEntry
+from releases.models import ConsentRound, Fact, FinalCheck, Procedure, Release, RosterEntry, Waiver
+from releases.models.waiver import NOTICES_SENT, NOTICES_SENT_WAIVER
 from releases.steps.base import StepFailed
 from releases.steps.ssh import call
 
-NOT_MEASURED = "not_measured"
+# What keeps a check from being signed; `not_measured` and `waived` are left to who signs.
+BLOCKING = (False, UNKNOWN)
 
 
 def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
-    """Return each item of the final check as it is now: true, false, or `not_measured`.
+    """Return each item of the final check as it is now: true, false, `unknown`, `waived` or `not_measured`.
 
     connect: whether a target on another host may be asked, which takes seconds; else it is not measured.
     """
@@ -48,8 +52,20 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
         # What was not rehearsed is not false: whoever signs says how it was.
         "way_back_rehearsed": rehearsed(release, environment) is not None or NOT_MEASURED,
         "digest_unchanged": round_ is not None and digest(document(release, environment)) == round_.digest,
+        NOTICES_SENT: announcement_of(release, environment, round_).result,
     }
     return {item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items}
+
+
+def announcement_of(release: Release, environment: Environment, round_: ConsentRound | None = None) -> Announcement:
+    """Return how the announcement of a release stands; round_: its granted round of consent, where that is known."""
+    granted = round_ or ConsentRound.objects.filter(release=release, environment=environment, state="granted").first()
+    return announcement(release, granted, _waiver(release, environment))
+
+
+def _waiver(release: Release, environment: Environment) -> Waiver | None:
+    moment, rows = now(), Waiver.objects.filter(release=release, environment=environment, gate=NOTICES_SENT_WAIVER)
+    return next((row for row in rows.select_related("decided_by") if row.counts(moment)), None)
 
 
 def _reachable(target: Target, connect: bool) -> bool | str:
@@ -78,9 +94,10 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
             raise NotYou(why)
         waiting = open_roles(release)
         role = next(role for role in waiting if role in held)
-        wrong = [key for key, value in facts.items() if value is False]
+        wrong = [key for key, value in facts.items() if value in BLOCKING]
         if wrong:
-            raise GateClosed(_("Not so: %(items)s") % {"items": ", ".join(labels(release, wrong))})
+            missing = [announcement_of(release, environment).why] if NOTICES_SENT in wrong else []
+            raise GateClosed(_("Not so: %(items)s") % {"items": ", ".join(labels(release, wrong))}, *missing)
         require_in_time(release, "confirm")
         FinalCheck.objects.create(
             release=release,
@@ -92,8 +109,15 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
             signed_at=now(),
         )
         act.details["facts"] = facts
-        # The first of the two announces nothing.
-        act.tell("release:confirm" if len(waiting) == 1 else "release:sign_final_check")
+        if (
+            facts.get(NOTICES_SENT) == WAIVED
+            and (waiver := _waiver(release, environment))
+            and waiver.obligation is None
+        ):
+            waiver.obligation = incur(
+                release, "waiver", now(), environment.zone, about=labels(release, [NOTICES_SENT])[0]
+            )
+            waiver.save()
         if len(waiting) == 1:
             late = [a.reason for a in answers(release, environment) if a.kind == "tag" and not a.passes]
             if late:
@@ -130,3 +154,11 @@ def labels(release: Release, keys: list[str]) -> list[str]:
     """Return the items of the final check in the reader's language, in the order of `keys`."""
     items = {item.key: item for item in procedure_of(release).final_check.items}
     return [items[key].label(get_language() or "ja") for key in keys]
+
+
+def words_of_item(value: bool | str) -> str:
+    """Return a value of `facts_now` in words."""
+    words = {
+        True: _("measured: yes"), False: _("measured: no"), UNKNOWN: _("not known yet"), WAIVED: _("waived")
+    }  # fmt: skip
+    return words.get(value, _("not yet measured"))

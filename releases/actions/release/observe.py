@@ -16,7 +16,7 @@ from releases.models import Fact, InForce, Release
 from releases.sources import git, migrations
 
 RIGHTS = ("prepare", "plan", "change", "evidence", "final_check")
-SOURCE = ("heads", "branch", "authors", "committers")
+SOURCE = ("heads", "branch", "authors", "committers", "signature")
 
 
 def observe(release_id: int) -> dict[str, Any]:
@@ -60,12 +60,14 @@ def _look(release: Release) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     try:
         with git.known(release.application.signers) as signers:
+            seen["signature"] = _signature(release, repository, signers)
             facts = git.facts(repository, tag=release.tag, signers=signers, version=release.version)
         seen["tag"] = dataclasses.asdict(facts)
     except git.NoSuchTag as fault:
         seen["tag"] = {"fault": str(fault), "missing": True}
     except (git.SourceUnavailable, git.BadKey) as fault:
         seen["tag"] = {"fault": str(fault)}
+        seen.setdefault("signature", {"fault": str(fault)})
     try:
         seen["heads"] = git.contains(repository, release.commit) if release.commit else []
         seen["branch"] = {"name": release.branch, "there": git.has_branch(repository, release.branch)}
@@ -74,6 +76,15 @@ def _look(release: Release) -> dict[str, Any]:
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         seen |= dict.fromkeys(SOURCE, {"fault": str(fault)})
     return seen | _migrations(release, repository, base)
+
+
+def _signature(release: Release, repository: Path, signers: git.Signers) -> dict[str, Any]:
+    """Return what git says of the signature of the commit itself; raises SourceUnavailable."""
+    try:
+        found = git.commit_signature(repository, release.commit, signers) if release.commit else None
+    except git.NoSuchRevision as fault:
+        return {"fault": str(fault)}
+    return dataclasses.asdict(found or git.Signature(signed=False, good=False, signer=""))
 
 
 def _migrations(release: Release, repository: Path, base: str | None) -> dict[str, Any]:

@@ -16,13 +16,16 @@ from releases.actions.waiver.decide import has_spoken, spoken_of
 from releases.gates.ask import WAIVABLE
 from releases.gates.base import procedure_of
 from releases.models import Release, Waiver
+from releases.models.waiver import NOTICES_SENT, NOTICES_SENT_WAIVER
 from releases.procedures.document import Procedure as Content
 
 MILESTONE = "milestone:"
 
 
 def waivable(release: Release) -> list[tuple[str, str, str]]:
-    """Return (key, Japanese, English) of everything that may be waived for a release: gates, then late milestones."""
+    """Return (key, Japanese, English) of everything that may be waived for a release: gates, late milestones, and
+    an announcement that did not reach everybody.
+    """
     return waivable_in(procedure_of(release))
 
 
@@ -30,7 +33,11 @@ def waivable_in(content: Content) -> list[tuple[str, str, str]]:
     """Return the same of a procedure."""
     gates = [(gate.key, gate.ja, gate.en) for gate in content.gates if gate.kind in WAIVABLE]
     dates = [(MILESTONE + m.key, m.ja, m.en) for m in content.milestones if m.guards != "start"]
-    return gates + dates
+    return (
+        gates
+        + dates
+        + [(NOTICES_SENT_WAIVER, item.ja, item.en) for item in content.final_check.items if item.key == NOTICES_SENT]
+    )
 
 
 def propose(release_id: int, *, environment_id: int, gate: str, until: datetime, reason: str) -> Waiver:
@@ -49,8 +56,8 @@ def propose(release_id: int, *, environment_id: int, gate: str, until: datetime,
         if until <= now():
             raise Invalid(_("The end lies in the past."))
         environment = Environment.objects.get(pk=environment_id)
-        if gate.startswith(MILESTONE) and environment != production_of(release):
-            raise Invalid(_("A late milestone is waived for the protected environment that the release is bound for."))
+        if gate.startswith((MILESTONE, NOTICES_SENT_WAIVER)) and environment != production_of(release):
+            raise Invalid(_("This is waived for the protected environment that the release is bound for."))
         same = Waiver.objects.filter(
             release=release, environment=environment, gate=gate, refused_at=None, withdrawn_at=None, until__gt=now()
         )

@@ -14,11 +14,13 @@ from environments.models import Account, Application, ConfigurationVersion, Envi
 from releases.actions.deployment import request
 from releases.actions.evidence import hand_in
 from releases.actions.release import confirm, copy, move, observe, plan, prepare, set_source, submit
+from releases.actions.release.steps import production_of
 from releases.admin.verbs import source
 from releases.admin.verbs.base import FilesField, Verb, ZonedDateTimeField, length, row, text, zone_of
 from releases.admin.verbs.consent import must, reason
 from releases.gates.evidence import count_with
 from releases.models import Change, Evidence, Procedure, Release
+from releases.models.waiver import NOTICES_SENT
 from releases.sources import evidence as reading
 
 Fields = Mapping[str, forms.Field]
@@ -174,10 +176,18 @@ def _asked_of_check(release: Release) -> Asked:
 
 
 def _final(release: Release) -> list[tuple[str, str]]:
-    words = {True: _("yes"), False: _("no"), confirm.NOT_MEASURED: _("not yet measured")}
     facts = confirm.facts_now(release)
-    items = zip(confirm.labels(release, list(facts)), facts.values(), strict=True)
-    return [(label, str(words[value])) for label, value in items]
+    announced = confirm.announcement_of(release, production_of(release))
+    groups = [
+        (group.group, _("sent %(sent)d, failed %(failed)d, waiting %(waiting)d") % vars(group))
+        for group in announced.groups
+    ]
+    items = zip(facts, confirm.labels(release, list(facts)), strict=True)
+    found = [
+        (label, f"{confirm.words_of_item(facts[key])} {announced.why if key == NOTICES_SENT else ''}")
+        for key, label in items
+    ]
+    return found + groups
 
 
 PLAN, PREPARE = ("plan",), ("prepare",)

@@ -64,7 +64,7 @@ def outsider(group: str, address: str, language: str = "ja") -> Member:
 def announced(release: Release, *members: Member) -> Notice:
     """Let the announcement of a release have reached people outside."""
     words = {"subject": "予告", "body": "予告"}
-    notice: Notice = make(Notice, event="release:confirm", outbox=-release.pk, act=uuid.uuid4(), object=label(release),
+    notice: Notice = make(Notice, event="release:announce", outbox=-release.pk, act=uuid.uuid4(), object=label(release),
                           release=release, texts={"ja": words, "en": words}, path="/admin/", outside=True, made_at=now(),
                           released_at=now())  # fmt: skip
     for member in members:

@@ -147,7 +147,7 @@ def test_who_may_release_is_told_that_something_waits_and_it_tells_no_further(wo
     told = {message.account.username for message in waits.messages.all()}
     assert told == {"author_on_committee", "project_manager"}, "all who may, but not who caused it"
     assert waits.parent == notice and waits.path.endswith(f"/releases/notice/{notice.pk}/change/")
-    assert not waits.outside and Notice.objects.exclude(event="release:confirm").count() == 2
+    assert not waits.outside and Notice.objects.exclude(event="release:announce").count() == 2
 
 
 def test_an_account_in_a_group_inside_and_one_outside_is_inside(world: Any, draft: Any) -> None:

@@ -57,7 +57,7 @@ def test_another_procedure_withdraws_its_predecessors_rules_and_keeps_ours(
     assert {row.event for row in left} == {"release:submit"} and ours in left and group().members.count() == 1
     with acting_as("manager"), change("test:lay_out"):
         lay_out_messages(default())
-    assert MessageRule.objects.filter(withdrawn_at=None, event="release:confirm").exists()
+    assert MessageRule.objects.filter(withdrawn_at=None, event="release:announce").exists()
     count = MessageRule.objects.filter(withdrawn_at=None).count()
     with acting_as("manager"), change("test:lay_out"):
         lay_out_messages(default())
@@ -129,7 +129,7 @@ def test_a_rule_is_about_something_that_is_told_and_counts_once(people: dict[str
             {"event": "consent:grant", "group_id": None},
             {"event": "consent:grant", "group_id": group().pk, "lead_hours": 3},
             {"event": "notice:wait", "group_id": group().pk},
-            {"event": "release:confirm", "group_id": group().pk},
+            {"event": "release:announce", "group_id": group().pk},
             {"event": "consent:grant", "group_id": 999_999},
         ):
             with pytest.raises(Invalid):

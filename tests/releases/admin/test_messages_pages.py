@@ -114,7 +114,7 @@ def told_page(notice: Notice) -> str:
 
 
 def test_a_text_is_shown_with_real_values_before_it_is_kept(told: Notice, browsers: Callable[[str], Any]) -> None:
-    row = MessageText.objects.get(event="release:confirm")
+    row = MessageText.objects.get(event="release:announce")
     client, address = browsers("manager"), reverse("act", args=["message_text", "write", row.pk])
     form = text_of(client.get(address))
     assert "【リリース予定】" in form and "{{ version }}" in form
@@ -140,7 +140,7 @@ def test_what_is_left_as_it_was_shipped_goes_on_with_the_shipped_text(
 ) -> None:
     from releases.actions.message_text.write import write
 
-    row = MessageText.objects.get(event="release:confirm")
+    row = MessageText.objects.get(event="release:announce")
     form = browsers("manager").get(reverse("act", args=["message_text", "write", row.pk])).context["form"]
     with acting_as("manager"):
         write(

@@ -193,7 +193,7 @@ def test_who_wrote_or_caused_what_goes_outside_does_not_release_it(
     """Two may release such a message: each is kept from his own."""
     texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
     for number, (field, words) in enumerate((("writer", "written this text"), ("cause", "caused this message"))):
-        row = make(Notice, event="release:confirm", outbox=9000 + number, act=str(uuid.uuid4()), object="x:1", texts=texts,
+        row = make(Notice, event="release:announce", outbox=9000 + number, act=str(uuid.uuid4()), object="x:1", texts=texts,
                    path="/admin/", made_at=now(), outside=True, **{field: people["manager"].person_key})  # fmt: skip
         one, what = asked(row, "notice:release"), "Release a message to people outside"
         assert one.offers("project_manager") and not one.offers("manager")

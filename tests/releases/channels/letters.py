@@ -16,7 +16,7 @@ def letter(**changed: Any) -> Letter:
     """Return a letter in Japanese."""
     values: dict[str, Any] = {
         "key": "msg_2b1f",
-        "event": "release:confirm",
+        "event": "release:announce",
         "language": "ja",
         "subject": "【リリース予定】データセット基盤 1.3.0",
         "text": "次の時間帯にリリースします。\n\n- タグで絞り込める\n- <script>を含む題名",

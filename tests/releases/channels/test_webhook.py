@@ -43,7 +43,7 @@ def test_a_receiver_can_check_it_and_drop_the_second(hook: Receiver) -> None:
         assert abs(int(got.headers["webhook-timestamp"]) - time.time()) < 60
     assert {got.headers["webhook-id"] for got in hook.posted} == {"msg_2b1f"}
     sent = json.loads(hook.posted[0].body)
-    assert (sent["type"], sent["data"]["url"]) == ("release:confirm", letter().url)
+    assert (sent["type"], sent["data"]["url"]) == ("release:announce", letter().url)
     assert SECRET.removeprefix("whsec_") not in hook.posted[0].body.decode()
 
 

@@ -59,6 +59,6 @@ def test_every_closed_gate_is_named_at_once(world: Any) -> None:
 def test_lower_tiers_ask_for_less(world: Any) -> None:
     release = world.planned()
     asked = {slug: {a.gate for a in answers(release, row)} for slug, row in world.environments.items()}
-    assert asked["development"] == {"tests", "branch"}
-    assert asked["staging"] == {"review", "tests", "branch", "promotion"}
+    assert asked["development"] == {"tests", "branch", "protection"}
+    assert asked["staging"] == {"review", "tests", "branch", "protection", "promotion"}
     assert asked["production"] > asked["staging"]

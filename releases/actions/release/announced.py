@@ -1,0 +1,88 @@
+"""Whom the announcement of a release has reached, recipient group by recipient group: the final check asks for it (P3)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from django.utils.translation import gettext as _
+
+from audit.change import label
+from audit.models import Outbox
+from releases.actions.notice.make import planned
+from releases.letters.events import ANNOUNCE
+from releases.models import ConsentRound, Delivery, Message, Notice, Release, Waiver
+
+UNKNOWN, NOT_MEASURED, WAIVED = "unknown", "not_measured", "waived"
+
+
+@dataclass
+class Reached:
+    """The deliveries of the announcement to one recipient group (or to one place such as a channel), counted."""
+
+    group: str
+    sent: int = 0
+    failed: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """How the announcement of a release stands. result: True, False, `unknown`, `not_measured` or `waived`; why: a sentence."""
+
+    result: bool | str
+    why: str
+    notice: Notice | None = None
+    groups: list[Reached] = field(default_factory=list)
+
+
+def announcement(release: Release, round_: ConsentRound | None, waiver: Waiver | None) -> Announcement:
+    """Return how the announcement stands that went out when this round was granted; waiver: one that counts now, if any.
+
+    Each delivery by each channel is required. With nobody to notify it is not measured.
+    """
+    found = _standing(release, round_)
+    if waiver is None or found.result in (True, NOT_MEASURED):
+        return found
+    why = _("Waived by %(who)s: %(reason)s (%(why)s)")
+    words = why % {"who": waiver.decided_by, "reason": waiver.reason, "why": found.why}
+    return Announcement(WAIVED, words, found.notice, found.groups)
+
+
+def _standing(release: Release, round_: ConsentRound | None) -> Announcement:
+    if round_ is None:
+        return Announcement(False, _("The release is announced when it is approved."))
+    notice = Notice.objects.filter(release=release, event=ANNOUNCE, payload__round=round_.pk).order_by("pk").last()
+    if notice is None:
+        entry = Outbox.objects.filter(event=ANNOUNCE, object=label(release), sent_at=None).order_by("pk").last()
+        if entry is not None and (plan := planned(entry)) is not None and plan.recipients:
+            return Announcement(UNKNOWN, _("The announcement is being prepared."))
+        return Announcement(NOT_MEASURED, _("The notification rules named nobody when the release was approved."))
+    groups = reached(notice)
+    total = Counter(sent=sum(g.sent for g in groups), failed=sum(g.failed for g in groups))
+    total["waiting"] = sum(g.waiting for g in groups)
+    if total["failed"]:
+        why = _(
+            "%(failed)d deliveries of the announcement have failed. Repair the channel or address, or have it waived."
+        )
+        return Announcement(False, why % total, notice, groups)
+    if total["waiting"]:
+        why = _("%(waiting)d deliveries of the announcement have not been sent yet.")
+        if notice.waits:
+            why = _("%(waiting)d deliveries of the announcement wait for the approval for external recipients.")
+        return Announcement(UNKNOWN, why % total, notice, groups)
+    return Announcement(True, _("All %(sent)d deliveries of the announcement were sent.") % total, notice, groups)
+
+
+def reached(notice: Notice) -> list[Reached]:
+    """Return the counted deliveries of a notification per recipient group, in the order in which the groups were told."""
+    found: dict[str, Reached] = {}
+    fields = {Delivery.Outcome.SENT: "sent", Delivery.Outcome.WAITING: "waiting"}
+    messages = Message.objects.filter(notice=notice).select_related("member__group", "account").order_by("pk")
+    for message in messages.prefetch_related("deliveries"):
+        name = str(message.member.group) if message.member is not None else message.name
+        row = found.setdefault(name, Reached(name))
+        for delivery in message.deliveries.all():
+            counted = fields.get(Delivery.Outcome(delivery.outcome), "failed")
+            setattr(row, counted, getattr(row, counted) + 1)
+    return list(found.values())

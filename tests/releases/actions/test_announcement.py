@@ -1,0 +1,111 @@
+"""The announcement goes out with the approval, and the final check asks whether it has reached everybody (P3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.refusals import GateClosed, Invalid
+from releases.actions.notice.release import digest_of, release
+from releases.actions.release.confirm import announcement_of, confirm, facts_now
+from releases.actions.waiver import decide
+from releases.models import Delivery, FinalCheck, Notice, Obligation, Stakeholder
+from tests.releases.actions.telling import deliver, forget, join, only, outsider, tell
+from tests.releases.actions.test_waiver import proposed
+from tests.releases.channels.receivers import MailHost
+from tests.releases.gates.asking import alter
+
+RULES = (("release:announce", "development_team", "mail"), ("release:announce", "users", "mail"))
+
+
+@pytest.fixture
+def told(world: Any) -> Any:
+    """A release that was approved, with one person inside and one outside to be told of it."""
+    for group in Stakeholder.objects.all():
+        alter(group, quiet_from="00:00", quiet_until="00:00")
+    only(*RULES)
+    join("development_team", world.people["developer"], "developer@datasets.example")
+    outsider("users", "kita@users.example")
+    forget()
+    return world.granted()[0]
+
+
+def _let_out(world: Any) -> Notice:
+    notice = Notice.objects.get(event="release:announce")
+    with world.acting_as("project_manager"):
+        release(notice.pk, digest=digest_of(notice))
+    return notice
+
+
+def test_the_final_check_waits_until_the_announcement_has_reached_everybody(
+    world: Any, told: Any, host: MailHost
+) -> None:
+    """The first signature already asks for it: nothing that follows the signatures can make it true."""
+    assert facts_now(told)["notices_sent"] == "unknown", "it waits in the outbox"
+    tell()
+    deliver()
+    with world.acting_as("manager"), pytest.raises(GateClosed, match="wait for the approval for external recipients"):
+        confirm(told.pk)
+    _let_out(world)
+    with world.acting_as("manager"), pytest.raises(GateClosed, match="1 deliveries .* not been sent yet"):
+        confirm(told.pk)
+    deliver()
+    assert facts_now(told)["notices_sent"] is True
+    assert sorted(host.to) == ["developer@datasets.example", "kita@users.example"]
+    for name in ("manager", "operator"):
+        with world.acting_as(name):
+            confirm(told.pk)
+    assert world.fresh(told).state == "confirmed"
+    assert [row.facts["notices_sent"] for row in FinalCheck.objects.all()] == [True, True]
+
+
+def test_a_delivery_that_failed_closes_it_until_two_people_waive_it(world: Any, told: Any, host: MailHost) -> None:
+    tell()
+    _let_out(world)
+    deliver()
+    row = Delivery.objects.get(message__name="kita@users.example")
+    alter(row, outcome="failed", last_error="554 no such user")
+    found = announcement_of(told, world.environments["production"])
+    assert found.result is False and "1 deliveries" in found.why
+    assert [(one.sent, one.failed, one.waiting) for one in found.groups] == [(1, 0, 0), (0, 1, 0)]
+    with world.acting_as("manager"), pytest.raises(GateClosed, match="have failed"):
+        confirm(told.pk)
+    with pytest.raises(Invalid, match="bound for"), world.acting_as("manager"):
+        from datetime import UTC, datetime, timedelta
+
+        from releases.actions.waiver.propose import propose
+
+        propose(told.pk, environment_id=world.environments["staging"].pk, gate="final_check:notices_sent",
+                until=datetime.now(UTC) + timedelta(hours=1), reason="x")  # fmt: skip
+    waiver = proposed(world, told, "final_check:notices_sent")
+    assert facts_now(told)["notices_sent"] is False, "a proposal is no waiver"
+    with world.acting_as("project_manager"):
+        decide.approve(waiver.pk)
+    facts = facts_now(told)
+    assert facts["notices_sent"] == "waived" and facts["digest_unchanged"] is True
+    with world.acting_as("manager"):
+        confirm(told.pk)
+    with world.acting_as("operator"):
+        confirm(told.pk)
+    assert world.fresh(told).state == "confirmed"
+    assert Obligation.objects.get(key="waiver").about and world.fresh(waiver).obligation is not None
+
+
+def test_with_nobody_to_notify_it_is_not_measured_and_says_so(world: Any, browsers: Any) -> None:
+    only(*RULES)
+    row = world.granted()[0]
+    tell()
+    assert facts_now(row)["notices_sent"] == "not_measured"
+    page = browsers("manager").get(reverse("release", args=[row.pk])).content.decode()
+    assert "The notification rules named nobody when the release was approved." in page
+
+
+def test_the_page_shows_who_was_notified_group_by_group(world: Any, told: Any, browsers: Any) -> None:
+    tell()
+    page = browsers("manager").get(reverse("release", args=[told.pk])).content.decode()
+    table = page[page.index('id="final"') : page.index('id="deployments"')]
+    assert "Users" in table and "Development team" in table and "Open the announcement" in table
+    form = browsers("manager").get(reverse("act", args=["release", "confirm", told.pk])).content.decode()
+    assert "sent 0, failed 0, waiting 1" in form

@@ -1,0 +1,100 @@
+"""What the procedure asks of a protected branch is asked of each commit that goes to its tier, with the real git (V2)."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releases.models import Procedure
+from releases.procedures.document import Procedure as Content
+from releases.procedures.document import ProcedureFaults
+from releases.procedures.load import default
+
+from .asking import alter, ask, git, own_repository
+from .test_source import looked
+
+SIGNATURE = {"key": "signature", "ja": "署名必須", "en": "Signature required", "source": "ours", "ours": []}
+
+
+def edition(**changes: Any) -> None:
+    """Change sections of the procedure in force."""
+    row = Procedure.objects.get(state="active")
+    alter(row, content={**copy.deepcopy(row.content), **changes})
+
+
+def asking_for_signatures(tier: str) -> None:
+    rows = copy.deepcopy(Procedure.objects.get(state="active").content["protections"])
+    next(row for row in rows if row["tier"] == tier)["requires"].append(SIGNATURE)
+    edition(protections=rows)
+
+
+def signed_commit(world: Any, repository: Path) -> str:
+    """Make a commit of the release's tree that bears a signature by the known key; return its id."""
+    key = world.built.allowed_signers.with_name("release")
+    commit = world.built.commits["v1.3.0"]
+    words = ["-c", "gpg.format=ssh", "-c", f"user.signingKey={key}", "commit-tree", f"-S{key}", "-p", commit]
+    return git(repository, *words, "-m", "signed", f"{commit}^{{tree}}")
+
+
+def test_production_takes_a_commit_only_with_a_good_signature_of_itself_or_of_its_tag(
+    world: Any, tmp_path: Path
+) -> None:
+    repository = own_repository(world, tmp_path)
+    release = world.planned()
+    assert ask(world, release, "protection").verdict == "unknown", "nobody has looked"
+    looked(world, release)
+    passed = ask(world, release, "protection")
+    assert (passed.verdict, passed.reason) == ("pass", "Signature required: tag, manager@datasets.example")
+    git(repository, "tag", "-d", "v1.3.0")
+    looked(world, release)
+    closed = ask(world, release, "protection")
+    assert closed.verdict == "fail" and "Neither the commit nor a tag" in closed.reason
+    release = alter(release, commit=signed_commit(world, repository))
+    looked(world, release)
+    passed = ask(world, release, "protection")
+    assert (passed.verdict, passed.reason) == ("pass", "Signature required: commit, manager@datasets.example")
+    alter(world.application, signers="")
+    looked(world, release)
+    assert ask(world, release, "protection").verdict == "fail", "a signature by a key that nobody knows"
+
+
+def test_an_edition_that_asks_signatures_for_staging_closes_staging(world: Any, tmp_path: Path) -> None:
+    repository = own_repository(world, tmp_path)
+    release = world.planned()
+    git(repository, "tag", "-d", "v1.3.0")
+    looked(world, release)
+    assert ask(world, release, "protection", environment="staging").verdict == "pass"
+    asking_for_signatures("staging")
+    assert ask(world, release, "protection", environment="staging").verdict == "fail"
+    assert ask(world, release, "protection", environment="development").verdict == "pass", "as that branch says"
+    release = alter(release, commit=signed_commit(world, repository))
+    looked(world, release)
+    assert ask(world, release, "protection", environment="staging").verdict == "pass"
+
+
+def test_review_and_tests_are_asked_even_where_no_gate_of_their_own_asks(world: Any) -> None:
+    release = world.planned()
+    looked(world, release)
+    assert ask(world, release, "protection", environment="development").verdict == "pass", "their own gates answer"
+    gates = [
+        row for row in Procedure.objects.get(state="active").content["gates"] if row["key"] not in ("review", "tests")
+    ]
+    edition(gates=gates)
+    for environment in ("development", "staging"):
+        assert ask(world, release, "protection", environment=environment).verdict != "pass"
+    world.evidence("1.3.0")
+    for environment in ("development", "staging"):
+        assert ask(world, release, "protection", environment=environment).verdict == "pass"
+
+
+def test_a_procedure_whose_protection_no_gate_would_ask_is_refused() -> None:
+    raw = default().model_dump(mode="json")
+    for gate in raw["gates"]:
+        if gate["kind"] == "protection":
+            gate["tiers"] = ["production"]
+    with pytest.raises(ProcedureFaults) as refused:
+        Content.checked(raw)
+    assert [fault.place for fault in refused.value.faults] == ["protections[1]", "protections[2]"]
