@@ -62,13 +62,14 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
 class FreezeAdmin(ReadOnlyAdmin):
     """When nothing is released."""
 
-    list_display = ("name", "environment", "whom", "begins", "ends", "absolute", "lifted", "reason", "created_by")
+    list_display = ("name", "environment", "whom", "begins", "ends", "recurs", "absolute", "lifted", "reason",
+                    "created_by")  # fmt: skip
     list_select_related = ("environment", "application", "created_by")
     list_filter = ("environment", "absolute")
     lookups = frozenset({"environment__id__exact", "absolute__exact"})
     ordering = ("-pk",)
-    shown_fields = ("name", "environment", "whom", "begins", "ends", "absolute", "reason", "created_by", "lift_proposed_by",
-                    "lifted")  # fmt: skip
+    shown_fields = ("name", "environment", "whom", "begins", "ends", "recurs", "absolute", "reason", "created_by",
+                    "lift_proposed_by", "lifted")  # fmt: skip
     hint = _("A freeze is set on the page of its environment.")
 
     @column(_("application"))
@@ -85,6 +86,13 @@ class FreezeAdmin(ReadOnlyAdmin):
     def ends(self, row: Freeze) -> str:
         """Return when it ends."""
         return stamp(row.ends_at, row.environment.zone)
+
+    @column(_("recurs"))
+    def recurs(self, row: Freeze) -> str:
+        """Return the days of a recurring freeze, its local start and its length."""
+        if not row.rrule:
+            return "—"
+        return f"{row.rrule} · {row.start:%H:%M} · {_t('%(n)d minutes') % {'n': row.length_minutes}}"
 
     @column(_("lifted"), "lifted_at")
     def lifted(self, row: Freeze) -> str:

@@ -18,7 +18,7 @@ from environments.calendar.days import (
     milestone_hours,
     working_days_after,
 )
-from environments.calendar.openings import Answer, Freeze, next_opening, recurring_freezes, sentence
+from environments.calendar.openings import Answer, Freeze, next_opening, sentence
 from environments.calendar.rules import (
     Occurrence,
     Window,
@@ -46,7 +46,6 @@ __all__ = [
     "next_opening",
     "occurrences",
     "print_time",
-    "recurring_freezes",
     "rule_fault",
     "sentence",
     "windows",

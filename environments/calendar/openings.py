@@ -9,7 +9,7 @@ from datetime import datetime
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from environments.calendar.rules import Window, WindowRule, ahead, windows
+from environments.calendar.rules import Window, WindowRule, ahead
 from environments.times import aware, print_time
 
 
@@ -36,11 +36,6 @@ class Answer:
 
 
 Piece = tuple[datetime, datetime, Window]
-
-
-def recurring_freezes(rule: WindowRule, after: datetime, count: int, *, absolute: bool = False) -> list[Freeze]:
-    """Return the next `count` freezes of a recurring rule, evaluated in its own zone like a window."""
-    return [Freeze(window, absolute) for window in windows(rule, after, count)]
 
 
 def next_opening(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from copy import copy
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.utils.translation import get_language
@@ -39,6 +41,11 @@ class FreezeQuerySet(models.QuerySet["Freeze"]):
     def reaching(self, application: Application | int) -> FreezeQuerySet:
         """Keep the freezes of an application and those of whole environments."""
         return self.filter(models.Q(application=None) | models.Q(application=application))
+
+    def spans(self, after: datetime) -> list[Freeze]:
+        """Return the freezes, of a recurring one each time that ends after `after`, by their beginning."""
+        found = [span for row in self.select_related("environment") for span in row.spans(after)]
+        return sorted(found, key=lambda span: (span.starts_at, span.pk))
 
 
 class ChangeWindow(models.Model):
@@ -121,7 +128,11 @@ class ChangeWindow(models.Model):
 
 
 class Freeze(models.Model):
-    """A time in which nothing is released; an emergency passes unless it is absolute."""
+    """A time in which nothing is released, once or again and again; an emergency passes unless it is absolute.
+
+    A recurring one (rrule with its UNTIL, start, length_minutes; in the zone of its environment) lies between the
+    beginning of its first time and the end of its last.
+    """
 
     name = models.CharField(_("name"), max_length=100)
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="freezes", verbose_name=_("environment"))
@@ -135,7 +146,11 @@ class Freeze(models.Model):
     )
     starts_at = models.DateTimeField(_("begins"))
     ends_at = models.DateTimeField(_("ends"))
+    rrule = models.CharField(_("rule (RRULE)"), max_length=200, blank=True)
+    start = models.TimeField(_("start"), null=True, blank=True)
+    length_minutes = models.PositiveIntegerField(_("length in minutes"), default=0)
     absolute = models.BooleanField(_("absolute"), default=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
     reason = models.CharField(_("reason"), max_length=300)
     created_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("created by"))
     lift_proposed_by = models.ForeignKey(
@@ -153,6 +168,27 @@ class Freeze(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def as_rule(self) -> calendar.WindowRule | None:
+        """Return the rule of a recurring freeze as environments/calendar evaluates it; None for a single one."""
+        if not self.rrule or self.start is None:
+            return None
+        zone, length = self.environment.zone, timedelta(minutes=self.length_minutes)
+        since = self.starts_at.astimezone(ZoneInfo(zone)).date()
+        return calendar.WindowRule(self.name, self.rrule, zone, self.start, length, since)
+
+    def spans(self, after: datetime) -> list[Freeze]:
+        """Return the freeze itself, or of a recurring one an unsaved copy for each time that ends after `after`."""
+        rule = self.as_rule()
+        if rule is None:
+            return [self]
+        return [self.at(w.start, w.end) for w in calendar.windows_between(rule, after, self.ends_at)]
+
+    def at(self, starts_at: datetime, ends_at: datetime) -> Freeze:
+        """Return an unsaved copy of the freeze that holds between two instants."""
+        span = copy(self)
+        span.starts_at, span.ends_at = starts_at, ends_at
+        return span
 
     def as_freeze(self, zone: str) -> calendar.Freeze:
         """Return the freeze as environments/calendar evaluates it, shown in `zone`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from releases.admin.links import page_of
 from releases.models import Deployment, Release
 
 AHEAD = 24
+SHOWN = timedelta(days=31)
 
 
 @dataclass
@@ -60,13 +61,13 @@ def read(moment: datetime) -> Rows:
     """Read what counts now or from `moment` on, in five queries."""
     windows = ChangeWindow.objects.select_related("application")
     rows = [*windows.in_force(), *windows.filter(opened_at=None, withdrawn_at=None)]
-    freezes = Freeze.objects.in_force().filter(ends_at__gt=moment).select_related("application")
+    freezes = Freeze.objects.in_force().filter(ends_at__gt=moment).select_related("application").spans(moment)
     planned = (
         Release.objects.filter(state__in=[*Release.PREPARING, "releasing"], window_end__gt=moment)
         .select_related("application")
         .order_by("window_start")
     )
-    return Rows(rows, list(freezes), list(planned), CompanyHoliday.objects.days())
+    return Rows(rows, freezes, list(planned), CompanyHoliday.objects.days())
 
 
 def of_rule(row: ChangeWindow, occurrence: calendar.Occurrence, url: str = "") -> Entry:
@@ -134,6 +135,8 @@ def entries(environment: Environment, rows: Rows, moment: datetime, ahead: int =
             page_of(f), f.application,
         )
         for f in mine
+        # Of a recurring one the month to come; it has a page of its own.
+        if not f.rrule or f.starts_at < moment + SHOWN
     ]  # fmt: skip
     return sorted(found, key=lambda e: e.start)
 

@@ -106,7 +106,9 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
         label = str(environment) if many else ""
         for entry in windows_in(environment, rows, begin, end):
             _mark(days, entry.start, entry.zone, _window_mark(entry, label, moment, may_plan=may_plan))
-        for freeze in (f for f in rows.freezes if f.environment_id == environment.pk):
+        for freeze in rows.freezes:
+            if freeze.environment_id != environment.pk or not overlap(freeze.starts_at, freeze.ends_at, begin, end):
+                continue
             _spread(days, freeze, environment.zone, label)
     zones = {e.pk: e.zone for e in environments}
     if any(e.protected for e in environments):

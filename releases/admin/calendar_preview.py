@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments import calendar
+from environments.actions.window.freeze import recurring
 from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.actions.window.set_rule import rule_faults
 from releases.admin.calendar_entries import (
@@ -60,31 +61,66 @@ def of_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
     start, end = values["starts_at"], values["ends_at"]
     if end <= start:
         return [(_("It cannot be saved like this"), _("The end lies before the beginning or in the past."))]
-    lines = [(_("Closed time"), f"{when(start, environment.zone)} – {when(end, environment.zone)}")]
-    lines += _hit(environment, values["application_id"], start, end, absolute=values["absolute"])
+    return [
+        line
+        for place in _everywhere(environment, values)
+        for line in _named(place, environment, _closed(place, values, [(start, end)]))
+    ]
+
+
+def of_recurring_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
+    """Return the next times of a recurring freeze and what they would hit, environment by environment."""
+    rule = {name: values[name] for name in ("rrule", "start", "length_minutes", "first_day", "last_day")}
+    lines: Lines = []
+    for place in _everywhere(environment, values):
+        columns, faults = recurring(place, **rule)
+        if faults:
+            return [(_("It cannot be saved like this"), "\n".join(faults))]
+        times = [
+            (f.starts_at, f.ends_at) for f in Freeze(environment=place, name=values["name"], **columns).spans(now())
+        ]
+        lines += _named(place, environment, _closed(place, values, times))
+    return lines
+
+
+def _everywhere(environment: Environment, values: dict[str, Any]) -> list[Environment]:
+    return [environment, *Environment.objects.filter(pk__in=values["also_in"])]
+
+
+def _named(place: Environment, environment: Environment, lines: Lines) -> Lines:
+    """Return lines with the name of the environment that they are about, where it is another one."""
+    return lines if place == environment else [(f"{place} · {label}", words) for label, words in lines]
+
+
+def _closed(environment: Environment, values: dict[str, Any], times: list[tuple[datetime, datetime]]) -> Lines:
+    said = [f"{when(start, environment.zone)} – {when(end, environment.zone)}" for start, end in times[:AHEAD]]
+    if more := len(times) - AHEAD:
+        said += [_("and %(n)d more times") % {"n": more}] if more > 0 else []
+    lines: Lines = [(_("Closed time"), "\n".join(said))]
+    lines += _hit(environment, values["application_id"], times, absolute=values["absolute"])
     others = [
         f"{f.name}: {when(f.starts_at, environment.zone)} – {when(f.ends_at, environment.zone)}"
-        for f in environment.freezes.in_force()
-        if overlap(f.starts_at, f.ends_at, start, end)
+        for f in environment.freezes.in_force().spans(times[0][0])
+        if any(overlap(f.starts_at, f.ends_at, start, end) for start, end in times)
     ]
     if others:
-        lines.append((_("Other freezes at that time"), "\n".join(others)))
+        lines.append((_("Other freezes at that time"), "\n".join(others[:AHEAD])))
     return lines
 
 
 def of_lifting(freeze: Freeze, values: dict[str, Any]) -> Lines:
     """Return what lifting a freeze would open again."""
-    moment = now()
-    start = max(freeze.starts_at, moment)
-    if start >= freeze.ends_at:
+    moment, zone = now(), freeze.environment.zone
+    times = [(max(span.starts_at, moment), span.ends_at) for span in freeze.spans(moment) if span.ends_at > moment]
+    if not times:
         return []
     # Not the minute, which would be another one when it is confirmed.
-    begins = when(start, freeze.environment.zone) if start > moment else _("now")
+    said = [f"{when(start, zone) if start > moment else _('now')} – {when(end, zone)}" for start, end in times]
     asked = [(_("lifting proposed by"), str(freeze.lift_proposed_by))] if freeze.lift_proposed_by is not None else []
     return [
         *asked,
-        (_("Opens again"), f"{begins} – {when(freeze.ends_at, freeze.environment.zone)}"),
-        *_hit(freeze.environment, freeze.application_id, start, freeze.ends_at, absolute=freeze.absolute),
+        (_("Opens again"), "\n".join(said[:AHEAD])),
+        *_hit(freeze.environment, freeze.application_id, times, absolute=freeze.absolute),
     ]
 
 
@@ -148,13 +184,13 @@ def _changed(company: dict[Any, str]) -> Lines:
 
 
 def _hit(
-    environment: Environment, application_id: int | None, start: datetime, end: datetime, *, absolute: bool
+    environment: Environment, application_id: int | None, times: list[tuple[datetime, datetime]], *, absolute: bool
 ) -> Lines:
-    rows = read(start)
+    rows = read(times[0][0])
     windows = [
         e
-        for e in windows_of(environment, rows, start)
-        if overlap(start, end, e.start, e.end)
+        for e in windows_of(environment, rows, times[0][0])
+        if any(overlap(start, end, e.start, e.end) for start, end in times)
         and e.kind != "skipped"
         and (application_id is None or e.application is None or e.application.pk == application_id)
     ]
@@ -163,9 +199,14 @@ def _hit(
         for r in rows.planned
         if environment.protected
         and application_id in (None, r.application_id)
-        and overlap(start, end, r.window_start, r.window_end)
+        and any(overlap(start, end, r.window_start, r.window_end) for start, end in times)
     ]
-    runs = [r for r in runs_between(environment, start, end) if application_id in (None, r.application_id)]
+    runs = [
+        r
+        for r in runs_between(environment, times[0][0], times[-1][1])
+        if application_id in (None, r.application_id)
+        and any(start <= r.scheduled_for < end for start, end in times if r.scheduled_for is not None)
+    ]
     names = []
     for release in planned:
         passes = release.kind == release.Kind.EMERGENCY and not absolute

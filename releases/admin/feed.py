@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import icalendar
 from django.contrib.auth.decorators import login_not_required
@@ -144,7 +145,12 @@ def _freeze(freeze: Freeze, environment: Environment, moment: datetime) -> Itera
         _("Absolute freeze: %(name)s (%(environment)s)") if freeze.absolute else _("Freeze: %(name)s (%(environment)s)")
     )
     status = "CANCELLED" if freeze.lifted_at else "CONFIRMED"
-    yield _event(f"freeze-{freeze.pk}", name % words, freeze.starts_at, freeze.ends_at, status, _version(freeze))
+    version = _version(freeze)
+    for span in freeze.spans(moment - BEHIND):
+        if span.starts_at > moment + AHEAD:
+            return
+        day = f"-{span.starts_at.astimezone(ZoneInfo(environment.zone)):%Y%m%d}" if freeze.rrule else ""
+        yield _event(f"freeze-{freeze.pk}{day}", name % words, span.starts_at, span.ends_at, status, version)
 
 
 def _release(release: Release, moment: datetime) -> Iterable[icalendar.Event]:

@@ -9,7 +9,7 @@ from django.db.models import Model
 
 from audit.change import label
 from audit.clock import now
-from environments.models import AccessRequest
+from environments.models import AccessRequest, Freeze
 from releases.actions.milestone.remind import OWNERS
 from releases.actions.notice.subject import subject_of
 from releases.actions.notice.values import values_of
@@ -63,6 +63,8 @@ def example_of(event: str, release: Release | None) -> Example | None:
             payload = {"round": row.pk} if row is not None else {}
         case "access":
             row = AccessRequest.objects.first()
+        case "window" | "freeze":
+            row = Freeze.objects.order_by("-pk").first()
         case "switch":
             row = StopSwitch.objects.first()
         case "notice":

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit import as_of
-from audit.as_of import Past, moment_of
-from environments.models import Account
+from audit.as_of import Past
+from environments.models import Account, Freeze
 from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, persons, words_for
 from releases.audit_tests.outside_window import Openings
 from releases.models import Deployment
@@ -74,7 +73,7 @@ def edits(scope: Scope) -> list[Edit]:
     for before, freeze in _changed("environments.Freeze", scope):
         if before is not None and freeze.values["lifted_at"] and not before.values["lifted_at"]:
             for person in {_account(freeze.actor), freeze.values.get("lift_proposed_by_id")}:
-                edit(person, freeze.at, _("a freeze, lifted"), _in_freeze(freeze.values))
+                edit(person, freeze.at, _("a freeze, lifted"), _in_freeze(as_of.instance(Freeze, freeze)))
     openings = Openings(scope.until)
     for life in openings.windows.values():
         window = life.states[0]
@@ -94,13 +93,15 @@ def _as_role(scope: Scope, role: str, environment: int) -> Callable[[Use], bool]
     return reaches
 
 
-def _in_freeze(values: dict[str, Any]) -> Callable[[Use], bool]:
-    begins, ends = moment_of(values["starts_at"]), moment_of(values["ends_at"])
+def _in_freeze(freeze: Freeze) -> Callable[[Use], bool]:
+    environment, application = freeze.environment_id, freeze.application_id
 
     def reaches(use: Use) -> bool:
-        start, reach = use.deployment.started_at, (None, use.deployment.application_id)
-        there = values["environment_id"] == use.deployment.environment_id and values["application_id"] in reach
-        return there and None not in (start, begins, ends) and begins <= start < ends  # type: ignore[operator]
+        start = use.deployment.started_at
+        there = environment == use.deployment.environment_id and application in (None, use.deployment.application_id)
+        if start is None or not there:
+            return False
+        return any(span.starts_at <= start < span.ends_at for span in freeze.spans(start))
 
     return reaches
 

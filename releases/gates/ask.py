@@ -33,7 +33,8 @@ GATES: tuple[tuple[str, Ask], ...] = (
     ("obligation", preparation.obligations),
 )
 
-# What two people may waive. Never consent, window, freeze, tag or debts: those have ways of their own.
+# What two people may waive. Never consent, window, tag or debts: those have ways of their own; a freeze looks itself for an
+# exception that two have made.
 WAIVABLE = frozenset({"evidence", "promotion", "rehearsal", "checklist", "milestone", "branch", "roster", "document"})
 
 

@@ -13,7 +13,7 @@ from django.db.models import Case, Exists, OuterRef, Value, When
 from audit.clock import now
 from environments.lend import lend
 from environments.models import ChangeWindow, Environment, Freeze, Target
-from releases.models import Deployment, Evidence, Fact, Obligation, Procedure, Release, StopSwitch
+from releases.models import Deployment, Evidence, Fact, Obligation, Procedure, Release, StopSwitch, Waiver
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 from releases.procedures.values import Tier
@@ -103,13 +103,31 @@ class Known:
     @cached_property
     def _frozen(self) -> dict[int, list[Freeze]]:
         found: dict[int, list[Freeze]] = {}
-        for row in Freeze.objects.in_force().reaching(self.release.application_id).order_by("pk"):
-            found.setdefault(row.environment_id, []).append(row)
+        for span in Freeze.objects.in_force().reaching(self.release.application_id).spans(self.moment):
+            found.setdefault(span.environment_id, []).append(span)
         return found
 
-    def freezes(self, environment: Environment) -> list[Freeze]:
-        """The freezes in force of an environment that reach the application, past and future ones too."""
+    def set_freezes(self, environment: Environment) -> list[Freeze]:
+        """The freezes in force of an environment that reach the application, past and future ones too, a recurring one
+        once for each time to come.
+        """
         return self._frozen.get(environment.pk, [])
+
+    def freezes(self, environment: Environment) -> list[Freeze]:
+        """The same as they count for the release: what it is an exception from begins when the exception ends."""
+        found = self.set_freezes(environment)
+        exception = self.exception(environment, self.moment) if found else None
+        if exception is None or exception.approved_at is None:
+            return found
+        until, since = exception.until, exception.approved_at
+        # An absolute one has no exceptions, and what is set later was in nobody's mind when this one was approved.
+        counting = []
+        for span in found:
+            if span.absolute or span.created_at > since or span.starts_at >= until:
+                counting.append(span)
+            elif span.ends_at > until:
+                counting.append(span.at(until, span.ends_at))
+        return counting
 
     @cached_property
     def ruled(self) -> set[int]:
@@ -121,14 +139,24 @@ class Known:
         freeze that somebody has set there.
         """
         gates = self.content.gates_for(environment.tier)
-        beside = [gate for gate in SET_ON_PAGES if all(gate.kind != other.kind for other in gates)]
+        beside = [
+            next((own for own in self.content.gates if own.kind == gate.kind), gate)
+            for gate in SET_ON_PAGES
+            if all(gate.kind != other.kind for other in gates)
+        ]
         if not beside:
             return gates
         is_set = {
-            "freeze": any(freeze.ends_at > self.moment for freeze in self.freezes(environment)),
+            "freeze": any(freeze.ends_at > self.moment for freeze in self.set_freezes(environment)),
             "window": environment.pk in self.ruled,
         }
         return [*gates, *(gate for gate in beside if is_set[gate.kind])]
+
+    def exception(self, environment: Environment, at: datetime) -> Waiver | None:
+        """What two people have let the release pass in an environment at a time, although a freeze holds there."""
+        keys = {gate.key for gate in self.content.gates if gate.kind == "freeze"} | {"freeze"}
+        rows = (row for row in self.release.waivers.all() if row.environment_id == environment.pk and row.gate in keys)
+        return next((row for row in rows if row.counts(at)), None)
 
     @property
     def orders(self) -> dict[str, int]:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from environments import calendar
+from environments.models import Freeze
 from releases.gates.base import Answer, Question, failed, passed
 from releases.gates.window import opening
 from releases.procedures.parts import Gate
 
 
+def _active(question: Question, freezes: list[Freeze]) -> list[Freeze]:
+    at = question.at
+    return [f for f in freezes if f.starts_at <= at < f.ends_at and (f.absolute or not question.emergency)]
+
+
 def ask(question: Question, gate: Gate) -> Answer:
-    """Deny beats allow; an emergency passes a freeze that is not absolute, and a lifted one counts for nobody."""
+    """Deny beats allow; an emergency passes a freeze that is not absolute, and a lifted one counts for nobody. A release
+    that two people have made an exception of passes one that is not absolute either, until the exception ends.
+    """
     release, environment, at = question.release, question.environment, question.at
     frozen = question.known.freezes(environment)
-    active = [f for f in frozen if f.starts_at <= at < f.ends_at and (f.absolute or not question.emergency)]
+    active = _active(question, frozen)
     if not active:
-        return passed(gate)
+        there, exception = (
+            _active(question, question.known.set_freezes(environment)),
+            question.known.exception(environment, at),
+        )
+        if not there or exception is None:
+            return passed(gate)
+        text = _("Exception from the freeze “%(name)s” until %(until)s by %(who)s: %(reason)s")
+        until = calendar.print_time(exception.until, environment.zone, get_language() or "ja")
+        words = {"name": there[0].name, "until": until, "who": exception.decided_by, "reason": exception.reason}
+        return replace(passed(gate, text % words, "waivers"), verdict="waived")
     freeze = max(active, key=lambda f: f.ends_at)
     until = calendar.print_time(freeze.ends_at, environment.zone, get_language() or "ja")
     text = _("Freeze “%(name)s” until %(end)s: %(reason)s")

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from environments import calendar
 from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
-from releases.gates.base import Answer, Question, failed, passed
+from releases.gates.base import Answer, Known, Question, failed, passed
 from releases.models import Release
 from releases.procedures.parts import Gate
 
@@ -29,7 +29,7 @@ def opening(
     """
     rules, extras = _windows_of(application, environment) if not any_time else ([], [])
     if frozen is None:
-        frozen = environment.freezes.in_force().reaching(application)
+        frozen = environment.freezes.in_force().reaching(application).spans(at)
     freezes = [f.as_freeze(environment.zone) for f in frozen]
     return calendar.next_opening(
         rules, extras, freezes, at, emergency=emergency, any_time=any_time, zone=environment.zone
@@ -64,13 +64,14 @@ def _end(release: Release, environment: Environment, answer: calendar.Answer) ->
     return min(filter(None, [answer.until, own]), default=None)
 
 
-def closed_to(release: Release, environment: Environment, at: datetime, seconds: float) -> str:
-    """Return why a run under way may not go on with its way out at `at`; empty when it may.
+def closed_to(known: Known, environment: Environment, seconds: float) -> str:
+    """Return why a run under way may not go on with its way out now; empty when it may.
 
     seconds: what must fit before the window closes of what is left: its checks too, and in general the way back.
     """
+    release, at = known.release, known.moment
     emergency = release.kind == Release.Kind.EMERGENCY
-    answer = opening(release.application, environment, at, emergency=emergency)
+    answer = opening(release.application, environment, at, emergency=emergency, frozen=known.freezes(environment))
     if not answer.open:
         return closed_sentence(answer, environment)
     if emergency:

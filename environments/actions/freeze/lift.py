@@ -32,6 +32,7 @@ def lift(freeze_id: int, *, reason: str) -> Freeze:
             if first is None:
                 freeze.lift_proposed_by = account
                 act.details["waits"] = True
+                act.tell("freeze:propose_lift")
                 return freeze
             if first.person_key == account.person_key:
                 raise WrongState(_("You have asked for it already; another person lifts it."))

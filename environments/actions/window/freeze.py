@@ -1,16 +1,22 @@
-"""window:freeze: a time in which nothing is released."""
+"""window:freeze: a time in which nothing is released, once or recurring, in one environment or in several."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable, Collection
+from datetime import date, datetime, time, timedelta
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid
-from environments import access
+from environments import access, calendar
 from environments.models import Application, Environment, Freeze
+
+LONGEST_MINUTES = 7 * 24 * 60
+# How many days a recurring freeze may go on before somebody looks at it again.
+LONGEST_DAYS = 2 * 366
 
 
 def freeze(
@@ -22,29 +28,106 @@ def freeze(
     reason: str,
     absolute: bool = False,
     application_id: int | None = None,
+    also_in: Collection[int] = (),
 ) -> Freeze:
-    """Close an environment for a time, for one application or for all of them; deny beats allow, overlaps are fine."""
-    with change("window:freeze", (Environment, environment_id), reason=reason, sign=True) as act:
-        environment = act.get(Environment)
-        account = access.require("plan", environment)
-        if not reason.strip():
-            raise Invalid(_("A freeze needs a reason."))
+    """Close an environment for a time, for one application or for all of them; deny beats allow, overlaps are fine.
+
+    also_in: further environments that are closed by the same act, each with a freeze of its own that is lifted by itself.
+    """
+
+    def times(environment: Environment) -> dict[str, Any]:
         if ends_at <= starts_at or ends_at <= now():
             raise Invalid(_("The end lies before the beginning or in the past."))
+        return {"starts_at": starts_at, "ends_at": ends_at}
+
+    return _set([environment_id, *also_in], times, name, reason, absolute, application_id)
+
+
+def freeze_recurring(
+    environment_id: int,
+    *,
+    name: str,
+    rrule: str,
+    start: time,
+    length_minutes: int,
+    first_day: date,
+    last_day: date,
+    reason: str,
+    absolute: bool = False,
+    application_id: int | None = None,
+    also_in: Collection[int] = (),
+) -> Freeze:
+    """Close an environment again and again: on the days of a rule between two days (both included), from a local time in
+    its own zone for some minutes. Raises Invalid for a rule that is none or meets no day.
+    """
+
+    def times(environment: Environment) -> dict[str, Any]:
+        found, faults = recurring(environment, rrule, start, length_minutes, first_day, last_day)
+        if faults:
+            raise Invalid(*faults)
+        return found
+
+    return _set([environment_id, *also_in], times, name, reason, absolute, application_id)
+
+
+def recurring(
+    environment: Environment, rrule: str, start: time, length_minutes: int, first_day: date, last_day: date
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the columns of a recurring freeze in an environment, and what is wrong with it, in sentences."""
+    text = rrule.strip().upper()
+    faults = [_("The rule %(fault)s.") % {"fault": fault}] if (fault := calendar.rule_fault(text)) else []
+    if "UNTIL=" in text:
+        faults.append(_("The rule names an UNTIL; write the last day into its own field instead."))
+    if not 0 < length_minutes <= LONGEST_MINUTES:
+        faults.append(_("A freeze lasts from one minute to seven days each time."))
+    if not timedelta(0) <= last_day - first_day <= timedelta(days=LONGEST_DAYS):
+        faults.append(_("The last day lies before the first, or more than two years after it."))
+    if faults:
+        return {}, faults
+    text += f";UNTIL={last_day:%Y%m%d}"
+    rule = calendar.WindowRule("", text, environment.zone, start, timedelta(minutes=length_minutes), first_day)
+    begins = calendar.instant(datetime.combine(first_day, time()), environment.zone)
+    far = calendar.instant(datetime.combine(last_day + timedelta(days=2), time()), environment.zone)
+    met = [window for window in calendar.windows_between(rule, begins, far) if window.end > now()]
+    if not met:
+        return {}, [_("The rule meets no day between the first and the last that is still to come.")]
+    columns = {"rrule": text, "start": start, "length_minutes": length_minutes}
+    return columns | {"starts_at": met[0].start, "ends_at": max(window.end for window in met)}, []
+
+
+def _set(
+    places: list[int],
+    times: Callable[[Environment], dict[str, Any]],
+    name: str,
+    reason: str,
+    absolute: bool,
+    application_id: int | None,
+) -> Freeze:
+    targets = [(Environment, pk) for pk in dict.fromkeys(places)]
+    with change("window:freeze", *targets, reason=reason, sign=True) as act:
+        account = access.current_account()
+        environments = [act.get(Environment, pk) for _model, pk in targets]
+        for environment in environments:
+            account = access.require("plan", environment)
+        if not reason.strip():
+            raise Invalid(_("A freeze needs a reason."))
         application = None
         if application_id is not None:
             application = Application.objects.filter(pk=application_id).first()
             if application is None:
                 raise Invalid(_("There is no such application."))
-        made = Freeze.objects.create(
-            name=name,
-            environment=environment,
-            application=application,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            absolute=absolute,
-            reason=reason,
-            created_by=account,
-        )
-        act.about(made)
-    return made
+        made = [
+            Freeze.objects.create(
+                name=name,
+                environment=environment,
+                application=application,
+                absolute=absolute,
+                reason=reason,
+                created_by=account,
+                **times(environment),
+            )
+            for environment in environments
+        ]
+        act.about(made[0], freezes=[row.pk for row in made])
+        act.made += made[1:]
+    return made[0]

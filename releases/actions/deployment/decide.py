@@ -179,7 +179,7 @@ def _require_time(deployment: Deployment, first: Step, *, back: bool = True) -> 
     left = deployment.steps.filter(ordinal__gte=first.ordinal, phase__in=["forward", "verify"])
     after = {phase: release.plan.get(phase, []) for phase in ("back", "back_verify") if back}
     seconds = sum(step.estimate_seconds for step in left) + window.needed_seconds(after)
-    if reason := window.closed_to(release, environment, known.moment, seconds):
+    if reason := window.closed_to(known, environment, seconds):
         raise GateClosed(reason)
 
 

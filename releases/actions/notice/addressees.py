@@ -7,13 +7,25 @@ from typing import Any
 
 from django.conf import settings
 
+from audit.clock import now
 from environments import access
-from environments.models import AccessRequest, Account, Environment
+from environments.models import AccessRequest, Account, Environment, Freeze
 from environments.roles import ROLE_VERBS
 from releases.actions.notice.subject import Subject, subject_of, thing_of
 from releases.actions.question.ask import asked_of
 from releases.gates import quorum
-from releases.models import Approval, ConsentRound, Milestone, Notice, Question, Rollback, RosterEntry, Watch
+from releases.models import (
+    Approval,
+    ConsentRound,
+    Deployment,
+    Milestone,
+    Notice,
+    Question,
+    Release,
+    Rollback,
+    RosterEntry,
+    Watch,
+)
 
 # Who hears of it when those who must act do not.
 NEXT = {
@@ -24,6 +36,7 @@ NEXT = {
     "milestone:remind": ("project_manager",),
     "waiver:propose": ("release_manager",),
     "rollback:raise": ("release_manager", "project_manager"),
+    "freeze:propose_lift": ("project_manager",),
     "notice:wait": ("release_manager", "project_manager"),
 }
 # Questions to the roster go on by themselves, and have their own deadline.
@@ -43,6 +56,10 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
             return _had_consented(payload)
         case "milestone:remind", Milestone():
             return access.holders(str(payload.get("role", "release_manager")))
+        case (("window:freeze" | "freeze:lift"), Freeze()):
+            return _touched(thing, payload)
+        case "freeze:propose_lift", Freeze():
+            return holding("plan", thing.environment, without=thing.lift_proposed_by)
         case "waiver:propose", _:
             return holding("waive", without=getattr(thing, "proposed_by", None))
         case (("deployment:hold" | "question:escalate"), Question()):
@@ -102,6 +119,27 @@ def _had_consented(payload: dict[str, Any]) -> list[Account]:
         spoke = [person for word in words for person in (word.account, word.on_behalf) if person is not None]
         author = [round_.release.author] if round_.release is not None else []
         found |= {one.pk: one for one in (*author, round_.applicant, *spoke, *quorum.asked(round_))}
+    return list(found.values())
+
+
+def _touched(freeze: Freeze, payload: dict[str, Any]) -> list[Account]:
+    """Return whom a freeze concerns: whoever plans where it holds, and who takes part in what is planned inside it."""
+    found: dict[int, Account] = {}
+    moment = now()
+    for row in Freeze.objects.filter(pk__in=payload.get("freezes", [freeze.pk])).select_related("environment"):
+        found |= {one.pk: one for one in holding("plan", row.environment)}
+        times = [(span.starts_at, span.ends_at) for span in row.spans(moment)]
+        whom = {"application": row.application_id} if row.application_id is not None else {}
+        runs = Deployment.objects.filter(environment=row.environment, state__in=["scheduled", "queued"], **whom)
+        for run in runs.select_related("requested_by", "started_by"):
+            if run.scheduled_for is not None and any(begins <= run.scheduled_for < ends for begins, ends in times):
+                found |= {one.pk: one for one in (run.requested_by, run.started_by) if one is not None}
+        planned = Release.objects.filter(state__in=Release.PREPARING, window_end__gt=moment, **whom)
+        for release in planned.select_related("author") if row.environment.protected else ():
+            start, end = release.window_start, release.window_end
+            if start and end and any(begins < end and start < ends for begins, ends in times):
+                team = [entry.account for entry in release.roster.select_related("account")]
+                found |= {one.pk: one for one in (release.author, *team)}
     return list(found.values())
 
 

@@ -10,7 +10,8 @@ from django.apps import apps
 from django.db.models import Model
 from django.utils.dateparse import parse_datetime
 
-from environments.models import AccessRequest
+from audit.clock import now
+from environments.models import AccessRequest, Freeze
 from releases.models import (
     ConsentRound,
     Deployment,
@@ -33,7 +34,7 @@ NAMED = {
     "round:ask": ("round", ConsentRound),
     "deployment:hold": ("question", Question),
 }
-THINGS = (Milestone, Waiver, Question, Rollback, Notice, AccessRequest, Watch)
+THINGS = (Milestone, Waiver, Question, Rollback, Notice, AccessRequest, Watch, Freeze)
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def is_done(thing: Model | None) -> bool:
             return thing.released_at is not None
         case AccessRequest():
             return thing.decided_at is not None
+        case Freeze():
+            return thing.lifted_at is not None or thing.ends_at <= now()
         case Watch():
             return thing.ended_at is not None or (thing.unclear_at is None and not thing.verdict)
     return True

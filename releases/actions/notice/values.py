@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
-from environments.models import AccessRequest
+from environments.models import AccessRequest, Freeze
 from releases.actions.notice.subject import Subject
 from releases.actions.release.facts import ZONE, facts_of, when, zone_of
 from releases.actions.rollback.causes import cause_of
@@ -47,6 +47,7 @@ PAGES: tuple[tuple[type[Model], str, str], ...] = (
     (StopSwitch, "/admin/releases/stopswitch/{}/change/", "pk"),
     (AccessRequest, "/admin/environments/accessrequest/{}/change/", "pk"),
     (Watch, "/admin/deployment/{}/#watch", "deployment_id"),
+    (Freeze, "/admin/environments/freeze/{}/change/", "pk"),
 )
 
 
@@ -126,6 +127,11 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
         return f"{thing.get_subject_display()}: {thing.release or thing.window or thing.procedure or thing.switch}"
     if isinstance(row, AccessRequest):
         return f"{row} · {_('%(n)d h') % {'n': row.hours}}"
+    if isinstance(row, Freeze):
+        rows = Freeze.objects.filter(pk__in=payload.get("freezes", [row.pk])).select_related(
+            "environment", "application"
+        )
+        return "\n".join(_frozen_words(each, language) for each in rows.order_by("pk"))
     if isinstance(row, Watch):
         return ", ".join(_silent_words(row, payload.get("silent", []), language))
     if isinstance(row, Rollback):
@@ -136,6 +142,21 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     if subject.step is not None:
         return str(subject.step.parameters["task"] if subject.step.kind == "manual" else subject.step)
     return str(row)
+
+
+def _frozen_words(row: Freeze, language: str) -> str:
+    zone = row.environment.zone
+    words = {
+        "name": row.name,
+        "where": " · ".join(str(part) for part in (row.environment, row.application) if part is not None),
+        "begin": when(row.starts_at, zone, language),
+        "end": when(row.ends_at, zone, language),
+        "minutes": row.length_minutes,
+        "rule": row.rrule,
+    }
+    if not row.rrule:
+        return _("%(name)s (%(where)s): %(begin)s – %(end)s") % words
+    return _("%(name)s (%(where)s): %(begin)s – %(end)s, %(minutes)d minutes each time (%(rule)s)") % words
 
 
 def _reason(row: Model, reason: str, payload: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from releases.actions.consent.end import end_rounds
 from releases.actions.release.milestones import lay
 from releases.actions.release.plan import active_procedure, clear_final_check
 from releases.actions.release.steps import production_of
-from releases.gates.base import procedure_of
+from releases.gates.base import Known, procedure_of
 from releases.gates.window import closed_sentence, opening
 from releases.models import Release
 
@@ -49,7 +49,8 @@ def _set_window(release: Release, start: datetime, reopened: Collection[str] = (
     moment = now()
     environment = production_of(release)
     emergency = release.kind == Release.Kind.EMERGENCY
-    answer = opening(release.application, environment, max(start, moment), emergency=emergency)
+    frozen = Known(release, moment).freezes(environment)
+    answer = opening(release.application, environment, max(start, moment), emergency=emergency, frozen=frozen)
     if not answer.open:
         raise GateClosed(closed_sentence(answer, environment))
     if start < moment - timedelta(hours=12):

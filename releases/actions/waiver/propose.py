@@ -31,7 +31,8 @@ def waivable(release: Release) -> list[tuple[str, str, str]]:
 
 def waivable_in(content: Content) -> list[tuple[str, str, str]]:
     """Return the same of a procedure."""
-    gates = [(gate.key, gate.ja, gate.en) for gate in content.gates if gate.kind in WAIVABLE]
+    # A freeze too, by the exception that its gate itself looks for: never from an absolute one.
+    gates = [(gate.key, gate.ja, gate.en) for gate in content.gates if gate.kind in WAIVABLE or gate.kind == "freeze"]
     dates = [(MILESTONE + m.key, m.ja, m.en) for m in content.milestones if m.guards != "start"]
     return (
         gates

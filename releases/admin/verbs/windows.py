@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.db.models import Model
 from django.urls import reverse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
@@ -39,15 +40,68 @@ def _whom() -> forms.Field:
     )
 
 
+def _absolute() -> forms.Field:
+    return forms.BooleanField(label=_("absolute (holds for emergencies too)"), required=False)
+
+
+def _others(instance: Any) -> forms.Field:
+    return forms.ModelMultipleChoiceField(
+        label=_("also in"),
+        queryset=Environment.objects.exclude(pk=getattr(instance, "pk", 0)),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("Each environment gets a freeze of its own, which is lifted by itself."),
+    )
+
+
 def _freeze(instance: Any) -> Fields:
     return {
         "application_id": _whom(),
         "name": text(_("name"), most=length(Freeze, "name")),
         "starts_at": _moment(_("begins"), instance),
         "ends_at": _moment(_("ends"), instance),
-        "absolute": forms.BooleanField(label=_("absolute (holds for emergencies too)"), required=False),
+        "also_in": _others(instance),
+        "absolute": _absolute(),
         "reason": text(_("reason")),
     }
+
+
+def _recurring(instance: Any) -> Fields:
+    day = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    return {
+        "application_id": _whom(),
+        "name": text(_("name"), most=length(Freeze, "name")),
+        "rrule": _days("FREQ=WEEKLY;BYDAY=FR", Freeze),
+        "start": _clock("17:00"),
+        "length_minutes": _minutes(64 * 60, freezes.LONGEST_MINUTES),
+        "first_day": forms.DateField(label=_("first day"), widget=day),
+        "last_day": forms.DateField(label=_("last day"), widget=day, help_text=_("Two years after the first at most.")),
+        "also_in": _others(instance),
+        "absolute": _absolute(),
+        "reason": text(_("reason")),
+    }
+
+
+def _days(initial: str, model: type[Model]) -> forms.Field:
+    return forms.CharField(
+        label=_("days (recurrence rule)"),
+        initial=initial,
+        max_length=length(model, "rrule"),
+        help_text=_(
+            "FREQ=MONTHLY;BYDAY=3WE: each third Wednesday. FREQ=WEEKLY;BYDAY=TU,TH: each Tuesday and Thursday. "
+            "FREQ=MONTHLY;BYMONTHDAY=-1: the last day of each month."
+        ),
+    )
+
+
+def _clock(initial: str) -> forms.Field:
+    return forms.TimeField(
+        label=_("start"), initial=initial, widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
+    )
+
+
+def _minutes(initial: int, most: int) -> forms.Field:
+    return forms.IntegerField(label=_("length in minutes"), initial=initial, min_value=1, max_value=most)
 
 
 def _extra(instance: Any) -> Fields:
@@ -67,21 +121,9 @@ def _rule(instance: Any) -> Fields:
         "replaces_id": forms.ModelChoiceField(label=_("replaces"), queryset=rules, required=False, empty_label="—"),
         "name": text(_("name (Japanese)"), most=length(ChangeWindow, "name")),
         "name_en": text(_("name (English)"), required=False, most=length(ChangeWindow, "name_en")),
-        "rrule": forms.CharField(
-            label=_("days (recurrence rule)"),
-            initial="FREQ=MONTHLY;BYDAY=3WE",
-            max_length=length(ChangeWindow, "rrule"),
-            help_text=_(
-                "FREQ=MONTHLY;BYDAY=3WE: each third Wednesday. FREQ=WEEKLY;BYDAY=TU,TH: each Tuesday and Thursday. "
-                "FREQ=MONTHLY;BYMONTHDAY=-1: the last day of each month."
-            ),
-        ),
-        "start": forms.TimeField(
-            label=_("start"), initial="01:00", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
-        ),
-        "length_minutes": forms.IntegerField(
-            label=_("length in minutes"), initial=240, min_value=1, max_value=set_rule.LONGEST_MINUTES
-        ),
+        "rrule": _days("FREQ=MONTHLY;BYDAY=3WE", ChangeWindow),
+        "start": _clock("01:00"),
+        "length_minutes": _minutes(240, set_rule.LONGEST_MINUTES),
         "zone": text(_("time zone"), required=False, most=length(ChangeWindow, "zone"), initial=getattr(instance, "zone", "")),
         "day_offset": forms.IntegerField(
             label=_("moved by days"),
@@ -101,6 +143,14 @@ def _rule(instance: Any) -> Fields:
         "on_holiday": forms.ChoiceField(label=_("on a holiday"), choices=ChangeWindow.OnHoliday.choices),
         "reason": text(_("reason")),
     }  # fmt: skip
+
+
+def _freeze_there(pk: int, *, also_in: Iterable[Environment], **values: Any) -> Freeze:
+    return freezes.freeze(pk, also_in=[place.pk for place in also_in], **values)
+
+
+def _freeze_again_and_again(pk: int, *, also_in: Iterable[Environment], **values: Any) -> Freeze:
+    return freezes.freeze_recurring(pk, also_in=[place.pk for place in also_in], **values)
 
 
 def _set_rule(pk: int, *, day_offset: int | None, **values: Any) -> ChangeWindow:
@@ -139,8 +189,10 @@ VERBS: tuple[Verb, ...] = (
          preview=preview.of_new_rule),
     Verb("window", "withdraw", _("Withdraw the window"), withdraw.withdraw, ("propose_window",), ChangeWindow, _must,
          signs=True, danger=True, over=withdraw.over, preview=preview.of_withdrawal),
-    Verb("window", "freeze", _("Freeze"), freezes.freeze, ("plan",), Environment, _freeze, signs=True,
+    Verb("window", "freeze", _("Freeze"), _freeze_there, ("plan",), Environment, _freeze, signs=True,
          preview=preview.of_freeze),
+    Verb("window", "freeze_recurring", _("Set recurring freeze"), _freeze_again_and_again, ("plan",), Environment,
+         _recurring, signs=True, preview=preview.of_recurring_freeze),
     Verb("freeze", "lift", _("Lift the freeze"), lift.lift, ("plan",), Freeze, _must, signs=True, danger=True,
          over=lift.over, preview=preview.of_lifting),
     Verb("holiday", "add", _("New company holiday"), holidays.add, ("plan",), fields=_holiday, signs=True,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils import translation
 
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
@@ -15,7 +17,7 @@ from environments.actions.feed.revoke import revoke
 from environments.actions.freeze.lift import lift
 from environments.actions.holiday.add import add
 from environments.actions.holiday.withdraw import withdraw
-from environments.actions.window.freeze import freeze
+from environments.actions.window.freeze import freeze, freeze_recurring
 from environments.models import CalendarFeed, CompanyHoliday, Environment, Freeze
 from releases.actions.application.create import create_application
 
@@ -137,3 +139,64 @@ def test_an_address_is_kept_as_a_digest_only_and_revoked_by_its_owner(acting_as:
         second, _secret = create(application.pk)
     with acting_as("administrator"):
         assert revoke(second.pk).revoked_at is not None
+
+
+def weekend(acting_as: Callable[..., Any], slug: str = "production", **fields: Any) -> Freeze:
+    """Freeze from each Friday 17:00 to Monday 09:00, as the release manager."""
+    given = {"name": "weekend", "rrule": "freq=weekly;byday=fr", "start": time(17), "length_minutes": 64 * 60}
+    days = {"first_day": date(2026, 12, 1), "last_day": date(2027, 12, 31), "reason": "nobody is there"}
+    with acting_as("manager"):
+        return freeze_recurring(Environment.objects.get(slug=slug).pk, **{**given, **days, **fields})
+
+
+def test_a_recurring_freeze_holds_each_time_in_the_zone_of_its_environment(acting_as: Callable[..., Any]) -> None:
+    row = weekend(acting_as)
+    assert row.rrule == "FREQ=WEEKLY;BYDAY=FR;UNTIL=20271231"
+    spans = row.spans(row.starts_at)
+    assert len(spans) == 57 and (spans[0].starts_at, spans[-1].ends_at) == (row.starts_at, row.ends_at)
+    tokyo = ZoneInfo("Asia/Tokyo")
+    assert {f"{s.starts_at.astimezone(tokyo):%a %H:%M}-{s.ends_at.astimezone(tokyo):%a %H:%M}" for s in spans} == {
+        "Fri 17:00-Mon 09:00"
+    }
+    assert [s.starts_at for s in row.spans(spans[3].ends_at)] == [s.starts_at for s in spans[4:]]
+    assert Freeze.objects.in_force().spans(spans[-2].ends_at) == [row]
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"rrule": "every Friday"}, "The rule"),
+        ({"rrule": "FREQ=WEEKLY;BYDAY=FR;UNTIL=20270101"}, "UNTIL"),
+        ({"length_minutes": 0}, "one minute"),
+        ({"length_minutes": 7 * 24 * 60 + 1}, "seven days"),
+        ({"last_day": date(2026, 11, 30)}, "before the first"),
+        ({"last_day": date(2029, 1, 1)}, "two years"),
+        ({"first_day": date(2026, 12, 7), "last_day": date(2026, 12, 10)}, "meets no day"),
+        ({"first_day": date(2024, 12, 1), "last_day": date(2025, 12, 1)}, "still to come"),
+        ({"reason": " "}, "needs a reason"),
+    ],
+)
+def test_a_recurring_freeze_that_would_never_hold_is_refused(
+    acting_as: Callable[..., Any], fields: dict[str, Any], fault: str
+) -> None:
+    with translation.override("en"), pytest.raises(Invalid, match=fault):
+        weekend(acting_as, **fields)
+    assert not Freeze.objects.exists()
+
+
+def test_one_act_freezes_several_environments_and_each_is_lifted_by_itself(
+    acting_as: Callable[..., Any], people: dict[str, Any], newcomer: Callable[..., Any]
+) -> None:
+    staging = Environment.objects.get(slug="staging")
+    row = frozen(acting_as, also_in=[staging.pk])
+    assert set(Freeze.objects.values_list("environment__slug", "name")) == {
+        ("production", "year end"),
+        ("staging", "year end"),
+    }
+    with acting_as("manager"):
+        lift(Freeze.objects.get(environment=staging).pk, reason="staging may go on")
+    assert list(Freeze.objects.in_force()) == [row]
+    people["elsewhere"] = newcomer("elsewhere", ("release_manager", staging))
+    span = {"starts_at": now(), "ends_at": now() + timedelta(hours=1)}
+    with acting_as("elsewhere"), pytest.raises(NotYou):
+        freeze(staging.pk, name="x", reason="x", also_in=[row.environment_id], **span)

@@ -202,6 +202,36 @@ def test_a_freeze_tells_what_it_would_hit_before_it_is_saved(
     assert "was lifted already" in client.get(lifting).content.decode(), "not now: said, not offered again"
 
 
+def test_a_recurring_freeze_is_made_on_a_page_that_shows_each_time_and_what_it_hits(
+    world: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    client, review = browsers("manager"), world["review"]
+    address = reverse("act", args=["window", "freeze_recurring", production().pk])
+    assert "FREQ=WEEKLY;BYDAY=FR" in client.get(address).content.decode()
+    day = review.window_start.astimezone(TOKYO).date()
+    staging = Environment.objects.get(slug="staging")
+    given = {
+        "name": "週末", "reason": "x", "rrule": f"FREQ=WEEKLY;BYDAY={('MO', 'TU', 'WE', 'TH', 'FR', 'SA', 'SU')[day.weekday()]}",
+        "start": "00:00", "length_minutes": "600", "first_day": f"{day}", "last_day": f"{day + timedelta(days=364)}",
+        "also_in": [staging.pk],
+    }  # fmt: skip
+    faulty = preview(client.post(address, given | {"rrule": "FREQ=HOURLY"}).content.decode())
+    assert "needs FREQ=DAILY" in faulty
+    html = client.post(address, given).content.decode()
+    shown = preview(html)
+    assert str(review) in shown and "and 29 more times" in shown and f"{staging} · " in shown
+    assert not Freeze.objects.filter(name="週末").exists()
+    assert client.post(address, given | {"confirmed": seal(html)}).status_code == 302
+    row = Freeze.objects.get(name="週末", environment=production())
+    assert Freeze.objects.filter(name="週末", environment=staging).exists()
+    month, first = month_of(row.spans(row.starts_at)[1].starts_at)
+    assert "週末" in cell(page(client, month=month), first), "the calendar shows each time"
+    listed = client.get(reverse("admin:environments_freeze_changelist")).content.decode()
+    assert "FREQ=WEEKLY" in listed and "600 minutes" in listed
+    lifting = preview(client.post(reverse("act", args=["freeze", "lift", row.pk]), {"reason": "done"}).content.decode())
+    assert lifting.count(" – ") >= 24
+
+
 def test_a_withdrawal_and_a_holiday_tell_what_they_change(
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import icalendar
@@ -17,7 +17,7 @@ from environments.actions.feed.create import create
 from environments.actions.feed.revoke import revoke
 from environments.actions.freeze.lift import lift
 from environments.actions.holiday.add import add
-from environments.actions.window.freeze import freeze
+from environments.actions.window.freeze import freeze, freeze_recurring
 from environments.models import CalendarFeed, ChangeWindow, Environment
 from releases.actions.window.withdraw import withdraw
 from releases.admin.feed import document
@@ -207,6 +207,20 @@ def test_another_applications_releases_and_freezes_are_not_in_it(
     assert f"freeze-{row.pk}@ringi" not in events(feed())
     theirs = document(other, now())
     assert f"freeze-{row.pk}@ringi".encode() in theirs
+
+
+def test_a_recurring_freeze_is_an_event_for_each_time(
+    world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any]
+) -> None:
+    day = now().date() + timedelta(days=1)
+    with acting_as("manager"):
+        row = freeze_recurring(
+            Environment.objects.get(slug="staging").pk, name="weekend", rrule="FREQ=DAILY", start=time(0), length_minutes=60,
+            first_day=day, last_day=day + timedelta(days=2), reason="x",
+        )  # fmt: skip
+    found = of(events(feed()), f"freeze-{row.pk}-")
+    assert [event["DTSTART"].dt for event in found.values()] == [span.starts_at for span in row.spans(row.starts_at)]
+    assert len(found) == 3
 
 
 def test_an_address_dies_with_its_account_its_role_and_its_revocation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 
@@ -56,6 +57,24 @@ def test_a_start_in_a_freeze_is_named_though_it_was_lifted_later(run: Any, again
         lift(made.pk, reason="wrong year")
     (found,) = texts(ask("outside-window"))
     assert "年末年始" in found
+
+
+def test_a_start_in_a_recurring_freeze_is_named_and_one_under_an_exception_is_not(run: Any, again: Any) -> None:
+    from environments.actions.window.freeze import freeze_recurring
+
+    local = now().astimezone(ZoneInfo(run.environment.zone)) - timedelta(minutes=30)
+    with again.acting_as("manager"):
+        freeze_recurring(
+            run.environment_id, name="夜間", rrule="FREQ=DAILY", start=local.time(), length_minutes=60,
+            first_day=local.date(), last_day=local.date() + timedelta(days=9), reason="繁忙期",
+        )  # fmt: skip
+    forge(run, started_at=now())
+    (found,) = texts(ask("outside-window"))
+    assert "夜間" in found
+    exception = {"environment": run.environment, "gate": "freeze", "until": now() + timedelta(hours=1), "reason": "x"}
+    make(Waiver, release=run.release, proposed_by=again.people["manager"], approved_at=now(), **exception)
+    forge(run, started_at=now())
+    assert texts(ask("outside-window")) == []
 
 
 def test_steps_without_a_change_are_named(run: Any) -> None:

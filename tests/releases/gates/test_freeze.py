@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou
-from environments.actions.window.freeze import freeze
+from environments import calendar
+from environments.actions.window.freeze import freeze, freeze_recurring
 from environments.models import Freeze
+from releases.actions.release.move import move
+from releases.actions.waiver.decide import approve
+from releases.actions.waiver.propose import propose
 from releases.gates.ask import answers, blockers
 
 from .asking import alter, ask, make
@@ -68,3 +73,84 @@ def test_it_stops_a_deployment_to_staging_that_was_asked_for_before(world: Any) 
         freeze(place.pk, name="quiet day", **span)
     with world.acting_as("operator"), pytest.raises(GateClosed, match="quiet day"):
         schedule(run.pk)
+
+
+def weekly(world: Any, slug: str = "production", **fields: Any) -> Freeze:
+    """Freeze each day of the coming weeks on which the clock is what it is now, for two hours."""
+    zone = ZoneInfo(world.environments[slug].zone)
+    moment = now().astimezone(zone) - timedelta(hours=1)
+    given = {"name": "quiet hours", "rrule": "FREQ=DAILY", "start": moment.time().replace(second=0, microsecond=0)}
+    days = {"first_day": moment.date(), "last_day": moment.date() + timedelta(days=30)}
+    with world.acting_as("manager"):
+        return freeze_recurring(
+            world.environments[slug].pk, **{**given, **days, "length_minutes": 120, "reason": "batch", **fields}
+        )
+
+
+@pytest.mark.parametrize("slug", ["staging", "production"])
+def test_a_recurring_freeze_holds_each_time_and_not_between(world: Any, slug: str) -> None:
+    release, place = world.planned(), world.environments[slug]
+    row = weekly(world, slug)
+    first, second = row.spans(now())[:2]
+    for at, verdict in (
+        (first.starts_at, "fail"),
+        (first.ends_at, "pass"),
+        (second.starts_at - timedelta(seconds=1), "pass"),
+        (second.starts_at, "fail"),
+        (row.ends_at, "pass"),
+    ):
+        assert ask(world, release, "freeze", environment=slug, at=at).verdict == verdict, at
+    assert any("quiet hours" in answer.reason for answer in blockers(release, place))
+    told = ask(world, release, "freeze", environment=slug).reason
+    assert calendar.print_time(first.ends_at, place.zone, "en") in told, "until the end of this time, not of the last"
+
+
+def exception(world: Any, release: Any, environment: str = "production", hours: float = 4) -> Any:
+    """Let two people make an exception of the release from the freezes of an environment."""
+    place, until = world.environments[environment].pk, now() + timedelta(hours=hours)
+    with world.acting_as("manager"):
+        row = propose(release.pk, environment_id=place, gate="freeze", until=until, reason="the law says so")
+    with world.acting_as("project_manager"):
+        return approve(row.pk)
+
+
+def test_an_exception_that_a_second_person_confirms_lets_one_release_pass(world: Any) -> None:
+    release, place = world.planned(), world.environments["production"]
+    span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=5), "reason": "audit"}
+    with world.acting_as("manager"):
+        freeze(place.pk, name="year end", **span)
+        row = propose(
+            release.pk,
+            environment_id=place.pk,
+            gate="freeze",
+            until=now() + timedelta(hours=4),
+            reason="the law says so",
+        )
+    assert ask(world, release, "freeze").verdict == "fail", "one person makes no exception"
+    with world.acting_as("manager"), pytest.raises(NotYou):
+        approve(row.pk)
+    with world.acting_as("project_manager"):
+        approve(row.pk)
+    answer = ask(world, release, "freeze")
+    assert answer.verdict == "waived" and "year end" in answer.reason and "the law says so" in answer.reason
+    assert ask(world, release, "window").verdict == "pass"
+    assert ask(world, release, "freeze", at=row.until).verdict == "fail", "it ends"
+    late = ask(world, release, "window", at=row.until - timedelta(minutes=1))
+    assert late.verdict == "fail" and "latest safe start" in late.reason, "the deployment must end before it"
+    with world.acting_as("manager"):
+        move(release.pk, start=now())
+    other = make(type(release), application=world.application, version="9.0.0", title="other", author=release.author)
+    assert ask(world, other, "freeze").verdict == "fail"
+
+
+def test_no_exception_is_made_of_an_absolute_freeze_or_of_one_that_is_set_later(world: Any) -> None:
+    release, place = world.planned(), world.environments["production"]
+    exception(world, release)
+    span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=5), "reason": "audit"}
+    with world.acting_as("manager"):
+        later = freeze(place.pk, name="set later", **span)
+    assert "set later" in ask(world, release, "freeze").reason
+    alter(later, lifted_at=now())
+    absolute = make(Freeze, name="absolute", environment=place, absolute=True, **span)
+    alter(absolute, created_at=now() - timedelta(days=1))
+    assert "absolute" in ask(world, release, "freeze").reason
