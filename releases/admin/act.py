@@ -28,7 +28,7 @@ from environments.models import Account
 from releases.admin import costs
 from releases.admin.links import page_of
 from releases.admin.verbs import verb as find
-from releases.admin.verbs.base import Verb
+from releases.admin.verbs.base import Preview, Verb
 
 STATUS = {
     "not_you": 403,
@@ -84,7 +84,7 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
     try:
         with acting(as_proved(request)):
             if verb.preview is not None and not _wants_json(request) and not _confirmed(request, verb, instance, form):
-                shown = verb.preview(instance, cleaned(form))
+                shown = verb.previewed(instance, cleaned(form))
                 return _page(request, verb, instance, form, status=200, preview=shown)
             result = verb.act(*([] if pk is None else [pk]), **cleaned(form))
     except Refused as refused:
@@ -117,19 +117,35 @@ def cleaned(form: forms.Form) -> dict[str, Any]:
     }
 
 
-def _seen(request: HttpRequest, verb: Verb, preview: list[tuple[str, str]]) -> str:
-    """Return the digest of the values sent and of what they would do, so that what is confirmed is what was read."""
-    own = ("csrfmiddlewaretoken", "confirmed")
-    values = sorted((name, request.POST.getlist(name)) for name in request.POST if name not in own)
-    shown = [] if verb.looks else [(str(name), str(value)) for name, value in preview]
-    return hashlib.sha256(json.dumps([values, shown]).encode()).hexdigest()
+def _seen(verb: Verb, form: forms.Form, preview: Preview) -> str:
+    """Return the digest of the values read from a form and of what they would do, so that what is confirmed is what was
+    read. How a browser or the page writes a value (ends of lines, spaces of JSON) makes no difference.
+    """
+    values = {name: value for name, value in cleaned(form).items() if name not in verb.beside}
+    shown = [] if verb.looks else [(str(name), str(value)) for name, value in preview.rows]
+    return hashlib.sha256(json.dumps([values, shown], sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _confirmed(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form) -> bool:
     given = request.POST.get("confirmed", "")
-    assert verb.preview is not None
+    if not given:
+        return False
     # A look takes a while and counts for nothing here.
-    return bool(given) and given == _seen(request, verb, [] if verb.looks else verb.preview(instance, cleaned(form)))
+    return given == _seen(verb, form, Preview([]) if verb.looks else verb.previewed(instance, cleaned(form)))
+
+
+def _beside(verb: Verb, form: forms.Form, preview: Preview | None) -> None:
+    """Leave of the fields that belong to a preview those that this one holds or asks."""
+    if not verb.beside:
+        return
+    held, asks = (preview.held, preview.asks) if preview is not None else ({}, frozenset[str]())
+    for name in verb.beside:
+        if name in asks:
+            form.fields[name].required = True
+        elif name not in held:
+            del form.fields[name]
+    if held:
+        form.data = {**{name: form.data[name] for name in form.data}, **held}
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -198,7 +214,7 @@ def _page(
     form: forms.Form,
     *,
     status: int,
-    preview: list[tuple[str, str]] | None = None,
+    preview: Preview | None = None,
 ) -> HttpResponse:
     if _wants_json(request):
         errors = [f"{field}: {e}" for field, found in form.errors.items() for e in found]
@@ -207,6 +223,8 @@ def _page(
     assert isinstance(account, Account)
     why_not = verb.refusal(account, instance)
     may = not why_not
+    confirmed = _seen(verb, form, preview) if preview is not None else ""
+    _beside(verb, form, preview)
     return render(
         request,
         "ringi/act.html",
@@ -222,10 +240,10 @@ def _page(
             "shown": verb.shows(instance) if verb.shows is not None and may and instance is not None else [],
             "back": page_of(instance) or reverse("admin:index"),
             "cost": costs.of(verb.key, instance) if may else None,
-            "preview": preview,
+            "preview": preview.rows if preview is not None else None,
             # A template would call the function itself.
             "shows_first": verb.preview is not None and preview is None,
-            "confirmed": _seen(request, verb, preview) if preview is not None else "",
+            "confirmed": confirmed,
         },
         status=status,
     )

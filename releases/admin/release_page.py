@@ -17,14 +17,16 @@ from audit.clock import now
 from audit.statements import read_along
 from environments.admin.rights import page, rights_of
 from environments.lend import lend, lend_accounts
-from environments.models import AccessRule, ConfigurationVersion, Environment
+from environments.models import AccessRule, Environment
 from environments.roles import LEVELS, ROLE_CHOICES
 from releases.actions.deployment.request import right_for
 from releases.actions.release.confirm import announcement_of, facts_now, words_of_item
+from releases.actions.release.since import chosen
 from releases.actions.release.steps import production_of
 from releases.actions.release.way_back import faults, migrations_of
 from releases.actions.waiver.propose import waivable_in
 from releases.admin import happened
+from releases.admin.content import commit_shown, content_of
 from releases.admin.rounds import Standing, standing_of, words_for
 from releases.admin.shown import language, show
 from releases.admin.sign_page import waiting_rows
@@ -341,10 +343,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     standings = {r.pk: standing_of(r, rights.account) for r in rounds if r.state == "open"}
     open_round = next((r for r in rounds if r.state == "open"), None)
     standing = standings.get(open_round.pk) if open_round is not None else None
-    chosen = {
-        c.environment_id: c
-        for c in ConfigurationVersion.objects.filter(pk__in=list(row.configurations.values()))
-    }  # fmt: skip
+    configurations = chosen(row)
     labels = [label(row), *(label(r) for r in rounds), *(label(r) for r in runs[:SHOWN]),
               *(label(d) for d in row.documents.all()), *(label(i) for i in row.checklist.all())]  # fmt: skip
     bound = [place for place in environments if place.tier == "production"] or environments
@@ -365,7 +364,9 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         where=asked[target][0] if asked else None,
         blockers=[a for a in asked[target][1] if not a.passes] if asked else [],
         line=line(row, moment),
-        configurations=[(e, chosen.get(e.pk)) for e in environments],
+        configurations=[(e, configurations.get(e.pk)) for e in environments],
+        commit=commit_shown(row),
+        contents=content_of(row, configurations, rights),
         dry_runs=[e for e in environments if rights.sees(e)],
         plan=[(phase, row.plan[phase]) for phase in PHASES if phase in row.plan],
         evidence=known.evidence[:SHOWN],

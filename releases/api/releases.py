@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.conf import settings
 from django.db.models import Model
@@ -13,12 +13,13 @@ from django.http import HttpRequest
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from ninja import Router, Schema
+from pydantic import StringConstraints
 
 from audit.actor import current
 from audit.change import change
 from audit.refusals import Invalid, SignatureNeeded
 from environments.models import Environment
-from releases.actions.release import copy, make_tag, move, observe, plan, prepare, set_source, submit, suggest
+from releases.actions.release import copy, make_tag, move, observe, plan, prepare, set_source, since, submit, suggest
 from releases.api import cursor as cursors
 from releases.api import shapes
 from releases.api.clearing import clears
@@ -64,10 +65,16 @@ class EditIn(Body):
 
 
 class SourceIn(Body):
-    """Branch, and the commit, branch or tag to take (empty: the release's tag)."""
+    """Branch, and the commit, branch or tag to take (empty: the head of the branch).
+
+    `expected_commit`: the full id that was looked at; another one by now is refused. `accept_rolled_back`: take it
+    although it was rolled back before.
+    """
 
     branch: Line
     revision: Revision = ""
+    expected_commit: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40})?$")] = ""
+    accept_rolled_back: bool = False
     reason: Why = ""
 
 
@@ -121,9 +128,10 @@ class VersionIn(Body):
 
 
 class CopyIn(Body):
-    """The version of the copy, and whether it brings the same changes."""
+    """The version of the copy, its title (empty: the same with the new version), and whether it brings the changes."""
 
     version: Version
+    title: Line = ""
     with_changes: bool = False
     reason: Why = ""
 
@@ -184,6 +192,9 @@ def standing(caller: Caller, release: Release) -> list[shapes.StandingOut]:
     found = []
     known = Known(release)
     ready = release.procedure is not None or Procedure.objects.filter(state="active").exists()
+    places = since.active(release)
+    contents = {row.environment.pk: row for row in since.kept(release, places)}
+    pointers, chosen = {place.pk: pointer for place, pointer in places}, since.chosen(release)
     for environment in caller.readable:
         production = environment.tier == Environment.Tier.PRODUCTION
         if not environment.targets.filter(application=release.application).exists():
@@ -200,6 +211,7 @@ def standing(caller: Caller, release: Release) -> list[shapes.StandingOut]:
                 state_allows=allows,
                 blockers=[_blocker(answer, release) for answer in closed],
                 gates=[shapes.gate_out(answer) for answer in asked],
+                since=shapes.since_out(contents[environment.pk], pointers[environment.pk], chosen.get(environment.pk)),
             )
         )
     return found
@@ -252,6 +264,7 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
     )
     return shapes.ReleaseDetail(
         **shapes.release_fields(release),
+        source=shapes.CommitOut(**commit) if (commit := since.commit_of(release)) is not None else None,
         environments=standing(caller, release),
         changes=[shapes.ChangeOut(kind=c.kind, text=c.text, ticket=c.ticket) for c in release.changes.all()],
         milestones=[

@@ -7,9 +7,12 @@ from typing import Any
 
 from ninja import Schema
 
+from environments.difference import difference
+from environments.models import ConfigurationVersion
 from releases.actions.question.ask import asked_of
+from releases.actions.release.since import Since
 from releases.gates.base import Answer
-from releases.models import Deployment, Evidence, Release, Step
+from releases.models import Deployment, Evidence, InForce, Release, Step
 
 
 class GateOut(Schema):
@@ -46,6 +49,31 @@ class ReleaseOut(Schema):
     created_at: datetime
 
 
+class CommitOut(Schema):
+    """A commit: its full id, subject, author's name and when it was written."""
+
+    commit: str
+    subject: str
+    author: str
+    at: str
+
+
+class SinceOut(Schema):
+    """What a deployment would bring on top of the version that is active in an environment (null: none).
+
+    `known` false: the distance is not known, `words` says why. `commits`: the newest ones of `ahead`; `configuration`:
+    the keys that are added, removed or changed by the configuration chosen (null: none is chosen).
+    """
+
+    version: str | None
+    words: str
+    known: bool
+    ahead: int
+    behind: int
+    commits: list[CommitOut]
+    configuration: list[str] | None
+
+
 class StandingOut(Schema):
     """How a release stands towards one environment: `open` says that a run might start there now."""
 
@@ -54,6 +82,7 @@ class StandingOut(Schema):
     state_allows: bool
     blockers: list[BlockerOut]
     gates: list[GateOut]
+    since: SinceOut
 
 
 class QuestionOut(Schema):
@@ -114,6 +143,7 @@ class RunLine(Schema):
 class ReleaseDetail(ReleaseOut):
     """A release with what blocks it and what would clear it, per environment that the caller reads."""
 
+    source: CommitOut | None
     environments: list[StandingOut]
     changes: list[ChangeOut]
     milestones: list[MilestoneOut]
@@ -278,6 +308,17 @@ class EvidencePage(Schema):
 def gate_out(answer: Answer) -> GateOut:
     """Return one gate's answer."""
     return GateOut(gate=answer.gate, verdict=answer.verdict, reason=answer.reason)
+
+
+def since_out(row: Since, pointer: InForce | None, chosen: ConfigurationVersion | None) -> SinceOut:
+    """Return what is new in one environment."""
+    before = pointer.configuration if pointer is not None else None
+    return SinceOut(
+        version=row.version or None,
+        commits=[CommitOut(**commit) for commit in row.commits],
+        configuration=[r.key for r in difference(before, chosen) if r.mark != "same"] if chosen is not None else None,
+        **{name: getattr(row, name) for name in ("words", "known", "ahead", "behind")},
+    )
 
 
 def release_fields(release: Release) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import semver
 from django.utils.translation import gettext as _
@@ -90,11 +90,19 @@ def part_for(kinds: Iterable[str], raises: Kinds = KINDS) -> str:
     return gravest
 
 
-def next_version(previous: str | None, kinds: Iterable[str], raises: Kinds = KINDS) -> str:
-    """Return the next version after the one in force for these kinds of change. Raises BadVersion."""
-    if previous is None:
-        return FIRST
-    return str(_after(parse(previous), part_for(kinds, raises)))
+def next_version(previous: str | None, kinds: Iterable[str], raises: Kinds = KINDS, taken: Collection[str] = ()) -> str:
+    """Return the next version after the one in force for these kinds of change that is not taken. Raises BadVersion."""
+    part = part_for(kinds, raises)
+    if previous is not None:
+        return str(_after(parse(previous), part, taken))
+    return str(_after(parse(FIRST), part, taken)) if FIRST in taken else FIRST
+
+
+def next_free(version: str, taken: Collection[str]) -> str:
+    """Return the first version after this one that is not taken; of a pre-release the next beta. Raises BadVersion."""
+    if is_pre_release(version):
+        return next_pre_release(version, [*taken, version])
+    return str(_after(parse(version), "patch", taken))
 
 
 suggest = next_version
@@ -113,10 +121,11 @@ def faults(
     kinds: Iterable[str],
     production: bool,
     raises: Kinds = KINDS,
+    taken: Collection[str] = (),
 ) -> list[str]:
     """Return every reason, as a sentence that names a version that would fit; empty when this one does.
 
-    previous: the version in force, None for nothing. production: whether the release is bound for a
+    previous: the version in force, None for nothing. taken: versions that are never named as fitting. production: whether the release is bound for a
     production tier. Below 1.0.0, where SemVer promises nothing, a breaking change asks for a new minor
     version only.
     """
@@ -129,22 +138,28 @@ def faults(
     found = []
     if production and wanted.prerelease is not None:
         core = wanted.finalize_version()
-        fits = core if before is None or _too_small(core, before, part) == "" else _after(before, part)
+        fits = core
+        if before is not None and _too_small(core, before, part):
+            fits = _after(before, part, taken)
+        elif str(core) in taken:
+            fits = _after(core, part, taken)
         found.append(
             _("%(version)s is a pre-release and cannot go to production; %(next)s would fit.")
             % {"version": wanted, "next": fits}
         )
     if before is not None and (text := _too_small(wanted, before, part)):
-        found.append(text % {"version": wanted, "previous": before, "next": _after(before, part)})
+        found.append(text % {"version": wanted, "previous": before, "next": _after(before, part, taken)})
     return found
 
 
-def _after(before: semver.Version, part: str) -> semver.Version:
+def _after(before: semver.Version, part: str, taken: Collection[str]) -> semver.Version:
     if before.major == 0 and part == "major":
         part = "minor"
     if before.prerelease is not None:
-        return before.next_version(part)
-    return {"major": before.bump_major, "minor": before.bump_minor, "patch": before.bump_patch}[part]()
+        found = before.next_version(part)
+    else:
+        found = {"major": before.bump_major, "minor": before.bump_minor, "patch": before.bump_patch}[part]()
+    return _after(found, part, taken) if str(found) in taken else found
 
 
 def _too_small(wanted: semver.Version, before: semver.Version, part: str) -> str:

@@ -74,9 +74,11 @@ class Person:
         self.press("form.r-form button.main")
 
     def do(self, verb: str, within: str = ".ringi", **values: Any) -> None:
-        """Click a verb, fill its form, send it; it must have been done."""
+        """Click a verb, fill its form, send it, and once more where it shows first what it would do; it must have been done."""
         self.choose(verb, within)
         self.send(**values)
+        if self.page.locator("#preview").count():
+            self.press("form.r-form button.main")  # what it would do was shown first
         assert "/act/" not in self.path and "/account/" not in self.path, f"{verb}: {self.text}"
 
     def confirm_identity(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext as _
+import re
 
 from audit.change import change
 from audit.refusals import Invalid
@@ -10,14 +10,15 @@ from environments import access
 from environments.models import Application
 from releases.actions.release.plan import active_procedure
 from releases.actions.release.steps import step_plan
+from releases.actions.release.used import require_free
 from releases.models import Change, Release
 from releases.sources import versions
 
 
-def copy(release_id: int, *, version: str, with_changes: bool = False, reason: str = "") -> Release:
+def copy(release_id: int, *, version: str, title: str = "", with_changes: bool = False, reason: str = "") -> Release:
     """Start a draft with the words of another release: no source, date, configuration, consent or signature comes along.
 
-    with_changes: also take its changes, for a version that is tried again.
+    title: left empty, the earlier one with the new version in the old one's place. with_changes: also take its changes.
     """
     source = Release.objects.get(pk=release_id)
     with change("release:copy", (Application, source.application_id), (Release, release_id), reason=reason) as act:
@@ -27,16 +28,14 @@ def copy(release_id: int, *, version: str, with_changes: bool = False, reason: s
             text = versions.normalised(version)
         except versions.BadVersion as fault:
             raise Invalid(str(fault))
-        taken = Release.objects.filter(application=application, version=text)
-        if taken.exclude(state__in=["rejected", "withdrawn", "failed", "rolled_back"]).exists():
-            raise Invalid(_("Version %(version)s is already planned or released.") % {"version": text})
+        require_free(application, text)
         content = active_procedure().document
         made = Release.objects.create(
             application=application,
             version=text,
             kind=earlier.kind,
             criterion=earlier.criterion,
-            title=earlier.title,
+            title=title.strip() or _retitled(earlier, text),
             author=author,
             copied_from=earlier,
             plan=step_plan(content),
@@ -52,3 +51,8 @@ def copy(release_id: int, *, version: str, with_changes: bool = False, reason: s
                 made.editors.add(row.author)
         act.about(made, copied_from=str(earlier))
     return made
+
+
+def _retitled(earlier: Release, version: str) -> str:
+    old = rf"(?<![0-9.]){re.escape(earlier.version)}(?![0-9]|[.+-][0-9A-Za-z])"
+    return re.sub(old, version, earlier.title)[: Release._meta.get_field("title").max_length]

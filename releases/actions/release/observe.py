@@ -11,7 +11,8 @@ from audit.change import change
 from audit.clock import now
 from environments import access
 from environments.models import Environment
-from releases.actions.release.repository import refreshed
+from releases.actions.release import since
+from releases.actions.release.repository import place_of, refreshed
 from releases.models import Fact, InForce, Release
 from releases.sources import git, migrations
 
@@ -28,16 +29,43 @@ def observe(release_id: int) -> dict[str, Any]:
     if current().account_id is not None:
         _may_observe(release)
     seen = _look(release)
+    keep(release_id, {(kind, None): value for kind, value in seen.items()} | _content(release, seen))
+    return seen
+
+
+def keep(release_id: int, seen: since.Facts) -> None:
+    """Store what was read of the repository about a release, with the present time."""
     with change("release:observe", (Release, release_id)) as act:
         moment = now()
-        for kind, value in seen.items():
+        for (kind, environment), value in seen.items():
             Fact.objects.update_or_create(
                 release=act.get(Release),
-                environment=None,
+                environment=environment,
                 kind=kind,
                 defaults={"value": value, "observed_at": moment},
             )
-    return seen
+
+
+def _content(release: Release, seen: dict[str, Any]) -> since.Facts:
+    """Read the commit's own words and its distance from what is active, each once for a pair of commits; or the fault."""
+    if not release.commit:
+        return {}
+    repository, places = place_of(release.application), since.active(release)
+    known = {row.environment for row in since.kept(release, places) if row.known}
+    wanted = [(environment, pointer) for environment, pointer in places if environment not in known]
+    heads = seen.get("heads")
+    if isinstance(heads, dict):
+        lost = {
+            e: pointer.release.commit for e, pointer in wanted if pointer is not None and pointer.release is not None
+        }
+        return {("since", e): {"base": base, "commit": release.commit, **heads} for e, base in lost.items()}
+    found: since.Facts = {}
+    if since.commit_of(release) is None:
+        try:
+            found["commit", None] = dataclasses.asdict(git.described(repository, release.commit))
+        except (git.SourceUnavailable, git.NoSuchRevision):
+            return {}
+    return found | {("since", key): value for key, value in since.seen_of(repository, wanted, release.commit).items()}
 
 
 def _may_observe(release: Release) -> None:

@@ -11,6 +11,7 @@ from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.models import Account, Application, ConfigurationVersion
 from releases.actions.release.steps import step_plan
+from releases.actions.release.used import require_free
 from releases.models import Change, ChecklistItem, FinalCheck, Procedure, Release
 from releases.sources import versions
 
@@ -51,11 +52,7 @@ def plan(
             raise Invalid(str(fault))
         if kind == Release.Kind.EMERGENCY and criterion not in criteria():
             raise Invalid(_("An emergency release names its criterion: %(keys)s") % {"keys": ", ".join(criteria())})
-        taken = Release.objects.filter(application=application, version=text).exclude(
-            state__in=["rejected", "withdrawn", "failed", "rolled_back"]
-        )
-        if taken.exists():
-            raise Invalid(_("Version %(version)s is already planned or released.") % {"version": text})
+        require_free(application, text)
         content = active_procedure().document
         release = Release.objects.create(
             application=application,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from django.utils.translation import gettext as _
@@ -9,40 +11,122 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.refusals import Invalid
 from environments import access
+from releases.actions.release import since
+from releases.actions.release.observe import keep
 from releases.actions.release.plan import edit
 from releases.actions.release.repository import refreshed
+from releases.actions.release.used import rolled_back
 from releases.gates.base import procedure_of
 from releases.gates.source import not_on, wrong_branch
 from releases.models import Release
 from releases.sources import git
 
 
-def set_source(release_id: int, *, branch: str, revision: str = "", reason: str = "") -> Release:
-    """Read the commit that `revision` (default: the release's tag) names, then edit the draft.
+@dataclass(frozen=True)
+class Seen:
+    """A commit as it was seen before it is taken: its words, and what is worth knowing of it.
 
-    Refused when the branch does not fit the kind of the release, is not there or does not hold the commit.
+    at: ISO 8601 with offset. rolled_back: a sentence for each time that it or its content was rolled back.
+    tag_elsewhere: a sentence when the tag of the release's version names another commit; empty otherwise.
+    """
+
+    branch: str
+    commit: str
+    tree: str
+    subject: str
+    author: str
+    at: str
+    distances: tuple[since.Since, ...]
+    rolled_back: tuple[str, ...]
+    tag_elsewhere: str
+    facts: since.Facts
+
+
+def look(release_id: int, *, branch: str, revision: str = "") -> Seen:
+    """Return the commit that `revision` names (default: the head of the branch), read from the repository.
+
+    Raises Invalid when the branch does not fit the kind of the release, is not there or does not hold the commit.
     """
     release = Release.objects.select_related("application", "procedure").get(pk=release_id)
     name = branch.strip()
+    if not name:
+        raise Invalid(_("Name the source branch."))
+    if wrong := wrong_branch(release.kind, name, procedure_of(release)):
+        raise Invalid(wrong)
+    try:
+        repository = refreshed(release.application)
+        if not git.has_branch(repository, name):
+            raise Invalid(_("There is no branch %(branch)s.") % {"branch": name})
+        found = git.commit_facts(repository, revision.strip() or name)
+        if name not in git.contains(repository, found.commit):
+            raise Invalid(not_on(name))
+        words, places = git.described(repository, found.commit), since.active(release)
+        distances = since.seen_of(repository, places, found.commit)
+        elsewhere = _elsewhere(release, repository, found.commit)
+    except (git.SourceUnavailable, git.NoSuchRevision) as fault:
+        raise Invalid(str(fault))
+    return Seen(
+        branch=name,
+        tree=found.tree,
+        **asdict(words),
+        distances=tuple(since.since(places, found.commit, distances)),
+        rolled_back=rolled_back(release.application, found.commit, found.tree),
+        tag_elsewhere=elsewhere,
+        facts={("commit", None): asdict(words)} | {("since", key): value for key, value in distances.items()},
+    )
+
+
+def set_source(
+    release_id: int,
+    *,
+    branch: str,
+    revision: str = "",
+    expected_commit: str = "",
+    accept_rolled_back: bool = False,
+    reason: str = "",
+) -> Release:
+    """Read the commit that `revision` (default: the head of the branch) names, then edit the draft.
+
+    expected_commit: full id of the commit that was shown; refused when the revision names another one by now.
+    accept_rolled_back: must be set for what was rolled back before. Refused as `look` is.
+    """
     if not any(access.may(access.current_account(), right) for right in ("plan", "prepare")):
         with change("release:set_source", (Release, release_id), reason=reason):
             access.require("plan")
-    if not name:
-        _refuse(release, reason, _("Name the source branch."))
-    if wrong := wrong_branch(release.kind, name, procedure_of(release)):
-        _refuse(release, reason, wrong)
     try:
-        repository = refreshed(release.application)
-        seen = git.commit_facts(repository, revision.strip() or release.tag)
-        if not git.has_branch(repository, name):
-            _refuse(release, reason, _("There is no branch %(branch)s.") % {"branch": name})
-        if name not in git.contains(repository, seen.commit):
-            _refuse(release, reason, not_on(name))
-    except (git.SourceUnavailable, git.NoSuchRevision) as fault:
-        _refuse(release, reason, str(fault))
-    return edit(release_id, fields={"branch": name, "commit": seen.commit, "tree": seen.tree}, reason=reason)
+        seen = look(release_id, branch=branch, revision=revision)
+    except Invalid as refused:
+        _refuse(release_id, reason, *refused.reasons)
+    if expected_commit and expected_commit != seen.commit:
+        text = _(
+            "The commit shown was %(shown)s, and %(branch)s now names %(commit)s, “%(subject)s” by %(author)s. "
+            "Read it, then confirm that one."
+        )
+        named = {"branch": revision.strip() or seen.branch, "subject": seen.subject, "author": seen.author}
+        _refuse(release_id, reason, text % {**named, "shown": expected_commit[:12], "commit": seen.commit[:12]})
+    if seen.rolled_back and not accept_rolled_back:
+        text = _("Confirm that it is to be taken all the same (accept_rolled_back), or select another commit.")
+        _refuse(release_id, reason, *seen.rolled_back, text)
+    fields = {"branch": seen.branch, "commit": seen.commit, "tree": seen.tree}
+    release = edit(release_id, fields=fields, reason=reason)
+    keep(release_id, seen.facts)
+    return release
 
 
-def _refuse(release: Release, reason: str, sentence: str) -> NoReturn:
-    with change("release:set_source", (Release, release.pk), reason=reason):
-        raise Invalid(sentence)
+def _elsewhere(release: Release, repository: Path, commit: str) -> str:
+    tag = git.tag_object(repository, release.tag)
+    try:
+        tagged = git.resolve(repository, tag) if tag else commit
+    except git.NoSuchRevision:
+        tagged = tag
+    if tagged == commit:
+        return ""
+    return _("The tag %(tag)s of this version exists already, and it names another commit: %(commit)s.") % {
+        "tag": release.tag,
+        "commit": tagged[:12],
+    }
+
+
+def _refuse(release_id: int, reason: str, *sentences: str) -> NoReturn:
+    with change("release:set_source", (Release, release_id), reason=reason):
+        raise Invalid(*sentences)

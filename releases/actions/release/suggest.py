@@ -12,11 +12,10 @@ from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.models import Application
 from releases.actions.release.plan import clear_signatures
+from releases.actions.release.used import require_free, taken_versions
 from releases.gates.base import procedure_of
 from releases.models import InForce, Procedure, Release
 from releases.sources import versions
-
-GIVEN_UP = ("rejected", "withdrawn", "failed", "rolled_back")
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,10 @@ def in_force(application: Application) -> str | None:
 
 def next_versions(application: Application) -> Next:
     """Return the versions that would fit next, by the gravest kind of change."""
-    previous, taken = in_force(application), _taken(application)
+    previous, taken = in_force(application), taken_versions(application)
     by_part = {"patch": "fix", "minor": "feature", "major": "breaking"}
-    return Next(previous, **{part: _free(previous, [kind], taken, versions.KINDS) for part, kind in by_part.items()})
+    found = {part: versions.next_version(previous, [kind], taken=taken) for part, kind in by_part.items()}
+    return Next(previous, **found)
 
 
 def next_version(application: Application, kinds: Sequence[str], *, kind: str = "regular", but: int = 0) -> str:
@@ -51,13 +51,12 @@ def next_version(application: Application, kinds: Sequence[str], *, kind: str = 
 
     but: primary key of a release whose own version does not count as taken. Raises Invalid for an unknown kind.
     """
-    taken = _taken(application, but)
+    taken = taken_versions(application, but)
     procedure = Procedure.objects.filter(state="active").first()
     raises = procedure.document.change_kinds() if procedure is not None else versions.KINDS
     try:
-        if kind != Release.Kind.PRE_RELEASE:
-            return _free(in_force(application), kinds, taken, raises)
-        return versions.next_pre_release(_free(in_force(application), kinds, taken, raises), taken)
+        found = versions.next_version(in_force(application), kinds, raises, taken)
+        return found if kind != Release.Kind.PRE_RELEASE else versions.next_pre_release(found, taken)
     except versions.BadVersion as fault:
         raise Invalid(str(fault))
 
@@ -78,6 +77,7 @@ def wrong(release: Release) -> list[str]:
         list(release.changes.values_list("kind", flat=True)),
         production=release.bound_for_production,
         raises=procedure_of(release).change_kinds(),
+        taken=taken_versions(release.application, release.pk),
     )
 
 
@@ -97,23 +97,10 @@ def set_version(release_id: int, *, version: str = "", reason: str = "") -> Rele
             text = versions.normalised(version) if version.strip() else for_release(release)
         except versions.BadVersion as fault:
             raise Invalid(str(fault))
-        if text in _taken(release.application, release.pk):
-            raise Invalid(_("Version %(version)s is already planned or released.") % {"version": text})
+        require_free(release.application, text, release.pk)
         before, release.version = release.version, text
         release.tag = release.application.tag_format.replace(versions.PLACE, text)
         release.editors.add(account)
         clear_signatures(release)
         act.about(release, version=text, before=before)
     return release
-
-
-def _taken(application: Application, but: int = 0) -> set[str]:
-    rows = Release.objects.filter(application=application).exclude(state__in=GIVEN_UP).exclude(pk=but)
-    return set(rows.values_list("version", flat=True))
-
-
-def _free(previous: str | None, kinds: Sequence[str], taken: set[str], raises: versions.Kinds) -> str:
-    found = versions.next_version(previous, kinds, raises)
-    while found in taken:
-        found = versions.next_version(found, kinds, raises)
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.apps import apps
 from django.db.models import Model
+from django.forms.fields import InvalidJSONInput
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django_fsm import can_proceed
@@ -103,6 +105,16 @@ class PairsField(forms.CharField):
         return pairs
 
 
+class JSONText(forms.JSONField):
+    """A value written as JSON, shown on rows of its own again whenever the form comes back."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the value as indented text; what is no JSON as it was typed."""
+        if isinstance(value, InvalidJSONInput):
+            return value
+        return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 class WriteOnly(forms.Textarea):
     """A text area that never shows what was typed into it, also not when the form comes back with a fault."""
 
@@ -132,6 +144,18 @@ def row(label: Any, model: type[Model], *, required: bool = True) -> forms.Model
 
 
 @dataclass(frozen=True)
+class Preview:
+    """What the values of a form would do, row by row (name, value).
+
+    held: hidden field → the value that was shown and is confirmed with it. asks: fields that are asked beside it.
+    """
+
+    rows: list[tuple[str, str]]
+    held: Mapping[str, str] = field(default_factory=dict)
+    asks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Verb:
     """One verb. `act(pk, **cleaned)` for a verb on a row, `act(**cleaned)` for one that makes a row.
 
@@ -142,6 +166,7 @@ class Verb:
     over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
     shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
     something that moves, so that only the form is held to. tells: what the page says about the result afterwards.
+    beside: fields that stand on the page with the preview alone.
     """
 
     noun: str
@@ -163,9 +188,16 @@ class Verb:
     page: Callable[[Any], str] | None = None
     shows: Callable[[Any], list[tuple[str, str]]] | None = None
     over: Callable[[Any], str] | None = None
-    preview: Callable[[Any, dict[str, Any]], list[tuple[str, str]]] | None = None
+    preview: Callable[[Any, dict[str, Any]], list[tuple[str, str]] | Preview] | None = None
     looks: bool = False
     tells: Callable[[Any], str] | None = None
+    beside: tuple[str, ...] = ()
+
+    def previewed(self, instance: Any, values: dict[str, Any]) -> Preview:
+        """Return what the values of the form would do."""
+        assert self.preview is not None
+        found = self.preview(instance, values)
+        return found if isinstance(found, Preview) else Preview(found)
 
     @property
     def key(self) -> str:

@@ -10,13 +10,14 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from environments import access
+from environments.calendar import print_time
 from environments.models import Account, Application, ConfigurationVersion, Environment
 from releases.actions.deployment import request
 from releases.actions.evidence import hand_in
-from releases.actions.release import confirm, copy, move, observe, plan, prepare, set_source, submit
+from releases.actions.release import confirm, copy, move, observe, plan, prepare, set_source, since, submit
 from releases.actions.release.steps import production_of
 from releases.admin.verbs import source
-from releases.admin.verbs.base import FilesField, Verb, ZonedDateTimeField, length, row, text, zone_of
+from releases.admin.verbs.base import FilesField, Preview, Verb, ZonedDateTimeField, length, row, text, zone_of
 from releases.admin.verbs.consent import must, reason
 from releases.gates.evidence import count_with
 from releases.models import Change, Evidence, Procedure, Release
@@ -47,10 +48,9 @@ def _criteria() -> list[tuple[str, str]]:
 
 def _copy(instance: Any) -> Fields:
     return {
-        "version": text(_("version"), most=length(Release, "version")),
-        "with_changes": forms.BooleanField(
-            label=_("take its changes as well (the same version again)"), required=False
-        ),
+        "version": source.with_hint(text(_("version"), most=length(Release, "version"))),
+        "title": text(_("title (empty: the same with the new version)"), required=False, most=length(Release, "title")),
+        "with_changes": forms.BooleanField(label=_("take its changes as well"), required=False),
         "reason": text(_("reason"), required=False),
     }
 
@@ -90,8 +90,27 @@ def _do_edit(pk: int, **fields: Any) -> Release:
 def _source(instance: Any) -> Fields:
     return {
         "branch": text(_("source branch"), most=length(Release, "branch")),
-        "revision": text(_("commit, branch or tag (empty: the release's tag)"), required=False),
+        "revision": text(_("commit, branch or tag (empty: the head of the branch)"), required=False),
+        "expected_commit": forms.CharField(required=False, widget=forms.HiddenInput()),
+        "accept_rolled_back": forms.BooleanField(label=_("Take it although it was rolled back before"), required=False),
     }
+
+
+def _selected(release: Release, values: dict[str, Any]) -> Preview:
+    """Show the commit that would be taken, before it is."""
+    seen = set_source.look(release.pk, branch=values["branch"], revision=values["revision"])
+    at = since.written_at({"at": seen.at})
+    day = print_time(at, zone_of(release), get_language() or "ja") if at is not None else "—"
+    rows = [
+        (str(_("commit")), f"{seen.subject}\n{seen.author} · {day}\n{seen.commit}"),
+        *((f"→ {row.environment}", row.words) for row in seen.distances),
+    ]
+    if seen.tag_elsewhere:
+        rows.append((str(_("tag")), seen.tag_elsewhere))
+    if seen.rolled_back:
+        rows.insert(0, (str(_("Rolled back before")), "\n".join(seen.rolled_back)))
+    asks = frozenset({"accept_rolled_back"} if seen.rolled_back else ())
+    return Preview(rows, held={"expected_commit": seen.commit}, asks=asks)
 
 
 def _change(instance: Any) -> Fields:
@@ -195,7 +214,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("release", "plan", _("Plan a release"), plan.plan, PLAN, fields=_plan),
     Verb("release", "copy", _("Copy to a new release"), copy.copy, PLAN, Release, _copy),
     Verb("release", "edit", _("Edit"), _do_edit, ("plan", "prepare"), Release, _edit, states=frozenset({"draft"})),
-    Verb("release", "set_source", _("Take the source"), set_source.set_source, ("plan", "prepare"), Release, _source, states=frozenset({"draft"})),
+    Verb("release", "set_source", _("Take the source"), set_source.set_source, ("plan", "prepare"), Release, _source, states=frozenset({"draft"}), preview=_selected, looks=True, beside=("expected_commit", "accept_rolled_back")),
     Verb("release", "add_change", _("Add a change"), plan.add_change, ("change", "plan"), Release, _change, states=frozenset({"draft"})),
     Verb("release", "set_configuration", _("Choose a configuration"), plan.set_configuration, ("plan", "prepare"), Release, _configuration, states=frozenset({"draft"})),
     Verb("release", "move", _("Choose the date"), move.move, PLAN, Release, _start, states=frozenset({"draft", "content_fixed", "tested"})),

@@ -15,24 +15,28 @@ from environments.models import Target
 from releases.actions.release.plan import active_procedure
 from releases.actions.watch import set_sources
 from releases.admin.chart import figure
-from releases.admin.verbs.base import LinesField, Verb, text
+from releases.admin.verbs.base import JSONText, LinesField, Verb, text
 from releases.metrics import SOURCES
 from releases.metrics.counters import DERIVED
 from releases.metrics.looking import USUAL
 
 Fields = Mapping[str, forms.Field]
+EXAMPLE = '[{"source": "prometheus_text", "parameters": {"url": "https://datasets.example/metrics"}}]'
 
 
 def _sources(instance: Any) -> Fields:
     settings = instance.settings if isinstance(instance, Target) else {}
     names = ", ".join(known.name for known in SOURCES)
     return {
-        "sources": forms.JSONField(
+        "sources": JSONText(
             label=_("sources"),
             initial=[dict(row) for row in settings.get("watch", USUAL)],
             widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"}),
-            help_text=_("A list of {“source”, “parameters”}; the first one says whether the target answers. Known: %(names)s")
-            % {"names": names},
+            help_text=_(
+                "A list of {“source”, “parameters”}; the first one says whether the target answers. Known: %(names)s. "
+                "For example: %(example)s"
+            )
+            % {"names": names, "example": EXAMPLE},
         ),
         "private_networks": LinesField(
             label=_("private networks that may be asked"),

@@ -23,10 +23,13 @@ from releases.sources.git.message import kind_of, tag_message
 from releases.sources.git.program import SourceUnavailable
 from releases.sources.git.remote import Credentials, is_remote, publish, refresh, wrong_address
 from releases.sources.git.signing import BadKey, Signature, Signers, accepted_as, known, public_key
+from releases.sources.git.span import MOST_COMMITS, Commit, Span, described, span
 from releases.sources.git.tags import Tagged, TagRefused, create_tag, listed, subjects, tag_object
 
 __all__ = [
+    "MOST_COMMITS",
     "BadKey",
+    "Commit",
     "CommitFacts",
     "Credentials",
     "NoSuchRevision",
@@ -34,6 +37,7 @@ __all__ = [
     "Signature",
     "Signers",
     "SourceUnavailable",
+    "Span",
     "TagFacts",
     "TagRefused",
     "Tagged",
@@ -45,6 +49,7 @@ __all__ = [
     "committers",
     "contains",
     "create_tag",
+    "described",
     "facts",
     "has_branch",
     "head_accepts",
@@ -57,6 +62,7 @@ __all__ = [
     "publish",
     "refresh",
     "resolve",
+    "span",
     "subjects",
     "tag_message",
     "tag_object",

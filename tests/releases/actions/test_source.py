@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
+from audit.clock import now
 from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments.actions.configuration.create import create
 from releases.actions.release.observe import SOURCE, observe
 from releases.actions.release.plan import plan
 from releases.actions.release.repository import credentials_of, holding, place_of, refreshed
-from releases.actions.release.set_source import set_source
-from releases.models import Fact, Release
+from releases.actions.release.set_source import look, set_source
+from releases.models import Fact, Release, Rollback
 from releases.sources import git as sources
-from tests.releases.gates.asking import alter, ask, git, own_repository
+from tests.releases.gates.asking import alter, ask, git, in_force, make, own_repository, walk
 from tests.releases.sources.repositories import NAME, PASSWORD, over_http
 
 
@@ -80,6 +81,96 @@ def test_a_hotfix_is_taken_for_an_emergency(world: Any, tmp_path: Path) -> None:
     with world.acting_as("manager"):
         set_source(release.pk, branch="hotfix/urgent")
     assert world.fresh(release).branch == "hotfix/urgent"
+
+
+def commit_on(repository: Path, branch: str, subject: str) -> str:
+    """Put a commit with a tree of its own on the head of a branch; return its id."""
+    parent = git(repository, "rev-parse", f"refs/heads/{branch}")
+    blob = git(repository, "rev-parse", f"{parent}:run.py")
+    tree = git(repository, "mktree", words=f"100644 blob {blob}\t{subject.replace(' ', '-')}\n")
+    made = git(repository, "commit-tree", tree, "-p", parent, "-m", subject)
+    git(repository, "update-ref", f"refs/heads/{branch}", made)
+    return made
+
+
+def rolled_back(world: Any, release: Release, environment: str, cause: str = "errors") -> Any:
+    """Deploy a release to an environment and roll it back there."""
+    run = world.verified_run(release, environment)
+    wanted = {"version": release.version, "commit": release.commit, "tree": release.tree}
+    run = alter(walk(run, "roll_back", "restored"), started_at=now(), ended_at=now(),
+                base={"wanted": wanted, "wanted_tree": release.tree})  # fmt: skip
+    make(Rollback, deployment=run, cause=cause, raised_at=now(), began_at=now(), restored_at=now())
+    return run
+
+
+def test_a_blank_revision_is_the_head_of_the_branch_and_not_the_tag(world: Any, tmp_path: Path) -> None:
+    repository = own_repository(world, tmp_path)
+    head = commit_on(repository, "release/1.3", "After the tag")
+    release = draft(world)
+    with world.acting_as("manager"):
+        set_source(release.pk, branch="release/1.3")
+    assert world.fresh(release).commit == head != world.built.commits["v1.3.0"]
+
+
+def test_a_branch_that_has_moved_since_it_was_shown_is_refused(world: Any, tmp_path: Path) -> None:
+    repository = own_repository(world, tmp_path)
+    release = draft(world)
+    seen = look(release.pk, branch="release/1.3")
+    commit_on(repository, "release/1.3", "Came in between")
+    with world.acting_as("manager"):
+        with pytest.raises(Invalid, match="Came in between"):
+            set_source(release.pk, branch="release/1.3", expected_commit=seen.commit)
+        assert world.fresh(release).commit == ""
+        set_source(release.pk, branch="release/1.3", revision=seen.commit, expected_commit=seen.commit)
+    assert world.fresh(release).commit == seen.commit
+
+
+def test_a_commit_is_shown_with_its_words_and_its_distance_from_what_is_active(world: Any) -> None:
+    in_force(world, "1.2.0")
+    in_force(world, "1.4.0", environment="staging")
+    seen = look(draft(world).pk, branch="release/1.3")
+    assert seen.subject == "Version 1.3.0" and seen.author and seen.at
+    assert seen.tag_elsewhere == ""
+    by_place = {str(row.environment): row for row in seen.distances}
+    ahead, behind = by_place["Production"], by_place["Staging"]
+    assert (ahead.version, ahead.behind) == ("1.2.0", 0) and ahead.ahead == len(ahead.commits) > 0
+    assert ahead.commits[0]["subject"] == "Version 1.3.0"
+    assert (behind.version, behind.ahead) == ("1.4.0", 0) and behind.behind > 0
+    assert "Nothing is active" in by_place["Development"].words
+
+
+def test_a_tag_of_the_version_that_points_elsewhere_is_named(world: Any, tmp_path: Path) -> None:
+    repository = own_repository(world, tmp_path)
+    commit_on(repository, "release/1.3", "After the tag")
+    seen = look(draft(world).pk, branch="release/1.3")
+    assert world.built.commits["v1.3.0"][:12] in seen.tag_elsewhere and "v1.3.0" in seen.tag_elsewhere
+
+
+@pytest.mark.parametrize("again", ["the same commit", "another commit of the same tree"])
+def test_what_was_rolled_back_before_is_taken_only_by_an_explicit_word(world: Any, tmp_path: Path, again: str) -> None:
+    repository = own_repository(world, tmp_path)
+    rolled_back(world, in_force(world, "1.3.0").release, "production")
+    if again != "the same commit":
+        tree, parent = world.built.trees["v1.3.0"], world.built.commits["v1.3.0"]
+        made = git(repository, "commit-tree", tree, "-p", parent, "-m", "The same once more")
+        git(repository, "update-ref", "refs/heads/release/1.3", made)
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version="1.9.0", title="x")
+        (said,) = look(release.pk, branch="release/1.3").rolled_back
+        assert "1.3.0" in said and "rolled back from Production on" in said
+        with pytest.raises(Invalid, match="rolled back from Production"):
+            set_source(release.pk, branch="release/1.3")
+        assert world.fresh(release).commit == ""
+        set_source(release.pk, branch="release/1.3", accept_rolled_back=True)
+    assert world.fresh(release).tree == world.built.trees["v1.3.0"]
+
+
+def test_a_rehearsed_rollback_is_no_reason_to_ask(world: Any) -> None:
+    rolled_back(world, in_force(world, "1.3.0").release, "staging", cause="rehearsal")
+    with world.acting_as("manager"):
+        release = plan(application_id=world.application.pk, version="1.9.0", title="x")
+        set_source(release.pk, branch="release/1.3")
+    assert look(release.pk, branch="release/1.3").rolled_back == ()
 
 
 @pytest.mark.parametrize("name", ["developer", "operator", "auditor", "outsider"])

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from releases.actions.release import suggest
+from releases.actions.release.copy import copy
 from releases.actions.release.plan import add_change, plan
 from releases.actions.release.prepare import fix_content, withdraw
 from releases.models import Release
-from tests.releases.gates.asking import in_force
+from tests.releases.gates.asking import alter, in_force, walk
 
 
 def draft(world: Any, version: str, *kinds: str, kind: str = "regular") -> Release:
@@ -35,6 +37,58 @@ def test_what_is_planned_already_is_not_suggested_again_until_it_is_given_up(wor
     with world.acting_as("manager"):
         withdraw(planned.pk, reason="no")
     assert suggest.next_versions(world.application).minor == "1.3.0"
+
+
+def deployed(world: Any, release: Release, environment: str) -> Release:
+    """Deploy a release to an environment, roll it back there, and give it up."""
+    run = world.verified_run(world.fresh(release), environment)
+    alter(walk(run, "roll_back", "restored"), started_at=now(), base={"wanted": {"version": release.version}})
+    with world.acting_as("manager"):
+        withdraw(release.pk, reason="it does not work")
+    return release
+
+
+def test_a_version_that_reached_an_environment_is_not_planned_again(world: Any) -> None:
+    in_force(world, "1.2.0")
+    used = deployed(world, draft(world, "1.3.0", "feature"), "staging")
+    assert suggest.next_versions(world.application).minor == "1.4.0"
+    other = draft(world, "1.5.0", "feature")
+    with world.acting_as("manager"):
+        for again in (
+            lambda: plan(application_id=world.application.pk, version="1.3.0", title="again"),
+            lambda: copy(used.pk, version="1.3.0", with_changes=True),
+            lambda: suggest.set_version(other.pk, version="1.3.0"),
+        ):
+            with pytest.raises(Invalid, match=r"1\.3\.0 was deployed to Staging before.*1\.3\.1 is free"):
+                again()
+    assert suggest.for_release(draft(world, "1.2.1", "feature")) == "1.4.0"
+
+
+def test_a_version_under_which_a_renamed_draft_was_deployed_stays_used(world: Any) -> None:
+    release = draft(world, "1.3.0")
+    run = world.verified_run(release, "development")
+    alter(run, started_at=now(), base={"wanted": {"version": "1.3.0"}})
+    with world.acting_as("manager"):
+        suggest.set_version(release.pk, version="1.4.0")
+        with pytest.raises(Invalid, match="1.3.1 is free"):
+            plan(application_id=world.application.pk, version="1.3.0", title="again")
+        suggest.set_version(release.pk, version="1.3.0")
+    assert world.fresh(release).version == "1.3.0", "its own version is its own"
+
+
+def test_what_would_fit_is_never_a_used_version(world: Any) -> None:
+    in_force(world, "1.2.0")
+    draft(world, "1.3.0")
+    release = draft(world, "1.2.1", "feature")
+    (said,) = suggest.wrong(release)
+    assert "1.4.0 would fit" in said
+
+
+def test_a_copy_has_its_own_version_in_its_title(world: Any) -> None:
+    with world.acting_as("manager"):
+        first = plan(application_id=world.application.pk, version="1.3.0", title="v1.3.0: 検索 (1.3.0-beta.1, 11.3.0)")
+        assert copy(first.pk, version="1.4.0").title == "v1.4.0: 検索 (1.3.0-beta.1, 11.3.0)"
+        assert copy(first.pk, version="1.5.0", title="Tags").title == "Tags"
 
 
 def test_a_draft_is_told_what_fits_its_changes(world: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 
 import pytest
@@ -79,6 +81,23 @@ def test_a_look_is_shown_before_they_are_kept(world: Any, pages: Site, browsers:
     form = {"sources": json.dumps([own]), "private_networks": "127.0.0.1", "reason": "x"}
     shown = browsers("operator").post(f"/admin/act/target/set_watch/{target.pk}/", form)
     assert shown.status_code == 200 and b"25%" in shown.content and "watch" not in world.fresh(target).settings
+
+
+def test_sources_written_on_several_lines_are_confirmed_once(world: Any, pages: Site, browsers: Any) -> None:
+    pages.pages["/own"] = [Page('{"load": 0.25}')]
+    target = world.targets["staging"]
+    own = {**LOAD, "parameters": {"url": f"{pages.base}/own", "values": {"resource_use": "load"}}}
+    # As a browser sends what was typed, and then what the page showed of it.
+    typed = json.dumps([own], indent=3).replace("\n", "\r\n")
+    form = {"sources": typed, "private_networks": "127.0.0.1\r\n", "reason": "x"}
+    client, address = browsers("operator"), f"/admin/act/target/set_watch/{target.pk}/"
+    html = client.post(address, form).content.decode()
+    (shown,) = re.findall(r'<textarea name="sources"[^>]*>\s*(.*?)</textarea>', html, re.DOTALL)
+    (confirmed,) = re.findall(r'name="confirmed" value="([0-9a-f]{64})"', html)
+    form |= {"sources": unescape(shown).replace("\n", "\r\n"), "private_networks": "127.0.0.1", "confirmed": confirmed}
+    assert shown.count("\n") > 5, "it stays on its lines"
+    assert client.post(address, form).status_code == 302
+    assert world.fresh(target).settings["watch"] == [own]
 
 
 def test_a_look_is_an_act_of_those_who_may_keep_them_and_runs_no_program(

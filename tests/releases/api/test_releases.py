@@ -109,6 +109,47 @@ def test_a_release_is_brought_to_fixed_content_over_http(world: Any, managing: s
     assert ask("post", f"{path}/edit", {}, token=managing).status_code == 422
 
 
+def test_a_commit_that_was_rolled_back_needs_its_own_word(world: Any, managing: str) -> None:
+    from tests.releases.actions.test_source import rolled_back
+    from tests.releases.gates.asking import in_force
+
+    rolled_back(world, in_force(world, "1.3.0").release, "production")
+    planned = ask("post", "/releases", {"application": "datasets", "version": "1.9.0", "title": "x"}, token=managing)
+    path = f"/releases/{planned.json()['id']}"
+    refused = ask("post", f"{path}/set_source", {"branch": "release/1.3"}, token=managing)
+    assert refused.status_code == 422
+    assert (
+        "rolled back from Production" in refused.json()["detail"] and "accept_rolled_back" in refused.json()["detail"]
+    )
+    body = {"branch": "release/1.3", "accept_rolled_back": True}
+    moved = ask("post", f"{path}/set_source", body | {"expected_commit": "0" * 40}, token=managing)
+    assert moved.status_code == 422 and world.built.commits["v1.3.0"][:12] in moved.json()["detail"]
+    assert ask("post", f"{path}/set_source", body, token=managing).json()["commit"] == world.built.commits["v1.3.0"]
+
+
+def test_a_used_version_is_refused_with_the_next_free_one(world: Any, managing: str) -> None:
+    from tests.releases.actions.test_source import rolled_back
+    from tests.releases.gates.asking import in_force
+
+    rolled_back(world, in_force(world, "1.3.0").release, "production")
+    body = {"application": "datasets", "version": "1.3.0", "title": "again"}
+    refused = ask("post", "/releases", body, token=managing)
+    assert refused.status_code == 422 and "1.3.1 is free" in refused.json()["detail"]
+
+
+def test_a_release_tells_what_it_brings_since_the_last_deployment(world: Any, call: Callable[..., Any]) -> None:
+    from tests.releases.gates.asking import in_force
+
+    in_force(world, "1.2.0", environment="staging")
+    told = call("get", f"/releases/{world.planned().pk}").json()
+    assert told["source"]["subject"] == "Version 1.3.0" and told["source"]["commit"] == told["commit"]
+    by_place = {row["environment"]: row["since"] for row in told["environments"]}
+    staging = by_place["staging"]
+    assert (staging["version"], staging["known"], staging["behind"]) == ("1.2.0", True, 0)
+    assert staging["ahead"] == len(staging["commits"]) and staging["commits"][0] == told["source"]
+    assert staging["configuration"] == [] and by_place["development"]["version"] is None
+
+
 def _soon() -> str:
     from datetime import UTC, datetime
 

@@ -50,14 +50,15 @@ def ask(world: Any, release: Any, gate: str, *, environment: str = "production",
     return answer
 
 
-def git(repository: Path, *words: str) -> str:
-    """Run git on a bare repository, as the developer, with nobody's configuration."""
+def git(repository: Path, *arguments: str, words: str = "") -> str:
+    """Run git on a bare repository, as the developer, with nobody's configuration. words: what it reads."""
     environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     for role in ("AUTHOR", "COMMITTER"):
         environment |= {f"GIT_{role}_NAME": "Developer", f"GIT_{role}_EMAIL": "developer@datasets.example"}
     done = subprocess.run(
-        ["git", f"--git-dir={repository}", *words], env=environment, check=True, capture_output=True, text=True
-    )
+        ["git", f"--git-dir={repository}", *arguments],
+        env=environment, check=True, capture_output=True, text=True, input=words,
+    )  # fmt: skip
     return done.stdout.strip()
 
 
