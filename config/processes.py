@@ -132,12 +132,16 @@ def stop(child: subprocess.Popen[bytes], signals: Sequence[int], *, grace: float
 
 @dataclass(frozen=True)
 class Row:
-    """One process to keep running. Rows of a lower `stage` are ended first, those of one stage together."""
+    """One process to keep running. Rows of a lower `stage` are ended first, those of one stage together.
+
+    files: file descriptors of the supervisor that the process gets under the same numbers.
+    """
 
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     stage: int = 0
+    files: tuple[int, ...] = ()
 
 
 @dataclass
@@ -169,7 +173,8 @@ class Supervisor:
     def _launch(self, kept: _Kept) -> None:
         row = kept.row
         own = {**self.environment, "RINGI_PROCESS": row.name, **row.environment}
-        kept.child = spawn(row.argv, environment=own, log=self.log(row.name), death_signal=signal.SIGKILL)
+        log = self.log(row.name)
+        kept.child = spawn(row.argv, environment=own, log=log, death_signal=signal.SIGKILL, pass_fds=row.files)
         kept.started = time.monotonic()
         record(self.state / "run" / f"{row.name}.json", kept.child.pid)
 
@@ -231,36 +236,38 @@ class Supervisor:
         self.kept = []
 
 
-def rows(port: int, environment: Mapping[str, str] = os.environ) -> list[Row]:
-    """Return the table of what Ringi needs running, each as its role, with the web server on this loopback port."""
+def rows(listener: int, environment: Mapping[str, str] = os.environ) -> list[Row]:
+    """Return the table of what Ringi needs running, each as its role. listener: descriptor of the web server's socket."""
     manage = (sys.executable, "manage.py")
     worker, sealer = (
         {"DATABASE_URL": url} if (url := environment.get(f"DATABASE_{role}_URL")) else {}
         for role in ("WORKER", "SEALER")
     )
-    web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
+    web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener}", "--workers", "1"]
     web += ["--threads", "4", "--graceful-timeout", "5", "--no-control-socket"]
     web += ["--logger-class", "config.web_log.WebLogger"]
     return [
-        Row("web", tuple(web), stage=0),
+        Row("web", tuple(web), stage=0, files=(listener,)),
         Row("scheduler", (*manage, "scheduler"), worker, stage=1),
         Row("sealer", (*manage, "sealer"), sealer, stage=1),
         *(Row(f"worker-{name}", (*manage, "worker", name), worker, stage=2) for name in WORKERS),
     ]
 
 
-def choose_port(wanted: str | None, say: Say) -> int:
-    """Return the port asked for, or the first free one from 8000 on. Raises Unavailable."""
+def bind_port(wanted: str | None, say: Say) -> socket.socket:
+    """Bind the port asked for, or the first free one from 8000 on, and listen; the caller keeps the socket until its end,
+    so that nobody else answers at the address that is announced. Raises Unavailable.
+    """
     if wanted is not None and not (wanted.isdecimal() and 0 < int(wanted) < 65536):
         raise Unavailable(f"RINGI_PORT={wanted} is not a port number")
     tried = [int(wanted)] if wanted else range(FIRST_PORT, FIRST_PORT + 100)
     for port in tried:
         with contextlib.suppress(OSError):
-            socket.create_server(("127.0.0.1", port)).close()
+            listener = socket.create_server(("127.0.0.1", port), backlog=2048)
             if port != tried[0]:
                 say(f"Port {tried[0]} is in use; taking {port}.")
-            return port
-    raise Unavailable(f"port {wanted or '8000 to 8099'} is in use; set RINGI_PORT to a free one")
+            return listener
+    raise Unavailable(f"port {wanted or '8000 to 8099'} is in use by another process; set RINGI_PORT to a free port")
 
 
 class _SetUp:
@@ -269,12 +276,13 @@ class _SetUp:
     def __init__(self, name: str) -> None:
         self.state, self.demo, self.aloud = PROJECT / "var" / name, name == "demo", True
         (self.state / "logs").mkdir(parents=True, exist_ok=True)
-        self.port = choose_port(os.environ.get("RINGI_PORT"), self.say)
+        self.listener = bind_port(os.environ.get("RINGI_PORT"), self.say)
+        self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"RINGI_STATE": str(self.state), "RINGI_BASE_URL": self.url, "RINGI_TRIAL": "1"}
         own |= {"RINGI_DEMO": "1"} if self.demo else {}
         self.environment = {**os.environ, **kept_secrets(self.state / "secrets.json", ["SECRET_KEY"]), **own}
-        self.supervisor = Supervisor(rows(self.port), self.state, self.environment, self.say)
+        self.supervisor = Supervisor(rows(self.listener.fileno()), self.state, self.environment, self.say)
 
     def say(self, line: str) -> None:
         """Print a line, unless the story is printing, and keep it in logs/supervisor.log."""

@@ -47,11 +47,11 @@ TELLS_ITS_END = (
 class Running:
     """A supervisor in a process of its own."""
 
-    def __init__(self, state: Path, rows: list[dict[str, object]]) -> None:
+    def __init__(self, state: Path, rows: list[dict[str, object]], pass_fds: tuple[int, ...] = ()) -> None:
         self.state = state
         argv = [sys.executable, "-c", DRIVER.format(rows=rows), str(state)]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(argv, cwd=processes.PROJECT, **pipes)
+        self.process = subprocess.Popen(argv, cwd=processes.PROJECT, pass_fds=pass_fds, **pipes)
         assert self.line() == "started"
 
     def line(self) -> str:
@@ -66,8 +66,8 @@ class Running:
 def supervise(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
-    def begin(*rows: dict[str, object]) -> Running:
-        started.append(Running(tmp_path, list(rows)))
+    def begin(*rows: dict[str, object], pass_fds: tuple[int, ...] = ()) -> Running:
+        started.append(Running(tmp_path, list(rows), pass_fds))
         return started[-1]
 
     yield begin
@@ -174,20 +174,56 @@ def test_each_process_has_its_log_name_and_environment(supervise: Callable[..., 
     until(lambda: "one value" in (tmp_path / "logs" / "one.log").read_text())
 
 
-def test_the_wanted_port_is_taken_or_refused_and_the_default_moves_on(
+def test_the_port_is_bound_at_once_and_a_taken_one_is_refused_or_passed_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(Unavailable, match=str(port)):
-            processes.choose_port(str(port), said.append)
+        with pytest.raises(Unavailable, match=f"port {port} is in use by another process; set RINGI_PORT to a free"):
+            processes.bind_port(str(port), said.append)
         monkeypatch.setattr(processes, "FIRST_PORT", port)
-        chosen = processes.choose_port(None, said.append)
-        assert chosen > port
-        assert said == [f"Port {port} is in use; taking {chosen}."]
+        with processes.bind_port(None, said.append) as bound:
+            chosen = bound.getsockname()[1]
+            assert chosen > port
+            assert said == [f"Port {port} is in use; taking {chosen}."]
+            with pytest.raises(OSError, match="in use"):
+                socket.create_server(("127.0.0.1", chosen))
     with pytest.raises(Unavailable, match="not a port number"):
-        processes.choose_port("80a", said.append)
+        processes.bind_port("80a", said.append)
+
+
+def test_on_a_taken_port_it_ends_with_one_sentence_and_announces_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        argv = [sys.executable, "-m", "config.processes", "up", "--served"]
+        environment = {**os.environ, "RINGI_PORT": port}
+        done = subprocess.run(
+            argv, cwd=processes.PROJECT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"ringi: port {port} is in use by another process; set RINGI_PORT to a free port\n"
+
+
+def test_the_web_server_answers_on_the_socket_that_was_bound_before_it_started(
+    supervise: Callable[..., Running], tmp_path: Path
+) -> None:
+    serve = (
+        "import os, socket, sys\n"
+        "web = socket.socket(fileno=int(sys.argv[1]))\n"
+        "while True:\n web.accept()[0].sendall(b'%d' % os.getpid())"
+    )
+    with processes.bind_port(None, lambda line: None) as bound:
+        os.set_inheritable(bound.fileno(), True)  # into the supervisor of this test, which is a process of its own
+        number = bound.fileno()
+        row = {"name": "web", "argv": (sys.executable, "-c", serve, str(number)), "files": (number,)}
+        running = supervise(row, pass_fds=(number,))
+        for _ in range(2):  # also after a restart: nobody took the port meanwhile
+            with socket.create_connection(bound.getsockname(), timeout=10) as client:
+                pid = int(client.recv(20))
+            os.kill(pid, signal.SIGKILL)
+            until(lambda pid=pid: running.pid("web") != pid)
+    assert f"fd://{number}" in processes.rows(number)[0].argv and processes.rows(number)[0].files == (number,)
 
 
 def test_secrets_are_random_kept_and_private(tmp_path: Path) -> None:
@@ -201,7 +237,7 @@ def test_secrets_are_random_kept_and_private(tmp_path: Path) -> None:
 
 
 def test_the_table_names_every_process_of_the_product() -> None:
-    names = [row.name for row in processes.rows(8000)]
+    names = [row.name for row in processes.rows(3)]
     workers = [
         "worker-development",
         "worker-staging",
