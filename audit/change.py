@@ -15,14 +15,15 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
+from django.apps import apps
 from django.conf import settings
-from django.db import DataError, connection, models, transaction
+from django.db import DataError, IntegrityError, connection, models, transaction
 from django.utils.translation import gettext as _
 from django_fsm import TransitionNotAllowed
 
 from audit import capture
 from audit.actor import Actor, current
-from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
+from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, Taken, WrongState
 from audit.statements import at_once, insert, lock, plain, send, update
 
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
@@ -247,6 +248,12 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
             raise
         _record(act, senseless)
         raise senseless from fault
+    except IntegrityError as fault:
+        taken = _taken(fault)
+        if taken is None:
+            raise
+        _record(act, taken)
+        raise taken from fault
     finally:
         _open.reset(opened)
         _reason.reset(reasoned)
@@ -265,6 +272,22 @@ def _too_much(fault: DataError) -> Invalid | None:
     if state == "22001" and (found := _LENGTH.search(str(fault))):
         return Invalid(_("A text is longer than %(most)s characters.") % {"most": found[1]})
     return Invalid(_("A number is too large.")) if state == "22003" else None
+
+
+def _taken(fault: IntegrityError) -> Taken | None:
+    """Return the refusal that a unique or an exclusion constraint is; None for every other fault."""
+    cause: Any = fault.__cause__
+    if getattr(cause, "sqlstate", "") not in ("23505", "23P01"):
+        return None
+    table, constraint = cause.diag.table_name, str(cause.diag.constraint_name)
+    key = (cause.diag.message_detail or "").partition(")=(")[0]
+    model = next((known for known in apps.get_models() if known._meta.db_table == table), None)
+    if model is None:
+        return Taken(_("Another entry has these values already."), constraint=constraint)
+    fields = model._meta.concrete_fields
+    same = [str(field.verbose_name) for field in fields if re.search(rf"\b{field.column}\b", key)]
+    words = {"what": model._meta.verbose_name, "fields": ", ".join(same)}
+    return Taken(_("There is already another %(what)s with the same %(fields)s.") % words, constraint=constraint)
 
 
 def _record(act: Act, refused: Refused) -> None:

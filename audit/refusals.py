@@ -43,3 +43,11 @@ class Invalid(Refused):
     """What was given does not make sense; the reasons say which value and why."""
 
     kind = "invalid"
+
+
+class Taken(Invalid):
+    """Another row has these values already. constraint: name of the unique constraint that says so."""
+
+    def __init__(self, *reasons: str, constraint: str = "") -> None:
+        super().__init__(*reasons)
+        self.constraint = constraint

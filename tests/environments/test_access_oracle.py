@@ -7,12 +7,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audit.actor import Actor, acting
 from audit.change import change
 from audit.clock import now
+from audit.refusals import Taken
 from environments import access
 from environments.admin.rights import read_rights
 from environments.models import AccessGrant, AccessRule, Account, Environment, sign_in_name
@@ -104,12 +106,10 @@ def test_a_lookalike_of_a_role_is_no_role(newcomer: Callable[..., Account]) -> N
 
 def test_names_of_accounts_have_no_lookalike(newcomer: Callable[..., Account]) -> None:
     """Case 12: the database agrees, also for who writes past the action."""
-    import pytest
-    from django.db import IntegrityError
-
     newcomer("sato")
-    with acting(COMMAND), pytest.raises(IntegrityError, match="account_username_once"):
+    with acting(COMMAND), pytest.raises(Taken, match="already another account") as refused:
         with change("test:twin") as act:
             twin = Account.objects.create(username="SATO", display_name="x")
             act.about(twin)
+    assert refused.value.constraint == "account_username_once"
     assert {sign_in_name(name) for name in ("sato", "SATO", "ｓａｔｏ", "sa\x00to", " sato ", "sa\u200bto")} == {"sato"}

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.apps import apps
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import prefetch_related_objects
 from django.test.utils import CaptureQueriesContext
 
@@ -19,6 +19,7 @@ from audit.actor import acting
 from audit.change import change
 from audit.clock import now
 from audit.models import Event
+from audit.refusals import Taken
 from releases.actions.release import plan
 from releases.models import Deployment, Release, Step, StepAttempt
 from tests.releases.gates.asking import COMMAND
@@ -128,9 +129,10 @@ def test_a_row_that_is_made_has_its_key_and_its_values(step: Step) -> None:
 def test_what_the_database_refuses_is_said_by_the_statement_that_it_refused(step: Step) -> None:
     """All are sent before the first answer is read: the others fail after it, and must not be what is told."""
     again = [StepAttempt(step=step, epoch=7, key="k", worker="w", began_at=now()) for _ in range(2)]
-    with acting(COMMAND), pytest.raises(IntegrityError, match="attempt_epoch_once"), change("test:make") as act:
+    with acting(COMMAND), pytest.raises(Taken, match="step, epoch") as refused, change("test:make") as act:
         act.unsaved += [*again, StepAttempt(step=step, epoch=8, key="k", worker="w", began_at=now())]
-    assert not StepAttempt.objects.exists() and not Event.objects.filter(action="test:make").exists()
+    assert refused.value.constraint == "attempt_epoch_once"
+    assert not StepAttempt.objects.exists() and not Event.objects.filter(action="test:make", kind="action").exists()
     with acting(COMMAND), change("test:make") as act:
         act.unsaved.append(again[0])
     assert StepAttempt.objects.count() == 1, "the connection goes on"

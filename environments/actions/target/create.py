@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from audit.change import change
+from audit.refusals import Invalid
 from environments import access
 from environments.actions.target.settings import require_apart, require_sound
 from environments.models import Application, Environment, Target
@@ -17,12 +20,17 @@ def create_target(
     with change("target:create", reason=reason, sign=True) as act:
         access.require("configure_target")
         require_sound(settings)
+        application = Application.objects.get(pk=application_id)
+        environment = Environment.objects.get(pk=environment_id)
+        if known := Target.objects.filter(application=application, environment=environment).first():
+            text = _(
+                "This application already has a deployment target in %(environment)s: %(root)s. "
+                "Change the folder and commands of that deployment target instead."
+            )
+            raise Invalid(text % {"environment": environment, "root": known.root})
         require_apart(root, settings)
         target = Target.objects.create(
-            application=Application.objects.get(pk=application_id),
-            environment=Environment.objects.get(pk=environment_id),
-            root=root,
-            settings=settings,
+            application=application, environment=environment, root=root, settings=settings
         )
         act.about(target)
     return target

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db import IntegrityError
 from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import GateClosed
+from audit.refusals import GateClosed, Taken
 from environments import access
 from releases import dispatch
 from releases.gates import ask
@@ -52,8 +51,8 @@ def queue(deployment_id: int) -> Deployment:
             first.save(update_fields=["state", "offered_at"])
             deployment.blockers = []
             dispatch.wake_on_commit(environment.slug, "run_step", step_id=first.pk)
-    except IntegrityError as conflict:
-        if "deployment_one_occupies" not in str(conflict):
+    except Taken as conflict:
+        if conflict.constraint != "deployment_one_occupies":
             raise
         raise GateClosed(_("Another run occupies this environment.")) from conflict
     return deployment

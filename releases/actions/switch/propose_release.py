@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from django.db import IntegrityError
 from django.utils.translation import gettext as _
 
 from audit.change import change
-from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from audit.refusals import GateClosed, Invalid, NotYou, Taken, WrongState
 from environments import access
 from environments.models import Environment
 from releases.actions.release.plan import active_procedure
@@ -52,8 +51,8 @@ def propose_release(switch_id: int, *, reason: str) -> ConsentRound:
             act.signature("propose_release", round_.digest)
             act.details["round"] = round_.pk
             act.tell("round:ask")
-    except IntegrityError as conflict:
-        if "consent_one_open_round_per_switch" not in str(conflict):
+    except Taken as conflict:
+        if conflict.constraint != "consent_one_open_round_per_switch":
             raise
         raise WrongState(_("Its release is applied for already.")) from conflict
     return round_
