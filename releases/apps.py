@@ -12,21 +12,20 @@ class ReleasesConfig(AppConfig):
     verbose_name = _("Releases")
 
     def ready(self) -> None:
-        """Install the database's own copy of the machines after each migration; judge what targets are watched by and
-        where they lie; say where sealed values are."""
+        """Install the database's own copy of the machines after each migration; judge the settings of targets; say
+        where sealed values are.
+        """
         from environments.actions.configuration.reseal import ELSEWHERE, Place
         from environments.actions.target.settings import judged_by
         from releases.actions.channel import reseal
+        from releases.actions.target import schema
         from releases.actions.watch.set_sources import faults_in
         from releases.machines.guard import install
-        from releases.steps import service_settings
         from releases.steps.http_call import faults_of_hosts
-        from releases.steps.ssh import place
 
         judged_by(faults_in)
         judged_by(faults_of_hosts)
-        judged_by(place.faults_in)
-        judged_by(service_settings.faults_in)
+        judged_by(schema.faults_in)
         ELSEWHERE[:] = [Place(reseal.texts, reseal.reseal)]
 
         post_migrate.connect(install, sender=self, dispatch_uid="releases.machines.guard")

@@ -42,12 +42,12 @@ class Kept(BaseModel):
     def _whole(self) -> Self:
         commands = (self.write, self.digest)
         if self.format == "command" and (None in commands or self.path):
-            raise ValueError("the format command needs write and digest, and no path")
+            raise ValueError(_("the format command needs write and digest, and no path"))
         if self.format != "command" and commands != (None, None):
-            raise ValueError("write and digest belong to the format command")
+            raise ValueError(_("write and digest belong to the format command"))
         parts = PurePosixPath(self.path)
         if parts.is_absolute() or ".." in parts.parts or "\0" in self.path:
-            raise ValueError("the path lies below the target's root")
+            raise ValueError(_("the path lies below the target's root"))
         return self
 
 

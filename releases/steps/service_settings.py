@@ -25,7 +25,7 @@ def _address(value: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise ValueError("must be an address that begins with http:// or https://")
+        raise ValueError(_("must be an address that begins with http:// or https://"))
     return value
 
 
@@ -55,9 +55,9 @@ class VersionReport(BaseModel):
     @model_validator(mode="after")
     def _one_of_each(self) -> VersionReport:
         if bool(self.url) == bool(self.command):
-            raise ValueError("name url or command, one of the two")
+            raise ValueError(_("name url or command, one of the two"))
         if self.json_path and self.pattern:
-            raise ValueError("name json_path or pattern, not both")
+            raise ValueError(_("name json_path or pattern, not both"))
         if self.url:
             _address(self.url)
         return self
@@ -68,9 +68,9 @@ class VersionReport(BaseModel):
         try:
             groups = re.compile(value).groups
         except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
+            raise ValueError(_("is no regular expression: %(fault)s") % {"fault": error}) from error
         if value and groups != 1:
-            raise ValueError("must have exactly one group, which is the version")
+            raise ValueError(_("must have exactly one group, which is the version"))
         return value
 
 
@@ -98,7 +98,7 @@ class Service(BaseModel):
     @model_validator(mode="after")
     def _listens_or_does_not(self) -> Service:
         if self.without_port and (self.port is not None or self.ready is not None):
-            raise ValueError("a service without_port has neither port nor ready")
+            raise ValueError(_("a service without_port has neither port nor ready"))
         return self
 
     @property

@@ -29,8 +29,6 @@ def create_target(
             )
             raise Invalid(text % {"environment": environment, "root": known.root})
         require_apart(root, settings)
-        target = Target.objects.create(
-            application=application, environment=environment, root=root, settings=settings
-        )
+        target = Target.objects.create(application=application, environment=environment, root=root, settings=settings)
         act.about(target)
     return target

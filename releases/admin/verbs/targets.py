@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,8 @@ from environments.models import (
 from releases import checks, steps
 from releases.actions.in_force import adopt
 from releases.actions.procedure import activate
-from releases.actions.target.set_settings import OWN, set_settings
+from releases.actions.target.set_settings import set_settings
+from releases.admin import target_form
 from releases.admin.replayed import replay_lines
 from releases.admin.verbs.base import PairsField, Verb, WriteOnly, length, row, text
 from releases.models import InForce, Procedure, Release
@@ -37,36 +37,29 @@ def _target(instance: Any) -> Fields:
     return {
         "application_id": row(_("application"), Application),
         "environment_id": row(_("environment"), Environment),
-        "root": text(_("folder"), most=length(Target, "root")),
-        "settings": forms.JSONField(label=_("settings"), widget=forms.Textarea(attrs={"rows": 10})),
+        "root": _folder(""),
+        **target_form.fields_of({}),
     }
 
 
-class _Indented(json.JSONEncoder):
-    """JSON as people edit it."""
+def _folder(initial: str) -> forms.CharField:
+    field = text(_("folder"), most=length(Target, "root"), initial=initial)
+    field.help_text = _("An absolute path on the target's host, such as /srv/app; Ringi lays versions below it.")
+    return field
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options | {"indent": 2, "ensure_ascii": False})
+
+def _create(*, application_id: int, environment_id: int, root: str, **given: Any) -> Target:
+    settings = target_form.settings_of(given)
+    return create_target(application_id=application_id, environment_id=environment_id, root=root, settings=settings)
 
 
-def _set_settings(pk: int, *, settings: dict[str, Any] | None, **rest: Any) -> Target:
-    return set_settings(pk, settings=settings or {}, **rest)
+def _set_settings(pk: int, *, root: str, reason: str, **given: Any) -> Target:
+    return set_settings(pk, root=root, settings=target_form.settings_of(given), reason=reason)
 
 
 def _changed_target(instance: Any) -> Fields:
     known = instance if isinstance(instance, Target) else Target()
-    return {
-        "root": text(_("folder"), most=length(Target, "root"), initial=known.root),
-        "settings": forms.JSONField(
-            label=_("settings"),
-            required=False,  # no command at all is a set of commands too
-            encoder=_Indented,
-            widget=forms.Textarea(attrs={"rows": 16}),
-            initial={name: value for name, value in known.settings.items() if name not in OWN},
-            help_text=_("As JSON. By what it is watched and which hosts its steps may call have pages of their own."),
-        ),
-        "reason": text(_("reason")),
-    }
+    return {"root": _folder(known.root), **target_form.fields_of(known.settings), "reason": text(_("reason"))}
 
 
 def _configuration(instance: Any) -> Fields:
@@ -159,7 +152,7 @@ VERBS: tuple[Verb, ...] = (
         "target",
         "create",
         _("New target"),
-        create_target,
+        _create,
         ("configure_target",),
         fields=_target,
         signs=True,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -169,7 +171,7 @@ def _targets(stage: Stage) -> None:
             application_id=stage.ids["datasets"],
             environment_id=stage.ids[name],
             root=str(place.root),
-            settings=json.dumps(place.settings),
+            **_as_fields(place.settings),
         )
         chosen = stage.configure(name)
         pointer = stage.operator.do(
@@ -177,6 +179,17 @@ def _targets(stage: Stage) -> None:
         )
         stage.operator.refused("in_force:adopt", pointer)
         stage.second_operator.attempt("in_force:adopt", pointer)
+
+
+def _as_fields(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Return settings as the form of a target takes them: by dotted name, commands on one line."""
+    found: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= _as_fields(value, f"{above}{name}.")
+        else:
+            found[above + name] = shlex.join(value) if isinstance(value, list) else str(value)
+    return found
 
 
 def _environment_id(stage: Stage, page: str, name: str) -> int:

@@ -62,7 +62,7 @@ class Place(BaseModel):
     def _pins_a_key(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         lines = [line for line in _lines(value) if line]
         if not lines:
-            raise ValueError("at least one line with the host's key is needed")
+            raise ValueError(_("at least one line with the host's key is needed"))
         for line in lines:
             parts = line.split()
             try:
@@ -70,7 +70,7 @@ class Place(BaseModel):
             except binascii.Error:
                 pinned = False
             if not pinned or parts[0].startswith("@") or "*" in parts[0] or "?" in parts[0]:
-                raise ValueError("a line is: name of the host, kind of the key, the key in base64")
+                raise ValueError(_("a line is: name of the host, kind of the key, the key in base64"))
         return value
 
     @property

@@ -4,15 +4,73 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
+
 from environments.models import Target
+from releases.actions.target.schema import faults_by_key, keys
+from releases.admin.target_form import ELSEWHERE, fields_of, settings_of
+
+HOST_LINE = "app1.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFPa0x3cJ0tTQcD2yQ3cZ8o0Vd0e1Yx0h5mC3fQ0x3cJ"
 
 
 def test_a_second_target_in_one_environment_is_answered_with_one_sentence(world: Any, browsers: Any) -> None:
     there: Any = Target.objects.select_related("environment").filter(environment__slug="production").first()
     form = {"application_id": there.application_id, "environment_id": there.environment_id, "root": "/srv/second"}
-    answered = browsers("operator").post("/admin/act/target/create/", {**form, "settings": "{}"})
+    answered = browsers("operator").post("/admin/act/target/create/", {**form, "service.start": "{tree}/run"})
     assert answered.status_code == 400
     assert (
         f"This application already has a deployment target in Production: {there.root}. Change the folder"
         in answered.text
     )
+
+
+def made(browsers: Any, **given: Any) -> Any:
+    """Post the form of a new target for an environment that has none; return the answer."""
+    there: Any = Target.objects.filter(environment__slug="production").first()
+    there = {"application_id": there.application_id, "environment_id": there.environment_id}
+    return browsers("operator").post("/admin/act/target/create/", {**there, "root": "/srv/second", **given})
+
+
+def test_the_form_has_a_field_for_each_setting_but_those_with_pages_of_their_own() -> None:
+    assert sorted([*fields_of({}), *ELSEWHERE]) == sorted(keys())
+
+
+def test_what_the_form_shows_is_what_it_keeps() -> None:
+    settings = {
+        "service": {
+            "start": ["{tree}/run", "--name", "two words", 'a"b', "--config", "{config}"],
+            "stop_seconds": 5.0,
+            "ready": {"url": "http://127.0.0.1:8000/health", "seconds": 20.0},
+        },
+        "configuration": {"format": "toml"},
+        "ssh": {"host": "app1.example", "user": "deploy", "known_hosts": [HOST_LINE], "port": 2222},
+        "ansible": {"inventory": {"all": {"hosts": {"web1": None}}}},
+        "migrate": ["{tree}/migrate"],
+    }
+    form: Any = type("Form", (forms.Form,), fields_of(settings))
+    shown = {name: form()[name].value() for name in form.base_fields}
+    sent = form({name: value for name, value in shown.items() if value is not None})
+    assert sent.is_valid(), sent.errors
+    assert settings_of(sent.cleaned_data) == settings
+    assert not faults_by_key(settings)
+
+
+def test_a_fault_stands_at_its_field_in_the_language_of_the_reader(world: Any, browsers: Any) -> None:
+    answered = made(browsers, **{"metrics_url": "app:8000", "ansible.inventory": '{"all": ]}', "ssh.host": "app1"})
+    assert answered.status_code == 400
+    faults = answered.context["form"].errors
+    assert faults["ansible.inventory"] == ["This is no JSON: line 1, column 9: Expecting value"]
+    answered = made(browsers, **{"metrics_url": "app:8000", "ssh.host": "app1", "service.start": "a 'b"})
+    faults = answered.context["form"].errors
+    assert faults["service.start"] == ["A quotation mark is not closed, or a backslash ends the line."]
+    answered = made(browsers, **{"metrics_url": "app:8000", "ssh.host": "app1"})
+    faults = answered.context["form"].errors
+    assert "write an http or https address" in faults["metrics_url"][0]
+    assert "is missing" in faults["ssh.user"][0] and "is missing" in faults["ssh.known_hosts"][0]
+    assert Target.objects.filter(root="/srv/second").count() == 0
+
+
+def test_the_page_of_a_new_target_explains_each_field_with_an_example(world: Any, browsers: Any) -> None:
+    page = browsers("operator").get("/admin/act/target/create/").text
+    assert "Exit status 0: the service runs" in page and 'placeholder="http://127.0.0.1:8000/health"' in page
+    assert ">null<" not in page

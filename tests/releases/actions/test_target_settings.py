@@ -1,0 +1,87 @@
+"""Settings of a target are one schema: what the code reads, what the documentation lists, what every way in accepts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.refusals import Invalid
+from environments.actions.target.create import create_target
+from releases.actions.application.create import create_application
+from releases.actions.target.schema import faults_by_key, keys
+from releases.actions.target.set_settings import set_settings
+
+ROOT = Path(__file__).resolve().parents[3]
+# How the code reads a setting, and under which part.
+READ = (
+    (re.compile(r"""(?:target|spec)\.settings(?:\.get\(|\[)"(\w+)\""""), ""),
+    (re.compile(r"""\bsettings(?:\.get\(|\[)"(\w+)\""""), ""),
+    (re.compile(r"""\bservice(?:\.get\(|\[)"(\w+)\""""), "service."),
+    (re.compile(r"""\bready(?:\.get\(|\[)"(\w+)\""""), "service.ready."),
+    (re.compile(r"""_settings\([\w.]+\)(?:\.get\(|\[)"(\w+)\""""), "ansible."),
+)
+UNKNOWN: list[tuple[dict[str, Any], str, str]] = [
+    ({"metric_url": "http://127.0.0.1/metrics"}, "metric_url", "metrics_url"),
+    ({"service": {"begin": ["run"]}}, "service.begin", "start"),
+    ({"service": {"redy": {}}}, "service.redy", "service.ready"),
+    ({"service": {"ready": {"uri": "http://x/"}}}, "service.ready.uri", "service.ready.url"),
+    ({"stop_seconds": 3}, "stop_seconds", "service.stop_seconds"),
+]
+
+
+@pytest.mark.parametrize(("settings", "key", "near"), UNKNOWN)
+def test_an_unknown_setting_is_refused_with_its_name_and_the_nearest_one(
+    world: Any, settings: dict[str, Any], key: str, near: str
+) -> None:
+    with world.acting_as("manager"):
+        other = create_application(slug="other", name="Other", repository=world.application.repository)
+        where = {"application_id": other.pk, "environment_id": world.environments["staging"].pk, "root": "/srv/other"}
+        with pytest.raises(Invalid) as refused:
+            create_target(**where, settings=settings)
+        assert f"“{key}” is not a setting of a deployment target" in str(refused.value)
+        assert near in str(refused.value)
+        target = world.targets["staging"]
+        with pytest.raises(Invalid, match="is not a setting of a deployment target"):
+            set_settings(target.pk, root=target.root, settings=settings, reason="another command")
+    assert world.fresh(target).settings == {}
+
+
+def test_a_value_of_another_kind_is_refused_with_the_name_of_its_setting() -> None:
+    for settings, key, said in (
+        ({"service": {"start": "run --port 8000"}}, "service.start", "list of texts"),
+        ({"migrate": []}, "migrate", "must not be empty"),
+        ({"service": {"ready": {"url": "8000/health"}}}, "service.ready.url", "http or https address"),
+        ({"service": {"stop_seconds": "soon"}}, "service.stop_seconds", "must be a number"),
+        ({"log": "/var/log/app.log"}, "log", "below the folder"),
+        ({"configuration": {"format": "xml"}}, "configuration.format", "must be one of"),
+        ({"service": None}, "", "leave out what has no value: service"),
+        ({"ssh": {"host": "app1", "user": "x"}}, "ssh.known_hosts", "is missing"),
+    ):
+        found = faults_by_key(settings)
+        assert list(found) == [key] and said in found[key][0], found
+
+
+def test_every_setting_that_the_code_reads_is_in_the_schema() -> None:
+    known = {*keys()} | {key.rpartition(".")[0] for key in keys()} | {"service"}
+    files = [
+        path
+        for name in ("steps", "checks", "metrics", "actions", "worker")
+        for path in (ROOT / "releases" / name).rglob("*.py")
+    ]
+    read = {
+        part + name
+        for path in [*files, ROOT / "environments/reach/addresses.py"]
+        for pattern, part in READ
+        for name in pattern.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(read) > 20
+    assert read - known == set()
+
+
+def test_the_documentation_lists_exactly_the_settings_of_the_schema() -> None:
+    text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8").partition("## A target's own settings")[2]
+    listed = re.findall(r"^\| ((?:`[\w.]+`(?:, )?)+) \|", text, re.MULTILINE)
+    assert sorted(name for row in listed for name in re.findall(r"`([\w.]+)`", row)) == sorted(keys())
