@@ -53,7 +53,7 @@ def test_a_value_of_another_kind_is_refused_with_the_name_of_its_setting() -> No
     for settings, key, said in (
         ({"service": {"start": "run --port 8000"}}, "service.start", "list of texts"),
         ({"migrate": []}, "migrate", "must not be empty"),
-        ({"service": {"ready": {"url": "8000/health"}}}, "service.ready.url", "http or https address"),
+        ({"service": {"ready": {"url": "8000/health"}}}, "service.ready.url", "begins with http:// or https://"),
         ({"service": {"stop_seconds": "soon"}}, "service.stop_seconds", "must be a number"),
         ({"log": "/var/log/app.log"}, "log", "below the folder"),
         ({"configuration": {"format": "xml"}}, "configuration.format", "must be one of"),
