@@ -199,10 +199,9 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, forms.Field]:
     fields: dict[str, forms.Field] = {}
     for group, rows in SHEET:
         own = {row.key: _field(row, value_at(settings, row.key)) for row in rows}
+        unused = all(field.initial in (None, "", (), False) for field in own.values())
         for field in own.values():
-            field.group = Group(
-                group.title, group.rare and all(one.initial in (None, "", (), False) for one in own.values())
-            )  # type: ignore[attr-defined]
+            setattr(field, "group", Group(group.title, group.rare and unused))  # noqa: B010  read by the template
         fields |= own
     return fields
 
@@ -221,7 +220,7 @@ def _field(row: Shown, value: Any) -> forms.Field:
     else:
         field = kinds.get(row.kind, forms.CharField)(**options)
         field.widget.attrs |= {"placeholder": row.example, "spellcheck": "false"} if row.example else {}
-    field.key = row.key  # type: ignore[attr-defined]
+    setattr(field, "key", row.key)  # noqa: B010  read by the template
     return field
 
 

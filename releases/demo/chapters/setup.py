@@ -181,9 +181,9 @@ def _targets(stage: Stage) -> None:
         stage.second_operator.attempt("in_force:adopt", pointer)
 
 
-def _as_fields(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
+def _as_fields(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Return settings as the form of a target takes them: by dotted name, commands on one line."""
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
             found |= _as_fields(value, f"{above}{name}.")
