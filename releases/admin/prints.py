@@ -18,6 +18,7 @@ from environments.models import Environment
 from releases.actions.question.ask import last_return
 from releases.actions.rollback.authorised import authorised
 from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
+from releases.actions.rollback.communicated import communications
 from releases.actions.rollback.restored import digests
 from releases.admin.rounds import clauses
 from releases.admin.shown import language, show
@@ -228,6 +229,7 @@ def rollback_sheet(request: HttpRequest, pk: int) -> HttpResponse:
         authorised=authorised(row),
         raised_by=raiser_of(row),
         seen=seen_of(row),
+        communications=communications(row),
         documents=Document.objects.filter(rollback=row).select_related("edited_by", "checked_by", "approved_by"),
         steps=list(run.steps.filter(phase__in=["back", "back_verify"]).order_by("ordinal")),
         digests=(row.facts.get("digests") or (digests(run) if run.started_at else {})) if sees else {},

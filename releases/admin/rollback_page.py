@@ -14,6 +14,7 @@ from environments.admin.rights import page, rights_of
 from releases.actions.rollback.agree import agreements, missing, unconsented, words
 from releases.actions.rollback.authorised import authorised
 from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
+from releases.actions.rollback.communicated import communications, uncommunicated
 from releases.actions.rollback.restored import digests
 from releases.admin import happened
 from releases.admin.chart import figure
@@ -24,9 +25,9 @@ from releases.models import Rollback, RosterEntry
 PATH = ("raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "closed")
 MAIN = {
     "raised": "rollback:assess",
-    "assessed": "rollback:authorise",
+    "assessed": "rollback:communicate rollback:authorise",
     "faltered": "rollback:retry",
-    "reporting": "rollback:assess rollback:close",
+    "reporting": "rollback:assess rollback:communicate rollback:close",
 }
 
 
@@ -85,6 +86,8 @@ def who_next(rollback: Rollback, decider: RosterEntry | None) -> str:
         case "assessed":
             if owed := missing(rollback):
                 return _("The watch has ended; not agreed yet: %(who)s") % {"who": words(owed)}
+            if open_ := uncommunicated(rollback):
+                return _("Not communicated yet: %(items)s") % {"items": ", ".join(open_)}
             return _("%(who)s (rollback decider) authorises it.") % {"who": decider.account if decider else "—"}
         case "authorised" | "running" | "verifying":
             if rollback.state == "authorised" and (why := unconsented(rollback)):
@@ -144,6 +147,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         lost=sorted(row.facts.get("rows", {}).items()),
         digests=(row.facts.get("digests") or (digests(run) if row.began_at else {})) if sees else {},
         moments=_moments(row),
+        communications=communications(row),
         steps=list(run.steps.filter(phase__in=["back", "back_verify"])),
         watches=[(w, watch_charts(w, content, zone)) for w in watches],
         documents=documents,

@@ -13,6 +13,7 @@ from releases.actions.deployment.request import right_for
 from releases.actions.rollback import agree
 from releases.actions.rollback import decide as rollbacks
 from releases.actions.rollback.causes import seen_of
+from releases.actions.rollback.communicated import uncommunicated
 from releases.actions.step import confirm
 from releases.actions.watch import sample
 from releases.admin.links import page_of
@@ -120,6 +121,7 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
     found = []
     for row in rows:
         environment: Environment = row.deployment.environment
+        untold = row.state == "assessed" and bool(uncommunicated(row))
         agrees = not agree.not_yours(account, row, rights.held(environment))
         decides = rights.may("authorise_rollback", environment) and not rollbacks.not_yours(account, row)
         may, what = {
@@ -127,7 +129,9 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
             "assessed": (
                 agrees or decides,
                 _("Authorise the rollback") if decides else _("Agree to the late way back"),
-            ),
+            )
+            if not untold
+            else (rights.may("assess") or decides, _("Communicate the rollback")),
             "authorised": (row.authorised_by_id is not None and agrees, _("Agree to the late way back")),
             "faltered": (rights.may("roll_back", environment), _("Try the way back again")),
             "reporting": (rights.may("assess"), _("Report and close the rollback")),

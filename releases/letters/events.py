@@ -52,6 +52,17 @@ EVENTS: tuple[Told, ...] = (
     Told("deployment:miss", _("A deployment has missed its window"), follows=True),
     Told("watch:unclear", _("A watch cannot tell"), duty=True, urgent=True),
     Told("rollback:raise", _("A rollback is raised"), duty=True, urgent=True, follows=True),
+    Told(
+        "rollback:tell_stakeholders",
+        _("Stakeholders hear that a rollback is prepared"),
+        urgent=True,
+        pre_released=True,
+        follows=True,
+    ),
+    Told(
+        "rollback:tell_users", _("Users hear that a rollback is prepared"), urgent=True, pre_released=True, follows=True
+    ),
+    Told("rollback:share_plan", _("A rollback plan is shared"), urgent=True, follows=True),
     Told("rollback:authorise", _("A version is taken back"), urgent=True, pre_released=True, follows=True),
     Told("rollback:restored", _("The version before is back"), urgent=True, pre_released=True, follows=True),
     Told("rollback:falter", _("The way back has failed"), urgent=True, follows=True),

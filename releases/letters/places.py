@@ -29,6 +29,7 @@ PLACES: dict[str, str | Promise] = {
     "status": gettext_lazy("the status text for users"),
     "impact": gettext_lazy("impact"),
     "what": gettext_lazy("what it is about"),
+    "plan": gettext_lazy("the rollback plan: impact, method and timing"),
     "due": gettext_lazy("due"),
     "reason": gettext_lazy("the reason given"),
     "actor": gettext_lazy("who did it"),
@@ -36,7 +37,7 @@ PLACES: dict[str, str | Promise] = {
     "url": gettext_lazy("address of the page"),
 }
 # What the consent was given to, or follows from the run; the rest is written later, and was read by nobody.
-KNOWN_BEFOREHAND = frozenset(PLACES) - {"what", "reason", "actor", "state", "due"}
+KNOWN_BEFOREHAND = frozenset(PLACES) - {"what", "reason", "actor", "state", "due", "plan"}
 
 
 def used(text: str) -> set[str]:

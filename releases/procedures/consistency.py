@@ -63,7 +63,7 @@ TIERS = get_args(Tier)
 # The kinds of gate that a protected environment is never without.
 ALWAYS_ASKED = ("consent", "window", "freeze")
 # What the product itself makes owed, and so asks the procedure for its term.
-OWED = frozenset({"retrospective_review", "full_review", "waiver", "assessment", "condition"})
+OWED = frozenset({"retrospective_review", "full_review", "waiver", "assessment", "communication", "condition"})
 
 
 def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collection[str]) -> Found:

@@ -42,7 +42,7 @@ from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose
 from releases.gates import quorum
 from releases.models import Approval, ConsentRound, Deployment, Procedure, Release, RosterEntry
-from tests.releases.gates.asking import COMMAND, alter, ask, make, shown, walk
+from tests.releases.gates.asking import COMMAND, alter, ask, communicated, make, shown, walk
 from tests.scenarios.stock import Stock
 
 
@@ -306,6 +306,7 @@ def test_25_the_way_back_passes_people_as_well(stock: Stock) -> None:
         assert not rollbacks.pre_authorise(alarm.pk, rows={}), "the consent did not allow it beforehand"
     with stock.world.acting_as("manager"):
         rollbacks.assess(alarm.pk, impact="a", method="b", timing="c")
+    communicated(alarm)
     decider = RosterEntry.objects.get(release=release, duty="rollback_decider").account.username
     for name in ("operator", "manager", "committee_a", "auditor"):
         assert name != decider

@@ -25,7 +25,7 @@ from releases.actions.rollback.run import run as begin
 from releases.actions.rollback.take_over import take_over
 from releases.jobs import prepare_rollback
 from releases.models import ChecklistItem, Document, InForce, Rollback
-from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
+from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,9 @@ def alarm_of(world: Any, *edges: str, cause: str = "data_inconsistent") -> Rollb
 
 def assess(world: Any, alarm: Rollback, impact: str) -> Rollback:
     with world.acting_as("manager"):
-        return decide.assess(alarm.pk, impact=impact, method="small", timing="tonight")
+        decide.assess(alarm.pk, impact=impact, method="small", timing="tonight")
+    communicated(alarm)
+    return Rollback.objects.get(pk=alarm.pk)
 
 
 def count(alarm: Rollback, rows: int) -> None:

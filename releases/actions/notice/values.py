@@ -102,10 +102,19 @@ def values_of(
                 "changes": "\n".join(f"- {change.text}" for change in facts.changes),
                 "status": notes.status(facts, language),
             }
+        if subject.rollback is not None:
+            found["plan"] = plan_of(subject.rollback)
         if run is not None:
             found["environment"] = str(run.environment)
             found["state"] = str(run.get_state_display())
     return found
+
+
+def plan_of(rollback: Rollback) -> str:
+    """Return impact, method and timing of a rollback, a line each."""
+    names = ("impact", "method", "timing")
+    rows = [(Rollback._meta.get_field(name).verbose_name, getattr(rollback, name)) for name in names]  # type: ignore[union-attr]
+    return "\n".join(_("%(label)s: %(text)s") % {"label": label, "text": text or "—"} for label, text in rows)
 
 
 def path_of(subject: Subject, thing: Model | None = None) -> str:

@@ -10,20 +10,11 @@ from django.utils.translation import gettext as _
 from audit.change import label
 from audit.models import Outbox
 from releases.actions.notice.make import planned
+from releases.actions.notice.reached import Reached, reached
 from releases.letters.events import ANNOUNCE
-from releases.models import ConsentRound, Delivery, Message, Notice, Release, Waiver
+from releases.models import ConsentRound, Notice, Release, Waiver
 
 UNKNOWN, NOT_MEASURED, WAIVED = "unknown", "not_measured", "waived"
-
-
-@dataclass
-class Reached:
-    """The deliveries of the announcement to one recipient group (or to one place such as a channel), counted."""
-
-    group: str
-    sent: int = 0
-    failed: int = 0
-    waiting: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,17 +63,3 @@ def _standing(release: Release, round_: ConsentRound | None) -> Announcement:
             why = _("%(waiting)d deliveries of the announcement wait for the approval for external recipients.")
         return Announcement(UNKNOWN, why % total, notice, groups)
     return Announcement(True, _("All %(sent)d deliveries of the announcement were sent.") % total, notice, groups)
-
-
-def reached(notice: Notice) -> list[Reached]:
-    """Return the counted deliveries of a notification per recipient group, in the order in which the groups were told."""
-    found: dict[str, Reached] = {}
-    fields = {Delivery.Outcome.SENT: "sent", Delivery.Outcome.WAITING: "waiting"}
-    messages = Message.objects.filter(notice=notice).select_related("member__group", "account").order_by("pk")
-    for message in messages.prefetch_related("deliveries"):
-        name = str(message.member.group) if message.member is not None else message.name
-        row = found.setdefault(name, Reached(name))
-        for delivery in message.deliveries.all():
-            counted = fields.get(Delivery.Outcome(delivery.outcome), "failed")
-            setattr(row, counted, getattr(row, counted) + 1)
-    return list(found.values())

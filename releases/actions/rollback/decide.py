@@ -18,6 +18,7 @@ from releases.actions.obligation.incur import incur
 from releases.actions.rollback.agree import DECIDER, agreed_by, clear_changed, late_rules, missing, require_shown, words
 from releases.actions.rollback.authorised import keep
 from releases.actions.rollback.causes import FAILED_CHECK, FAILED_STEP, FAILURES, REHEARSAL, UNANSWERED
+from releases.actions.rollback.communicated import OBLIGATION, uncommunicated
 from releases.actions.rollback.possible import FROM, is_late, refusal, restores
 from releases.models import Deployment, Document, Question, Rollback, RosterEntry, Step
 
@@ -159,7 +160,8 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         rollback.pre_authorise()
         keep(rollback, "unanswered" if agreed else "consent")
         act.tell("rollback:authorise")
-        incur(deployment.release, "assessment", now(), deployment.environment.zone, about=str(rollback))
+        for owed in ("assessment", *([OBLIGATION] if uncommunicated(rollback) else [])):
+            incur(deployment.release, owed, now(), deployment.environment.zone, about=str(rollback))
         return True
 
 
@@ -197,6 +199,7 @@ def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
         _require_late_consent(rollback)
         if restores(deployment) and "rows_total" not in rollback.facts:
             raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
+        _require_communicated(rollback)
         require_shown(rollback, digest)
         rollback.authorised_by = account
         keep(rollback, "person")
@@ -216,6 +219,11 @@ def not_yours(account: Account, rollback: Rollback) -> str:
     if asked_too and account.person_key in agreed_by(rollback):
         return _("This must be another person than the one before.")
     return ""
+
+
+def _require_communicated(rollback: Rollback) -> None:
+    if owed := uncommunicated(rollback):
+        raise GateClosed(_("Not communicated yet: %(items)s") % {"items": ", ".join(owed)})
 
 
 def _require_late_consent(rollback: Rollback) -> None:
@@ -255,6 +263,7 @@ def close(rollback_id: int, *, reason: str = "") -> Rollback:
             raise GateClosed(_("Not approved yet: %(items)s") % {"items": ", ".join(names)})
         if not rollback.impact:
             raise GateClosed(_("The assessment is still owed."))
+        _require_communicated(rollback)
         rollback.closed_at = now()
         act.signature("close")
     return rollback

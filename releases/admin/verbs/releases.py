@@ -197,10 +197,7 @@ def _asked_of_check(release: Release) -> Asked:
 def _final(release: Release) -> list[tuple[str, str]]:
     facts = confirm.facts_now(release)
     announced = confirm.announcement_of(release, production_of(release))
-    groups = [
-        (group.group, _("sent %(sent)d, failed %(failed)d, waiting %(waiting)d") % vars(group))
-        for group in announced.groups
-    ]
+    groups = [(group.group, group.words) for group in announced.groups]
     items = zip(facts, confirm.labels(release, list(facts)), strict=True)
     found = [
         (label, f"{confirm.words_of_item(facts[key])} {announced.why if key == NOTICES_SENT else ''}")

@@ -14,9 +14,11 @@ from environments.models import Account
 from releases.actions.deployment import decide, schedule, settle, verify
 from releases.actions.release.steps import manual_checks
 from releases.actions.rollback import agree as late
+from releases.actions.rollback import communicate
 from releases.actions.rollback import decide as rollbacks
 from releases.actions.rollback import take_over as by_hand
 from releases.actions.rollback.causes import OWN, REHEARSAL
+from releases.actions.rollback.communicated import communications
 from releases.actions.rollback.run import retry
 from releases.actions.step import confirm
 from releases.actions.watch import sample
@@ -91,6 +93,22 @@ def _assessment(instance: Any) -> Fields:
     }
 
 
+def _communication(instance: Any) -> Fields:
+    rows = communications(instance) if isinstance(instance, Rollback) else []
+    choices = [(row.key, row.label) for row in rows if row.at is None]
+    stated = text(_("how they were told without Ringi"), required=False, rows=2)
+    stated.help_text = _("Leave it empty to have Ringi send the notifications.")
+    return {
+        "items": forms.MultipleChoiceField(
+            label=_("what is communicated"),
+            choices=choices,
+            initial=[key for key, _label in choices],
+            widget=forms.CheckboxSelectMultiple,
+        ),
+        "stated": stated,
+    }
+
+
 def _verdict(instance: Any) -> Fields:
     return {
         "verdict": forms.ChoiceField(label=_("verdict"), choices=[("healthy", _("healthy"))]),
@@ -145,6 +163,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("step", "confirm", _("Confirm that it was done"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True, not_yours=confirm.not_yours),
     Verb("rollback", "raise", _("Raise a rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(rollbacks.FROM), danger=True),
     Verb("rollback", "assess", _("Assess"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
+    Verb("rollback", "communicate", _("Communicate rollback"), communicate.communicate, ("assess", "authorise_rollback"), Rollback, _communication, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
     Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, _go, edge="authorise", signs=True, danger=True, shows=_lost, not_yours=rollbacks.not_yours),
     Verb("rollback", "agree", _("Agree to the late way back"), late.agree, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost, not_yours=late.not_yours),
     Verb("rollback", "dismiss", _("Dismiss"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True, everywhere=True),

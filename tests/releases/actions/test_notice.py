@@ -231,7 +231,12 @@ def test_the_text_for_going_back_is_released_with_the_consent(world: Any) -> Non
     only(("rollback:authorise", "users", "mail"))
     deployment = world.scheduled()
     announced(deployment.release, outsider("users", "kita@users.example"))
-    assert deployment.consent.document["notices"].keys() == {"rollback:authorise", "rollback:restored"}
+    assert deployment.consent.document["notices"].keys() == {
+        "rollback:authorise",
+        "rollback:restored",
+        "rollback:tell_stakeholders",
+        "rollback:tell_users",
+    }
     forget()
     for change_first, released in ((False, True), (True, False)):
         if change_first:

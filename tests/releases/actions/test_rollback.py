@@ -12,7 +12,7 @@ from releases.actions.document import review
 from releases.actions.rollback import decide
 from releases.actions.rollback.restored import digests
 from releases.models import Deployment, Document, Rollback, Step
-from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
+from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def test_impact_method_and_timing_come_first_and_the_roster_names_who_decides(wo
         decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="now")
     with acting(COMMAND):
         decide.pre_authorise(alarm.pk, rows={})
+    communicated(alarm)
     for name in ("operator", "manager"):
         with world.acting_as(name), pytest.raises(NotYou, match="Second Operator"):
             decide.authorise(alarm.pk, digest=shown(alarm))
@@ -76,6 +77,7 @@ def test_it_does_not_close_without_report_cause_prevention_and_assessment(world:
         with pytest.raises(GateClosed, match="assessment"):
             decide.close(alarm.pk)
         decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="at once")
+        communicated(alarm)
         decide.close(alarm.pk)
     assert world.fresh(alarm).state == "closed" and world.fresh(alarm).closed_at is not None
 

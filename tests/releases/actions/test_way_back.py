@@ -19,7 +19,7 @@ from releases.actions.rollback.agree import agree
 from releases.actions.rollback.run import not_possible, retry
 from releases.actions.rollback.take_over import take_over
 from releases.models import Deployment, Fact, InForce, Release, Rollback, Step, StepOutput
-from tests.releases.gates.asking import COMMAND, alter, make, shown, walk
+from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
 
 def pointing(world: Any, release: Release, environment: str = "production") -> InForce:
@@ -41,7 +41,9 @@ def assessed(world: Any, run: Deployment) -> Rollback:
     with world.acting_as("operator"):
         alarm = decide.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
     with world.acting_as("manager"):
-        return decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="tonight")
+        decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="tonight")
+    communicated(alarm)
+    return Rollback.objects.get(pk=alarm.pk)
 
 
 def counted(alarm: Rollback, **rows: int) -> bool:

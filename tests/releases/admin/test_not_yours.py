@@ -24,7 +24,7 @@ from releases.admin.shown import buttons
 from releases.admin.verbs import verb as find
 from releases.models import Approval, Deployment, Document, Notice, Obligation, Rollback, Waiver
 from tests.releases.admin.seed import walk
-from tests.releases.gates.asking import COMMAND, alter, make, shown
+from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown
 
 
 class Asked:
@@ -170,6 +170,7 @@ def test_the_rosters_decider_alone_authorises_a_way_back(
     walked(world["rollback"], "close")
     row = make(Rollback, deployment=world["back"], cause="error_rate", raised_at=now(), impact="x", method="x",
                timing="x", raised_by=people["operator"])  # fmt: skip
+    communicated(row)
     one = asked(walked(row, "assess"), "rollback:authorise")
     assert one.offers("manager") and not one.offers("operator")
     assert one.why("operator") == "The roster names another person to decide: Manager"

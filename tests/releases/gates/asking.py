@@ -43,6 +43,14 @@ def shown(row: Any) -> str:
     return {Rollback: agree.digest_of, Document: review.digest_of, ChecklistItem: sign.digest_of}[type(row)](fresh)
 
 
+def communicated(rollback: Rollback) -> None:
+    """Let everybody have been told that a rollback is prepared, as a person states it."""
+    entry = {"by": None, "name": "Manager", "at": datetime.now(UTC).isoformat(), "stated": "by telephone", "act": ""}
+    row = Rollback.objects.get(pk=rollback.pk)
+    done = dict.fromkeys(("tell_stakeholders", "tell_users", "share_plan"), entry)
+    alter(row, facts={**row.facts, "communication": done})
+
+
 def ask(world: Any, release: Any, gate: str, *, environment: str = "production", at: datetime | None = None) -> Answer:
     """Return one gate's answer, by the gate's key."""
     found = answers(world.fresh(release), world.environments[environment], at)

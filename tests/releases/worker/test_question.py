@@ -27,7 +27,7 @@ from releases.jobs import prepare_rollback
 from releases.models import Deployment, Question, Rollback
 from releases.worker.executor import run_from
 from tests.releases.api.conftest import ask, managing
-from tests.releases.gates.asking import alter
+from tests.releases.gates.asking import alter, communicated
 
 from .conftest import TRUE, WORKER, first, jobs, row, states
 
@@ -178,6 +178,7 @@ def test_a_person_who_decides_is_named_with_the_time(
     with world.acting_as("manager"):
         rollbacks.assess(rollback.pk, impact="x", method="x", timing="x")
     alter(rollback, facts={"rows": {}, "rows_total": 0})
+    communicated(rollback)
     with world.acting_as("second_operator"):
         rollbacks.authorise(rollback.pk, digest=digest_of(world.fresh(rollback)))
     let = authorised(world.fresh(rollback))

@@ -33,7 +33,7 @@ from releases.models import ConsentRound, Deployment, Procedure, StopSwitch
 from releases.worker.executor import run_from
 from releases.worker.sweeper import sweep
 from tests.releases.api.conftest import ask, managing, token_for
-from tests.releases.gates.asking import alter, shown
+from tests.releases.gates.asking import alter, communicated, shown
 
 from .conftest import TRUE, WORKER, at_work, first, row, states
 
@@ -238,6 +238,7 @@ def test_the_way_back_is_never_stopped(world: Any, consented: Callable[..., Depl
         rollback = rollbacks.raise_(run.pk, cause="grave_failure")
     with world.acting_as("manager"):
         rollbacks.assess(rollback.pk, impact="i", method="m", timing="t")
+    communicated(rollback)
     with world.acting_as("second_operator"):
         rollbacks.authorise(rollback.pk, digest=shown(rollback), reason="go back")
     with acting(WORKER):

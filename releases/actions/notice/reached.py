@@ -1,0 +1,39 @@
+"""Whom a notification has reached: its deliveries counted for each recipient group (P3, B3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from releases.models import Delivery, Message, Notice
+
+
+@dataclass
+class Reached:
+    """The deliveries of a notification to one recipient group (or to one place such as a channel), counted."""
+
+    group: str
+    sent: int = 0
+    failed: int = 0
+    waiting: int = 0
+
+    @property
+    def words(self) -> str:
+        """Return the three counts in words."""
+        counts = {"sent": self.sent, "failed": self.failed, "waiting": self.waiting}
+        return _("sent %(sent)d, failed %(failed)d, waiting %(waiting)d") % counts
+
+
+def reached(notice: Notice) -> list[Reached]:
+    """Return the counted deliveries of a notification per recipient group, in the order in which the groups were told."""
+    found: dict[str, Reached] = {}
+    fields = {Delivery.Outcome.SENT: "sent", Delivery.Outcome.WAITING: "waiting"}
+    messages = Message.objects.filter(notice=notice).select_related("member__group", "account").order_by("pk")
+    for message in messages.prefetch_related("deliveries"):
+        name = str(message.member.group) if message.member is not None else message.name
+        row = found.setdefault(name, Reached(name))
+        for delivery in message.deliveries.all():
+            counted = fields.get(Delivery.Outcome(delivery.outcome), "failed")
+            setattr(row, counted, getattr(row, counted) + 1)
+    return list(found.values())
