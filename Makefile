@@ -62,7 +62,12 @@ check: messages ## style, types, layers, settings, migrations, translations, the
 	  RINGI_BASE_URL=https://localhost $(PYTHON) manage.py check --deploy --fail-level WARNING; \
 	  $(PYTHON) manage.py makemigrations --check --dry-run'
 	$(PYTHON) -m config.compile_messages --check
-	@$(MAKE) test
+	@$(MAKE) size test
+
+.PHONY: size
+size: ## lines of Python outside tests, migrations, benchmarks and the sample; more than 60,000 fail
+	@lines=$$(git ls-files -z -- '*.py' ':!tests' ':!benchmarks' ':!*/migrations/*' ':!releases/demo/sample' \
+	  | xargs -0 cat | wc -l); echo "$$lines of 60000 lines"; test "$$lines" -le 60000
 
 .PHONY: browser
 browser: messages ## the pages in a real browser (SMOKE=1: the short run)
