@@ -50,7 +50,7 @@ up: messages ## an empty, usable system with servers of its own, for trials
 
 .PHONY: test
 test: messages ## the test suite (TESTS=tests/audit for a part)
-	@exec $(FOR_A_RUN) var/test -- $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(TESTS) --ignore=tests/browser --ignore=tests/chaos
+	@exec $(FOR_A_RUN) var/test -- $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(TESTS) --ignore=tests/browser --ignore=tests/chaos --ignore=tests/applications
 
 .PHONY: check
 check: messages ## style, types, layers, settings, migrations, translations, then the tests
@@ -90,6 +90,19 @@ docs: .venv/.docs ## the documentation as a site, in var/site; every warning is 
 chaos: messages ## killed workers, stopped servers, sabotage of each chapter, long histories, an altered ledger (SMOKE=1: the short run)
 	@RINGI_LEAST=100 RINGI_TAMPER=1 RINGI_MATRIX=1 RINGI_TEST_EXAMPLES=100 exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/chaos $(if $(SMOKE),-m smoke,tests/scenarios tests/audit/test_tamper.py tests/releases/api/test_contract.py)
 
+var/applications/.installed: requirements-applications.lock tests/applications/earlier.lock | $(UV_FILE)
+	@echo "Installing what is released in trials into var/applications …"
+	@$(UV) venv --quiet --clear --python $(PYTHON) var/applications
+	@$(UV) pip install --quiet --compile-bytecode --python var/applications/bin/python --require-hashes \
+	  -r requirements-applications.lock
+	@$(UV) pip install --quiet --no-deps --target var/applications/earlier --python var/applications/bin/python \
+	  --require-hashes -r tests/applications/earlier.lock
+	@touch $@
+
+.PHONY: applications
+applications: messages var/applications/.installed ## release what others wrote: plan, production, a broken version, rollback
+	@exec $(FOR_A_RUN) var/test -- $(PYTEST) tests/applications
+
 .PHONY: mutants
 mutants: messages ## take each guard out in a copy; its test must fail
 	@exec $(FOR_A_RUN) var/test -- $(PYTHON) -m tests.mutants
@@ -114,9 +127,13 @@ lock: $(UV_FILE) ## pin all packages with their hashes
 	  --constraint requirements.lock --group docs --output-file requirements-docs.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --constraint requirements.lock --group peers --output-file requirements-peers.lock
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
+	  --group applications --output-file requirements-applications.lock
+	echo "radicale==3.2.3" | $(UV) pip compile --quiet --universal --no-deps --python-version 3.12 --generate-hashes \
+	  --no-header - --output-file tests/applications/earlier.lock
 
 .PHONY: clean
 clean: ## remove caches and what tests, benchmarks and demos left (var/up and .venv stay)
-	rm -rf var/test var/bench var/peers var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf var/test var/bench var/peers var/applications var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf $(ROOT_COPY)/test-* $(ROOT_COPY)/bench-* $(ROOT_COPY)/demo-*
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -51,11 +51,12 @@ def with_version(tree: Mapping[str, bytes], version: str) -> dict[str, bytes]:
 
 
 def lay(tree: Mapping[str, bytes], folder: Path) -> None:
-    """Write a tree into an empty folder, which is made."""
+    """Write a tree into an empty folder, which is made; what begins with #! is executable."""
     for name, content in tree.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+        path.chmod(0o755 if content.startswith(b"#!") else 0o644)
 
 
 def changes(tree: Mapping[str, bytes]) -> list[str]:

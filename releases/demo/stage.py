@@ -25,6 +25,8 @@ class Stage:
 
     state: Path
     base_url: str
+    application: str = "datasets"
+    title: str = "Dataset service"
     people: dict[str, Person] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
@@ -78,7 +80,7 @@ class Stage:
         return int(
             self.manager.do(
                 "configuration:create",
-                application_id=self.ids["datasets"],
+                application_id=self.ids[self.application],
                 environment_id=self.ids[environment],
                 values=lines,
                 secrets=f"DATABASE_URL={place.database_url}",
@@ -91,9 +93,9 @@ class Stage:
         pk = int(
             self.manager.do(
                 "release:plan",
-                application_id=self.ids["datasets"],
+                application_id=self.ids[self.application],
                 version=version,
-                title=f"Dataset service {version}",
+                title=f"{self.title} {version}",
                 kind=kind,
             )
         )
@@ -111,7 +113,7 @@ class Stage:
     def edit(self, version: str, **more: Any) -> None:
         """Write the application for the release."""
         fields = {
-            "title": f"Dataset service {version}",
+            "title": f"{self.title} {version}",
             "reason": "Users asked for it",
             "ticket": "DS-1",
             "impact": "Datasets cannot be written for some minutes",
@@ -167,7 +169,7 @@ class Stage:
             "POST",
             "/evidence",
             data={
-                "application": "datasets",
+                "application": self.application,
                 "environment": environment,
                 "kind": kind,
                 "commit": self.commit(version),
@@ -213,7 +215,7 @@ class Stage:
 
     def gates(self, version: str, environment: str) -> dict[str, str]:
         """Return gate → verdict as the API tells it."""
-        listed = self.service.demand("GET", f"/releases/datasets/{version}/gates/{environment}")
+        listed = self.service.demand("GET", f"/releases/{self.application}/{version}/gates/{environment}")
         return {row["gate"]: row["verdict"] for row in listed}
 
     # -- running ------------------------------------------------------------------------------------------------
@@ -221,7 +223,7 @@ class Stage:
     def run_lower(self, version: str, environment: str) -> int:
         """Let CI run a release in development or staging and wait for its good end."""
         run = self.service.demand(
-            "POST", "/runs", json={"application": "datasets", "version": version, "environment": environment}
+            "POST", "/runs", json={"application": self.application, "version": version, "environment": environment}
         )["id"]
         self.finished(run, {"succeeded"})
         return int(run)

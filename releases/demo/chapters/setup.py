@@ -32,8 +32,8 @@ CAST = {
 
 def play(stage: Stage) -> dict[str, Any]:
     """Set everything up; the author holds a committee seat too, so that only his duty keeps him from approving."""
-    first, second = _administrators(stage)
-    _people(stage, first, second)
+    first, second = administrators(stage)
+    add_people(stage, first, second)
     _procedure(stage)
     _repository(stage)
     _targets(stage)
@@ -52,12 +52,18 @@ def play(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _administrators(stage: Stage) -> tuple[Person, Person]:
+def administrators(stage: Stage) -> tuple[Person, Person]:
+    """Make the first administrator and, through them, the second; return both, signed in."""
     made = subprocess.run(
         [sys.executable, "manage.py", "first_administrator"], check=True, capture_output=True, text=True
     )
     told = json.loads(made.stdout)
-    first = Person(stage.base_url, told["username"], "Administrator", stage.faults, told["password"])
+    return second_administrator(stage, told["username"], told["password"])
+
+
+def second_administrator(stage: Stage, username: str, password: str) -> tuple[Person, Person]:
+    """Sign the first administrator in and let them make the second one; return both."""
+    first = Person(stage.base_url, username, "Administrator", stage.faults, password)
     first.sign_in()
     second = Person(stage.base_url, "second_administrator", "Second administrator", stage.faults)
     account = _account(first, second, "system administrator")
@@ -82,7 +88,8 @@ def _account(by: Person, person: Person, job_title: str, **more: Any) -> int:
     )
 
 
-def _people(stage: Stage, first: Person, second: Person) -> None:
+def add_people(stage: Stage, first: Person, second: Person) -> None:
+    """Make the people of CAST with their roles, and the service account of CI with a token."""
     waiting = []
     for key, (name, title, roles) in CAST.items():
         person = Person(stage.base_url, key, name, stage.faults)
@@ -125,16 +132,21 @@ def _procedure(stage: Stage) -> None:
     words = 'ja = "デモ用に監視を短縮", en = "Watch shortened for the demo", source = "ours"'
     added = f'  {{ date = 2024-03-23, version = "1.0.2-demo.1", {words} }},\n'
     text = text.replace(row, row + added, 1)
-    procedure = stage.manager.do("procedure:load", content=text, reason="the demo cannot wait for 24 hours")
-    round_id = stage.manager.do("procedure:submit", procedure, reason="the demo cannot wait for 24 hours")
-    stage.committee_a.approve(round_id)
-    stage.committee_b.approve(round_id)
+    put_into_effect(stage, text, "the demo cannot wait for 24 hours")
     ours, theirs = len(re.findall(r'source = "ours"', text)), len(re.findall(r'source = "procedure"', text))
     stage.kept["procedure"] = {
         "active": "1.0.2-demo.1, by two of the committee",
         "values of the written procedure": theirs,
         "values of ours": ours,
     }
+
+
+def put_into_effect(stage: Stage, text: str, reason: str) -> None:
+    """Load a procedure document and let two of the committee approve it."""
+    procedure = stage.manager.do("procedure:load", content=text, reason=reason)
+    round_id = stage.manager.do("procedure:submit", procedure, reason=reason)
+    stage.committee_a.approve(round_id)
+    stage.committee_b.approve(round_id)
 
 
 def _repository(stage: Stage) -> None:

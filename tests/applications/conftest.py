@@ -1,0 +1,54 @@
+"""Ringi as a new user has it, for one application at a time; and the table that is printed at the end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releases.steps.service_control import running_service, stop_service
+from tests.applications.organisation import Application, Organisation, running
+from tests.chaos.tree import copied
+
+INSTALLED = Path(__file__).resolve().parents[2] / "var" / "applications"
+
+
+@pytest.fixture(scope="module")
+def installed() -> Path:
+    """Return the folder of what `make applications` installs."""
+    assert (INSTALLED / ".installed").exists(), "run `make applications`, which installs what is released"
+    return INSTALLED
+
+
+@pytest.fixture(scope="module")
+def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Application], Organisation]]:
+    """Return a function: an organisation that releases an application, on `make up` in a copy of the tree."""
+    folder = tmp_path_factory.mktemp("organisation")
+    tree = copied(folder / "tree")
+    made: list[Organisation] = []
+    with running(tree, folder / "up.log") as (address, username, password):
+
+        def begin(what: Application) -> Organisation:
+            made.append(Organisation(folder, address, what))
+            made[-1].set_up(username, password)
+            return made[-1]
+
+        yield begin
+        for place in (place for one in made for place in one.places.values()):
+            if found := running_service(place.root):
+                stop_service(found, 5, lambda: None)
+    tree.remove()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what the tests recorded: application, what was played, what was seen."""
+    reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, ())]
+    rows = [value for report in reports for name, value in report.user_properties if name == "row"]
+    if rows:
+        terminalreporter.section("applications")
+    for application, what, seen in rows:
+        terminalreporter.write_line(f"{application:<10} {what:<58} {seen}")

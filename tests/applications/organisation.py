@@ -1,0 +1,293 @@
+"""An organisation with an application that is not the sample: its procedure, its targets, and the acts of its people.
+
+Everything is done as people do it: `make up` in a copy of the tree, forms over HTTP, the API for CI.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from releases.demo.chapters.setup import add_people, put_into_effect, second_administrator
+from releases.demo.repository import Built, Workshop
+from releases.demo.site import until
+from releases.demo.stage import Stage
+from releases.procedures.load import DEFAULT
+from releases.steps.base import TargetSpec
+from releases.steps.target import Measured, measure
+from tests.chaos.tree import Tree, clean_environment
+
+ENVIRONMENTS = ("development", "staging", "production")
+MONITORING_SECONDS = 12
+ALL_DAY = (
+    ('rrule = "FREQ=MONTHLY;BYDAY=3WE"', 'rrule = "FREQ=DAILY"'),
+    ('start = "01:00"', 'start = "00:00"'),
+    ("length_minutes = 240", "length_minutes = 1440"),
+)
+# What this organisation does not ask for: a threshold on coverage, a static analysis, a load test.
+NOT_ASKED = ("coverage", "static_analysis", "performance")
+# Without a database there is nothing to compare and nobody who confirms it.
+SHORT = (
+    ('version = "1.0.1"\n', 'version = "2.0.0"\n'),
+    ("duration_seconds = 86400", f"duration_seconds = {MONITORING_SECONDS}"),
+    ("watch_seconds = 86400", f"watch_seconds = {MONITORING_SECONDS}"),
+    ("interval_seconds = 60", "interval_seconds = 1"),
+)
+
+
+@dataclass
+class Target:
+    """One copy of the application on this machine; `database_url` is empty: Ringi manages no database here."""
+
+    application: Application
+    environment: str
+    root: Path
+    port: int
+    database_url: str = ""
+
+    @property
+    def address(self) -> str:
+        """Return where the application answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the target's settings as they are typed into the form."""
+        return self.application.settings(self)
+
+    @property
+    def spec(self) -> TargetSpec:
+        """Return the target as steps take it."""
+        return TargetSpec(self.application.slug, self.environment, self.root, self.settings)
+
+    def values(self, **more: str) -> dict[str, str]:
+        """Return the configuration of a version."""
+        return self.application.values(self) | more
+
+    def measure(self) -> Measured:
+        """Measure code and configuration on the target itself."""
+        return measure(self.spec, {})
+
+    def answer(self, path: str) -> tuple[int, str]:
+        """Return status and text of what answers there; (0, why) without an answer."""
+        try:
+            answer = httpx.get(self.address + path, timeout=3)
+        except httpx.HTTPError as error:
+            return 0, repr(error)
+        return answer.status_code, answer.text
+
+
+class Application(ABC):
+    """What differs between applications."""
+
+    slug: str
+    title: str
+    # Versions that its repository holds: the one that runs before Ringi comes, a sound one, a broken one, a draft.
+    before, sound, broken, draft = "1.0.0", "1.1.0", "1.2.0", "1.3.0"
+    replacements: tuple[tuple[str, str], ...] = ()
+
+    @abstractmethod
+    def trees(self) -> Mapping[str, Mapping[str, bytes]]:
+        """Return version → path → content."""
+
+    @abstractmethod
+    def settings(self, target: Target) -> dict[str, Any]:
+        """Return the settings of a target."""
+
+    @abstractmethod
+    def values(self, target: Target) -> dict[str, str]:
+        """Return the configuration of a target."""
+
+    @abstractmethod
+    def version_served(self, target: Target) -> str:
+        """Return the version that the running program reports itself; "" without an answer."""
+
+    @abstractmethod
+    def start_by_hand(self, target: Target) -> subprocess.Popen[bytes]:
+        """Start what lies there as an operator would who has never heard of Ringi."""
+
+    def procedure(self) -> str:
+        """Return the default procedure as this organisation changed it."""
+        text = DEFAULT.read_text("utf-8")
+        for wanted, put in (*SHORT, *ALL_DAY, *self.replacements):
+            assert wanted in text, wanted
+            text = text.replace(wanted, put)
+        for key in NOT_ASKED:
+            text = re.sub(rf'^  {{ key = "{key}", kind = "evidence".*\n', "", text, flags=re.MULTILINE)
+        row = 'ja = "ロールバック手順の追加", en = "Rollback procedure added", source = "procedure" },\n'
+        words = 'ja = "自組織用", en = "For our organisation", source = "ours"'
+        return text.replace(row, row + f'  {{ date = 2024-04-01, version = "2.0.0", {words} }},\n', 1)
+
+
+class Organisation(Stage):
+    """The people and places of one organisation, which releases one application."""
+
+    def __init__(self, state: Path, base_url: str, what: Application) -> None:
+        super().__init__(state, base_url, application=what.slug, title=what.title)
+        self.what = what
+
+    def set_up(self, username: str, password: str) -> None:
+        """Make people, procedure, repository and targets; the version before Ringi lies and runs there by hand."""
+        first, second = second_administrator(self, username, password)
+        add_people(self, first, second)
+        put_into_effect(self, self.what.procedure(), "as our organisation does it")
+        self.built = self._repository()
+        self.ids[self.application] = self.manager.do(
+            "application:create",
+            slug=self.application,
+            name=self.title,
+            repository=str(self.repository.path),
+            signers=self.repository.allowed_signers.read_text(),
+            tag_format="v{version}",
+        )
+        for name in ENVIRONMENTS:
+            root = self.state / "targets" / name
+            root.mkdir(parents=True)
+            self.places[name] = Target(self.what, name, root, free_port())  # type: ignore[assignment]
+            self._target(name)
+
+    def _repository(self) -> Built:
+        developer = (self.people["developer"].name, "developer@datasets.example")
+        releaser = (self.people["manager"].name, "manager@datasets.example")
+        shop = Workshop(self.state / "repository", developer, releaser)
+        shop.open()
+        at, start = datetime.now(UTC) - timedelta(days=5), ""
+        for version, tree in self.what.trees().items():
+            shop.commit("main", start, tree, f"Version {version}", at)
+            shop.tag(version, "main", [f"- {version}"], at)
+            shop.move(("staging", "development"), "refs/heads/main")
+            at, start = at + timedelta(hours=1), "refs/heads/main"
+        return Built(shop.path, shop.allowed_signers, shop.commits, shop.trees)
+
+    def _target(self, name: str) -> None:
+        place = self.places[name]
+        self.ids[f"target {name}"] = self.manager.do(
+            "target:create",
+            application_id=self.ids[self.application],
+            environment_id=self.ids[name],
+            root=str(place.root),
+            settings=json.dumps(place.settings),
+        )
+
+    def configure(self, environment: str, **more: str) -> int:
+        """Make a configuration version of an environment; this application has no secrets."""
+        place = self.places[environment]
+        lines = "\n".join(f"{key}={value}" for key, value in place.values(**more).items())
+        return int(
+            self.manager.do(
+                "configuration:create",
+                application_id=self.ids[self.application],
+                environment_id=self.ids[environment],
+                values=lines,
+                secrets="",
+                reason="values for the next version",
+            )
+        )
+
+    def lay_by_hand(self, name: str) -> None:
+        """Lay the version before Ringi and its configuration as the operators had it."""
+        place, tag = self.places[name], f"v{self.what.before}"
+        tree = place.root / "releases" / f"{self.what.before}-{self.tree(self.what.before)[:12]}"
+        tree.mkdir(parents=True)
+        archive = subprocess.run(
+            ["git", "-C", str(self.repository.path), "archive", tag], check=True, capture_output=True
+        ).stdout
+        subprocess.run(["tar", "-x", "-C", str(tree)], input=archive, check=True)
+        (place.root / "current").symlink_to(f"releases/{tree.name}")
+        (place.root / "shared").mkdir(exist_ok=True)
+
+    def plan(self, version: str, **application: Any) -> int:
+        """Plan a release for today, lock its scope and hand in its evidence; returns its id."""
+        release = self.write(version, kind="regular", branch="main", changes=[("feature", f"What {version} brings")])
+        if application:
+            self.edit(version, **application)
+        self.manager.do("release:move", release, start=datetime.now(UTC).isoformat())
+        self.manager.do("release:fix_content", release)
+        self.prove(version)
+        return release
+
+    def prepare(self, version: str, **application: Any) -> int:
+        """Bring a release from plan to its approval; returns its id."""
+        release = self.release.get(version) or self.plan(version, **application)
+        for name in ENVIRONMENTS[:2]:
+            self.run_lower(version, name)
+        self.sign_checklist(version)
+        self.documents(version)
+        self.roster(version)
+        self.manager.do("release:observe", release)
+        self.manager.do("release:confirm_tests", release)
+        self.consent(version)
+        return release
+
+    def prove(self, version: str, *, coverage: bool = True) -> dict[str, Any]:
+        """Hand in what this organisation's gates ask for."""
+        passed = b'<testsuite name="all" tests="3" failures="0" errors="0">%s</testsuite>'
+        report = passed % b"".join(b'<testcase classname="t" name="%d"/>' % number for number in range(3))
+        for test_type, name in (("unit", "development"), ("integration", "staging"), ("system", "staging"),
+                                ("acceptance", "staging")):  # fmt: skip
+            self.hand_in(version, "junit", report, name, test_type)
+        statements = {
+            "review": {"reviewer": "Committee reviewer", "verdict": "approved"},
+            "security_scan": {"tool": "pip-audit", "critical": 0, "high": 0, "medium": 0, "low": 0},
+        }
+        for kind, statement in statements.items():
+            self.hand_in(version, kind, json.dumps(statement).encode(), "staging")
+        return {}
+
+    def draft(self, version: str) -> int:
+        """Plan a release that stays a draft, with its source and configuration; returns its id."""
+        return self.write(version, kind="regular", branch="main", changes=[("fix", "Tried out")])
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@contextmanager
+def running(tree: Tree, log: Path) -> Iterator[tuple[str, str, str]]:
+    """Run `make up` in a copy of the tree as a new user does; yields address, first sign-in and its password."""
+    with log.open("wb") as output:
+        up = subprocess.Popen(
+            ["make", "up"],
+            cwd=tree.folder,
+            env=clean_environment() | {"RINGI_PORT": str(free_port())},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        told = until("Ringi to answer", lambda: _announced(up, log), 120)
+        yield told
+    finally:
+        os.killpg(up.pid, signal.SIGTERM)
+        try:
+            up.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(up.pid, signal.SIGKILL)
+            up.wait()
+
+
+def _announced(up: subprocess.Popen[bytes], log: Path) -> tuple[str, str, str] | None:
+    text = log.read_text("utf-8", errors="replace")
+    assert up.poll() is None, text
+    found = [re.search(rf"{word} ?(\S+)", text) for word in ("Ringi answers at", "Administrator:", "Password:")]
+    if any(one is None for one in found):
+        return None
+    address, username, password = (one[1] for one in found if one is not None)
+    return address.rstrip("/"), username, password

@@ -1,0 +1,122 @@
+"""Radicale, a calendar server that keeps its data in files; its code is installed from the package index."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.applications.organisation import Application, Target
+
+# How an operator starts it, with the configuration file as its environment.
+START = (
+    'set -a; . "$0"; cd "$1"; exec "$2" -B -m radicale --auth-type none --rights-type authenticated '
+    '--server-hosts "127.0.0.1:$PORT" --storage-filesystem-folder "$DATA" --logging-level info'
+)
+STATUS = '''#!/usr/bin/env python3
+"""Prints what the monitoring reads: one request, timed."""
+import json, sys, time, urllib.request
+began = time.monotonic()
+try:
+    bad = urllib.request.urlopen(sys.argv[1], timeout=2).status != 200
+except OSError:
+    bad = True
+print(json.dumps({"down": int(bad), "seconds": round(time.monotonic() - began, 4)}))
+'''
+SERVED = "ringi-test-version"
+BROKEN = """
+_answer = Application._handle_request
+
+
+def _broken(self, environ):
+    if environ.get("REQUEST_METHOD") == "PROPFIND":
+        raise RuntimeError("this version can read no calendar")
+    return _answer(self, environ)
+
+
+Application._handle_request = _broken
+"""
+
+
+class Radicale(Application):
+    """Files only: no database, no metrics page, a log whose lines begin with a bracket."""
+
+    slug, title = "radicale", "Calendar server"
+    replacements = (
+        ('path = "/health", status = 200', 'path = "/.web/", status = 200'),
+        ('path = "/datasets", status = 200', 'path = "/.web/", status = 200'),
+        (
+            'kind = "metrics", parameters = { limits = [{ metric = "service_down", at_most = "0" }, '
+            '{ metric = "error_rate", at_most = "0.10" }], no_data_passes_when_idle = true }',
+            'kind = "http", parameters = { path = "/.web/", status = 200, seconds = 3 }',
+        ),
+    )
+
+    def __init__(self, packages: Mapping[str, Path], python: Path) -> None:
+        self.packages, self.python = packages, python
+
+    def trees(self) -> dict[str, dict[str, bytes]]:
+        """Two published versions, one of them broken on top, and a draft."""
+        old, new = (_files(self.packages[name]) for name in ("3.2.3", "3.3.3"))
+        application = "radicale/app/__init__.py"
+        found = {
+            self.before: old,
+            self.sound: new,
+            self.broken: new | {application: new[application] + BROKEN.encode()},
+            self.draft: new | {"NEWS": b"tried out\n"},
+        }
+        return {
+            version: tree | {"status.py": STATUS.encode(), "radicale/web/internal_data/version.txt": version.encode()}
+            for version, tree in found.items()
+        }
+
+    def settings(self, target: Target) -> dict[str, Any]:
+        """Return what the operator types in."""
+        return {
+            "service": {
+                "start": ["/bin/sh", "-c", START, "{config}", "{tree}", str(self.python)],
+                "stop_seconds": 10,
+                "ready": {"url": f"{target.address}/.web/", "seconds": 20},
+            },
+            "urls": {"base": target.address},
+            "log": "shared/app.log",
+            "watch": [
+                {
+                    "source": "command",
+                    "parameters": {
+                        "argv": ["{tree}/status.py", f"{target.address}/.web/"],
+                        "values": {"service_down": "down", "response_time": "seconds"},
+                    },
+                }
+            ],
+        }
+
+    def values(self, target: Target) -> dict[str, str]:
+        """Return port and data folder."""
+        return {"PORT": str(target.port), "DATA": str(target.root / "data")}
+
+    def version_served(self, target: Target) -> str:
+        """Return what lies in the web folder of the running program."""
+        status, text = target.answer("/.web/version.txt")
+        return text.strip() if status == 200 else ""
+
+    def start_by_hand(self, target: Target) -> subprocess.Popen[bytes]:
+        """Start the tree in force with the file that lies there."""
+        config, tree = target.root / "shared" / "config.env", target.root / "current"
+        with (target.root / "shared" / "app.log").open("ab") as log:
+            return subprocess.Popen(
+                ["/bin/sh", "-c", START, str(config), str(tree.resolve()), str(self.python)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted((folder / "radicale").rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }

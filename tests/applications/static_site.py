@@ -1,0 +1,86 @@
+"""A static site behind a real nginx that the operators run: no database, no process that Ringi starts, a reload."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import Any
+
+from tests.applications.organisation import Application, Target
+
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+CONFIGURATION = """worker_processes 1;
+pid {root}/shared/nginx.pid;
+error_log {root}/shared/app.log;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  types {{ text/html html; text/plain txt; }}
+  client_body_temp_path {root}/shared/tmp; proxy_temp_path {root}/shared/tmp; fastcgi_temp_path {root}/shared/tmp;
+  uwsgi_temp_path {root}/shared/tmp; scgi_temp_path {root}/shared/tmp;
+  server {{
+    listen 127.0.0.1:{port};
+    root {root}/current/site;
+    location / {{ try_files $uri $uri/index.html =404; }}
+  }}
+}}
+"""
+# Reload the one that runs, start one where none runs.
+START = '"$0" -c "$1" -s reload 2>/dev/null || exec "$0" -c "$1"'
+
+
+class StaticSite(Application):
+    """Files that nginx serves; the service reports the version that it serves itself."""
+
+    slug, title = "handbook", "Handbook"
+    replacements = (
+        ('path = "/health", status = 200', 'path = "/version.txt", status = 200'),
+        ('path = "/datasets", status = 200', 'path = "/", status = 200'),
+        (
+            'kind = "metrics", parameters = { limits = [{ metric = "service_down", at_most = "0" }, '
+            '{ metric = "error_rate", at_most = "0.10" }], no_data_passes_when_idle = true }',
+            'kind = "http", parameters = { path = "/", status = 200, seconds = 3 }',
+        ),
+    )
+
+    def trees(self) -> dict[str, dict[str, bytes]]:
+        """Return the versions; the broken one has lost its first page."""
+        found: dict[str, dict[str, bytes]] = {}
+        for version in (self.before, self.sound, self.broken, self.draft):
+            page = f"<!doctype html><title>Handbook</title><h1>{version}</h1>".encode()
+            found[version] = {"site/index.html": page, "site/version.txt": f"{version}\n".encode()}
+        del found[self.broken]["site/index.html"]
+        return found
+
+    def settings(self, target: Target) -> dict[str, Any]:
+        """Return what the operator types in; the version that nginx serves is the proof of each start."""
+        nginx = str(target.root / "shared" / "nginx.conf")
+        return {
+            "service": {
+                "start": ["/bin/sh", "-c", START, NGINX, nginx],
+                "stop": [NGINX, "-c", nginx, "-s", "quit"],
+                "ready": {"url": f"{target.address}/version.txt", "seconds": 20},
+                "version": {"url": f"{target.address}/version.txt"},
+            },
+            "urls": {"base": target.address},
+            "log": "shared/app.log",
+        }
+
+    def values(self, target: Target) -> dict[str, str]:
+        """Return the port, which this application reads from nowhere."""
+        return {"PORT": str(target.port)}
+
+    def version_served(self, target: Target) -> str:
+        """Return what nginx serves as the version."""
+        status, text = target.answer("/version.txt")
+        return text.strip() if status == 200 else ""
+
+    def start_by_hand(self, target: Target) -> subprocess.Popen[bytes]:
+        """Start nginx in the foreground, as the operators' own supervisor does."""
+        shared = target.root / "shared"
+        (shared / "tmp").mkdir(exist_ok=True)
+        nginx = shared / "nginx.conf"
+        nginx.write_text(CONFIGURATION.format(root=target.root, port=target.port))
+        return subprocess.Popen(
+            [NGINX, "-c", str(nginx), "-g", "daemon off;"], stdin=subprocess.DEVNULL, start_new_session=True
+        )

@@ -1,0 +1,109 @@
+"""What an organisation plays with its application: registration, production, a broken version, rollback, a draft."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections import Counter
+from typing import Any
+
+from releases.demo.site import plain, until
+from releases.steps.configuration_file import render_configuration
+from releases.steps.target import journal_lines
+from tests.applications.organisation import ENVIRONMENTS, Organisation, Target
+
+
+class Story:
+    """The acts, in the order of a first month; each returns what the table shows of it."""
+
+    def __init__(self, organisation: Organisation) -> None:
+        self.at, self.what = organisation, organisation.what
+        self.by_hand: dict[str, subprocess.Popen[bytes]] = {}
+
+    def place(self, name: str) -> Target:
+        """Return a target by its environment."""
+        return self.at.places[name]  # type: ignore[return-value]
+
+    # -- by hand ---------------------------------------------------------------------------------------------------
+
+    def start_by_hand(self, name: str) -> None:
+        """Start the version in force as operators do without Ringi, and wait until it answers."""
+        place = self.place(name)
+        self.by_hand[name] = self.what.start_by_hand(place)
+        until(f"{name} to answer by hand", lambda: self.what.version_served(place), 20)
+
+    def end_by_hand(self, name: str) -> None:
+        """End what was started by hand, with its children."""
+        process = self.by_hand.pop(name)
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+
+    def end(self) -> None:
+        """End what is left of it."""
+        for name in list(self.by_hand):
+            self.end_by_hand(name)
+
+    # -- acts ------------------------------------------------------------------------------------------------------
+
+    def register(self) -> None:
+        """Register what runs everywhere, started by hand, as the deployed version."""
+        for name in ENVIRONMENTS:
+            place = self.place(name)
+            self.at.lay_by_hand(name)
+            (place.root / "shared" / "config.env").write_bytes(render_configuration(place.values()))
+            self.start_by_hand(name)
+            pointer = self.at.operator.do(
+                "in_force:propose",
+                self.at.ids[f"target {name}"],
+                version=self.what.before,
+                configuration_id=self.at.configure(name),
+                reason="runs here since last year",
+            )
+            self.at.second_operator.do("in_force:adopt", pointer)
+
+    def deployed_by_ci(self, version: str, environment: str) -> dict[str, Any]:
+        """Let CI request a deployment and return it once nothing moves any more."""
+        pk = self.at.service.demand(
+            "POST", "/runs", json={"application": self.at.application, "version": version, "environment": environment}
+        )["id"]
+        return self.ended(pk)
+
+    def ended(self, pk: int, seconds: float = 90) -> dict[str, Any]:
+        """Return a deployment once it neither runs nor waits for its start."""
+        moving = {"requested", "scheduled", "queued", "running", "rolling_back", "stopping", "verifying", "monitoring"}
+
+        def look() -> dict[str, Any] | None:
+            found = self.at.service.run(pk)
+            return None if found["state"] in moving else found
+
+        until(f"deployment {pk} to rest", look, seconds)
+        return dict(self.at.service.demand("GET", f"/deployments/{pk}"))
+
+    def roll_back(self, deployment: int, cause: str = "grave_failure") -> dict[str, Any]:
+        """Raise, assess and authorise a rollback by hand; return the deployment at its end."""
+        operator, other = self.at.operator, self.at.second_operator
+        rollback = operator.do("rollback:raise", deployment, cause=cause, reason="it answers with errors")
+        self.at.manager.do("rollback:assess", rollback, impact="all users", method="rollback", timing="now")
+        until("what was written to be counted", lambda: self._authorised(other, rollback), 60, 0.5)
+        return self.ended(deployment)
+
+    @staticmethod
+    def _authorised(by: Any, rollback: int) -> bool:
+        answer = by.act("rollback:authorise", rollback, digest=by.shown_digest(rollback, "rollback:authorise"))
+        return bool(answer.status == 200)
+
+    def said(self, deployment: int, word: str) -> str:
+        """Return the line of a deployment's page, as an operator reads it, that holds a word; "" without one."""
+        text = plain(self.at.operator.page(f"/admin/deployment/{deployment}/"))
+        return next((line.strip() for line in text.splitlines() if word in line), "")
+
+    def open_step(self, deployment: int) -> int:
+        """Return the step that waits for a decision of the operator."""
+        (step,) = self.at.operator.links(f"/admin/deployment/{deployment}/", r"/admin/act/step/retry/(\d+)/")
+        return step
+
+    def effects(self, environment: str, deployment: int) -> Counter[str]:
+        """Return how often each effect of a deployment stands in the target's own journal."""
+        return Counter(
+            line["effect"] for line in journal_lines(self.place(environment).spec, run=f"deployment:{deployment}")
+        )

@@ -1,0 +1,99 @@
+"""A calendar server with files only, through plan, production, a broken version, rollback and a draft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.applications.organisation import Application, Organisation
+from tests.applications.radicale import Radicale
+from tests.applications.story import Story
+
+pytestmark = pytest.mark.timeout(600)
+Row = Callable[[str, object], None]
+
+
+@pytest.fixture(scope="module")
+def story(organisation: Callable[[Application], Organisation], installed: Path) -> Iterator[Story]:
+    packages = {"3.2.3": installed / "earlier", "3.3.3": next((installed / "lib").glob("python*")) / "site-packages"}
+    told = Story(organisation(Radicale(packages, installed / "bin" / "python")))
+    yield told
+    told.end()
+
+
+def calendars(story: Story, environment: str, method: str = "PROPFIND") -> int:
+    """Ask for the calendars as a client does; return the status."""
+    address = story.place(environment).address
+    return httpx.request(method, f"{address}/user/", auth=("user", ""), timeout=5).status_code
+
+
+def test_radicale(story: Story, record_property: Row) -> None:
+    at, what = story.at, story.what
+
+    def row(did: str, seen: object) -> None:
+        record_property("row", (what.slug, did, str(seen)))
+
+    story.register()
+    row("register what was started by hand", {name: what.version_served(story.place(name)) for name in at.places})
+
+    # Development and production: what was started by hand still holds the port. No green deployment comes of it.
+    at.plan(what.sound)
+    blocked = story.deployed_by_ci(what.sound, "development")
+    assert blocked["state"] in ("failed", "settled"), blocked
+    assert what.version_served(story.place("development")) == what.before
+    said = story.said(blocked["id"], str(story.place("development").port))
+    assert said
+    row("an old process holds the port in development", f"{blocked['state']}: {said[:90]}")
+    story.end_by_hand("development")
+    story.end_by_hand("staging")
+    at.prepare(what.sound)
+    assert {what.version_served(story.place(name)) for name in ("development", "staging")} == {what.sound}
+
+    run = at.go(what.sound)
+    waiting = story.ended(run)
+    assert waiting["state"] == "waiting", waiting
+    assert what.version_served(story.place("production")) == what.before
+    said = story.said(run, str(story.place("production").port))
+    assert said
+    row("an old process holds the port in production", f"waits for a person: {said[:90]}")
+    story.end_by_hand("production")
+    at.operator.do("step:retry", story.open_step(run), reason="the old process is ended")
+    at.checks_done(run)
+    at.verify(run)
+    at.finished(run, {"succeeded"}, 90)
+    assert what.version_served(story.place("production")) == what.sound
+    assert calendars(story, "production") < 500
+    row(
+        "production after the old process was ended",
+        f"succeeded, serves {what.version_served(story.place('production'))}",
+    )
+
+    # The broken version writes a traceback for each request; the rollback is judged by what follows it.
+    before = story.place("production").measure()
+    at.prepare(what.broken)
+    run = at.go(what.broken)
+    at.checks_done(run)
+    at.verify(run)
+    assert [calendars(story, "production") for _ in range(20)] == [500] * 20
+    log = (story.place("production").root / "shared" / "app.log").read_text()
+    assert log.count("this version can read no calendar") >= 20
+    ended = story.roll_back(run)
+    assert ended["state"] == "rolled_back", ended
+    assert story.place("production").measure() == before
+    assert what.version_served(story.place("production")) == what.sound and calendars(story, "production") < 500
+    row("a broken version with 20 tracebacks in the log, rolled back", f"digests equal, serves {what.sound}")
+
+    # A release that is still a draft is tried in development and rolled back there.
+    at.draft(what.draft)
+    at.prove(what.draft)
+    tried = story.deployed_by_ci(what.draft, "development")
+    assert tried["state"] == "succeeded", tried
+    back = story.roll_back(tried["id"])
+    assert back["state"] == "rolled_back", back
+    effects = story.effects("development", tried["id"])
+    assert effects["service_control:started"] == 2 and effects["code_deploy:switched"] == 2, effects
+    row("a draft in development, rolled back", f"started {effects['service_control:started']} times: there and back")
+    assert not at.faults, at.faults
