@@ -60,6 +60,7 @@ OTHER_ACTS = {
     "notice:settle": gettext_lazy("End the reminders: it is done"),
     "delivery:record": gettext_lazy("Keep what became of a message"),
     "milestone:remind": gettext_lazy("Remind of a milestone"),
+    "procedure:revise": gettext_lazy("Change procedure draft"),
     "procedure:activate": gettext_lazy("Put the procedure in force"),
     "release:lapse": gettext_lazy("End the consent: what it was about has changed"),
     "release:sign": gettext_lazy("Sign what waits for me"),

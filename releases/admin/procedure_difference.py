@@ -19,6 +19,7 @@ from releases.admin.procedure_page import SECTIONS
 from releases.admin.shown import language, show, when
 from releases.gates.ask import answers
 from releases.models import ConsentRound, Procedure, Release
+from releases.procedures.origin import name_of
 
 MOST = 50
 
@@ -50,21 +51,9 @@ def flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ..
             yield from flat(inner, (*path, str(name)))
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
         for number, inner in enumerate(value):
-            yield from flat(inner, (*path, _name(inner, number)))
+            yield from flat(inner, (*path, name_of(inner, number)))
     else:
         yield path, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _name(inner: Any, number: int) -> str:
-    names = ("key", "event", "version", "environment", "type", "subject", "role")
-    found = [str(inner[name]) for name in names if isinstance(inner, dict) and name in inner]
-    if isinstance(inner, dict) and "subject" in inner:
-        found = [str(inner[name]) for name in ("subject", "tier", "stage", "role")]
-    elif isinstance(inner, dict) and "type" in inner:
-        found = [str(inner["type"]), str(inner["test_environment"])]
-    elif isinstance(inner, dict) and "level" in inner:
-        found = [str(inner["role"]), str(inner["environment"])]
-    return " · ".join(found[:1] if "key" in inner else found) or str(number)
 
 
 def differences(left: Procedure, right: Procedure) -> list[Difference]:
@@ -73,7 +62,8 @@ def differences(left: Procedure, right: Procedure) -> list[Difference]:
     one, two = dict(flat(left.content)), dict(flat(right.content))
     order = {key: place for place, (key, _heading) in enumerate(SECTIONS)}
     places = sorted(
-        (p for p in one.keys() | two.keys() if one.get(p) != two.get(p)), key=lambda p: (order.get(p[0], -1), p)
+        (p for p in one.keys() | two.keys() if one.get(p) != two.get(p)),
+        key=lambda p: (p[-1] in ("source", "ours"), order.get(p[0], -1), p),  # whose value it is comes last
     )
     return [
         Difference(headings.get(p[0], p[0]), " › ".join(p[1:]) or p[0], one.get(p, ""), two.get(p, "")) for p in places

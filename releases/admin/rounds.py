@@ -13,6 +13,7 @@ from environments.models import Account
 from environments.roles import ROLE_CHOICES
 from releases.actions.consent.decide import DUTIES
 from releases.actions.waiver.propose import waivable_in
+from releases.admin.procedure_difference import differences
 from releases.admin.replayed import replay_lines
 from releases.admin.shown import language, missing_persons, span, when, word
 from releases.gates import quorum
@@ -72,12 +73,30 @@ def clauses(document: dict[str, Any], zone: str = "") -> list[Clause]:
     """Return what is consented to in the order in which people ask about it; keys without words stay as they are."""
     labels = clause_labels()
     order = {key: index for index, key in enumerate(labels)}
-    return [
+    return _procedure_difference(document) + [
         _waivers(labels.get(key, key), document, zone)
         if key == "waivers" and document[key]
         else _clause(key, labels.get(key, key), document[key], zone)
         for key in sorted(document, key=lambda key: (order.get(key, len(order)), key))
     ]
+
+
+def _procedure_difference(document: dict[str, Any]) -> list[Clause]:
+    """Return each value in which a new version of the procedure differs from the one that it was compared with."""
+    if "moved" not in document:
+        return []
+    base, version = (
+        Procedure.objects.filter(version=row["version"], digest=row["digest"]).first()
+        for row in (document["base"], document)
+    )
+    if base is None or version is None:
+        return [Clause("difference", _("difference"), _("unknown: one of the two versions is no longer stored"))]
+    lines = [
+        f"{row.section} › {row.place}: {row.left or _('nothing')} → {row.right or _('nothing')}"
+        for row in differences(base, version)
+    ]
+    label = _("difference from version %(version)s") % {"version": base.version}
+    return [Clause("difference", label, "\n".join(lines) or _("none"))]
 
 
 def _waivers(label: str, document: dict[str, Any], zone: str) -> Clause:

@@ -23,10 +23,17 @@ from releases.models import ConsentRound, Procedure, Release
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import digest
+from releases.procedures.origin import marked
 
 
 def load(content: Content, *, reason: str) -> Procedure:
-    """Store a version of the procedure as a draft; the same version with other content is refused."""
+    """Store a version of the procedure as a draft; the same version with other content is refused.
+
+    A value that differs from the version in effect is marked as not of the written procedure, see procedures/origin.py.
+    """
+    active = Procedure.objects.filter(state="active").first()
+    if active is not None:
+        content = marked(content, active.document)
     existing = Procedure.objects.filter(version=content.version).first()
     if existing is not None:
         if existing.digest == digest(content):

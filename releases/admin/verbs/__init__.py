@@ -7,6 +7,7 @@ from releases.admin.verbs import (
     consent,
     ledger,
     messages,
+    procedure,
     releases,
     runs,
     source,
@@ -20,6 +21,7 @@ from releases.admin.verbs.base import Verb
 VERBS: tuple[Verb, ...] = (
     *access.VERBS,
     *targets.VERBS,
+    *procedure.VERBS,
     *releases.VERBS,
     *source.VERBS,
     *consent.VERBS,

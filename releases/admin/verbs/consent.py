@@ -89,7 +89,10 @@ def _refusal(instance: Any) -> Fields:
 
 
 def _content(round_: ConsentRound) -> list[tuple[str, str]]:
-    return [(key, str(value)) for key, value in round_.document.items()]
+    from releases.admin.rounds import clauses  # which needs the verbs
+
+    zone = round_.environment.zone if round_.environment is not None else ""
+    return [(clause.label, clause.text) for clause in clauses(round_.document, zone)]
 
 
 def _item(instance: Any) -> Fields:

@@ -1,0 +1,77 @@
+"""Whose value a part of a procedure is: what differs from the written procedure is a default of Ringi's own users.
+
+Nobody has to remember the mark: it is set when a version is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from releases.procedures.document import Procedure
+
+_MARKS = ("source", "ours")
+
+
+def marked(content: Procedure, before: Procedure) -> Procedure:
+    """Return `content` with the mark "ours" on every value that differs from the version before it.
+
+    A version that lists a new edition of the written procedure in its history, or has another written procedure's name,
+    is returned as it is: its author says what that edition holds.
+    """
+    if content.name.ja != before.name.ja or _editions(content) - _editions(before):
+        return content
+    found = content.model_dump(mode="json")
+    _mark(found, before.model_dump(mode="json"))
+    return Procedure.model_validate(found)
+
+
+def name_of(part: Any, number: int) -> str:
+    """Return what tells a part from its neighbours in a list, for people and for comparisons; else its number."""
+    if not isinstance(part, Mapping):
+        return str(number)
+    if "key" in part:
+        return str(part["key"])
+    if "subject" in part:
+        names: Sequence[str] = ("subject", "tier", "stage", "role")
+    elif "type" in part:
+        names = ("type", "test_environment")
+    elif "level" in part:
+        names = ("role", "environment")
+    else:
+        names = ("event", "version", "environment", "type", "role")
+    return " · ".join(str(part[name]) for name in names if name in part) or str(number)
+
+
+def _editions(content: Procedure) -> set[str]:
+    return {row.version for row in content.history if row.source == "procedure"}
+
+
+def _mark(value: Any, before: Any) -> None:
+    """Set the marks in place, from the outside in."""
+    if isinstance(value, list):
+        rows = {name_of(row, number): row for number, row in enumerate(before if isinstance(before, list) else [])}
+        for number, row in enumerate(value):
+            _mark(row, rows.get(name_of(row, number)))
+        return
+    if not isinstance(value, dict):
+        return
+    known = before if isinstance(before, dict) else {}
+    if value.get("source") == "procedure":
+        if known.get("source") != "procedure":
+            value |= {"source": "ours", "ours": []}
+        else:
+            own = [name for name in value if name not in _MARKS and not _holds_parts(value[name])]
+            changed = {name for name in own if value[name] != known.get(name)}
+            kept = set(known["ours"]) & set(own)
+            value["ours"] = [*value["ours"], *sorted((changed | kept) - set(value["ours"]))]
+    for name, inner in value.items():
+        if _holds_parts(inner):
+            _mark(inner, known.get(name))
+
+
+def _holds_parts(value: Any) -> bool:
+    """Tell whether a value is made of parts with marks of their own."""
+    if isinstance(value, dict):
+        return "source" in value or any(_holds_parts(inner) for inner in value.values())
+    return isinstance(value, list) and any(_holds_parts(inner) for inner in value)
