@@ -12,7 +12,30 @@ from decimal import InvalidOperation
 
 from django.utils.translation import gettext as _
 
-from releases.sources.evidence import coverage, file, junit, performance, review, sarif, security_scan
+from releases.sources.evidence import (
+    bandit,
+    bill_of_materials,
+    clover,
+    coverage,
+    coverage_json,
+    file,
+    gatling,
+    grype,
+    jacoco,
+    jmeter,
+    junit,
+    lcov,
+    locust,
+    npm_audit,
+    performance,
+    pip_audit,
+    review,
+    sarif,
+    security_scan,
+    semgrep,
+    snyk,
+    trivy,
+)
 from releases.sources.evidence.base import (
     BadEvidence,
     Document,
@@ -42,11 +65,26 @@ KINDS: tuple[EvidenceKind, ...] = (
 # The first form of a kind that fits reads the file.
 FORMS: tuple[Form, ...] = (
     junit.FORM,
+    clover.FORM,
     coverage.FORM,
+    jacoco.FORM,
+    lcov.FORM,
+    coverage_json.FORM,
     sarif.FORM,
     performance.K6,
+    locust.FORM,
+    jmeter.FORM,
+    gatling.FORM,
     performance.FORM,
     review.FORM,
+    trivy.FORM,
+    grype.FORM,
+    npm_audit.FORM,
+    pip_audit.FORM,
+    snyk.FORM,
+    semgrep.FORM,
+    bandit.FORM,
+    bill_of_materials.FORM,
     security_scan.FORM,
     file.FORM,
 )

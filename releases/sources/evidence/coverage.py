@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -34,17 +35,28 @@ def read(document: Document) -> Reading:
         if rate is None:
             raise BadEvidence(_("The report names no coverage of lines."))
         return Reading({"line_rate": str(rate)}, _("Coverage of lines: %(rate)s.") % {"rate": rate})
-    if covered > valid:
+    if rate is not None and 0 < valid >= covered and abs(Fraction(rate) - Fraction(covered, valid)) > _ROUNDING:
+        raise BadEvidence(
+            _("The report contradicts itself: a rate of %(rate)s, but %(covered)d of %(valid)d lines.")
+            % {"rate": rate, "covered": covered, "valid": valid}
+        )
+    return lines(covered, valid)
+
+
+def lines(covered: Any, valid: Any, tool: str = "") -> Reading:
+    """Return the reading of covered lines and lines in all. Raises BadEvidence for what are no such counts."""
+    try:
+        counts = [int(str(count)) if not isinstance(count, bool) else -1 for count in (covered, valid)]
+    except ValueError:
+        counts = [-1]
+    if any(not 0 <= count < 10**11 for count in counts):
+        raise BadEvidence(_("The report names no coverage of lines."))
+    if counts[0] > counts[1]:
         raise BadEvidence(_("The report covers more lines than there are."))
-    values: Values = {"lines_covered": covered, "lines_valid": valid}
-    if valid:
-        if rate is not None and abs(Fraction(rate) - Fraction(covered, valid)) > _ROUNDING:
-            raise BadEvidence(
-                _("The report contradicts itself: a rate of %(rate)s, but %(covered)d of %(valid)d lines.")
-                % {"rate": rate, "covered": covered, "valid": valid}
-            )
-        values["line_rate"] = str(Decimal(covered) / Decimal(valid))
-    return Reading(values, _("%(lines_covered)d of %(lines_valid)d lines are covered.") % values)
+    values: Values = {"lines_covered": counts[0], "lines_valid": counts[1]}
+    if counts[1]:
+        values["line_rate"] = str(Decimal(counts[0]) / Decimal(counts[1]))
+    return Reading(values, _("%(lines_covered)d of %(lines_valid)d lines are covered.") % values, tool)
 
 
 def _share(text: str | None) -> Decimal | None:

@@ -46,6 +46,23 @@ def read_k6(document: Document) -> Reading:
     return _reading(document.object, _k6(document.object))
 
 
+def measured(tool: str, quantile: Any, requests: Any, failures: Any) -> Reading:
+    """Return the reading of a load test: the 95th percentile in milliseconds, requests in all and failed ones.
+
+    The baseline is what the same tool measured of the version in production. Raises BadEvidence.
+    """
+    try:
+        made, failed = int(str(requests)), int(str(failures))
+        seconds = Decimal(str(quantile)) / 1000
+    except (ValueError, ArithmeticError):
+        made, failed, seconds = -1, 0, Decimal(0)
+    if not 0 <= failed <= made or not made < 10**11:
+        raise BadEvidence(_("The report of %(tool)s has no numbers of requests and times.") % {"tool": tool})
+    share = f"{Decimal(failed) / made:.6f}".rstrip("0").rstrip(".") if made else "0"
+    values: Values = {"tool": tool, "requests": made, "failed_share": share}
+    return _reading({}, values | {"measured": seconds_of(seconds, "95 %")})
+
+
 def _reading(statement: dict[str, Any], values: Values) -> Reading:
     if "baseline_seconds" in statement:
         values["baseline"] = seconds_of(statement["baseline_seconds"], "baseline_seconds")
@@ -75,7 +92,18 @@ def _k6(statement: dict[str, Any]) -> Values:
         if failed > 1:
             raise BadEvidence(_("A share of “%(text)s” is not between 0 and 1.") % {"text": str(failed)[:40]})
         values["failed_share"] = f"{failed:.6f}".rstrip("0").rstrip(".")
-    return values
+    crossed = sum(_crossed(metric) for metric in statement["metrics"].values())
+    return values | ({"thresholds_crossed": crossed} if crossed else {})
+
+
+def _crossed(metric: Any) -> int:
+    """Return how many of a metric's own thresholds were crossed.
+
+    handleSummary writes {"ok": false} for one that was, --summary-export writes true.
+    """
+    thresholds = metric.get("thresholds") if isinstance(metric, dict) else None
+    told = thresholds.values() if isinstance(thresholds, dict) else ()
+    return sum(one is True or (isinstance(one, dict) and one.get("ok") is not True) for one in told)
 
 
 def _numbers(metric: Any) -> dict[str, Decimal]:
@@ -103,6 +131,10 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     """Compare the ratio of both times with its limit, unrounded."""
     if values.get("requests") == 0:
         return "unknown", _("No request was made.")
+    if int(values.get("thresholds_crossed", 0)):
+        return "fail", _("%(count)s of the test's own thresholds were crossed.") % {
+            "count": values["thresholds_crossed"]
+        }
     if "failed_share" in values and Decimal(values["failed_share"]) >= 1:
         return "unknown", _("Every request failed, so the times say nothing.")
     if "baseline" not in values:

@@ -1,0 +1,191 @@
+"""Reports as the tools write them: each reader with a file of its tool, and what none of them may take for a pass."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releases.sources.evidence import BadEvidence, Reading, judge, read
+
+SAMPLES = Path(__file__).parent / "samples"
+LIMITS = {"security_findings_max": 0, "coverage_min": "0.90", "performance_ratio_max": "1.20"}
+
+
+def sample(kind: str, name: str) -> Reading:
+    return read(kind, (SAMPLES / name).read_bytes())
+
+
+def told(kind: str, document: Any) -> Reading:
+    return read(kind, json.dumps(document).encode())
+
+
+def counts(reading: Reading) -> list[Any]:
+    return [reading.values[name] for name in ("critical", "high", "medium", "low", "unrated")]
+
+
+def outcome(kind: str, reading: Reading) -> str:
+    return judge(kind, reading.values, LIMITS)[0]
+
+
+def vulnerable(*severities: str) -> dict[str, Any]:
+    return {"Vulnerabilities": [{"VulnerabilityID": f"CVE-{n}", "Severity": s} for n, s in enumerate(severities)]}
+
+
+def trivy(*results: dict[str, Any]) -> dict[str, Any]:
+    return {"SchemaVersion": 2, "ArtifactName": "app:1", "Results": list(results)}
+
+
+def test_trivy_counts_vulnerabilities_failed_settings_and_secrets() -> None:
+    settings = {"Misconfigurations": [{"Status": "FAIL", "Severity": "HIGH"}, {"Status": "PASS", "Severity": "HIGH"}]}
+    found = told("security_scan", trivy(vulnerable("CRITICAL", "LOW"), settings, {"Secrets": [{"Severity": "HIGH"}]}))
+    assert counts(found) == [1, 2, 0, 1, 0] and found.tool == "Trivy" and outcome("security_scan", found) == "fail"
+    assert outcome("security_scan", told("security_scan", trivy({"Target": "app"}))) == "pass"
+
+
+def test_a_finding_without_a_severity_never_passes() -> None:
+    found = told("security_scan", trivy(vulnerable("UNKNOWN")))
+    assert counts(found)[-1] == 1 and outcome("security_scan", found) == "unknown"
+
+
+def test_trivy_that_scanned_nothing_is_refused() -> None:
+    with pytest.raises(BadEvidence, match="nothing that was scanned"):
+        told("security_scan", {"SchemaVersion": 2, "ArtifactName": "app:1"})
+
+
+def test_grype_counts_its_matches() -> None:
+    matches = [{"vulnerability": {"severity": word}} for word in ("High", "Negligible", "Unknown")]
+    found = told("security_scan", {"matches": matches, "descriptor": {"name": "grype"}})
+    assert counts(found) == [0, 1, 0, 1, 1] and outcome("security_scan", found) == "fail"
+
+
+def test_npm_audit_counts_and_its_error_is_no_report() -> None:
+    metadata = {"vulnerabilities": {"info": 1, "low": 0, "moderate": 2, "high": 0, "critical": 0, "total": 3}}
+    found = told("security_scan", {"auditReportVersion": 2, "vulnerabilities": {}, "metadata": metadata})
+    assert counts(found) == [0, 0, 2, 1, 0] and outcome("security_scan", found) == "pass"
+    with pytest.raises(BadEvidence, match="npm could not audit"):
+        sample("security_scan", "npm-audit-error.json")
+
+
+def test_pip_audit_passes_only_when_every_package_was_examined() -> None:
+    assert outcome("security_scan", sample("security_scan", "pip-audit.json")) == "unknown"
+    clean = {"dependencies": [{"name": "jinja2", "version": "3.1.6", "vulns": []}], "fixes": []}
+    assert outcome("security_scan", told("security_scan", clean)) == "pass"
+    clean["dependencies"][0]["vulns"] = [{"id": "PYSEC-2019-217", "fix_versions": ["2.10.1"]}]  # type: ignore[index]
+    assert outcome("security_scan", told("security_scan", clean)) == "unknown"
+
+
+def test_snyk_counts_an_issue_once_and_a_failed_project_is_no_report() -> None:
+    issue = {"id": "SNYK-1", "packageName": "a", "severity": "high"}
+    project = {"ok": False, "vulnerabilities": [issue, dict(issue)], "packageManager": "npm"}
+    assert counts(told("security_scan", [project, {"ok": True, "vulnerabilities": []}])) == [0, 1, 0, 0, 0]
+    with pytest.raises(BadEvidence, match="could not test"):
+        told("security_scan", [project, {"ok": False, "error": "no lock file"}])
+
+
+def test_bandit_counts_its_issues_and_the_files_that_it_could_not_read() -> None:
+    found = sample("security_scan", "bandit.json")
+    assert counts(found) == [0, 2, 1, 2, 0] and outcome("security_scan", found) == "fail"
+    unread = {"metrics": {}, "results": [], "errors": [{"filename": "x.py", "reason": "syntax error"}]}
+    assert outcome("security_scan", told("security_scan", unread)) == "unknown"
+
+
+def test_semgrep_counts_by_its_levels_and_not_what_the_code_ignores() -> None:
+    rows = [{"extra": {"severity": s}} for s in ("ERROR", "WARNING", "INFO", "CRITICAL")]
+    rows.append({"extra": {"severity": "ERROR", "is_ignored": True}})
+    report = {"results": rows, "errors": [], "paths": {}}
+    assert counts(told("security_scan", report)) == [1, 1, 1, 1, 0]
+    broken = {"results": [], "errors": [{"level": "error"}, {"level": "warn"}], "paths": {}}
+    assert outcome("security_scan", told("security_scan", broken)) == "unknown"
+
+
+def test_cyclonedx_counts_the_worst_rating_of_what_is_not_settled() -> None:
+    rated = {"ratings": [{"severity": "low"}, {"severity": "critical"}]}
+    settled = rated | {"analysis": {"state": "not_affected"}}
+    report = {"bomFormat": "CycloneDX", "vulnerabilities": [rated, settled, {"ratings": []}]}
+    assert counts(told("security_scan", report)) == [1, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("listed", [{"bomFormat": "CycloneDX", "components": []}, {"spdxVersion": "SPDX-2.3"}])
+def test_a_list_of_components_is_no_scan(listed: dict[str, Any]) -> None:
+    with pytest.raises(BadEvidence, match="no vulnerabilities"):
+        told("security_scan", listed)
+
+
+@pytest.mark.parametrize(
+    ("name", "covered", "valid", "tool"),
+    [
+        ("coverage.json", 5, 6, "coverage.py"),
+        ("coverage.lcov", 5, 6, "lcov"),
+        ("clover.xml", 2, 2, "Clover"),
+    ],
+)
+def test_coverage_as_the_tools_write_it(name: str, covered: int, valid: int, tool: str) -> None:
+    found = sample("coverage", name)
+    assert (found.values["lines_covered"], found.values["lines_valid"], found.tool) == (covered, valid, tool)
+
+
+def test_lcov_counts_a_line_once_however_many_parts_name_it() -> None:
+    part = b"SF:a.py\nDA:1,0\nDA:2,0\nend_of_record\n"
+    found = read("coverage", part + part.replace(b"DA:1,0", b"DA:1,7"))
+    assert (found.values["lines_covered"], found.values["lines_valid"]) == (1, 2)
+    with pytest.raises(BadEvidence):
+        read("coverage", b"SF:a.py\nDA:one,0\nend_of_record\n")
+    with pytest.raises(BadEvidence):
+        read("coverage", b"TN:\nSF:a.py\nend_of_record\n")
+
+
+def test_jacoco_takes_the_lines_of_the_whole_report() -> None:
+    report = b"""<?xml version="1.0"?><!DOCTYPE report PUBLIC "-//JACOCO//DTD Report 1.1//EN" "report.dtd">
+    <report name="app"><package name="p"><counter type="LINE" missed="9" covered="1"/></package>
+    <counter type="INSTRUCTION" missed="1" covered="1"/><counter type="LINE" missed="1" covered="19"/></report>"""
+    assert read("coverage", report).values["line_rate"] == "0.95"
+    with pytest.raises(BadEvidence):
+        read("coverage", b"<report name='app'><counter type='BRANCH' missed='0' covered='1'/></report>")
+
+
+def test_locust_in_milliseconds_becomes_seconds_and_keeps_its_failures() -> None:
+    found = sample("performance", "locust_stats.csv")
+    assert found.values["measured"] == "0.02" and found.values["failed_share"] == "0.5" and found.tool == "Locust"
+    assert outcome("performance", found) == "unknown"  # nothing to compare with
+
+
+def test_jmeter_takes_the_95th_percentile_of_its_samples() -> None:
+    head = "timeStamp,elapsed,label,responseCode,success\n"
+    rows = "".join(f"1,{time},home,200,{'false' if time == 100 else 'true'}\n" for time in range(1, 101))
+    found = read("performance", (head + rows).encode())
+    assert found.values["measured"] == "0.095" and found.values["failed_share"] == "0.01"
+    with pytest.raises(BadEvidence, match="no sample"):
+        read("performance", head.encode())
+
+
+def test_gatling_takes_all_requests_together() -> None:
+    stats = {"numberOfRequests": {"total": "388", "ok": "387", "ko": "1"}, "percentiles3": {"total": "16059"}}
+    found = told("performance", {"type": "GROUP", "stats": stats, "contents": {}})
+    assert found.values["measured"] == "16.059" and found.values["requests"] == 388
+    assert told("performance", stats).values == found.values
+    with pytest.raises(BadEvidence, match="Gatling"):
+        told("performance", {"numberOfRequests": {"total": "0", "ko": "0"}, "percentiles3": {"total": "-"}})
+
+
+@pytest.mark.parametrize(("crossed", "fine"), [({"ok": False}, {"ok": True}), (True, False)])
+def test_a_crossed_threshold_of_k6_fails_whatever_the_times_say(crossed: Any, fine: Any) -> None:
+    def summary(state: Any) -> dict[str, Any]:
+        return {
+            "metrics": {
+                "http_req_duration": {"p(95)": 10, "thresholds": {"p(95)<500": state}},
+                "checks": {"rate": 1, "thresholds": {"rate>0.9": fine}},
+            },
+            "baseline_seconds": "0.01",
+        }
+
+    assert outcome("performance", told("performance", summary(crossed))) == "fail"
+    assert outcome("performance", told("performance", summary(fine))) == "pass"
+
+
+def test_a_refusal_shows_the_forms_that_are_read() -> None:
+    with pytest.raises(BadEvidence) as refused:
+        told("security_scan", {"findings": []})
+    assert "Trivy JSON" in str(refused.value) and '"matches"' in str(refused.value)
