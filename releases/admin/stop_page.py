@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, column
@@ -17,14 +18,24 @@ from releases.models import StopSwitch
 
 @admin.register(StopSwitch)
 class StopSwitchAdmin(ReadOnlyAdmin):
-    """Each time that all production was stopped."""
+    """Each time that production was stopped or paused."""
 
-    list_display = ("__str__", "pressed_by", "pressed_shown", "released_shown")
-    list_select_related = ("pressed_by",)
+    list_display = ("__str__", "whom", "what_runs", "pressed_by", "pressed_shown", "released_shown")
+    list_select_related = ("pressed_by", "application")
     lookups = frozenset()
-    shown_fields = ("pressed_by", "pressed_shown", "reason", "released_shown")
-    hint = _("One person stops all production; it goes on again when one has applied for it and another consented.")
+    shown_fields = ("whom", "what_runs", "pressed_by", "pressed_shown", "reason", "released_shown")
+    hint = _("One person stops production; it goes on again when one has applied for it and another consented.")
     detail_template = "ringi/stop_switch.html"
+
+    @column(_("application"))
+    def whom(self, row: StopSwitch) -> str:
+        """Return for which application it is."""
+        return str(row.application) if row.application is not None else _t("all applications")
+
+    @column(_("running deployments"))
+    def what_runs(self, row: StopSwitch) -> str:
+        """Return what becomes of the deployments that run."""
+        return _t("wait before their next step") if row.pauses else _t("are ended")
 
     @column(_("stopped since"), "pressed_at")
     def pressed_shown(self, row: StopSwitch) -> str:
@@ -41,9 +52,10 @@ class StopSwitchAdmin(ReadOnlyAdmin):
         return {"rounds": row.rounds.select_related("applicant").order_by("-pk")}
 
 
-def banner(switch: StopSwitch | None) -> dict[str, Any]:
-    """Return what the banner says: nothing while the switch is off."""
-    if switch is None:
-        return {"switch": None}
+def banner(switches: list[StopSwitch]) -> list[tuple[StopSwitch, str]]:
+    """Return what the banner says of each switch that is on."""
+    if not switches:
+        return []
     place = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
-    return {"switch": switch, "words": stop_switch.sentence(switch, place.zone if place is not None else "Asia/Tokyo")}
+    zone = place.zone if place is not None else "Asia/Tokyo"
+    return [(switch, stop_switch.sentence(switch, zone)) for switch in switches]

@@ -1,4 +1,4 @@
-"""The stop switch over HTTP: how it stands, and the call that stops all production."""
+"""The stop switch over HTTP: how it stands, and the call that stops production."""
 
 from __future__ import annotations
 
@@ -7,47 +7,72 @@ from datetime import datetime
 from django.http import HttpRequest
 from ninja import Router, Schema
 
-from environments.models import Environment
+from environments.models import Application, Environment
 from releases.actions.switch.press import press
 from releases.api.once import writes
 from releases.api.releases import MustIn, refuse_to_sign
+from releases.api.rows import application_named
 from releases.api.token import caller_of
+from releases.api.words import Slug
 from releases.models import StopSwitch
 
 router = Router(tags=["switch"])
 
 
+class StopOut(Schema):
+    """One stop: of one application or of all (null), since when, by whom and why; pauses: running deployments wait."""
+
+    application: str | None
+    pauses: bool
+    since: datetime
+    by: str
+    reason: str
+
+
 class SwitchOut(Schema):
-    """Whether all production is stopped, and then since when, by whom and why."""
+    """Whether production is stopped or paused, of an application where one was named; then each stop, the hardest first."""
 
     stopped: bool
-    since: datetime | None = None
-    by: str = ""
-    reason: str = ""
+    stops: list[StopOut]
 
 
-def _out() -> SwitchOut:
-    switch = StopSwitch.pressed()
-    if switch is None:
-        return SwitchOut(stopped=False)
-    return SwitchOut(stopped=True, since=switch.pressed_at, by=str(switch.pressed_by), reason=switch.reason)
+class PressIn(MustIn):
+    """Why; which application (all without one), and whether running deployments only wait."""
+
+    application: Slug | None = None
+    pauses: bool = False
+
+
+def _out(application: Application | None = None) -> SwitchOut:
+    stops = [
+        StopOut(
+            application=switch.application.slug if switch.application is not None else None,
+            pauses=switch.pauses,
+            since=switch.pressed_at,
+            by=str(switch.pressed_by),
+            reason=switch.reason,
+        )
+        for switch in StopSwitch.on(application.pk if application is not None else None)
+    ]
+    return SwitchOut(stopped=bool(stops), stops=stops)
 
 
 @router.get("", response=SwitchOut)
-def show_switch(request: HttpRequest) -> SwitchOut:
-    """Say whether all production is stopped."""
+def show_switch(request: HttpRequest, application: Slug | None = None) -> SwitchOut:
+    """Say whether production is stopped or paused: of one application where it is named, else of any."""
     caller_of(request).read_any()
-    return _out()
+    return _out(application_named(application) if application is not None else None)
 
 
-@router.post("/press", response=SwitchOut, summary="Stop all production now; needs nobody's consent.")
+@router.post("/press", response=SwitchOut, summary="Stop or pause production now; needs nobody's consent.")
 @writes
-def press_switch(request: HttpRequest, body: MustIn) -> SwitchOut:
-    """Stop all production: no run starts or goes on there until the stop is released with consent."""
+def press_switch(request: HttpRequest, body: PressIn) -> SwitchOut:
+    """Stop production, of one application or of all: no deployment starts or goes on there until it is released."""
     caller = caller_of(request)
     for place in Environment.objects.filter(tier=Environment.Tier.PRODUCTION):
         caller.reach(place)
-    press(reason=body.reason)
+    application = application_named(body.application) if body.application is not None else None
+    press(reason=body.reason, application_id=application.pk if application is not None else None, pauses=body.pauses)
     return _out()
 
 
@@ -56,7 +81,6 @@ def press_switch(request: HttpRequest, body: MustIn) -> SwitchOut:
 def propose_switch_release(request: HttpRequest, body: MustIn) -> SwitchOut:
     """Refuse: applying for the release is a signature, which a token never gives."""
     caller_of(request).read_any()
-    switch = StopSwitch.pressed()
-    if switch is not None:
+    for switch in StopSwitch.on():
         refuse_to_sign("switch:propose_release", StopSwitch, switch.pk)
     return _out()

@@ -96,9 +96,9 @@ class Known:
         return next((o for o in self.debts if o.blocks == Obligation.Blocks.NEXT), None)
 
     @cached_property
-    def pressed(self) -> StopSwitch | None:
-        """The switch that stops all production, while it is on."""
-        return StopSwitch.pressed()
+    def pressed(self) -> list[StopSwitch]:
+        """The switches that stop production now, of whatever application."""
+        return StopSwitch.on()
 
     @cached_property
     def _frozen(self) -> dict[int, list[Freeze]]:

@@ -18,20 +18,27 @@ LABELS = ("緊急停止", "Stop switch")
 def sentence(switch: StopSwitch, zone: str) -> str:
     """Return why nothing starts, with who pressed it, when and why."""
     at = calendar.print_time(switch.pressed_at, zone, get_language() or "ja")
-    text = _("All production is stopped since %(at)s by %(who)s: %(reason)s")
-    return text % {"at": at, "who": switch.pressed_by, "reason": switch.reason}
+    if switch.application is None:
+        text = _("All production is stopped since %(at)s by %(who)s: %(reason)s")
+        if switch.pauses:
+            text = _("All production is paused since %(at)s by %(who)s: %(reason)s")
+    else:
+        text = _("Production of %(application)s is stopped since %(at)s by %(who)s: %(reason)s")
+        if switch.pauses:
+            text = _("Production of %(application)s is paused since %(at)s by %(who)s: %(reason)s")
+    return text % {"application": switch.application, "at": at, "who": switch.pressed_by, "reason": switch.reason}
 
 
-def closed(environment: Environment) -> str:
-    """Return why nothing may begin or go on in an environment; empty when it may, and below production.
+def closed(environment: Environment, application_id: int) -> str:
+    """Return why nothing of an application may begin or go on in an environment; empty when it may, and below production.
 
     Inside an open door it stays true until the door closes: a press waits for it.
     """
     if environment.tier != Environment.Tier.PRODUCTION:
         return ""
     _hold("pg_advisory_xact_lock_shared")
-    switch = StopSwitch.pressed()
-    return sentence(switch, environment.zone) if switch is not None else ""
+    switches = StopSwitch.on(application_id)
+    return sentence(switches[0], environment.zone) if switches else ""
 
 
 def hold_alone() -> None:
@@ -45,7 +52,8 @@ def _hold(function: str) -> None:
 
 
 def answer(environment: Environment, known: Known) -> Answer | None:
-    """Return the switch as a gate that is closed, or None while it is off; no waiver lets it pass."""
-    if environment.tier != Environment.Tier.PRODUCTION or known.pressed is None:
+    """Return the switch as a gate that is closed, or None while none reaches the application; no waiver lets it pass."""
+    reaching = [s for s in known.pressed if s.application_id in (None, known.release.application_id)]
+    if environment.tier != Environment.Tier.PRODUCTION or not reaching:
         return None
-    return Answer(KEY, "fail", sentence(known.pressed, environment.zone), "gates", *LABELS, kind=KEY)
+    return Answer(KEY, "fail", sentence(reaching[0], environment.zone), "gates", *LABELS, kind=KEY)

@@ -1,4 +1,4 @@
-"""The switch that stops all production: pressed by one, released by the consent of two; one at a time."""
+"""The switch that stops production, of all applications or of one: pressed by one, released by the consent of two."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from environments.models import Account
+from environments.models import Account, Application
 
 
 class StopSwitch(models.Model):
-    """One time that all production was stopped: on from `pressed_at` until `released_at`."""
+    """One time that production was stopped: on from `pressed_at` until `released_at`.
 
+    application: none for all of them. pauses: running deployments wait before their next step, and go on once it is
+    released; otherwise they are ended.
+    """
+
+    application = models.ForeignKey(
+        Application, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("application")
+    )
+    pauses = models.BooleanField(_("pauses"), default=False)
     pressed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("pressed by"))
     pressed_at = models.DateTimeField(_("pressed"))
     reason = models.CharField(_("reason"), max_length=300)
@@ -27,7 +35,10 @@ class StopSwitch(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
-                models.Value(1), condition=Q(released_at__isnull=True), name="stop_switch_pressed_once"
+                fields=["application", "pauses"],
+                condition=Q(released_at__isnull=True),
+                nulls_distinct=False,
+                name="stop_switch_pressed_once",
             )
         ]
 
@@ -35,6 +46,9 @@ class StopSwitch(models.Model):
         return self.reason
 
     @staticmethod
-    def pressed() -> StopSwitch | None:
-        """Return the switch that is on, or None."""
-        return StopSwitch.objects.filter(released_at=None).first()
+    def on(application_id: int | None = None) -> list[StopSwitch]:
+        """Return the switches that are on, those that end deployments first; of one application: all that reach it."""
+        rows = StopSwitch.objects.filter(released_at=None).select_related("application", "pressed_by")
+        if application_id is not None:
+            rows = rows.filter(Q(application=None) | Q(application=application_id))
+        return list(rows.order_by("pauses", "pk"))

@@ -208,13 +208,13 @@ def act_name(action: Any) -> str:
 
 @register.inclusion_tag("ringi/stop_banner.html", takes_context=True)
 def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
-    """Say on every page that all production is stopped, while it is."""
+    """Say on every page that production is stopped, of all applications or of one, while it is."""
     from releases.admin.stop_page import banner
     from releases.models import StopSwitch
 
     request = context.get("request")
-    switch = context["pressed"] if "pressed" in context else StopSwitch.pressed()
-    return {**banner(switch), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
+    switches = context["pressed"] if "pressed" in context else StopSwitch.on()
+    return {"stops": banner(switches), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
 
 
 @register.inclusion_tag("ringi/silence_banner.html", takes_context=True)

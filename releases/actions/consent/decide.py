@@ -280,7 +280,9 @@ def _grant(act: Act, round_: ConsentRound) -> None:
     if round_.window_id is not None:
         act.get(ChangeWindow).opened_at = now()
     if round_.switch_id is not None:
-        act.get(StopSwitch).released_at = now()
+        switch = act.get(StopSwitch)
+        switch.released_at = now()
+        act.tell_also("switch:lift", switch)
     if round_.procedure_id is not None:
         procedure = act.get(Procedure)
         activate.put_in_force(procedure)

@@ -149,7 +149,7 @@ def not_yours(account: Account, deployment: Deployment) -> str:
 
 
 def _go_on(step: Step, deployment: Deployment) -> None:
-    if reason := stop_switch.closed(deployment.environment):
+    if reason := stop_switch.closed(deployment.environment, deployment.application_id):
         raise GateClosed(reason)
     if step.phase == Step.Phase.FORWARD:
         deployment.resume()

@@ -136,6 +136,8 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
         return f"{thing.get_subject_display()}: {thing.release or thing.window or thing.procedure or thing.switch}"
     if isinstance(row, AccessRequest):
         return f"{row} · {_('%(n)d h') % {'n': row.hours}}"
+    if isinstance(row, StopSwitch):
+        return _stop_words(row)
     if isinstance(row, Freeze):
         rows = Freeze.objects.filter(pk__in=payload.get("freezes", [row.pk])).select_related(
             "environment", "application"
@@ -151,6 +153,13 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     if subject.step is not None:
         return str(subject.step.parameters["task"] if subject.step.kind == "manual" else subject.step)
     return str(row)
+
+
+def _stop_words(row: StopSwitch) -> str:
+    whom = row.application or _("all applications")
+    if row.pauses:
+        return _("Production of %(whom)s: running deployments wait before their next step.") % {"whom": whom}
+    return _("Production of %(whom)s: running deployments are ended.") % {"whom": whom}
 
 
 def _frozen_words(row: Freeze, language: str) -> str:

@@ -87,7 +87,9 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
             _lend(peek.deployment, deployment, *READ)
             moment = act.at
             taken_over = step.state == "running"
-            if step.phase in ("forward", "verify") and (why := stop_switch.closed(deployment.environment)):
+            if step.phase in ("forward", "verify") and (
+                why := stop_switch.closed(deployment.environment, deployment.application_id)
+            ):
                 if deployment.state == "queued":
                     raise GateClosed(why)
                 raise _Dropped
@@ -146,12 +148,12 @@ def _waited_until(hour: datetime | None) -> bool:
 def follow(act: Act, step: Step, *, worker: str) -> bool:
     """Take the step after the one that ends in this open door, which holds their run, in the same commit.
 
-    False, and nothing is changed, while its run is elsewhere or all production is stopped.
+    False, and nothing is changed, while its run is elsewhere or its production is stopped.
     """
     deployment = step.deployment
     if deployment.state != RUNS_IN[step.phase]:
         return False
-    if step.phase in ("forward", "verify") and stop_switch.closed(deployment.environment):
+    if step.phase in ("forward", "verify") and stop_switch.closed(deployment.environment, deployment.application_id):
         return False
     then = act.then("step:claim", step)
     step.follow()

@@ -1,4 +1,4 @@
-"""switch:press: stop all production now. One person presses, nobody is asked; releasing it takes the consent of two."""
+"""switch:press: stop production now. One person presses, nobody is asked; releasing it takes the consent of two."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account, Environment
 from releases.actions.deployment.decide import stop_inside
+from releases.actions.window.propose import application_named
 from releases.gates import stop_switch
 from releases.models import Deployment, Step, StopSwitch
 
@@ -18,17 +19,18 @@ RIGHTS = ("raise", "cancel", "consent")
 
 
 def may_press(account: Account) -> bool:
-    """Tell whether an account may stop all production, and apply for its release."""
+    """Tell whether an account may stop production, and apply for its release."""
     places = Environment.objects.filter(tier=Environment.Tier.PRODUCTION)
     return any(access.may(account, right) for right in RIGHTS) or any(
         access.may(account, right, place) for place in places for right in ("stop", "raise")
     )
 
 
-def press(*, reason: str) -> StopSwitch:
-    """Stop all production: from now on no run starts and no step is claimed there, and what runs is stopped.
+def press(*, reason: str, application_id: int | None = None, pauses: bool = False) -> StopSwitch:
+    """Stop production, of one application or of all: from now on no deployment starts and no step is claimed there.
 
-    Ways back go on. Raises WrongState when it is on already.
+    What runs is ended, or with `pauses` waits before its next step until the switch is released. Rollbacks go on. Raises
+    Invalid, and WrongState when it is on already.
     """
     with change("switch:press", reason=reason) as act:
         account = access.current_account()
@@ -36,29 +38,37 @@ def press(*, reason: str) -> StopSwitch:
             raise NotYou(_("You do not have the right to stop production."))
         if not reason.strip():
             raise Invalid(_("Say why."))
+        application = application_named(application_id)
         stop_switch.hold_alone()
-        if StopSwitch.pressed() is not None:
-            raise WrongState(_("All production is stopped already."))
-        switch = StopSwitch.objects.create(pressed_by=account, pressed_at=now(), reason=reason.strip()[:300])
+        same = StopSwitch.objects.filter(application=application, pauses=pauses, released_at=None)
+        if same.exists():
+            raise WrongState(_("Production is stopped like that already."))
+        switch = StopSwitch.objects.create(
+            application=application, pauses=pauses, pressed_by=account, pressed_at=now(), reason=reason.strip()[:300]
+        )
         act.about(switch)
     stop_runs()
     return switch
 
 
 def stop_runs() -> list[int]:
-    """Stop what still runs in production while the switch is on; return the runs. The sweep calls it as well.
+    """End what still runs in production while a switch is on that does not only pause; return the runs. The sweep calls it
+    as well.
 
     A run whose steps are all finished, or that waits for a decision, is left as it is: nothing of it runs.
     """
-    switch = StopSwitch.pressed()
-    if switch is None:
+    switches = [switch for switch in StopSwitch.on() if not switch.pauses]
+    if not switches:
         return []
     live = Step.objects.filter(phase__in=["forward", "verify"], state__in=["pending", "ready", "running"])
     runs = Deployment.objects.filter(
         state__in=["running", "verifying"], environment__tier=Environment.Tier.PRODUCTION, steps__in=live
     )
     stopped = []
-    for pk in runs.order_by("pk").values_list("pk", flat=True).distinct():
+    for pk, application in runs.order_by("pk").values_list("pk", "application").distinct():
+        switch = next((s for s in switches if s.application_id in (None, application)), None)
+        if switch is None:
+            continue
         try:
             with change("deployment:stop", (Deployment, pk), reason=switch.reason) as act:
                 act.details["switch"] = switch.pk

@@ -35,6 +35,8 @@ def propose_release(switch_id: int, *, reason: str) -> ConsentRound:
                 "pressed": switch.pressed_at.isoformat(),
                 "pressed_by": str(switch.pressed_by),
                 "stopped_because": switch.reason,
+                "application": switch.application.slug if switch.application is not None else None,
+                "pauses": switch.pauses,
                 "reason": reason,
                 "switch": switch.pk,
             }

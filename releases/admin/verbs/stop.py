@@ -10,7 +10,7 @@ from django import forms
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from environments.models import Account
+from environments.models import Account, Application
 from releases.actions.switch import press, propose_release
 from releases.admin.verbs.base import Verb
 from releases.admin.verbs.consent import must
@@ -29,10 +29,28 @@ class StopVerb(Verb):
 def _press(instance: Any) -> Mapping[str, forms.Field]:
     fields = must(instance)
     fields["reason"].help_text = _(
-        "No step of a run begins in production any more; ways back go on. It is lifted by applying for it, with the"
+        "No step of a deployment begins in production any more; rollbacks go on. It is lifted by applying for it, with the"
         " consent of another person."
     )
-    return fields
+    return {
+        "application_id": forms.ModelChoiceField(
+            label=_("application"),
+            queryset=Application.objects.all(),
+            required=False,
+            empty_label=_("all applications"),
+        ),
+        "pauses": forms.ChoiceField(
+            label=_("running deployments"),
+            choices=(("", _("End running deployments")), ("1", _("Hold running deployments before their next step"))),
+            required=False,
+            widget=forms.RadioSelect,
+        ),
+        **fields,
+    }
+
+
+def _activate(*, pauses: str, **values: Any) -> StopSwitch:
+    return press.press(pauses=bool(pauses), **values)
 
 
 def _released(switch: StopSwitch) -> str:
@@ -42,7 +60,7 @@ def _released(switch: StopSwitch) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    StopVerb("switch", "press", _("Stop all production now"), press.press, press.RIGHTS, fields=_press, danger=True),
+    StopVerb("switch", "press", _("Activate emergency stop"), _activate, press.RIGHTS, fields=_press, danger=True),
     StopVerb("switch", "propose_release", _("Apply for the release"), propose_release.propose_release, press.RIGHTS,
              StopSwitch, must, signs=True, over=_released),
 )  # fmt: skip

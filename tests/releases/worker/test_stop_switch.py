@@ -40,9 +40,9 @@ from .conftest import TRUE, WORKER, at_work, first, row, states
 __all__ = ["managing"]
 
 
-def pressed(world: Any, who: str = "operator") -> StopSwitch:
+def pressed(world: Any, who: str = "operator", **fields: Any) -> StopSwitch:
     with world.acting_as(who):
-        return press(reason="the data centre burns")
+        return press(reason="the data centre burns", **fields)
 
 
 def released(world: Any, switch: StopSwitch, applicant: str = "operator", member: str = "committee_a") -> None:
@@ -56,7 +56,7 @@ def released(world: Any, switch: StopSwitch, applicant: str = "operator", member
 def test_one_person_presses_it_without_consent_or_signature(world: Any, name: str) -> None:
     with world.acting_as(name, proved=False):
         switch = press(reason="the data centre burns")
-    assert switch.pressed_by == world.people[name] and StopSwitch.pressed() == switch
+    assert switch.pressed_by == world.people[name] and StopSwitch.on() == [switch]
     event = Event.objects.get(kind="action", action="switch:press").contents
     assert event["object"] == f"releases.StopSwitch:{switch.pk}" and event["reason"] == "the data centre burns"
 
@@ -67,7 +67,7 @@ def test_who_has_no_part_in_releases_does_not_press_it(world: Any) -> None:
             press(reason="for fun")
     with world.acting_as("operator"), pytest.raises(Invalid):
         press(reason=" ")
-    assert StopSwitch.pressed() is None
+    assert not StopSwitch.on()
     assert Event.objects.filter(action="switch:press", kind="refusal").count() == 7
 
 
@@ -204,10 +204,10 @@ def test_a_press_waits_for_claims_under_way_and_no_claim_looks_past_it(world: An
         with psycopg.connect(database, autocommit=True) as looking:
             waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             _until(lambda: looking.execute(waits).fetchone() == (1,))
-        assert not done.is_set() and StopSwitch.pressed() is None
+        assert not done.is_set() and not StopSwitch.on()
         claiming.commit()
     thread.join(20)
-    assert done.is_set() and StopSwitch.pressed() is not None
+    assert done.is_set() and StopSwitch.on()
 
 
 def test_a_waiting_run_is_not_continued(world: Any, consented: Callable[..., Deployment]) -> None:
@@ -267,10 +267,10 @@ def test_it_takes_two_to_release_it(world: Any) -> None:
     for name in ("operator", "manager", "ci", "auditor"):
         with world.acting_as(name), pytest.raises((NotYou, SignatureNeeded)):
             consent.approve(round_.pk, digest=round_.digest)
-    assert StopSwitch.pressed() == switch
+    assert StopSwitch.on() == [switch]
     with world.acting_as("committee_b"):
         consent.approve(round_.pk, digest=round_.digest)
-    assert StopSwitch.pressed() is None and world.fresh(switch).released_at is not None
+    assert not StopSwitch.on() and world.fresh(switch).released_at is not None
     with world.acting_as("committee_a"), pytest.raises(WrongState, match="released already"):
         propose_release(switch.pk, reason="over")
 
@@ -281,9 +281,9 @@ def test_a_refused_release_leaves_it_on_and_may_be_asked_for_again(world: Any) -
         round_ = propose_release(switch.pk, reason="over")
     with world.acting_as("committee_a"):
         consent.reject(round_.pk, digest=round_.digest, comment="it still burns")
-    assert StopSwitch.pressed() == switch
+    assert StopSwitch.on() == [switch]
     released(world, switch, member="committee_b")
-    assert StopSwitch.pressed() is None
+    assert not StopSwitch.on()
 
 
 def test_without_a_rule_nobody_releases_it(world: Any) -> None:
@@ -325,18 +325,20 @@ def test_it_is_pressed_and_released_on_its_pages(world: Any, browsers: Callable[
     assert "fire" in shown and "consent:approve" in shown
     assert str(round_.switch) in member.get(reverse("admin:index")).content.decode(), "it waits on My work"
     member.post(reverse("act", args=["consent", "approve", round_.pk]), {"digest": round_.digest})
-    assert StopSwitch.pressed() is None
+    assert not StopSwitch.on()
 
 
 def test_programs_press_it_as_far_as_their_rights_reach(world: Any, managing: str) -> None:
     ci = token_for(world, world.people["ci"])
-    assert ask("get", "/switch", token=ci).json() == {"stopped": False, "since": None, "by": "", "reason": ""}
+    assert ask("get", "/switch", token=ci).json() == {"stopped": False, "stops": []}
     assert ask("post", "/switch/press", {"reason": "x"}, token=ci).status_code == 403
     assert ask("post", "/switch/press", {"reason": ""}, token=managing).status_code in (400, 422)
     answer = ask("post", "/switch/press", {"reason": "alarm of the monitor"}, token=managing)
-    assert answer.status_code == 200 and answer.json()["stopped"] and answer.json()["by"] == "Managing"
+    (stop,) = answer.json()["stops"]
+    assert answer.status_code == 200 and answer.json()["stopped"] and stop["by"] == "Managing"
+    assert (stop["application"], stop["pauses"]) == (None, False)
     assert ask("post", "/switch/press", {"reason": "again"}, token=managing).status_code == 409
     refused = ask("post", "/switch/propose_release", {"reason": "over"}, token=managing)
-    assert refused.status_code in (401, 403) and StopSwitch.pressed() is not None
+    assert refused.status_code in (401, 403) and StopSwitch.on()
     with acting(WORKER), pytest.raises(NotYou):
         propose_release(StopSwitch.objects.get().pk, reason="over")

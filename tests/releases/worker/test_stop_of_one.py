@@ -1,0 +1,141 @@
+"""The emergency stop of one application, and the one that pauses: deployments wait before their next step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.actor import acting
+from audit.refusals import GateClosed, Invalid, WrongState
+from releases.actions.deployment.queue import queue
+from releases.actions.step.claim import claim
+from releases.actions.switch.press import press
+from releases.gates.ask import answers
+from releases.models import Deployment, Question, StopSwitch
+from releases.worker.executor import run_from
+from releases.worker.sweeper import sweep
+from tests.releases.api.conftest import ask, managing
+
+from .conftest import TRUE, WORKER, first, row, states
+from .test_stop_switch import pressed, released
+
+__all__ = ["managing"]
+
+
+def other_application(world: Any) -> Any:
+    from releases.actions.application.create import create_application
+
+    with world.acting_as("manager"):
+        return create_application(slug="other", name="Other", repository="/srv/other.git")
+
+
+def test_programs_stop_or_pause_one_application(world: Any, managing: str) -> None:
+    other_application(world)
+    pause = {"reason": "alarm of the monitor", "application": "datasets", "pauses": True}
+    answer = ask("post", "/switch/press", pause, token=managing)
+    assert [(stop["application"], stop["pauses"]) for stop in answer.json()["stops"]] == [("datasets", True)]
+    assert ask("get", "/switch?application=datasets", token=managing).json()["stopped"]
+    assert not ask("get", "/switch?application=other", token=managing).json()["stopped"]
+    assert ask("post", "/switch/press", pause | {"application": "nothing"}, token=managing).status_code == 404
+
+
+def test_a_stop_of_one_application_stops_no_other(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    theirs = pressed(world, application_id=other_application(world).pk)
+    with acting(WORKER):
+        queue(run.pk)
+        assert claim(first(run).pk, worker="w") is not None
+    assert world.fresh(run).state == "running", "the press has not ended it"
+    assert StopSwitch.on(world.application.pk) == [] and StopSwitch.on(theirs.application_id) == [theirs]
+    ours = pressed(world, application_id=world.application.pk)
+    assert world.fresh(run).state == "stopping" and StopSwitch.on() == [theirs, ours]
+    reason = [answer.reason for answer in answers(run.release, run.environment) if answer.gate == "stop_switch"]
+    assert len(reason) == 1 and reason[0].startswith("Production of Datasets is stopped")
+    with world.acting_as("operator"), pytest.raises(Invalid, match="no such application"):
+        press(reason="x", application_id=9999)
+
+
+@pytest.mark.parametrize("worker", ["", "w"], ids=["offered", "followed"])
+def test_a_pause_holds_a_deployment_before_its_next_step_until_it_is_released(
+    world: Any, consented: Callable[..., Deployment], worker: str
+) -> None:
+    from audit.clock import now
+    from releases.actions.step.finish import finish
+
+    run = consented(row(TRUE), row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        taken = claim(first(run).pk, worker="w")
+        assert taken is not None
+    switch = pressed(world, pauses=True)
+    with acting(WORKER):
+        following = finish(taken.step, epoch=1, result={}, worker=worker)
+        assert following is not None and claim(following.pk, worker="w") is None
+        sweep(now())
+        run_from(following.pk)
+    assert (world.fresh(run).state, states(run)) == ("running", ["done", "ready", "pending"]), "neither ended nor lost"
+    assert not Question.objects.filter(deployment=run).exists(), "nobody has to decide"
+    released(world, switch)
+    with acting(WORKER):
+        run_from(following.pk)
+    assert (world.fresh(run).state, states(run)) == ("verifying", ["done", "done", "done"])
+
+
+def test_a_pause_lets_nothing_start(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    pressed(world, pauses=True)
+    with acting(WORKER), pytest.raises(GateClosed, match="is paused since"):
+        queue(run.pk)
+
+
+def test_a_paused_production_can_still_be_stopped_and_each_is_released_by_itself(
+    world: Any, consented: Callable[..., Deployment]
+) -> None:
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+        assert claim(first(run).pk, worker="w") is not None
+    pause = pressed(world, pauses=True)
+    assert world.fresh(run).state == "running"
+    with world.acting_as("manager"), pytest.raises(WrongState, match="already"):
+        press(reason="again", pauses=True)
+    stop = pressed(world)
+    assert world.fresh(run).state == "stopping"
+    assert StopSwitch.on() == [stop, pause]
+    released(world, stop)
+    assert StopSwitch.on() == [pause]
+
+
+def test_who_is_told_reads_what_is_stopped_and_that_it_is_lifted(world: Any) -> None:
+    from tests.releases.actions.telling import forget, join, only, tell
+
+    only(*((event, "operations_team", "admin") for event in ("switch:press", "switch:lift")))
+    join("operations_team", world.people["operator"])
+    forget()
+    switch = pressed(world, application_id=world.application.pk, pauses=True)
+    (notice,) = tell()
+    assert notice.texts["en"]["subject"].endswith(
+        "Production of Datasets: running deployments wait before their next step."
+    )
+    assert "次のステップの前で待機" in notice.texts["ja"]["subject"]
+    released(world, switch)
+    (lifted,) = [notice for notice in tell() if notice.event == "switch:lift"]
+    assert "lifted" in lifted.texts["en"]["subject"] and lifted.messages.count() == 1
+
+
+def test_a_page_chooses_application_and_whether_it_only_pauses(world: Any, browsers: Callable[[str], Any]) -> None:
+    operator, address = browsers("operator"), reverse("act-new", args=["switch", "press"])
+    html = operator.get(address).content.decode()
+    assert "Hold running deployments before their next step" in html and "all applications" in html
+    given = {"reason": "fire", "application_id": world.application.pk, "pauses": "1"}
+    assert operator.post(address, given).status_code == 302
+    (switch,) = StopSwitch.on()
+    assert switch.pauses and switch.application == world.application
+    pressed(world)
+    html = operator.get(reverse("admin:index")).content.decode()
+    assert "Production of Datasets is paused since" in html and "All production is stopped since" in html
+    listed = operator.get(reverse("admin:releases_stopswitch_changelist")).content.decode()
+    assert "wait before their next step" in listed and "are ended" in listed
