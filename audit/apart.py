@@ -6,15 +6,17 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import Error
+from django.db import InterfaceError, OperationalError
 
 
 @contextmanager
 def apart(log: logging.Logger, words: str, *about: object) -> Iterator[None]:
-    """Log what goes wrong inside, so that the others have their turn; a fault of the database is everybody's, and raised."""
+    """Log what goes wrong inside, so that the others have their turn; a fault of the database's connection is everybody's,
+    and raised. What the database refuses about one row is that row's own.
+    """
     try:
         yield
-    except Error:
+    except (OperationalError, InterfaceError):
         raise
     except Exception:
         log.exception(words, *about)

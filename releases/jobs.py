@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from functools import partial
 
 from audit.actor import Actor, acting
 from audit.trace import tracing
 from releases.actions.delivery.send import send_due
 from releases.actions.notice.make import drain
+from releases.actions.poll.limited import limited
 from releases.actions.rollback.agree import unconsented
 from releases.actions.rollback.decide import pre_authorise, uncounted
 from releases.actions.rollback.possible import restores
@@ -79,13 +81,21 @@ def prepare_rollback(rollback_id: int) -> None:
     """Count what going back would take away, authorise it if the consent allows, and begin when it is authorised."""
     with acting(_worker()), tracing(rollback=str(rollback_id)):
         rollback = Rollback.objects.select_related("deployment__release").get(pk=rollback_id)
-        if uncounted(rollback):
-            rows, exact, fault = _counted(rollback)
-            if not pre_authorise(rollback_id, rows=rows, exact=exact, fault=fault):
-                return
-        rollback = Rollback.objects.select_related("deployment__procedure", "deployment__release", "authorised_by").get(
-            pk=rollback_id
-        )
-        # What is not possible yet is tried again by the sweep, without an event each time.
-        if rollback.state == "authorised" and not (not_possible(rollback.deployment) or unconsented(rollback)):
-            run_from(run(rollback_id))
+        begins = partial(_prepare, rollback)
+        first = limited("rollback", rollback, begins, deployment_id=rollback.deployment_id, beforehand=True)
+        if first is not None:
+            run_from(first)
+
+
+def _prepare(rollback: Rollback) -> int | None:
+    """Return the first step of a rollback that begins now; None while it does not."""
+    if uncounted(rollback):
+        rows, exact, fault = _counted(rollback)
+        if not pre_authorise(rollback.pk, rows=rows, exact=exact, fault=fault):
+            return None
+    read = Rollback.objects.select_related("deployment__procedure", "deployment__release", "authorised_by")
+    rollback = read.get(pk=rollback.pk)
+    # What is not possible yet is tried again by the sweep, without an event each time.
+    if rollback.state == "authorised" and not (not_possible(rollback.deployment) or unconsented(rollback)):
+        return run(rollback.pk)
+    return None

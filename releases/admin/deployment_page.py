@@ -23,7 +23,7 @@ from releases.admin.chart import Chart, charts
 from releases.admin.shown import clock_text, language, show
 from releases.admin.watch_page import checked_beside, unmeasured
 from releases.admin.window_bar import window_bar
-from releases.models import Deployment, Sample, Step, StepOutput, Watch
+from releases.models import Deployment, PollFailure, Sample, Step, StepOutput, Watch
 
 TAIL, CHUNKS, SAMPLES = 200, 500, 240
 PATH = ("requested", "scheduled", "queued", "running", "verifying", "monitoring", "succeeded")
@@ -120,6 +120,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         zone=zone,
         moment=moment,
         stops=stops(row),
+        suspended=PollFailure.objects.filter(deployment=row).exclude(suspended_at=None).order_by("pk"),
         main=MAIN.get(row.state, ""),
         progress=progress(row, steps, moment),
         bar=window_bar(row, steps, moment),

@@ -76,6 +76,7 @@ OTHER_ACTS = {
     "step:ask": gettext_lazy("Ask a person to do a step"),
     "step:confirm": gettext_lazy("Confirm a step"),
     "step:pause": gettext_lazy("Let a step wait for its time"),
+    "poll:suspend": gettext_lazy("Ask about what failed three times"),
     "step:wait_for_target": gettext_lazy("Wait until the target is free"),
     "step:doubt": gettext_lazy("Doubt a step: its worker is silent"),
     "step:fail": gettext_lazy("A step failed"),

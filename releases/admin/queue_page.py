@@ -13,7 +13,7 @@ from rq import Worker
 
 from environments.admin.rights import page
 from releases.admin.shown import show
-from releases.models import Step
+from releases.models import PollFailure, Step
 from releases.silence import silences
 
 
@@ -58,4 +58,5 @@ def queues(request: HttpRequest) -> HttpResponse:
     rows, reached = _queues()
     live = Step.objects.filter(state__in=["ready", "running"])
     live = live.select_related("deployment__environment", "deployment__release__application")[:50]
-    return show(request, "ringi/queues.html", _("Queues"), queues=rows, reached=reached, live=live)
+    suspended = PollFailure.objects.exclude(suspended_at=None).order_by("pk")[:50]
+    return show(request, "ringi/queues.html", _("Queues"), queues=rows, reached=reached, live=live, suspended=suspended)

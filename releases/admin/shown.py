@@ -81,6 +81,7 @@ _WORDS: dict[str, Any] = {
     "loses": gettext_lazy("a reverse brings no data back"),
     "asked": gettext_lazy("a person was asked"),
     "waits": gettext_lazy("it waits for its time"),
+    "still_running": gettext_lazy("the target was still at work"),
     "stopped": gettext_lazy("stopped"),
     "running": gettext_lazy("still running"),
     "not_done": gettext_lazy("not done"),

@@ -19,18 +19,32 @@ from releases.actions.watch import sample
 from releases.admin.links import page_of
 from releases.admin.wait import MOST, Wait
 from releases.gates import quorum
-from releases.models import Deployment, Release, Rollback, Step, Watch
+from releases.models import Deployment, PollFailure, Release, Rollback, Step, Watch
 
 
 def run_waits(rights: Rights, account: Account) -> list[Wait]:
     """Return what waits about runs and ways back, each for somebody who may do it."""
     return [
+        *_suspended(rights),
         *_rollbacks(rights, account),
         *_tasks(rights, account),
         *_runs(rights, account),
         *_watches(rights, account),
         *_runs_to_request(rights),
     ]
+
+
+def _suspended(rights: Rights) -> list[Wait]:
+    """Return what failed three times and is not tried again by itself, for whoever may let it be tried anew."""
+    rows = PollFailure.objects.exclude(suspended_at=None).select_related(
+        "deployment__release__application", "deployment__environment"
+    )
+    return [
+        Wait(_("Decide about what failed three times"), str(row), reverse("act", args=["poll", "resume", row.pk]),
+             row.error[:300], urgent=True)
+        for row in rows.order_by("pk")[:MOST]
+        if (rights.may("decide", row.deployment.environment) if row.deployment is not None else rights.may("prepare"))
+    ]  # fmt: skip
 
 
 def _runs(rights: Rights, account: Account) -> list[Wait]:

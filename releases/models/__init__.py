@@ -9,6 +9,7 @@ from releases.models.idempotency import IdempotentCall
 from releases.models.in_force import InForce
 from releases.models.message import DeadAddress, Delivery, Message, Notice
 from releases.models.obligation import Obligation
+from releases.models.poll_failure import PollFailure
 from releases.models.preparation import ChecklistItem, FinalCheck, Milestone, RosterEntry
 from releases.models.procedure import Procedure
 from releases.models.question import Question
@@ -45,6 +46,7 @@ __all__ = [
     "Milestone",
     "Notice",
     "Obligation",
+    "PollFailure",
     "Procedure",
     "Question",
     "Release",

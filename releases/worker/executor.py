@@ -9,6 +9,7 @@ import socket
 import traceback
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import Error
@@ -21,6 +22,7 @@ from audit.trace import tracing
 from releases import checks, steps
 from releases.actions.deployment.decide import succeed
 from releases.actions.deployment.queue import put_back
+from releases.actions.poll.limited import limited
 from releases.actions.step.claim import ATTEMPTS, Claim, Exhausted, claim
 from releases.actions.step.finish import ask_person, doubt, fail, finish, pause, stop, wait_for_target
 from releases.checks.base import CheckContext, Verdict
@@ -48,15 +50,8 @@ def worker_name() -> str:
 
 def run_from(step_id: int) -> None:
     """Run a step and those that come after it, until none is left or another worker holds it."""
-    try:
-        taken = claim(step_id, worker=worker_name())
-    except GateClosed as closed:
-        deployment = Step.objects.select_related("deployment").get(pk=step_id).deployment
-        put_back(deployment.pk, tuple(str(reason) for reason in closed.reasons))
-        return
-    except Exhausted as exhausted:
-        _ask_after_losses(exhausted.step)
-        return
+    run_id = Step.objects.filter(pk=step_id).values_list("deployment_id", flat=True).first()
+    taken = limited("claim", f"releases.Step:{step_id}", partial(_taken, step_id), deployment_id=run_id)
     facts: RunFacts | None = None
     while taken is not None:
         present = taken
@@ -76,6 +71,18 @@ def run_from(step_id: int) -> None:
             except Exception as fault:
                 _keep_last_words(present, fault, facts)
                 raise
+
+
+def _taken(step_id: int) -> Claim | None:
+    """Take a step; None where there is nothing to do, a gate has closed, or a person is asked instead."""
+    try:
+        return claim(step_id, worker=worker_name())
+    except GateClosed as closed:
+        deployment = Step.objects.select_related("deployment").get(pk=step_id).deployment
+        put_back(deployment.pk, tuple(str(reason) for reason in closed.reasons))
+    except Exhausted as exhausted:
+        _ask_after_losses(exhausted.step)
+    return None
 
 
 def _ask_after_losses(step: Step) -> None:

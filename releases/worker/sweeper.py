@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db.models import Count, Exists, F, Min, OuterRef, Q
 
 from audit.apart import apart
 from audit.reconciliation import night
-from audit.refusals import GateClosed, Refused
+from audit.refusals import GateClosed
 from audit.trace import tracing
 from releases import dispatch
 from releases.actions.consent.lapse import lapse_stale
@@ -21,6 +22,7 @@ from releases.actions.deployment.queue import AHEAD, miss, put_off, queue
 from releases.actions.deployment.stopped import stopped
 from releases.actions.milestone.remind import remind_due
 from releases.actions.notice.remind import remind_open
+from releases.actions.poll.limited import limited
 from releases.actions.question.ask import follow_up
 from releases.actions.release.observe import SOURCE, observe
 from releases.actions.switch.press import stop_runs
@@ -45,29 +47,34 @@ def coming_deployments(moment: datetime) -> None:
     soon = moment + timedelta(seconds=settings.FACT_SECONDS / 4)
     coming = Deployment.objects.filter(state="scheduled", scheduled_for__gt=moment, scheduled_for__lte=soon)
     for release_id in coming.values_list("release_id", flat=True).distinct():
-        if not seen_lately(release_id, moment):
-            observe(release_id)
+        # What cannot be seen now is looked at again when it is queued, and counts there.
+        with apart(log, "the source of release %s cannot be looked at", release_id):
+            if not seen_lately(release_id, moment):
+                observe(release_id)
 
 
 def due_deployments(moment: datetime) -> None:
     """Miss what is past its window; queue what is all but due, its gates asked anew; put off what they hold."""
     waiting = Deployment.objects.filter(state__in=["scheduled", "queued"])
     for deployment in waiting.filter(window_end__lte=moment):
-        miss(deployment.pk)
+        limited("miss", deployment, partial(miss, deployment.pk), deployment_id=deployment.pk)
     due = Deployment.objects.filter(
         Q(not_before=None) | Q(not_before__lte=moment + AHEAD), state="scheduled", scheduled_for__lte=moment + AHEAD
     )
-    for pk, release_id in due.order_by("scheduled_for").values_list("pk", "release_id"):
+    for deployment in due.order_by("scheduled_for"):
         # One that cannot be queued must not keep those that are due after it.
-        with tracing(run=f"deployment:{pk}"), apart(log, "deployment %s cannot be queued", pk):
-            try:
-                if not seen_lately(release_id, moment):
-                    observe(release_id)
-                queue(pk)
-            except GateClosed as closed:
-                put_off(pk, tuple(str(reason) for reason in closed.reasons))
-            except Refused as refused:
-                log.warning("deployment %s: %s", pk, refused)
+        with tracing(run=f"deployment:{deployment.pk}"):
+            prepared = partial(_queue, deployment, moment)
+            limited("queue", deployment, prepared, deployment_id=deployment.pk, beforehand=True)
+
+
+def _queue(deployment: Deployment, moment: datetime) -> None:
+    try:
+        if not seen_lately(deployment.release_id, moment):
+            observe(deployment.release_id)
+        queue(deployment.pk)
+    except GateClosed as closed:
+        put_off(deployment.pk, tuple(str(reason) for reason in closed.reasons))
 
 
 def idle_steps(moment: datetime) -> None:
@@ -84,8 +91,8 @@ def idle_steps(moment: datetime) -> None:
 def stopping_deployments(moment: datetime) -> None:
     """End a stop whose worker is gone: nothing of it runs once the lease has ended."""
     gone = Deployment.objects.filter(state="stopping").exclude(steps__state="running", steps__lease_until__gt=moment)
-    for pk in gone.values_list("pk", flat=True):
-        stopped(pk)
+    for deployment in gone:
+        limited("stopped", deployment, partial(stopped, deployment.pk), deployment_id=deployment.pk)
 
 
 def unended_runs(moment: datetime) -> None:
@@ -96,8 +103,8 @@ def unended_runs(moment: datetime) -> None:
     left = Deployment.objects.filter(
         ~Exists(watched), ~Exists(lately), state="monitoring", environment__protected=False
     )
-    for pk in left.values_list("pk", flat=True):
-        succeed(pk)
+    for deployment in left:
+        limited("succeed", deployment, partial(succeed, deployment.pk), deployment_id=deployment.pk)
 
 
 def stopped_production(moment: datetime) -> None:
@@ -130,7 +137,7 @@ def due_samples(moment: datetime) -> None:
             continue
         with apart(log, "watch %s cannot be sampled", watch.pk):
             if moment >= watch.ends_at and watch.paused_at is None:
-                end_due(watch.pk)
+                limited("end_monitoring", watch, partial(end_due, watch.pk), deployment_id=watch.deployment_id)
                 continue
             advance(watch.pk)
             dispatch.wake("samples", "take_sample", watch_id=watch.pk, due=due.isoformat())
@@ -155,7 +162,7 @@ def unclear_watches(moment: datetime) -> None:
 def coming_baselines(moment: datetime) -> None:
     """Begin to look at targets whose run is so near that its baseline is measured from now on."""
     for pk in wants_before(moment):
-        begin_before(pk)
+        limited("baseline", f"releases.Deployment:{pk}", partial(begin_before, pk), deployment_id=pk)
 
 
 def stale_rounds(moment: datetime) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
+from functools import partial
 
-from audit.apart import apart
 from audit.change import change
 from audit.clock import now
 from environments.models import ChangeWindow
 from releases.actions.consent.end import end_rounds
+from releases.actions.poll.limited import limited
 from releases.gates.content import difference, document
 from releases.models import ConsentRound, Release
-
-log = logging.getLogger(__name__)
 
 
 class _StillGood(Exception):
@@ -27,15 +25,21 @@ def lapse_stale() -> list[int]:
     """
     lapsed = []
     for round_ in ConsentRound.objects.filter(state__in=ConsentRound.LIVE).select_related("release", "environment"):
-        with apart(log, "round %s cannot be ended", round_.pk), suppress(_StillGood):
-            if not stale(round_):
-                continue
+        ended = limited("approval", round_, partial(_lapse, round_))
+        if ended and round_.release_id is not None:
+            lapsed.append(round_.release_id)
+    return lapsed
+
+
+def _lapse(round_: ConsentRound) -> bool:
+    with suppress(_StillGood):
+        if stale(round_):
             if round_.release_id is not None:
                 _lapse_release(round_)
-                lapsed.append(round_.release_id)
             elif round_.window_id is not None:
                 _lapse_window(round_)
-    return lapsed
+            return True
+    return False
 
 
 def stale(round_: ConsentRound) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
-from audit.apart import apart
 from audit.change import change
 from audit.clock import now
+from releases.actions.poll.limited import limited
 from releases.gates.base import procedure_of
 from releases.models import Milestone, Release
 
-log = logging.getLogger(__name__)
 OWNERS = {
     "fix_content": "release_manager",
     "confirm_tests": "release_manager",
@@ -39,10 +38,16 @@ def remind_due() -> list[int]:
             leads_of[pinned] = sorted(procedure_of(row.release).reminders.hours_before, reverse=True)
         if not _passed(row, leads_of[pinned]):
             continue
-        with apart(log, "milestone %s", row.pk), suppress(_NotDue):
-            _remind(row, leads_of[pinned])
+        if limited("milestone", row, partial(_reminded, row, leads_of[pinned])):
             reminded.append(row.pk)
     return reminded
+
+
+def _reminded(row: Milestone, leads: Sequence[int]) -> bool:
+    with suppress(_NotDue):
+        _remind(row, leads)
+        return True
+    return False
 
 
 def _remind(row: Milestone, leads: Sequence[int]) -> None:

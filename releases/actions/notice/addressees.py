@@ -20,6 +20,7 @@ from releases.models import (
     Deployment,
     Milestone,
     Notice,
+    PollFailure,
     Question,
     Release,
     Rollback,
@@ -32,6 +33,7 @@ NEXT = {
     "release:submit": ("release_manager",),
     "round:ask": ("release_manager",),
     "access:request": ("release_manager",),
+    "poll:suspend": ("release_manager",),
     "watch:unclear": ("release_manager",),
     "milestone:remind": ("project_manager",),
     "waiver:propose": ("release_manager",),
@@ -66,6 +68,9 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
             named = _named(thing)
             asked = [entry.account for entry in asked_of(thing) if entry.account not in named]
             return [*named, *asked] or access.holders("operator", thing.deployment.environment)
+        case "poll:suspend", PollFailure():
+            run = thing.deployment
+            return access.holders("operator", run.environment) if run is not None else holding("prepare")
         case "watch:unclear", Watch():
             run = thing.deployment
             roster = [entry.account for entry in RosterEntry.objects.filter(release=run.release_id)]

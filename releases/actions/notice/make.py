@@ -28,7 +28,7 @@ from releases.models import ConsentRound, DeadAddress, Delivery, Message, Messag
 log = logging.getLogger(__name__)
 LANGUAGES = ("ja", "en")
 # What a run in an environment without protection tells, and only inside.
-LOWER = ("deployment:hold", "deployment:fail")
+LOWER = ("deployment:hold", "deployment:fail", "poll:suspend")
 SUBJECT = 200
 # Kept as they stand here and put into the reader's language when they are shown.
 NO_ADDRESS = gettext_noop("No mail address is entered.")

@@ -4,24 +4,21 @@ done or has another date, of which its own reminder tells.
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 
-from audit.apart import apart
 from audit.change import change
 from audit.clock import now
 from releases.actions.notice.addressees import ASKED_AGAIN, MOST, reminded_after
 from releases.actions.notice.subject import is_done, is_moved, row_of
+from releases.actions.poll.limited import limited
 from releases.models import Notice
-
-log = logging.getLogger(__name__)
 
 
 def remind_open() -> list[int]:
     """Follow up each notice whose time has come (the sweeper's act); return them."""
     followed = []
     for pk in Notice.objects.filter(remind_at__lte=now()).order_by("remind_at").values_list("pk", flat=True):
-        with apart(log, "notice %s", pk):
-            follow_up(pk)
+        if limited("reminder", f"releases.Notice:{pk}", partial(follow_up, pk)):
             followed.append(pk)
     return followed
 

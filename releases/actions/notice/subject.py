@@ -17,6 +17,7 @@ from releases.models import (
     Deployment,
     Milestone,
     Notice,
+    PollFailure,
     Question,
     Release,
     Rollback,
@@ -34,7 +35,7 @@ NAMED = {
     "round:ask": ("round", ConsentRound),
     "deployment:hold": ("question", Question),
 }
-THINGS = (Milestone, Waiver, Question, Rollback, Notice, AccessRequest, Watch, Freeze)
+THINGS = (Milestone, Waiver, Question, Rollback, Notice, AccessRequest, Watch, Freeze, PollFailure)
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ def is_done(thing: Model | None) -> bool:
             return thing.decided_at is not None
         case Freeze():
             return thing.lifted_at is not None or thing.ends_at <= now()
+        case PollFailure():
+            return thing.suspended_at is None
         case Watch():
             return thing.ended_at is not None or (thing.unclear_at is None and not thing.verdict)
     return True

@@ -24,6 +24,7 @@ from releases.models import (
     Deployment,
     Milestone,
     Notice,
+    PollFailure,
     Question,
     Release,
     Rollback,
@@ -46,6 +47,7 @@ PAGES: tuple[tuple[type[Model], str, str], ...] = (
     (Notice, "/admin/releases/notice/{}/change/", "pk"),
     (StopSwitch, "/admin/releases/stopswitch/{}/change/", "pk"),
     (AccessRequest, "/admin/environments/accessrequest/{}/change/", "pk"),
+    (PollFailure, "/admin/act/poll/resume/{}/", "pk"),
     (Watch, "/admin/deployment/{}/#watch", "deployment_id"),
     (Freeze, "/admin/environments/freeze/{}/change/", "pk"),
 )
@@ -145,6 +147,8 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
         return "\n".join(_frozen_words(each, language) for each in rows.order_by("pk"))
     if isinstance(row, Watch):
         return ", ".join(_silent_words(row, payload.get("silent", []), language))
+    if isinstance(row, PollFailure):
+        return str(row)
     if isinstance(row, Rollback):
         return cause_of(row)
     if isinstance(row, Waiver):
@@ -182,7 +186,7 @@ def _reason(row: Model, reason: str, payload: dict[str, Any]) -> str:
         return _("An emergency took its hour: %(release)s") % {"release": payload["emergency"]}
     if isinstance(row, Deployment) and "consent" in payload:
         return _("The consent to it has ended.")
-    return reason
+    return row.error if isinstance(row, PollFailure) else reason
 
 
 def _why_lapsed(key: str) -> str:

@@ -5,22 +5,21 @@ A question is put inside the door that lets the run wait, and answered inside th
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.utils.translation import gettext as _
 
-from audit.apart import apart
 from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import WrongState
 from environments.models import Account
 from releases import dispatch
+from releases.actions.poll.limited import limited
 from releases.actions.rollback.causes import UNANSWERED
 from releases.actions.rollback.decide import raise_
 from releases.models import Deployment, Question, Rollback, RosterEntry, Step
 
-log = logging.getLogger(__name__)
 # However late it is, somebody has this long to answer.
 LEAST = timedelta(minutes=1)
 
@@ -76,11 +75,13 @@ def level(question: Question, moment: datetime) -> int:
 def follow_up(moment: datetime) -> None:
     """Let open questions go on to the next of the roster, and end those that nobody answered (the sweeper's act)."""
     for question in Question.objects.filter(answered_at=None).select_related("deployment"):
-        with apart(log, "question %s", question.pk):
-            if question.deployment.state != "waiting" or moment >= question.due_at:
-                _lapse(question)
-            elif level(question, moment) > question.asked:
-                _escalate(question.pk, moment)
+        if question.deployment.state != "waiting" or moment >= question.due_at:
+            follow = partial(_lapse, question)
+        elif level(question, moment) > question.asked:
+            follow = partial(_escalate, question.pk, moment)
+        else:
+            continue
+        limited("question", question, follow, deployment_id=question.deployment_id)
 
 
 def _escalate(question_id: int, moment: datetime) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
-from audit.apart import apart
 from audit.change import change
+from releases.actions.poll.limited import limited
 from releases.actions.watch.sample import owed_of
 from releases.models import Watch
 
-log = logging.getLogger(__name__)
 # Looks without a value after which it is told, where no trigger looks back further; and the shortest time for that.
 LOOKS, LEAST_SECONDS = 5, 60.0
 # Rounds of checks likewise: one that could not be made is made up for by the next.
@@ -26,9 +25,14 @@ def tell_unclear(moment: datetime) -> None:
     """Tell of each watch that has become unclear, and note which can tell again."""
     for watch in Watch.objects.filter(ended_at=None, paused_at=None, verdict="").exclude(purpose=Watch.Purpose.BEFORE):
         known = watch.unclear_at is not None
-        with apart(log, "watch %s", watch.pk), suppress(_AsBefore):
-            if bool(silent_of(watch, moment)) != known:
-                _note(watch.pk, moment, clears=known)
+        noted = partial(_note_change, watch, moment, known=known)
+        limited("monitoring_unclear", watch, noted, deployment_id=watch.deployment_id)
+
+
+def _note_change(watch: Watch, moment: datetime, *, known: bool) -> None:
+    with suppress(_AsBefore):
+        if bool(silent_of(watch, moment)) != known:
+            _note(watch.pk, moment, clears=known)
 
 
 def silent_of(watch: Watch, moment: datetime) -> list[str]:

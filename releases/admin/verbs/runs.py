@@ -10,8 +10,9 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from environments.models import Account
+from environments.models import Account, Environment
 from releases.actions.deployment import decide, schedule, settle, verify
+from releases.actions.poll import limited
 from releases.actions.release.steps import manual_checks
 from releases.actions.rollback import agree as late
 from releases.actions.rollback import communicate
@@ -22,9 +23,9 @@ from releases.actions.rollback.communicated import communications
 from releases.actions.rollback.run import retry
 from releases.actions.step import confirm
 from releases.actions.watch import sample
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, text, zone_of
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, environment_of, text, zone_of
 from releases.admin.verbs.consent import bound_to, must, reason
-from releases.models import Deployment, Rollback, Step, Watch
+from releases.models import Deployment, PollFailure, Rollback, Step, Watch
 
 Fields = Mapping[str, forms.Field]
 
@@ -149,6 +150,20 @@ def _of_its_run(ask: Callable[[Account, Deployment], str]) -> Callable[[Account,
     return lambda account, row: ask(account, row.deployment)
 
 
+def _failed(instance: Any) -> list[tuple[str, str]]:
+    return [(str(instance), instance.error)]
+
+
+def _resumes(instance: Any) -> list[tuple[str, Environment | None]]:
+    """Return who lets something be tried anew: where a deployment waits for it whoever decides there, else who prepares."""
+    place = environment_of(instance)
+    return [("decide", place)] if place is not None else [("prepare", None)]
+
+
+def _still_tried(instance: Any) -> str:
+    return "" if instance.suspended_at is not None else _now("This is still being tried by itself.")
+
+
 VERBS: tuple[Verb, ...] = (
     Verb("deployment", "schedule", _("Schedule"), schedule.schedule, ("schedule", "start"), Deployment, _at, edge="schedule", signs=True, not_yours=schedule.not_yours),
     Verb("deployment", "cancel", _("Cancel"), schedule.cancel, ("cancel", "stop"), Deployment, must, edge="cancel", danger=True, everywhere=True),
@@ -170,5 +185,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("rollback", "retry", _("Try again"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
     Verb("rollback", "take_over", _("It was done by hand"), by_hand.take_over, ("roll_back",), Rollback, must, edge="take_over", signs=True, danger=True, not_yours=by_hand.not_yours),
     Verb("rollback", "close", _("Close"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True, everywhere=True),
+    Verb("poll", "resume", _("Try again"), limited.resume, ("decide", "prepare"), PollFailure, must, shows=_failed, asked=_resumes, over=_still_tried),
     Verb("watch", "judge", _("Give a verdict"), sample.judge_watch, ("verify",), Watch, _verdict, signs=True, not_yours=_of_its_run(sample.not_yours)),
 )  # fmt: skip

@@ -270,7 +270,7 @@ def test_a_later_run_that_needed_a_waiver_after_its_end_is_named(
     )  # fmt: skip
     make(
         Deployment, release=run.release, application=run.application, environment=run.environment,
-        requested_by=run.requested_by, started_at=now(),
+        procedure=run.procedure, requested_by=run.requested_by, started_at=now(),
     )  # fmt: skip
     assert texts(ask("waivers-over")) == [] and ask("waivers-over").examined == 1
     past_the_ledger(

@@ -16,7 +16,7 @@ from releases.actions.document import review
 from releases.actions.rollback import agree
 from releases.gates.ask import answers
 from releases.gates.base import Answer
-from releases.models import ChecklistItem, Document, Rollback
+from releases.models import ChecklistItem, Deployment, Document, Procedure, Rollback
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 
@@ -30,7 +30,9 @@ def alter(row: Any, **fields: Any) -> Any:
 
 
 def make(model: Any, **fields: Any) -> Any:
-    """Make a row through the door."""
+    """Make a row through the door; a deployment pins a procedure, as its request does."""
+    if model is Deployment:
+        fields.setdefault("procedure", fields["release"].procedure or Procedure.objects.get(state="active"))
     with acting(COMMAND), change("test:make") as act:
         row = model._default_manager.create(**fields)
         act.about(row)

@@ -1,0 +1,53 @@
+"""What the scheduler or a worker tries again by itself and what has failed: how often, why, and whether people are asked."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from releases.models.deployment import Deployment
+
+
+class PollFailure(models.Model):
+    """One thing that is tried again by itself, from its first failure until it succeeds or a person lets it be tried anew.
+
+    part: what is tried, a key of PARTS. object: the row that it is about, `app.Model:pk`. tries: in a row, without success.
+    suspended_at: from then on it is not tried by itself.
+    """
+
+    PARTS = {
+        "queue": _("Queue the deployment"),
+        "miss": _("End a deployment whose window has passed"),
+        "stopped": _("End a deployment that was stopped"),
+        "succeed": _("End a verified deployment"),
+        "claim": _("Begin a step"),
+        "question": _("Follow up a question to the release team"),
+        "rollback": _("Prepare the rollback"),
+        "end_monitoring": _("End the monitoring"),
+        "monitoring_unclear": _("Tell that the monitoring has no values"),
+        "baseline": _("Begin to measure the baseline"),
+        "approval": _("End an approval that no longer holds"),
+        "milestone": _("Remind of a milestone"),
+        "reminder": _("Send a reminder"),
+    }
+
+    part = models.CharField(_("what is tried"), max_length=20, choices=list(PARTS.items()))
+    object = models.CharField(_("what it is about"), max_length=80)
+    deployment = models.ForeignKey(
+        Deployment, models.PROTECT, null=True, blank=True, related_name="poll_failures", verbose_name=_("deployment")
+    )
+    tries = models.PositiveSmallIntegerField(_("failed tries"), default=0)
+    error = models.TextField(_("error"), blank=True)
+    failed_at = models.DateTimeField(_("tried last"))
+    suspended_at = models.DateTimeField(_("not tried again since"), null=True, blank=True)
+
+    LOCK_ORDER = 60
+
+    class Meta:
+        verbose_name = _("failure of a periodic check")
+        verbose_name_plural = _("failures of periodic checks")
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["part", "object"], name="poll_failure_once")]
+
+    def __str__(self) -> str:
+        return f"{self.get_part_display()}: {self.deployment or self.object}"
