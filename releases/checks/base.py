@@ -6,7 +6,6 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import Any, ClassVar
 
 from releases.steps.base import Parameters, StepFailed, TargetSpec
@@ -30,22 +29,30 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What a check may know: target, when the run began (aware, UTC), the configuration rolled out, its secrets."""
+    """What a check may know: target, the configuration rolled out, its secrets, the deployment's token (`deployment:<id>`).
+
+    position: where this check's last look at the log has ended (steps/log_position.py); None: it has not looked yet.
+    """
 
     target: TargetSpec
-    since: datetime
     configuration: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    run: str = ""
+    position: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check saw: verdict, value and limit as shown to people, and the output kept as proof."""
+    """What a check saw: verdict, value and limit as shown to people, and the output kept as proof.
+
+    position: where a look at a log has ended, for the next one.
+    """
 
     verdict: Verdict
     value: str = ""
     limit: str = ""
     output: str = ""
+    position: Mapping[str, Any] | None = None
 
 
 class CheckKind(ABC):
@@ -74,15 +81,17 @@ class TargetCheck(CheckKind):
                 parameters=parameters,
                 configuration=context.configuration,
                 secrets=context.secrets,
-                since=context.since,
+                run=context.run,
+                position=context.position,
             )
         except StepFailed as failed:
             return CheckResult(Verdict.ERROR, output=str(failed))
         return CheckResult(**found | {"verdict": Verdict(found["verdict"])})
 
     def answer(self, target: TargetSpec, parameters: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what was seen as JSON, on the host; given: since, configuration, secrets."""
-        context = CheckContext(target, given["since"], given["configuration"], tuple(given["secrets"]))
+        """Return what was seen as JSON, on the host; given: configuration, secrets, run, position."""
+        secrets = tuple(given["secrets"])
+        context = CheckContext(target, given["configuration"], secrets, given["run"], given["position"])
         result = self.look(context, parameters)
         return asdict(result) | {"verdict": result.verdict.value}
 

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
 from releases.checks.excerpt import excerpt
 from releases.metrics.fetch import Fetched, NoAnswer, TooSlow, ask
-from releases.metrics.json_paths import at_path
 from releases.steps.base import Parameters
+from releases.steps.json_paths import at_path
 
 PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]*")
 

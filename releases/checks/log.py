@@ -1,50 +1,33 @@
-"""The check kind that counts suspicious lines in the log; used by deployments and watches."""
+"""The check kind that counts suspicious lines in the log, from a position on; used by deployments and watches."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import ClassVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any, ClassVar
 
 from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.checks.excerpt import MOST_LINES, excerpt
+from releases.steps import log_position
 from releases.steps.base import Parameters
 from releases.steps.declared import Field, field_validator, model_validator
-from releases.steps.target import Layout
+from releases.steps.log_position import Rest
+from releases.steps.service_settings import log_errors_of
+from releases.steps.target import Layout, journal_lines, lock_record
 from releases.steps.words import gettext as _
-
-LONGEST_LINE = 4000
-MOST_BYTES = 64_000_000
-TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s?(Z|[+-]\d\d:?\d\d)?")
-TIME_KEYS = ("at", "time", "timestamp", "ts")
 
 
 class LogParameters(Parameters):
-    """pattern: regular expression of a line that counts. at_most, at_least: how many there may and must be.
-
-    silent_passes: a log without any line since the run began passes; else it is no data. zone: of the times that the
-    log writes without an offset.
+    """pattern: regular expression of a line that counts; empty: the target's `log_error_pattern`. at_most, at_least: how
+    many there may and must be. silent_passes: a log without any line since the position passes; else it is no data.
     """
 
-    pattern: str = "ERROR|CRITICAL|Traceback"
+    pattern: str = ""
     at_most: int = Field(default=0, ge=0)
     at_least: int = Field(default=0, ge=0)
     silent_passes: bool = False
-    zone: str = "UTC"
-
-    @field_validator("zone")
-    @classmethod
-    def _is_a_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError("is no time zone of the IANA list") from error
-        return value
 
     @field_validator("pattern")
     @classmethod
@@ -64,106 +47,110 @@ class LogParameters(Parameters):
 
 @dataclass
 class Seen:
-    """What a log held since a time: number of its lines, of those that matched, and the first of these."""
+    """What a log held from a position on: number of its lines, of those that matched, and the first of these.
+
+    cut: there is more than is read at once. end: where reading ended; None when nothing was read.
+    """
 
     lines: int = 0
     matched: int = 0
     first: list[str] = field(default_factory=list)
+    cut: bool = False
+    end: Mapping[str, Any] | None = None
 
 
 class Log(TargetCheck):
-    """Counts the lines of the target's log that match a pattern."""
+    """Counts the lines of the target's log that match a pattern, from the start of the service or the last look on."""
 
     name: ClassVar[str] = "log"
     parameters: ClassVar[type[Parameters]] = LogParameters
 
     def look(self, context: CheckContext, parameters: LogParameters) -> CheckResult:
-        """Count once. A log that is missing, or silent since the run began, is no data."""
+        """Count once. A log that is missing or silent, or of which a part may be missing, is no data."""
         limit = f"≤ {parameters.at_most}"
         if parameters.at_least:
             limit = f"{parameters.at_least} ≤ … {limit}"
-        path = Layout(context.target.root).log(context.target.settings)
-        if not path.resolve().is_relative_to(context.target.root.resolve()):
+        path = Layout(context.target.root).log(context.target.settings).resolve()
+        if not path.is_relative_to(context.target.root.resolve()):
             return CheckResult(Verdict.ERROR, limit=limit, output=_("The log lies outside the target."))
+        position, since = (context.position, "") if context.position else _noted(context)
         try:
-            # A host need know no zones where none is named.
-            zone = UTC if parameters.zone == "UTC" else ZoneInfo(parameters.zone)
-            seen = count(lines_of(path), context.since, re.compile(parameters.pattern), zone)
-        except ZoneInfoNotFoundError:
-            unknown = {"zone": parameters.zone}
-            return CheckResult(Verdict.ERROR, limit=limit, output=_("The host knows no zone “%(zone)s”.") % unknown)
+            if position is None:
+                here = log_position.position_at(path, path.stat().st_size)
+                return CheckResult(Verdict.NO_DATA, limit=limit, output=_without_position(), position=here)
+            rest = log_position.rest_of(path, position)
+            seen = read(rest, re.compile(parameters.pattern or log_errors_of(context.target.settings)))
         except FileNotFoundError:
             return CheckResult(Verdict.NO_DATA, limit=limit, output=_("There is no log."))
         except OSError as error:
             why = {"why": error.strerror or str(error)}
             return CheckResult(Verdict.ERROR, limit=limit, output=_("The log can't be read: %(why)s") % why)
-        if not seen.lines and not parameters.silent_passes:
-            return CheckResult(Verdict.NO_DATA, limit=limit, output=_("The log has no line since the run began."))
-        fits = parameters.at_least <= seen.matched <= parameters.at_most
-        verdict = Verdict.PASS if fits else Verdict.FAIL
-        return CheckResult(
-            verdict, str(seen.matched), limit, excerpt(seen.first, context.configuration, context.secrets)
-        )
+        verdict, told = _judged(seen, rest, parameters)
+        output = excerpt([*told, *filter(None, [since]), *seen.first], context.configuration, context.secrets)
+        return CheckResult(verdict, str(seen.matched), limit, output, seen.end)
 
 
-def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a log, of a very long one those in its last MOST_BYTES. Raises OSError."""
-    with path.open("rb") as log:
-        size = log.seek(0, 2)
-        log.seek(max(0, size - MOST_BYTES))
-        if size > MOST_BYTES:
-            log.readline()  # the rest of a line that began before
-        while line := log.readline(LONGEST_LINE):
-            yield line.decode("utf-8", "replace").rstrip("\r\n")
-
-
-def count(lines: Iterable[str], since: datetime, pattern: re.Pattern[str], zone: tzinfo = UTC) -> Seen:
-    """Count the lines since a time. One without a time of its own belongs to the line before it.
-
-    Lines before the first time are counted: whether they are old can't be known. zone: of times without an offset.
+def _noted(context: CheckContext) -> tuple[Mapping[str, Any] | None, str]:
+    """Return where the log stood when this deployment last started the service or switched the code, else when it began,
+    with a sentence for the latter; (None, "") where nothing is known.
     """
-    seen, recent = Seen(), True
-    for line in lines:
-        at = time_of(line, zone)
-        if at is not None:
-            recent = at >= cut_as(line, since)
-        if not recent or not line:
+    lines = journal_lines(context.target, run=context.run) if context.run else []
+    noted: list[Mapping[str, Any]] = [line["log"] for line in lines if line.get("log")]
+    if noted:
+        return noted[-1], ""
+    first = lock_record(Layout(context.target.root))
+    if context.run and first.get("deployment") == context.run and first.get("log"):
+        return first["log"], _(
+            "No step started the service or switched the code: the beginning of the deployment counts."
+        )
+    return None, ""
+
+
+def _without_position() -> str:
+    return _(
+        "Nothing was read: no step of this deployment has noted where the log stood. What is written from now on is read by"
+        " the next look."
+    )
+
+
+def read(rest: Rest, pattern: re.Pattern[str]) -> Seen:
+    """Count the lines of a log from a position on. Raises OSError."""
+    seen = Seen()
+    for path, start in rest.pieces:
+        seen.end = _counted(path, start, pattern, seen)
+        if seen.cut:
+            break
+    return seen
+
+
+def _counted(path: Path, start: int, pattern: re.Pattern[str], seen: Seen) -> Mapping[str, Any]:
+    end = start
+    for line, following in log_position.lines_from(path, start):
+        end = following
+        if not line:
             continue
         seen.lines += 1
         if pattern.search(line):
             seen.matched += 1
             if len(seen.first) < MOST_LINES:
                 seen.first.append(line)
-    return seen
+    seen.cut = end - start >= log_position.MOST_BYTES
+    return log_position.position_at(path, end)
 
 
-def cut_as(line: str, moment: datetime) -> datetime:
-    """Return a moment cut to the digits in which a line writes its own, so that one of the same moment is not before it."""
-    found = TIME.match(_stamp(line))
-    digits = len(found[3] or "") if found is not None else 0
-    unit = 10 ** max(0, 6 - digits)
-    return moment.replace(microsecond=moment.microsecond // unit * unit)
-
-
-def time_of(line: str, zone: tzinfo = UTC) -> datetime | None:
-    """Return the ISO time at the start of a line or in a JSON line's time key; without an offset it is of `zone`."""
-    found = TIME.match(_stamp(line))
-    if found is None:
-        return None
-    day, clock, fraction, offset = found.groups()
-    try:
-        at = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}{offset or ''}")
-    except ValueError:
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=zone)
-
-
-def _stamp(line: str) -> str:
-    """Return the text that begins with the time of a line, if it has one."""
-    if not line.startswith("{"):
-        return line
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return ""
-    return next((str(fields[key]) for key in TIME_KEYS if key in fields), "")
+def _judged(seen: Seen, rest: Rest, parameters: LogParameters) -> tuple[Verdict, list[str]]:
+    """Return the verdict and what is told beside the lines: from where the log was read, and what may be missing."""
+    path, start = rest.pieces[0]
+    read_from = {"file": path.name, "start": start, "lines": seen.lines}
+    told = [_("Read from byte %(start)d of %(file)s on: %(lines)d lines.") % read_from]
+    if rest.lost:
+        told.append(
+            _("The log was cut or begun anew, and what it held before is in no file beside it: lines may be missing.")
+        )
+    if seen.cut:
+        told.append(_("The log holds more than is read at once: the next look goes on from here."))
+    if seen.matched > parameters.at_most:
+        return Verdict.FAIL, told
+    if rest.lost or seen.cut or not (seen.lines or parameters.silent_passes):
+        return Verdict.NO_DATA, told
+    return (Verdict.PASS if seen.matched >= parameters.at_least else Verdict.FAIL), told

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.checks.excerpt import excerpt
 from releases.checks.program import run_program
-from releases.steps.base import Parameters, StepFailed
+from releases.steps.base import Parameters, Probe, StepFailed
 from releases.steps.declared import Field
-from releases.steps.service_control import running_service
+from releases.steps.service_proof import lives, occupied, recorded_service, serving
+from releases.steps.service_settings import service_of
 from releases.steps.target import Layout, filled
 from releases.steps.words import gettext as _
 
@@ -36,19 +38,25 @@ class ServiceState(TargetCheck):
 
     def look(self, context: CheckContext, parameters: ServiceStateParameters) -> CheckResult:
         """Look once. A target without a service is no data."""
-        service = context.target.settings.get("service", {})
-        if service.get("status"):
-            return _by_command(context, parameters, service["status"])
-        if not service.get("start"):
+        try:
+            service = service_of(context.target.settings)
+        except StepFailed as failed:
+            return CheckResult(Verdict.ERROR, limit=_limit(parameters), output=str(failed))
+        if service.status:
+            return _by_command(context, parameters, service.status)
+        if not service.start:
             return CheckResult(Verdict.NO_DATA, limit=_limit(parameters), output=_("The target has no service."))
         try:
-            found = running_service(context.target.root)
+            record = recorded_service(context.target.root)
+            if not parameters.running:
+                return _of_stopped(context, parameters, record)
+            if record is None:
+                return CheckResult(
+                    Verdict.FAIL, _("stopped"), _limit(parameters), _("No process of the service lives.")
+                )
+            return _of_process(context, parameters, record)
         except (OSError, ValueError, KeyError) as error:
             return CheckResult(Verdict.ERROR, limit=_limit(parameters), output=f"{type(error).__name__}: {error}")
-        if found is None:
-            verdict = Verdict.FAIL if parameters.running else Verdict.PASS
-            return CheckResult(verdict, _("stopped"), _limit(parameters), _("No process of the service lives."))
-        return _of_process(context, parameters, found)
 
 
 def _limit(parameters: ServiceStateParameters) -> str:
@@ -57,25 +65,40 @@ def _limit(parameters: ServiceStateParameters) -> str:
     return _("running") + (f", ≥ {parameters.up_seconds:g} s" if parameters.up_seconds else "")
 
 
-def _of_process(context: CheckContext, parameters: ServiceStateParameters, found: dict[str, Any]) -> CheckResult:
-    up = time.clock_gettime(time.CLOCK_BOOTTIME) - found["started"] / os.sysconf("SC_CLK_TCK")
+def _of_stopped(
+    context: CheckContext, parameters: ServiceStateParameters, record: dict[str, Any] | None
+) -> CheckResult:
+    faults = [_("The service runs.")] if lives(record) else []
+    if who := occupied(context.target):
+        faults.append(_("Something serves: %(who)s.") % {"who": who})
+    verdict, value = (Verdict.FAIL, _("running")) if faults else (Verdict.PASS, _("stopped"))
+    output = excerpt(faults or [_("No process of the service lives.")], context.configuration, context.secrets)
+    return CheckResult(verdict, value, _limit(parameters), output)
+
+
+def _of_process(context: CheckContext, parameters: ServiceStateParameters, record: dict[str, Any]) -> CheckResult:
+    proof, said = serving(context.target, record)
+    if not lives(record) and proof is Probe.NOT_DONE:
+        faults = [_("No process of the service lives."), *filter(None, [occupied(context.target)])]
+        output = excerpt(faults, context.configuration, context.secrets)
+        return CheckResult(Verdict.FAIL, _("stopped"), _limit(parameters), output)
+    up = time.clock_gettime(time.CLOCK_BOOTTIME) - record["started"] / os.sysconf("SC_CLK_TCK")
     value = _("running, %(seconds)d s") % {"seconds": max(0, int(up))}
     current = os.path.realpath(Layout(context.target.root).current)
-    lines = [f"pid {found['pid']}", str(found["tree"])]
-    faults = []
-    if not parameters.running:
-        faults.append(_("The service runs."))
-    if parameters.running and found["tree"] and found["tree"] != current:
+    faults = [] if proof is Probe.DONE else [said]
+    verdict = Verdict.NO_DATA if proof is Probe.UNKNOWN else Verdict.FAIL
+    if record["tree"] and record["tree"] != current:
         faults.append(_("Another version runs than the one in force."))
-    if parameters.running and up < parameters.up_seconds:
+        verdict = Verdict.FAIL
+    if up < parameters.up_seconds:
         faults.append(_("It has not run for that long yet."))
-    verdict = Verdict.FAIL if faults else Verdict.PASS
-    return CheckResult(
-        verdict, value, _limit(parameters), excerpt([*faults, *lines], context.configuration, context.secrets)
-    )
+        verdict = Verdict.FAIL
+    lines = [*faults, f"pid {record['pid']}", str(record["tree"])]
+    output = excerpt(lines, context.configuration, context.secrets)
+    return CheckResult(verdict if faults else Verdict.PASS, value, _limit(parameters), output)
 
 
-def _by_command(context: CheckContext, parameters: ServiceStateParameters, status: list[str]) -> CheckResult:
+def _by_command(context: CheckContext, parameters: ServiceStateParameters, status: Sequence[str]) -> CheckResult:
     argv, limit = filled(status, context.target), _limit(parameters)
     try:
         outcome = run_program(context, argv, parameters.seconds)

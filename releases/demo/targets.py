@@ -25,7 +25,8 @@ from releases.demo.repository import Built
 from releases.steps.base import StepContext, TargetSpec, Version
 from releases.steps.code_deploy import CodeDeploy
 from releases.steps.configuration_update import ConfigurationUpdate
-from releases.steps.service_control import ServiceControl, running_service, start_time, stop_service
+from releases.steps.processes import start_time
+from releases.steps.service_control import ServiceControl, running_service, stop_service
 from releases.steps.target import Measured, journal_lines, measure
 
 ENVIRONMENTS = ("development", "staging", "production")
@@ -67,6 +68,7 @@ class Place:
                 "start": [*run, "serve", "--config", "{config}"],
                 "stop_seconds": 10,
                 "ready": {"url": f"{self.base_url}/health", "seconds": 20},
+                "version": {"url": f"{self.base_url}/health", "json_path": "version"},
             },
             "migrate": [*run, "migrate", "--config", "{config}"],
             "migrate_check": [*run, "migrate", "--check", "--config", "{config}"],

@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from pydantic import Field
 
 from releases.metrics.fetch import NoAnswer, ask
-from releases.metrics.json_paths import ABSENT, at_path
 from releases.steps.base import Parameters, TargetSpec
+from releases.steps.json_paths import ABSENT, at_path
 
 ACTIVE = "/api/v2/alerts?active=true&silenced=false&inhibited=false&unprocessed=false"
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 from releases.metrics.base import NOTHING, MetricName, Reading, TargetSource, provided_by
-from releases.metrics.json_paths import number_in
 from releases.steps.base import Parameters, StepFailed, TargetSpec
 from releases.steps.declared import Field, StringConstraints
+from releases.steps.json_paths import number_in
 from releases.steps.runner import base_environment, run_command
 from releases.steps.target import filled
 from releases.steps.words import gettext as _

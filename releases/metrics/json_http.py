@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from pydantic import Field
 
 from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
-from releases.metrics.json_paths import ABSENT, at_path, number_in
 from releases.metrics.pages import page_of
 from releases.steps.base import Parameters, TargetSpec
+from releases.steps.json_paths import ABSENT, at_path, number_in
 
 
 class JsonHttpParameters(Parameters):

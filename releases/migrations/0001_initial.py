@@ -1016,6 +1016,7 @@ class Migration(migrations.Migration):
                 ('value', models.CharField(blank=True, max_length=200, verbose_name='value')),
                 ('limit', models.CharField(blank=True, max_length=200, verbose_name='limit')),
                 ('output', models.TextField(blank=True, verbose_name='output')),
+                ('position', models.JSONField(blank=True, null=True, verbose_name='position in the log')),
                 ('watch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='checked', to='releases.watch', verbose_name='watch')),
             ],
             options={

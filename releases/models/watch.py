@@ -104,7 +104,10 @@ class Sample(models.Model):
 
 
 class WatchCheck(models.Model):
-    """One check during a watch, as it came out: value, limit, verdict, and the output kept as proof."""
+    """One check during a watch, as it came out: value, limit, verdict, and the output kept as proof.
+
+    position: where a look at the log ended (steps/log_position.py), from which the next one goes on.
+    """
 
     watch = models.ForeignKey(Watch, models.CASCADE, related_name="checked", verbose_name=_("watch"))
     key = models.CharField(_("key"), max_length=60)
@@ -114,6 +117,7 @@ class WatchCheck(models.Model):
     value = models.CharField(_("value"), max_length=200, blank=True)
     limit = models.CharField(_("limit"), max_length=200, blank=True)
     output = models.TextField(_("output"), blank=True)
+    position = models.JSONField(_("position in the log"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("check during a watch")

@@ -47,6 +47,10 @@ class Unanswered(Overdue):
     """A request was sent and not answered: nobody knows what the receiver made of it."""
 
 
+class Unproven(StepFailed):
+    """The step did what it should, and nothing shows whether that worked: a person looks. `facts` are kept."""
+
+
 class StopAsked(Exception):
     """A person stops the run: what runs is told to end, and killed when it does not."""
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from releases.steps import trees
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
+from releases.steps.log_position import log_position
 from releases.steps.target import Held, Layout, TargetStep, journal_lines, journal_once
 from releases.steps.words import gettext as _
 
@@ -38,7 +39,8 @@ class CodeDeploy(TargetStep):
             if parameters.direction == "forward":
                 raise StepFailed(_("there is no version to deploy"))
             trees.switch(layout.current, None)
-            line = journal_once(context, "code_deploy:switched", before=before, code="", folder="")
+            log = log_position(layout.log(context.target.settings))
+            line = journal_once(context, "code_deploy:switched", before=before, code="", folder="", log=log)
             return {"code": "", "code_before": line["before"], "folder": ""}
 
         def git(arguments: Sequence[str]) -> object:
@@ -58,7 +60,8 @@ class CodeDeploy(TargetStep):
         code = trees.tree_digest(layout.current.resolve())
         if code != wanted.tree:
             raise StepFailed(_("%(path)s changed while it was switched to") % {"path": folder})
-        line = journal_once(context, "code_deploy:switched", before=before, code=code, folder=folder.name)
+        log = log_position(layout.log(context.target.settings))
+        line = journal_once(context, "code_deploy:switched", before=before, code=code, folder=folder.name, log=log)
         return {"code": code, "code_before": line["before"], "folder": str(folder)}
 
     def look(self, context: StepContext, held: Held, parameters: CodeParameters) -> tuple[Probe, dict[str, Any]]:

@@ -1,10 +1,9 @@
 """Starts a program that outlives whoever starts it; run as a script by service_control, by the bare
 interpreter.
 
-Arguments: record file, log file, key, tree, configuration digest, then the program's argument list. The
-record is
-written by the process that becomes the program, so that no moment exists in which it runs and is not
-recorded.
+Arguments: record file, log file, what is to be recorded beside the process as a JSON object, seconds, then the program's
+argument list. The record is written by the process that becomes the program, so that no moment exists in which it runs and
+is not recorded. A program that ends within these seconds ends this one with its exit code; 0 is added to the record.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from datetime import UTC, datetime
 
 
@@ -21,15 +21,15 @@ def start_time() -> int:
         return int(file.read().rpartition(b")")[2].split()[19])
 
 
-def main(record: str, log: str, key: str, tree: str, configuration: str, *arguments: str) -> None:
+def main(record: str, log: str, beside: str, seconds: str, *arguments: str) -> None:
     """Fork, become a session of its own, write the record, and become the program."""
     started, starting = os.pipe()
-    if os.fork():
+    if child := os.fork():
         # Whoever waits for this process ends its group then: the child must have left the group by that time.
         # The pipe ends when the child becomes the program (or dies).
         os.close(starting)
         os.read(started, 1)
-        os._exit(0)
+        os._exit(_end_of(child, float(seconds), record))
     os.setsid()
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
     os.dup2(output, 1)
@@ -40,16 +40,9 @@ def main(record: str, log: str, key: str, tree: str, configuration: str, *argume
         "started": start_time(),
         "started_at": datetime.now(UTC).isoformat(),
         "argv": list(arguments),
-        "key": key,
-        "tree": tree,
-        "configuration": configuration,
+        **json.loads(beside),
     }
-    fresh = f"{record}.{os.getpid()}"
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(described, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(fresh, record)
+    _write(record, described)
     try:
         os.execvp(arguments[0], arguments)
     except OSError as error:
@@ -60,6 +53,31 @@ def main(record: str, log: str, key: str, tree: str, configuration: str, *argume
 _FROM_ZIP = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), None, '__main__')"
 )
+
+
+def _write(record: str, described: dict[str, object]) -> None:
+    fresh = f"{record}.{os.getpid()}"
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(described, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(fresh, record)
+
+
+def _end_of(child: int, seconds: float, record: str) -> int:
+    """Return the exit code of a program that ends within so many seconds, 0 for one that lives on."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            if code == 0:
+                with open(record) as file:
+                    described = json.load(file)
+                _write(record, {**described, "exit_code": 0})
+            return code if code >= 0 else 128 - code
+        time.sleep(0.02)
+    return 0
 
 
 def starter() -> list[str]:

@@ -8,30 +8,28 @@ import select
 import shlex
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from releases.steps import detach
-from releases.steps.base import Parameters, Probe, StepContext, StepFailed
+from releases.steps.base import Overdue, Parameters, Probe, StepContext, StepFailed, Unproven
+from releases.steps.log_position import after_start, log_position
 from releases.steps.masking import masked
-from releases.steps.runner import base_environment, demand, run_command, secrets_of
-from releases.steps.target import (
-    Held,
-    Layout,
-    TargetStep,
-    configuration_digest,
-    filled,
-    journal_lines,
-    journal_once,
-)
+from releases.steps.processes import group_lives, start_time
+from releases.steps.runner import base_environment, run_command, secrets_of
+from releases.steps.service_proof import is_version, lives, occupied, recorded_service, reported, serving
+from releases.steps.service_settings import Service, VersionReport, service_of
+from releases.steps.target import Held, Layout, TargetStep, configuration_digest, filled, journal_lines, journal_once
 from releases.steps.words import gettext as _
 
 POLL_SECONDS = 0.05
-# Without a `ready` address a service counts as started when it lives this long.
-SETTLE_SECONDS = 0.5
+# How long a service without a ready URL may take until it serves.
+START_SECONDS = 20.0
+# So many looks in a row, at least, must find it serving.
+LEAST_LOOKS = 3
+STARTED, STOPPED = "service_control:started", "service_control:stopped"
 _LAST_LINES = 5
 
 
@@ -50,78 +48,108 @@ class ServiceControl(TargetStep):
     estimate_seconds: ClassVar[float] = 30
 
     def make(self, context: StepContext, held: Held, parameters: ServiceParameters) -> dict[str, Any]:
-        """Stop, start, or both; facts: stopped (pid), pid, started_at (ISO time, UTC), ready_seconds,
-        nothing_to_stop, nothing_to_start.
+        """Stop, start, or both; facts: stopped (pid), pid, started_at (ISO time, UTC), ready_seconds, proved_by (port,
+        version, process), nothing_to_stop, nothing_to_start. Raises Unproven when nothing shows who serves.
         """
         facts: dict[str, Any] = {}
+        service = service_of(context.target.settings)
         running = running_service(context.target.root)
         started_by_us = running is not None and running["key"] == context.key
         if parameters.action in ("stop", "restart") and not started_by_us:
-            facts |= self._stop(context, running)
+            facts |= _stop(context, held, service, running, only=parameters.action == "stop")
             running = None
         if parameters.action == "stop":
             return facts
-        layout = Layout(context.target.root)
-        if not layout.current.is_symlink():
+        if not Layout(context.target.root).current.is_symlink():
             return facts | {"nothing_to_start": True}
         if running is None:
             context.beat()
-            start_service(context, held)
+            start_service(context, held, service)
         elif not started_by_us and not _is_current(context, running):
             raise StepFailed(_("another version of the service is running: restart it or stop it first"))
-        record, seconds = _wait_until_ready(context, held)
-        journal_once(context, "service_control:started", pid=record["pid"], tree=record["tree"])
-        return facts | _process(record) | {"ready_seconds": round(seconds, 3)}
+        record, seconds, verdict, said = _wait_until_serving(context, held, service)
+        facts |= _process(record) | {"ready_seconds": round(seconds, 3)}
+        proof = said if verdict is Probe.DONE else ""
+        # The log of a service that ran before this step is read from here on.
+        ours = record["key"] == context.key
+        path = Layout(context.target.root).log(context.target.settings)
+        log = after_start(path, record["log"]) if ours else log_position(path)
+        journal_once(context, STARTED, pid=record["pid"], tree=record["tree"], log=log, proved_by=proof)
+        if not proof:
+            raise Unproven(f"{said}. {_how_to_prove()}", facts=facts)
+        return facts | {"proved_by": proof}
 
     def look(self, context: StepContext, held: Held, parameters: ServiceParameters) -> tuple[Probe, dict[str, Any]]:
-        """Done when the service is as wanted, by the process itself, and this key's line is there."""
-        running = running_service(context.target.root)
+        """Done when the service is as wanted, and this key's line is there; of one that is not, `why` is a fact."""
         if parameters.action == "stop":
-            stopped = journal_lines(context.target, key=context.key, effect="service_control:stopped")
-            if running is None and stopped:
-                return Probe.DONE, {"stopped": stopped[-1]["pid"]}
-            return Probe.NOT_DONE, {}
+            stopped = journal_lines(context.target, key=context.key, effect=STOPPED)
+            stands = running_service(context.target.root) is None and not occupied(context.target)
+            return (Probe.DONE, {"stopped": stopped[-1]["pid"]}) if stands and stopped else (Probe.NOT_DONE, {})
+        record = recorded_service(context.target.root)
         if not Layout(context.target.root).current.is_symlink():
-            return (Probe.DONE, {"nothing_to_start": True}) if running is None else (Probe.NOT_DONE, {})
-        lines = journal_lines(context.target, key=context.key, effect="service_control:started")
-        if running is None or not lines or lines[-1]["pid"] != running["pid"] or not _answers(context.target.settings):
-            return Probe.NOT_DONE, {}
-        return Probe.DONE, _process(running)
+            return (Probe.NOT_DONE, {}) if lives(record) else (Probe.DONE, {"nothing_to_start": True})
+        lines = journal_lines(context.target, key=context.key, effect=STARTED)
+        if not lines or record is None or lines[-1]["pid"] != record["pid"]:
+            return Probe.NOT_DONE, {"why": _("another process than the one that was started is recorded")}
+        verdict, said = serving(context.target, record)
+        if verdict is Probe.DONE:
+            return verdict, _process(record) | {"proved_by": said}
+        if verdict is Probe.NOT_DONE and not lines[-1]["proved_by"] and occupied(context.target):
+            verdict = Probe.UNKNOWN  # no more than what was known at the start
+        return verdict, {"why": said}
 
     def describe(self, context: StepContext, parameters: ServiceParameters) -> list[str]:
         """Return the lines of the dry run, secrets masked."""
-        service = context.target.settings.get("service", {})
+        service = service_of(context.target.settings)
         lines: list[str] = []
         if parameters.action != "start":
-            lines.append(_("stop the service: TERM, KILL after %(seconds)s s") % {"seconds": _stop_seconds(service)})
+            lines.append(_("stop the service: TERM, KILL after %(seconds)s s") % {"seconds": service.stop_seconds})
+            if service.stop:
+                lines.append(masked(shlex.join(filled(service.stop, context.target)), secrets_of(context)))
         if parameters.action != "stop":
-            command = shlex.join(filled(service.get("start", ()), context.target))
+            command = shlex.join(filled(service.start, context.target))
             lines.append(masked(command, secrets_of(context)) or _("no service is configured"))
         return lines
 
-    @staticmethod
-    def _stop(context: StepContext, running: Mapping[str, Any] | None) -> dict[str, Any]:
-        if running is None:
-            stopped = journal_once(context, "service_control:stopped", pid=None)["pid"]
-            return {"stopped": stopped, "nothing_to_stop": stopped is None}
-        killed = stop_service(running, _stop_seconds(context.target.settings.get("service", {})), context.beat)
-        journal_once(context, "service_control:stopped", pid=running["pid"], killed=killed)
-        return {"stopped": running["pid"], "killed": killed}
 
-
-def _stop_seconds(service: Mapping[str, Any]) -> float:
-    return float(service.get("stop_seconds", 10))
-
-
-def start_time(pid: int) -> int | None:
-    """Return the start time of a living process (clock ticks since boot); None when there is none, or a dead
-    one.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+def _stop(
+    context: StepContext, held: Held, service: Service, running: Mapping[str, Any] | None, *, only: bool
+) -> dict[str, Any]:
+    """End what runs; `only`: nothing is started afterwards, so that whatever still serves is a failure."""
+    known = journal_lines(context.target, key=context.key, effect=STOPPED)
+    facts: dict[str, Any] = {"stopped": known[-1]["pid"] if known else None}
+    if running is not None:
+        killed = stop_service(running, service.stop_seconds, context.beat)
+        facts = {"stopped": running["pid"], "killed": killed}
+        journal_once(context, STOPPED, pid=running["pid"], killed=killed)
+    failed = ""
+    if service.stop:
+        try:
+            held.run(filled(service.stop, context.target))
+        except Overdue:
+            raise
+        except StepFailed as failure:
+            failed = str(failure)  # no failure where there was nothing to stop
+    elif running is None:
+        facts["nothing_to_stop"] = facts["stopped"] is None
+    # A process that has just ended may leave its port to children that end a moment later.
+    until = time.monotonic() + (service.stop_seconds if running is not None or service.stop else 0.0)
+    while (who := occupied(context.target)) and time.monotonic() < until:
+        context.beat()
+        time.sleep(POLL_SECONDS)
+    if failed and (who or service.listens_on is None):
+        raise StepFailed(failed, facts=facts)
+    if who and only:
+        raise StepFailed(
+            _(
+                "Something still serves after the stop: %(who)s. Ringi ends only the process that it started. End this one"
+                " on the target and retry, or name the command that ends it as service.stop in the target's settings."
+            )
+            % {"who": who},
+            facts=facts,
+        )
+    journal_once(context, STOPPED, pid=facts["stopped"], killed=facts.get("killed", False))
+    return facts
 
 
 def _process(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,11 +159,8 @@ def _process(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def running_service(root: Path) -> dict[str, Any] | None:
     """Return the record of the target's service if that very process lives, else None."""
-    path = Layout(root).service_record
-    if not path.exists():
-        return None
-    record: dict[str, Any] = {"key": "", "tree": "", "configuration": ""} | json.loads(path.read_bytes())
-    return record if start_time(record["pid"]) == record["started"] else None
+    record = recorded_service(root)
+    return record if lives(record) else None
 
 
 def stop_service(record: Mapping[str, Any], seconds: float, beat: Callable[[], None]) -> bool:
@@ -177,20 +202,7 @@ def _ended(process: int) -> bool:
 def _gone(process: int, group: int, leads: bool) -> bool:
     if not _ended(process):
         return False
-    return not leads or not _group_lives(group)
-
-
-def _group_lives(group: int) -> bool:
-    """Tell whether a living process is in the group; the dead who nobody has waited for do not count."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(fields[2]) == group and fields[0] not in (b"Z", b"X"):
-                return True
-    return False
+    return not leads or not group_lives(group)
 
 
 def _send(process: int, group: int, leads: bool, number: signal.Signals) -> None:
@@ -203,26 +215,62 @@ def _send(process: int, group: int, leads: bool, number: signal.Signals) -> None
         return
 
 
-def start_service(context: StepContext, held: Held) -> None:
-    """Start the service detached: it holds neither the target's lock nor any tie to the worker."""
+def start_service(context: StepContext, held: Held, service: Service) -> None:
+    """Start the service detached: it holds neither the target's lock nor any tie to the worker.
+
+    Refused when something serves at its port or ready URL already, unless the service itself reports its version.
+    """
     layout = Layout(context.target.root)
-    command = context.target.settings.get("service", {}).get("start")
-    if not command:
+    if not service.start:
         raise StepFailed(_("the target's settings name no command that starts the service"))
+    before = recorded_service(context.target.root)
+    wanted = asdict(context.wanted) if context.wanted is not None else {}
+    if before is not None and before["key"] == context.key:
+        told_before = bool(before["reported_before"])
+    else:
+        told_before = service.version is not None and _tells(context, service.version, wanted)
+    if service.version is None and (who := occupied(context.target)):
+        raise StepFailed(
+            _(
+                "The service was not started, because something serves already: %(who)s. Ringi did not start it, and its"
+                " answers would be taken for those of the new version. End it on the target and retry. Where a proxy holds"
+                " this port, name the service's own as service.port in the target's settings; where the service goes on"
+                " during a deployment, name service.version."
+            )
+            % {"who": who}
+        )
     log = layout.log(context.target.settings)
     log.parent.mkdir(parents=True, exist_ok=True)
+    beside = {
+        "key": context.key,
+        "tree": os.path.realpath(layout.current),
+        "configuration": configuration_digest(context.target),
+        "version": wanted,
+        "log": log_position(log),
+        "reported_before": told_before,
+    }
     layout.service_record.unlink(missing_ok=True)
-    tree, digest = os.path.realpath(layout.current), configuration_digest(context.target)
-    places = (str(layout.service_record), str(log), context.key, tree, digest)
-    starter = [*detach.starter(), *places]
+    # Only where the version cannot tell the start from what was there before, its end does.
+    waits = (service.ready.seconds if service.ready is not None else START_SECONDS) if told_before else 0.0
+    starter = [*detach.starter(), str(layout.service_record), str(log), json.dumps(beside), str(waits)]
     outcome = run_command(
-        [*starter, *filled(command, context.target)],
+        [*starter, *filled(service.start, context.target)],
         environment=base_environment({"RINGI_TARGET_ROOT": str(context.target.root)}),
         folder=layout.root,
         seconds=max(0.0, held.until - time.monotonic()),
         beat=context.beat,
     )
-    demand(outcome, starter)
+    if outcome.code != 0:
+        raise _failure(
+            context, _("the command that starts the service ended with exit code %(code)d") % {"code": outcome.code}
+        )
+
+
+def _tells(context: StepContext, report: VersionReport, wanted: Mapping[str, str]) -> bool:
+    try:
+        return is_version(reported(context.target, report), wanted)
+    except StepFailed:
+        return False
 
 
 def _is_current(context: StepContext, record: Mapping[str, Any]) -> bool:
@@ -230,42 +278,43 @@ def _is_current(context: StepContext, record: Mapping[str, Any]) -> bool:
     return bool(record["tree"] == tree and record["configuration"] == configuration_digest(context.target))
 
 
-def _answers(settings: Mapping[str, Any]) -> bool:
-    ready = settings.get("service", {}).get("ready")
-    if not ready:
-        return True
-    address = str(ready["url"])
-    if not address.startswith(("http://", "https://")):
-        raise StepFailed(_("not an address of a service: %(url)s") % {"url": address})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(address, timeout=2) as response:
-            return bool(200 <= response.status < 300)
-    except (urllib.error.URLError, OSError):
-        return False
+def _wait_until_serving(context: StepContext, held: Held, service: Service) -> tuple[dict[str, Any], float, Probe, str]:
+    """Wait until the started service serves, several times over `stable_seconds` without a break.
 
-
-def _wait_until_ready(context: StepContext, held: Held) -> tuple[dict[str, Any], float]:
-    """Wait until the recorded process lives and answers; raises StepFailed with the log's last lines when it
-    does not.
+    Return its record, the seconds until it served first, DONE or UNKNOWN, and how that is proven or why it is not.
+    Raises StepFailed with the log's last lines when it does not serve.
     """
-    settings = context.target.settings
-    ready = settings.get("service", {}).get("ready")
     began = time.monotonic()
-    until = min(held.until, began + (float(ready.get("seconds", 20)) if ready else SETTLE_SECONDS))
+    until = min(held.until, began + (service.ready.seconds if service.ready is not None else START_SECONDS))
+    served_at, looks = began, 0
     while True:
-        running = running_service(context.target.root)
-        if running is not None and ready and _answers(settings) and running_service(context.target.root):
-            return running, time.monotonic() - began
-        if running is None:
-            raise _failure(context, _("the service ended while it was starting"))
-        if time.monotonic() >= until:
-            break
+        record = recorded_service(context.target.root)
+        verdict, said = serving(context.target, record)
+        moment = time.monotonic()
+        if verdict is not Probe.NOT_DONE and record is not None:
+            served_at, looks = (served_at, looks + 1) if looks else (moment, 1)
+            if looks >= LEAST_LOOKS and moment - served_at >= service.stable_seconds:
+                return record, served_at - began, verdict, said
+        else:
+            looks = 0
+            if service.version is None and not lives(record):
+                if record is not None and (who := occupied(context.target)):
+                    return record, moment - began, Probe.UNKNOWN, f"{said}; {who}"
+                raise _failure(context, _("the service ended while it was starting"))
+            if moment >= until:
+                seconds = {"seconds": round(moment - began), "why": said}
+                raise _failure(context, _("the service does not serve after %(seconds)d s: %(why)s") % seconds)
         context.beat()
-        time.sleep(POLL_SECONDS)
-    if not ready:
-        return running, time.monotonic() - began
-    raise _failure(context, _("the service does not answer after %(seconds)d s") % {"seconds": round(until - began)})
+        time.sleep(max(POLL_SECONDS, service.stable_seconds / 8) if looks else POLL_SECONDS)
+
+
+def _how_to_prove() -> str:
+    return _(
+        "Nothing shows whether the version that was started is the one that serves: look at the target. One of these in the"
+        " target's settings proves it from the next deployment on: service.version (how the service is asked for its"
+        " version), service.ready or service.port (where the started process listens), service.without_port (it listens"
+        " nowhere)."
+    )
 
 
 def _failure(context: StepContext, message: str) -> StepFailed:

@@ -21,6 +21,7 @@ from releases.steps import database as databases
 from releases.steps import runner
 from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StepKind, StillRunning, TargetSpec
 from releases.steps.configuration_file import configuration_digest, path_of, render_configuration
+from releases.steps.log_position import log_position
 from releases.steps.ssh import call, place
 from releases.steps.trees import sync_folder, tree_digest
 from releases.steps.words import gettext as _
@@ -29,6 +30,7 @@ __all__ = [
     "Held",
     "configuration_digest",
     "Layout",
+    "lock_record",
     "Measured",
     "TargetStep",
     "database_of",
@@ -158,7 +160,10 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
-def _lock_record(layout: Layout) -> dict[str, Any]:
+def lock_record(layout: Layout) -> dict[str, Any]:
+    """Return who held the lock last (deployment, key, epoch), the epochs seen of each key, and where the log stood when the
+    first step of that deployment began.
+    """
     if not layout.lock_record.exists():
         return {"seen": {}}
     record: dict[str, Any] = json.loads(layout.lock_record.read_bytes())
@@ -189,7 +194,7 @@ def holding(context: StepContext) -> Iterator[Held]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StillRunning(_("the target is locked by an attempt that has not ended")) from error
-        record = _lock_record(layout)
+        record = lock_record(layout)
         seen: dict[str, int] = record["seen"]
         if seen.get(context.key, context.epoch) > context.epoch:
             raise Fenced(
@@ -200,7 +205,9 @@ def holding(context: StepContext) -> Iterator[Held]:
         seen[context.key] = context.epoch
         for key in list(seen)[:-KEPT_KEYS]:
             del seen[key]
-        holder = {"deployment": context.run_token, "key": context.key, "epoch": context.epoch, "seen": seen}
+        same = record.get("deployment") == context.run_token
+        log = record.get("log") if same else log_position(layout.log(context.target.settings))
+        holder = {"deployment": context.run_token, "key": context.key, "epoch": context.epoch, "seen": seen, "log": log}
         write_atomically(layout.lock_record, json.dumps(holder).encode())
         context.beat()
         yield Held(context, descriptor, until)

@@ -8,7 +8,6 @@ import os
 import socket
 import traceback
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -27,7 +26,7 @@ from releases.actions.step.claim import ATTEMPTS, Claim, Exhausted, claim
 from releases.actions.step.finish import ask_person, doubt, fail, finish, pause, stop, wait_for_target
 from releases.checks.base import CheckContext, Verdict
 from releases.models import Step
-from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed, StillRunning, StopAsked
+from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed, StillRunning, StopAsked, Unproven
 from releases.steps.masking import clean
 from releases.steps.runner import secrets_of
 from releases.steps.target import measure
@@ -35,6 +34,7 @@ from releases.worker.context import RunFacts, context_of, facts_of
 from releases.worker.cut import MARGIN_SECONDS, CutOff, cut_off_after
 from releases.worker.ending import PROBE_SECONDS, state_of
 from releases.worker.lease import Lease
+from releases.worker.still_serving import demand_still_serving
 
 log = logging.getLogger(__name__)
 DEADLINE_FACTOR = 10
@@ -123,7 +123,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
     if _without_worker(step, epoch):
         return None
     deadline, measuring = _deadline(step), _time_to_measure(step)
-    with Lease(step.pk, epoch, longest=deadline + measuring + PROBE_SECONDS + 4 * MARGIN_SECONDS) as lease:
+    with Lease(step.pk, epoch, longest=deadline + measuring + 2 * PROBE_SECONDS + 5 * MARGIN_SECONDS) as lease:
         context = context_of(step, epoch, lease.output, lease.beat, deadline, facts)
         secrets = secrets_of(context)
         try:
@@ -132,6 +132,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
                     result, probe = _check(step, context), ""
                 else:
                     result, probe = _make(step, context, taken.taken_over)
+            demand_still_serving(step, context)
             measured = _measured(context, measuring) if measuring else None
             result = clean(result, secrets)
         except StopAsked:
@@ -139,6 +140,11 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             message = " — ".join(filter(None, [_("It was stopped by a person."), told]))
             _say(lease, message)
             stop(step, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
+            return None
+        except Unproven as unproven:
+            message, result = clean(str(unproven), secrets), clean(unproven.facts, secrets)
+            _say(lease, message)
+            doubt(step, epoch=epoch, message=message, output_digest=lease.digest, result=result)
             return None
         except (Overdue, CutOff) as late:
             verdict, told = state_of(step, context)
@@ -236,24 +242,15 @@ def _planned(registry: Any, name: str, values: dict[str, Any]) -> tuple[Any, Any
         ) from fault
 
 
-def _since(step: Step) -> datetime:
-    """Return the time from which on what a target says is about the version under test: the start of its service,
-    and while no step has started one, that of the run.
-    """
-    starts = step.deployment.steps.filter(ordinal__lt=step.ordinal, kind="service_control")
-    found = starts.filter(result__has_key="started_at").order_by("ordinal").last()
-    if found is not None:
-        return datetime.fromisoformat(found.result["started_at"])
-    return step.deployment.started_at or now()
-
-
 def _check(step: Step, context: StepContext) -> dict[str, Any]:
     kind, parameters = _planned(checks, step.parameters["check"], step.parameters["parameters"])
     secrets = secrets_of(context)
-    result = kind.run(CheckContext(context.target, _since(step), context.configuration, secrets), parameters)
+    looked = CheckContext(context.target, context.configuration, secrets, run=context.run_token)
+    result = kind.run(looked, parameters)
     result = dataclasses.replace(result, value=clean(result.value, secrets), output=clean(result.output, secrets))
     context.output(f"{result.verdict.value}: {result.value} (limit {result.limit})\n{result.output}\n".encode())
     facts = {**dataclasses.asdict(result), "verdict": result.verdict.value}
+    del facts["position"]
     if result.verdict is not Verdict.PASS:
         raise StepFailed(f"{result.verdict.value}: {result.value} (limit {result.limit}) {result.output[-400:]}")
     return facts

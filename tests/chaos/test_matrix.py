@@ -127,7 +127,7 @@ def whole_target(world: World, effects_folder: Path, receiver: Receiver) -> Iter
     (root / "shared" / "app.log").write_text("quiet\n")
     script = [sys.executable, str(EFFECT)]
     settings = {
-        "service": {"start": [*script, "serve", "{root}/tally"], "stop_seconds": 2},
+        "service": {"start": [*script, "serve", "{root}/tally"], "stop_seconds": 2, "without_port": True},
         "migrate": [*script, "migrate", address, str(effects_folder)],
         "migrate_check": [*script, "check", address],
         "postgres_bin": os.environ.get("POSTGRES_BIN", ""),

@@ -108,12 +108,24 @@ def fail(
             raise_after_failure(act, deployment, step)
 
 
-def doubt(claimed: Step, *, epoch: int, message: str, output_digest: str = "", probe: str = "unknown") -> None:
-    """Record that nobody can tell whether a step's effect was made, or that a person must say it. Raises Fenced."""
+def doubt(
+    claimed: Step,
+    *,
+    epoch: int,
+    message: str,
+    output_digest: str = "",
+    probe: str = "unknown",
+    result: dict[str, Any] | None = None,
+) -> None:
+    """Record that nobody can tell whether a step's effect was made, or that a person must say it. Raises Fenced.
+
+    result: what is known of the effect, as facts.
+    """
     with change("step:doubt", *_targets(claimed)) as act:
         step, deployment = _held(act, claimed, epoch)
         step.doubt()
         step.failure = message
+        step.result = result or step.result
         _ended(act, step, epoch, "unknown", output_digest, probe)
         _trouble(act, step, deployment)
 

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
 from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
@@ -31,17 +30,18 @@ FLAGS = {"fail": 1.0, "pass": 0.0}
 def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
     """Make every check of a watch once and keep what came out; what fails feeds the triggers of that name.
 
-    Each looks at what happened since its last look that saw something, so that none is lost with a worker or the queue; what
-    happened in a pause is not the watch's. A second round for the same due time is dropped.
+    Each reads the log from where its last look ended, the first from the start of the service, so that none is lost with a
+    worker or the queue; what happened in a pause is not the watch's. A second round for the same due time is dropped.
     """
     watch = Watch.objects.select_related("deployment").filter(pk=watch_id, ended_at=None, paused_at=None).first()
     if watch is None:
         return []
-    earliest = watch.resumed_at or watch.began_at
-    context, looked = CheckContext(spec_for(watch), earliest, *configuration_for(watch)), _looked_until(watch)
+    # After a pause the start of the service lies before it, and what was written in between is of other deployments.
+    run = "" if watch.resumed_at is not None else f"deployment:{watch.deployment_id}"
+    context, ends = CheckContext(spec_for(watch), *configuration_for(watch), run=run), _ends(watch)
     kept = []
     for row in watch.checks:
-        own = dataclasses.replace(context, since=max(earliest, looked.get(row["key"], earliest)))
+        own = dataclasses.replace(context, position=ends.get(row["key"]))
         if (made := _kept(watch, row, due, made_by(row, own))) is not None:
             kept.append(made)
     if kept:
@@ -49,10 +49,11 @@ def run_checks(watch_id: int, *, due: datetime) -> list[WatchCheck]:
     return kept
 
 
-def _looked_until(watch: Watch) -> dict[str, datetime]:
-    """Return key of a check → until when it has looked; one that could not be made has not."""
-    rounds = WatchCheck.objects.filter(watch=watch).exclude(verdict=Verdict.ERROR.value).order_by().values_list("key")
-    return dict(rounds.annotate(Max("due_at")))
+def _ends(watch: Watch) -> dict[str, Any]:
+    """Return key of a check → where its last look at the log ended, since the watch began or was resumed."""
+    rounds = WatchCheck.objects.filter(watch=watch, position__isnull=False, at__gte=watch.resumed_at or watch.began_at)
+    last = rounds.order_by("key", "-due_at").distinct("key")
+    return dict(last.values_list("key", "position"))
 
 
 def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
@@ -82,6 +83,7 @@ def _kept(watch: Watch, row: Mapping[str, Any], due: datetime, result: CheckResu
                 value=result.value[:200],
                 limit=result.limit[:200],
                 output=result.output,
+                position=result.position,
             )
     except IntegrityError:
         return None

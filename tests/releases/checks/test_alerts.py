@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def alert(name: str, severity: str | None = "warning", state: str = "active", **
 def check(pages: Site, content: Any, status: int = 200, **parameters: Any) -> CheckResult:
     pages.pages[ACTIVE] = pages.pages["/list"] = [Page(json.dumps(content), status)]
     url = f"{pages.base}/list" if parameters.get("shape") == "json" else pages.base
-    context = CheckContext(TargetSpec("a", "e", Path("/"), {"alerts_url": url}), datetime.now(UTC))
+    context = CheckContext(TargetSpec("a", "e", Path("/"), {"alerts_url": url}))
     return Alerts().run(context, AlertsParameters.model_validate(parameters))
 
 
@@ -85,7 +84,7 @@ def test_what_is_no_list_is_an_error_and_never_quiet(pages: Site, content: Any) 
 
 
 def test_a_target_without_a_list_is_no_data() -> None:
-    context = CheckContext(TargetSpec("a", "e", Path("/"), {}), datetime.now(UTC))
+    context = CheckContext(TargetSpec("a", "e", Path("/"), {}))
     assert Alerts().run(context, AlertsParameters()).verdict is Verdict.NO_DATA
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ __all__ = ["new_database", "target", "versions"]
 
 
 def check(made: Target, **parameters: Any) -> CheckResult:
-    context = CheckContext(made.spec, datetime.now(UTC), made.configuration)
+    context = CheckContext(made.spec, made.configuration)
     return Backup().run(context, BackupCheckParameters.model_validate(parameters))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from releases.steps.base import TargetSpec
 
 def check(root: Path, code: str, **parameters: Any) -> CheckResult:
     known = {"API_TOKEN": "hidden-7"}
-    context = CheckContext(TargetSpec("a", "e", root, {}), datetime.now(UTC), known, ("sealed-8",))
+    context = CheckContext(TargetSpec("a", "e", root, {}), known, ("sealed-8",))
     wanted = {"argv": [sys.executable, "-c", code], **parameters}
     return Command().run(context, CommandCheckParameters.model_validate(wanted))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ class TestEveryKind:
     def test_where_nothing_is_there_it_never_passes_and_never_raises(
         self, known: CheckKind, tmp_path: Path, settings: dict[str, Any]
     ) -> None:
-        context = CheckContext(TargetSpec("a", "e", tmp_path / "none", settings), datetime.now(UTC))
+        context = CheckContext(TargetSpec("a", "e", tmp_path / "none", settings))
         result = known.run(context, known.parameters.model_validate(LEAST.get(known.name, {})))
         assert isinstance(result, CheckResult)
         assert result.verdict is not Verdict.PASS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ def pages() -> Iterator[Site]:
 def check(pages: Site, page: Page, **parameters: Any) -> CheckResult:
     pages.pages["/page"] = [page]
     target = TargetSpec("a", "e", Path("/"), {"urls": {"base": f"{pages.base}/"}})
-    context = CheckContext(target, datetime.now(UTC), {"PASSWORD": "hidden-7"})
+    context = CheckContext(target, {"PASSWORD": "hidden-7"})
     return Http().run(context, HttpParameters.model_validate({"path": "/page", **parameters}))
 
 

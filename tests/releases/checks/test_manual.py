@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from releases.checks.base import CheckContext, Verdict
@@ -11,6 +10,6 @@ from releases.steps.base import TargetSpec
 
 
 def test_it_has_no_data_until_a_person_has_looked() -> None:
-    context = CheckContext(TargetSpec("a", "e", Path("/")), datetime.now(UTC))
+    context = CheckContext(TargetSpec("a", "e", Path("/")))
     asked = Manual().run(context, ManualParameters(question="Is the data complete?"))
     assert (asked.verdict, asked.output) == (Verdict.NO_DATA, "Is the data complete?")

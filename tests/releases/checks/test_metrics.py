@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def check(pages: Site, *given: Page, limits: Any = ERRORS, **parameters: Any) ->
     pages.pages["/metrics"] = list(given)
     target = TargetSpec("a", "e", Path("/"), {"metrics_url": f"{pages.base}/metrics"})
     wanted = {"limits": limits, "interval_seconds": 0.01, **parameters}
-    return Metrics().run(CheckContext(target, datetime.now(UTC)), MetricsParameters.model_validate(wanted))
+    return Metrics().run(CheckContext(target), MetricsParameters.model_validate(wanted))
 
 
 def test_it_compares_what_happened_in_between(pages: Site) -> None:

@@ -83,7 +83,7 @@ def over_tls(pem: Path) -> Iterator[str]:
 
 def check(base: str, trusted: Path | str = "", **parameters: Any) -> CheckResult:
     settings = {"urls": {"base": base}, "trusted_certificates": str(trusted)}
-    context = CheckContext(TargetSpec("a", "e", Path("/"), settings), datetime.now(UTC))
+    context = CheckContext(TargetSpec("a", "e", Path("/"), settings))
     return Security().run(context, SecurityParameters.model_validate(parameters))
 
 

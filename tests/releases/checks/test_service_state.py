@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ __all__ = ["new_database", "target", "versions"]
 
 def check(made: Target, settings: dict[str, Any] | None = None, **parameters: Any) -> CheckResult:
     spec = made.spec if settings is None else replace(made.spec, settings=settings)
-    return ServiceState().run(CheckContext(spec, datetime.now(UTC)), ServiceStateParameters.model_validate(parameters))
+    return ServiceState().run(CheckContext(spec), ServiceStateParameters.model_validate(parameters))
 
 
 def test_it_follows_the_process(target: Target) -> None:

@@ -29,7 +29,7 @@ def url(new_database: Callable[[], str]) -> str:
 
 
 def check(url: str, statement: str, **parameters: Any) -> CheckResult:
-    context = CheckContext(TargetSpec("a", "e", Path("/"), {}), datetime.now(UTC), {"DATABASE_URL": url})
+    context = CheckContext(TargetSpec("a", "e", Path("/"), {}), {"DATABASE_URL": url})
     return Sql().run(context, SqlParameters.model_validate({"statement": statement, **parameters}))
 
 

@@ -165,4 +165,4 @@ def test_1_3_0_bears_the_load_that_breaks_1_4_0(serving: Serving) -> None:
 
 def checked(copy: Copy, name: str, since: datetime, **parameters: object) -> CheckResult:
     check = kind(name)
-    return check.run(CheckContext(copy.target, since), check.parameters.model_validate(parameters))
+    return check.run(CheckContext(copy.target), check.parameters.model_validate(parameters))

@@ -278,6 +278,7 @@ def _with_receiver(tmp_path: Path, versions: Versions, database: str, receiver: 
         "service": {
             "start": [python, "{tree}/service.py", "{config}"],
             "stop_seconds": 3,
+            "stable_seconds": 0.1,
             "ready": {"url": f"http://127.0.0.1:{port}/health", "seconds": 10},
         },
         "migrate": [python, "{tree}/migrate.py", "{config}"],

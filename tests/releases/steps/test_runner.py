@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from releases.steps.base import Fenced, StepFailed, StillRunning
+from releases.steps.processes import start_time
 from releases.steps.runner import base_environment, run_command
-from releases.steps.service_control import start_time
 from releases.steps.target import holding
 
 from .conftest import Target, wait_for

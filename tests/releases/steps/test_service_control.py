@@ -14,7 +14,8 @@ import pytest
 
 from releases.steps import kind
 from releases.steps.base import Probe, StepFailed, TargetSpec
-from releases.steps.service_control import running_service, start_time
+from releases.steps.processes import start_time
+from releases.steps.service_control import running_service
 from releases.steps.target import Layout, journal_lines
 
 from .conftest import Target, wait_for
@@ -67,9 +68,10 @@ def test_a_service_that_ends_fails_with_the_last_lines_of_its_log_masked(install
     with pytest.raises(StepFailed, match="no such setting: EXPORT_LIMIT"):
         installed.step("service_control", installed.context("1/3/x"), action="start")
     assert not journal_lines(installed.spec, effect="service_control:started")
-    assert kind("service_control").probe(
-        installed.context("1/3/x"), kind("service_control").parameters(action="start")
-    ) == (Probe.NOT_DONE, {})
+    assert (
+        kind("service_control").probe(installed.context("1/3/x"), kind("service_control").parameters(action="start"))[0]
+        is Probe.NOT_DONE
+    )
 
 
 def test_a_service_that_does_not_answer_fails(installed: Target) -> None:
@@ -87,7 +89,7 @@ def test_a_program_that_is_not_there_fails(installed: Target) -> None:
 
 def test_a_service_deaf_to_term_is_killed(installed: Target) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True); time.sleep(60)"
-    _with_service(installed, start=[sys.executable, "-c", code], ready=None, stop_seconds=0.3)
+    _with_service(installed, start=[sys.executable, "-c", code], ready=None, without_port=True, stop_seconds=0.3)
     pid = installed.step("service_control", installed.context("1/3/x"), action="start")["pid"]
     wait_for(lambda: b"up" in (installed.spec.root / "shared" / "app.log").read_bytes())
     facts = installed.step("service_control", installed.context("1/4/x"), action="stop")

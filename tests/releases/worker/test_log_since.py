@@ -46,7 +46,10 @@ def test_the_old_services_last_errors_are_not_the_new_ones(
 ) -> None:
     log = str(place / "shared" / "app.log")
     start = [*writing(line, "time.sleep(60)"), log]
-    alter(world.targets["development"], settings={"service": {"start": start}})
+    alter(
+        world.targets["development"],
+        settings={"service": {"start": start, "without_port": True, "stable_seconds": 0.1}},
+    )
     run = queued(row([*writing("ERROR the old one, to its last moment"), log]), START, verify=(CHECK,))
     with acting(WORKER):
         run_from(first(run).pk)

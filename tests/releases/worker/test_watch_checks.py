@@ -45,6 +45,15 @@ def log(world: Any, text: str) -> None:
     (Path(folder) / "app.log").write_text(text)
 
 
+def started(world: Any, watch: Watch) -> Watch:
+    """Let the target's journal hold where the log stood when the deployment started the service: at its beginning."""
+    journal = Path(world.targets["development"].root) / ".ringi" / "journal.jsonl"
+    journal.parent.mkdir(exist_ok=True)
+    line = {"run": f"deployment:{watch.deployment_id}", "log": {"inode": None, "size": 0, "mark": ""}}
+    journal.write_text(json.dumps(line) + "\n")
+    return watch
+
+
 def check(watch: Watch, number: int = 1) -> list[WatchCheck]:
     with acting(WORKER):
         return run_checks(watch.pk, due=watch.began_at + timedelta(hours=number))
@@ -87,7 +96,9 @@ def test_settings_that_can_not_work_are_an_error_and_never_green(
 
 
 def test_checks_are_kept_with_value_limit_verdict_and_output(watched: Callable[..., Watch], world: Any) -> None:
-    watch = watched(checks=[LOGS, {**LOGS, "key": "watch_state", "kind": "service_state", "parameters": {}}])
+    watch = started(
+        world, watched(checks=[LOGS, {**LOGS, "key": "watch_state", "kind": "service_state", "parameters": {}}])
+    )
     later = (watch.began_at + timedelta(seconds=5)).isoformat()
     log(world, f"{later} INFO fine\n{later} ERROR bad\n")
     logs, state = check(watch)
@@ -99,7 +110,7 @@ def test_checks_are_kept_with_value_limit_verdict_and_output(watched: Callable[.
 
 
 def test_a_check_that_fails_is_an_alarm_for_a_person(watched: Callable[..., Watch], world: Any) -> None:
-    watch = watched(ERRORS, ODD, checks=[LOGS])
+    watch = started(world, watched(ERRORS, ODD, checks=[LOGS]))
     log(world, f"{watch.began_at.isoformat()} INFO fine\n")
     check(watch, 1)
     assert not Rollback.objects.exists()
@@ -117,7 +128,7 @@ def test_a_check_that_fails_is_an_alarm_for_a_person(watched: Callable[..., Watc
 
 def test_a_round_that_is_lost_leaves_no_hour_unseen(watched: Callable[..., Watch], world: Any) -> None:
     """Its worker died, or the queue was out of reach: the next one looks from the last that was kept."""
-    watch = watched(checks=[LOGS])
+    watch = started(world, watched(checks=[LOGS]))
     fine = f"{watch.began_at.isoformat()} INFO fine\n"
     log(world, fine)
     assert check(watch, 1)[0].verdict == "pass"
@@ -127,7 +138,7 @@ def test_a_round_that_is_lost_leaves_no_hour_unseen(watched: Callable[..., Watch
 
 
 def test_a_round_that_could_not_look_is_made_up_for_by_the_next(watched: Callable[..., Watch], world: Any) -> None:
-    watch = watched(checks=[LOGS])
+    watch = started(world, watched(checks=[LOGS]))
     log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
     gone = alter(watch, checks=[{**LOGS, "kind": "no_such_kind"}])
     assert check(gone, 1)[0].verdict == "error"
@@ -135,26 +146,31 @@ def test_a_round_that_could_not_look_is_made_up_for_by_the_next(watched: Callabl
 
 
 def test_a_first_round_that_is_lost_leaves_nothing_unseen_either(watched: Callable[..., Watch], world: Any) -> None:
-    watch = watched(checks=[LOGS])
+    watch = started(world, watched(checks=[LOGS]))
     log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
     assert check(watch, 2)[0].verdict == "fail"
 
 
 def test_what_happened_in_a_pause_is_not_the_watchs(watched: Callable[..., Watch], world: Any) -> None:
-    watch = watched(checks=[LOGS])
-    begins, ends = watch.began_at + timedelta(minutes=70), watch.began_at + timedelta(minutes=150)
-    log(world, f"{(ends - timedelta(minutes=1)).isoformat()} ERROR of another version\n{ends.isoformat()} INFO fine\n")
-    check(watch, 1)
-    watch = alter(watch, paused_at=begins)
-    watch.resume(ends)
+    """What was written before the first look after a pause is another deployment's, and cannot be told apart."""
+    watch = started(world, watched(checks=[LOGS]))
+    log(world, "INFO fine\n")
+    assert check(watch, 1)[0].verdict == "pass"
+    watch = alter(watch, paused_at=now())
+    log(world, "INFO fine\nERROR of another version\n")
+    watch.resume(now())
     alter(watch, paused_at=None, resumed_at=watch.resumed_at)
-    assert check(watch, 3)[0].verdict == "pass"
+    assert check(watch, 3)[0].verdict == "no_data"
+    log(world, "INFO fine\nERROR of another version\nINFO fine\n")
+    assert check(watch, 4)[0].verdict == "pass"
+    log(world, "INFO fine\nERROR of another version\nINFO fine\nERROR of its own\n")
+    assert check(watch, 5)[0].verdict == "fail"
 
 
 def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
     watched: Callable[..., Watch], service: Site, world: Any
 ) -> None:
-    watch = watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS])
+    watch = started(world, watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
     log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
     check(watch)
     alarm = Rollback.objects.get()
@@ -171,7 +187,7 @@ def test_a_critical_trigger_does_not_wait_behind_an_alarm_that_is_not(
 def test_an_alarm_that_was_assessed_while_it_was_mild_goes_back_by_the_consent_when_it_is_grave(
     watched: Callable[..., Watch], service: Site, world: Any
 ) -> None:
-    watch = watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS])
+    watch = started(world, watched({**ERRORS, "k": 1, "n": 1}, ODD, checks=[LOGS]))
     log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
     check(watch)
     alarm = Rollback.objects.get()
@@ -199,7 +215,7 @@ def test_a_kind_that_is_gone_is_an_error(watched: Callable[..., Watch]) -> None:
 def test_what_a_check_says_holds_no_secret_whatever_its_key_is_called(
     watched: Callable[..., Watch], world: Any
 ) -> None:
-    watch = watched(checks=[LOGS])
+    watch = started(world, watched(checks=[LOGS]))
     where = {"application_id": world.application.pk, "environment_id": world.environments["development"].pk}
     with world.acting_as("manager"):
         version = create(**where, values={}, secrets={"SMTP_PASS": "sesame-441"}, reason="mail")
@@ -216,7 +232,9 @@ def test_a_check_that_falls_over_takes_no_other_with_it(
     def fall(*_arguments: Any) -> Any:
         raise KeyError("sha256")
 
-    watch = watched(ERRORS, ODD, checks=[{**LOGS, "key": "other", "kind": "service_state", "parameters": {}}, LOGS])
+    watch = started(
+        world, watched(ERRORS, ODD, checks=[{**LOGS, "key": "other", "kind": "service_state", "parameters": {}}, LOGS])
+    )
     monkeypatch.setattr(checks.kind("service_state"), "run", fall)
     log(world, f"{watch.began_at.isoformat()} ERROR bad\n")
     assert [made.verdict for made in check(watch)] == ["error", "fail"]
@@ -253,7 +271,7 @@ def test_a_paused_or_ended_watch_checks_nothing(watched: Callable[..., Watch]) -
 
 
 def test_due_checks_wake_their_worker_and_move_on(watched: Callable[..., Watch], world: Any) -> None:
-    watch = watched(checks=[LOGS], checks_at=now(), seconds=7200)
+    watch = started(world, watched(checks=[LOGS], checks_at=now(), seconds=7200))
     with acting(WORKER):
         due_checks(now())
         due_checks(now())

@@ -50,8 +50,7 @@ def test_each_kind_that_looks_at_a_target_has_its_case() -> None:
 
 def _checked(name: str, target: TargetSpec, made: Target) -> CheckResult:
     kind = checks.kind(name)
-    since = datetime(2026, 1, 1, tzinfo=UTC)
-    context = CheckContext(target, since, made.configuration, (made.configuration["SECRET"],))
+    context = CheckContext(target, made.configuration, (made.configuration["SECRET"],), run="deployment:1")
     return kind.run(context, kind.parameters.model_validate(CHECKS[name]))
 
 
@@ -61,8 +60,9 @@ def test_a_check_says_there_what_it_says_here(at_work: Target, host: Host) -> No
     at_work.move_to(host)
     there = {name: _checked(name, at_work.spec, at_work) for name in CHECKS}
     assert {name: result.verdict for name, result in there.items()} == dict.fromkeys(CHECKS, Verdict.PASS)
-    for name in CHECKS.keys() - {"service_state"}:
+    for name in CHECKS.keys() - {"service_state", "log"}:
         assert there[name] == here[name], name
+    assert there["log"].value == here["log"].value and there["log"].position is not None
     assert there["service_state"].output == here["service_state"].output
     assert at_work.configuration["SECRET"] not in str(there) and "ERROR ****" in there["log"].output
 

@@ -1,4 +1,4 @@
-"""Finds values in a JSON document by dotted paths; called by checks and metric sources that read JSON."""
+"""Finds values in a JSON document by dotted paths; called by steps, checks and metric sources that read JSON."""
 
 from __future__ import annotations
 

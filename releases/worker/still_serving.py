@@ -1,0 +1,43 @@
+"""Asks at the end of a verification whether the service that the deployment started still is the one that serves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.utils.translation import gettext as _
+
+from releases import steps
+from releases.models import Step
+from releases.steps.base import Probe, StepContext, StepFailed, StillRunning, Unproven
+from releases.worker.cut import MARGIN_SECONDS, cut_off_after
+from releases.worker.ending import PROBE_SECONDS
+
+ENDS_WITH_A_LOOK = ("verify", "back_verify")
+
+
+def demand_still_serving(step: Step, context: StepContext) -> None:
+    """Ask again with the last step of a verification; without it nobody can verify, for nothing is measured.
+
+    Raises StepFailed when the service no longer serves as its step has proven, Unproven when that can't be told, and
+    StillRunning when the target is locked.
+    """
+    if step.phase not in ENDS_WITH_A_LOOK:
+        return
+    rows = step.deployment.steps
+    if rows.filter(ordinal__gt=step.ordinal, phase=step.phase).exists():
+        return
+    start = rows.filter(ordinal__lt=step.ordinal, kind="service_control", state="done").order_by("ordinal").last()
+    if start is None:
+        return
+    kind = steps.kind(start.kind)
+    least = min(context.deadline_seconds, PROBE_SECONDS)
+    own = replace(context, key=start.key, epoch=start.epoch, deadline_seconds=least)
+    with cut_off_after(PROBE_SECONDS + MARGIN_SECONDS):
+        verdict, facts = kind.probe(own, kind.parameters(**start.parameters))
+    why = {"why": facts.get("why") or "—"}
+    if verdict is Probe.RUNNING:
+        raise StillRunning("the target is locked while its service is asked for again")
+    if verdict is Probe.NOT_DONE:
+        raise StepFailed(_("The service that was started no longer serves: %(why)s") % why)
+    if verdict is Probe.UNKNOWN and start.decision.get("verb") != "step:confirm_done":
+        raise Unproven(_("Nothing shows that the service which was started still serves: %(why)s") % why)

@@ -1,0 +1,100 @@
+"""A verification ends with a look at the service that was started; what nobody can prove waits for a person."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from releases.actions.deployment.decide import confirm_done
+from releases.actions.deployment.queue import queue
+from releases.models import Deployment
+from releases.steps.service_control import running_service, stop_service
+from releases.worker.executor import run_from
+from tests.releases.gates.asking import alter
+from tests.releases.steps.conftest import free_port
+
+from .conftest import TRUE, WORKER, first, row, states
+
+START = {**row(["x"]), "kind": "service_control", "parameters": {"action": "restart"}}
+KILL = "import json, os; os.kill(json.load(open('.ringi/service.json'))['pid'], 9)"
+SERVE = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
+
+
+@pytest.fixture
+def place(world: Any) -> Iterator[Callable[..., Path]]:
+    """Return a function: give a target a tree that is current and a service; what was started there is stopped."""
+    roots: list[Path] = []
+
+    def lay(environment: str, **service: Any) -> Path:
+        target = world.targets[environment]
+        root = Path(target.root)
+        (root / "releases" / "tree").mkdir(parents=True)
+        (root / "current").symlink_to("releases/tree")
+        port = free_port()
+        usual = {"start": [*SERVE, str(port)], "stable_seconds": 0.1, "ready": {"url": f"http://127.0.0.1:{port}/"}}
+        alter(target, settings={"service": usual | service})
+        roots.append(root)
+        return root
+
+    yield lay
+    for root in roots:
+        if record := running_service(root):
+            stop_service(record, 1, lambda: None)
+
+
+def work(run: Deployment) -> None:
+    with acting(WORKER):
+        run_from(first(run).pk)
+
+
+def test_a_service_that_serves_to_the_end_is_verified(
+    queued: Callable[..., Deployment], place: Callable[..., Path]
+) -> None:
+    place("development")
+    run = queued(START)
+    work(run)
+    assert states(run) == ["done", "done"], [step.failure for step in run.steps.all()]
+    assert first(run).result["proved_by"] == "port"
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_service_that_died_or_was_replaced_during_the_checks_fails_the_verification(
+    queued: Callable[..., Deployment], place: Callable[..., Path], replaced: bool, world: Any
+) -> None:
+    root = place("development")
+    command = world.fresh(world.targets["development"]).settings["service"]["start"]
+    other = f"; import subprocess; p = subprocess.Popen({command!r}, start_new_session=True, stdout=-3, stderr=-3)"
+    other += "; open('other', 'w').write(str(p.pid))"
+    run = queued(START, verify=(row([sys.executable, "-c", KILL + (other if replaced else "")]),))
+    work(run)
+    if replaced:
+        os.kill(int((root / "other").read_text()), signal.SIGKILL)
+    assert states(run) == ["done", "failed"]
+    assert "no longer serves: the process that was started has ended" in run.steps.last().failure  # type: ignore[union-attr]
+    assert "verify" not in world.fresh(run).measured, "what is not measured nobody can verify"
+
+
+def test_a_start_that_nothing_proves_waits_for_a_person_and_goes_on_with_that_persons_word(
+    consented: Callable[..., Deployment], place: Callable[..., Path], world: Any
+) -> None:
+    place("production", ready=None)
+    run = consented(START, verify=(row(TRUE),))
+    with acting(WORKER):
+        queue(run.pk)
+    work(run)
+    run = world.fresh(run)
+    step = first(run)
+    assert (run.state, step.state) == ("waiting", "needs_decision")
+    assert "service.version" in step.failure and step.result["pid"]
+    with world.acting_as("second_operator"):
+        confirm_done(step.pk, reason="looked at it: it serves")
+    with acting(WORKER):
+        run_from(run.steps.last().pk)  # type: ignore[union-attr]
+    assert states(run) == ["done", "done"], [row.failure for row in run.steps.all()]
