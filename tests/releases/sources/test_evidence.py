@@ -58,20 +58,6 @@ def _verdict(kind: str, content: bytes) -> str:
     return judge(kind, read(kind, content).values, LIMITS)[0]
 
 
-def test_junit_is_counted_from_its_cases() -> None:
-    reading = read("junit", _junit(OK, OK, BAD, SKIP, ERROR, tests=5, failures=1, errors=1, skipped=1))
-    assert reading.values == {"tests": 5, "failures": 1, "errors": 1, "skipped": 1, "passed": 2}
-    assert reading.sentence == "2 of 5 tests passed."
-    assert _verdict("junit", _junit(OK, BAD)) == "fail"
-    assert _verdict("junit", _junit(OK, ERROR)) == "fail"
-    assert _verdict("junit", _junit(OK, SKIP)) == "pass"
-
-
-@pytest.mark.parametrize("content", [_junit(), _junit(SKIP)])
-def test_tests_that_did_not_run_are_no_pass(content: bytes) -> None:
-    assert _verdict("junit", content) == "unknown"
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -161,8 +147,10 @@ def test_sarif_is_counted_by_level_with_the_rules_default() -> None:
         "warnings": 2,
         "notes": 1,
         "suppressed": 1,
+        "absent": 0,
+        "unresolved": 0,
+        "incomplete": 0,
         "runs": 1,
-        "complete": 1,
     }
     assert _verdict("sarif", _sarif({"level": "error"})) == "fail"
     assert _verdict("sarif", _sarif({"level": "warning"})) == "pass"
@@ -259,13 +247,20 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4)
     | st.dictionaries(
         st.sampled_from(["tool", "driver", "rules", "results", "level", "ruleId", "kind", "id",
-                         "suppressions",
+                         "suppressions", "rule", "ruleIndex",
+                         "toolComponent", "index", "guid", "provenance", "invocationIndex", "extensions",
+                         "ruleConfigurationOverrides", "descriptor", "configuration", "toolExecutionNotifications",
                          "invocations", "defaultConfiguration", "status"]), inner, max_size=5),
     max_leaves=20,
 )  # fmt: skip
 
 
-@given(run=st.fixed_dictionaries({"results": st.lists(JSON, max_size=3)}, optional={"tool": JSON, "invocations": JSON}))
+@given(
+    run=st.fixed_dictionaries(
+        {"results": st.lists(JSON, max_size=3)},
+        optional={"tool": JSON, "invocations": JSON, "externalPropertyFileReferences": JSON},
+    )
+)
 @settings(max_examples=300, deadline=None)
 def test_a_sarif_run_of_any_shape_is_read_or_refused(run: Any) -> None:
     content = json.dumps({"version": "2.1.0", "runs": [run]}).encode()
@@ -274,11 +269,6 @@ def test_a_sarif_run_of_any_shape_is_read_or_refused(run: Any) -> None:
     except BadEvidence:
         return
     assert judge("sarif", reading.values, LIMITS)[0] in ("pass", "fail", "unknown")
-
-
-def test_a_test_that_is_listed_twice_and_counted_once_is_no_contradiction() -> None:
-    twice = '<testcase name="b" classname="c"><error message="while cleaning up">x</error></testcase>'
-    assert read("junit", _junit(BAD, twice, tests=1, failures=1, errors=1)).values["tests"] == 2
 
 
 def test_every_kind_is_registered_once_under_its_file() -> None:
@@ -308,11 +298,6 @@ def test_deep_nesting_is_refused_and_ends_nothing(kind: str) -> None:
             continue
         with pytest.raises(BadEvidence):
             read(kind, content)
-
-
-def test_a_deeply_nested_report_is_read_for_what_it_lists() -> None:
-    content = b"<testsuite>" * 2000 + OK.encode() + b"</testsuite>" * 2000
-    assert read("junit", content).values["tests"] == 1
 
 
 K6_NEW = {
