@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -28,7 +29,7 @@ from environments.models import Account
 from releases.admin import costs
 from releases.admin.links import page_of
 from releases.admin.verbs import verb as find
-from releases.admin.verbs.base import Preview, Verb
+from releases.admin.verbs.base import Preview, Shown, Verb
 
 STATUS = {
     "not_you": 403,
@@ -83,9 +84,12 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
         return _page(request, verb, instance, form, status=400)
     try:
         with acting(as_proved(request)):
+            if verb.tries is not None and "try" in request.POST:
+                return _page(request, verb, instance, form, status=200, tried=verb.tries(instance, cleaned(form)))
             if verb.preview is not None and not _wants_json(request) and not _confirmed(request, verb, instance, form):
                 shown = verb.previewed(instance, cleaned(form))
-                return _page(request, verb, instance, form, status=200, preview=shown)
+                if shown.rows or not verb.warns:
+                    return _page(request, verb, instance, form, status=200, preview=shown)
             result = verb.act(*([] if pk is None else [pk]), **cleaned(form))
     except Refused as refused:
         return _refused(request, verb, instance, form, refused)
@@ -215,6 +219,7 @@ def _page(
     *,
     status: int,
     preview: Preview | None = None,
+    tried: Sequence[Shown] = (),
 ) -> HttpResponse:
     if _wants_json(request):
         errors = [f"{field}: {e}" for field, found in form.errors.items() for e in found]
@@ -242,7 +247,9 @@ def _page(
             "cost": costs.of(verb.key, instance) if may else None,
             "preview": preview.rows if preview is not None else None,
             # A template would call the function itself.
-            "shows_first": verb.preview is not None and preview is None,
+            "shows_first": verb.preview is not None and not verb.warns and preview is None,
+            "tried": tried,
+            "tried_beside": any(one.expected for one in tried),
             "confirmed": confirmed,
         },
         status=status,

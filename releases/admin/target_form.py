@@ -67,7 +67,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Entry:
     """One setting as the form shows it. kind: line, command, number, whole, yes, format, lines or inventory."""
 
     key: str
@@ -86,108 +86,108 @@ _FORMATS = (("", "env (shared/config.env)"), ("toml", "toml"), ("yaml", "yaml"),
 # Settings with pages of their own.
 ELSEWHERE = ("watch", "http_hosts", "private_networks")
 
-SHEET: tuple[tuple[Group, tuple[Shown, ...]], ...] = (
+SHEET: tuple[tuple[Group, tuple[Entry, ...]], ...] = (
     (
         Group(gettext_lazy("Service")),
         (
-            Shown("service.start", gettext_lazy("start command"), "{tree}/.venv/bin/python -m app --config {config}",
+            Entry("service.start", gettext_lazy("start command"), "{tree}/.venv/bin/python -m app --config {config}",
                   _PLACES, "command"),
-            Shown("service.stop", gettext_lazy("stop command"), "systemctl stop app",
+            Entry("service.stop", gettext_lazy("stop command"), "systemctl stop app",
                   gettext_lazy("Ends a service that Ringi did not start itself, such as one of a supervisor."), "command"),
-            Shown("service.stop_seconds", gettext_lazy("seconds to stop"), "10",
+            Entry("service.stop_seconds", gettext_lazy("seconds to stop"), "10",
                   gettext_lazy("After SIGTERM, before SIGKILL."), "number"),
-            Shown("service.ready.url", gettext_lazy("ready address"), "http://127.0.0.1:8000/health",
+            Entry("service.ready.url", gettext_lazy("ready address"), "http://127.0.0.1:8000/health",
                   gettext_lazy("Asked on the target's host after the start; it must answer with a 2xx status.")),
-            Shown("service.ready.seconds", gettext_lazy("seconds until ready"), "20",
+            Entry("service.ready.seconds", gettext_lazy("seconds until ready"), "20",
                   gettext_lazy("Within which time the ready address must answer."), "number"),
-            Shown("service.status", gettext_lazy("status command"), "systemctl is-active --quiet app",
+            Entry("service.status", gettext_lazy("status command"), "systemctl is-active --quiet app",
                   gettext_lazy("Exit status 0: the service runs; 1 to 3: it does not."), "command"),
         ),
     ),
     (
         Group(gettext_lazy("What proves a start")),
         (
-            Shown("service.version.url", gettext_lazy("version address"), "http://127.0.0.1:8000/version",
+            Entry("service.version.url", gettext_lazy("version address"), "http://127.0.0.1:8000/version",
                   gettext_lazy("Where the running service says its version, tag or commit.")),
-            Shown("service.version.command", gettext_lazy("version command"), "{tree}/bin/app --running-version",
+            Entry("service.version.command", gettext_lazy("version command"), "{tree}/bin/app --running-version",
                   gettext_lazy("In place of an address: prints the version of the running service."), "command"),
-            Shown("service.version.json_path", gettext_lazy("place in the JSON answer"), "build.version",
+            Entry("service.version.json_path", gettext_lazy("place in the JSON answer"), "build.version",
                   gettext_lazy("Left out, with no pattern either: the whole answer is the version.")),
-            Shown("service.version.pattern", gettext_lazy("pattern of the version"), "version: (\\S+)",
+            Entry("service.version.pattern", gettext_lazy("pattern of the version"), "version: (\\S+)",
                   gettext_lazy("A regular expression with one group, which is the version.")),
-            Shown("service.port", gettext_lazy("port of the process"), "8000",
+            Entry("service.port", gettext_lazy("port of the process"), "8000",
                   gettext_lazy("The port on which the started process listens; left out: that of the ready address."), "whole"),
-            Shown("service.without_port", gettext_lazy("the service listens on no port"),
+            Entry("service.without_port", gettext_lazy("the service listens on no port"),
                   help=gettext_lazy("A living process is then all that is asked."), kind="yes"),
-            Shown("service.stable_seconds", gettext_lazy("stable seconds"), "2",
+            Entry("service.stable_seconds", gettext_lazy("stable seconds"), "2",
                   gettext_lazy("How long the service must serve without a break before a start counts."), "number"),
         ),
     ),
     (
         Group(gettext_lazy("Checks and monitoring")),
         (
-            Shown("urls.base", gettext_lazy("base address"), "http://127.0.0.1:8000",
+            Entry("urls.base", gettext_lazy("base address"), "http://127.0.0.1:8000",
                   gettext_lazy("Where checks of pages ask.")),
-            Shown("metrics_url", gettext_lazy("metrics address"), "http://127.0.0.1:8000/metrics",
+            Entry("metrics_url", gettext_lazy("metrics address"), "http://127.0.0.1:8000/metrics",
                   gettext_lazy("The page that monitoring reads, in the Prometheus text format unless the sources say otherwise.")),
-            Shown("log", gettext_lazy("log file"), "shared/app.log", gettext_lazy("A path below the folder.")),
-            Shown("log_error_pattern", gettext_lazy("error lines of the log"), "ERROR|Traceback",
+            Entry("log", gettext_lazy("log file"), "shared/app.log", gettext_lazy("A path below the folder.")),
+            Entry("log_error_pattern", gettext_lazy("error lines of the log"), "ERROR|Traceback",
                   gettext_lazy("A regular expression; left out: what common servers and frameworks write.")),
-            Shown("prometheus_url", gettext_lazy("Prometheus server"), "http://10.1.2.3:9090"),
-            Shown("alerts_url", gettext_lazy("Alertmanager"), "http://10.1.2.3:9093"),
-            Shown("trusted_certificates", gettext_lazy("trusted certificates"), "/etc/ssl/private-ca.pem",
+            Entry("prometheus_url", gettext_lazy("Prometheus server"), "http://10.1.2.3:9090"),
+            Entry("alerts_url", gettext_lazy("Alertmanager"), "http://10.1.2.3:9093"),
+            Entry("trusted_certificates", gettext_lazy("trusted certificates"), "/etc/ssl/private-ca.pem",
                   gettext_lazy("A PEM file; left out: the authorities of the system.")),
         ),
     ),
     (
         Group(gettext_lazy("Database"), rare=True),
         (
-            Shown("migrate", gettext_lazy("migration command"), "{tree}/manage.py migrate", _PLACES, "command"),
-            Shown("migrate_check", gettext_lazy("migration check"), "{tree}/manage.py migrate --check",
+            Entry("migrate", gettext_lazy("migration command"), "{tree}/manage.py migrate", _PLACES, "command"),
+            Entry("migrate_check", gettext_lazy("migration check"), "{tree}/manage.py migrate --check",
                   gettext_lazy("Exit status 0: migrated; 3: not migrated."), "command"),
-            Shown("migrate_back", gettext_lazy("reverse migration command"), "{tree}/manage.py migrate app 0007",
+            Entry("migrate_back", gettext_lazy("reverse migration command"), "{tree}/manage.py migrate app 0007",
                   gettext_lazy("Where a plan declares that the schema goes back by a migration."), "command"),
-            Shown("database_key", gettext_lazy("configuration key of the database"), "DATABASE_URL",
+            Entry("database_key", gettext_lazy("configuration key of the database"), "DATABASE_URL",
                   gettext_lazy("The key of the configuration that holds the database's address.")),
-            Shown("scratch_database_url", gettext_lazy("scratch database"), "postgresql://restore@10.1.2.3/scratch",
+            Entry("scratch_database_url", gettext_lazy("scratch database"), "postgresql://restore@10.1.2.3/scratch",
                   gettext_lazy("Where a backup is proved by restoring it; left out: the database's own server.")),
-            Shown("postgres_bin", gettext_lazy("PostgreSQL programs"), "/usr/lib/postgresql/17/bin",
+            Entry("postgres_bin", gettext_lazy("PostgreSQL programs"), "/usr/lib/postgresql/17/bin",
                   gettext_lazy("Folder of pg_dump, pg_restore and psql; left out: the PATH.")),
         ),
     ),
     (
         Group(gettext_lazy("Configuration file"), rare=True),
         (
-            Shown("configuration.format", gettext_lazy("format"), kind="format"),
-            Shown("configuration.path", gettext_lazy("path"), "shared/config.toml",
+            Entry("configuration.format", gettext_lazy("format"), kind="format"),
+            Entry("configuration.path", gettext_lazy("path"), "shared/config.toml",
                   gettext_lazy("Below the folder; left out: shared/config.<format>.")),
-            Shown("configuration.write", gettext_lazy("write command"), "/usr/local/bin/app-config write {values}",
+            Entry("configuration.write", gettext_lazy("write command"), "/usr/local/bin/app-config write {values}",
                   gettext_lazy("Only with commands of your own: {values} is a file with the values as JSON."), "command"),
-            Shown("configuration.digest", gettext_lazy("digest command"), "/usr/local/bin/app-config digest",
+            Entry("configuration.digest", gettext_lazy("digest command"), "/usr/local/bin/app-config digest",
                   gettext_lazy("Only with commands of your own: prints the SHA-256 of that JSON as it is active, or nothing."), "command"),
         ),
     ),
     (
         Group(gettext_lazy("Another host over SSH"), rare=True),
         (
-            Shown("ssh.host", gettext_lazy("host"), "app1.example",
+            Entry("ssh.host", gettext_lazy("host"), "app1.example",
                   gettext_lazy("The private key is the secret TARGET_SSH_KEY of the environment's configuration.")),
-            Shown("ssh.user", gettext_lazy("user"), "deploy"),
-            Shown("ssh.known_hosts", gettext_lazy("host keys"), "app1.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA…",
+            Entry("ssh.user", gettext_lazy("user"), "deploy"),
+            Entry("ssh.known_hosts", gettext_lazy("host keys"), "app1.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA…",
                   gettext_lazy("One on a line, as ssh-keyscan prints them."), "lines"),
-            Shown("ssh.port", gettext_lazy("port"), "22", kind="whole"),
-            Shown("ssh.python", gettext_lazy("Python"), "python3",
+            Entry("ssh.port", gettext_lazy("port"), "22", kind="whole"),
+            Entry("ssh.python", gettext_lazy("Python"), "python3",
                   gettext_lazy("The interpreter there, 3.11.4 or newer.")),
         ),
     ),
     (
         Group("Ansible", rare=True),
         (
-            Shown("ansible.inventory", gettext_lazy("inventory"), "[web]\nweb1.example",
+            Entry("ansible.inventory", gettext_lazy("inventory"), "[web]\nweb1.example",
                   gettext_lazy("The text of an INI or YAML file, or a JSON object."), "inventory"),
-            Shown("ansible.playbook", gettext_lazy("playbook"), "deploy/site.yml",
+            Entry("ansible.playbook", gettext_lazy("playbook"), "deploy/site.yml",
                   gettext_lazy("Below the folder, where a plan names none.")),
-            Shown("ansible.program", gettext_lazy("program"), "/usr/bin/ansible-playbook",
+            Entry("ansible.program", gettext_lazy("program"), "/usr/bin/ansible-playbook",
                   gettext_lazy("Left out: beside the interpreter, else on the PATH.")),
         ),
     ),
@@ -206,7 +206,7 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, forms.Field]:
     return fields
 
 
-def _field(row: Shown, value: Any) -> forms.Field:
+def _field(row: Entry, value: Any) -> forms.Field:
     kinds: dict[str, type[forms.Field]] = {
         "command": CommandField, "number": forms.FloatField, "whole": forms.IntegerField,
         "lines": LinesField, "inventory": TextOrObjectField, "yes": forms.BooleanField,

@@ -156,6 +156,26 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """One thing that a look found, as the page shows it. result: passed, failed or unknown; expected: where there is one."""
+
+    name: Any
+    result: str
+    says: str
+    expected: str = ""
+
+    @property
+    def tone(self) -> str:
+        """Return the colour of the result."""
+        return {"passed": "good", "failed": "bad"}.get(self.result, "warn")
+
+    @property
+    def word(self) -> str:
+        """Return the result in the reader's words."""
+        return {"passed": _("passed"), "failed": _("failed")}.get(self.result, _("unknown"))
+
+
+@dataclass(frozen=True)
 class Verb:
     """One verb. `act(pk, **cleaned)` for a verb on a row, `act(**cleaned)` for one that makes a row.
 
@@ -166,7 +186,8 @@ class Verb:
     over: why a row without a machine has nothing left to do. preview: what the values of the form would do; the page
     shows it and asks once more, and again when by then it would do something else. looks: the preview is a look at
     something that moves, so that only the form is held to. tells: what the page says about the result afterwards.
-    beside: fields that stand on the page with the preview alone.
+    beside: fields that stand on the page with the preview alone. warns: the preview is shown only where it says something.
+    tries: looks at what the values of the form lead to, before anything is kept; the form has a button for it (try_label).
     """
 
     noun: str
@@ -192,6 +213,9 @@ class Verb:
     looks: bool = False
     tells: Callable[[Any], str] | None = None
     beside: tuple[str, ...] = ()
+    warns: bool = False
+    tries: Callable[[Any, dict[str, Any]], list[Shown]] | None = None
+    try_label: Any = ""
 
     def previewed(self, instance: Any, values: dict[str, Any]) -> Preview:
         """Return what the values of the form would do."""

@@ -14,6 +14,8 @@ from environments.models import Application
 from releases.actions.application.create import create_application
 from releases.actions.application.edit import edit
 from releases.actions.release import import_tags, make_tag, suggest
+from releases.actions.release.repository import credentials_of
+from releases.actions.target.try_settings import unreadable
 from releases.admin.verbs.base import LinesField, Verb, length, text
 from releases.models import Procedure, Release
 from releases.sources import git, versions
@@ -124,6 +126,16 @@ def _fits(repository: str) -> None:
         raise forms.ValidationError(wrong)
 
 
+def _unreadable(instance: Any, values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say that the repository cannot be read as things stand; nothing where it can, or is the one of before."""
+    known = instance if isinstance(instance, Application) else None
+    if known is not None and known.repository == values["repository"]:
+        return []
+    why = unreadable(values["repository"], credentials_of(known) if known is not None else None)
+    advice = gettext("Correct it, or save it as it is where the way in is given later, with the configuration.")
+    return [(gettext("repository"), f"{why}\n{advice}")] if why else []
+
+
 def _patterns(instance: Any) -> Fields:
     pattern = instance.tag_format if isinstance(instance, Application) else f"v{versions.PLACE}"
     return {
@@ -222,6 +234,9 @@ VERBS: tuple[Verb, ...] = (
         ("plan",),
         fields=_application,
         signs=True,
+        preview=_unreadable,
+        looks=True,
+        warns=True,
     ),
     Verb(
         "application",
@@ -232,6 +247,9 @@ VERBS: tuple[Verb, ...] = (
         Application,
         _edited,
         signs=True,
+        preview=_unreadable,
+        looks=True,
+        warns=True,
     ),
     Verb(
         "application",

@@ -22,10 +22,11 @@ from environments.models import (
 from releases import checks, steps
 from releases.actions.in_force import adopt
 from releases.actions.procedure import activate
-from releases.actions.target.set_settings import set_settings
+from releases.actions.target.set_settings import OWN, set_settings
+from releases.actions.target.try_settings import try_settings
 from releases.admin import target_form
 from releases.admin.replayed import replay_lines
-from releases.admin.verbs.base import PairsField, Verb, WriteOnly, length, row, text
+from releases.admin.verbs.base import PairsField, Shown, Verb, WriteOnly, length, row, text
 from releases.models import InForce, Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.document import ProcedureFaults
@@ -55,6 +56,32 @@ def _create(*, application_id: int, environment_id: int, root: str, **given: Any
 
 def _set_settings(pk: int, *, root: str, reason: str, **given: Any) -> Target:
     return set_settings(pk, root=root, settings=target_form.settings_of(given), reason=reason)
+
+
+def _tried(instance: Any, values: dict[str, Any]) -> list[Shown]:
+    """Look at everything that the form's values name."""
+    given = {**values}
+    known = instance if isinstance(instance, Target) else None
+    root, _reason = given.pop("root"), given.pop("reason", "")
+    application = known.application_id if known is not None else given.pop("application_id")
+    environment = known.environment_id if known is not None else given.pop("environment_id")
+    own = {name: known.settings[name] for name in OWN if name in known.settings} if known is not None else {}
+    found = try_settings(
+        application_id=application,
+        environment_id=environment,
+        root=root,
+        settings=target_form.settings_of(given) | own,
+        target_id=known.pk if known is not None else None,
+    )
+    names = {
+        "connection": gettext("connection"),
+        "folder": gettext("folder"),
+        "ready": gettext("ready address"),
+        "log": gettext("log"),
+        "repository": gettext("repository"),
+        "metrics": gettext("metrics"),
+    }
+    return [Shown(names[one.key], one.result, one.says) for one in found]
 
 
 def _changed_target(instance: Any) -> Fields:
@@ -156,6 +183,8 @@ VERBS: tuple[Verb, ...] = (
         ("configure_target",),
         fields=_target,
         signs=True,
+        tries=_tried,
+        try_label=_("Test it"),
     ),
     Verb(
         "target",
@@ -167,6 +196,8 @@ VERBS: tuple[Verb, ...] = (
         _changed_target,
         signs=True,
         everywhere=True,
+        tries=_tried,
+        try_label=_("Test it"),
     ),
     Verb(
         "configuration",

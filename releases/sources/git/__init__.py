@@ -21,7 +21,7 @@ from releases.sources.git.files import changed_files
 from releases.sources.git.message import changes as named_changes
 from releases.sources.git.message import kind_of, tag_message
 from releases.sources.git.program import SourceUnavailable
-from releases.sources.git.remote import Credentials, is_remote, publish, refresh, wrong_address
+from releases.sources.git.remote import Credentials, is_remote, publish, reach, refresh, wrong_address
 from releases.sources.git.signing import BadKey, Signature, Signers, accepted_as, known, public_key
 from releases.sources.git.span import MOST_COMMITS, Commit, Span, described, span
 from releases.sources.git.tags import Tagged, TagRefused, create_tag, listed, subjects, tag_object
@@ -60,6 +60,7 @@ __all__ = [
     "named_changes",
     "public_key",
     "publish",
+    "reach",
     "refresh",
     "resolve",
     "span",

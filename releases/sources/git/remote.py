@@ -25,10 +25,10 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from django.utils.translation import gettext as _
 
-from releases.sources.git.program import SourceUnavailable, last, run
+from releases.sources.git.program import SourceUnavailable, last, read, run
 from releases.sources.git.tags import TagRefused, tag_object, take_away
 
-FETCH_SECONDS = 120
+FETCH_SECONDS, REACH_SECONDS = 120, 15
 PROTOCOLS = ("https", "ssh", "file", "http")
 HEADS_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 # What a site may have to say about its way out, and nothing else of the process's variables.
@@ -100,6 +100,19 @@ def wrong_address(repository: str) -> str:
     if address.scheme == "http" and not _loopback(address.hostname or ""):
         return _("http is taken from this machine only; use https.")
     return ""
+
+
+def reach(repository: str, credentials: Credentials = NOBODY, seconds: float = REACH_SECONDS) -> int:
+    """Ask a repository, wherever it lies, for its branches and tags and return how many there are; nothing is fetched.
+
+    Raises SourceUnavailable.
+    """
+    if not is_remote(repository):
+        return len(read(Path(repository), ["for-each-ref", "--format=%(refname)", "refs/heads", "refs/tags"]).split())
+    address = _address(repository)
+    with tempfile.TemporaryDirectory(prefix="ringi-git-") as folder:
+        words = ["ls-remote", "--quiet", "--heads", "--tags", "--refs", "--", address.geturl()]
+        return len(_reach(address, Path(folder), credentials, words, [], seconds).stdout.splitlines())
 
 
 def refresh(repository: str, mirror: Path, credentials: Credentials = NOBODY, seconds: float = FETCH_SECONDS) -> None:
@@ -185,11 +198,12 @@ def _reach(
     words: Sequence[str],
     options: Sequence[str],
     seconds: float,
-) -> None:
+) -> CompletedProcess[bytes]:
     with _access(address, credentials) as (more, variables):
         done = run(mirror, words, options=[*options, *more], extra=variables, seconds=seconds)
     if done.returncode:
         raise SourceUnavailable(_reason(address, credentials, done))
+    return done
 
 
 def _reason(address: SplitResult, credentials: Credentials, done: CompletedProcess[bytes]) -> str:

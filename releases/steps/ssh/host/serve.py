@@ -62,6 +62,10 @@ def _done(request: dict[str, Any], line: Line) -> Any:
         return written_since(target, configuration, request["earlier"])
     if what == "reach":
         return {"root": target.root.is_dir()}
+    if what in ("examine", "layout"):
+        from releases.steps import examine
+
+        return examine.answers_of(examine.examine(target)) if what == "examine" else examine.layout_of(target)
     if what == "look":
         kind, parameters = _named(request)
         return kind.answer(target, parameters, request)
