@@ -82,6 +82,7 @@ OTHER_ACTS = {
     "step:fail": gettext_lazy("A step failed"),
     "step:stop": gettext_lazy("End a step"),
     "step:finish": gettext_lazy("Finish a step"),
+    "in_force:laid": gettext_lazy("A version was laid on a deployment target"),
     "target:try": gettext_lazy("Test the settings of a deployment target"),
     "target:try_watch": gettext_lazy("Look through sources that are not kept yet"),
     "watch:begin_before": gettext_lazy("Begin to measure a baseline"),

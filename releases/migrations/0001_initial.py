@@ -511,6 +511,7 @@ class Migration(migrations.Migration):
                 ('code', models.CharField(blank=True, max_length=64, verbose_name='code digest')),
                 ('configuration_digest', models.CharField(blank=True, max_length=64, verbose_name='configuration digest')),
                 ('data', models.CharField(blank=True, max_length=64, verbose_name='data digest')),
+                ('schema', models.CharField(blank=True, max_length=64, verbose_name='digest of the database schema')),
                 ('unknown', models.BooleanField(default=False, verbose_name='unknown')),
                 ('since', models.DateTimeField(verbose_name='since')),
                 ('how', models.CharField(max_length=20, verbose_name='how')),

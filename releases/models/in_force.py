@@ -23,6 +23,7 @@ class InForce(models.Model):
     code = models.CharField(_("code digest"), max_length=64, blank=True)
     configuration_digest = models.CharField(_("configuration digest"), max_length=64, blank=True)
     data = models.CharField(_("data digest"), max_length=64, blank=True)
+    schema = models.CharField(_("digest of the database schema"), max_length=64, blank=True)
     unknown = models.BooleanField(_("unknown"), default=False)
     since = models.DateTimeField(_("since"))
     proposed_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("proposed by"))

@@ -260,9 +260,16 @@ def digest_in(
     return DataDigest(total, hashlib.sha256(schema.encode()).hexdigest(), tables)
 
 
-def data_digest(database: Database, run: Runs, beat: Callable[[], None] = lambda: None) -> DataDigest:
-    """Digest the database as it is now, in a snapshot of its own; raises StepFailed."""
+def data_digest(
+    database: Database, run: Runs, beat: Callable[[], None] = lambda: None, *, data: bool = True
+) -> DataDigest:
+    """Digest the database as it is now, in a snapshot of its own; data: its rows too, else its schema alone. Raises
+    StepFailed.
+    """
     with snapshot_of(database) as (connection, snapshot, _text):
+        if not data:
+            schema = _schema_text(database, run, snapshot)
+            return DataDigest("", hashlib.sha256(schema.encode()).hexdigest() if schema else "")
         return digest_in(database, run, connection, snapshot, beat)
 
 

@@ -137,13 +137,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Measured:
-    """Digests measured on a target: git tree id, SHA-256 of the configuration, SHA-256 of the data; "":
-    nothing there.
+    """Digests measured on a target: git tree id, SHA-256 of the configuration, of the data ("" too where only the schema
+    was asked for) and of the schema of its database; "": nothing there.
     """
 
     code: str
     configuration: str
     data: str
+    schema: str = ""
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
@@ -282,20 +283,25 @@ def database_of(target: TargetSpec, *configurations: Mapping[str, str]) -> datab
     return None
 
 
-def measure(target: TargetSpec, configuration: Mapping[str, str], *, seconds: float = 600.0) -> Measured:
+def measure(
+    target: TargetSpec, configuration: Mapping[str, str], *, seconds: float = 600.0, data: bool = True
+) -> Measured:
     """Measure code, configuration and data on the target itself; "" stands for nothing there.
 
-    configuration: names the database. seconds: how long another host may take for it. Raises StepFailed when the database,
+    configuration: names the database. seconds: how long another host may take for it. data: read all rows too; else only
+    the schema of the database. Raises StepFailed when the database,
     or the target's host, cannot be reached.
     """
     if place.lies_elsewhere(target):
-        return Measured(**call.ask(target, "measure", configuration=configuration, seconds=seconds))
+        return Measured(**call.ask(target, "measure", configuration=configuration, seconds=seconds, data=data))
     layout = Layout(target.root)
     database = database_of(target, configuration)
+    digest = databases.data_digest(database, runner.run_plain, data=data) if database else databases.DataDigest("", "")
     return Measured(
         code=tree_digest(layout.current.resolve()) if layout.current.is_symlink() else "",
         configuration=configuration_digest(target),
-        data=databases.data_digest(database, runner.run_plain).total if database else "",
+        data=digest.total,
+        schema=digest.schema,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -9,33 +11,81 @@ from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account, ConfigurationVersion, Target
+from releases.actions.in_force.compare import RUNS, Row, compare
 from releases.actions.release.repository import refreshed
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.models import Deployment, InForce, Release
 from releases.sources import git, versions
 from releases.steps.base import StepFailed
-from releases.steps.configuration_file import digest_of, rendered
+from releases.steps.examine import layout_of
+from releases.steps.masking import clean
 from releases.steps.target import Measured, measure
 
 
-def propose(target_id: int, *, version: str, configuration_id: int, reason: str) -> InForce:
-    """Say as the first person which version runs on a target; its code is measured there and must be the tag's tree."""
-    target, configuration, measured = _measured(target_id, configuration_id)
+@dataclass(frozen=True)
+class Looked:
+    """A target beside the version and the configuration that are said to run there."""
+
+    target: Target
+    configuration: ConfigurationVersion
+    version: str
+    tag: str
+    seen: git.CommitFacts
+    measured: Measured
+    rows: list[Row]
+
+
+def look(target_id: int, *, version: str, configuration_id: int, service: str) -> Looked:
+    """Measure a target and compare it with a version, a configuration of its environment and what a person says of the
+    service ("runs", "stopped" or "none"). Raises Invalid where that cannot be done.
+    """
+    target = _target(target_id)
+    access.require("adopt", target.environment)
+    configuration = ConfigurationVersion.objects.filter(
+        pk=configuration_id, application=target.application, environment=target.environment
+    ).first()
+    if configuration is None:
+        raise Invalid(_("Choose a configuration of %(target)s.") % {"target": target})
+    if service not in RUNS:
+        raise Invalid(_("Say whether the service runs now."))
+    values, secrets = configuration_of(configuration.pk)
     try:
         text = versions.normalised(version)
-    except versions.BadVersion as fault:
-        raise Invalid(str(fault))
-    tag = target.application.tag_format.format(version=text)
-    try:
+        tag = target.application.tag_format.format(version=text)
         seen = git.commit_facts(refreshed(target.application), tag)
-    except (git.SourceUnavailable, git.NoSuchRevision) as fault:
-        raise Invalid(str(fault))
+        spec = spec_of(target)
+        measured, lies = measure(spec, values), layout_of(spec)
+        rows = compare(
+            spec,
+            lies,
+            measured,
+            tag=tag,
+            tree=seen.tree,
+            number=configuration.number,
+            values=values,
+            secrets=secrets,
+            service=service,
+        )
+    except (versions.BadVersion, git.SourceUnavailable, git.NoSuchRevision, StepFailed) as fault:
+        raise Invalid(clean(str(fault), secrets)) from fault
+    return Looked(target, configuration, text, tag, seen, measured, rows)
+
+
+def propose(target_id: int, *, version: str, configuration_id: int, service: str, reason: str) -> InForce:
+    """Say as the first person which version runs on a target; what is measured there must be as it says."""
+    where = _target(target_id).environment
+    if not access.may(access.current_account(), "adopt", where):
+        with change("in_force:propose", (Target, target_id), reason=reason, sign=True):
+            raise access.lacking("adopt", where)
+    looked = look(target_id, version=version, configuration_id=configuration_id, service=service)
+    target, configuration, measured, seen = looked.target, looked.configuration, looked.measured, looked.seen
+    text, tag = looked.version, looked.tag
     with change("in_force:propose", (Target, target_id), reason=reason, sign=True) as act:
         account = access.require("adopt", target.environment)
-        _untouched(target)
-        if measured.code != seen.tree:
-            raise GateClosed(_("On the target lies another tree than the one of %(tag)s.") % {"tag": tag})
-        _configuration_lies_there(target, configuration, measured)
+        require_untouched(target)
+        if wrong := [row for row in looked.rows if row.result == "failed"]:
+            raise GateClosed(*(_difference(row) for row in wrong))
+        act.details["service"] = service
         release = Release.objects.filter(application=target.application, version=text, state="recorded").first()
         if release is not None and (release.commit, release.tree) != (seen.commit, seen.tree):
             text = _("%(version)s is recorded with commit %(recorded)s, and %(tag)s is %(seen)s.")
@@ -64,6 +114,7 @@ def propose(target_id: int, *, version: str, configuration_id: int, reason: str)
                 "code": measured.code,
                 "configuration_digest": measured.configuration,
                 "data": measured.data,
+                "schema": measured.schema,
                 "unknown": True,
                 "since": now(),
                 "how": InForce.PROPOSED,
@@ -81,7 +132,10 @@ def adopt(pointer_id: int, *, reason: str = "") -> InForce:
     target = Target.objects.get(application=peek.application, environment=peek.environment)
     if peek.configuration_id is None:
         raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": peek.environment})
-    _target, _configuration, measured = _measured(target.pk, peek.configuration_id)
+    try:
+        measured = measure(spec_of(target), configuration_of(peek.configuration_id)[0])
+    except StepFailed as fault:
+        raise Invalid(str(fault)) from fault
     with change("in_force:adopt", (InForce, pointer_id), reason=reason, sign=True) as act:
         pointer = act.get(InForce)
         account = access.require("adopt", pointer.environment)
@@ -104,26 +158,32 @@ def not_yours(account: Account, pointer: InForce) -> str:
     return ""
 
 
-def _measured(target_id: int, configuration_id: int) -> tuple[Target, ConfigurationVersion, Measured]:
+def _target(target_id: int) -> Target:
     target = Target.objects.select_related("application", "environment").filter(pk=target_id).first()
-    configuration = ConfigurationVersion.objects.filter(pk=configuration_id).first()
-    if target is None or configuration is None:
+    if target is None:
         raise Invalid(_("There is no such target or configuration."))
-    try:
-        return target, configuration, measure(spec_of(target), configuration_of(configuration.pk)[0])
-    except StepFailed as fault:
-        raise Invalid(str(fault))
+    return target
 
 
-def _configuration_lies_there(target: Target, configuration: ConfigurationVersion, measured: Measured) -> None:
-    wanted = digest_of(rendered(spec_of(target), configuration_of(configuration.pk)[0]))
-    if wanted != measured.configuration:
-        raise GateClosed(
-            _("On the target lies another configuration than version %(n)d.") % {"n": configuration.number}
-        )
+def _difference(row: Row) -> str:
+    text = _("%(what)s: expected %(expected)s, found %(found)s. %(says)s")
+    words = {"what": part_words()[row.key], "expected": row.expected, "found": row.found, "says": row.says}
+    return (text % words).strip()
 
 
-def _untouched(target: Target) -> None:
+def part_words() -> dict[str, str]:
+    """Return how people call what is compared."""
+    return {
+        "layout": _("layout"),
+        "code": _("code"),
+        "configuration": _("configuration"),
+        "service": _("service"),
+        "schema": _("database schema"),
+    }
+
+
+def require_untouched(target: Target) -> None:
+    """Raise WrongState where Ringi has run already, or something is registered."""
     if Deployment.objects.filter(application=target.application, environment=target.environment).exists():
         raise WrongState(_("Ringi has already run there."))
     if InForce.established(target.application, target.environment) is not None:

@@ -20,7 +20,7 @@ from environments.models import (
     Target,
 )
 from releases import checks, steps
-from releases.actions.in_force import adopt
+from releases.actions.in_force import adopt, lay
 from releases.actions.procedure import activate
 from releases.actions.target.set_settings import OWN, set_settings
 from releases.actions.target.try_settings import try_settings
@@ -114,9 +114,36 @@ def _asked_anywhere(instance: Any) -> list[tuple[str, Environment | None]]:
 
 
 def _adoption(instance: Any) -> Fields:
+    chosen = row(_("configuration"), ConfigurationVersion)
+    if isinstance(instance, Target):
+        place = {"application": instance.application_id, "environment": instance.environment_id}
+        chosen.queryset = ConfigurationVersion.objects.filter(**place)
+    chosen.help_text = _("One of this environment; it must be what lies on the deployment target.")
+    runs = [("", "—"), ("runs", _("it runs now")), ("stopped", _("it does not run now")), ("none", _("there is none"))]
     return {
         "version": text(_("version"), most=length(Release, "version")),
-        "configuration_id": row(_("configuration"), ConfigurationVersion),
+        "configuration_id": chosen,
+        "service": forms.ChoiceField(label=_("service"), choices=runs),
+        "reason": text(_("reason")),
+    }
+
+
+def _compared(instance: Any, values: dict[str, Any]) -> list[Shown]:
+    """Lay what is on the target beside what the form says."""
+    given = {name: values[name] for name in ("version", "configuration_id", "service")}
+    words = adopt.part_words()
+    return [
+        Shown(words[one.key], one.result, f"{one.found}\n{one.says}".strip(), one.expected)
+        for one in adopt.look(instance.pk, **given).rows
+    ]
+
+
+def _laying(instance: Any) -> Fields:
+    beside = forms.BooleanField(label=_("also where the folder is not empty"), required=False)
+    beside.help_text = _("The version is laid beside what is there, and current leads to it; nothing is deleted.")
+    return {
+        "version": text(_("version"), most=length(Release, "version")),
+        "beside": beside,
         "reason": text(_("reason")),
     }
 
@@ -225,6 +252,18 @@ VERBS: tuple[Verb, ...] = (
         ("adopt",),
         Target,
         _adoption,
+        signs=True,
+        tries=_compared,
+        try_label=_("Compare with what lies there"),
+    ),
+    Verb(
+        "in_force",
+        "lay",
+        _("Lay a version from the repository"),
+        lay.lay,
+        ("adopt",),
+        Target,
+        _laying,
         signs=True,
     ),
     Verb(

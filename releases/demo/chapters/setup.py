@@ -187,7 +187,12 @@ def _targets(stage: Stage) -> None:
         )
         chosen = stage.configure(name)
         pointer = stage.operator.do(
-            "in_force:propose", target, version="1.2.0", configuration_id=chosen, reason="runs here already"
+            "in_force:propose",
+            target,
+            version="1.2.0",
+            configuration_id=chosen,
+            service="runs",
+            reason="runs here already",
         )
         stage.operator.refused("in_force:adopt", pointer)
         stage.second_operator.attempt("in_force:adopt", pointer)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from audit.models import Event
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
-from releases.actions.in_force.adopt import adopt, propose
+from releases.actions.in_force.adopt import adopt, look, propose
+from releases.actions.in_force.lay import lay
 from releases.models import InForce, Release
 from releases.steps.target import render_configuration
+from tests.releases.gates.asking import alter
 
 
 @pytest.fixture
@@ -36,12 +40,12 @@ def configured(world: Any) -> Path:
     return Path(world.targets["production"].root) / "shared" / "config.env"
 
 
-def proposed(world: Any, version: str = "1.2.0", who: str = "operator") -> InForce:
+def proposed(world: Any, version: str = "1.2.0", who: str = "operator", **given: Any) -> InForce:
     with world.acting_as(who):
         return propose(
             world.targets["production"].pk,
-            version=version,
-            configuration_id=world.configurations["production"].pk,
+            **{"version": version, "configuration_id": world.configurations["production"].pk, "service": "none"}
+            | given,
             reason="it has run there for a year",
         )
 
@@ -97,3 +101,86 @@ def test_it_is_refused_once_ringi_ran_there(laid: Any) -> None:
 def test_others_do_not_adopt(laid: Any, name: str) -> None:
     with pytest.raises(NotYou):
         proposed(laid, who=name)
+
+
+def rows(world: Any, **given: Any) -> dict[str, Any]:
+    with world.acting_as("operator"):
+        looked = look(
+            world.targets["production"].pk,
+            **{"version": "1.2.0", "configuration_id": world.configurations["production"].pk, "service": "none"}
+            | given,
+        )
+    return {one.key: one for one in looked.rows}
+
+
+def test_each_difference_is_named_with_what_was_expected_and_found(laid: Any) -> None:
+    assert {key: one.result for key, one in rows(laid).items()} == {
+        "layout": "passed", "code": "passed", "configuration": "passed", "service": "unknown", "schema": "unknown",
+    }  # fmt: skip
+    wanted = configured(laid).read_text()
+    configured(laid).write_text('PORT=8080\nTOKEN="abc"\n' + wanted.partition("\n")[0] + "\n")
+    root = Path(laid.targets["production"].root)
+    (root / "current").unlink()
+    found = rows(laid)
+    assert found["layout"].result == found["code"].result == found["configuration"].result == "failed"
+    said = found["configuration"].says
+    assert 'expected: PORT="8080"' in said and "found: PORT=8080" in said
+    assert "found: TOKEN …" in said and "abc" not in said and "hidden-production" not in said
+    with pytest.raises(GateClosed) as refused:
+        proposed(laid)
+    assert len(refused.value.reasons) == 3 and "there is no link current" in refused.value.reasons[0]
+
+
+def test_only_a_configuration_of_that_environment_is_taken_and_offered(laid: Any, browsers: Any) -> None:
+    with pytest.raises(Invalid, match="Choose a configuration of"):
+        proposed(laid, configuration_id=laid.configurations["staging"].pk)
+    page = browsers("operator").get(f"/admin/act/in_force/propose/{laid.targets['production'].pk}/")
+    offered = page.context["form"].fields["configuration_id"].queryset
+    assert [row.environment.slug for row in offered] == ["production"]
+
+
+def test_what_is_said_of_the_service_must_be_what_is_seen(laid: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        alter(laid.targets["production"], settings={"service": {"port": listening.getsockname()[1]}})
+        with pytest.raises(GateClosed, match="expected does not run, found runs"):
+            proposed(laid, service="stopped")
+        assert "Ringi did not start it" in rows(laid, service="runs")["service"].says
+        proposed(laid, service="runs")
+    with pytest.raises(Invalid, match="whether the service runs"):
+        proposed(laid, service="")
+
+
+def test_a_version_is_laid_from_the_repository_and_then_registered(world: Any) -> None:
+    target = world.targets["production"]
+    root = Path(target.root)
+    (root / "shared").mkdir()
+    configured(world).write_bytes(render_configuration(world.configurations["production"].opened()))
+    with world.acting_as("operator"):
+        with pytest.raises(GateClosed, match="not empty"):
+            lay(target.pk, version="1.2.0", reason="it ran there by hand")
+        lay(target.pk, version="1.2.0", beside=True, reason="it ran there by hand")
+    assert (root / "current").resolve().parent == root / "releases"
+    assert {event.action for event in Event.objects.filter(action__startswith="in_force:la")} == {
+        "in_force:lay", "in_force:laid",
+    }  # fmt: skip
+    assert proposed(world).how == InForce.PROPOSED
+    for name in ("developer", "auditor"):
+        with world.acting_as(name), pytest.raises(NotYou):
+            lay(target.pk, version="1.2.0", beside=True, reason="x")
+
+
+def test_a_folder_called_current_is_not_touched(world: Any) -> None:
+    target = world.targets["production"]
+    (Path(target.root) / "current").mkdir()
+    with world.acting_as("operator"), pytest.raises(GateClosed, match="no link"):
+        lay(target.pk, version="1.2.0", beside=True, reason="x")
+
+
+def test_the_page_shows_the_comparison_as_a_table(laid: Any, browsers: Any) -> None:
+    form = {
+        "version": "1.3.0", "configuration_id": laid.configurations["production"].pk, "service": "none",
+        "reason": "x", "try": "1",
+    }  # fmt: skip
+    shown = browsers("operator").post(f"/admin/act/in_force/propose/{laid.targets['production'].pk}/", form)
+    assert "another tree than the one of v1.3.0" in shown.text and 'id="tried"' in shown.text
+    assert not InForce.objects.exists()

@@ -87,9 +87,7 @@ def test_what_is_wrong_is_named_with_what_to_do(world: Any, pages: Site, tmp_pat
     assert "does not exist" in found["folder"].says and "nothing runs yet" in found["ready"].says
 
 
-def test_settings_with_faults_are_not_tried_and_only_whoever_keeps_them_may(
-    world: Any
-) -> None:
+def test_settings_with_faults_are_not_tried_and_only_whoever_keeps_them_may(world: Any) -> None:
     with pytest.raises(Invalid, match="metrics_url"):
         tried(world, {"metric_url": "http://127.0.0.1/"})
     with pytest.raises(Invalid, match="Another target lies there"):

@@ -55,7 +55,7 @@ def _done(request: dict[str, Any], line: Line) -> Any:
     if what == "measure":
         from releases.steps.target import measure
 
-        return asdict(measure(target, configuration))
+        return asdict(measure(target, configuration, data=request["data"]))
     if what == "written_since":
         from releases.steps.written_rows import written_since
 

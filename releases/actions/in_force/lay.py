@@ -1,0 +1,77 @@
+"""in_force:lay: a version is laid on a target as Ringi lays it, before what runs there is registered."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change, label, note
+from audit.refusals import GateClosed, Invalid
+from environments import access
+from environments.models import Target
+from releases.actions.in_force.adopt import require_untouched
+from releases.actions.release.repository import refreshed
+from releases.actions.watch.place import spec_of
+from releases.sources import git, versions
+from releases.steps.base import StepContext, StepFailed, StillRunning, Version
+from releases.steps.code_deploy import CodeDeploy
+from releases.steps.examine import layout_of
+
+SECONDS = 120.0
+
+
+def lay(target_id: int, *, version: str, beside: bool = False, reason: str) -> Target:
+    """Lay a version's tree from the repository below releases/ and let current lead there; a service that runs is left
+    alone.
+
+    beside: also where the folder is not empty. Raises Invalid, GateClosed; what fails on the target is an event too.
+    """
+    target = Target.objects.select_related("application", "environment").filter(pk=target_id).first()
+    if target is None:
+        raise Invalid(_("There is no such target or configuration."))
+    try:
+        text = versions.normalised(version)
+        tag = target.application.tag_format.format(version=text)
+        place = refreshed(target.application)
+        seen = git.commit_facts(place, tag)
+        spec = spec_of(target)
+        lies = layout_of(spec)
+    except (versions.BadVersion, git.SourceUnavailable, git.NoSuchRevision, StepFailed) as fault:
+        raise Invalid(str(fault)) from fault
+    with change("in_force:lay", (Target, target_id), reason=reason, sign=True) as act:
+        access.require("adopt", target.environment)
+        require_untouched(target)
+        if not lies["folder"]:
+            raise Invalid(_("The folder %(path)s does not exist. Make it first.") % {"path": target.root})
+        if lies["current"] == "other":
+            raise GateClosed(_("“current” is a folder and no link. Move it away first; Ringi does not touch it."))
+        if not lies["empty"] and not beside:
+            raise GateClosed(_("The folder is not empty. Confirm that the version is laid beside what is there."))
+        act.details.update(version=text, tag=tag, commit=seen.commit, tree=seen.tree)
+        key = f"lay/{act.id}"
+    context = StepContext(
+        key=key,
+        epoch=1,
+        run_token="lay",
+        target=spec,
+        repository=str(place),
+        wanted=Version(text, tag, seen.commit, seen.tree),
+        previous=None,
+        configuration={},
+        previous_configuration={},
+        earlier={},
+        deadline_seconds=SECONDS,
+        output=_nothing,
+        beat=_nothing,
+    )
+    kind = CodeDeploy()
+    try:
+        facts = kind.run(context, kind.parameters.model_validate({"direction": "forward"}))
+    except (StepFailed, StillRunning, OSError) as fault:
+        note("in_force:lay", object=label(target), outcome="failed", why=str(fault)[:300])
+        raise Invalid(str(fault)) from fault
+    note("in_force:laid", object=label(target), tree=facts["code"], folder=facts["folder"])
+    return target
+
+
+def _nothing(*given: object) -> None:
+    """Take what a run would write or ask: nobody waits for either."""
