@@ -15,6 +15,7 @@ from releases.actions.rollback.agree import unconsented
 from releases.actions.rollback.decide import pre_authorise, uncounted
 from releases.actions.rollback.possible import restores
 from releases.actions.rollback.run import not_possible, run
+from releases.actions.target import measure
 from releases.actions.watch.checks import run_checks
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.actions.watch.sample import sample
@@ -50,6 +51,16 @@ def check_watch(watch_id: int, due: str) -> None:
     """Make the checks beside the metrics of a watch once."""
     with acting(_worker()), tracing(watch=str(watch_id)):
         run_checks(watch_id, due=datetime.fromisoformat(due))
+
+
+def measure_target(target_id: int) -> None:
+    """Measure whether a target is still as it was deployed."""
+    with acting(_worker()), tracing(target=str(target_id)):
+        try:
+            with cut_off_after(measure.SECONDS):
+                measure.take(target_id)
+        except CutOff as fault:
+            measure.give_up(target_id, str(fault))
 
 
 def tell() -> None:

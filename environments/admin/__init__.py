@@ -74,6 +74,7 @@ class TargetAdmin(SeenOnly):
     list_filter = ("environment",)
     lookups = frozenset({"environment__id__exact"})
     shown_fields = ("application", "environment", "root", "settings", "seen_at")
+    detail_template = "ringi/target.html"
     hint = _("A target is the folder of an application in an environment, and how it is run there.")
 
     @column(_("last contact"), "seen_at")

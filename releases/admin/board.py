@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.db.models import OuterRef, Subquery
 from django.utils.translation import gettext as _
 
 from environments.models import Application, ConfigurationVersion, Environment
-from releases.models import Deployment, InForce, Release
+from releases.models import Deployment, Drift, InForce, Release, TargetMeasurement
+from releases.models.drift import words_of
 from releases.sources import versions
 
 MOST = 100
@@ -24,10 +26,11 @@ class Place:
     run: Deployment | None = None
     planned: Release | None = None
     drift: list[str] = field(default_factory=list)
+    measured: TargetMeasurement | None = None
 
 
 def board(moment: datetime) -> dict[str, Any]:
-    """Return application × environment, in six queries whatever there is."""
+    """Return application × environment, in seven queries whatever there is."""
     environments = list(Environment.objects.all())
     applications = list(Application.objects.all()[:MOST])
     pointers = {
@@ -48,6 +51,9 @@ def board(moment: datetime) -> dict[str, Any]:
         release.application_id: release
         for release in ahead.order_by("application_id", "window_start", "pk").distinct("application_id").defer("plan")
     }
+    still = Drift.objects.filter(target=OuterRef("target"), ended_at=None).values("parts")[:1]
+    rows = TargetMeasurement.objects.exclude(at=None).select_related("target").annotate(drifted=Subquery(still))
+    measured = {(row.target.application_id, row.target.environment_id): row for row in rows}
     found = []
     for application in applications:
         places = [
@@ -58,7 +64,11 @@ def board(moment: datetime) -> dict[str, Any]:
             for e in environments
         ]  # fmt: skip
         for index, place in enumerate(places):
-            place.drift = _drift(place, places[index + 1 :], newest.get((application.pk, place.environment.pk)))
+            key = (application.pk, place.environment.pk)
+            place.measured = measured.get(key)
+            place.drift = _drift(place, places[index + 1 :], newest.get(key))
+            if key in measured and measured[key].drifted:
+                place.drift.insert(0, _("drift: %(what)s") % {"what": words_of(measured[key].drifted)})
         found.append((application, places))
     return {
         "environments": environments,

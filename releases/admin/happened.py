@@ -82,6 +82,8 @@ OTHER_ACTS = {
     "step:fail": gettext_lazy("A step failed"),
     "step:stop": gettext_lazy("End a step"),
     "step:finish": gettext_lazy("Finish a step"),
+    "drift:find": gettext_lazy("A deployment target differs from what was deployed"),
+    "drift:end": gettext_lazy("A deployment target is as deployed again"),
     "in_force:laid": gettext_lazy("A version was laid on a deployment target"),
     "target:try": gettext_lazy("Test the settings of a deployment target"),
     "target:try_watch": gettext_lazy("Look through sources that are not kept yet"),

@@ -14,6 +14,7 @@ from releases.models import (
     ConsentRound,
     Deployment,
     Document,
+    Drift,
     MeetingDecision,
     Member,
     Message,
@@ -37,6 +38,8 @@ def page_of(row: Any) -> str:
         return reverse("deployment", args=[row.pk])
     if isinstance(row, Rollback):
         return reverse("rollback", args=[row.pk])
+    if isinstance(row, Drift):
+        return reverse("admin:environments_target_change", args=[row.target_id]) + "#drift"
     if isinstance(row, (Step, Watch)):
         return reverse("deployment", args=[row.deployment_id])
     if isinstance(row, (Change, ChecklistItem, RosterEntry, Waiver, Obligation)):

@@ -51,6 +51,7 @@ EVENTS: tuple[Told, ...] = (
     Told("deployment:cancel", _("A scheduled deployment is cancelled"), follows=True),
     Told("deployment:miss", _("A deployment has missed its window"), follows=True),
     Told("watch:unclear", _("A watch cannot tell"), duty=True, urgent=True),
+    Told("drift:find", _("A deployment target differs from what was deployed"), named=True),
     Told("poll:suspend", _("Ringi needs a decision: something failed three times"), duty=True, urgent=True),
     Told("rollback:raise", _("A rollback is raised"), duty=True, urgent=True, follows=True),
     Told(

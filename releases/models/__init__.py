@@ -4,6 +4,7 @@ from releases.models.committee import Meeting, MeetingDecision
 from releases.models.consent import Approval, ConsentRound
 from releases.models.deployment import Deployment
 from releases.models.document import Document
+from releases.models.drift import Drift, TargetMeasurement
 from releases.models.evidence import Evidence, Fact
 from releases.models.idempotency import IdempotentCall
 from releases.models.in_force import InForce
@@ -31,6 +32,7 @@ __all__ = [
     "Delivery",
     "Deployment",
     "Document",
+    "Drift",
     "Evidence",
     "Fact",
     "FinalCheck",
@@ -59,6 +61,7 @@ __all__ = [
     "StepAttempt",
     "StepOutput",
     "StopSwitch",
+    "TargetMeasurement",
     "Waiver",
     "Watch",
     "WatchCheck",

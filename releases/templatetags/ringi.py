@@ -73,6 +73,12 @@ def cell(value: Any) -> Any:
 
 
 @register.filter
+def of(values: Any, key: str) -> Any:
+    """Return what stands under a key."""
+    return values.get(key)
+
+
+@register.filter
 def short(digest: Any) -> str:
     """Return the first twelve characters of a digest or a commit; a dash for none."""
     return str(digest)[:12] if digest else "—"

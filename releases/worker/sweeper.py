@@ -26,6 +26,7 @@ from releases.actions.poll.limited import limited
 from releases.actions.question.ask import follow_up
 from releases.actions.release.observe import SOURCE, observe
 from releases.actions.switch.press import stop_runs
+from releases.actions.target import measure
 from releases.actions.watch.begin import begin_before, wants_before
 from releases.actions.watch.sample import advance, end_due
 from releases.actions.watch.unclear import tell_unclear
@@ -165,6 +166,13 @@ def coming_baselines(moment: datetime) -> None:
         limited("baseline", f"releases.Deployment:{pk}", partial(begin_before, pk), deployment_id=pk)
 
 
+def due_measurements(moment: datetime) -> None:
+    """Wake the checks' worker for each target that is to be measured: every day, and after its version changed."""
+    for pk in measure.due(moment):
+        with apart(log, "target %s cannot be measured", pk):
+            measure.wake(pk, moment)
+
+
 def stale_rounds(moment: datetime) -> None:
     """Lapse rounds of consent whose content or window is no longer what was consented to."""
     lapse_stale()
@@ -206,7 +214,15 @@ OFTEN = (
     coming_deployments,
     unsent_messages,
 )
-RARELY = (stale_rounds, due_reminders, undone_duties, unclear_watches, coming_baselines, nightly_comparison)
+RARELY = (
+    due_measurements,
+    stale_rounds,
+    due_reminders,
+    undone_duties,
+    unclear_watches,
+    coming_baselines,
+    nightly_comparison,
+)
 
 
 def sweep(moment: datetime, parts: Sequence[Callable[[datetime], None]] = (*OFTEN, *RARELY)) -> None:

@@ -75,6 +75,8 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
             run = thing.deployment
             roster = [entry.account for entry in RosterEntry.objects.filter(release=run.release_id)]
             return list(dict.fromkeys(roster)) or access.holders("operator", run.environment)
+        case "drift:find", _:
+            return access.holders("operator", getattr(subject.row, "environment", None))
         case "rollback:raise", Rollback():
             return _deciders(thing)
         case "notice:wait", Notice():

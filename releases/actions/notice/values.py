@@ -22,6 +22,7 @@ from releases.letters import notes
 from releases.models import (
     ConsentRound,
     Deployment,
+    Drift,
     Milestone,
     Notice,
     PollFailure,
@@ -49,6 +50,7 @@ PAGES: tuple[tuple[type[Model], str, str], ...] = (
     (AccessRequest, "/admin/environments/accessrequest/{}/change/", "pk"),
     (PollFailure, "/admin/act/poll/resume/{}/", "pk"),
     (Watch, "/admin/deployment/{}/#watch", "deployment_id"),
+    (Drift, "/admin/environments/target/{}/change/#drift", "target_id"),
     (Freeze, "/admin/environments/freeze/{}/change/", "pk"),
 )
 
@@ -106,6 +108,8 @@ def values_of(
             }
         if subject.rollback is not None:
             found["plan"] = plan_of(subject.rollback)
+        if isinstance(subject.row, Drift):
+            found |= {"application": str(subject.row.application), "environment": str(subject.row.environment)}
         if run is not None:
             found["environment"] = str(run.environment)
             found["state"] = str(run.get_state_display())
@@ -145,6 +149,8 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
             "environment", "application"
         )
         return "\n".join(_frozen_words(each, language) for each in rows.order_by("pk"))
+    if isinstance(row, Drift):
+        return row.words
     if isinstance(row, Watch):
         return ", ".join(_silent_words(row, payload.get("silent", []), language))
     if isinstance(row, PollFailure):

@@ -22,6 +22,7 @@ from environments.models import (
 from releases import checks, steps
 from releases.actions.in_force import adopt, lay
 from releases.actions.procedure import activate
+from releases.actions.target import measure
 from releases.actions.target.set_settings import OWN, set_settings
 from releases.actions.target.try_settings import try_settings
 from releases.admin import target_form
@@ -225,6 +226,15 @@ VERBS: tuple[Verb, ...] = (
         everywhere=True,
         tries=_tried,
         try_label=_("Test it"),
+    ),
+    Verb(
+        "target",
+        "measure",
+        _("Measure now"),
+        measure.ask,
+        ("configure_target",),
+        Target,
+        everywhere=True,
     ),
     Verb(
         "configuration",

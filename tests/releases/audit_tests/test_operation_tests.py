@@ -10,8 +10,8 @@ import psycopg
 
 from audit.clock import now
 from environments.actions.window.freeze import freeze
-from environments.models import AccessRule, ChangeWindow, Environment
-from releases.models import Approval, Deployment, Obligation, Procedure, StepAttempt, Waiver
+from environments.models import AccessRule, ChangeWindow, Environment, Target
+from releases.models import Approval, Deployment, Drift, Obligation, Procedure, StepAttempt, Waiver
 
 from .asking import ask, forge, make, texts
 
@@ -358,3 +358,17 @@ def test_a_deputy_of_an_approver_who_may_start_is_named(run: Any, again: Any, pe
     assert texts(ask("approve-and-start")) == [
         "Second Operator | Production | Committee member, for Committee A, Operator"
     ]
+
+
+def test_each_drift_of_the_period_is_listed_with_its_end(run: Any) -> None:
+    target = Target.objects.get(application=run.application, environment=run.environment)
+    digests = {"expected": {"code": "a"}, "found": {"code": "b"}, "parts": ["code"]}
+    moment = now()
+    hour = timedelta(hours=1)
+    make(Drift, target=target, found_at=moment - 9 * hour, ended_at=moment - 8 * hour, **digests)
+    make(Drift, target=target, found_at=moment - 5 * hour, ended_at=moment - 3 * hour, **digests)
+    make(Drift, target=target, found_at=moment - hour, **digests | {"parts": ["configuration", "schema"]})
+    found = texts(ask("drift", since=moment - 4 * hour))
+    assert [line.split(" | ")[1] for line in found] == ["code", "configuration · database schema"]
+    assert [line.endswith("None") for line in found] == [False, True]
+    assert len(ask("drift").rows) == 3 and not ask("drift", until=moment - 10 * hour).rows

@@ -1,0 +1,178 @@
+"""What changes on a target past Ringi is found, told and kept until it is equal again; unknown is never green."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event, Outbox
+from audit.refusals import NotYou
+from releases.actions.in_force.adopt import adopt
+from releases.actions.notice.make import drain
+from releases.actions.target import measure
+from releases.models import Drift, InForce, Notice, TargetMeasurement
+from releases.worker import sweeper
+from tests.releases.actions.test_in_force import configured, laid, proposed
+from tests.releases.gates.asking import alter
+
+from .conftest import WORKER, jobs
+
+__all__ = ["laid"]
+
+
+@pytest.fixture
+def active(laid: Any) -> Any:
+    """Version 1.2.0 runs in production and is registered there by two people."""
+    pointer = proposed(laid)
+    with laid.acting_as("second_operator"):
+        adopt(pointer.pk)
+    return laid
+
+
+def measured(world: Any) -> TargetMeasurement:
+    with acting(WORKER):
+        return measure.take(world.targets["production"].pk)
+
+
+def edit(world: Any, text: str = "edited by hand\n") -> Path:
+    path = Path(world.targets["production"].root, "current", "README.md")
+    path.write_text(text)
+    return path
+
+
+def test_what_is_as_it_was_deployed_passes_and_leaves_no_event(active: Any) -> None:
+    before = Event.objects.count()
+    row = measured(active)
+    assert (row.result, row.reason) == ("passed", "")
+    assert row.next_at is not None and row.at is not None and row.next_at - row.at == timedelta(days=1)
+    assert Event.objects.count() == before and not Drift.objects.exists()
+
+
+def test_code_that_was_edited_on_the_target_is_found_told_and_ends_when_it_is_equal_again(active: Any) -> None:
+    path = Path(active.targets["production"].root, "current", "README.md")
+    kept = path.read_text()
+    edit(active)
+    assert measured(active).result == "drift"
+    row = Drift.objects.get()
+    assert (row.parts, row.ended_at) == (["code"], None)
+    assert row.expected["code"] == active.built.trees["v1.2.0"] != row.found["code"]
+    event = Event.objects.get(action="drift:find", kind="action")
+    assert event.object == f"releases.Drift:{row.pk}"
+    assert Outbox.objects.filter(event="drift:find").count() == 1
+    measured(active)
+    assert Event.objects.filter(action="drift:find", kind="action").count() == 1, "what is known is not told again"
+    edit(active, "edited twice\n")
+    measured(active)
+    assert [drift.ended_at is None for drift in Drift.objects.order_by("pk")] == [False, True]
+    path.write_text(kept)
+    assert measured(active).result == "passed"
+    assert not Drift.objects.filter(ended_at=None).exists()
+    assert Event.objects.filter(action="drift:end", kind="action").count() == 2
+
+
+def test_a_configuration_file_that_was_edited_is_found(active: Any) -> None:
+    configured(active).write_text('PORT="9999"\n')
+    assert measured(active).result == "drift"
+    assert Drift.objects.get().parts == ["configuration"]
+
+
+def test_a_schema_that_is_another_one_is_found(active: Any) -> None:
+    pointer = InForce.objects.get()
+    alter(pointer, schema="0" * 64)
+    assert measured(active).result == "drift"
+    assert Drift.objects.get().parts == ["schema"]
+
+
+def test_what_cannot_be_measured_is_unknown_and_never_equal(active: Any, tmp_path: Path) -> None:
+    target = active.targets["production"]
+    edit(active)
+    measured(active)
+    alter(target, settings={"configuration": {"format": "command", "write": ["/bin/false"], "digest": ["/bin/false"]}})
+    row = measured(active)
+    assert (row.result, row.reason) == ("unknown", "not_reached") and row.detail
+    assert Drift.objects.filter(ended_at=None).exists(), "an unknown result ends no drift"
+    assert row.next_at is not None and row.next_at < now() + timedelta(hours=1)
+    alter(InForce.objects.get(), unknown=True)
+    assert measured(active).reason == "unknown_content"
+    alter(InForce.objects.get(), how=InForce.PROPOSED)
+    assert measured(active).reason == "nothing_active"
+
+
+def test_a_target_with_a_running_deployment_is_left_alone(active: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "occupied", lambda target: True)
+    monkeypatch.setattr(measure, "measure", lambda *given, **options: pytest.fail("it was measured"))
+    row = measured(active)
+    assert (row.result, row.reason) == ("unknown", "deployment_running")
+
+
+def test_a_measurement_during_which_another_version_became_active_is_void(
+    active: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(active)
+    real = measure.measure
+
+    def slow(*given: Any, **options: Any) -> Any:
+        found = real(*given, **options)
+        alter(InForce.objects.get(), since=now())
+        return found
+
+    monkeypatch.setattr(measure, "measure", slow)
+    row = measured(active)
+    assert (row.result, row.reason) == ("unknown", "changed_meanwhile")
+    assert not Drift.objects.exists()
+
+
+def test_each_target_with_an_active_version_is_measured_every_day_and_after_a_change(active: Any) -> None:
+    target = active.targets["production"]
+    with acting(WORKER):
+        sweeper.due_measurements(now())
+        sweeper.due_measurements(now())
+    wanted = ("releases.jobs.measure_target", {"target_id": target.pk})
+    assert jobs("checks") == [wanted], "only the one where something is active, and once"
+    row = measured(active)
+    assert row.next_at is not None
+    assert measure.due(row.next_at - timedelta(minutes=30)) == []
+    assert measure.due(row.next_at + timedelta(seconds=1)) == [target.pk]
+    alter(InForce.objects.get(), since=now())
+    assert measure.due(now()) == [target.pk]
+
+
+def test_whoever_configures_targets_has_one_measured_at_once(active: Any) -> None:
+    target = active.targets["production"]
+    for name in ("auditor", "developer", "outsider"):
+        with active.acting_as(name), pytest.raises(NotYou):
+            measure.ask(target.pk)
+    with active.acting_as("operator"):
+        measure.ask(target.pk)
+    assert jobs("checks") == [("releases.jobs.measure_target", {"target_id": target.pk})]
+    assert Event.objects.filter(action="target:measure", kind="action").exists()
+
+
+def test_a_drift_is_told_to_operations_and_leads_to_the_page_of_the_target(active: Any) -> None:
+    edit(active)
+    measured(active)
+    with acting(WORKER):
+        while drain():
+            pass
+    notice = Notice.objects.get(event="drift:find")
+    assert notice.path == f"/admin/environments/target/{active.targets['production'].pk}/change/#drift"
+    assert "Production" in notice.texts["en"]["body"] and "code" in notice.texts["en"]["body"]
+    assert "本番" in notice.texts["ja"]["body"]
+
+
+def test_the_board_and_the_page_of_the_target_show_result_and_time(active: Any, browsers: Any) -> None:
+    page = f"/admin/environments/target/{active.targets['production'].pk}/change/"
+    operator = browsers("operator")
+    assert "has not been measured yet" in operator.get(page).text
+    measured(active)
+    assert 'r-chip good">as deployed' in operator.get(page).text
+    edit(active)
+    measured(active)
+    shown = operator.get(page).text
+    assert 'r-chip bad">drift' in shown and "code" in shown
+    assert "drift: code" in operator.get("/admin/").text
