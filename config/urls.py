@@ -35,8 +35,10 @@ from releases.admin.my_work import my_work
 from releases.admin.prints import application_sheet, contact_sheet, rollback_sheet, work_sheet
 from releases.admin.procedure_difference import procedure_difference
 from releases.admin.procedure_sheet import procedure_sheet
+from releases.admin.published_page import published
 from releases.admin.queue_page import queues
 from releases.admin.release_page import release
+from releases.admin.retention_page import retention
 from releases.admin.review_page import review
 from releases.admin.rollback_page import rollback
 from releases.admin.round_page import round_
@@ -90,6 +92,8 @@ urlpatterns = [
     path("admin/procedure/<int:pk>/document/", procedure_sheet, name="procedure-sheet"),
     path("admin/inbox/", inbox, name="inbox"),
     path("admin/messages/preview/", messages_preview, name="messages-preview"),
+    path("admin/published/<slug:number>/<slug:kind>/", published, name="published"),
+    path("admin/retention/", retention, name="retention"),
     path("admin/queues/", queues, name="queues"),
     path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),
     path("admin/act/<slug:noun>/<slug:name>/", act, name="act-new"),

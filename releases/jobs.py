@@ -9,6 +9,8 @@ from functools import partial
 from audit.actor import Actor, acting
 from audit.trace import tracing
 from releases.actions.delivery.send import send_due
+from releases.actions.document.publish import publish
+from releases.actions.dump.delete import delete
 from releases.actions.notice.make import drain
 from releases.actions.poll.limited import limited
 from releases.actions.rollback.agree import unconsented
@@ -61,6 +63,18 @@ def measure_target(target_id: int) -> None:
                 measure.take(target_id)
         except CutOff as fault:
             measure.give_up(target_id, str(fault))
+
+
+def publish_documents(release_id: int) -> None:
+    """Commit what waits to be published of a release."""
+    with acting(_worker()):
+        publish(release_id)
+
+
+def delete_dump(step_id: int) -> None:
+    """Delete a backup whose retention is over from its target."""
+    with acting(_worker()):
+        delete(step_id)
 
 
 def tell() -> None:

@@ -29,6 +29,8 @@ class Migration(migrations.Migration):
                 ('repository', models.CharField(max_length=400, verbose_name='repository')),
                 ('tag_format', models.CharField(default='v{version}', max_length=60, verbose_name='tag format')),
                 ('signers', models.TextField(blank=True, help_text='One key per line, as git reads it.', verbose_name='allowed signers')),
+                ('documents_branch', models.CharField(blank=True, max_length=200, verbose_name='branch for published documents')),
+                ('documents_folder', models.CharField(blank=True, max_length=200, verbose_name='folder for published documents')),
             ],
             options={
                 'verbose_name': 'application',
@@ -385,6 +387,8 @@ class Migration(migrations.Migration):
                 ('repository', models.CharField(max_length=400, verbose_name='repository')),
                 ('tag_format', models.CharField(default='v{version}', max_length=60, verbose_name='tag format')),
                 ('signers', models.TextField(blank=True, help_text='One key per line, as git reads it.', verbose_name='allowed signers')),
+                ('documents_branch', models.CharField(blank=True, max_length=200, verbose_name='branch for published documents')),
+                ('documents_folder', models.CharField(blank=True, max_length=200, verbose_name='folder for published documents')),
                 ('history_id', models.AutoField(primary_key=True, serialize=False)),
                 ('history_date', models.DateTimeField(db_index=True)),
                 ('history_change_reason', models.TextField(null=True)),

@@ -57,6 +57,9 @@ class Application(models.Model):
 
     LOCK_ORDER = 15
 
+    documents_branch = models.CharField(_("branch for published documents"), max_length=200, blank=True)
+    documents_folder = models.CharField(_("folder for published documents"), max_length=200, blank=True)
+
     class Meta:
         verbose_name = _("application")
         verbose_name_plural = _("applications")

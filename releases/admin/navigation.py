@@ -100,6 +100,7 @@ def _auditing() -> list[dict[str, Any]]:
         _item(_("Saved tests"), "rule_settings", "audit-tests"),
         _item(_("Sampling"), "casino", "sampling"),
         _item(_("Export of the ledger"), "download", "ledger-export"),
+        _item(_("Retention"), "auto_delete", "retention"),
     ]
 
 

@@ -27,6 +27,7 @@ from releases.actions.release.way_back import faults, migrations_of
 from releases.actions.waiver.propose import waivable_in
 from releases.admin import happened
 from releases.admin.content import commit_shown, content_of
+from releases.admin.retention_page import kept_until
 from releases.admin.rounds import Standing, standing_of, words_for
 from releases.admin.shown import language, show
 from releases.admin.sign_page import waiting_rows
@@ -387,5 +388,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         to_sign=len(waiting_rows(row, rights, [(r, standings[r.pk]) for r in rounds if r.pk in standings])),
         migrations=migrations_of(row, known),
         no_way_back=faults(row, known) if row.plan else [],
+        kept=kept_until(row.created_at, content) if content is not None and not live else None,
+        moment=moment,
         happenings=happened.of_objects(labels, SHOWN),
     )  # fmt: skip

@@ -38,6 +38,11 @@ class Document(DocumentMachine):
     approved_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("approved by")
     )
+    # When it is committed to the repository of its application; empty unless it waits for that.
+    publish_at = models.DateTimeField(_("to be published from"), null=True, blank=True)
+    publish_failure = models.CharField(_("why it was not published"), max_length=300, blank=True)
+    published_at = models.DateTimeField(_("published"), null=True, blank=True)
+    published_commit = models.CharField(_("commit"), max_length=64, blank=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
     LOCK_ORDER = 60
@@ -56,3 +61,9 @@ class Document(DocumentMachine):
 
     def __str__(self) -> str:
         return str(self.get_kind_display())
+
+
+def published_path(document: Document) -> str:
+    """Return the path of the page of a release's document; it stays the same before, while and after it is published."""
+    assert document.release is not None
+    return f"/admin/published/{document.release.number}/{document.kind}/"

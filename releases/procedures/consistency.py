@@ -63,7 +63,18 @@ TIERS = get_args(Tier)
 # The kinds of gate that a protected environment is never without.
 ALWAYS_ASKED = ("consent", "window", "freeze")
 # What the product itself makes owed, and so asks the procedure for its term.
-OWED = frozenset({"retrospective_review", "full_review", "waiver", "assessment", "communication", "condition"})
+# What each row of these lists does is code, and each is needed.
+FIXED: dict[str, frozenset[str]] = {
+    "obligations": frozenset(
+        {"retrospective_review", "full_review", "waiver", "assessment", "communication", "condition"}
+    ),
+    "thresholds": frozenset(JUDGED_BY.values()),
+    "duties": frozenset({"worker", "verifier", "responsible", "rollback_decider"}),
+    "document_states": frozenset({"checked", "approved", "ready"}),
+    "rollback.documents": DOCUMENTS["rollback"],
+    "rollback.assessment": frozenset({"impact", "method", "timing"}),
+    "versions.tag_requirements": frozenset({"version", "date", "changes"}),
+}
 
 
 def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collection[str]) -> Found:
@@ -78,11 +89,19 @@ def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collec
     yield from _versions(raw)
     yield from _plans(raw, step_kinds)
     yield from _triggers(raw)
-    for key in sorted(OWED - _keys(raw, "obligations")):
-        yield ("obligations",), f"says nothing of {key}"
+    yield from _fixed(raw)
     for path, row in _rows(raw, "checks"):
         yield from _known(path, row, "kind", check_kinds, "kind of check")
         yield from _parameters(path, row, check_kinds)
+
+
+def _fixed(raw: Raw) -> Found:
+    """Refuse a row that nothing would read, and a list that lacks what is always asked for: what these do is code."""
+    for place, known in FIXED.items():
+        for path, row in _rows(raw, place):
+            yield from _known(path, row, "key", known, "row of this list, which nothing would read")
+        for key in sorted(known - _keys(raw, place)) if _rows(raw, place) or place in raw else ():
+            yield tuple(place.split(".")), f"says nothing of {key}"
 
 
 def _rows(raw: Raw, place: str) -> list[tuple[Path, Raw]]:
@@ -166,7 +185,6 @@ def _references(raw: Raw) -> Found:
         ("roles", dict(ROLE_CHOICES), "role"),
         ("levels", dict(LEVEL_CHOICES), "level of access"),
         ("documents", DOCUMENTS["release"], "document of a release"),
-        ("rollback.documents", DOCUMENTS["rollback"], "document of a rollback"),
     ):
         for path, row in _rows(raw, place):
             yield from _known(path, row, "key", known, what)
@@ -184,6 +202,7 @@ def _references(raw: Raw) -> Found:
             yield path, f"has no row in accepts, so that no branch could go to {row['key']!r}"
     for path, row in _rows(raw, "messages"):
         yield from _all_known((*path, "stakeholders"), row.get("stakeholders"), _keys(raw, "stakeholders"), "group")
+        yield from _all_known((*path, "documents"), row.get("documents"), _keys(raw, "documents"), "document")
         yield from _all_known((*path, "channels"), row.get("channels"), _keys(raw, "channels"), "channel")
     watch = raw.get("watch")
     if isinstance(watch, Mapping):
@@ -335,20 +354,12 @@ def _versions(raw: Raw) -> Found:
 
 
 def _plans(raw: Raw, step_kinds: Collection[str]) -> Found:
-    back = _keys(raw, "plans.back") | _keys(raw, "plans.back_after") | {"nothing"}
     for plan in _PLANS:
         for path, row in _rows(raw, f"plans.{plan}"):
             yield from _known(path, row, "kind", step_kinds, "kind of step")
             yield from _parameters(path, row, step_kinds)
             if row.get("kind") == "manual" and plan != "forward":
                 yield (*path, "kind"), "only the way out waits for a person; what is verified is a check of this kind"
-            if plan.startswith("forward"):
-                if not row.get("undone_by"):
-                    yield (*path, "undone_by"), "is missing: name the step of the way back, or nothing"
-                else:
-                    yield from _known(path, row, "undone_by", back, "step of the way back")
-            elif row.get("undone_by"):
-                yield (*path, "undone_by"), "a step of the way back is not undone"
 
 
 def _triggers(raw: Raw) -> Found:

@@ -71,7 +71,7 @@ class Procedure(_Section):
     channels: tuple[parts.Channel, ...] = Field(min_length=1)
     messages: tuple[parts.MessageRule, ...]
     documents: tuple[parts.Item, ...] = Field(min_length=1)
-    document_states: tuple[parts.DocumentState, ...] = Field(min_length=1)
+    document_states: tuple[parts.Item, ...] = Field(min_length=1)
     branches: tuple[parts.Branch, ...] = Field(min_length=1)
     workflows: tuple[parts.Branch, ...]
     accepts: tuple[parts.Accepts, ...] = Field(min_length=1)

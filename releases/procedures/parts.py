@@ -77,8 +77,6 @@ class Role(Item):
 class Level(Item):
     """A level of access to an environment; what it stands for is code."""
 
-    needs_consent: Flag = False
-
 
 class Access(Label):
     """One cell of the access matrix; a cell that is not written means no access."""
@@ -156,13 +154,14 @@ class Channel(Item):
 class MessageRule(Part):
     """Which groups are told of an event, through which channels; must_act: and those who must act on it.
 
-    leads: hours before something is due at which it is told (0: late); none = at each of the reminders' hours.
+    documents: those of the release whose address and text it carries once they are approved. leads: hours before something is due at which it is told (0: late); none = at each of the reminders' hours.
     """
 
     event: Annotated[str, StringConstraints(pattern=r"^[a-z_]+:[a-z_]+$")]
     stakeholders: tuple[Key, ...] = ()
     channels: tuple[Key, ...] = Field(min_length=1)
     must_act: Flag = False
+    documents: tuple[Key, ...] = ()
     leads: tuple[Whole, ...] = ()
 
     @model_validator(mode="after")
@@ -170,12 +169,6 @@ class MessageRule(Part):
         if not self.stakeholders and not self.must_act:
             raise ValueError("tells nobody")
         return self
-
-
-class DocumentState(Item):
-    """One station of a document on its way to being published."""
-
-    edge: Literal["check", "approve", "prepare"]
 
 
 class Branch(Item):
@@ -286,11 +279,11 @@ class Versions(Part):
     pre_release: VersionText
     tag_format: Annotated[str, StringConstraints(pattern=r"^[^{}\s]*\{version\}[^{}\s]*$")]
     tag_example: Text
-    tag_requirements: tuple[Item, ...]
+    tag_requirements: tuple[Item, ...] = Field(min_length=1)
 
 
 class Step(Item):
-    """One step of a plan. `undone_by` is the key of a step of the way back, or `nothing`.
+    """One step of a plan.
 
     deadline_seconds: when it is stopped (left out: ten times the estimate, at least a minute); silence_seconds: when it
     is stopped because its command has written nothing for so long (left out: never).
@@ -300,7 +293,6 @@ class Step(Item):
     parameters: KindParameters
     estimate_seconds: Positive
     required: Flag
-    undone_by: str = ""
     deadline_seconds: Positive | None = None
     silence_seconds: Positive | None = None
 

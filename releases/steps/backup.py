@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -152,6 +153,44 @@ class Backup(TargetStep):
         missing = sorted(facts["tables"].keys() - listed)
         if missing:
             raise StepFailed(_("the dump lacks tables: %(tables)s") % {"tables": ", ".join(missing)})
+
+
+class DropParameters(Parameters):
+    """sha256: of the dump that is to go; another one is left alone."""
+
+    sha256: str
+
+
+class DropBackup(TargetStep):
+    """Deletes the backup of one run from its target when its retention is over; no step of a plan, the scheduler asks for it."""
+
+    name: ClassVar[str] = "drop_backup"
+    parameters: ClassVar[type[Parameters]] = DropParameters
+    repeatable: ClassVar[bool] = True
+    estimate_seconds: ClassVar[float] = 10
+
+    def make(self, context: StepContext, held: Held, parameters: DropParameters) -> dict[str, Any]:
+        """Delete the folder of the run's backup; facts: bytes freed, or {"nothing": true} when it was gone already."""
+        folder = Layout(context.target.root).backup(context.run_token)
+        facts = _facts(folder)
+        if facts is None:
+            return {"nothing": True}
+        if facts.get("sha256") != parameters.sha256:
+            raise StepFailed(_("another dump than the recorded one lies in %(path)s") % {"path": folder})
+        freed = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+        journal_once(context, "backup:deleted", sha256=parameters.sha256, bytes=freed)
+        shutil.rmtree(folder)
+        sync_folder(folder.parent)
+        return {"bytes": freed}
+
+    def look(self, context: StepContext, held: Held, parameters: DropParameters) -> tuple[Probe, dict[str, Any]]:
+        """Done when nothing of the run's backup is left."""
+        folder = Layout(context.target.root).backup(context.run_token)
+        return (Probe.NOT_DONE, {}) if folder.exists() else (Probe.DONE, {"nothing": True})
+
+    def describe(self, context: StepContext, parameters: DropParameters) -> list[str]:
+        """Return the line of the dry run."""
+        return [_("delete %(path)s") % {"path": Layout(context.target.root).backup(context.run_token)}]
 
 
 def _restore_elsewhere(context: StepContext, held: Held, database: Database, facts: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from releases.actions.delivery.send import waits
 from releases.actions.deployment.decide import succeed
 from releases.actions.deployment.queue import AHEAD, miss, put_off, queue
 from releases.actions.deployment.stopped import stopped
+from releases.actions.dump.delete import expired
 from releases.actions.milestone.remind import remind_due
 from releases.actions.notice.remind import remind_open
 from releases.actions.poll.limited import limited
@@ -30,7 +31,7 @@ from releases.actions.target import measure
 from releases.actions.watch.begin import begin_before, wants_before
 from releases.actions.watch.sample import advance, end_due
 from releases.actions.watch.unclear import tell_unclear
-from releases.models import Deployment, Fact, Rollback, Step, Watch
+from releases.models import Deployment, Document, Fact, Rollback, Step, Watch
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +189,21 @@ def undone_duties(moment: datetime) -> None:
     remind_open()
 
 
+def unpublished_documents(moment: datetime) -> None:
+    """Wake a worker for documents that are still to be committed to a repository."""
+    waiting = Document.objects.filter(state="ready", publish_at__lte=moment).order_by("release")
+    for release_id in waiting.values_list("release", flat=True).distinct():
+        dispatch.wake("checks", "publish_documents", release_id=release_id)
+
+
+def expired_dumps(moment: datetime) -> None:
+    """Wake the environment's worker at night for backups on its targets whose retention is over."""
+    if moment.hour != settings.RECONCILE_HOUR:
+        return
+    for step in expired(moment):
+        dispatch.wake(step.deployment.environment.slug, "delete_dump", step_id=step.pk)
+
+
 def unsent_messages(moment: datetime) -> None:
     """Wake the messages' worker when something is to be told; it looks for all that is due itself."""
     if waits():
@@ -221,6 +237,8 @@ RARELY = (
     undone_duties,
     unclear_watches,
     coming_baselines,
+    unpublished_documents,
+    expired_dumps,
     nightly_comparison,
 )
 

@@ -6,6 +6,7 @@ from django.db.models import Q
 
 from audit.clock import now
 from environments.models import ConfigurationVersion
+from releases.actions.document.publish import publish_with
 from releases.actions.watch.begin import begin
 from releases.models import Deployment, InForce, Release, Rollback, Watch
 
@@ -36,16 +37,16 @@ def completed(release: Release, deployment: Deployment) -> None:
     if deployment.environment.tier != "production" or release.state != "monitoring":
         return  # no other run moves a release
     release.complete()
-    for document in release.documents.filter(state="ready"):
-        document.publish()
-        document.save()
+    publish_with(release)
 
 
 def taken_back(release: Release) -> None:
     """Let a release be what was taken back, inside an open door, and retract what it had published."""
     release.roll_back()
-    for document in release.documents.filter(state="published"):
-        document.retract()
+    for document in release.documents.filter(Q(state="published") | Q(publish_at__isnull=False)):
+        if document.state == "published":
+            document.retract()
+        document.publish_at = None
         document.save()
 
 

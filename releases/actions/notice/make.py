@@ -18,6 +18,7 @@ from audit.models import Event, Outbox
 from environments.models import Account
 from releases import channels
 from releases.actions.notice.addressees import asked_again, goes_on_to, must_act, reminded_after
+from releases.actions.notice.attached import attached
 from releases.actions.notice.recipients import Recipient, not_before, recipients, rules_for
 from releases.actions.notice.subject import AGAIN, Subject, asked_in, is_done, is_moved, subject_of, thing_of
 from releases.actions.notice.values import path_of, values_of, zone_for
@@ -120,7 +121,7 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
         values = values_of(subject, language=language, thing=thing, **given)
         texts[language] = {
             "subject": " ".join(filled(words[language]["subject"], values).split())[:SUBJECT],
-            "body": filled(words[language]["body"], values),
+            "body": filled(words[language]["body"], values) + attached(told.key, subject.release, language),
         }
     return Plan(told, subject, found, texts, acting, doer, writer)
 

@@ -13,7 +13,7 @@ from environments import access
 from environments.models import Account, ConfigurationVersion, Environment
 from releases.actions.checklist import sign
 from releases.actions.consent import decide
-from releases.actions.document import review
+from releases.actions.document import publish, review
 from releases.actions.meeting import record
 from releases.actions.obligation import settle
 from releases.actions.roster import assign
@@ -207,6 +207,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("document", "write", _("Write"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
     Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, _read, edge="check_content", signs=True, shows=_text, not_yours=review.not_yours),
     Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, _read, edge="approve", signs=True, shows=_text, not_yours=review.not_yours),
+    Verb("document", "publish_again", _("Publish again"), publish.publish_again, ("document", "approve_document"), Document, reason, states=frozenset({"ready"}), not_yours=publish.not_due),
     Verb("document", "prepare", _("Ready to publish"), review.prepare, ("document", "approve_document"), Document, _read, edge="prepare", shows=_text),
     Verb("roster", "assign", _("Put on the roster"), assign.assign, ("roster",), Release, _duty, states=LIVE, signs=True),
     Verb("waiver", "propose", _("Propose a waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True, not_yours=_has_spoken),

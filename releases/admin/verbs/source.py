@@ -13,6 +13,7 @@ from environments.actions.application.set_signers import set_signers
 from environments.models import Application
 from releases.actions.application.create import create_application
 from releases.actions.application.edit import edit
+from releases.actions.application.set_publication import set_publication
 from releases.actions.release import import_tags, make_tag, suggest
 from releases.actions.release.repository import credentials_of
 from releases.actions.target.try_settings import unreadable
@@ -95,6 +96,18 @@ def _application(instance: Any) -> Fields:
 def _edited(instance: Any) -> Fields:
     known = instance if isinstance(instance, Application) else Application()
     return {**_place(known), "reason": text(gettext_lazy("reason"))}
+
+
+def _publication(instance: Any) -> Fields:
+    known = instance if isinstance(instance, Application) else Application()
+    words = gettext_lazy("A branch of its own, such as ringi/documents. Empty: nothing is committed.")
+    branch = text(gettext_lazy("branch"), required=False, initial=known.documents_branch)
+    branch.help_text = words
+    return {
+        "branch": branch,
+        "folder": text(gettext_lazy("folder"), required=False, initial=known.documents_folder),
+        "reason": text(gettext_lazy("reason")),
+    }
 
 
 def _place(known: Application) -> Fields:
@@ -250,6 +263,16 @@ VERBS: tuple[Verb, ...] = (
         preview=_unreadable,
         looks=True,
         warns=True,
+    ),
+    Verb(
+        "application",
+        "set_publication",
+        gettext_lazy("Choose where documents are committed"),
+        set_publication,
+        ("plan",),
+        Application,
+        _publication,
+        signs=True,
     ),
     Verb(
         "application",

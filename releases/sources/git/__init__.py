@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from releases.sources.git.branch_files import FilesRefused, commit_files
 from releases.sources.git.facts import (
     CommitFacts,
     NoSuchRevision,
@@ -21,7 +22,7 @@ from releases.sources.git.files import changed_files
 from releases.sources.git.message import changes as named_changes
 from releases.sources.git.message import kind_of, tag_message
 from releases.sources.git.program import SourceUnavailable
-from releases.sources.git.remote import Credentials, is_remote, publish, reach, refresh, wrong_address
+from releases.sources.git.remote import Credentials, is_remote, publish, push_files, reach, refresh, wrong_address
 from releases.sources.git.signing import BadKey, Signature, Signers, accepted_as, known, public_key
 from releases.sources.git.span import MOST_COMMITS, Commit, Span, described, span
 from releases.sources.git.tags import Tagged, TagRefused, create_tag, listed, subjects, tag_object
@@ -34,6 +35,7 @@ __all__ = [
     "Credentials",
     "NoSuchRevision",
     "NoSuchTag",
+    "FilesRefused",
     "Signature",
     "Signers",
     "SourceUnavailable",
@@ -45,6 +47,7 @@ __all__ = [
     "authors",
     "changed_files",
     "commit_facts",
+    "commit_files",
     "commit_signature",
     "committers",
     "contains",
@@ -60,6 +63,7 @@ __all__ = [
     "named_changes",
     "public_key",
     "publish",
+    "push_files",
     "reach",
     "refresh",
     "resolve",

@@ -19,12 +19,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from django.utils.translation import gettext as _
 
+from releases.sources.git.branch_files import committed
 from releases.sources.git.program import SourceUnavailable, last, read, run
 from releases.sources.git.tags import TagRefused, tag_object, take_away
 
@@ -141,19 +143,8 @@ def publish(
     address = _address(repository)
     with _held(mirror, seconds):
         made = make()
-        # The hooks of a repository on this machine would run as the product.
-        receive = ["--receive-pack=git -c core.hooksPath=/dev/null receive-pack"] if address.scheme == "file" else []
-        words = [
-            "push",
-            "--quiet",
-            "--no-verify",
-            *receive,
-            "--",
-            address.geturl(),
-            f"refs/tags/{name}:refs/tags/{name}",
-        ]
         try:
-            _reach(address, mirror, credentials, words, ["push.followTags=false", "push.gpgSign=false"], seconds)
+            _push(address, mirror, credentials, f"refs/tags/{name}:refs/tags/{name}", seconds)
         except SourceUnavailable as fault:
             try:
                 _fetch(address, mirror, credentials, seconds)
@@ -164,6 +155,40 @@ def publish(
                 text = _("The tag %(tag)s was not taken by the repository: %(reason)s")
                 raise TagRefused(text % {"tag": name, "reason": fault}) from None
     return made
+
+
+def push_files(
+    repository: str,
+    mirror: Path,
+    branch: str,
+    files: Mapping[str, str],
+    *,
+    message: str,
+    who: tuple[str, str],
+    at: datetime,
+    credentials: Credentials = NOBODY,
+    seconds: float = FETCH_SECONDS,
+) -> str:
+    """Commit files (path → text) on top of a branch of the address, never over what is there; return the commit's id.
+
+    Raises SourceUnavailable, FilesRefused.
+    """
+    address = _address(repository)
+    with _held(mirror, seconds):
+        _make(mirror)
+        _fetch(address, mirror, credentials, seconds)
+        made, head = committed(mirror, branch, files, message=message, who=who, at=at)
+        if made != head:
+            _push(address, mirror, credentials, f"{made}:refs/heads/{branch}", seconds)
+            _fetch(address, mirror, credentials, seconds)
+    return made
+
+
+def _push(address: SplitResult, mirror: Path, credentials: Credentials, refs: str, seconds: float) -> None:
+    # The hooks of a repository on this machine would run as the product.
+    receive = ["--receive-pack=git -c core.hooksPath=/dev/null receive-pack"] if address.scheme == "file" else []
+    words = ["push", "--quiet", "--no-verify", *receive, "--", address.geturl(), refs]
+    _reach(address, mirror, credentials, words, ["push.followTags=false", "push.gpgSign=false"], seconds)
 
 
 def _address(repository: str) -> SplitResult:

@@ -1,0 +1,27 @@
+"""application:set_publication: where the repository of an application takes the documents of its releases (P6)."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from audit.change import change
+from audit.refusals import Invalid
+from environments import access
+from environments.models import Application
+from releases.actions.document.publish import wrong_branch
+
+
+def set_publication(application_id: int, *, branch: str, folder: str, reason: str) -> Application:
+    """Name the branch and folder to which published documents are committed; without a branch none are. Raises Invalid."""
+    with change("application:set_publication", (Application, application_id), reason=reason, sign=True) as act:
+        access.require("plan")
+        application = act.get(Application)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        branch, parts = branch.strip(), [part for part in folder.strip().split("/") if part]
+        if branch and (why := wrong_branch(branch)):
+            raise Invalid(why)
+        if any(part.startswith(".") or not part.isprintable() for part in parts):
+            raise Invalid(_("A folder is a path inside the repository, such as docs/releases."))
+        application.documents_branch, application.documents_folder = branch, "/".join(parts)
+    return application

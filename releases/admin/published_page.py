@@ -1,0 +1,20 @@
+"""The page of a published document: its address is the number of the release and the kind, and stays (P6)."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+
+from environments.admin.rights import page
+from releases.actions.release.facts import zone_of
+from releases.admin.shown import show
+from releases.models import Document, Release
+
+
+@page
+def published(request: HttpRequest, number: str, kind: str) -> HttpResponse:
+    """Show what was published of a release to everybody who may see the release; before that, that it is not."""
+    release = get_object_or_404(Release.objects.select_related("application"), number=number)
+    document = get_object_or_404(Document, release=release, kind=kind)
+    context = {"release": release, "document": document, "out": document.state in ("published", "retracted")}
+    return show(request, "ringi/published.html", f"{document}: {release}", zone=zone_of(release), **context)

@@ -1,0 +1,255 @@
+"""Each value of a procedure is read by code that acts on it, or is words that a page shows; nothing else may stand there."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from releases.models import RosterEntry
+from releases.procedures.consistency import FIXED
+from releases.procedures.document import Procedure
+
+ROOT = Path(__file__).parents[3]
+# Every part has these; they are read by `Procedure.sources`, `Label.label` and by whoever looks a row up.
+COMMON = {"source", "ours", "ja", "en", "key"}
+SHEET = "releases/admin/procedure_sheet.py"
+OWN = "releases/procedures/document.py"
+ACTIVATE = "releases/actions/procedure/activate.py"
+STEPS = "releases/actions/release/steps.py"
+BEGIN = "releases/actions/watch/begin.py"
+TRIGGERS = "releases/metrics/triggers.py"
+LAY_OUT = "releases/actions/message_rule/lay_out.py"
+MILESTONES = "releases/actions/release/milestones.py"
+EVIDENCE = "releases/gates/evidence.py"
+SOURCE = "releases/gates/source.py"
+# Part.field → the file that reads it. In a sheet are words only; what they stand for is code.
+READERS = {
+    "Procedure.format": "releases/procedures/document.py",
+    "Procedure.version": ACTIVATE,
+    "Procedure.name": SHEET,
+    "Procedure.history": SHEET,
+    "Procedure.purpose": SHEET,
+    "Procedure.readers": SHEET,
+    "Procedure.roles": SHEET,
+    "Procedure.levels": OWN,
+    "Procedure.access": OWN,
+    "Procedure.environments": ACTIVATE,
+    "Procedure.schedule": ACTIVATE,
+    "Procedure.milestones": MILESTONES,
+    "Procedure.reminders": "releases/actions/milestone/remind.py",
+    "Procedure.checklist": STEPS,
+    "Procedure.stakeholders": LAY_OUT,
+    "Procedure.channels": LAY_OUT,
+    "Procedure.messages": LAY_OUT,
+    "Procedure.documents": STEPS,
+    "Procedure.document_states": SHEET,
+    "Procedure.branches": SHEET,
+    "Procedure.workflows": SOURCE,
+    "Procedure.accepts": SOURCE,
+    "Procedure.protections": SOURCE,
+    "Procedure.testing": EVIDENCE,
+    "Procedure.versions": OWN,
+    "Procedure.approvals": OWN,
+    "Procedure.gates": OWN,
+    "Procedure.thresholds": OWN,
+    "Procedure.plans": STEPS,
+    "Procedure.checks": STEPS,
+    "Procedure.metrics": "releases/admin/deployment_page.py",
+    "Procedure.watch": BEGIN,
+    "Procedure.triggers": BEGIN,
+    "Procedure.rollback": "releases/actions/rollback/decide.py",
+    "Procedure.duties": SHEET,
+    "Procedure.final_check": "releases/actions/release/confirm.py",
+    "Procedure.obligations": "releases/actions/obligation/incur.py",
+    "Procedure.retention": "releases/actions/dump/delete.py",
+    "HistoryEntry.date": SHEET,
+    "HistoryEntry.version": SHEET,
+    "Role.account": "releases/procedures/consistency.py",
+    "Access.role": OWN,
+    "Access.environment": OWN,
+    "Access.level": OWN,
+    "Environment.name_ja": ACTIVATE,
+    "Environment.name_en": ACTIVATE,
+    "Environment.tier": ACTIVATE,
+    "Environment.order": ACTIVATE,
+    "Environment.protected": ACTIVATE,
+    "Environment.zone": ACTIVATE,
+    "Environment.configuration": SHEET,
+    "EnvironmentConfiguration.database": SHEET,
+    "EnvironmentConfiguration.cache": SHEET,
+    "EnvironmentConfiguration.storage": SHEET,
+    "Schedule.regular": ACTIVATE,
+    "Schedule.emergency": "releases/actions/release/plan.py",
+    "Regular.name": ACTIVATE,
+    "Regular.frequency": SHEET,
+    "Regular.day": SHEET,
+    "Regular.time": SHEET,
+    "Regular.rrule": ACTIVATE,
+    "Regular.zone": ACTIVATE,
+    "Regular.start": ACTIVATE,
+    "Regular.length_minutes": ACTIVATE,
+    "Regular.day_offset": ACTIVATE,
+    "Regular.on_holiday": ACTIVATE,
+    "Regular.country": ACTIVATE,
+    "Regular.milestones_due": MILESTONES,
+    "Milestone.days_before": MILESTONES,
+    "Milestone.unit": MILESTONES,
+    "Milestone.guards": MILESTONES,
+    "Reminders.hours_before": "releases/actions/milestone/remind.py",
+    "EmergencyMilestone.hours_before": OWN,
+    "Emergency.criteria": "releases/actions/release/plan.py",
+    "Emergency.approval": SHEET,
+    "Emergency.milestones": OWN,
+    "Emergency.validity_hours": "releases/actions/consent/decide.py",
+    "ChecklistItem.group": STEPS,
+    "Stakeholder.side": LAY_OUT,
+    "Channel.kind": LAY_OUT,
+    "MessageRule.event": LAY_OUT,
+    "MessageRule.stakeholders": LAY_OUT,
+    "MessageRule.channels": LAY_OUT,
+    "MessageRule.must_act": LAY_OUT,
+    "MessageRule.documents": "releases/actions/notice/attached.py",
+    "MessageRule.leads": LAY_OUT,
+    "Branch.pattern": SOURCE,
+    "Accepts.environment": OWN,
+    "Accepts.patterns": OWN,
+    "Accepts.emergency_patterns": OWN,
+    "Protection.tier": SOURCE,
+    "Protection.requires": SOURCE,
+    "Testing.environments": EVIDENCE,
+    "Testing.types": EVIDENCE,
+    "Testing.matrix": EVIDENCE,
+    "TestEnvironment.environment": EVIDENCE,
+    "Cell.type": EVIDENCE,
+    "Cell.test_environment": EVIDENCE,
+    "Cell.required": EVIDENCE,
+    "Versions.meanings": OWN,
+    "Versions.example": SHEET,
+    "Versions.pre_release": SHEET,
+    "Versions.tag_format": "releases/admin/verbs/source.py",
+    "Versions.tag_example": SHEET,
+    "Versions.tag_requirements": SHEET,
+    "Meaning.kinds": OWN,
+    "ApprovalRule.subject": OWN,
+    "ApprovalRule.tier": OWN,
+    "ApprovalRule.stage": OWN,
+    "ApprovalRule.role": OWN,
+    "ApprovalRule.number": OWN,
+    "Gate.kind": "releases/gates/ask.py",
+    "Gate.tiers": OWN,
+    "Gate.evidence": EVIDENCE,
+    "Gate.threshold": "releases/procedures/consistency.py",
+    "Threshold.value": OWN,
+    "Plans.forward": STEPS,
+    "Plans.forward_after": STEPS,
+    "Plans.back_before": STEPS,
+    "Plans.back": STEPS,
+    "Plans.back_after": STEPS,
+    "Step.kind": STEPS,
+    "Step.parameters": STEPS,
+    "Step.estimate_seconds": STEPS,
+    "Step.required": STEPS,
+    "Step.deadline_seconds": STEPS,
+    "Step.silence_seconds": STEPS,
+    "Check.when": STEPS,
+    "Check.place": STEPS,
+    "Check.kind": STEPS,
+    "Check.parameters": STEPS,
+    "Check.required": STEPS,
+    "Metric.unit": "releases/admin/deployment_page.py",
+    "Watch.duration": SHEET,
+    "Watch.duration_seconds": BEGIN,
+    "Watch.interval_seconds": BEGIN,
+    "Watch.metrics": BEGIN,
+    "Watch.baseline_minutes": BEGIN,
+    "Watch.checks_every_minutes": BEGIN,
+    "Watch.samples_min": "releases/actions/watch/sample.py",
+    "Trigger.critical": BEGIN,
+    "Trigger.group": SHEET,
+    "Trigger.metric": BEGIN,
+    "Trigger.comparison": TRIGGERS,
+    "Trigger.limit": TRIGGERS,
+    "Trigger.k": TRIGGERS,
+    "Trigger.n": TRIGGERS,
+    "Rollback.grounds": "releases/actions/rollback/causes.py",
+    "Rollback.assessment": SHEET,
+    "Rollback.communication": "releases/actions/rollback/communicate.py",
+    "Rollback.documents": SHEET,
+    "Rollback.watch_duration": SHEET,
+    "Rollback.watch_seconds": BEGIN,
+    "Rollback.question_minutes": "releases/actions/question/ask.py",
+    "Rollback.question_default": "releases/actions/release/plan.py",
+    "FinalCheck.signers": "releases/actions/release/confirm.py",
+    "FinalCheck.items": "releases/actions/release/confirm.py",
+    "ObligationRule.within": "releases/actions/obligation/incur.py",
+    "ObligationRule.unit": "releases/actions/obligation/incur.py",
+    "Retention.dumps_days": "releases/actions/dump/delete.py",
+    "Retention.records_years": "releases/admin/retention_page.py",
+}
+# Lists whose rows are words on the sheet, because what they do is code: the procedure is refused without them, or with others.
+WORDS_OF_CODE = {
+    "Procedure.document_states": "document_states",
+    "Procedure.duties": "duties",
+    "Rollback.assessment": "rollback.assessment",
+    "Rollback.documents": "rollback.documents",
+    "Versions.tag_requirements": "versions.tag_requirements",
+}
+
+
+def parts(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[type[BaseModel]]:
+    """Return every part that a procedure is made of."""
+    if model in seen:
+        return
+    seen.add(model)
+    yield model
+    open_: list[object] = [field.annotation for field in model.model_fields.values()]
+    while open_:
+        found = open_.pop()
+        open_ += get_args(found)
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            yield from parts(found, seen)
+
+
+@cache
+def names_in(file: str) -> frozenset[str]:
+    """Return what a file reads by name: attributes, and texts (keys of a dumped row, names for getattr)."""
+    tree = ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+    return frozenset(
+        node.attr if isinstance(node, ast.Attribute) else node.value
+        for node in tree
+        if isinstance(node, ast.Attribute) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    )
+
+
+def fields() -> set[str]:
+    """Return `Part.field` of everything that may be written in a procedure."""
+    return {
+        f"{model.__name__}.{name}"
+        for model in parts(Procedure, set())
+        for name in model.model_fields
+        if name not in COMMON
+    }
+
+
+def test_each_value_of_a_procedure_has_a_reader() -> None:
+    assert fields() == READERS.keys()
+
+
+@pytest.mark.parametrize("field", sorted(set(READERS) - {"Procedure.format"}))
+def test_the_reader_reads_it(field: str) -> None:
+    assert field.partition(".")[2] in names_in(READERS[field])
+
+
+@pytest.mark.parametrize("field", sorted(WORDS_OF_CODE))
+def test_what_code_decides_is_not_written_otherwise(field: str) -> None:
+    assert READERS[field] == SHEET and FIXED[WORDS_OF_CODE[field]]
+
+
+def test_the_duties_are_those_of_a_roster() -> None:
+    assert FIXED["duties"] == set(RosterEntry.Duty.values)
