@@ -25,7 +25,7 @@ GOVERNED: tuple[Governed, ...] = (
     Governed("environments.Token.environments"),
     Governed("environments.Environment"),
     Governed("environments.Application"),
-    Governed("environments.Target", frozenset({"seen_at"})),
+    Governed("environments.Target"),
     Governed("environments.ConfigurationVersion", frozenset(), frozenset({"sealed"})),
     Governed("environments.ConfigurationCheck"),
     Governed("environments.AccessRule"),

@@ -69,18 +69,13 @@ class SeenOnly(ReadOnlyAdmin):
 class TargetAdmin(SeenOnly):
     """The copies of an application."""
 
-    list_display = ("__str__", "root", "contact")
+    list_display = ("__str__", "root")
     list_select_related = ("application", "environment")
     list_filter = ("environment",)
     lookups = frozenset({"environment__id__exact"})
-    shown_fields = ("application", "environment", "root", "settings", "seen_at")
+    shown_fields = ("application", "environment", "root", "settings")
     detail_template = "ringi/target.html"
     hint = _("A target is the folder of an application in an environment, and how it is run there.")
-
-    @column(_("last contact"), "seen_at")
-    def contact(self, row: Target) -> str:
-        """Return when it last answered."""
-        return stamp(row.seen_at, row.environment.zone)
 
 
 @admin.register(ConfigurationVersion)

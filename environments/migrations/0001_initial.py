@@ -551,7 +551,6 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('root', models.CharField(max_length=400, verbose_name='folder')),
                 ('settings', models.JSONField(default=dict, verbose_name='settings')),
-                ('seen_at', models.DateTimeField(blank=True, null=True, verbose_name='last contact')),
                 ('application', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='targets', to='environments.application', verbose_name='application')),
                 ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='targets', to='environments.environment', verbose_name='environment')),
             ],

@@ -76,8 +76,7 @@ class Target(models.Model):
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="targets", verbose_name=_("environment"))
     root = models.CharField(_("folder"), max_length=400)
     settings = models.JSONField(_("settings"), default=dict)
-    seen_at = models.DateTimeField(_("last contact"), null=True, blank=True)
-    history = Snapshots(excluded_fields=["seen_at"])
+    history = Snapshots()
 
     class Meta:
         verbose_name = _("target")

@@ -20,7 +20,7 @@ from releases.actions.rollback.authorised import authorised
 from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
 from releases.actions.rollback.communicated import communications
 from releases.actions.rollback.restored import digests
-from releases.admin.rounds import clauses
+from releases.admin.rounds import clauses, ended_because
 from releases.admin.shown import language, show
 from releases.gates.evidence import matrix
 from releases.gates.window import needed_seconds
@@ -93,7 +93,7 @@ def application_sheet(request: HttpRequest, pk: int) -> HttpResponse:
         .prefetch_related("approvals__account", "approvals__on_behalf", "approvals__meeting")
         .order_by("opened_at")
     )
-    live = next((r for r in reversed(rounds) if r.state in ("open", "granted", "consumed")), None)
+    live = next((r for r in reversed(rounds) if not ended_because(r)), None)
     content = _content(row)
     return _sheet(
         request,

@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 from environments.models import Account
 from environments.roles import ROLE_CHOICES
 from releases.actions.consent.decide import DUTIES
+from releases.actions.consent.lapse import stale
 from releases.actions.waiver.propose import waivable_in
 from releases.admin.procedure_difference import differences
 from releases.admin.replayed import replay_lines
 from releases.admin.shown import language, missing_persons, span, when, word
 from releases.gates import quorum
-from releases.gates.content import NO_SIGNERS, clause_labels
+from releases.gates.content import NO_SIGNERS, clause_labels, document
 from releases.models import Change, ConsentRound, Procedure, Release
 from releases.models.release import preauthorisation_words
 
@@ -57,6 +58,46 @@ def standing_of(round_: ConsentRound, account: Account | None) -> Standing:
         why_not=str(DUTIES[duty]) if duty else "",
         given=given,
     )
+
+
+def ended_because(round_: ConsentRound) -> str:
+    """Return why the approvals of a round do not count any more, naming what changed; empty while they do.
+
+    A round whose content differs already does not count either, also before it is ended.
+    """
+    labels = clause_labels()
+    match round_.state:
+        case "consumed":
+            return ""
+        case "open" | "granted":
+            if not (key := stale(round_)):
+                return ""
+            if key != "window":
+                return _("Invalidated: “%(field)s” is no longer what was approved.") % {"field": labels.get(key, key)}
+            return _("Expired: its time is over.")
+        case "expired":
+            return _("Expired: its time is over.")
+        case "sent_back":
+            return _("The approval request was sent back.")
+        case "rejected":
+            return _("The approval request was rejected.")
+        case "taken_back":
+            return _("The approval request was withdrawn.")
+    key = round_.void_key
+    if key in ("amended", "withdrawn"):
+        return _("Invalidated: %(what)s.") % {"what": labels[key]} + _changed_since(round_)
+    if not key:
+        return _("Invalidated: the approval request was ended.")
+    return _("Invalidated: “%(field)s” is no longer what was approved.") % {"field": labels.get(key, key)}
+
+
+def _changed_since(round_: ConsentRound) -> str:
+    release, place = round_.release, round_.environment
+    if release is None or place is None or release.state != "draft" or release.procedure is None:
+        return ""
+    present, labels = document(release, place), clause_labels()
+    changed = [labels.get(key, key) for key, value in present.items() if round_.document.get(key) != value]
+    return " " + _("Changed since then: %(fields)s.") % {"fields": ", ".join(changed)} if changed else ""
 
 
 @dataclass(frozen=True)

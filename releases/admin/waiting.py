@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import reduce
+from operator import or_
 
 from django.db.models import F, Prefetch, Q
 from django.urls import reverse
@@ -13,7 +15,7 @@ from environments.admin.rights import Rights
 from environments.models import AccessGrant, Account, Environment, Freeze, Target
 from releases.actions.document import review
 from releases.actions.in_force import adopt
-from releases.actions.milestone.remind import OWNERS
+from releases.actions.milestone.remind import OWNERS, TURNS, turn_of
 from releases.actions.obligation import settle
 from releases.actions.release import confirm
 from releases.actions.waiver import decide as waivers
@@ -58,6 +60,14 @@ def waiting(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     return sorted(found, key=lambda w: (not w.urgent, w.due is None, w.due or moment))
 
 
+def _due(release: Release | None) -> datetime | None:
+    """Return until when what a release is at must be done: its next milestone's date; T-0 where it has none."""
+    if release is None:
+        return None
+    milestone = turn_of(release)
+    return milestone.due_at if milestone is not None else release.window_start
+
+
 def _rounds(rights: Rights, account: Account) -> list[Wait]:
     absent = access.deputies_of(account)
     if not (rights.may("approve") or rights.may("consent") or absent):
@@ -66,7 +76,7 @@ def _rounds(rights: Rights, account: Account) -> list[Wait]:
         ConsentRound.objects.filter(state="open")
         .select_related("release__application", "release__author", "environment", "window", "procedure__author", "switch",
                         "applicant")
-        .prefetch_related("approvals__account", "approvals__on_behalf")
+        .prefetch_related("approvals__account", "approvals__on_behalf", "release__milestones")
         .order_by("window_start", "pk")[:MOST]
     )  # fmt: skip
     out = quorum.excluded_of([row.release for row in rows if row.release is not None])
@@ -90,7 +100,7 @@ def _rounds(rights: Rights, account: Account) -> list[Wait]:
                 str(about),
                 page_of(row) if row.release_id is None else reverse("release", args=[row.release_id]) + "#approvals",
                 words_for(list(standing.missing)),
-                row.window_start or row.window_end,
+                _due(row.release) or row.window_start or row.window_end,
                 row.environment.zone if row.environment is not None else "",
             )
         )
@@ -103,6 +113,7 @@ def _checklist(rights: Rights) -> list[Wait]:
     rows = (
         ChecklistItem.objects.filter(signed_at=None, release__state__in=Release.FIXED)
         .select_related("release__application")
+        .prefetch_related("release__milestones")
         .order_by("release__window_start", "pk")[: MOST * 6]
     )
     grouped: dict[int, list[ChecklistItem]] = {}
@@ -114,7 +125,7 @@ def _checklist(rights: Rights) -> list[Wait]:
             str(items[0].release),
             reverse("release", args=[pk]) + "#checklist",
             ", ".join(map(str, items)),
-            items[0].release.window_start,
+            _due(items[0].release),
         )
         for pk, items in grouped.items()
     ]
@@ -132,6 +143,7 @@ def _documents(rights: Rights, account: Account) -> list[Wait]:
         .filter(Q(release__state__in=Release.FIXED) | Q(rollback__state="reporting"))
         .select_related("release__application", "rollback__deployment__release__application",
                         "rollback__deployment__environment", "checked_by")
+        .prefetch_related("release__milestones")
         .defer("body")
         .order_by("pk")[:MOST]
     )  # fmt: skip
@@ -141,7 +153,7 @@ def _documents(rights: Rights, account: Account) -> list[Wait]:
             continue
         about = row.release or row.rollback
         found.append(Wait(f"{mine[row.state]}: {row}", str(about), page_of(row) + "#documents",
-                          due=row.release.window_start if row.release is not None else None))  # fmt: skip
+                          due=_due(row.release)))  # fmt: skip
     return found
 
 
@@ -152,7 +164,7 @@ def _final_checks(rights: Rights, account: Account) -> list[Wait]:
     rows = (
         Release.objects.filter(state="approved")
         .select_related("application", "procedure")
-        .prefetch_related("final_checks__account", Prefetch("application__targets", targets))
+        .prefetch_related("final_checks__account", "milestones", Prefetch("application__targets", targets))
         .order_by("window_start")[:MOST]
     )
     found = []
@@ -163,7 +175,7 @@ def _final_checks(rights: Rights, account: Account) -> list[Wait]:
             continue
         if not confirm.not_yours(account, row, rights.held(place)):
             found.append(Wait(_("Sign the final check"), str(row), reverse("release", args=[row.pk]) + "#final",
-                              due=row.window_start))  # fmt: skip
+                              due=_due(row)))  # fmt: skip
     return found
 
 
@@ -175,10 +187,10 @@ def _releases(rights: Rights) -> list[Wait]:
         "content_fixed": _("Bring the tests to an end"),
         "tested": _("Apply for consent"),
     }
-    rows = Release.objects.filter(state__in=list(words)).select_related("application").order_by("window_start")[:MOST]
+    rows = Release.objects.filter(state__in=list(words)).select_related("application").prefetch_related("milestones")
     return [
-        Wait(words[row.state], str(row), reverse("release", args=[row.pk]), row.title, row.window_start)
-        for row in rows
+        Wait(words[row.state], str(row), reverse("release", args=[row.pk]), row.title, _due(row))
+        for row in rows.order_by("window_start")[:MOST]
         if row.state != "tested" or row.bound_for_production
     ]
 
@@ -216,11 +228,12 @@ def _waivers(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     rows = (
         Waiver.objects.filter(approved_at=None, refused_at=None, withdrawn_at=None, until__gt=moment)
         .select_related("release__application", "release__author", "environment", "proposed_by")
+        .prefetch_related("release__milestones")
         .order_by("pk")[:MOST]
     )
     spoken = quorum.speakers_of({row.release_id for row in rows}, ConsentRound.LIVE)
     return [
-        Wait(_("Decide about a waiver"), str(row), page_of(row) + "#waivers", row.reason, row.release.window_start)
+        Wait(_("Decide about a waiver"), str(row), page_of(row) + "#waivers", row.reason, _due(row.release))
         for row in rows
         if not waivers.not_yours(account, row, spoken[row.release_id])
     ]
@@ -237,12 +250,13 @@ def _freezes(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
 
 
 def _milestones(rights: Rights, moment: datetime) -> list[Wait]:
-    """Return what is late, for whoever holds the role that owns it."""
+    """Return what is late and whose turn has come, for whoever holds the role that owns it."""
     owned = [guards for guards, role in OWNERS.items() if role in rights.roles and guards != "start"]
+    turns = [Q(guards=guards, release__state__in=TURNS[guards]) for guards in owned]
+    if not turns:
+        return []
     rows = (
-        Milestone.objects.filter(
-            done_at=None, guards__in=owned, due_at__lt=moment, release__state__in=Release.PREPARING
-        )
+        Milestone.objects.filter(reduce(or_, turns), done_at=None, due_at__lt=moment)
         .select_related("release__application")
         .order_by("due_at")[:MOST]
     )

@@ -27,7 +27,7 @@ from releases.api.rows import (
     run_numbered,
 )
 from releases.api.token import Caller, caller_of
-from releases.api.words import Body, Id, Moment, Slug, Version, Why
+from releases.api.words import Body, DeploymentState, Id, Moment, Slug, Version, Why
 from releases.models import Deployment, Step, StepOutput
 
 router = Router(tags=["deployments"])
@@ -119,7 +119,7 @@ def list_deployments(
     request: HttpRequest,
     application: Slug | None = None,
     environment: Slug | None = None,
-    state: Slug | None = None,
+    state: DeploymentState | None = None,
     release: Id | None = None,
     limit: cursors.Limit = 50,
     cursor: cursors.Cursor = "",

@@ -17,7 +17,7 @@ from releases.api import shapes
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known
 from releases.api.token import caller_of
-from releases.api.words import Line, Revision, Slug
+from releases.api.words import EvidenceKind, Line, Revision, Slug
 from releases.gates.evidence import count_with
 from releases.models import Evidence, Procedure, Release
 from releases.sources import evidence as reading
@@ -30,7 +30,7 @@ class EvidenceIn(Schema):
 
     application: Slug
     environment: Slug
-    kind: Slug
+    kind: EvidenceKind
     commit: Revision
     test_type: Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]*$", max_length=60)] = ""
     suite: Line = ""
@@ -76,7 +76,7 @@ def list_evidence(
     request: HttpRequest,
     commit: Revision = "",
     application: Slug | None = None,
-    kind: Slug | None = None,
+    kind: EvidenceKind | None = None,
     limit: cursors.Limit = 50,
     cursor: cursors.Cursor = "",
 ) -> Any:

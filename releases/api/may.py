@@ -11,18 +11,17 @@ from ninja import Router
 from audit.refusals import NotYou
 from environments import access
 from environments.models import AccessRule, Environment
-from environments.roles import ENVIRONMENT_VERBS, LEVEL_CHOICES, ROLE_CHOICES, ROLE_VERBS
+from environments.roles import ENVIRONMENT_VERBS, LEVEL_CHOICES, ROLE_CHOICES
 from releases.api import shapes
 from releases.api.rows import environment_named, known
 from releases.api.token import caller_of
-from releases.api.words import Slug
+from releases.api.words import VERBS, Slug, Verb
 
 router = Router(tags=["may"])
-VERBS = tuple(sorted(ENVIRONMENT_VERBS.union(*ROLE_VERBS.values())))
 
 
 @router.get("", response=shapes.MayOut)
-def who_may(request: HttpRequest, verb: Slug, environment: Slug | None = None) -> Any:
+def who_may(request: HttpRequest, verb: Verb, environment: Slug | None = None) -> Any:
     """Say whether the token's account may do a verb, anywhere or in one environment, and why."""
     caller = caller_of(request)
     known(verb, VERBS, "verb")

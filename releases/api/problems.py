@@ -20,6 +20,7 @@ from audit.actor import acting
 from audit.change import note
 from audit.refusals import Refused
 from environments.actors import visitor
+from releases.api.body import NotRead
 from releases.api.token import actor_of, request_id
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,13 @@ KINDS: Mapping[str, tuple[int, Any]] = {
     "gate_closed": (409, gettext_lazy("A gate is closed")),
     "in_progress": (409, gettext_lazy("The same call is still going on")),
     "too_large": (413, gettext_lazy("Too large")),
+    "unsupported_type": (415, gettext_lazy("Not JSON")),
     "invalid": (422, gettext_lazy("A value makes no sense")),
     "key_reused": (422, gettext_lazy("The key belongs to another call")),
     "too_many": (429, gettext_lazy("Too many calls")),
     "fault": (500, gettext_lazy("An unforeseen fault")),
 }
-DOCUMENTED = (400, 401, 403, 404, 409, 413, 422, 429, 500)
+DOCUMENTED = (400, 401, 403, 404, 409, 413, 415, 422, 429, 500)
 
 
 def problem(request: HttpRequest, kind: str, detail: str, *, reasons: Sequence[str] = (), **more: Any) -> HttpResponse:
@@ -104,6 +106,8 @@ def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse
             )
         case RequestDataTooBig():
             return problem(request, "too_large", _("The request is too large."))
+        case HttpError(__cause__=NotRead() as why):
+            return problem(request, why.kind, str(why))
         case HttpError() | MultiPartParserError() | BadRequest() | SuspiciousOperation() | UnicodeError():
             return problem(request, "malformed", _("The request cannot be read."))
     log.error(

@@ -25,8 +25,23 @@ from releases.api import shapes
 from releases.api.clearing import clears
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known, reach_all, release_named, release_numbered
+from releases.api.since import CommitOut, since_out
 from releases.api.token import Caller, caller_of
-from releases.api.words import Body, Count, Id, Line, Moment, MustWhy, Revision, Slug, Text, Ticket, Version, Why
+from releases.api.words import (
+    Body,
+    Count,
+    Id,
+    Line,
+    Moment,
+    MustWhy,
+    ReleaseState,
+    Revision,
+    Slug,
+    Text,
+    Ticket,
+    Version,
+    Why,
+)
 from releases.gates.ask import answers
 from releases.gates.base import PASSING, Answer, Known
 from releases.models import Deployment, Procedure, Release
@@ -211,7 +226,7 @@ def standing(caller: Caller, release: Release) -> list[shapes.StandingOut]:
                 state_allows=allows,
                 blockers=[_blocker(answer, release) for answer in closed],
                 gates=[shapes.gate_out(answer) for answer in asked],
-                since=shapes.since_out(contents[environment.pk], pointers[environment.pk], chosen.get(environment.pk)),
+                since=since_out(contents[environment.pk], pointers[environment.pk], chosen.get(environment.pk)),
             )
         )
     return found
@@ -238,7 +253,7 @@ def _out(release_id: int) -> shapes.ReleaseOut:
 def list_releases(
     request: HttpRequest,
     application: Slug | None = None,
-    state: Slug | None = None,
+    state: ReleaseState | None = None,
     limit: cursors.Limit = 50,
     cursor: cursors.Cursor = "",
 ) -> Any:
@@ -264,7 +279,7 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
     )
     return shapes.ReleaseDetail(
         **shapes.release_fields(release),
-        source=shapes.CommitOut(**commit) if (commit := since.commit_of(release)) is not None else None,
+        source=CommitOut(**commit) if (commit := since.commit_of(release)) is not None else None,
         environments=standing(caller, release),
         changes=[shapes.ChangeOut(kind=c.kind, text=c.text, ticket=c.ticket) for c in release.changes.all()],
         milestones=[

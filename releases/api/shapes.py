@@ -7,12 +7,22 @@ from typing import Any
 
 from ninja import Schema
 
-from environments.difference import difference
-from environments.models import ConfigurationVersion
 from releases.actions.question.ask import asked_of
-from releases.actions.release.since import Since
+from releases.api.since import CommitOut, SinceOut
+from releases.api.words import (
+    ChangeKind,
+    DeploymentState,
+    EvidenceKind,
+    ReleaseKind,
+    ReleaseState,
+    RollbackState,
+    StepKind,
+    StepState,
+    Verb,
+)
 from releases.gates.base import Answer
-from releases.models import Deployment, Evidence, InForce, Release, Step
+from releases.gates.content import clause_labels
+from releases.models import Deployment, Evidence, Release, Step
 
 
 class GateOut(Schema):
@@ -38,40 +48,15 @@ class ReleaseOut(Schema):
     application: str
     version: str
     number: str | None
-    kind: str
+    kind: ReleaseKind
     title: str
-    state: str
+    state: ReleaseState
     commit: str
     tree: str
     tag: str
     window_start: datetime | None
     window_end: datetime | None
     created_at: datetime
-
-
-class CommitOut(Schema):
-    """A commit: its full id, subject, author's name and when it was written."""
-
-    commit: str
-    subject: str
-    author: str
-    at: str
-
-
-class SinceOut(Schema):
-    """What a deployment would bring on top of the version that is active in an environment (null: none).
-
-    `known` false: the distance is not known, `words` says why. `commits`: the newest ones of `ahead`; `configuration`:
-    the keys that are added, removed or changed by the configuration chosen (null: none is chosen).
-    """
-
-    version: str | None
-    words: str
-    known: bool
-    ahead: int
-    behind: int
-    commits: list[CommitOut]
-    configuration: list[str] | None
 
 
 class StandingOut(Schema):
@@ -98,7 +83,7 @@ class PlannedOut(Schema):
 
     phase: str
     ordinal: int
-    kind: str
+    kind: StepKind
     label: str
     deadline_seconds: float
     silence_seconds: float | None
@@ -109,7 +94,7 @@ class PlannedOut(Schema):
 class ChangeOut(Schema):
     """One change."""
 
-    kind: str
+    kind: ChangeKind
     text: str
     ticket: str
 
@@ -131,7 +116,7 @@ class RunLine(Schema):
     application: str
     version: str
     environment: str
-    state: str
+    state: DeploymentState
     requested_by: str
     scheduled_by: str | None
     scheduled_for: datetime | None
@@ -155,8 +140,8 @@ class StepOut(Schema):
 
     ordinal: int
     phase: str
-    kind: str
-    state: str
+    kind: StepKind
+    state: StepState
 
 
 class RollbackOut(Schema):
@@ -164,7 +149,7 @@ class RollbackOut(Schema):
 
     id: int
     cause: str
-    state: str
+    state: RollbackState
     facts: dict[str, Any]
 
 
@@ -174,8 +159,8 @@ class RunOut(Schema):
     id: int
     release: str
     environment: str
-    state: str
-    release_state: str
+    state: DeploymentState
+    release_state: ReleaseState
     blockers: list[str]
     steps: list[StepOut]
     rollback: RollbackOut | None
@@ -196,7 +181,7 @@ class CheckOut(Schema):
 
     ordinal: int
     label: str
-    state: str
+    state: StepState
     verdict: str | None
     value: str | None
     limit: str | None
@@ -218,7 +203,7 @@ class EvidenceOut(Schema):
     id: int
     application: str
     environment: str
-    kind: str
+    kind: EvidenceKind
     test_type: str
     suite: str
     tool: str
@@ -274,7 +259,7 @@ class MayOut(Schema):
     """Whether the token's own account may, and from what that follows."""
 
     account: str
-    verb: str
+    verb: Verb
     environment: str | None
     may: bool
     why: str
@@ -310,17 +295,6 @@ def gate_out(answer: Answer) -> GateOut:
     return GateOut(gate=answer.gate, verdict=answer.verdict, reason=answer.reason)
 
 
-def since_out(row: Since, pointer: InForce | None, chosen: ConfigurationVersion | None) -> SinceOut:
-    """Return what is new in one environment."""
-    before = pointer.configuration if pointer is not None else None
-    return SinceOut(
-        version=row.version or None,
-        commits=[CommitOut(**commit) for commit in row.commits],
-        configuration=[r.key for r in difference(before, chosen) if r.mark != "same"] if chosen is not None else None,
-        **{name: getattr(row, name) for name in ("words", "known", "ahead", "behind")},
-    )
-
-
 def release_fields(release: Release) -> dict[str, Any]:
     """Return the fields that both forms of a release have."""
     names = ("version", "number", "kind", "title", "state", "commit", "tree", "tag")
@@ -344,8 +318,14 @@ def run_fields(run: Deployment) -> dict[str, Any]:
         "scheduled_for": run.scheduled_for,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
-        "blockers": [str(reason) for reason in run.blockers],
+        "blockers": _reasons(run),
     }
+
+
+def _reasons(run: Deployment) -> list[str]:
+    """Return what holds a run up or ended it, in words; the key of an ended consent as the page says it."""
+    labels = clause_labels()
+    return [labels.get(str(reason), str(reason)) for reason in run.blockers]
 
 
 def rollback_out(run: Deployment) -> RollbackOut | None:
@@ -373,7 +353,7 @@ def run_out(run: Deployment) -> RunOut:
         environment=run.environment.slug,
         state=run.state,
         release_state=run.release.state,
-        blockers=[str(reason) for reason in run.blockers],
+        blockers=_reasons(run),
         steps=[step_out(step) for step in run.steps.all()],
         rollback=rollback_out(run),
     )

@@ -18,6 +18,7 @@ from ninja.openapi.schema import OpenAPISchema
 
 from audit.refusals import Refused
 from releases.api import deployments, evidence, may, problems, releases, switch, windows
+from releases.api.body import JsonParser
 from releases.api.once import HEADER, LONGEST
 from releases.api.rate import TokenRate
 from releases.api.token import TokenBearer
@@ -61,10 +62,15 @@ def answered(view: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        head = request.method == "HEAD"
+        if head:
+            request.method = "GET"  # whatever answers GET answers HEAD, without its body
         try:
             response = view(request, *args, **kwargs)
         except Exception as fault:  # noqa: BLE001  the last place where a fault can become an answer without its inside
             return problems.of(request, fault)
+        finally:
+            request.method = "HEAD" if head else request.method
         if response.status_code == 405:
             refused = problems.problem(request, "method_not_allowed", _("This path has no such method."))
             refused["Allow"] = response["Allow"]
@@ -131,6 +137,7 @@ api = TokenAPI(
     description="Release governance for service accounts. The rules are those of the pages; there is no second set.",
     urls_namespace="api",
     auth=TokenBearer(),
+    parser=JsonParser(),
     throttle=[TokenRate()],
     docs=ApiPage(),
     docs_url="/docs",

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.utils import translation
 from django.utils.translation import gettext as _
 from ninja.security import HttpBearer
 
@@ -26,7 +27,7 @@ class TokenBearer(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> Any:
         """Return the token's row, or None for one that is unknown, expired, revoked, or whose owner is closed."""
-        return (
+        found = (
             Token.objects.select_related("account")
             .filter(
                 digest=Token.digest_of(token),
@@ -37,6 +38,10 @@ class TokenBearer(HttpBearer):
             )
             .first()
         )
+        if found is not None and "Accept-Language" not in request.headers:
+            # Until the end of the request, which the middleware's own choice spans.
+            translation.activate(found.account.language)
+        return found
 
 
 @dataclass(frozen=True)

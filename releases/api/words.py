@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from ninja import Schema
-from pydantic import AfterValidator, AwareDatetime, Field, ModelWrapValidatorHandler, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from environments.roles import ENVIRONMENT_VERBS, ROLE_VERBS
+from releases.models import Change, Deployment, Release, Rollback, Step
+from releases.sources import evidence
+from releases.steps import KINDS
 
 # No control characters in a line; in a text the line break and the tab are allowed.
 _LINE = r"^[^\x00-\x1f\x7f]*$"
@@ -19,6 +34,21 @@ def _near(at: datetime) -> datetime:
     return at
 
 
+def one_of(words: Iterable[str]) -> WithJsonSchema:
+    """Describe a word out of a list; that it is one is held where it is looked up, with a sentence of its own."""
+    return WithJsonSchema({"type": "string", "enum": [str(word) for word in words]})
+
+
+VERBS = tuple(sorted(ENVIRONMENT_VERBS.union(*ROLE_VERBS.values())))
+ReleaseState = Annotated[str, one_of(Release.State.values)]
+ReleaseKind = Annotated[str, one_of(Release.Kind.values)]
+DeploymentState = Annotated[str, one_of(Deployment.State.values)]
+StepState = Annotated[str, one_of(Step.State.values)]
+StepKind = Annotated[str, one_of(sorted({*(kind.name for kind in KINDS), "check"}))]
+RollbackState = Annotated[str, one_of(Rollback.State.values)]
+ChangeKind = Annotated[str, one_of(Change.Kind.values)]
+EvidenceKind = Annotated[str, one_of(evidence.NAMES)]
+Verb = Annotated[str, one_of(VERBS)]
 Line = Annotated[str, StringConstraints(pattern=_LINE, max_length=200)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]+$", max_length=60)]
 Ticket = Annotated[str, StringConstraints(pattern=_LINE, max_length=100)]
@@ -33,7 +63,9 @@ Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Body(Schema):
-    """What a call sends as JSON: an object."""
+    """What a call sends as JSON: an object, with no field that is not known."""
+
+    model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="wrap")
     @classmethod

@@ -119,7 +119,7 @@ def clause_labels() -> dict[str, str]:
         "commit": _("commit"),
         "tree": _("tree"),
         "digest": _("digest"),
-        "amended": _("amended"),
-        "withdrawn": _("withdrawn"),
-        "postponed": _("postponed"),
+        # What ends a round although no key of the document differs yet.
+        "amended": _("the scope was reopened"),
+        "withdrawn": _("the release was cancelled"),
     }

@@ -101,6 +101,8 @@ class DatabaseUpdate(TargetStep):
             return [_("the database stays as it is")]
         if parameters.way_back == "reverse":
             return [shlex.join(filled(settings.get("migrate_back", ()), context.target))]
+        if database_of(context.target, context.configuration, context.previous_configuration) is None:
+            return [_("no database is configured: nothing to restore")]
         return [
             _("count and keep the rows written since the backup"),
             _("replace the database by the backup of this run, in one transaction, and compare it"),

@@ -243,6 +243,14 @@ def term(key: str) -> dict[str, str]:
 
 
 @register.filter
+def cause(round_: Any) -> str:
+    """Return why the approvals of a round do not count any more; empty while they do."""
+    from releases.admin.rounds import ended_because
+
+    return ended_because(round_)
+
+
+@register.filter
 def clause(key: Any) -> str:
     """Return the words of a key of what is consented to."""
     from releases.gates.content import clause_labels

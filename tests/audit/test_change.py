@@ -195,6 +195,7 @@ def test_a_signature_needs_a_proof_of_identity_that_is_fresh(people: dict[str, A
     with acting_as("committee_a", proved=False), pytest.raises(SignatureNeeded):
         with change("test:sign", sign=True):
             pass
+    assert not Event.objects.filter(action="test:sign").exists(), "who is asked for a proof is not refused"
     with acting_as("committee_a") as actor:
         for age, allowed in ((299, True), (301, False)):
             stale = replace(actor, authenticated_at=datetime.now(UTC) - timedelta(seconds=age))

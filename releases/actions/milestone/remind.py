@@ -20,11 +20,24 @@ OWNERS = {
     "confirm": "release_manager",
     "start": "operator",
 }
+# Edge that a milestone guards → the states in which it is its turn.
+TURNS = {
+    "fix_content": ("draft",),
+    "confirm_tests": ("content_fixed",),
+    "approve": ("tested", "in_review"),
+    "confirm": ("approved",),
+    "start": ("confirmed",),
+}
 LATE = 0
 
 
 class _NotDue(Exception):
     """What had come due was done or moved, now that it is locked."""
+
+
+def turn_of(release: Release) -> Milestone | None:
+    """Return the milestone that a release is to reach next; None where it has none that is open."""
+    return next((m for m in release.milestones.all() if m.done_at is None and release.state in TURNS[m.guards]), None)
 
 
 def remind_due() -> list[int]:
@@ -72,7 +85,12 @@ def _remind(row: Milestone, leads: Sequence[int]) -> None:
 
 
 def _passed(milestone: Milestone, leads: Sequence[int]) -> list[int]:
-    """Return the leads that have passed, the last at the end; empty when nobody is to be told of that one any more."""
+    """Return the leads that have passed, the last at the end; empty when nobody is to be told of that one any more.
+
+    Nothing is late before its turn has come: what must come first is, and that is told.
+    """
     moment = now()
+    if milestone.due_at <= moment and milestone.release.state not in TURNS[milestone.guards]:
+        return []
     passed = [lead for lead in (*leads, LATE) if milestone.due_at - timedelta(hours=lead) <= moment]
     return passed if passed and passed[-1] not in milestone.reminded else []

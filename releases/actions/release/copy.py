@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from django.utils.translation import gettext as _
+
 from audit.change import change
+from audit.plain import plain
 from audit.refusals import Invalid
 from environments import access
 from environments.models import Application
@@ -35,7 +38,7 @@ def copy(release_id: int, *, version: str, title: str = "", with_changes: bool =
             version=text,
             kind=earlier.kind,
             criterion=earlier.criterion,
-            title=title.strip() or _retitled(earlier, text),
+            title=plain(title, _("title")) if title else _retitled(earlier, text),
             author=author,
             copied_from=earlier,
             plan=step_plan(content),

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from audit.change import change
+from audit.plain import plain
 from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.models import Account, Application, ConfigurationVersion
@@ -58,7 +59,7 @@ def plan(
             application=application,
             version=text,
             kind=kind,
-            title=title,
+            title=plain(title, _("title")),
             author=author,
             criterion=criterion if kind == Release.Kind.EMERGENCY else "",
             plan=step_plan(content),
@@ -78,6 +79,8 @@ def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Releas
         strange = sorted(set(fields) - set(EDITABLE))
         if strange:
             raise Invalid(_("Not to be edited: %(fields)s") % {"fields": ", ".join(strange)})
+        if "title" in fields:
+            fields = {**fields, "title": plain(fields["title"], _("title"))}
         changed = [name for name, value in fields.items() if getattr(release, name) != value]
         for name in changed:
             setattr(release, name, fields[name])
@@ -98,6 +101,7 @@ def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reaso
         _draft(release)
         if kind not in Change.Kind.values:
             raise Invalid(_("Unknown kind of change: %(kind)s") % {"kind": kind})
+        text = plain(text, _("change"))
         added = Change.objects.create(release=release, kind=kind, text=text, ticket=ticket, author=account)
         release.editors.add(account)
         clear_signatures(release)

@@ -6,14 +6,18 @@ import threading
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from audit.refusals import GateClosed, Invalid, NotYou, SignatureNeeded, WrongState
 from releases.actions.consent import decide
 from releases.actions.consent.lapse import lapse_stale
 from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import schedule
+from releases.actions.release.plan import edit
 from releases.actions.release.prepare import amend, take_back
+from releases.api.shapes import run_fields
 from releases.models import Approval, ConsentRound
+from tests.releases.gates.asking import alter
 
 
 def test_two_committee_members_grant(world: Any) -> None:
@@ -79,6 +83,42 @@ def test_amending_voids_the_round_and_names_it(world: Any) -> None:
     ended = world.fresh(round_)
     assert (ended.state, ended.void_key) == ("void", "amended")
     assert world.fresh(release).state == "draft"
+
+
+def test_an_ended_consent_looks_ended_on_every_page_and_names_what_changed(world: Any, browsers: Any) -> None:
+    release, round_ = world.granted()
+    client = browsers("manager")
+
+    def pages() -> list[str]:
+        found = [client.get(reverse("round", args=[round_.pk])).content.decode().split("</article>")[0]]
+        found.append(client.get(reverse("release", args=[release.pk])).content.decode().split('id="approvals"')[1])
+        sheet = client.get(reverse("application-sheet", args=[release.pk])).content.decode()
+        return [*(html.split("</article>")[0] for html in found), sheet.split("Record of consent")[1]]
+
+    granted = pages()
+    assert all("r-chip good" in html and "✓" in html for html in granted[:2])
+    assert not any("do not count any more" in html for html in granted)
+    # What changed is seen before anything has ended the round.
+    changed = alter(release, impact="another one")
+    for html in pages():
+        assert "Invalidated: “what is applied for” is no longer what was approved." in html
+        assert "r-chip good" not in html and "r-verdict good" not in html
+        assert "do not count any more" in html
+    alter(changed, impact=release.impact)
+    with world.acting_as("manager"):
+        amend(release.pk, reason="too short")
+        edit(release.pk, fields={"title": "Another title"})
+    for html in pages():
+        assert "Invalidated: the scope was reopened. Changed since then: what is applied for" in html
+        assert "r-chip good" not in html and "r-verdict good" not in html and ">amended" not in html
+
+
+def test_a_run_cancelled_by_an_ended_consent_says_why_in_words(world: Any) -> None:
+    run = world.scheduled()
+    with world.acting_as("manager"):
+        amend(run.release_id, reason="too short")
+    assert world.fresh(run).state == "cancelled"
+    assert run_fields(world.fresh(run))["blockers"] == ["the scope was reopened"]
 
 
 def test_a_changed_configuration_makes_the_consent_stale_and_names_the_key(world: Any) -> None:

@@ -251,7 +251,7 @@ def late(world: Any, draft: Any) -> Milestone:
 
     for row in draft.milestones.all():
         alter(row, compressed=False, reminded=[72, 24, 0])
-    milestone = draft.milestones.get(key="tests_done")
+    milestone = draft.milestones.get(key="content_fixed")
     alter(milestone, reminded=[72, 24], due_at=now() - timedelta(hours=1))
     with acting(WORKER):
         remind_due()
@@ -282,7 +282,7 @@ def test_what_nobody_does_is_told_again_then_to_others_and_stops_when_it_is_done
             assert remind_open() == []
         (notice,) = tell()
         told.append((notice.event, {one.account.username for one in notice.messages.all()}))
-        assert notice.parent == root and "tests" in notice.texts["en"]["body"].lower()
+        assert notice.parent == root and "content fixed" in notice.texts["en"]["body"].lower()
     managers = {"manager", "author_on_committee"}
     assert told == [("notice:remind", managers), ("notice:remind", managers),
                     ("notice:escalate", managers | {"project_manager"})]  # fmt: skip

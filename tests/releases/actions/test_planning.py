@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.urls import reverse
 
 from audit.actor import acting
 from audit.models import Outbox
@@ -86,7 +87,7 @@ def test_owners_are_reminded_at_each_lead_once_and_once_when_it_is_late(world: A
     release = world.planned()
     for row in release.milestones.all():
         alter(row, compressed=False, reminded=[], due_at=datetime.now(UTC) + timedelta(days=30))
-    milestone = release.milestones.get(key="tests_done")
+    milestone = release.milestones.get(key="content_fixed")
     seen = []
     for ahead in (timedelta(hours=80), timedelta(hours=71), timedelta(hours=23), timedelta(seconds=-1)):
         alter(milestone, due_at=datetime.now(UTC) + ahead)
@@ -232,3 +233,25 @@ def test_only_releases_under_way_are_moved(world: Any) -> None:
         draft = load(Content.checked(raw), reason="x")
         with pytest.raises(Invalid, match="under way"):
             submit(draft.pk, reason="x", moved=(world.planned().pk,))
+
+
+def test_nothing_is_late_before_its_turn_and_my_work_shows_the_milestones_own_date(world: Any, browsers: Any) -> None:
+    release = world.planned()
+    late, due = datetime.now(UTC) - timedelta(hours=2), datetime.now(UTC) + timedelta(days=3)
+    for row in release.milestones.all():
+        alter(row, compressed=False, reminded=[72, 24], due_at=late)
+    first, second = (release.milestones.get(key=key) for key in ("content_fixed", "tests_done"))
+    with acting(COMMAND):
+        assert remind_due() == [first.pk], "the rest waits for it"
+
+    def waits(what: str) -> list[Any]:
+        return [w for w in browsers("manager").get(reverse("admin:index")).context["waits"] if what in w.what]
+
+    assert [w.what for w in waits("Late:")] == ["Late: Content fixed"]
+    alter(first, due_at=due)
+    assert waits("Late:") == [] and [w.due for w in waits("Complete the draft")] == [due]
+    alter(first, done_at=late)
+    walk(release, "fix_content")
+    with acting(COMMAND):
+        assert remind_due() == [second.pk], "now it is its turn"
+    assert [w.due for w in waits("Bring the tests to an end")] == [late]

@@ -27,7 +27,7 @@ from tests.releases.gates.asking import alter
 def draft(world: Any) -> Any:
     """A release in preparation of which only one milestone is not done; nothing has been told so far."""
     row = world.planned()
-    for milestone in row.milestones.exclude(key="tests_done"):
+    for milestone in row.milestones.exclude(key="content_fixed"):
         alter(milestone, done_at=now())
     forget()
     return row
@@ -48,7 +48,7 @@ def awake(account: Any, *, mail: str) -> None:
 
 def late(draft: Any) -> Milestone:
     """Let the milestone be late, and remind of it."""
-    milestone: Milestone = alter(draft.milestones.get(key="tests_done"), compressed=False, reminded=[72, 24],
+    milestone: Milestone = alter(draft.milestones.get(key="content_fixed"), compressed=False, reminded=[72, 24],
                                  due_at=now() - timedelta(hours=1))  # fmt: skip
     assert remind() == [milestone.pk]
     return milestone
@@ -143,7 +143,7 @@ def test_a_reminder_that_no_message_was_made_of_yet_is_not_told_of_the_old_date(
 
 def test_a_milestone_that_is_to_be_done_once_more_is_reminded_of_once_more(world: Any, draft: Any) -> None:
     content, production = procedure_of(draft), world.environments["production"]
-    milestone = draft.milestones.get(key="tests_done")
+    milestone = draft.milestones.get(key="content_fixed")
     start = now() + timedelta(days=60)
     for reopened in ((), (milestone.guards,)):
         milestone = alter(milestone, done_at=now(), reminded=[72, 24, 0])

@@ -1,0 +1,39 @@
+"""Reading the body of a call: JSON that says it is, with each key once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from ninja.parser import Parser
+
+
+class NotRead(ValueError):
+    """A body that is not read as it stands; kind: of the problem that it becomes."""
+
+    def __init__(self, kind: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind = kind
+
+
+class JsonParser(Parser):
+    """Reads bodies for ninja, which takes any body for JSON and the last of equal keys."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        """Return what a body says. Raises NotRead, or ValueError for what is no JSON."""
+        kind = request.content_type or ""
+        if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+            text = _("The body must be JSON and say so: Content-Type: application/json, not %(kind)s.")
+            raise NotRead("unsupported_type", text % {"kind": kind or "—"})
+        return json.loads(request.body, object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _value in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotRead("malformed", _("The key “%(key)s” stands twice in the body.") % {"key": twice[:100]})
+    return found

@@ -1,0 +1,90 @@
+"""What a call may look like: bodies without a second meaning, HEAD where GET is, and answers in the caller's language."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from releases.models import Deployment, Release
+from tests.releases.gates.asking import alter
+
+from .conftest import ask, token_for
+
+PLAN = {"application": "datasets", "version": "1.3.0", "title": "Tags"}
+
+
+@pytest.mark.parametrize(
+    "title", ["", "  ", "\u3000", "\u200b", "\u202e", "safe\u202etxt", "a\u2066b", "\u3164", "a\u2028b"]
+)
+def test_a_title_in_which_something_is_hidden_is_refused(world: Any, managing: str, title: str) -> None:
+    refused = ask("post", "/releases", PLAN | {"title": title}, token=managing)
+    assert refused.status_code == 422 and "title" in refused.json()["detail"]
+    release = world.planned()
+    refused = ask("post", f"/releases/{release.pk}/edit", {"title": title}, token=managing)
+    assert refused.status_code == 422 and world.fresh(release).title == release.title
+    assert not Release.objects.filter(title=title).exists()
+
+
+def test_a_title_is_kept_without_blanks_around_it_and_in_one_form(world: Any, managing: str) -> None:
+    made = ask("post", "/releases", PLAN | {"title": " Cafe\u0301 👩‍💻　"}, token=managing)
+    assert made.json()["title"] == "Café 👩‍💻"
+
+
+def test_a_field_that_is_not_known_is_refused_and_named(world: Any, managing: str) -> None:
+    refused = ask("post", "/releases", PLAN | {"titel": "x"}, token=managing)
+    assert refused.status_code == 422 and "titel" in str(refused.json()["errors"])
+    release = world.planned()
+    refused = ask("post", f"/releases/{release.pk}/withdraw", {"reason": "x", "force": True}, token=managing)
+    assert refused.status_code == 422 and world.fresh(release).state == "draft"
+
+
+def test_a_key_that_stands_twice_is_refused(world: Any, managing: str) -> None:
+    body = json.dumps(PLAN)[:-1] + ', "version": "9.9.9"}'
+    refused = ask("post", "/releases", body, token=managing, raw=True)
+    assert refused.status_code == 400 and "“version” stands twice" in refused.json()["detail"]
+    assert not Release.objects.exists()
+
+
+def test_a_body_that_does_not_say_it_is_json_is_refused(world: Any, managing: str) -> None:
+    client = Client(headers={"authorization": f"Bearer {managing}", "accept-language": "en"})
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/xml"):
+        refused = client.generic("POST", "/api/v1/releases", json.dumps(PLAN), content_type=kind)
+        assert refused.status_code == 415 and kind in refused.json()["detail"], kind
+        assert refused.json()["type"] == "about:blank#unsupported_type"
+    for kind in ("application/json; charset=utf-8", "application/merge-patch+json"):
+        taken = client.generic("POST", "/api/v1/releases", json.dumps(PLAN), content_type=kind)
+        assert taken.status_code in (200, 422), kind
+    assert Release.objects.count() == 1
+
+
+def test_what_answers_get_answers_head_without_a_body(world: Any, managing: str) -> None:
+    client = Client(headers={"authorization": f"Bearer {managing}"})
+    for path in ("/releases", f"/releases/{world.planned().pk}", "/switch"):
+        got, head = client.get(f"/api/v1{path}"), client.head(f"/api/v1{path}")
+        assert (head.status_code, head.content) == (200, b"") and head["Content-Type"] == got["Content-Type"]
+    assert client.head("/api/v1/runs").status_code == 405
+    assert Client().head("/api/v1/releases").status_code == 401
+
+
+def test_words_out_of_a_list_are_described_as_such(world: Any, managing: str) -> None:
+    described = ask("get", "/openapi.json", token=managing).json()
+    schemas = described["components"]["schemas"]
+    assert schemas["ReleaseOut"]["properties"]["state"]["enum"] == list(Release.State.values)
+    assert schemas["RunLine"]["properties"]["state"]["enum"] == list(Deployment.State.values)
+    assert "junit" in schemas["EvidenceOut"]["properties"]["kind"]["enum"]
+    (verb,) = [p for p in described["paths"]["/api/v1/may"]["get"]["parameters"] if p["name"] == "verb"]
+    assert "start" in verb["schema"]["enum"]
+
+
+def test_it_answers_in_the_language_asked_for_and_else_in_the_accounts_own(world: Any) -> None:
+    ci = world.people["ci"]
+    secret = token_for(world, ci)
+    for asked, own, said in ((None, "en", "There is no such release."), (None, "ja", None), ("en", "ja", "There is no such release."), ("ja", "en", None)):  # fmt: skip
+        alter(ci, language=own)
+        headers = {"authorization": f"Bearer {secret}"} | ({"accept-language": asked} if asked else {})
+        answer = Client(headers=headers).get("/api/v1/releases/4711")
+        assert answer.status_code == 404 and answer["Content-Language"] == (asked or own)
+        assert (answer.json()["detail"] == "There is no such release.") == (said is not None), (asked, own)
