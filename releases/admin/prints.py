@@ -22,8 +22,8 @@ from releases.actions.rollback.communicated import communications
 from releases.actions.rollback.restored import digests
 from releases.admin.rounds import clauses, ended_because
 from releases.admin.shown import language, show
+from releases.gates.durations import Durations, durations
 from releases.gates.evidence import matrix
-from releases.gates.window import needed_seconds
 from releases.models import (
     ConsentRound,
     Deployment,
@@ -114,18 +114,19 @@ def application_sheet(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def lines(
-    plan: dict[str, list[dict[str, Any]]], phases: tuple[str, ...], start: datetime | None, ja: bool
+    plan: dict[str, list[dict[str, Any]]], phases: tuple[str, ...], start: datetime | None, ja: bool, lasts: Durations
 ) -> list[Line]:
     """Return the steps of some phases one after the other, each with its planned time from `start` on."""
     found: list[Line] = []
     at = start
     for phase in phases:
         for entry in plan.get(phase, []):
-            ends = at + timedelta(seconds=entry["estimate_seconds"]) if at is not None else None
+            seconds = lasts.seconds(phase, entry)
+            ends = at + timedelta(seconds=seconds) if at is not None else None
             found.append(
                 Line(
                     len(found) + 1, phase, entry["label_ja"] if ja else entry["label_en"], entry["kind"], at, ends,
-                    entry["estimate_seconds"], bool(entry.get("required", True)),
+                    seconds, bool(entry.get("required", True)),
                 )
             )  # fmt: skip
             at = ends
@@ -156,12 +157,13 @@ def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
     planned = (row.window_start, row.window_end) if place.protected else (None, None)
     start, closes = planned if run is None else (run.scheduled_for or planned[0], run.window_end or planned[1])
     japanese = language() == "ja"
-    out = lines(row.plan, ("forward", "verify"), start, japanese)
+    lasts = durations(row, place.pk)
+    out = lines(row.plan, ("forward", "verify"), start, japanese, lasts)
     steps = list(run.steps.order_by("ordinal")) if run is not None else []
     out = _with_facts(out, [s for s in steps if s.phase in ("forward", "verify")])
-    decide_by = last_return(Deployment(release=row, window_end=closes))
-    back = lines(row.plan, ("back", "back_verify"), decide_by, japanese)
-    needed = timedelta(seconds=needed_seconds(row.plan))
+    decide_by = last_return(Deployment(release=row, environment=place, window_end=closes))
+    back = lines(row.plan, ("back", "back_verify"), decide_by, japanese, lasts)
+    needed = lasts.needed(row.plan)
     return _sheet(
         request,
         "ringi/print_work.html",
@@ -177,7 +179,8 @@ def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
         ends=out[-1].ends if out else None,
         decide_by=decide_by,
         spare=(decide_by - out[-1].ends).total_seconds() if decide_by and out and out[-1].ends else None,
-        latest=closes - needed if closes is not None else None,
+        basis=needed.basis,
+        latest=closes - timedelta(seconds=needed.seconds) if closes is not None else None,
         watch=_content(row).watch if _content(row) is not None else None,
         roster=row.roster.all(),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from releases.actions.question.ask import last_return
+from releases.gates.durations import durations
 from releases.models import Deployment, Step
 
 MOVING = ("queued", "running", "verifying", "waiting", "stopping")
@@ -24,6 +25,7 @@ class WindowBar:
     decide: float
     now: float | None
     late: bool
+    basis: str
 
 
 def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBar | None:
@@ -38,9 +40,10 @@ def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBa
         return round(100 * min(max((at - begins).total_seconds() / whole, 0.0), 1.0), 2)
 
     out = [s for s in steps if s.phase in (Step.Phase.FORWARD, Step.Phase.VERIFY)]
-    rest = sum(s.estimate_seconds for s in out if s.state not in Step.ENDS)
+    lasts = durations(run.release, run.environment_id)
+    rest = sum(lasts.of(s) for s in out if s.state not in Step.ENDS)
     if not steps:
-        rest = sum(s["estimate_seconds"] for p in ("forward", "verify") for s in run.release.plan.get(p, []))
+        rest = lasts.needed(run.release.plan, ("forward", "verify")).seconds
     moving = run.state in MOVING
     over = [s.ended_at for s in steps if s.ended_at is not None]
     until = moment if moving and run.started_at else (run.ended_at or max(over, default=begins))
@@ -57,4 +60,5 @@ def window_bar(run: Deployment, steps: list[Step], moment: datetime) -> WindowBa
         decide=place(decide_by),
         now=place(moment) if begins <= moment <= run.window_end else None,
         late=planned_end > decide_by,
+        basis=lasts.needed(run.release.plan).basis,
     )

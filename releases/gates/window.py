@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from environments import calendar
 from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.gates.base import Answer, Known, Question, failed, passed
+from releases.gates.durations import durations
 from releases.models import Release
 from releases.procedures.parts import Gate
 
@@ -49,11 +50,6 @@ def _windows_of(
 def closed_sentence(answer: calendar.Answer, environment: Environment) -> str:
     """Return why it is closed and when it opens next, in the environment's zone."""
     return calendar.sentence(answer, environment.zone)
-
-
-def needed_seconds(plan: dict[str, list[dict[str, float]]]) -> float:
-    """Return the estimate in seconds of the phases given; of a whole plan: the way out, its checks, the way back."""
-    return float(sum(step["estimate_seconds"] for steps in plan.values() for step in steps))
 
 
 def _end(release: Release, environment: Environment, answer: calendar.Answer) -> datetime | None:
@@ -100,8 +96,10 @@ def ask(question: Question, gate: Gate) -> Answer:
     end = _end(release, environment, answer)
     if end is None or at >= end:
         return failed(gate, _("The release's own window has closed."), "plan")
-    latest = calendar.latest_safe_start(end, timedelta(seconds=needed_seconds(release.plan)))
+    needed = durations(release, environment.pk).needed(release.plan)
+    latest = calendar.latest_safe_start(end, timedelta(seconds=needed.seconds))
     if at > latest:
         when = calendar.print_time(latest, environment.zone, get_language() or "ja")
-        return failed(gate, _("It no longer fits: the latest safe start was %(when)s.") % {"when": when}, "plan")
-    return passed(gate, answer.reason, "plan")
+        text = _("It no longer fits: the latest safe start was %(when)s.") % {"when": when}
+        return failed(gate, f"{text} {needed.sentence}", "plan")
+    return passed(gate, f"{answer.reason} {needed.sentence}" if release.plan else answer.reason, "plan")

@@ -19,6 +19,7 @@ from releases.actions.step.finish import drop_rest
 from releases.actions.step.time_left import GO_ON
 from releases.gates import freeze, stop_switch, window
 from releases.gates.base import Known, Question
+from releases.gates.durations import durations
 from releases.models import Deployment, Step
 
 
@@ -177,8 +178,10 @@ def _require_time(deployment: Deployment, first: Step, *, back: bool = True) -> 
     if all(gate.kind != "window" for gate in asked):
         return
     left = deployment.steps.filter(ordinal__gte=first.ordinal, phase__in=["forward", "verify"])
-    after = {phase: release.plan.get(phase, []) for phase in ("back", "back_verify") if back}
-    seconds = sum(step.estimate_seconds for step in left) + window.needed_seconds(after)
+    lasts = durations(release, environment.pk)
+    seconds = sum(lasts.of(step) for step in left)
+    if back:
+        seconds += lasts.needed(release.plan, ("back", "back_verify")).seconds
     if reason := window.closed_to(known, environment, seconds):
         raise GateClosed(reason)
 

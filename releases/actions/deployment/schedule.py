@@ -16,7 +16,7 @@ from environments import access
 from environments.models import Account, Environment
 from releases.actions.release.observe import observe
 from releases.gates import ask, quorum
-from releases.gates.window import needed_seconds
+from releases.gates.durations import durations
 from releases.models import ConsentRound, Deployment, Release
 
 
@@ -86,7 +86,7 @@ def not_yours(account: Account, deployment: Deployment, spoken: Container[str] |
 def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:
     """Refuse an hour in which another run of the application is booked there; an emergency cancels it instead."""
     release = deployment.release
-    end = hour + timedelta(seconds=needed_seconds(release.plan))
+    end = hour + _needed(release, deployment)
     booked = Deployment.objects.select_for_update(of=("self",)).filter(
         application=deployment.application, environment=deployment.environment, state="scheduled"
     )
@@ -94,7 +94,7 @@ def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:
     for other in booked.exclude(pk=deployment.pk).select_related("release"):
         if other.scheduled_for is None or other.scheduled_for >= end:
             continue
-        if other.scheduled_for + timedelta(seconds=needed_seconds(other.release.plan)) <= hour:
+        if other.scheduled_for + _needed(other.release, deployment) <= hour:
             continue
         if release.kind != Release.Kind.EMERGENCY or other.release.kind == Release.Kind.EMERGENCY:
             raise GateClosed(_("Another run is booked for that hour: %(run)s") % {"run": other.release})
@@ -104,6 +104,11 @@ def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:
         other.save()
         moved_aside.append(other)
     return moved_aside
+
+
+def _needed(release: Release, deployment: Deployment) -> timedelta:
+    lasts = durations(release, deployment.environment_id)
+    return timedelta(seconds=lasts.needed(release.plan).seconds)
 
 
 def cancel(deployment_id: int, *, reason: str) -> Deployment:

@@ -18,6 +18,7 @@ from releases import dispatch
 from releases.actions.poll.limited import limited
 from releases.actions.rollback.causes import UNANSWERED
 from releases.actions.rollback.decide import raise_
+from releases.gates.durations import Needed, durations
 from releases.models import Deployment, Question, Rollback, RosterEntry, Step
 
 # However late it is, somebody has this long to answer.
@@ -61,9 +62,13 @@ def last_return(deployment: Deployment) -> datetime | None:
     """Return the last moment from which the way back still fits into the window; None without a window."""
     if deployment.window_end is None:
         return None
-    plan = deployment.release.plan
-    back = sum(step["estimate_seconds"] for phase in ("back", "back_verify") for step in plan.get(phase, []))
-    return deployment.window_end - timedelta(seconds=back)
+    return deployment.window_end - timedelta(seconds=back_needed(deployment).seconds)
+
+
+def back_needed(deployment: Deployment) -> Needed:
+    """Return how long the whole rollback of a deployment takes, and by what that was reckoned."""
+    release = deployment.release
+    return durations(release, deployment.environment_id).needed(release.plan, ("back", "back_verify"))
 
 
 def level(question: Question, moment: datetime) -> int:

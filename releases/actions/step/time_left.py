@@ -10,13 +10,14 @@ from django.utils.translation import gettext as _
 from audit.change import Act, change
 from environments import calendar
 from releases.actions.question import ask
+from releases.gates.durations import durations
 from releases.models import Deployment, Release, Step
 
 GO_ON = "step:go_on"
 
 
 def too_late(step: Step, deployment: Deployment, moment: datetime) -> str:
-    """Return why a step is not begun without a person's word: as estimated it ends when the way back no longer fits.
+    """Return why a step is not begun without a person's word: as such steps last it ends when the way back no longer fits.
 
     Empty when it may begin: also when a person has said so, outside the way out, in environments without protection, and
     in an emergency.
@@ -25,7 +26,10 @@ def too_late(step: Step, deployment: Deployment, moment: datetime) -> str:
         return ""
     safe = ask.last_return(deployment)
     emergency, said = deployment.release.kind == Release.Kind.EMERGENCY, step.decision.get("verb") == GO_ON
-    if safe is None or emergency or said or moment + timedelta(seconds=step.estimate_seconds) <= safe:
+    if safe is None or emergency or said:
+        return ""
+    lasts = durations(deployment.release, deployment.environment_id)
+    if moment + timedelta(seconds=lasts.of(step)) <= safe:
         return ""
     text = _("It would end after %(when)s, the last moment from which the way back fits into the window.")
     return text % {"when": calendar.print_time(safe, deployment.environment.zone, get_language() or "ja")}

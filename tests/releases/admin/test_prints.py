@@ -13,6 +13,7 @@ from audit.clock import now
 from environments.models import Environment
 from releases.admin.prints import lines
 from releases.admin.shown import clock, when
+from releases.gates.durations import Durations
 from releases.models import Deployment
 from tests.releases.gates.asking import alter, make
 
@@ -23,11 +24,11 @@ def test_steps_follow_each_other(world: dict[str, Any]) -> None:
     """Each begins when the one before it ends; without a start there are no times."""
     start = world["review"].window_start
     plan = {"forward": [{**STEPS, "estimate_seconds": 60}], "verify": [{**STEPS, "estimate_seconds": 30}]}
-    found = lines(plan, ("forward", "verify"), start, False)
+    found = lines(plan, ("forward", "verify"), start, False, Durations())
     assert [(line.number, line.begins - start, line.ends - start) for line in found if line.begins and line.ends] == [
         (1, timedelta(0), timedelta(seconds=60)), (2, timedelta(seconds=60), timedelta(seconds=90)),
     ]  # fmt: skip
-    assert lines(plan, ("forward",), None, True)[0].begins is None
+    assert lines(plan, ("forward",), None, True, Durations())[0].begins is None
 
 
 def test_the_work_sheet_names_the_decision_time(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:

@@ -9,22 +9,24 @@ from typing import Any
 import pytest
 
 from releases.admin.window_bar import window_bar
+from releases.gates.durations import Durations
 
 BEGIN = datetime(2026, 12, 15, 16, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+STEP = {"kind": "command", "label_ja": "命令"}
 
 
 def _run(**given: Any) -> Any:
-    plan = {"forward": [{"estimate_seconds": 1800}], "back": [{"estimate_seconds": 3600}]}
+    plan = {"forward": [{**STEP, "estimate_seconds": 1800}], "back": [{**STEP, "estimate_seconds": 3600}]}
     kept = {
         "started_at": BEGIN, "scheduled_for": BEGIN, "window_end": BEGIN + 4 * HOUR, "ended_at": None, "state": "running",
-        "release": SimpleNamespace(plan=plan),
+        "release": SimpleNamespace(plan=plan, _durations={1: Durations()}), "environment_id": 1,
     }  # fmt: skip
     return SimpleNamespace(**{**kept, **given})
 
 
 def _steps(*states: str) -> Any:
-    return [SimpleNamespace(phase="forward", state=s, estimate_seconds=1800, ended_at=None) for s in states]
+    return [SimpleNamespace(phase="forward", state=s, estimate_seconds=1800, ended_at=None, **STEP) for s in states]
 
 
 def test_a_running_run_shows_what_is_past_and_what_is_planned() -> None:

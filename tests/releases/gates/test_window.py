@@ -10,7 +10,8 @@ import pytest
 from audit.clock import now
 from environments.models import ChangeWindow, Freeze
 from releases.gates.ask import answers
-from releases.gates.window import needed_seconds, opening
+from releases.gates.durations import durations
+from releases.gates.window import opening
 
 from .asking import alter, ask
 
@@ -55,7 +56,8 @@ def test_another_applications_window_is_not_ours(world: Any) -> None:
 
 def test_it_must_still_fit_with_its_way_back(world: Any) -> None:
     release = world.planned()
-    needed = timedelta(seconds=needed_seconds(release.plan))
+    lasts = durations(release, world.environments["production"].pk)
+    needed = timedelta(seconds=lasts.needed(release.plan).seconds)
     assert needed > timedelta(minutes=10)
     latest = extra(world).ends_at - needed
     assert ask(world, release, "window", at=latest).verdict == "pass"

@@ -1,0 +1,99 @@
+"""How long steps take: the 90th percentile of earlier ones, or the procedure's estimate until there are enough of them.
+
+Whether a deployment with its rollback fits into a window is reckoned with it, by gates, actions and pages. Read only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from releases.models import Release, Step
+
+# From how many deployments on the past is believed, and how many of the latest are looked at.
+ENOUGH, LATEST = 5, 100
+# Of an application in an environment, by phase, kind and name of the step; only what a worker saw end well.
+PAST = """
+SELECT s.phase, s.kind, s.label_ja, count(DISTINCT s.deployment_id),
+       percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM s.ended_at - s.started_at)::float8)
+FROM releases_step s JOIN releases_stepattempt a ON a.step_id = s.id AND a.epoch = s.epoch AND a.outcome = 'done'
+WHERE s.state = 'done' AND s.started_at IS NOT NULL AND s.ended_at IS NOT NULL AND s.deployment_id IN (
+    SELECT id FROM releases_deployment WHERE environment_id = %s AND application_id = %s AND started_at IS NOT NULL
+    ORDER BY started_at DESC LIMIT %s)
+GROUP BY s.phase, s.kind, s.label_ja
+HAVING count(DISTINCT s.deployment_id) >= %s
+"""
+Name = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A time in seconds, and how it was reckoned: how many steps by the percentile (of at least `runs` deployments each)
+    and how many by the estimate.
+    """
+
+    seconds: float
+    measured: int
+    estimated: int
+    runs: int
+
+    @property
+    def basis(self) -> str:
+        """Say which of the two was used, in the reader's language."""
+        if not self.measured:
+            return _("by the estimates of the procedure")
+        if not self.estimated:
+            return _("by the 90th percentile of at least %(runs)d earlier deployments") % {"runs": self.runs}
+        words = {"runs": self.runs, "measured": self.measured, "all": self.measured + self.estimated}
+        return (
+            _(
+                "%(measured)d of %(all)d steps by the 90th percentile of at least %(runs)d earlier deployments, the others by"
+                " the estimates of the procedure"
+            )
+            % words
+        )
+
+    @property
+    def sentence(self) -> str:
+        """Say how long it is, in whole minutes rounded up, and by what."""
+        words = {"minutes": -int(-self.seconds // 60), "basis": self.basis}
+        return _("%(minutes)d minutes are needed, with the rollback (%(basis)s).") % words
+
+
+@dataclass(frozen=True)
+class Durations:
+    """How long each step of an application takes in an environment: (phase, kind, Japanese name) → seconds, deployments."""
+
+    past: Mapping[Name, tuple[float, int]] = field(default_factory=dict)
+
+    def seconds(self, phase: str, step: Mapping[str, Any]) -> float:
+        """Return how long a step of a plan takes, in seconds."""
+        found = self.past.get((phase, step["kind"], step["label_ja"]))
+        return found[0] if found is not None else float(step["estimate_seconds"])
+
+    def of(self, step: Step) -> float:
+        """Return how long a step of the journal takes, in seconds."""
+        found = self.past.get((step.phase, step.kind, step.label_ja))
+        return found[0] if found is not None else step.estimate_seconds
+
+    def needed(self, plan: Mapping[str, Iterable[Mapping[str, Any]]], phases: Iterable[str] | None = None) -> Needed:
+        """Return how long the phases named of a plan take; without names the whole of it, forward and back."""
+        steps = [(phase, step) for phase in (plan if phases is None else phases) for step in plan.get(phase, [])]
+        runs = [found[1] for p, s in steps if (found := self.past.get((p, s["kind"], s["label_ja"])))]
+        seconds = sum(self.seconds(phase, step) for phase, step in steps)
+        return Needed(seconds, len(runs), len(steps) - len(runs), min(runs, default=0))
+
+
+def durations(release: Release, environment_id: int) -> Durations:
+    """Return how long the steps of a release's application take in an environment; read once for a release that is held."""
+    held: dict[int, Durations] = release.__dict__.setdefault("_durations", {})
+    if environment_id not in held:
+        with connection.cursor() as cursor:
+            cursor.execute(PAST, [environment_id, release.application_id, LATEST, ENOUGH])
+            rows = cursor.fetchall()
+        held[environment_id] = Durations({(p, kind, name): (seconds, runs) for p, kind, name, runs, seconds in rows})
+    return held[environment_id]

@@ -1,0 +1,104 @@
+"""What fits into a window is reckoned from what steps have taken, as soon as there are enough of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.clock import now
+from environments.models import ChangeWindow, Environment
+from releases.actions.question.ask import last_return
+from releases.actions.step.time_left import too_late
+from releases.gates.durations import ENOUGH, Durations, durations
+from releases.models import Deployment, Procedure, Release, Step, StepAttempt
+
+from .asking import alter, ask, make, walk
+
+NAME = ("forward", "code_deploy", "コードデプロイ")
+
+
+def past(world: Any, *seconds: float, environment: str = "production", **fields: Any) -> None:
+    """Let deployments have run, one for each length in seconds, of which one step was that long."""
+    place: Environment = world.environments[environment]
+    given = {
+        "phase": NAME[0],
+        "kind": NAME[1],
+        "label_ja": NAME[2],
+        "label_en": "Deploy the code",
+        "outcome": "done",
+        **fields,
+    }
+    outcome, ends = given.pop("outcome"), given.pop("ends", "finish")
+    for number, lasted in enumerate(seconds):
+        begun = now() - timedelta(days=30 + number)
+        release = make(Release, application=world.application, version=f"0.{Release.objects.count()}.0", title="past",
+                       author=world.people["operator"])  # fmt: skip
+        run = make(Deployment, release=release, application=world.application, environment=place, started_at=begun,
+                   requested_by=world.people["operator"], procedure=Procedure.objects.get(state="active"))  # fmt: skip
+        step = make(Step, deployment=run, ordinal=1, parameters={}, estimate_seconds=60, epoch=1,
+                    started_at=begun, ended_at=begun + timedelta(seconds=lasted), **given)  # fmt: skip
+        walk(step, "offer", "claim", ends)
+        make(StepAttempt, step=step, epoch=1, key=str(step.pk), worker="w", began_at=begun, outcome=outcome)
+
+
+def lasts(world: Any, environment: str = "production") -> Durations:
+    release = Release(application=world.application)
+    return durations(release, world.environments[environment].pk)
+
+
+def test_it_is_the_90th_percentile_of_enough_earlier_steps(world: Any) -> None:
+    past(world, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+    assert lasts(world).past == {NAME: (pytest.approx(91), 10)}
+    assert lasts(world, "staging").past == {}, "another environment has another past"
+
+
+def test_too_few_failed_and_other_steps_leave_the_estimate(world: Any) -> None:
+    past(world, *[500] * (ENOUGH - 1))
+    past(world, 500, ends="fail", outcome="failed")
+    past(world, 500, outcome="unknown")  # a person said that it was done, hours later
+    past(world, 500, phase="back")
+    past(world, 500, environment="staging")
+    step = {"kind": NAME[1], "label_ja": NAME[2], "estimate_seconds": 60}
+    assert lasts(world).seconds("forward", step) == 60
+    past(world, 500)
+    assert lasts(world).seconds("forward", step) == 500
+    assert lasts(world).seconds("back", step) == 60
+
+
+def planned(world: Any) -> Release:
+    """A release whose plan has one step out of which the past is known, and one back."""
+    step = {"kind": NAME[1], "label_ja": NAME[2], "label_en": "Deploy", "parameters": {}, "required": True}
+    plan = {"forward": [{**step, "estimate_seconds": 60}], "back": [{**step, "estimate_seconds": 120}]}
+    return alter(world.planned(), plan=plan)  # type: ignore[no-any-return]
+
+
+def test_the_window_gate_says_which_was_used_and_of_how_many(world: Any) -> None:
+    release = planned(world)
+    ends = ChangeWindow.objects.get(rrule="").ends_at
+    assert "3 minutes are needed, with the rollback (by the estimates" in ask(world, release, "window").reason
+    assert ask(world, release, "window", at=ends - timedelta(seconds=180)).verdict == "pass"
+    past(world, *[1800] * 6)
+    said = ask(world, release, "window").reason
+    assert "32 minutes are needed" in said and "1 of 2 steps by the 90th percentile of at least 6 earlier" in said
+    late = ask(world, release, "window", at=ends - timedelta(seconds=1919))
+    assert late.verdict == "fail" and "latest safe start" in late.reason and "90th percentile" in late.reason
+    assert ask(world, release, "window", at=ends - timedelta(seconds=1920)).verdict == "pass"
+    past(world, *[600] * 5, phase="back")
+    both = ask(world, release, "window").reason
+    assert "40 minutes are needed, with the rollback (by the 90th percentile of at least 5 earlier" in both
+
+
+def test_a_step_and_the_decision_time_are_reckoned_from_the_past_too(world: Any) -> None:
+    release = planned(world)
+    ends = now() + timedelta(hours=1)
+    run = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
+               window_end=ends, requested_by=world.people["operator"], procedure=Procedure.objects.get(state="active"))  # fmt: skip
+    step = Step(deployment=run, phase="forward", kind=NAME[1], label_ja=NAME[2], estimate_seconds=60)
+    assert last_return(run) == ends - timedelta(seconds=120) and not too_late(step, run, now())
+    past(world, *[600] * 5, phase="back")
+    past(world, *[3000] * 5)
+    fresh = Deployment.objects.get(pk=run.pk)
+    assert last_return(fresh) == ends - timedelta(seconds=600)
+    assert "the last moment" in too_late(step, fresh, now() + timedelta(minutes=1))
