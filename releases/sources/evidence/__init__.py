@@ -18,6 +18,7 @@ from releases.sources.evidence import (
     clover,
     coverage,
     coverage_json,
+    dotnet,
     file,
     gatling,
     grype,
@@ -65,6 +66,8 @@ KINDS: tuple[EvidenceKind, ...] = (
 # The first form of a kind that fits reads the file.
 FORMS: tuple[Form, ...] = (
     junit.FORM,
+    dotnet.XUNIT,
+    dotnet.NUNIT,
     clover.FORM,
     coverage.FORM,
     jacoco.FORM,

@@ -1,18 +1,40 @@
-"""JUnit reports of the tools that write them: counted from their cases, and what does not agree is refused."""
+"""Test reports as their real writers write them: counted from their cases, and what does not agree is refused."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.utils import translation
 
 from releases.procedures.load import default
-from releases.sources.evidence import judge, read
+from releases.sources.evidence import BadEvidence, judge, read
+from releases.sources.evidence.junit import DEEPEST
 
 from .test_evidence import BAD, ERROR, OK, SKIP, _junit
 
 LIMITS = default().threshold_values()
+SAMPLES = Path(__file__).parent / "samples" / "junit"
+# Written by: pytest 9.2, unittest-xml-reporting 4.0, jest-junit, mocha 12 (xunit) and mocha-junit-reporter; the others
+# by hand after what Gradle 8, Surefire 3, GoogleTest 1.15, Catch2 3, xUnit.net 2 and NUnit 3 document.
+COUNTS = {  # tests, failures, errors, skipped, passed, flaky
+    "pytest.xml": (8, 3, 1, 2, 2, 0),
+    "pytest-collection.xml": (1, 0, 1, 0, 0, 0),
+    "unittest.xml": (6, 2, 1, 2, 1, 0),
+    "unittest-set-up.xml": (1, 0, 1, 0, 0, 0),
+    "jest.xml": (5, 1, 1, 1, 2, 0),
+    "mocha.xml": (7, 3, 0, 2, 2, 0),
+    "mocha-junit-reporter.xml": (5, 3, 0, 0, 2, 0),
+    "gradle.xml": (3, 1, 0, 1, 1, 0),
+    "surefire.xml": (4, 1, 0, 0, 3, 1),
+    "surefire-class.xml": (1, 0, 1, 0, 0, 0),
+    "googletest.xml": (4, 1, 0, 2, 1, 0),
+    "catch2.xml": (2, 1, 0, 0, 1, 0),
+    "xunit.xml": (3, 1, 0, 1, 1, 0),
+    "nunit.xml": (4, 1, 1, 1, 1, 0),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -21,29 +43,125 @@ def _english() -> Iterator[None]:
         yield
 
 
-def _verdict(kind: str, content: bytes) -> str:
-    return judge(kind, read(kind, content).values, LIMITS)[0]
+def _verdict(content: bytes) -> str:
+    return judge("junit", read("junit", content).values, LIMITS)[0]
 
 
-def test_junit_is_counted_from_its_cases() -> None:
-    reading = read("junit", _junit(OK, OK, BAD, SKIP, ERROR, tests=5, failures=1, errors=1, skipped=1))
-    assert reading.values == {"tests": 5, "failures": 1, "errors": 1, "skipped": 1, "passed": 2}
-    assert reading.sentence == "2 of 5 tests passed."
-    assert _verdict("junit", _junit(OK, BAD)) == "fail"
-    assert _verdict("junit", _junit(OK, ERROR)) == "fail"
-    assert _verdict("junit", _junit(OK, SKIP)) == "pass"
+def test_it_is_counted_from_its_cases() -> None:
+    reading = read("junit", _junit(OK, BAD, SKIP, ERROR, tests=4, failures=1, errors=1, skipped=1))
+    assert reading.values == {"tests": 4, "failures": 1, "errors": 1, "skipped": 1, "passed": 1, "flaky": 0}
+    assert reading.sentence == "1 of 4 tests passed."
+    assert _verdict(_junit(OK, BAD)) == _verdict(_junit(OK, ERROR)) == "fail"
+    assert _verdict(_junit(OK, SKIP)) == "pass"
 
 
-@pytest.mark.parametrize("content", [_junit(), _junit(SKIP)])
-def test_tests_that_did_not_run_are_no_pass(content: bytes) -> None:
-    assert _verdict("junit", content) == "unknown"
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_reports_of_the_tools_are_read(name: str) -> None:
+    values = read("junit", (SAMPLES / name).read_bytes()).values
+    found = tuple(values[key] for key in ("tests", "failures", "errors", "skipped", "passed", "flaky"))
+    assert found == COUNTS[name]
+    assert judge("junit", values, LIMITS)[0] == "fail"
+    assert set(COUNTS) == {path.name for path in SAMPLES.iterdir()}
 
 
-def test_a_test_that_is_listed_twice_and_counted_once_is_no_contradiction() -> None:
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_report_supersedes_itself_and_no_other_does(name: str) -> None:
+    one = read("junit", (SAMPLES / name).read_bytes())
+    assert one.failing and one.must_be_repeated <= one.speaks_of
+    for other in COUNTS:
+        if other != name:
+            assert not one.must_be_repeated <= read("junit", (SAMPLES / other).read_bytes()).speaks_of, other
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("pytest-collection.xml", '<testcase classname="test_col.TestA" name="a"/>'),
+        ("unittest-set-up.xml", '<testcase classname="test_u.B" name="test_1"/>'),
+        ("jest.xml", '<testcase classname="sum fails" name="sum fails"/><testcase file="b.test.js" name="x y"/>'),
+        ("surefire-class.xml", '<testcase classname="shop.StockTest" name="counts"/>'),
+    ],
+)
+def test_what_failed_around_tests_is_cleared_by_a_test_from_there(name: str, good: str) -> None:
+    failed = read("junit", (SAMPLES / name).read_bytes())
+    assert failed.must_be_repeated <= read("junit", _junit(good)).speaks_of
+    assert not failed.must_be_repeated <= read("junit", _junit(OK)).speaks_of
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        SKIP,
+        '<testcase name="DISABLED_x" classname="c" status="notrun" result="suppressed"/>',
+        '<testcase name="x" classname="c" status="disabled"/>',
+        '<testcase name="x" classname="c" status="run" result="skipped"/>',
+    ],
+)
+def test_tests_that_did_not_run_are_no_pass(case: str) -> None:
+    assert _verdict(_junit()) == "unknown"
+    assert read("junit", _junit(case)).values["skipped"] == 1
+    assert _verdict(_junit(case)) == "unknown" and _verdict(_junit(case, OK)) == "pass"
+
+
+def test_a_failure_that_only_an_attribute_states_is_one() -> None:
+    assert _verdict(_junit('<testcase name="x" classname="c" status="fail"/>', OK)) == "fail"
+
+
+def test_reruns_make_no_test_more_and_a_flaky_one_is_shown() -> None:
     twice = '<testcase name="b" classname="c"><error message="while cleaning up">x</error></testcase>'
-    assert read("junit", _junit(BAD, twice, tests=1, failures=1, errors=1)).values["tests"] == 2
+    assert read("junit", _junit(BAD, twice, tests=1, failures=1, errors=1)).values["tests"] == 1
+    assert _verdict(_junit(BAD, '<testcase name="b" classname="c"/>')) == "fail", "two tests may share a name"
+    reading = read("junit", (SAMPLES / "surefire.xml").read_bytes())
+    assert reading.sentence == "3 of 4 tests passed. 1 of them passed only when they were run again."
 
 
-def test_a_deeply_nested_report_is_read_for_what_it_lists() -> None:
-    content = b"<testsuite>" * 2000 + OK.encode() + b"</testsuite>" * 2000
-    assert read("junit", content).values["tests"] == 1
+def test_an_error_of_a_suite_itself_counts() -> None:
+    content = (
+        b'<testsuites><testsuite name="s" tests="1" errors="1"><error/><testcase name="a"/></testsuite></testsuites>'
+    )
+    assert read("junit", content).values["errors"] == 1 and _verdict(content) == "fail"
+
+
+def test_tests_that_are_still_to_be_written_are_no_pass() -> None:
+    todo = '<testcase classname="sum todo" name="sum todo"/>'
+    assert _verdict(_junit(todo, tests=0)) == "unknown"
+    assert read("junit", _junit(todo, OK, tests=1)).values["passed"] == 1
+
+
+@pytest.mark.parametrize("encoding", ["Shift_JIS", "Windows-31J", "MS932", "EUC-JP", "ISO-2022-JP", "utf-8", "utf-16"])
+def test_japanese_encodings_are_read(encoding: str) -> None:
+    codec = {"windows-31j": "cp932", "ms932": "cp932"}.get(encoding.lower(), encoding.lower())
+    text = f"<?xml version='1.0' encoding='{encoding}'?><testsuite name='検査'><testcase name='合計'/></testsuite>"
+    assert read("junit", text.encode(codec)).tool == "検査"
+
+
+def test_suites_in_suites_are_read_in_a_moment_and_not_without_end() -> None:
+    inside = "<testsuite>" * (DEEPEST - 1) + OK + "</testsuite>" * (DEEPEST - 1)
+    assert read("junit", f"<testsuites>{inside}</testsuites>".encode()).values["tests"] == 1
+    begun = time.process_time()
+    with pytest.raises(BadEvidence, match="more than 100 deep"):
+        read("junit", b"<testsuite>" * 12_000 + OK.encode() + b"</testsuite>" * 12_000)
+    cases = "".join(f'<testcase classname="a.b.c{n % 500}" name="t{n}"/>' for n in range(60_000))
+    nested = "<testsuite tests='60000'>" * 50 + cases + "</testsuite>" * 50
+    assert read("junit", nested.encode()).values["passed"] == 60_000
+    assert time.process_time() - begun < 5
+
+
+def test_what_lies_outside_of_the_suites_is_no_report() -> None:
+    with pytest.raises(BadEvidence, match="outside"):
+        read("junit", b"<testsuite><properties><testcase name='a'><failure/></testcase></properties></testsuite>")
+
+
+@pytest.mark.parametrize("name", ["xunit.xml", "nunit.xml"])
+def test_a_dotnet_report_that_is_cut_or_edited_is_refused(name: str) -> None:
+    text = (SAMPLES / name).read_text(encoding="utf-8")
+    for wrong in (
+        text.replace(' total="3"', ' total="4"', 1).replace(
+            ' total="4" passed="1" failed="2"', ' total="5" failed="2"', 1
+        ),
+        text.replace('result="Fail"', 'result="Pass"').replace('result="Failed" label', 'result="Passed" label'),
+        text.replace('result="Skip"', 'result="Odd"').replace('result="Skipped"', 'result="Odd"'),
+    ):
+        assert wrong != text
+        with pytest.raises(BadEvidence):
+            read("junit", wrong.encode())
