@@ -100,7 +100,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         pk=pk,
     )  # fmt: skip
     rights, moment, zone = rights_of(request), now(), row.environment.zone
-    steps = list(row.steps.prefetch_related("attempts"))
+    steps = list(row.steps.select_related("assignee").prefetch_related("attempts"))
     for step in steps:
         step.deployment = row
     sees, logs = rights.sees(row.environment), rights.sees(row.environment, "log")

@@ -13,6 +13,7 @@ from audit.change import label
 from environments.admin.rights import page, rights_of
 from releases.actions.rollback.agree import agreements, missing, unconsented, words
 from releases.actions.rollback.authorised import authorised
+from releases.actions.rollback.by_hand import statement, troubles
 from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
 from releases.actions.rollback.communicated import communications, uncommunicated
 from releases.actions.rollback.restored import digests
@@ -63,11 +64,12 @@ def _samples(rollback: Rollback) -> list[dict[str, Any]]:
 
 
 def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
-    by_hand = [entry["name"] for entry in rollback.facts.get("by_hand", [])]
+    by_hand = [statement(entry) for entry in rollback.facts.get("by_hand", [])]
     at = datetime.fromisoformat(rollback.facts["by_hand"][-1]["at"]) if by_hand else None
     let = authorised(rollback)
     agreed = [(_("Agreed"), datetime.fromisoformat(entry["at"]), entry["name"]) for entry in agreements(rollback)]
     return [
+        (_("Outage begins"), rollback.outage_began_at, ""),
         (_("Raised"), rollback.raised_at, raiser_of(rollback)),
         *agreed,
         (_("Authorised"), let.at if let else None, let.words if let else ""),
@@ -147,6 +149,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         lost=sorted(row.facts.get("rows", {}).items()),
         digests=(row.facts.get("digests") or (digests(run) if row.began_at else {})) if sees else {},
         moments=_moments(row),
+        left_so=troubles(row.facts["by_hand"][-1]) if "measured" in row.facts.get("by_hand", [{}])[-1] else [],
         communications=communications(row),
         steps=list(run.steps.filter(phase__in=["back", "back_verify"])),
         watches=[(w, watch_charts(w, content, zone)) for w in watches],

@@ -100,7 +100,7 @@ def _tasks(rights: Rights, account: Account) -> list[Wait]:
     """Return the steps that a waiting run asks this person to do and confirm, by name or by role."""
     rows = Step.objects.filter(kind="manual", state="needs_decision", deployment__state="waiting").select_related(
         "deployment__release__application", "deployment__environment", "deployment__started_by",
-        "deployment__requested_by",
+        "deployment__requested_by", "assignee",
     )  # fmt: skip
     found = []
     for step in rows.order_by("pk")[:MOST]:

@@ -150,7 +150,7 @@ def _run(
         trouble = "settled"
     elif helpless_at is not None or decided:
         trouble = "rescued"
-    trouble_at = min(filter(None, [helpless_at, *(way.raised_at for way in back)]), default=None)
+    trouble_at = min(filter(None, [helpless_at, *(way.outage_began_at for way in back)]), default=None)
     restored_at = None
     if trouble_at is not None:
         restored = [way.restored_at for way in back if way.restored_at is not None]

@@ -11,7 +11,18 @@ from django.utils.translation import gettext as _
 from audit.refusals import GateClosed
 from environments import calendar
 from environments.models import Environment
-from releases.gates import consent, evidence, freeze, preparation, promotion, rehearsal, source, stop_switch, window
+from releases.gates import (
+    consent,
+    evidence,
+    freeze,
+    outdated,
+    preparation,
+    promotion,
+    rehearsal,
+    source,
+    stop_switch,
+    window,
+)
 from releases.gates.base import Answer, Ask, Known, Question
 from releases.models import Release, Waiver
 
@@ -49,8 +60,8 @@ def answers(
     question = Question(release, environment, known.content, at or known.moment, known)
     kinds = dict(GATES)
     found = [kinds[gate.kind](question, gate) for gate in known.asked(environment)]
-    stopped = stop_switch.answer(environment, known)
-    return [*([stopped] if stopped is not None else []), *_waived(question, found)]
+    always = (stop_switch.answer(environment, known), outdated.answer(environment, known))
+    return [*filter(None, always), *_waived(question, found)]
 
 
 def _waived(question: Question, found: list[Answer]) -> list[Answer]:

@@ -13,7 +13,7 @@ from django.db.models import Case, Exists, OuterRef, Value, When
 from audit.clock import now
 from environments.lend import lend
 from environments.models import ChangeWindow, Environment, Freeze, Target
-from releases.models import Deployment, Evidence, Fact, Obligation, Procedure, Release, StopSwitch, Waiver
+from releases.models import Deployment, Evidence, Fact, InForce, Obligation, Procedure, Release, StopSwitch, Waiver
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 from releases.procedures.values import Tier
@@ -94,6 +94,12 @@ class Known:
     def debt(self) -> Obligation | None:
         """What the application owes first of all that holds the next release up; overdue or not."""
         return next((o for o in self.debts if o.blocks == Obligation.Blocks.NEXT), None)
+
+    @cached_property
+    def in_force(self) -> dict[int, InForce]:
+        """Environment → what is in force there of the application; a proposal does not count."""
+        rows = InForce.objects.filter(application=self.release.application_id).exclude(how=InForce.PROPOSED)
+        return {row.environment_id: row for row in rows.select_related("release")}
 
     @cached_property
     def pressed(self) -> list[StopSwitch]:

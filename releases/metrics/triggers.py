@@ -115,6 +115,19 @@ def held(trigger: Trigger, recent: Sequence[Slot], baseline: Mapping[str, Any], 
     return sum(1 for entry in entries if judge_one(trigger, entry, baseline).verdict == "fail")
 
 
+def failing_since(trigger: Trigger, recent: Sequence[Slot]) -> float | None:
+    """Return the due time (epoch seconds) of the first measurement that failed: of the trigger's last n places, or before
+    them where each one up to there failed too. None when none did. recent: oldest first, with their verdicts.
+    """
+    fails = [slot.values.get(trigger["metric"], {}).get("verdict") == "fail" for slot in recent]
+    first = next((place for place in range(max(0, len(fails) - trigger["n"]), len(fails)) if fails[place]), None)
+    if first is None:
+        return None
+    while first and fails[first - 1]:
+        first -= 1
+    return recent[first].due
+
+
 def firing(
     triggers: Sequence[Trigger], recent: Sequence[Slot], baseline: Mapping[str, Any], interval: float
 ) -> list[Trigger]:

@@ -888,6 +888,7 @@ class Migration(migrations.Migration):
                 ('offered_at', models.DateTimeField(blank=True, null=True, verbose_name='offered')),
                 ('started_at', models.DateTimeField(blank=True, null=True, verbose_name='started')),
                 ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
+                ('assignee', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='claimed by')),
                 ('decision', models.JSONField(blank=True, default=dict, verbose_name='decision')),
                 ('deployment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='steps', to='releases.deployment', verbose_name='deployment')),
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -56,3 +57,11 @@ class Rollback(RollbackMachine):
 
     def __str__(self) -> str:
         return str(self.deployment)
+
+    @property
+    def outage_began_at(self) -> datetime:
+        """When what led to the alarm began: the first measurement that failed, else the first step of the deployment that
+        failed, where that is known; else the alarm itself.
+        """
+        known = self.facts.get("failing_since")
+        return min(self.raised_at, datetime.fromisoformat(known)) if known else self.raised_at

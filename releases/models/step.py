@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from environments.models import Account
 from releases.machines.step import StepMachine
 from releases.models.deployment import Deployment
 from releases.models.preparation import Labelled
@@ -36,6 +37,9 @@ class Step(StepMachine, Labelled):
     offered_at = models.DateTimeField(_("offered"), null=True, blank=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    assignee = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("claimed by")
+    )
     decision = models.JSONField(_("decision"), default=dict, blank=True)
 
     LOCK_ORDER = 40

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from releases.steps.base import Parameters, Probe, StepContext
-from releases.steps.ssh import place
+from releases.steps.base import Parameters, Probe, StepContext, TargetSpec
+from releases.steps.ssh import call, place
 from releases.steps.target import Held, Layout, TargetStep, journal_lines, journal_once, write_atomically
 from releases.steps.trees import sync_folder
 from releases.steps.words import gettext as _
+
+
+def is_on(target: TargetSpec) -> bool:
+    """Tell whether maintenance mode is on, on the target's host; raises StepFailed when it cannot be reached."""
+    if place.lies_elsewhere(target):
+        return bool(call.ask(target, "maintenance", seconds=60.0))
+    return Layout(target.root).maintenance.exists()
 
 
 class MaintenanceParameters(Parameters):

@@ -164,12 +164,12 @@ def test_who_said_that_it_was_done_by_hand_says_so_again_after_another_try(world
     alarm = walk(alarm, "falter")
     walk(alarm.deployment, "falter")
     with world.acting_as("operator"):
-        take_over(alarm.pk, reason="by hand, at 10:00")
+        take_over(alarm.pk, maintenance="off", service="none", reason="by hand, at 10:00")
         retry(alarm.pk, reason="the disk is free again")
     alarm = walk(alarm, "falter")
     walk(alarm.deployment, "falter")
     with world.acting_as("second_operator"):
-        take_over(alarm.pk, reason="yes")
+        take_over(alarm.pk, maintenance="off", service="none", reason="yes")
     assert world.fresh(alarm).state == "faltered", "one person has said so about how it stands now"
 
 

@@ -53,11 +53,18 @@ def raise_(
             note=note,
             raised_by=account,
             raised_at=now(),
-            facts=facts or {},
+            facts=(_failed_before(deployment) | (facts or {})),
         )
         act.about(rollback, cause=cause)
         dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
     return rollback
+
+
+def _failed_before(deployment: Deployment) -> dict[str, str]:
+    """Return since when a step of the deployment stands failed or undecided, as a fact of an alarm; empty where none does."""
+    forward = deployment.steps.filter(phase__in=["forward", "verify"], state__in=["failed", "needs_decision"])
+    first = forward.exclude(kind="manual").exclude(ended_at=None).order_by("ended_at").first()
+    return {"failing_since": first.ended_at.isoformat()} if first is not None and first.ended_at is not None else {}
 
 
 def raise_after_failure(act: Act, deployment: Deployment, step: Step) -> None:
@@ -73,7 +80,7 @@ def raise_after_failure(act: Act, deployment: Deployment, step: Step) -> None:
         deployment=deployment,
         cause=FAILED_CHECK if step.phase == Step.Phase.VERIFY else FAILED_STEP,
         raised_at=act.at,
-        facts={"failed_step": step.pk},
+        facts={"failed_step": step.pk, "failing_since": act.at.isoformat()},
     )
     act.tell_also("rollback:raise", rollback, cause=rollback.cause)
     dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)

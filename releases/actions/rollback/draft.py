@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from environments.times import print_time
 from releases.actions.rollback.authorised import authorised
+from releases.actions.rollback.by_hand import statement, troubles
 from releases.actions.rollback.causes import cause_of, raiser_of, seen_of, words_of
 from releases.models import Deployment, Document, Rollback, Sample, Step, StepOutput
 
@@ -41,6 +42,9 @@ def _report(rollback: Rollback) -> Iterator[str]:
     yield _("What was seen: %(note)s") % {"note": seen_of(rollback) or "—"}
     for label, text in ((_("impact"), rollback.impact), (_("method"), rollback.method), (_("timing"), rollback.timing)):
         yield _("%(label)s: %(text)s") % {"label": label, "text": text or _("still to be written")}
+    if rollback.restored_at is not None:
+        seconds = int((rollback.restored_at - rollback.outage_began_at).total_seconds())
+        yield _("Time to restore, from the beginning of the outage: %(time)s") % {"time": timedelta(seconds=seconds)}
     yield ""
     yield from _section(_("Timeline"), _timeline(rollback))
     yield from _section(_("Rows written since the backup"), _rows(rollback))
@@ -103,12 +107,17 @@ def _timeline(rollback: Rollback) -> list[str]:
     moments: list[tuple[datetime | None, str]] = [
         (run.started_at, _("Run started, scheduled by %(who)s") % {"who": run.started_by or "—"}),
         (run.verified_at, _("Verified by %(who)s") % {"who": run.verified_by or "—"}),
+        (rollback.outage_began_at, _("Outage begins: first failed measurement or step, or the alarm")),
         (rollback.raised_at, _("Alarm raised by %(who)s") % {"who": raiser_of(rollback)}),
         *([(let.at or rollback.began_at, _("Way back, authorised by %(who)s") % {"who": let.words})] if let else []),
         (rollback.restored_at, _("The earlier state is back and proved by digest")),
     ]  # fmt: skip
     for key, text in (("agreed", _("Agreed: %(who)s")), ("by_hand", _("Done by hand, says %(who)s"))):
-        moments += [(datetime.fromisoformat(e["at"]), text % {"who": e["name"]}) for e in rollback.facts.get(key, [])]
+        moments += [
+            (datetime.fromisoformat(e["at"]), text % {"who": statement(e)}) for e in rollback.facts.get(key, [])
+        ]
+    for entry in rollback.facts.get("by_hand", []):
+        moments += [(datetime.fromisoformat(entry["at"]), f"⚠ {said}") for said in troubles(entry)]
     for step in steps:
         said = f"{step} [{step.get_phase_display()}] {step.get_state_display()}"
         moments.append((step.started_at, said + (f" ✍ {step.decision['name']}" if step.decision else "")))

@@ -19,6 +19,8 @@ def escalate(rollback_id: int, *, cause: str, note: str, facts: dict[str, Any]) 
             act.details["before"] = rollback.cause
             known = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
             rollback.facts = {**known, **facts, "raised_as": rollback.cause}
+            if began := [entry["failing_since"] for entry in (known, facts) if "failing_since" in entry]:
+                rollback.facts["failing_since"] = min(began)
             rollback.cause, rollback.critical, rollback.note = cause, True, note
             clear_changed(rollback, act)
             dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)

@@ -1,4 +1,4 @@
-"""step:confirm: the named person, or one with the named role, says that a manual step was done."""
+"""step:assign and step:confirm: the named person, or one with the named role, claims a manual step and says that it was done."""
 
 from __future__ import annotations
 
@@ -41,8 +41,37 @@ def confirm(step_id: int, *, reason: str) -> Step:
     return step
 
 
+def assign(step_id: int, *, reason: str = "") -> Step:
+    """Claim a manual step that a deployment waits for; one that another person has claimed is taken over with a reason."""
+    peek = Step.objects.get(pk=step_id)
+    with change("step:assign", (Step, step_id), (Deployment, peek.deployment_id), reason=reason) as act:
+        step, deployment = act.get(Step), act.get(Deployment)
+        account = access.current_account()
+        if why := not_named(account, step):
+            raise NotYou(why)
+        if deployment.state != "waiting" or step.state != "needs_decision":
+            raise WrongState(_("This run does not wait for a decision."))
+        if step.assignee is not None:
+            if step.assignee.person_key == account.person_key:
+                raise WrongState(_("You have claimed this step already."))
+            if not reason.strip():
+                raise Invalid(_("%(name)s has claimed this step. Say why you take it over.") % {"name": step.assignee})
+            act.details["taken_over_from"] = str(step.assignee)
+        step.assignee = account
+    return step
+
+
 def not_yours(account: Account, step: Step, held: Collection[str] | None = None) -> str:
-    """Return why a person may not confirm a step; empty when he may. held: his roles there, where known.
+    """Return why a person may not confirm a step; empty when they may: also who claimed it, while that is another person."""
+    if why := not_named(account, step, held):
+        return why
+    if step.assignee is not None and step.assignee.person_key != account.person_key:
+        return _("%(name)s has claimed this step. Take it over first, with a reason.") % {"name": step.assignee}
+    return ""
+
+
+def not_named(account: Account, step: Step, held: Collection[str] | None = None) -> str:
+    """Return why a step is none of a person's; empty when it is. held: their roles there, where known.
 
     Where a role is named, who scheduled a run in a protected environment does not confirm it himself.
     """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from releases.actions.rollback.decide import raise_
 from releases.actions.rollback.escalate import escalate
 from releases.actions.rollback.possible import IN_TIME
-from releases.metrics.triggers import Slot, Trigger
+from releases.metrics.triggers import Slot, Trigger, failing_since
 from releases.models import Deployment, Rollback
 
 
@@ -22,7 +24,12 @@ def react(deployment_id: int, rollback_id: int | None, fired: Sequence[Trigger],
         return
     trigger = fired[0]
     note = _("%(k)d of %(n)d samples over the limit") % {"k": trigger["k"], "n": trigger["n"]}
-    facts = {"trigger": dict(trigger), "samples": [dict(slot.values) for slot in recent[-trigger["n"] :]]}
+    facts: dict[str, Any] = {
+        "trigger": dict(trigger),
+        "samples": [dict(slot.values) for slot in recent[-trigger["n"] :]],
+    }
+    if (since := failing_since(trigger, recent)) is not None:
+        facts["failing_since"] = datetime.fromtimestamp(since, UTC).isoformat()
     waiting = Rollback.objects.filter(deployment=deployment_id).exclude(state__in=list(Rollback.ENDS)).first()
     if waiting is not None:
         if trigger["critical"] and not waiting.critical and waiting.state in ("raised", "assessed"):

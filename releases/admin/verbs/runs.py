@@ -117,6 +117,30 @@ def _verdict(instance: Any) -> Fields:
     }
 
 
+def _by_hand(instance: Any) -> Fields:
+    return {
+        "maintenance": forms.ChoiceField(
+            label=_("maintenance mode on the target is now"),
+            choices=[("", "—"), ("off", _("off")), ("on", _("on"))],
+            help_text=_("Ringi also measures it on the target, where it can be reached, and keeps both."),
+        ),
+        "service": forms.ChoiceField(
+            label=_("the service is now"),
+            choices=[
+                ("", "—"),
+                ("running", _("runs")),
+                ("stopped", _("does not run")),
+                ("none", _("the target has none")),
+            ],
+        ),
+        "reason": text(_("what was done")),
+        "accepted": forms.BooleanField(
+            label=_("I know that maintenance mode is still on or the service does not run, and leave it so"),
+            required=False,
+        ),
+    }
+
+
 def _note(instance: Any) -> Fields:
     return {"reason": text(_("what was done"))}
 
@@ -175,6 +199,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("step", "go_on", _("Begin it all the same"), decide.go_on, ("decide",), Step, must, edge="go_on", signs=True, danger=True, not_yours=_of_its_run(decide.not_yours)),
     Verb("step", "skip", _("Skip"), decide.skip, ("decide",), Step, must, edge="skip", signs=True, not_yours=_of_its_run(decide.not_yours)),
     Verb("step", "confirm_done", _("It was done"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("step", "assign", _("Claim step"), confirm.assign, (), Step, reason, states=frozenset({"needs_decision"}), not_yours=confirm.not_named),
     Verb("step", "confirm", _("Confirm that it was done"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True, not_yours=confirm.not_yours),
     Verb("rollback", "raise", _("Raise a rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(rollbacks.FROM), danger=True),
     Verb("rollback", "assess", _("Assess"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
@@ -183,7 +208,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("rollback", "agree", _("Agree to the late way back"), late.agree, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost, not_yours=late.not_yours),
     Verb("rollback", "dismiss", _("Dismiss"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True, everywhere=True),
     Verb("rollback", "retry", _("Try again"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
-    Verb("rollback", "take_over", _("It was done by hand"), by_hand.take_over, ("roll_back",), Rollback, must, edge="take_over", signs=True, danger=True, not_yours=by_hand.not_yours),
+    Verb("rollback", "take_over", _("It was done by hand"), by_hand.take_over, ("roll_back",), Rollback, _by_hand, edge="take_over", signs=True, danger=True, not_yours=by_hand.not_yours),
     Verb("rollback", "close", _("Close"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True, everywhere=True),
     Verb("poll", "resume", _("Try again"), limited.resume, ("decide", "prepare"), PollFailure, must, shows=_failed, asked=_resumes, over=_still_tried),
     Verb("watch", "judge", _("Give a verdict"), sample.judge_watch, ("verify",), Watch, _verdict, signs=True, not_yours=_of_its_run(sample.not_yours)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.utils import translation
 
 from audit.actor import acting
 from audit.clock import now
+from audit.models import Event
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from releases.actions.deployment.settle import settle
 from releases.actions.release.observe import observe
@@ -19,6 +21,7 @@ from releases.actions.rollback.agree import agree
 from releases.actions.rollback.run import not_possible, retry
 from releases.actions.rollback.take_over import take_over
 from releases.models import Deployment, Fact, InForce, Release, Rollback, Step, StepOutput
+from releases.steps.target import Layout
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
 
@@ -207,6 +210,9 @@ def test_the_migrations_are_read_once_and_a_silent_repository_voids_nothing(worl
     assert round_.document["migrations"] == fact.value
 
 
+LEFT: dict[str, Any] = {"maintenance": "off", "service": "none"}
+
+
 def faltered(world: Any) -> tuple[Deployment, Rollback]:
     run = walk(world.scheduled(), "queue", "start", "verify", "watch")
     pointing(world, run.release)
@@ -218,24 +224,56 @@ def faltered(world: Any) -> tuple[Deployment, Rollback]:
 def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(world: Any) -> None:
     run, alarm = faltered(world)
     with world.acting_as("manager"), pytest.raises(NotYou):
-        take_over(alarm.pk, reason="I did it")
+        take_over(alarm.pk, **LEFT, reason="I did it")
     with world.acting_as("operator"):
         with pytest.raises(Invalid):
-            take_over(alarm.pk, reason=" ")
-        take_over(alarm.pk, reason="restored from the dump by hand")
+            take_over(alarm.pk, **LEFT, reason=" ")
+        take_over(alarm.pk, **LEFT, reason="restored from the dump by hand")
         with pytest.raises(NotYou, match="another person"):
-            take_over(alarm.pk, reason="and so say I")
+            take_over(alarm.pk, **LEFT, reason="and so say I")
     assert world.fresh(alarm).state == "faltered"
     with world.acting_as("second_operator"):
-        take_over(alarm.pk, reason="I compared the totals")
+        take_over(alarm.pk, **LEFT, reason="I compared the totals")
     assert world.fresh(alarm).state == "reporting"
     report = alarm.documents.get(kind="report").body
     assert "Operator" in report and "Second Operator" in report
     with world.acting_as("second_operator"), pytest.raises(WrongState):
-        take_over(alarm.pk, reason="again")
+        take_over(alarm.pk, **LEFT, reason="again")
     with world.acting_as("second_operator"):
         settle(run.pk, how="unknown", reason="by hand")
     assert world.fresh(run).state == "settled"
+
+
+def test_maintenance_that_is_still_on_is_measured_and_left_so_by_a_tick_only(world: Any) -> None:
+    _run, alarm = faltered(world)
+    flag = Layout(Path(world.targets["production"].root)).maintenance
+    flag.parent.mkdir(parents=True, exist_ok=True)
+    flag.touch()
+    with world.acting_as("operator"):
+        with pytest.raises(Invalid, match="still on .measured there"):
+            take_over(alarm.pk, **LEFT, reason="restored by hand")
+        take_over(alarm.pk, **LEFT, reason="restored by hand", accepted=True)
+    (entry,) = world.fresh(alarm).facts["by_hand"]
+    assert (entry["maintenance"], entry["measured"]["maintenance"]) == ("off", "on")
+    event = Event.objects.filter(kind="action", action="rollback:take_over").latest("at")
+    assert event.contents["after"]["left_so"] == ["Maintenance mode is still on (measured there)."]
+    flag.unlink()
+    with world.acting_as("second_operator"):
+        with pytest.raises(Invalid, match="does not run as it should .as you state"):
+            take_over(alarm.pk, maintenance="off", service="stopped", reason="compared")
+        with pytest.raises(Invalid, match="still on .as you state"):
+            take_over(alarm.pk, maintenance="on", service="none", reason="compared")
+        take_over(alarm.pk, **LEFT, reason="compared")
+    report = alarm.documents.get(kind="report").body
+    assert "メンテナンスモード" in report and "⚠" in report
+
+
+def test_a_service_that_does_not_run_is_measured_and_warned_of(world: Any) -> None:
+    _run, alarm = faltered(world)
+    alter(world.targets["production"], settings={"service": {"start": ["/bin/true"]}})
+    with world.acting_as("operator"), pytest.raises(Invalid, match="does not run as it should .measured"):
+        take_over(alarm.pk, maintenance="off", service="running", reason="restored by hand")
+    assert "by_hand" not in world.fresh(alarm).facts
 
 
 def test_a_way_back_of_a_run_that_was_settled_is_not_tried_again(world: Any) -> None:
@@ -248,10 +286,10 @@ def test_a_way_back_of_a_run_that_was_settled_is_not_tried_again(world: Any) -> 
     with world.acting_as("operator"):
         with pytest.raises(WrongState, match="taken over by hand"):
             retry(alarm.pk, reason="again")
-        take_over(alarm.pk, reason="restored from the dump by hand")
+        take_over(alarm.pk, **LEFT, reason="restored from the dump by hand")
     assert world.fresh(alarm).state == "faltered"
     with world.acting_as("second_operator"):
-        take_over(alarm.pk, reason="I compared the totals")
+        take_over(alarm.pk, **LEFT, reason="I compared the totals")
     assert world.fresh(alarm).state == "reporting"
 
 
@@ -260,7 +298,7 @@ def test_only_what_faltered_is_taken_over(world: Any) -> None:
     pointing(world, run.release)
     alarm = assessed(world, run)
     with world.acting_as("operator"), pytest.raises(WrongState):
-        take_over(alarm.pk, reason="by hand")
+        take_over(alarm.pk, **LEFT, reason="by hand")
     assert "by_hand" not in world.fresh(alarm).facts
 
 

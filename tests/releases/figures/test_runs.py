@@ -14,6 +14,7 @@ from releases.figures.runs import keys_of, runs
 from releases.figures.spread import Spread
 from tests.releases.admin import seed
 from tests.releases.figures import past
+from tests.releases.gates.asking import alter
 
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
 MARCH = datetime(2027, 4, 1, tzinfo=UTC)
@@ -55,6 +56,15 @@ def test_a_run_that_a_person_had_to_help_is_a_failure(
     keys = keys_of(found, months=12)
     assert (keys.judged, keys.failed, keys.failed_share, keys.open) == (2, 1, 0.5, 0)
     assert keys.restore.median == pytest.approx(seconds)
+
+
+def test_the_time_to_restore_counts_from_the_first_failing_measurement(acting_as: Callable[..., Any], of: Any) -> None:
+    """The alarm came when three of five had failed; users had been without the service since the first."""
+    made = past.ran(acting_as, of, "1.0.0", APRIL + DAY, trouble="rolled_back")
+    way = made.rollbacks.get()
+    alter(way, facts={"failing_since": (way.raised_at - timedelta(minutes=4)).isoformat()})
+    (run,) = runs(APRIL, MARCH)
+    assert run.restore_seconds == 7200 + 240
 
 
 def test_a_step_that_the_plan_leaves_to_a_person_is_no_rescue(acting_as: Callable[..., Any], of: Any) -> None:

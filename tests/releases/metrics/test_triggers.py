@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from releases.metrics.triggers import Fired, Slot, firing, held, judge, judge_one, limit_of, replay
+from releases.metrics.triggers import Fired, Slot, failing_since, firing, held, judge, judge_one, limit_of, replay
 
 
 def trigger(comparison: str = "absolute", limit: str = "3", k: int = 3, n: int = 5, **more: Any) -> dict[str, Any]:
@@ -104,6 +104,17 @@ def slots(text: str) -> list[Slot]:
 def test_k_of_the_last_n_places_must_fail(series: str, k: int, n: int, fires: bool) -> None:
     fired = firing([trigger(k=k, n=n)], slots(series), {}, 60)
     assert bool(fired) == fires
+
+
+@pytest.mark.parametrize(
+    ("series", "since"),
+    [("PPFFF", 2), ("FFFFFFFF", 0), ("FPPPPPFPF", 6), ("FFPFF", 0), ("PFFFFFPFFP", 1), ("PPP", None)],
+)
+def test_an_outage_begins_with_the_first_measurement_that_failed(series: str, since: int | None) -> None:
+    """Of the last five, or before them without a break."""
+    verdicts = {"F": "fail", "P": "pass"}
+    recent = [Slot(60.0 * at, {"time": {"verdict": verdicts[sign]}}) for at, sign in enumerate(series)]
+    assert failing_since(trigger(n=5), recent) == (None if since is None else 60.0 * since)
 
 
 def test_critical_ones_come_first() -> None:

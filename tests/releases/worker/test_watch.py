@@ -102,6 +102,8 @@ def test_a_trigger_fires_once_when_k_of_n_samples_hold(watched: Callable[..., Wa
     alarm = Rollback.objects.get()
     assert (alarm.cause, alarm.critical, alarm.raised_by, alarm.state) == ("error_rate", True, None, "raised")
     assert alarm.facts["trigger"]["key"] == "error_rate" and len(alarm.facts["samples"]) == 5
+    second = watch.samples.order_by("due_at")[1]
+    assert alarm.facts["failing_since"] == second.due_at.isoformat(), "the first that failed, not the alarm"
     woken = [job for job in jobs("development") if job[0].endswith("prepare_rollback")]
     assert woken == [("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk})]
 

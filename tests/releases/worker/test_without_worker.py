@@ -12,10 +12,11 @@ import pytest
 from audit.actor import acting
 from audit.change import change
 from audit.clock import now
+from audit.models import Event
 from audit.refusals import Invalid, NotYou, WrongState
 from releases.actions.deployment import decide
 from releases.actions.deployment.queue import queue
-from releases.actions.step.confirm import confirm
+from releases.actions.step.confirm import assign, confirm
 from releases.models import Deployment, Question, Step
 from releases.worker.executor import run_from
 from releases.worker.sweeper import idle_steps, stopping_deployments
@@ -94,6 +95,33 @@ def test_it_is_asked_in_a_lower_tier_as_well_and_is_the_last_step(
     with acting(WORKER):
         run_from(run.steps.get(ordinal=3).pk)
     assert world.fresh(run).state == "succeeded"
+
+
+def test_a_manual_step_is_claimed_by_one_person_and_taken_over_with_a_reason(
+    world: Any, queued: Callable[..., Deployment]
+) -> None:
+    run = queued(manual(role="operator"))
+    with acting(WORKER):
+        run_from(first(run).pk)
+    step = first(run).pk
+    with world.acting_as("developer"), pytest.raises(NotYou):
+        assign(step)
+    with world.acting_as("operator"):
+        assert assign(step).assignee == world.people["operator"]
+        with pytest.raises(WrongState, match="already"):
+            assign(step)
+    with world.acting_as("second_operator"):
+        with pytest.raises(NotYou, match="Operator has claimed this step"):
+            confirm(step, reason="done")
+        with pytest.raises(Invalid, match="Say why you take it over"):
+            assign(step)
+        assign(step, reason="the operator has gone home")
+        confirm(step, reason="done")
+    taken = Event.objects.filter(kind="action", action="step:assign").latest("at")
+    assert taken.contents["after"]["taken_over_from"] == "Operator"
+    assert first(run).state == "done" and first(run).assignee == world.people["second_operator"]
+    with world.acting_as("operator"), pytest.raises(WrongState):
+        assign(step, reason="late")
 
 
 def test_a_worker_that_dies_before_it_asks_costs_nothing(world: Any, queued: Callable[..., Deployment]) -> None:

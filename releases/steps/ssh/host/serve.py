@@ -56,6 +56,10 @@ def _done(request: dict[str, Any], line: Line) -> Any:
         from releases.steps.target import measure
 
         return asdict(measure(target, configuration, data=request["data"]))
+    if what == "maintenance":
+        from releases.steps.maintenance_mode import is_on
+
+        return is_on(target)
     if what == "written_since":
         from releases.steps.written_rows import written_since
 

@@ -1,0 +1,39 @@
+"""Would an older version replace a newer one? Asked in every protected environment, whatever gates its procedure names."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+
+from environments.models import Environment
+from releases.gates.base import Answer, Known
+from releases.models import Release
+from releases.sources import versions
+
+KEY = "outdated"
+
+
+def answer(environment: Environment, known: Known) -> Answer | None:
+    """Return the gate that is closed to a version older than the one in force; None where it is not older.
+
+    An emergency release passes below production: it fixes what runs in production, and an earlier environment may hold the
+    next version already. A rollback asks no gate.
+    """
+    release, pointer = known.release, known.in_force.get(environment.pk) if environment.protected else None
+    if pointer is None or pointer.release is None:
+        return None
+    if versions.compare(release.version, pointer.release.version) >= 0:
+        return None
+    if release.kind == Release.Kind.EMERGENCY and environment.tier != Environment.Tier.PRODUCTION:
+        return None
+    text = _(
+        "In %(environment)s the newer version %(newer)s is in force, and %(older)s does not replace it. Roll %(newer)s back, or "
+        "plan a higher version."
+    )
+    named = {"environment": environment, "newer": pointer.release.version, "older": release.version}
+    return Answer(KEY, "fail", text % named, "gates", _label("ja"), _label("en"), kind=KEY)
+
+
+def _label(language: str) -> str:
+    with override(language):
+        return _("No older version over a newer one")

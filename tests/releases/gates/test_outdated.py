@@ -1,0 +1,69 @@
+"""An older version does not replace a newer one in any protected environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import translation
+
+from audit.clock import now
+from releases.actions.release.plan import plan
+from releases.gates.ask import answers, blockers
+from releases.models import InForce, Release
+from tests.releases.gates.asking import alter, make
+
+
+@pytest.fixture
+def older(world: Any) -> Release:
+    """A release of 1.3.0 where 1.4.0 is in force everywhere, and staging is protected too."""
+    with world.acting_as("author_on_committee"):
+        newer = plan(application_id=world.application.pk, version="1.4.0", title="Newer")
+    alter(world.environments["staging"], protected=True)
+    for environment in world.environments.values():
+        make(
+            InForce, application=world.application, environment=environment, release=newer, since=now(), how="verified"
+        )
+    return world.planned()  # type: ignore[no-any-return]
+
+
+def closed(release: Release, world: Any, environment: str) -> list[str]:
+    with translation.override("en"):
+        place = type(world.environments[environment]).objects.get(slug=environment)
+        return [answer.reason for answer in blockers(release, place) if answer.kind == "outdated"]
+
+
+def test_it_is_closed_where_a_newer_version_is_in_force(world: Any, older: Release) -> None:
+    for environment in ("staging", "production"):
+        (reason,) = closed(older, world, environment)
+        assert "the newer version 1.4.0 is in force, and 1.3.0 does not replace it" in reason
+
+
+def test_it_is_not_asked_where_people_try_things_out(world: Any, older: Release) -> None:
+    assert closed(older, world, "development") == []
+
+
+def test_the_same_and_a_newer_version_pass(world: Any, older: Release) -> None:
+    for version in ("1.4.0", "1.4.1", "2.0.0-beta.1"):
+        older.version = version
+        assert closed(older, world, "staging") == []
+
+
+def test_an_emergency_passes_below_production_only(world: Any, older: Release) -> None:
+    older.kind = Release.Kind.EMERGENCY
+    assert closed(older, world, "staging") == []
+    assert closed(older, world, "production")
+
+
+def test_no_waiver_lets_it_pass(world: Any, older: Release) -> None:
+    from datetime import timedelta
+
+    from releases.models import Waiver
+
+    make(
+        Waiver, release=older, environment=world.environments["staging"], gate="outdated", reason="please",
+        until=now() + timedelta(days=1), proposed_by=world.people["manager"], decided_by=world.people["operator"],
+        approved_at=now(),
+    )  # fmt: skip
+    asked = {answer.kind: answer.verdict for answer in answers(older, world.environments["staging"])}
+    assert closed(older, world, "staging") and asked.get("outdated", "fail") == "fail"
