@@ -22,6 +22,7 @@ CLEARS: Mapping[str, Any] = {
     "milestone": gettext_lazy("Do what the open milestones wait for."),
     "tag": gettext_lazy("Make the annotated, signed tag in the repository, or have the source looked at again."),
     "branch": gettext_lazy("Bring the commit to an accepted branch, or have the source looked at again."),
+    "protection": gettext_lazy("Hand in the evidence that the branch asks for, and sign the commit or its tag."),
     "roster": gettext_lazy("The release manager fills the roster."),
     "document": gettext_lazy("The documents are written, checked, approved and made ready."),
     "obligation": gettext_lazy("Settle what an earlier emergency left to be done."),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from django.db.models import Q
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from ninja import File, Form, Router, Schema
 from ninja.files import UploadedFile
 from pydantic import StringConstraints
@@ -47,6 +48,8 @@ def judged(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
 @writes
 def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[list[UploadedFile]]) -> shapes.HandedInOut:
     """Hand in reports: all files of the call, or none if one cannot be read. The answer says what counts now."""
+    if unknown := sorted(set(request.POST) - set(EvidenceIn.model_fields)):
+        raise Invalid(_("Fields that are not known: %(names)s") % {"names": ", ".join(unknown)[:200]})
     environment = environment_named(caller_of(request), fields.environment)
     application = application_named(fields.application)
     try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import Any
 
 import pytest
 from django.test import Client
 
-from releases.models import Deployment, Release
+from releases.models import Deployment, Evidence, Release
 from tests.releases.gates.asking import alter
 
 from .conftest import ask, token_for
@@ -39,6 +40,19 @@ def test_a_field_that_is_not_known_is_refused_and_named(world: Any, managing: st
     release = world.planned()
     refused = ask("post", f"/releases/{release.pk}/withdraw", {"reason": "x", "force": True}, token=managing)
     assert refused.status_code == 422 and world.fresh(release).state == "draft"
+
+
+def test_a_field_of_a_form_that_is_not_known_is_refused_and_named(world: Any, call: Any) -> None:
+    form = {
+        "application": "datasets",
+        "environment": "staging",
+        "kind": "junit",
+        "commit": "v1.3.0",
+        "tset_type": "unit",
+    }
+    refused = call("post", "/evidence", form | {"file": BytesIO(b"<testsuite/>")})
+    assert refused.status_code == 422 and "tset_type" in refused.json()["detail"]
+    assert not Evidence.objects.exists()
 
 
 def test_a_key_that_stands_twice_is_refused(world: Any, managing: str) -> None:
