@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
@@ -87,6 +88,34 @@ def holders(role: str, environment: Environment | None = None) -> list[Account]:
     if environment is not None:
         grants = grants.filter(Q(environment=None) | Q(environment=environment))
     return list(Account.objects.filter(grants__in=grants).distinct().order_by("pk"))
+
+
+def roles_by_person(
+    environment: Environment | None = None,
+    at: datetime | None = None,
+    *,
+    without: Collection[int] = (),
+    kept_out: Collection[str] = (),
+    absences: Iterable[tuple[Account, Account]] = (),
+) -> dict[str, set[str]]:
+    """Return person key → the roles that the person holds at a time (None: now), in one environment or anywhere.
+
+    An absent person's roles are the deputy's, who is one person still. without: grants that do not count; kept_out: persons
+    who do not, and for whom no deputy acts; absences: further ones (absent, deputy).
+    """
+    grants = AccessGrant.objects.in_force(at).filter(account__kind=Account.Kind.PERSON).exclude(pk__in=list(without))
+    if environment is not None:
+        grants = grants.filter(Q(environment=None) | Q(environment=environment))
+    found: dict[str, set[str]] = {}
+    for grant in grants.select_related("account"):
+        if grant.account.person_key not in kept_out:
+            found.setdefault(grant.account.person_key, set()).add(grant.role)
+    away = [(row.absent, row.deputy) for row in Deputy.objects.in_force(at).select_related("absent", "deputy")]
+    lent = [(found.pop(absent.person_key, set()), deputy.person_key) for absent, deputy in [*away, *absences]]
+    for roles, deputy in lent:
+        if roles and deputy not in kept_out:
+            found.setdefault(deputy, set()).update(roles)
+    return found
 
 
 def deputies_of(account: Account) -> list[Account]:

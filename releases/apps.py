@@ -17,12 +17,15 @@ class ReleasesConfig(AppConfig):
         """
         from environments.actions.configuration.reseal import ELSEWHERE, Place
         from environments.actions.target.settings import judged_by
+        from environments.departures import ask_of_departures
         from releases.actions.channel import reseal
         from releases.actions.target import schema
         from releases.actions.watch.set_sources import faults_in
+        from releases.gates.headcount import of_departure
         from releases.machines.guard import install
         from releases.steps.http_call import faults_of_hosts
 
+        ask_of_departures(of_departure)
         judged_by(faults_in)
         judged_by(faults_of_hosts)
         judged_by(schema.faults_in)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -82,6 +83,13 @@ def rule_fault(text: str) -> str:
         return _("needs FREQ=DAILY, WEEKLY, MONTHLY or YEARLY")
     if parts.get("INTERVAL", "1").strip() in ("", "0") or parts.get("INTERVAL", "1").startswith("-"):
         return _("needs an INTERVAL of one or more")
+    numbered = [day for day in parts.get("BYDAY", "").split(",") if day[:1] in "+-0123456789" and day]
+    if numbered and parts["FREQ"] not in ("MONTHLY", "YEARLY"):
+        return _("numbers its weekdays (%(days)s), which only FREQ=MONTHLY and YEARLY may") % {
+            "days": ", ".join(numbered)
+        }
+    if "UNTIL" in parts and not re.fullmatch(r"\d{8}", parts["UNTIL"]):
+        return _("ends with a time of day; a rule of days ends with its last day, such as UNTIL=20271231")
     since = date(2024, 1, 1)
     first = datetime.combine(since, time())
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -34,11 +36,11 @@ class AccessRule(models.Model):
 class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
     """Queries over grants."""
 
-    def in_force(self) -> AccessGrantQuerySet:
-        """Keep the grants that count now: begun, not ended, not withdrawn, confirmed where two are needed."""
+    def in_force(self, at: datetime | None = None) -> AccessGrantQuerySet:
+        """Keep the grants that count now, or at a time to come: begun, not ended, not withdrawn, confirmed where two are needed."""
         return self.filter(
-            models.Q(until__isnull=True) | models.Q(until__gt=Now()),
-            begins_at__lte=Now(),
+            models.Q(until__isnull=True) | models.Q(until__gt=at or Now()),
+            begins_at__lte=at or Now(),
             withdrawn_at__isnull=True,
             confirmed_at__isnull=False,
             account__is_active=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -12,12 +14,12 @@ from environments.models.account import Account
 class DeputyQuerySet(models.QuerySet["Deputy"]):
     """Queries over deputies."""
 
-    def in_force(self) -> DeputyQuerySet:
-        """Keep those that count now: confirmed, begun, not ended, not withdrawn, both accounts open."""
+    def in_force(self, at: datetime | None = None) -> DeputyQuerySet:
+        """Keep those that count now, or at a time to come: confirmed, begun, not ended, not withdrawn, both accounts open."""
         return self.filter(
             confirmed_at__isnull=False,
-            begins_at__lte=Now(),
-            until__gt=Now(),
+            begins_at__lte=at or Now(),
+            until__gt=at or Now(),
             withdrawn_at__isnull=True,
             absent__is_active=True,
             deputy__is_active=True,

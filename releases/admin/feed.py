@@ -23,6 +23,7 @@ from django.views.decorators.http import require_safe
 
 from audit.clock import now
 from environments import access, calendar
+from environments.calendar.rules import FARTHEST
 from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.models import Release
 
@@ -39,6 +40,9 @@ class Version:
 
     sequence: int
     at: datetime
+
+
+Holidays = dict[date, Version]
 
 
 @login_not_required
@@ -104,7 +108,7 @@ def _extra(row: ChangeWindow, environment: Environment, moment: datetime) -> Ite
 
 
 def _rule(
-    row: ChangeWindow, environment: Environment, company: dict[date, str], holidays: Version | None, moment: datetime
+    row: ChangeWindow, environment: Environment, company: dict[date, str], holidays: Holidays, moment: datetime
 ) -> Iterable[icalendar.Event]:
     rule = row.as_rule(company)
     replaced = _replaced(row)
@@ -114,8 +118,6 @@ def _rule(
     version = _version(row)
     if replaced is not None:
         version = Version(version.sequence + 1, max(version.at, replaced))
-    if holidays is not None:
-        version = Version(version.sequence + holidays.sequence, max(version.at, holidays.at))
     for day in calendar.occurrences(rule, moment - BEHIND, 400, language=translation.get_language() or "ja"):
         if day.named.start > moment + AHEAD:
             return
@@ -126,7 +128,9 @@ def _rule(
         status = "CANCELLED" if ended or day.window is None else "CONFIRMED"
         # Named by the day that the rule names, so that it keeps its name wherever it is moved.
         named = day.day - timedelta(days=row.day_offset)
-        event = _event(f"window-{row.pk}-{named:%Y%m%d}", name, window.start, window.end, status, version)
+        moved = [holidays[each] for each in _looked_at(rule, day.day, holidays) if each in holidays]
+        own = Version(version.sequence + sum(v.sequence for v in moved), max([version.at, *(v.at for v in moved)]))
+        event = _event(f"window-{row.pk}-{named:%Y%m%d}", name, window.start, window.end, status, own)
         if day.holidays:
             event.add("DESCRIPTION", _("On a holiday: %(names)s") % {"names": ", ".join(day.holidays)})
         yield event
@@ -199,9 +203,23 @@ def _version(row: Any) -> Version:
     return Version(len(dates) - 1, dates[-1])
 
 
-def _of_holidays() -> Version | None:
-    """Return the version of the company's days: they move what rules give."""
-    dates = list(
-        CompanyHoliday.history.order_by("history_date").values_list("history_date", flat=True)  # type: ignore[attr-defined]
-    )
-    return Version(len(dates), dates[-1]) if dates else None
+def _of_holidays() -> Holidays:
+    """Return day → version of each day that is or ever was one of the company's: they move what rules give."""
+    found: Holidays = {}
+    rows = CompanyHoliday.history.order_by("history_date")  # type: ignore[attr-defined]
+    for day, at in rows.values_list("day", "history_date"):
+        found[day] = Version(found[day].sequence + 1 if day in found else 1, at)
+    return found
+
+
+def _looked_at(rule: calendar.WindowRule, day: date, ever: Holidays) -> list[date]:
+    """Return the days that decide where the window of a day is held, if each that ever was a holiday were one still: so
+    that none is left out once it has been counted.
+    """
+    days, was = [day], dict.fromkeys(ever, "x")
+    step = timedelta(days={"earlier": -1, "later": 1}.get(rule.on_holiday, 0))
+    closed = bool(step) and bool(calendar.holidays_on(day, rule.country, company=was))
+    while closed and len(days) <= FARTHEST:
+        days.append(days[-1] + step)
+        closed = not calendar.is_working_day(days[-1], rule.country, company=was)
+    return days

@@ -263,7 +263,8 @@ def candidates_beside(round_: ConsentRound, words: Sequence[Approval], kept: Map
 
 
 def lacking(release: Release, environment: Environment, content: Content | None = None) -> list[tuple[str, int]]:
-    """Return (role, number of persons) that the rules for a release ask for and that nobody there could give.
+    """Return (role, number of persons) that the rules for a release ask for and that nobody there could give, now or at T-0:
+    a role that ends before it and an absence whose deputy is kept out count.
 
     Asked long before anyone applies: with it a release manager sees at T-14 that no two of the committee are left.
     content: the procedure that the release follows, where it is known already.
@@ -272,12 +273,10 @@ def lacking(release: Release, environment: Environment, content: Content | None 
     asked = (content or procedure_of(release)).approvals_for(subject, environment.tier)
     rules = [Rule(r.stage, r.role, r.number) for r in asked if r.role != "none"]
     out = excluded(release)
-    roles: dict[str, set[str]] = {}
-    for role in {rule.role for rule in rules}:
-        for account in access.holders(role, environment):
-            if account.person_key not in out:
-                roles.setdefault(account.person_key, set()).add(role)
     slots = [rule.role for rule in rules for _slot in range(rule.number)]
-    filled = matched(rules, [(person, frozenset(held)) for person, held in roles.items()])
-    empty = [role for role, person in zip(slots, filled, strict=True) if person is None]
-    return sorted(Counter(empty).items())
+    worst = Counter[str]()
+    for at in (None, release.window_start):
+        roles = access.roles_by_person(environment, at, kept_out=out)
+        filled = matched(rules, [(person, frozenset(held)) for person, held in roles.items()])
+        worst |= Counter(role for role, person in zip(slots, filled, strict=True) if person is None)
+    return sorted(worst.items())

@@ -137,10 +137,27 @@ def test_a_day_offset_moves_the_window_to_the_following_night() -> None:
         "FREQ=DAILY;INTERVAL=-1",
         "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=31",
         "FREQ=DAILY;UNTIL=20250101T000000Z",
+        "FREQ=WEEKLY;BYDAY=3WE",
+        "FREQ=DAILY;BYDAY=-1FR",
     ],
 )
 def test_a_rule_that_is_none_is_named(text: str) -> None:
     assert rule_fault(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("FREQ=WEEKLY;BYDAY=TU,3WE", "numbers its weekdays (3WE)"),
+        ("FREQ=WEEKLY;BYDAY=WE;UNTIL=20271231T000000Z", "ends with its last day, such as UNTIL=20271231"),
+        ("FREQ=WEEKLY;BYDAY=WE;UNTIL=20271231", ""),
+        ("FREQ=MONTHLY;BYDAY=-1FR", ""),
+        ("FREQ=YEARLY;BYMONTH=12;BYDAY=2MO", ""),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said_truly(text: str, said: str) -> None:
+    with translation.override("en"):
+        assert said in rule_fault(text) and bool(said) == bool(rule_fault(text))
 
 
 def test_inside_a_window_a_regular_run_may_start_until_it_closes() -> None:

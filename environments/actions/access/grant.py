@@ -11,6 +11,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
+from environments.departures import leaving
 from environments.models import AccessGrant, AccessRequest, Account, Environment
 from environments.roles import DECIDING, ROLE_CHOICES
 
@@ -127,7 +128,7 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
 
 
 def withdraw(grant_id: int, *, reason: str) -> AccessGrant:
-    """End a grant now; it also ends what it was to allow later."""
+    """End a grant now; it also ends what it was to allow later. Raises GateClosed when a rule could be met no more."""
     with change("access:withdraw", (AccessGrant, grant_id), reason=reason, sign=True) as act:
         grant = act.get(AccessGrant)
         access.require("grant", grant.environment)
@@ -135,6 +136,7 @@ def withdraw(grant_id: int, *, reason: str) -> AccessGrant:
             raise WrongState(_("This grant has already ended."))
         if not reason.strip():
             raise Invalid(_("Ending a grant needs a reason."))
+        leaving(act, [grant.pk], refuses=True)
         grant.withdrawn_at = now()
         act.signature("withdraw")
     return grant

@@ -11,6 +11,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
+from environments.departures import leaving
 from environments.models import AccessGrant, AccessReview, AccessReviewItem, Account
 
 # The written procedure names no interval; every grant is looked at once a year at least.
@@ -51,6 +52,8 @@ def withdraw(item_id: int, *, note: str) -> AccessReviewItem:
         if not note.strip():
             raise Invalid(_("Ending a grant needs a reason."))
         grant = act.get(AccessGrant)
+        if grant.withdrawn_at is None:
+            leaving(act, [grant.pk], refuses=True)
         grant.withdrawn_at = grant.withdrawn_at or now()
     return item
 

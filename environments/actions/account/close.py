@@ -13,6 +13,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
+from environments.departures import leaving
 from environments.models import AccessGrant, AccessRequest, Account, CalendarFeed, Deputy, Token
 
 
@@ -30,6 +31,12 @@ def close(account_id: int, *, reason: str) -> Account:
         account.is_active = False
         account.pending_password, account.pending_by, account.factors_pending_by = "", None, None
         moment = now()
+        # Never refused: who has left must be out at once. What can be met no more is told.
+        leaving(
+            act,
+            list(AccessGrant.objects.in_force().filter(account=account).values_list("pk", flat=True)),
+            refuses=False,
+        )
         ended = {
             "tokens": _end(Token.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
             "grants": _end(AccessGrant.objects.filter(account=account, withdrawn_at=None), "withdrawn_at", moment),

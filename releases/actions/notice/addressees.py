@@ -62,6 +62,8 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
             return _touched(thing, payload)
         case "freeze:propose_lift", Freeze():
             return holding("plan", thing.environment, without=thing.lift_proposed_by)
+        case "procedure:unmet", _:
+            return list({one.pk: one for one in (*holding("grant"), *holding("plan"))}.values())
         case "waiver:propose", _:
             return holding("waive", without=getattr(thing, "proposed_by", None))
         case (("deployment:hold" | "question:escalate"), Question()):

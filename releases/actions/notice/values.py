@@ -17,6 +17,7 @@ from releases.actions.notice.subject import Subject
 from releases.actions.release.facts import ZONE, facts_of, when, zone_of
 from releases.actions.rollback.causes import cause_of
 from releases.actions.waiver.propose import waivable
+from releases.gates import headcount
 from releases.gates.content import clause_labels
 from releases.letters import notes
 from releases.models import (
@@ -144,6 +145,8 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
         return f"{row} · {_('%(n)d h') % {'n': row.hours}}"
     if isinstance(row, StopSwitch):
         return _stop_words(row)
+    if "unmet" in payload:
+        return headcount.words_of(payload["unmet"])
     if isinstance(row, Freeze):
         rows = Freeze.objects.filter(pk__in=payload.get("freezes", [row.pk])).select_related(
             "environment", "application"

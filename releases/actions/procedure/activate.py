@@ -18,6 +18,7 @@ from releases.actions.message_rule.lay_out import lay_out_messages
 from releases.actions.procedure import replay
 from releases.actions.release.milestones import lay
 from releases.actions.release.steps import lay_out, production_of, step_plan
+from releases.gates import headcount
 from releases.gates.content import digest as content_digest
 from releases.models import ConsentRound, Procedure, Release
 from releases.procedures import parts
@@ -93,6 +94,13 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
             raise Invalid(_("Say why."))
         if faults := environment_faults(procedure.document):
             raise Invalid(*faults)
+        now_active = Procedure.objects.get(state="active")
+        unmet = headcount.worse(headcount.shortfalls(now_active.document), headcount.shortfalls(procedure.document))
+        if ruin := [s for s in unmet if s.binding]:
+            text = _(
+                "The people there are cannot meet these rules. Give the roles to more people first, or ask for fewer."
+            )
+            raise GateClosed(text, *(str(s) for s in ruin))
         candidates = {row.pk: str(row) for row in open_releases(procedure)}
         strange = sorted(set(moved) - candidates.keys())
         if strange:
@@ -121,6 +129,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
         )
         act.about(procedure, round=round_.pk)
         act.tell("round:ask")
+        headcount.tell_unmet(act, procedure, unmet)
     return round_
 
 

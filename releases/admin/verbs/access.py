@@ -30,6 +30,7 @@ from environments.models import (
     Token,
 )
 from environments.roles import ASKED_FOR, ROLE_CHOICES
+from releases.admin import headcount_preview as preview
 from releases.admin.verbs.base import LINE, LinesField, Verb, ZonedDateTimeField, length, row, text
 
 Fields = Mapping[str, forms.Field]
@@ -268,13 +269,15 @@ VERBS: tuple[Verb, ...] = (
     Verb("account", "drop_factors", _("Remove the second factor"), factors.drop_factors, ADMIN, Account, _must, signs=True, danger=True),
     Verb("account", "confirm_factors", _("Confirm that the second factor goes"), factors.confirm_factors, ADMIN, Account, _reason, signs=True, danger=True),
     Verb("account", "keep_factors", _("Keep the second factor"), factors.keep_factors, LOOK, Account, _must),
-    Verb("account", "close", _("Close the account"), closing.close, ADMIN, Account, _must, signs=True, danger=True),
+    Verb("account", "close", _("Close the account"), closing.close, ADMIN, Account, _must, signs=True, danger=True,
+         preview=preview.of_closing),
     Verb("account", "reopen", _("Open the account again"), closing.reopen, ADMIN, Account, _must, signs=True),
     Verb("token", "issue", _("Issue a token"), _issue, ADMIN, Account, _token, signs=True),
     Verb("token", "revoke", _("Revoke the token"), tokens.revoke, ADMIN, Token, _must, signs=True, danger=True),
     Verb("access", "propose", _("Give a role"), grant.propose, GIVE, Account, _grant, signs=True, asked=_asked_of_grant),
     Verb("access", "confirm", _("Confirm"), grant.confirm, GIVE, AccessGrant, _reason, signs=True, shows=_granted),
-    Verb("access", "withdraw", _("End"), grant.withdraw, GIVE, AccessGrant, _must, signs=True, danger=True, shows=_granted),
+    Verb("access", "withdraw", _("End"), grant.withdraw, GIVE, AccessGrant, _must, signs=True, danger=True, shows=_granted,
+         preview=preview.of_ending),
     Verb("access", "request", _("Ask for more access"), request.request, LOOK, fields=_request),
     Verb("access", "allow", _("Give it"), request.allow, GIVE, AccessRequest, _answer, signs=True, shows=_asked),
     Verb("access", "decline", _("Decline"), request.decline, GIVE, AccessRequest, _refusal, danger=True, shows=_asked),
@@ -282,7 +285,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=_reviewed, asked=_asked_of_item),
     Verb("review", "withdraw", _("End the grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=_reviewed, asked=_asked_of_item),
     Verb("review", "close", _("Close the review"), review.close, GIVE, AccessReview, _reason, signs=True),
-    Verb("deputy", "appoint", _("Appoint a deputy"), deputies.appoint, LOOK, fields=_deputy, signs=True),
+    Verb("deputy", "appoint", _("Appoint a deputy"), deputies.appoint, LOOK, fields=_deputy, signs=True,
+         preview=preview.of_absence),
     Verb("deputy", "confirm", _("Confirm the deputy"), deputies.confirm, GIVE, Deputy, _reason, signs=True, shows=_stands_in),
     Verb("deputy", "withdraw", _("End the deputising"), deputies.withdraw, LOOK, Deputy, _must, danger=True, shows=_stands_in),
     Verb("environment", "demand_mfa", _("Second factor for signatures"), demand_mfa.demand_mfa, GIVE, Environment, _factor, signs=True),

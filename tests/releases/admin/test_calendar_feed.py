@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import icalendar
 import pytest
@@ -17,8 +18,9 @@ from environments.actions.feed.create import create
 from environments.actions.feed.revoke import revoke
 from environments.actions.freeze.lift import lift
 from environments.actions.holiday.add import add
+from environments.actions.holiday.withdraw import withdraw as withdraw_holiday
 from environments.actions.window.freeze import freeze, freeze_recurring
-from environments.models import CalendarFeed, ChangeWindow, Environment
+from environments.models import CalendarFeed, ChangeWindow, CompanyHoliday, Environment
 from releases.actions.window.withdraw import withdraw
 from releases.admin.feed import document
 from tests.releases.gates.asking import alter
@@ -169,6 +171,31 @@ def test_what_is_withdrawn_is_told_as_cancelled_for_thirty_days(
     assert statuses == {"CANCELLED"}
     alter(regular, withdrawn_at=now() - timedelta(days=31))
     assert not of(events(feed()), f"window-{regular.pk}-")
+
+
+@pytest.mark.parametrize(("on_holiday", "further"), [("flag", 0), ("later", 1)])
+def test_a_holiday_raises_the_sequence_of_the_windows_that_it_touches_only(
+    world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any], on_holiday: str, further: int
+) -> None:
+    regular = ChangeWindow.objects.get(from_procedure=True, environment__slug="production")
+    alter(regular, on_holiday=on_holiday)
+    before = of(events(feed()), f"window-{regular.pk}-")
+    uid = sorted(before)[4]
+    day = before[uid]["DTSTART"].dt.astimezone(ZoneInfo("Asia/Tokyo")).date()
+    with acting_as("manager"):
+        add(day=day, name_ja="創立記念日", name_en="Founding day")
+        add(day=day + timedelta(days=1), name_ja="翌日", name_en="The day after")
+    after = of(events(feed()), f"window-{regular.pk}-")
+    assert len(after) >= 12
+    raised = {key: after[key]["SEQUENCE"] - before[key]["SEQUENCE"] for key in after if key in before}
+    assert raised == dict.fromkeys(raised, 0) | {uid: 1 + further}
+    for holiday in CompanyHoliday.objects.all():
+        with acting_as("manager"):
+            withdraw_holiday(holiday.pk, reason="we work")
+        again = of(events(feed()), f"window-{regular.pk}-")
+        assert again[uid]["SEQUENCE"] >= after[uid]["SEQUENCE"], "never less"
+        after = again
+    assert after[uid]["SEQUENCE"] == before[uid]["SEQUENCE"] + 2 * (1 + further)
 
 
 def test_unchanged_it_is_the_same_to_the_byte_and_answered_304(

@@ -1,0 +1,148 @@
+"""Which rules of a procedure the people there are cannot meet: approval rules, final check and checklist.
+
+Asked before roles are taken away, before a procedure is applied for, and by previews. Read only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from audit.change import Act
+from audit.refusals import GateClosed
+from environments import access
+from environments.models import Account, Environment
+from environments.roles import RIGHT_WORDS, ROLE_CHOICES, ROLE_VERBS
+from releases.gates.quorum import Rule, matched
+from releases.models import ConsentRound, Procedure
+from releases.procedures.document import Procedure as Content
+from releases.procedures.values import TIERLESS
+
+FINAL_CHECK, CHECKLIST = "final_check", "checklist"
+UNMET = "procedure:unmet"
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """What a rule lacks: so many persons of a role, for a subject, in an environment (its key; empty: in all).
+
+    binding: it is an approval rule without which nothing of a protected environment, or of all, can be approved.
+    """
+
+    subject: str
+    environment: str
+    role: str
+    missing: int
+    binding: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The rule that lacks it."""
+        return self.subject, self.environment
+
+    def __str__(self) -> str:
+        subjects = dict(ConsentRound.Subject.choices) | {FINAL_CHECK: _("Final check"), CHECKLIST: _("Checklist")}
+        roles = dict(ROLE_CHOICES) | {CHECKLIST: RIGHT_WORDS[CHECKLIST]}
+        place = Environment.objects.filter(slug=self.environment).first()
+        words = {
+            "subject": subjects.get(self.subject, self.subject),
+            "where": place or _("all environments"),
+            "role": roles.get(self.role, self.role),
+            "missing": self.missing,
+        }
+        return _("%(subject)s (%(where)s): %(role)s, %(missing)d more needed") % words
+
+
+def shortfalls(
+    content: Content,
+    *,
+    without: Collection[int] = (),
+    at: datetime | None = None,
+    absences: Iterable[tuple[Account, Account]] = (),
+) -> list[Shortfall]:
+    """Return what the rules of a procedure lack at a time (None: now), each person counted once, over all stages.
+
+    without: grants that do not count; absences: (absent, deputy) beside those in force. Who is kept out of one release is
+    that release's own matter, and so are the duties of its team.
+    """
+    absences = list(absences)
+    found: list[Shortfall] = []
+    roles = {role.key for role in content.roles}
+    # Without a place last: what is asked of all environments is answered by holders of a role in any of them.
+    for place in (*Environment.objects.all(), None):
+        people = access.roles_by_person(place, at, without=without, absences=absences)
+        persons = [(key, frozenset(held)) for key, held in people.items()]
+        tier = place.tier if place is not None else "all"
+        subjects = [s for s in ConsentRound.Subject.values if (s in TIERLESS) == (place is None)]
+        for subject in subjects:
+            rules = [Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, tier) if r.role in roles]
+            found += _lacks(subject, place, rules, persons, binding=place is None or place.protected)
+        if place is not None and place.protected:
+            signers = [Rule(1, role, 1) for role in content.final_check.signers]
+            found += _lacks(FINAL_CHECK, place, signers, persons, binding=False)
+            ticks = [
+                (key, held | {CHECKLIST}) for key, held in persons if any(CHECKLIST in ROLE_VERBS[r] for r in held)
+            ]
+            found += _lacks(CHECKLIST, place, [Rule(1, CHECKLIST, 1)], ticks, binding=False)
+    return found
+
+
+def _lacks(
+    subject: str,
+    place: Environment | None,
+    rules: list[Rule],
+    persons: list[tuple[str, frozenset[str]]],
+    *,
+    binding: bool,
+) -> list[Shortfall]:
+    slots = [rule.role for rule in rules for _slot in range(rule.number)]
+    empty = Counter(role for role, person in zip(slots, matched(rules, persons), strict=True) if person is None)
+    slug = place.slug if place is not None else ""
+    return [Shortfall(subject, slug, role, missing, binding) for role, missing in sorted(empty.items())]
+
+
+def worse(before: Iterable[Shortfall], after: Iterable[Shortfall]) -> list[Shortfall]:
+    """Return what rules lack afterwards that they did not lack before."""
+    lacked = {(*s.key, s.role): s.missing for s in before}
+    return [s for s in after if s.missing > lacked.get((*s.key, s.role), 0)]
+
+
+def of_departure(act: Act, grants: Collection[int], refuses: bool) -> None:
+    """Refuse that grants end with which an approval rule that can be met now could be met no more; tell of what else.
+
+    Two acts at once are counted one after the other.
+    """
+    procedure = Procedure.objects.filter(state="active").first()
+    if procedure is None:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_headcount'))")
+    before = shortfalls(procedure.document)
+    found = worse(before, shortfalls(procedure.document, without=grants))
+    unmet = {s.key for s in before}
+    ruin = [s for s in found if s.binding and s.key not in unmet]
+    if ruin and refuses:
+        raise GateClosed(
+            _("Without this role the procedure's rules can no longer be met. Give the role to another person first."),
+            *(str(s) for s in ruin),
+        )
+    tell_unmet(act, procedure, found)
+
+
+def tell_unmet(act: Act, procedure: Procedure, found: list[Shortfall]) -> None:
+    """Write into an act what can be met no more, and tell those who give roles and those who plan."""
+    if found:
+        entries = [asdict(s) for s in found]
+        act.details["unmet"] = entries
+        act.tell_also(UNMET, procedure, unmet=entries)
+
+
+def words_of(entries: Iterable[dict[str, Any]]) -> str:
+    """Return what an act has written of what can be met no more, one rule a line."""
+    return "\n".join(str(Shortfall(**entry)) for entry in entries)
