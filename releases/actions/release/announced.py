@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
@@ -50,16 +49,19 @@ def _standing(release: Release, round_: ConsentRound | None) -> Announcement:
             return Announcement(UNKNOWN, _("The announcement is being prepared."))
         return Announcement(NOT_MEASURED, _("The notification rules named nobody when the release was approved."))
     groups = reached(notice)
-    total = Counter(sent=sum(g.sent for g in groups), failed=sum(g.failed for g in groups))
-    total["waiting"] = sum(g.waiting for g in groups)
+    total = {name: sum(getattr(group, name) for group in groups) for name in ("sent", "failed", "waiting")}
+    total["all"] = sum(total.values())
     if total["failed"]:
         why = _(
-            "%(failed)d deliveries of the announcement have failed. Repair the channel or address, or have it waived."
+            "%(failed)d of %(all)d deliveries of the announcement have failed. Repair the channel or address, or have it waived."
         )
         return Announcement(False, why % total, notice, groups)
     if total["waiting"]:
-        why = _("%(waiting)d deliveries of the announcement have not been sent yet.")
+        why = _("%(waiting)d of %(all)d deliveries of the announcement have not been sent yet.")
         if notice.waits:
-            why = _("%(waiting)d deliveries of the announcement wait for the approval for external recipients.")
+            why = _(
+                "%(waiting)d of %(all)d deliveries of the announcement have not been sent yet. Those to external recipients"
+                " wait for approval."
+            )
         return Announcement(UNKNOWN, why % total, notice, groups)
-    return Announcement(True, _("All %(sent)d deliveries of the announcement were sent.") % total, notice, groups)
+    return Announcement(True, _("All deliveries of the announcement were sent: %(sent)d.") % total, notice, groups)

@@ -199,10 +199,8 @@ def _final(release: Release) -> list[tuple[str, str]]:
     announced = confirm.announcement_of(release, production_of(release))
     groups = [(group.group, group.words) for group in announced.groups]
     items = zip(facts, confirm.labels(release, list(facts)), strict=True)
-    found = [
-        (label, f"{confirm.words_of_item(facts[key])} {announced.why if key == NOTICES_SENT else ''}")
-        for key, label in items
-    ]
+    why = {NOTICES_SENT: f" · {announced.why}"}
+    found = [(label, f"{confirm.words_of_item(facts[key])}{why.get(key, '')}") for key, label in items]
     return found + groups
 
 

@@ -19,12 +19,14 @@ from audit.refusals import Invalid
 from environments.actions.configuration.create import create
 from environments.actions.target.settings import require_sound
 from environments.models import ConfigurationVersion, Target
+from releases.actions.dump.delete import delete
 from releases.actions.release.confirm import NOT_MEASURED, facts_now
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.models import Deployment, InForce, Release, StepOutput
 from releases.steps.target import journal_lines
 from releases.worker.dry_run import dry_run
 from releases.worker.executor import run_from
+from tests.releases.actions.test_dumps import backup
 from tests.releases.gates.asking import alter, make
 from tests.releases.steps.conftest import Host, host, wait_for
 from tests.releases.steps.ssh.conftest import processes
@@ -153,6 +155,17 @@ def test_the_final_check_asks_the_host_and_a_page_does_not(world: Any, reached: 
     assert facts_now(release)["target_reachable"] is True
     alter(target, settings={"ssh": host.settings | {"port": 9}})
     assert facts_now(release)["target_reachable"] is False
+
+
+def test_an_expired_backup_is_deleted_on_the_host(world: Any, reached: Any) -> None:
+    target, release = reached("production"), world.planned()
+    old = backup(world, world.verified_run(release, "production"), 100)
+    backup(world, world.verified_run(release, "production"), 10)
+    with acting(WORKER):
+        assert delete(old.pk)
+    assert not Path(old.result["dump"]).parent.exists()
+    (line,) = journal_lines(spec_of(target), effect="backup:deleted")
+    assert line["run"] == f"deployment:{old.deployment_id}" and list(Path(target.root).glob(".ringi/*.pyz"))
 
 
 def test_settings_that_name_no_host_are_refused_when_they_are_entered() -> None:
