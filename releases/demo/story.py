@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from rich.console import Console
 from rich.table import Table
 
@@ -82,6 +83,8 @@ def main() -> int:
     if options.clean:
         clean(state)
         return 0
+    # This process has no apps and so no catalogue: what a step of its own says must not end in that.
+    settings.USE_I18N = False
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     stage = Stage(state, options.base_url.rstrip("/"))
     report = tell(stage, console)
