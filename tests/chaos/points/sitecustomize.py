@@ -2,12 +2,16 @@
 
 CHAOS_POINT is `EVENT ENDING SOURCE`: open, append or rename of a path that ends so, from a file so named (`*`: any);
 or `call NAME SOURCE`: the beginning of a function so named in a file that ends so.
+CHAOS_FAULT is `HOW NAME SOURCE`: the same place, met by every process for as long as `armed` is there: an assertion, a
+kill, or no more memory.
 The first process that gets there takes the file `armed` away, announces its pid on the pipe `inside`, waits on `go`.
 """
 
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import sys
 from types import CodeType, FrameType
 
@@ -61,6 +65,35 @@ def _watch_calls(name: str, source: str, folder: str) -> None:
     monitoring.set_events(monitoring.PROFILER_ID, monitoring.events.PY_START)
 
 
+def _strike(how: str) -> None:
+    if how == "assert":
+        raise AssertionError("struck by the test")
+    if how == "memory":
+        resource.setrlimit(resource.RLIMIT_AS, (1, resource.RLIM_INFINITY))
+        try:
+            bytearray(1 << 28)
+        except MemoryError:
+            os._exit(137)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _strike_calls(how: str, name: str, source: str, folder: str) -> None:
+    monitoring = sys.monitoring
+    monitoring.use_tool_id(monitoring.PROFILER_ID, "chaos")
+
+    def begun(code: CodeType, _offset: int) -> object:
+        if code.co_name != name or not code.co_filename.endswith(source):
+            return monitoring.DISABLE
+        if os.path.exists(os.path.join(folder, "armed")):
+            _strike(how)
+        return None
+
+    monitoring.register_callback(monitoring.PROFILER_ID, monitoring.events.PY_START, begun)
+    monitoring.set_events(monitoring.PROFILER_ID, monitoring.events.PY_START)
+
+
+if os.environ.get("CHAOS_FAULT"):
+    _strike_calls(*os.environ["CHAOS_FAULT"].split(" "), os.environ["CHAOS_FOLDER"])
 if os.environ.get("CHAOS_POINT"):
     if os.environ["CHAOS_POINT"].startswith("call "):
         _watch_calls(*os.environ["CHAOS_POINT"].split(" ")[1:], os.environ["CHAOS_FOLDER"])
