@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from releases.demo.chapters.setup import add_people, put_into_effect, second_administrator
+from releases.demo.chapters.setup import add_people, as_fields, put_into_effect, second_administrator
 from releases.demo.repository import Built, Workshop
 from releases.demo.site import until
 from releases.demo.stage import Stage
@@ -174,13 +174,17 @@ class Organisation(Stage):
 
     def _target(self, name: str) -> None:
         place = self.places[name]
-        self.ids[f"target {name}"] = self.manager.do(
+        settings = dict(place.settings)
+        watch = settings.pop("watch", None)
+        target = self.ids[f"target {name}"] = self.manager.do(
             "target:create",
             application_id=self.ids[self.application],
             environment_id=self.ids[name],
             root=str(place.root),
-            settings=json.dumps(place.settings),
+            **as_fields(settings),
         )
+        if watch is not None:
+            self.manager.do("target:set_watch", target, sources=json.dumps(watch), private_networks="", reason="first")
 
     def configure(self, environment: str, **more: str) -> int:
         """Make a configuration version of an environment; this application has no secrets."""

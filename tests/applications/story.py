@@ -56,6 +56,7 @@ class Story:
                 "in_force:propose",
                 self.at.ids[f"target {name}"],
                 version=self.what.before,
+                service="runs",
                 configuration_id=self.at.configure(name),
                 reason="runs here since last year",
             )

@@ -183,7 +183,7 @@ def _targets(stage: Stage) -> None:
             application_id=stage.ids["datasets"],
             environment_id=stage.ids[name],
             root=str(place.root),
-            **_as_fields(place.settings),
+            **as_fields(place.settings),
         )
         chosen = stage.configure(name)
         pointer = stage.operator.do(
@@ -198,12 +198,12 @@ def _targets(stage: Stage) -> None:
         stage.second_operator.attempt("in_force:adopt", pointer)
 
 
-def _as_fields(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def as_fields(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Return settings as the form of a target takes them: by dotted name, commands on one line."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            found |= _as_fields(value, f"{above}{name}.")
+            found |= as_fields(value, f"{above}{name}.")
         else:
             found[above + name] = shlex.join(value) if isinstance(value, list) else str(value)
     return found

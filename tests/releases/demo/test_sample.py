@@ -9,8 +9,8 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,6 +20,7 @@ from releases.checks.base import CheckContext, CheckResult, Verdict
 from releases.demo.load import send
 from releases.demo.repository import LAYERS, files, lay
 from releases.metrics import source
+from releases.steps.log_position import log_position
 from tests.releases.demo.conftest import Copy
 
 Serving = Callable[[str], Copy]
@@ -146,23 +147,23 @@ def test_1_3_0_bears_the_load_that_breaks_1_4_0(serving: Serving) -> None:
     copy.lay("v1_4_0")
     assert copy.run("migrate").returncode == 0
     copy.start()
-    since = datetime.now(UTC)
+    began = log_position(copy.log)
     statuses, metrics = measured(copy, lambda: paced(copy, 300, 0.5))
     assert metrics["error_rate"] == 0, statuses
-    assert checked(copy, "log", since).verdict is Verdict.PASS
+    assert checked(copy, "log", began).verdict is Verdict.PASS
     beyond(copy, 2000)
     statuses, metrics = measured(copy, lambda: paced(copy, 80, 1.5))
     assert metrics["error_rate"] == pytest.approx(0.2, abs=0.03), statuses
     assert statuses["500"] > 5
     assert healthy is not None and metrics["response_time"] is not None
     assert metrics["response_time"] > 3 * healthy
-    found = checked(copy, "log", since)
+    found = checked(copy, "log", began)
     assert found.verdict is Verdict.FAIL
     assert "CacheBusy" in found.output
-    asked = checked(copy, "http", since, path="/health", json_equals={"version": "1.4.0"})
+    asked = checked(copy, "http", None, path="/health", json_equals={"version": "1.4.0"})
     assert asked.verdict is Verdict.PASS
 
 
-def checked(copy: Copy, name: str, since: datetime, **parameters: object) -> CheckResult:
+def checked(copy: Copy, name: str, began: dict[str, Any] | None, **parameters: object) -> CheckResult:
     check = kind(name)
-    return check.run(CheckContext(copy.target), check.parameters.model_validate(parameters))
+    return check.run(CheckContext(copy.target, position=began), check.parameters.model_validate(parameters))
