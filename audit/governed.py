@@ -90,6 +90,7 @@ NOT_GOVERNED: dict[str, str] = {
     "audit_digest_key": "the key of masked columns; no role of the application reads it",
     "audit_outbox": "messages made of events",
     "audit_reconciliation": "how far a comparison is; its outcome is an event",
+    "releases_releaseimport": "how far an import is; what is asked, confirmed and imported are events",
     "releases_pollfailure": "how often something failed; that it is suspended and who lets it be tried anew are events",
     "releases_signoflife": "when the scheduler was at work last",
     "releases_stepoutput": "output in chunks; its digest is on the attempt, which is governed",

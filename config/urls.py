@@ -37,6 +37,7 @@ from releases.admin.procedure_difference import procedure_difference
 from releases.admin.procedure_sheet import procedure_sheet
 from releases.admin.published_page import published
 from releases.admin.queue_page import queues
+from releases.admin.release_import_page import progress, release_import
 from releases.admin.release_page import release
 from releases.admin.retention_page import retention
 from releases.admin.review_page import review
@@ -71,6 +72,8 @@ urlpatterns = [
     path("admin/watch/<int:pk>/", watch, name="watch"),
     path("admin/rollback/<int:pk>/", rollback, name="rollback"),
     path("admin/consent/<int:pk>/", round_, name="round"),
+    path("admin/import/<int:pk>/", release_import, name="release-import"),
+    path("admin/import/<int:pk>/progress/", progress, name="release-import-progress"),
     path("admin/step/<int:pk>/log/", step_log, name="step-log"),
     path("admin/timeline/", timeline, name="timeline"),
     path("admin/timeline/<int:number>/", event, name="event"),

@@ -8,11 +8,13 @@ from functools import partial
 
 from audit.actor import Actor, acting
 from audit.trace import tracing
+from environments.actors import person
 from releases.actions.delivery.send import send_due
 from releases.actions.document.publish import publish
 from releases.actions.dump.delete import delete
 from releases.actions.notice.make import drain
 from releases.actions.poll.limited import limited
+from releases.actions.release import import_past
 from releases.actions.rollback.agree import unconsented
 from releases.actions.rollback.decide import pre_authorise, uncounted
 from releases.actions.rollback.possible import restores
@@ -21,7 +23,7 @@ from releases.actions.target import measure
 from releases.actions.watch.checks import run_checks
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.actions.watch.sample import sample
-from releases.models import Rollback
+from releases.models import ReleaseImport, Rollback
 from releases.steps.masking import clean
 from releases.steps.written_rows import written_since
 from releases.worker.context import target_of
@@ -63,6 +65,13 @@ def measure_target(target_id: int) -> None:
                 measure.take(target_id)
         except CutOff as fault:
             measure.give_up(target_id, str(fault))
+
+
+def import_past_releases(import_id: int) -> None:
+    """Read the tags of a repository, or import what was confirmed, as the person who asked for it."""
+    account = ReleaseImport.objects.select_related("requested_by").get(pk=import_id).requested_by
+    with acting(person(account, channel="worker")):
+        import_past.work(import_id)
 
 
 def publish_documents(release_id: int) -> None:

@@ -20,6 +20,7 @@ from releases.models import (
     Message,
     Obligation,
     Release,
+    ReleaseImport,
     Rollback,
     RosterEntry,
     Step,
@@ -38,6 +39,8 @@ def page_of(row: Any) -> str:
         return reverse("deployment", args=[row.pk])
     if isinstance(row, Rollback):
         return reverse("rollback", args=[row.pk])
+    if isinstance(row, ReleaseImport):
+        return reverse("release-import", args=[row.pk])
     if isinstance(row, Drift):
         return reverse("admin:environments_target_change", args=[row.target_id]) + "#drift"
     if isinstance(row, (Step, Watch)):

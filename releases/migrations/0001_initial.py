@@ -41,6 +41,26 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='ReleaseImport',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('patterns', models.JSONField(verbose_name='patterns of tags')),
+                ('reason', models.CharField(blank=True, max_length=300, verbose_name='reason')),
+                ('requested_at', models.DateTimeField(auto_now_add=True, verbose_name='requested at')),
+                ('stage', models.CharField(choices=[('reading', 'reading the tags'), ('ready', 'waiting for confirmation'), ('importing', 'importing'), ('done', 'done'), ('failed', 'failed')], default='reading', max_length=10, verbose_name='state')),
+                ('found', models.JSONField(default=dict, verbose_name='found')),
+                ('done', models.PositiveIntegerField(default=0, verbose_name='imported')),
+                ('fault', models.CharField(blank=True, max_length=300, verbose_name='fault')),
+                ('next_at', models.DateTimeField(verbose_name='next attempt')),
+                ('application', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.application', verbose_name='application')),
+                ('requested_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='requested by')),
+            ],
+            options={
+                'verbose_name': 'import of past releases',
+                'verbose_name_plural': 'imports of past releases',
+            },
+        ),
+        migrations.CreateModel(
             name='TargetMeasurement',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

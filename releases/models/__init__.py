@@ -15,6 +15,7 @@ from releases.models.preparation import ChecklistItem, FinalCheck, Milestone, Ro
 from releases.models.procedure import Procedure
 from releases.models.question import Question
 from releases.models.release import Change, Release
+from releases.models.release_import import ReleaseImport
 from releases.models.rollback import Rollback
 from releases.models.sign_of_life import SignOfLife
 from releases.models.stakeholder import Member, MessageChannel, MessageRule, MessageText, Stakeholder
@@ -52,6 +53,7 @@ __all__ = [
     "Procedure",
     "Question",
     "Release",
+    "ReleaseImport",
     "Rollback",
     "RosterEntry",
     "Sample",

@@ -25,6 +25,7 @@ from releases.actions.milestone.remind import remind_due
 from releases.actions.notice.remind import remind_open
 from releases.actions.poll.limited import limited
 from releases.actions.question.ask import follow_up
+from releases.actions.release import import_past
 from releases.actions.release.observe import SOURCE, observe
 from releases.actions.switch.press import stop_runs
 from releases.actions.target import measure
@@ -232,6 +233,7 @@ OFTEN = (
 )
 RARELY = (
     due_measurements,
+    import_past.wake_left,
     stale_rounds,
     due_reminders,
     undone_duties,

@@ -15,6 +15,9 @@ WRITES = {
     "releases/actions/step/claim.py": {
         "update": "closes the lost attempt in the claim's own door; the trigger sees it"
     },
+    "releases/actions/release/import_past.py": {
+        "update": "how far an import is, which is no governed fact; what is asked, confirmed and imported are acts"
+    },
     "releases/actions/release/import_tags.py": {
         "bulk_create": "changes of past releases in the import's own door; they have no snapshots, the trigger sees each"
     },

@@ -58,8 +58,21 @@ def import_tags(application_id: int, *, patterns: Sequence[str] = (), reason: st
             found, skipped = look(application, wanted)
         except git.SourceUnavailable as unavailable:
             fault = str(unavailable)
+    return record(application, wanted, found, skipped, reason=reason, fault=fault)
+
+
+def record(
+    application: Application,
+    wanted: Sequence[str],
+    found: Sequence[Found],
+    skipped: Sequence[tuple[str, str]],
+    *,
+    reason: str,
+    fault: str = "",
+) -> Imported:
+    """Make found tags past releases in one act. fault: why they could not be read. Raises NotYou, Invalid."""
     made, known, changes = list[str](), list[str](), list[Change]()
-    with change("release:import_tags", (Application, application_id), reason=reason) as act:
+    with change("release:import_tags", (Application, application.pk), reason=reason) as act:
         author = access.require("plan")
         faults = [text for pattern in wanted if (text := versions.wrong_pattern(pattern))]
         if faults or fault:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext, gettext_lazy, ngettext
+from django.utils.translation import gettext, gettext_lazy
 
 from audit.refusals import Refused
 from environments.actions.application.set_signers import set_signers
@@ -14,15 +14,14 @@ from environments.models import Application
 from releases.actions.application.create import create_application
 from releases.actions.application.edit import edit
 from releases.actions.application.set_publication import set_publication
-from releases.actions.release import import_tags, make_tag, suggest
+from releases.actions.release import import_past, make_tag, suggest
 from releases.actions.release.repository import credentials_of
 from releases.actions.target.try_settings import unreadable
 from releases.admin.verbs.base import LinesField, Verb, length, text
-from releases.models import Procedure, Release
+from releases.models import Procedure, Release, ReleaseImport
 from releases.sources import git, versions
 
 Fields = Mapping[str, forms.Field]
-MOST_SHOWN = 40
 
 
 def with_hint(field: forms.CharField) -> forms.CharField:
@@ -161,51 +160,6 @@ def _patterns(instance: Any) -> Fields:
     }
 
 
-def _would_import(application: Application, values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Say what an import would make and what it would skip, before it is done."""
-    patterns = tuple(values["patterns"])
-    faults = [fault for pattern in patterns if (fault := versions.wrong_pattern(pattern))]
-    if faults:
-        return [(gettext("Not possible"), " ".join(faults))]
-    try:
-        found, skipped = import_tags.look(application, patterns)
-    except git.SourceUnavailable as fault:
-        return [(gettext("Not possible"), str(fault))]
-    there = set(Release.objects.filter(application=application).values_list("version", flat=True))
-    made = {row.version: import_tags.made_at(row.tag) for row in found if row.version not in there}
-    new = [f"{version} ({at.date() if at is not None else '—'})" for version, at in made.items()]
-    known = [row.version for row in found if row.version in there]
-    return [
-        (_counted(ngettext("%(n)d past release", "%(n)d past releases", len(new)), new), _some(new, ", ")),
-        (_counted(ngettext("%(n)d known already", "%(n)d known already", len(known)), known), _some(known, ", ")),
-        (
-            _counted(ngettext("%(n)d tag skipped", "%(n)d tags skipped", len(skipped)), skipped),
-            _some(_grouped(skipped), "\n"),
-        ),
-    ]
-
-
-def _grouped(skipped: list[tuple[str, str]]) -> list[str]:
-    """Return a line for each reason, with the tags that it holds for."""
-    by_reason: dict[str, list[str]] = {}
-    for tag, why in skipped:
-        by_reason.setdefault(why, []).append(tag)
-    return [f"{why} {_some(tags, ', ')}" for why, tags in by_reason.items()]
-
-
-def _counted(sentence: str, rows: list[Any]) -> str:
-    return sentence % {"n": len(rows)}
-
-
-def _some(rows: list[str], between: str) -> str:
-    if not rows:
-        return "—"
-    if len(rows) <= MOST_SHOWN:
-        return between.join(rows)
-    rest = gettext("and %(count)d more") % {"count": len(rows) - MOST_SHOWN}
-    return between.join([*rows[:MOST_SHOWN], rest])
-
-
 VERBS: tuple[Verb, ...] = (
     Verb(
         "release",
@@ -233,11 +187,19 @@ VERBS: tuple[Verb, ...] = (
         "release",
         "import_tags",
         gettext_lazy("Take over old tags"),
-        import_tags.import_tags,
+        import_past.request,
         ("plan",),
         Application,
         _patterns,
-        preview=_would_import,
+    ),
+    Verb(
+        "release",
+        "import_past",
+        gettext_lazy("Import past releases"),
+        import_past.confirm,
+        ("plan",),
+        ReleaseImport,
+        over=import_past.not_ready,
     ),
     Verb(
         "application",
