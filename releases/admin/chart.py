@@ -103,7 +103,7 @@ def charts(
         chart(
             label,
             [(at, values.get(metric, {})) for at, values in rows],
-            means.get(metric, {}).get("mean"),
+            means.get(metric, {}).get("value"),
             times,
             units.get(metric, ""),
         )

@@ -21,7 +21,7 @@ from releases.actions.watch.sample import completeness
 from releases.admin.chart import figure
 from releases.admin.series import Drawing, Mark, Point, draw
 from releases.admin.shown import language, show
-from releases.metrics.triggers import Fired, Slot, held, limit_of, mean_of, named_after, replay
+from releases.metrics.triggers import Fired, Slot, baseline_of, held, limit_of, named_after, replay
 from releases.models import Rollback, Sample, Watch
 
 # A day at one sample in ten seconds; the series as a file has all of them.
@@ -122,7 +122,7 @@ def drawings(
             for _due, at, values in part
             if (entry := values.get(metric, {})) or counts
         ]
-        mean = mean_of(metric, watch.baseline)
+        mean = baseline_of(metric, watch.baseline)
         limits = [
             (limit, f"{words.get(t['key'], t['key'])} ≥ {figure(limit, unit)}")
             for t in mine
@@ -163,7 +163,7 @@ def rules(
         checked = t["metric"] in checks
         recent, interval = (rounds, watch.check_seconds) if checked else (slots, watch.interval_seconds)
         limit = limit_of(t, watch.baseline)
-        mean = mean_of(t["metric"], watch.baseline)
+        mean = baseline_of(t["metric"], watch.baseline)
         ratio = t["comparison"] == "ratio"
         why = _("no baseline") if ratio and mean is None else _("the baseline is zero") if ratio and not mean else ""
         found.append(
@@ -218,12 +218,21 @@ def watch(request: HttpRequest, pk: int) -> HttpResponse:
         shares=[] if before else [(names.get(key) or labels.get(key, key), round(100 * share, 1)) for key, share in completeness(row).items()],
         needed=round(100 * float(content.watch.samples_min), 1),
         baseline=[
-            (names.get(key, key), figure(entry.get("mean"), units.get(key, "")), entry.get("count", 0))
+            (
+                f"{names.get(key, key)} ({_basis(row.baseline.get('by', 'mean'))})",
+                figure(entry.get("value"), units.get(key, "")),
+                entry.get("count", 0),
+            )
             for key, entry in row.baseline.get("metrics", {}).items()
         ],
         checked=[(labels.get(c.key, c.key), c) for c in row.checked.order_by("-due_at", "pk")[:MOST_CHECKS]],
         counted=[(label, failed.get(key, 0)) for key, label in labels.items()],
     )  # fmt: skip
+
+
+def _basis(by: str) -> str:
+    """Return what of the samples the baseline is, in words."""
+    return _("mean") if by == "mean" else _("%(n)sth percentile") % {"n": by.removeprefix("p")}
 
 
 def series(watch: Watch, samples: Rows) -> HttpResponse:

@@ -33,10 +33,10 @@ class Slot:
     values: Mapping[str, Entry]
 
 
-def mean_of(metric: str, baseline: Mapping[str, Any]) -> float | None:
-    """Return the frozen mean of a metric, None when the baseline has none."""
-    mean = baseline.get("metrics", {}).get(metric, {}).get("mean")
-    return None if mean is None else float(mean)
+def baseline_of(metric: str, baseline: Mapping[str, Any]) -> float | None:
+    """Return the frozen baseline of a metric (its mean or a percentile), None when there is none."""
+    value = baseline.get("metrics", {}).get(metric, {}).get("value")
+    return None if value is None else float(value)
 
 
 def limit_of(trigger: Trigger, baseline: Mapping[str, Any]) -> float | None:
@@ -44,8 +44,8 @@ def limit_of(trigger: Trigger, baseline: Mapping[str, Any]) -> float | None:
     limit = float(Decimal(str(trigger["limit"])))
     if trigger["comparison"] == "absolute":
         return limit
-    mean = mean_of(trigger["metric"], baseline)
-    return limit * mean if mean is not None and mean > 0 else None
+    usual = baseline_of(trigger["metric"], baseline)
+    return limit * usual if usual is not None and usual > 0 else None
 
 
 def judge_one(trigger: Trigger, entry: Entry, baseline: Mapping[str, Any]) -> Judged:
@@ -61,7 +61,7 @@ def judge_one(trigger: Trigger, entry: Entry, baseline: Mapping[str, Any]) -> Ju
     if value is None:
         return Judged("no_data", limit)
     if limit is None:
-        if mean_of(trigger["metric"], baseline) is None:
+        if baseline_of(trigger["metric"], baseline) is None:
             return Judged("no_data", None, NO_BASELINE)
         return Judged("pass" if value <= 0 else "no_data", None, ZERO_BASELINE)
     return Judged("fail" if value >= limit else "pass", limit)

@@ -314,13 +314,16 @@ class Metric(Item):
 
 
 class Watch(Part):
-    """How long and how often the target is watched, and checked beside it; shares are decimal text."""
+    """How long and how often the target is watched, and checked beside it; shares are decimal text. baseline_by: what of the
+    samples of the baseline's minutes a ratio is compared with: their mean, or a percentile of them.
+    """
 
     duration: Label
     duration_seconds: Positive
     interval_seconds: Positive
     metrics: tuple[Key, ...] = Field(min_length=1)
     baseline_minutes: Positive
+    baseline_by: Literal["mean", "p50", "p90", "p95", "p99"] = "mean"
     checks_every_minutes: Positive
     samples_min: DecimalText
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from statistics import quantiles
 from typing import Any
 
 from audit.change import change
@@ -113,12 +114,20 @@ def wants_before(moment: datetime) -> list[int]:
     return found
 
 
+def typical(values: list[float], by: str) -> float:
+    """Return the mean of some values, or a percentile of them (p50, p90, …; between two of them in proportion)."""
+    if by == "mean" or len(values) == 1:
+        return sum(values) / len(values)
+    return quantiles(values, n=100, method="inclusive")[int(by.removeprefix("p")) - 1]
+
+
 def baseline(deployment: Deployment, moment: datetime, in_force: InForce | None) -> dict[str, Any]:
-    """Return {since, until, source, metrics: metric → {mean, count}} over the samples of the minutes before `moment`.
+    """Return {since, until, source, by, metrics: metric → {value, count}} over the samples of the minutes before `moment`.
 
     in_force: what is compared with; a sample from before it came, or came back, is of another version and left out.
     """
-    minutes = deployment.procedure.document.watch.baseline_minutes
+    rule = deployment.procedure.document.watch
+    minutes, by = rule.baseline_minutes, rule.baseline_by
     since = moment - timedelta(minutes=minutes)
     if in_force is not None:
         since = max(since, in_force.since)
@@ -137,7 +146,8 @@ def baseline(deployment: Deployment, moment: datetime, in_force: InForce | None)
         "since": since.isoformat(),
         "until": moment.isoformat(),
         "source": ", ".join(_sources(deployment)),
-        "metrics": {n: {"mean": sum(v) / len(v), "count": len(v)} for n, v in sums.items()},
+        "by": by,
+        "metrics": {n: {"value": typical(v, by), "count": len(v)} for n, v in sums.items()},
     }
 
 

@@ -211,7 +211,7 @@ def watched(acting_as: ActingAs, run_: Deployment, count: int = 40, rollback: Ro
             deployment=run_, rollback=rollback, interval_seconds=60, duration_seconds=86400, began_at=began,
             triggers=triggers, checks=checks, check_seconds=600,
             baseline={
-                "metrics": {name: {"mean": mean, "count": 30} for name, mean in means.items()},
+                "metrics": {name: {"value": mean, "count": 30} for name, mean in means.items()},
                 "source": "prometheus_text",
             },
         )  # fmt: skip

@@ -25,14 +25,14 @@ def trigger(comparison: str = "absolute", limit: str = "3", k: int = 3, n: int =
 
 
 def baseline(mean: float | None) -> dict[str, Any]:
-    return {} if mean is None else {"metrics": {"time": {"mean": mean, "count": 60}}}
+    return {} if mean is None else {"metrics": {"time": {"value": mean, "count": 60}}}
 
 
 ABSOLUTE, RATIO = trigger(), trigger("ratio")
 
 
 @pytest.mark.parametrize(
-    ("rule", "entry", "mean", "verdict", "limit", "why"),
+    ("rule", "entry", "value", "verdict", "limit", "why"),
     [
         (ABSOLUTE, {"value": 2.9}, None, "pass", 3, ""),
         (ABSOLUTE, {"value": 3.0}, None, "fail", 3, ""),

@@ -168,6 +168,7 @@ READERS = {
     "Watch.interval_seconds": BEGIN,
     "Watch.metrics": BEGIN,
     "Watch.baseline_minutes": BEGIN,
+    "Watch.baseline_by": BEGIN,
     "Watch.checks_every_minutes": BEGIN,
     "Watch.samples_min": "releases/actions/watch/sample.py",
     "Trigger.critical": BEGIN,

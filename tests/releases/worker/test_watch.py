@@ -267,10 +267,10 @@ def test_a_watch_that_waits_for_a_verdict_does_not_look_again_after_a_pause(watc
 
 
 def test_a_ratio_is_measured_against_the_frozen_baseline(watched: Callable[..., Watch], service: Site) -> None:
-    watch = watched(RATIO, baseline={"metrics": {"response_time": {"mean": 0.003, "count": 60}}})
+    watch = watched(RATIO, baseline={"metrics": {"response_time": {"value": 0.003, "count": 60}}})
     seen = look(watch, service, page(100, 0), page(200, 0))
     assert seen[1]["response_time"]["verdict"] == "fail", "0.01 s is more than three times 0.003 s"
-    calm = alter(watch, baseline={"metrics": {"response_time": {"mean": 0.004, "count": 60}}})
+    calm = alter(watch, baseline={"metrics": {"response_time": {"value": 0.004, "count": 60}}})
     assert look(calm, service, page(300, 0))[0]["response_time"]["verdict"] == "pass"
 
 

@@ -320,7 +320,7 @@ def test_before_a_run_its_target_is_looked_at_for_the_baseline(coming: Deploymen
     look(watch, service, page(100, 0), page(200, 100), page(300, 200), page(400, 300), page(500, 400))
     assert not Rollback.objects.exists(), "what is in force is only measured"
     frozen = baseline(coming, now(), InForce.objects.get())
-    assert frozen["metrics"]["response_time"] == {"mean": pytest.approx(0.01), "count": 4}
+    assert frozen["metrics"]["response_time"] == {"value": pytest.approx(0.01), "count": 4}
     assert frozen["source"] == "prometheus_text"
     over = alter(watch, began_at=now() - timedelta(hours=1), next_at=now())
     with acting(WORKER):
@@ -349,7 +349,7 @@ def test_samples_of_what_is_not_in_force_any_more_are_no_baseline(
     with acting(WORKER):
         assert claim(first(run).pk, worker="w") is not None
     frozen = world.fresh(run).baseline
-    assert frozen["metrics"]["error_rate"] == {"mean": pytest.approx(0.2), "count": 2}
+    assert frozen["metrics"]["error_rate"] == {"value": pytest.approx(0.2), "count": 2}
     assert frozen["since"] == pointer.since.isoformat()
 
 
