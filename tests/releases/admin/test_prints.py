@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 
@@ -111,3 +112,11 @@ def test_the_rollback_sheet_holds_facts_and_documents(world: dict[str, Any], bro
     html = browsers("auditor").get(reverse("rollback-sheet", args=[row.pk])).content.decode()
     assert "error_rate" not in html.split("<pre>")[0] and row.note in html
     assert html.count("<pre>") == 3
+
+
+def test_a_proof_without_a_database_says_so_and_shows_no_dash() -> None:
+    three = {"code": "a" * 40, "configuration": "b" * 64, "data": ""}
+    nothing = {"before": three, "under": three, "after": three}
+    for digests, said in ((nothing, True), ({**nothing, "under": {**three, "data": "c" * 64}}, False)):
+        html = render_to_string("ringi/digests.html", {"digests": digests})
+        assert ("No database is managed by Ringi here." in html) is said

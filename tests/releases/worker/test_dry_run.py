@@ -81,6 +81,15 @@ def test_it_names_each_command_of_each_step(world: Any, planned: Release) -> Non
     assert f"{root}/current/run" in said["service_control"]
 
 
+def test_a_target_without_a_database_is_told_of_none(world: Any) -> None:
+    """A migration is the application's own, of whatever it keeps; what Ringi dumps and restores is a database."""
+    release = world.planned()
+    assert not any("DATABASE_URL" in {**c.values, **c.sealed} for c in world.configurations.values())
+    said = {(s.phase, s.kind): s.lines for s in dry_run(release, world.environments["staging"])}
+    assert said["forward", "backup"] == ("no database is configured: nothing to dump",)
+    assert said["back", "database_update"] == ("no database is configured: nothing to restore",)
+
+
 def test_its_secrets_are_masked(world: Any, planned: Release) -> None:
     for name in ("staging", "production"):
         said = str(dry_run(planned, world.environments[name]))
