@@ -24,6 +24,7 @@ from releases.admin.shown import clock_text, language, show
 from releases.admin.watch_page import checked_beside, unmeasured
 from releases.admin.window_bar import window_bar
 from releases.models import Deployment, PollFailure, Sample, Step, StepOutput, Watch
+from releases.steps.words import told
 
 TAIL, CHUNKS, SAMPLES = 200, 500, 240
 PATH = ("requested", "scheduled", "queued", "running", "verifying", "monitoring", "succeeded")
@@ -157,7 +158,7 @@ def same_width(text: str) -> str:
 
 def _log_of(step: Step) -> tuple[str, int]:
     rows = list(StepOutput.objects.filter(step=step).order_by("-pk").values_list("pk", "text")[:TAIL])[::-1]
-    return "".join(text for _pk, text in rows), rows[-1][0] if rows else 0
+    return told("".join(text for _pk, text in rows)), rows[-1][0] if rows else 0
 
 
 @page
@@ -169,7 +170,7 @@ def step_log(request: HttpRequest, pk: int) -> HttpResponse:
     rows = StepOutput.objects.filter(step=step).order_by("pk")
     after = request.GET.get("after", "")
     if not after:
-        text = "".join(rows.values_list("text", flat=True))
+        text = told("".join(rows.values_list("text", flat=True)))
         wanted = request.GET.get("find", "")
         response = HttpResponse(lines_with(text, wanted) if wanted else text, content_type="text/plain; charset=utf-8")
         how = "attachment" if request.GET.get("download") else "inline"
@@ -181,7 +182,7 @@ def step_log(request: HttpRequest, pk: int) -> HttpResponse:
     return JsonResponse(
         {
             "after": chunks[-1][0] if chunks else int(after),
-            "text": "".join(text for _pk, text in chunks),
+            "text": told("".join(text for _pk, text in chunks)),
             "state": step.state,
             "run": step.deployment.state,
             "ended": step.state not in ("pending", "ready", "running"),

@@ -20,6 +20,7 @@ from releases.admin.links import page_of
 from releases.admin.wait import MOST, Wait
 from releases.gates import quorum
 from releases.models import Deployment, PollFailure, Release, Rollback, Step, Watch
+from releases.steps.words import told
 
 
 def run_waits(rights: Rights, account: Account) -> list[Wait]:
@@ -41,7 +42,7 @@ def _suspended(rights: Rights) -> list[Wait]:
     )
     return [
         Wait(_("Decide about what failed three times"), str(row), reverse("act", args=["poll", "resume", row.pk]),
-             row.error[:300], urgent=True)
+             told(row.error)[:300], urgent=True)
         for row in rows.order_by("pk")[:MOST]
         if (rights.may("decide", row.deployment.environment) if row.deployment is not None else rights.may("prepare"))
     ]  # fmt: skip
@@ -106,7 +107,7 @@ def _tasks(rights: Rights, account: Account) -> list[Wait]:
     for step in rows.order_by("pk")[:MOST]:
         run = step.deployment
         if not confirm.not_yours(account, step, rights.held(run.environment)):
-            found.append(Wait(_("Confirm a step"), f"{run} · {step}", page_of(run) + "#decide", step.failure,
+            found.append(Wait(_("Confirm a step"), f"{run} · {step}", page_of(run) + "#decide", told(step.failure),
                               zone=run.environment.zone, urgent=True))  # fmt: skip
     return found
 

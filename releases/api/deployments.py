@@ -29,6 +29,7 @@ from releases.api.rows import (
 from releases.api.token import Caller, caller_of
 from releases.api.words import Body, DeploymentState, Id, Moment, Slug, Version, Why
 from releases.models import Deployment, Step, StepOutput
+from releases.steps.words import told
 
 router = Router(tags=["deployments"])
 runs = Router(tags=["runs"])
@@ -92,16 +93,16 @@ def _step(step: Step, logs: bool) -> shapes.StepDetail:
         required=step.required,
         started_at=step.started_at,
         ended_at=step.ended_at,
-        failure=step.failure if logs else None,
+        failure=told(step.failure) if logs else None,
     )
 
 
 def _check(step: Step) -> shapes.CheckOut:
     seen = step.result if isinstance(step.result, dict) else {}
-    told = {
-        name: str(seen[name]) if seen.get(name) not in (None, "") else None for name in ("verdict", "value", "limit")
+    said = {
+        name: told(seen[name]) if seen.get(name) not in (None, "") else None for name in ("verdict", "value", "limit")
     }
-    return shapes.CheckOut(ordinal=step.ordinal, label=str(step), state=step.state, **told)
+    return shapes.CheckOut(ordinal=step.ordinal, label=str(step), state=step.state, **said)
 
 
 def _tail(steps: list[Step]) -> str:
@@ -111,7 +112,7 @@ def _tail(steps: list[Step]) -> str:
         return ""
     followed = next((s for s in begun if s.state in ("running", "needs_decision", "failed")), begun[-1])
     rows = StepOutput.objects.filter(step=followed).order_by("-pk").values_list("text", flat=True)[:TAIL]
-    return "".join(list(rows)[::-1])
+    return told("".join(list(rows)[::-1]))
 
 
 @router.get("", response=shapes.RunPage)

@@ -23,6 +23,7 @@ from releases.api.words import (
 from releases.gates.base import Answer
 from releases.gates.content import clause_labels
 from releases.models import Deployment, Evidence, Release, Step
+from releases.steps.words import told
 
 
 class GateOut(Schema):
@@ -325,7 +326,7 @@ def run_fields(run: Deployment) -> dict[str, Any]:
 def _reasons(run: Deployment) -> list[str]:
     """Return what holds a run up or ended it, in words; the key of an ended consent as the page says it."""
     labels = clause_labels()
-    return [labels.get(str(reason), str(reason)) for reason in run.blockers]
+    return [labels.get(str(reason)) or told(reason) for reason in run.blockers]
 
 
 def rollback_out(run: Deployment) -> RollbackOut | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.utils.translation import gettext as _
 from pydantic import model_validator
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
 from releases.checks.excerpt import excerpt
 from releases.metrics.alert_list import AlertListParameters, NoList, above, firing
 from releases.steps.base import Parameters
+from releases.steps.words import gettext as _
 
 
 class AlertsParameters(AlertListParameters):

@@ -6,7 +6,6 @@ import json
 import re
 from typing import Annotated, ClassVar
 
-from django.utils.translation import gettext as _
 from pydantic import AfterValidator, Field
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
@@ -14,6 +13,7 @@ from releases.checks.excerpt import excerpt
 from releases.metrics.fetch import Fetched, NoAnswer, TooSlow, ask
 from releases.steps.base import Parameters
 from releases.steps.json_paths import at_path
+from releases.steps.words import gettext as _
 
 PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]*")
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
-
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
 from releases.steps.base import Parameters
+from releases.steps.words import gettext as _
 
 
 class ManualParameters(Parameters):

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
 from pydantic import Field, ValidationError, model_validator
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
 from releases.metrics import UnknownSource, source
 from releases.metrics.base import NOTHING, MetricName, Reading
 from releases.steps.base import Parameters
+from releases.steps.words import gettext as _
 
 COUNTED_BY = {"error_rate": "requests", "response_time": "duration_count"}
 

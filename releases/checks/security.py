@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Annotated, ClassVar
 
 from cryptography import x509
-from django.utils.translation import gettext as _
 from pydantic import AfterValidator, Field, model_validator
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
@@ -15,6 +14,7 @@ from releases.checks.excerpt import excerpt
 from releases.checks.http import PagePath
 from releases.metrics.fetch import Fetched, NoAnswer, ask
 from releases.steps.base import Parameters
+from releases.steps.words import gettext as _
 
 
 def _pattern(text: str) -> str:

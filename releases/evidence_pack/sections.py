@@ -17,6 +17,7 @@ from environments import calendar
 from environments.roles import ROLE_CHOICES
 from releases.evidence_pack.collected import Collected, Run, columns, file_name, series_name
 from releases.evidence_pack.ledger_part import LedgerPart
+from releases.steps.words import told
 
 ZONE = "Asia/Tokyo"
 
@@ -53,7 +54,7 @@ def shown(value: Any, column: Field[Any, Any] | None = None) -> str:
         return "; ".join(f"{key}: {shown(one)}" for key, one in value.items())
     if isinstance(value, list):
         return ", ".join(shown(one) for one in value)
-    return str(value)
+    return told(value)
 
 
 def _pairs(row: Model, leave: Iterable[str] = ()) -> list[tuple[str, str]]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
 from audit.refusals import GateClosed
 from environments import calendar
@@ -25,6 +24,7 @@ from releases.gates import (
 )
 from releases.gates.base import Answer, Ask, Known, Question
 from releases.models import Release, Waiver
+from releases.steps.words import gettext as _
 
 # One line a kind: the name that the procedure's gates use, and who answers.
 GATES: tuple[tuple[str, Ask], ...] = (

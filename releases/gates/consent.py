@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext as _
-
 from releases.gates import quorum
 from releases.gates.base import Answer, Question, failed, passed
 from releases.gates.content import clause_labels, difference, digest, document
 from releases.procedures.parts import Gate
+from releases.steps.words import gettext as _
 
 
 def ask(question: Question, gate: Gate) -> Answer:

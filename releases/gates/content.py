@@ -6,13 +6,13 @@ import hashlib
 from typing import Any
 
 import rfc8785
-from django.utils.translation import gettext as _
 
 from environments.models import ConfigurationVersion, Environment
 from releases.gates.base import procedure_of
 from releases.letters.events import PRE_RELEASED
 from releases.models import Fact, InForce, MessageText, Release
 from releases.models.waiver import NOTICES_SENT_WAIVER
+from releases.steps.words import gettext as _
 
 # What stands for the known keys of an application that has none.
 NO_SIGNERS = hashlib.sha256(b"").hexdigest()

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
-from django.utils.translation import gettext as _
 
 from releases.models import Release, Step
+from releases.steps.words import gettext as _
 
 # From how many deployments on the past is believed, and how many of the latest are looked at.
 ENOUGH, LATEST = 5, 100

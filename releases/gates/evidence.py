@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
 from environments.models import Environment
 from releases.gates.base import Answer, Known, Question, failed, passed, unknown
 from releases.models import Evidence, InForce, Procedure, Release
 from releases.procedures.parts import Gate
 from releases.sources import evidence as reading
+from releases.steps.words import gettext as _
 
 # So many reports are named in a sentence.
 MOST_NAMED = 5

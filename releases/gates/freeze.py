@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
 from environments import calendar
 from environments.models import Freeze
 from releases.gates.base import Answer, Question, failed, passed
 from releases.gates.window import opening
 from releases.procedures.parts import Gate
+from releases.steps.words import gettext as _
 
 
 def _active(question: Question, freezes: list[Freeze]) -> list[Freeze]:

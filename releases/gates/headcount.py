@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.utils.translation import gettext as _
 
 from audit.change import Act
 from audit.refusals import GateClosed
@@ -23,6 +22,7 @@ from releases.gates.quorum import Rule, matched
 from releases.models import ConsentRound, Procedure
 from releases.procedures.document import Procedure as Content
 from releases.procedures.values import TIERLESS
+from releases.steps.words import gettext as _
 
 FINAL_CHECK, CHECKLIST = "final_check", "checklist"
 UNMET = "procedure:unmet"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext as _
 from django.utils.translation import override
 
 from environments.models import Environment
 from releases.gates.base import Answer, Known
 from releases.models import Release
 from releases.sources import versions
+from releases.steps.words import gettext as _
 
 KEY = "outdated"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
 from releases.gates.base import Answer, Question, failed, passed
 from releases.models import InForce, RosterEntry
 from releases.procedures.parts import Gate
+from releases.steps.words import gettext as _
 
 
 def checklist(question: Question, gate: Gate) -> Answer:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext as _
-
 from releases.gates.base import Answer, Question, failed, passed
 from releases.procedures.parts import Gate
+from releases.steps.words import gettext as _
 
 
 def ask(question: Question, gate: Gate) -> Answer:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import chain
 
 from django.db.models import Model, Q, QuerySet, prefetch_related_objects
-from django.utils.translation import gettext as _
 
 from audit.refusals import GateClosed
 from environments import access
@@ -19,6 +18,7 @@ from environments.models import Account, ConfigurationVersion, Environment
 from releases.gates.base import procedure_of
 from releases.models import Approval, ConsentRound, Deployment, Fact, InForce, Release, Waiver
 from releases.procedures.document import Procedure as Content
+from releases.steps.words import gettext as _
 
 # What was observed of the commits → the duty of those whose addresses it names; who has two bears the first.
 COMMITS = {"authors": "commit author", "committers": "committer"}

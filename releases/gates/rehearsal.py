@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
 from environments import calendar
 from environments.models import Environment
@@ -11,6 +10,7 @@ from releases.gates.base import Answer, Question, failed, passed
 from releases.gates.content import digest
 from releases.models import Deployment, Release
 from releases.procedures.parts import Gate
+from releases.steps.words import gettext as _
 
 
 def rehearsed(release: Release, environment: Environment) -> Deployment | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
 from releases.gates import evidence
 from releases.gates.base import Answer, Question, failed, passed, unknown
@@ -17,6 +16,7 @@ from releases.models import Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import Gate
 from releases.sources import git, versions
+from releases.steps.words import gettext as _
 
 
 def tag(question: Question, gate: Gate) -> Answer:

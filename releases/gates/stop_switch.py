@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.db import connection
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
 from environments import calendar
 from environments.models import Environment
 from releases.gates.base import Answer, Known
 from releases.models import StopSwitch
+from releases.steps.words import gettext as _
 
 KEY = "stop_switch"
 LABELS = ("緊急停止", "Stop switch")

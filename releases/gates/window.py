@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
 from environments import calendar
 from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
@@ -14,6 +13,7 @@ from releases.gates.base import Answer, Known, Question, failed, passed
 from releases.gates.durations import durations
 from releases.models import Release
 from releases.procedures.parts import Gate
+from releases.steps.words import gettext as _
 
 
 def opening(

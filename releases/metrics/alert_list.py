@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from django.utils.translation import gettext as _
 from pydantic import Field
 
 from releases.metrics.fetch import NoAnswer, ask
 from releases.steps.base import Parameters, TargetSpec
 from releases.steps.json_paths import ABSENT, at_path
+from releases.steps.words import gettext as _
 
 ACTIVE = "/api/v2/alerts?active=true&silenced=false&inhibited=false&unprocessed=false"
 

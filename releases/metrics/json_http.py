@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
 from pydantic import Field
 
 from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
 from releases.metrics.pages import page_of
 from releases.steps.base import Parameters, TargetSpec
 from releases.steps.json_paths import ABSENT, at_path, number_in
+from releases.steps.words import gettext as _
 
 
 class JsonHttpParameters(Parameters):

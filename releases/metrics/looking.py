@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from releases.metrics import UnknownSource, source
 from releases.metrics.base import MetricSource, Reading
 from releases.steps.base import Parameters, TargetSpec
+from releases.steps.words import gettext as _
 
 # What a target is watched by when its settings do not say.
 USUAL: tuple[Mapping[str, Any], ...] = ({"source": "prometheus_text", "parameters": {}},)

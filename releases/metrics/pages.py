@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from django.utils.translation import gettext as _
-
 from releases.metrics.base import Reading
 from releases.metrics.fetch import Fetched, NoAnswer, ask
 from releases.steps.base import TargetSpec
+from releases.steps.words import gettext as _
 
 
 def page_of(target: TargetSpec, url: str, seconds: float) -> tuple[datetime, Fetched | Reading]:

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlencode
 
-from django.utils.translation import gettext as _
 from pydantic import Field, StringConstraints
 
 from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
 from releases.metrics.fetch import NoAnswer, ask
 from releases.steps.base import Parameters, TargetSpec
 from releases.steps.json_paths import at_path
+from releases.steps.words import gettext as _
 
 Query = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 # The label that tells the answers of one request apart, and the answer that says when Prometheus looked last.

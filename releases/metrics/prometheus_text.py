@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-from django.utils.translation import gettext as _
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import Field, field_validator
@@ -16,6 +15,7 @@ from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, pr
 from releases.metrics.counters import COUNTERS
 from releases.metrics.pages import page_of
 from releases.steps.base import Parameters, TargetSpec
+from releases.steps.words import gettext as _
 
 
 class PrometheusTextParameters(Parameters):

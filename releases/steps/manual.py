@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from django.utils.translation import gettext as _
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from environments.roles import ROLE_CHOICES
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed, StepKind
+from releases.steps.words import gettext as _
 
 ROLES = {role: name for role, name in ROLE_CHOICES if role != "ci"}
 

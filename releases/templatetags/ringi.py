@@ -19,6 +19,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
 from environments import times
+from releases.steps.words import told as in_words
 
 if TYPE_CHECKING:
     from releases.admin.happened import Difference, Happening
@@ -108,7 +109,24 @@ def new_verb(context: dict[str, Any], opts: Any) -> dict[str, list[Button]]:
 @register.filter
 def pretty(value: Any) -> str:
     """Return a value of a JSON document as text: as it is when it is one, else indented JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    if isinstance(value, str):
+        return in_words(value)
+    return json.dumps(_told(value), ensure_ascii=False, indent=2)
+
+
+def _told(value: Any) -> Any:
+    """Return a JSON value with the stored texts in it put into words."""
+    if isinstance(value, dict):
+        return {key: _told(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_told(inner) for inner in value]
+    return in_words(value) if isinstance(value, str) else value
+
+
+@register.filter
+def told(value: Any) -> str:
+    """Return a stored text in the reader's language."""
+    return in_words(value)
 
 
 @register.filter
@@ -255,4 +273,4 @@ def clause(key: Any) -> str:
     """Return the words of a key of what is consented to."""
     from releases.gates.content import clause_labels
 
-    return clause_labels().get(str(key), str(key))
+    return clause_labels().get(str(key)) or in_words(key)

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from django.db import connection
-from django.utils.translation import gettext as _
+
+from releases.steps.words import gettext as _
 
 # What ends a command by itself, here or over SSH, has had its time by then.
 MARGIN_SECONDS = 60.0

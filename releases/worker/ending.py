@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from django.utils.translation import gettext as _
-
 from releases import steps
 from releases.models import Step
 from releases.steps.base import Fenced, Probe, StepContext
+from releases.steps.words import gettext as _
 from releases.worker.cut import MARGIN_SECONDS, CutOff, cut_off_after
 
 PROBE_SECONDS = 60

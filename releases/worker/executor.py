@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from django.db import Error
-from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from audit.clock import now
@@ -30,6 +29,7 @@ from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed,
 from releases.steps.masking import clean
 from releases.steps.runner import secrets_of
 from releases.steps.target import measure
+from releases.steps.words import gettext as _
 from releases.worker.context import RunFacts, context_of, facts_of
 from releases.worker.cut import MARGIN_SECONDS, CutOff, cut_off_after
 from releases.worker.ending import PROBE_SECONDS, state_of

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from django.utils.translation import gettext as _
-
 from releases import steps
 from releases.models import Step
 from releases.steps.base import Probe, StepContext, StepFailed, StillRunning, Unproven
+from releases.steps.words import gettext as _
 from releases.worker.cut import MARGIN_SECONDS, cut_off_after
 from releases.worker.ending import PROBE_SECONDS
 

@@ -14,6 +14,7 @@ from releases import dispatch
 from releases.gates import ask
 from releases.gates.content import digest
 from releases.models import Deployment, Rollback, Step
+from releases.steps.words import told
 
 RETRY = timedelta(seconds=60)
 # So long before its hour a run is queued: at the hour nothing is left to do but to claim, with the gates asked again.
@@ -98,7 +99,7 @@ def settle_lower(deployment_id: int) -> None:
 
 def put_off(deployment_id: int, reasons: tuple[str, ...]) -> None:
     """Keep a due run whose gates are closed; the next try is RETRY later, and before its hour just after it."""
-    with change("deployment:put_off", (Deployment, deployment_id), reason="; ".join(reasons)) as act:
+    with change("deployment:put_off", (Deployment, deployment_id), reason=told("; ".join(reasons))) as act:
         deployment = act.get(Deployment)
         deployment.blockers = list(reasons)
         moment, hour = now(), deployment.scheduled_for
@@ -107,7 +108,7 @@ def put_off(deployment_id: int, reasons: tuple[str, ...]) -> None:
 
 def put_back(deployment_id: int, reasons: tuple[str, ...]) -> None:
     """Take a queued run back because a gate closed before its first claim."""
-    with change("deployment:put_back", (Deployment, deployment_id), reason="; ".join(reasons)) as act:
+    with change("deployment:put_back", (Deployment, deployment_id), reason=told("; ".join(reasons))) as act:
         deployment = act.get(Deployment)
         deployment.put_back()
         deployment.steps.all().delete()

@@ -18,6 +18,7 @@ from releases.actions.release.observe import observe
 from releases.gates import ask, quorum
 from releases.gates.durations import durations
 from releases.models import ConsentRound, Deployment, Release
+from releases.steps.words import gettext_noop
 
 
 def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = "") -> Deployment:
@@ -100,7 +101,7 @@ def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:
             raise GateClosed(_("Another run is booked for that hour: %(run)s") % {"run": other.release})
         other.cancel()
         other.ended_at = now()
-        other.blockers = [_("An emergency took its hour: %(release)s") % {"release": release}]
+        other.blockers = [gettext_noop("An emergency took its hour: %(release)s") % {"release": release}]
         other.save()
         moved_aside.append(other)
     return moved_aside

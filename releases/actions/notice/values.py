@@ -34,6 +34,7 @@ from releases.models import (
     Waiver,
     Watch,
 )
+from releases.steps.words import told
 
 # Where something is done about each kind of row: path and the column with its number. Written out: looking addresses up
 # by name would load all pages of the admin into a process that only sends messages.
@@ -86,7 +87,7 @@ def values_of(
     with override(language):
         found = {
             "actor": actor,
-            "reason": _reason(subject.row, reason, payload),
+            "reason": told(_reason(subject.row, reason, payload)),
             "at": when(at, zone, language),
             "url": settings.BASE_URL.rstrip("/") + path_of(subject, thing),
             "what": _what(subject, language, payload, thing),

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from django.db import InterfaceError, OperationalError
 from django.db.models import F, Model
-from django.utils.translation import gettext as _
 
 from audit.change import change, label
 from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
 from releases.models import PollFailure
+from releases.steps.words import gettext as _
 
 log = logging.getLogger(__name__)
 TRIES = 3

@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.utils.translation import gettext as _
-
 from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import WrongState
@@ -20,6 +18,8 @@ from releases.actions.rollback.causes import UNANSWERED
 from releases.actions.rollback.decide import raise_
 from releases.gates.durations import Needed, durations
 from releases.models import Deployment, Question, Rollback, RosterEntry, Step
+from releases.steps.words import gettext as _
+from releases.steps.words import gettext_noop
 
 # However late it is, somebody has this long to answer.
 LEAST = timedelta(minutes=1)
@@ -122,4 +122,4 @@ def _lapse(seen: Question) -> None:
             rollback.facts = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
             dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
         if deployment.state == "waiting" and question.default == "stay":
-            deployment.blockers = [_("Nobody has answered in time; the run stays as it is, as was agreed.")]
+            deployment.blockers = [gettext_noop("Nobody has answered in time; the run stays as it is, as was agreed.")]

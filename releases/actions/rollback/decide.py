@@ -21,6 +21,7 @@ from releases.actions.rollback.causes import FAILED_CHECK, FAILED_STEP, FAILURES
 from releases.actions.rollback.communicated import OBLIGATION, uncommunicated
 from releases.actions.rollback.possible import FROM, is_late, refusal, restores
 from releases.models import Deployment, Document, Question, Rollback, RosterEntry, Step
+from releases.steps.words import gettext_noop
 
 __all__ = ["FROM", "assess", "authorise", "close", "dismiss", "pre_authorise", "raise_"]
 
@@ -162,7 +163,7 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         beforehand = agreed or (consented.get("on") and rollback.critical and not after_failure)
         if fault or is_late(deployment) or not beforehand or total > limit:
             act.details["asks"] = True
-            deployment.blockers = [_("A rollback waits to be assessed and authorised.")]
+            deployment.blockers = [gettext_noop("A rollback waits to be assessed and authorised.")]
             return False
         rollback.pre_authorise()
         keep(rollback, "unanswered" if agreed else "consent")

@@ -15,6 +15,7 @@ from releases.actions.rollback.authorised import authorised
 from releases.actions.rollback.by_hand import statement, troubles
 from releases.actions.rollback.causes import cause_of, raiser_of, seen_of, words_of
 from releases.models import Deployment, Document, Rollback, Sample, Step, StepOutput
+from releases.steps.words import told
 
 SAMPLES, LOG_CHUNKS, LOG_LINES, LONGEST_LINE = 10, 50, 20, 300
 
@@ -71,7 +72,7 @@ def _prevention(rollback: Rollback) -> Iterator[str]:
     yield _("To be written from the cause: what is done, by whom, until when.")
     yield ""
     checks = rollback.deployment.steps.filter(kind="check", phase="verify")
-    passed = [f"{step} ({step.result.get('value', '')})" for step in checks if step.state == "done"]
+    passed = [f"{step} ({told(step.result.get('value', ''))})" for step in checks if step.state == "done"]
     yield from _section(_("Checks that had passed before the alarm"), passed)
     evidence = rollback.deployment.release.application.evidence.filter(tree=rollback.deployment.release.tree)
     yield from _section(_("Evidence that was handed in"), (str(row) for row in evidence.order_by("pk")[:20]))
@@ -151,7 +152,7 @@ def _metrics(rollback: Rollback) -> list[str]:
 
 def _failures(run: Deployment) -> list[str]:
     wrong = run.steps.filter(state__in=["failed", "needs_decision", "stopped"]).order_by("ordinal")
-    return [f"{step} [{step.get_phase_display()}] {step.failure}"[:LONGEST_LINE] for step in wrong]
+    return [f"{step} [{step.get_phase_display()}] {told(step.failure)}"[:LONGEST_LINE] for step in wrong]
 
 
 def _log(run: Deployment) -> list[str]:
@@ -162,6 +163,6 @@ def _log(run: Deployment) -> list[str]:
     if step is None:
         return []
     chunks = StepOutput.objects.filter(step=step).order_by("-pk").values_list("text", flat=True)[:LOG_CHUNKS]
-    text = "".join(reversed(chunks))
+    text = told("".join(reversed(chunks)))
     lines = [line[:LONGEST_LINE] for line in text.splitlines() if line.strip()]
     return [f"{step}:", *lines[-LOG_LINES:]] if lines else []

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from audit.change import Act
 from audit.clock import now
 from releases.actions.deployment.verified import begin_watch, return_to_base, taken_back
 from releases.actions.rollback.draft import draft_documents
 from releases.models import Deployment, Release, Rollback, Step
+from releases.steps.words import gettext_noop
 
 
 def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
@@ -61,7 +60,7 @@ def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Rele
         deployment.falter()
         act.tell("rollback:falter")
         rollback.facts["different"] = different
-        deployment.blockers = [_("Not restored: %(what)s") % {"what": ", ".join(different)}]
+        deployment.blockers = [gettext_noop("Not restored: %(what)s") % {"what": ", ".join(different)}]
         return None
     rollback.verify()
     act.tell("rollback:restored")

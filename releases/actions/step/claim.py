@@ -13,7 +13,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Q
-from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
@@ -25,6 +24,7 @@ from releases.actions.step.time_left import hold_late
 from releases.actions.watch.begin import baseline
 from releases.gates import ask, stop_switch
 from releases.models import ConsentRound, Deployment, InForce, Release, Step, StepAttempt, Watch
+from releases.steps.words import gettext as _
 
 # Read before the door opens: nothing that is asked at the start lies in their own columns alone.
 READ = ("application", "started_by", "procedure")

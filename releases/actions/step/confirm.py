@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from django.utils.translation import gettext as _
-
 from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
@@ -15,6 +13,7 @@ from releases.actions.deployment.decide import go_on_after
 from releases.actions.question.ask import answered
 from releases.models import Deployment, Step
 from releases.steps.manual import ManualParameters
+from releases.steps.words import gettext as _
 
 
 def confirm(step_id: int, *, reason: str) -> Step:

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
@@ -20,6 +19,7 @@ from releases.actions.step.claim import follow
 from releases.actions.step.time_left import hold, too_late
 from releases.models import Deployment, Release, Rollback, Step
 from releases.steps.base import Fenced
+from releases.steps.words import gettext_noop
 
 # Between two steps each millisecond counts, and building these anew took longer than running them.
 ENDED = """
@@ -271,7 +271,7 @@ def _trouble(act: Act, step: Step, deployment: Deployment) -> None:
         deployment.hold()
         ask.put(act, deployment, step)
         act.tell("deployment:hold")
-        deployment.blockers = [_("A step waits for a decision.")]
+        deployment.blockers = [gettext_noop("A step waits for a decision.")]
     else:
         deployment.fail()
         act.tell("deployment:fail")

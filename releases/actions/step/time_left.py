@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from environments import calendar
 from releases.actions.question import ask
 from releases.gates.durations import durations
 from releases.models import Deployment, Release, Step
+from releases.steps.words import gettext_noop
 
 GO_ON = "step:go_on"
 
@@ -31,7 +31,7 @@ def too_late(step: Step, deployment: Deployment, moment: datetime) -> str:
     lasts = durations(deployment.release, deployment.environment_id)
     if moment + timedelta(seconds=lasts.of(step)) <= safe:
         return ""
-    text = _("It would end after %(when)s, the last moment from which the way back fits into the window.")
+    text = gettext_noop("It would end after %(when)s, the last moment from which the way back fits into the window.")
     return text % {"when": calendar.print_time(safe, deployment.environment.zone, get_language() or "ja")}
 
 

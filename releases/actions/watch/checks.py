@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from audit.clock import now
@@ -21,6 +20,7 @@ from releases.metrics.triggers import Slot, firing, named_after
 from releases.models import Watch, WatchCheck
 from releases.procedures.values import MOST_PLACES
 from releases.steps.masking import clean
+from releases.steps.words import gettext as _
 
 log = logging.getLogger(__name__)
 

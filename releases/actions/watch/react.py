@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from releases.actions.rollback.decide import raise_
 from releases.actions.rollback.escalate import escalate
 from releases.actions.rollback.possible import IN_TIME
 from releases.metrics.triggers import Slot, Trigger, failing_since
 from releases.models import Deployment, Rollback
+from releases.steps.words import gettext as _
 
 
 def react(deployment_id: int, rollback_id: int | None, fired: Sequence[Trigger], recent: Sequence[Slot]) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
-from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
@@ -26,6 +25,7 @@ from releases.models import Deployment, Release, Rollback, Sample, Watch
 from releases.procedures.values import MOST_PLACES
 from releases.steps.base import TargetSpec
 from releases.steps.masking import clean
+from releases.steps.words import gettext as _
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.refusals import Invalid, NotYou
@@ -20,6 +19,7 @@ from releases.metrics.base import TargetSource
 from releases.metrics.looking import Looked, WrongSources, look, places_of
 from releases.models import Deployment, Watch
 from releases.steps.masking import clean
+from releases.steps.words import gettext as _
 
 
 def faults_in(settings: Mapping[str, Any]) -> list[str]:

@@ -26,6 +26,7 @@ from releases.actions.watch import sample
 from releases.admin.verbs.base import Verb, ZonedDateTimeField, environment_of, text, zone_of
 from releases.admin.verbs.consent import bound_to, must, reason
 from releases.models import Deployment, PollFailure, Rollback, Step, Watch
+from releases.steps.words import told
 
 Fields = Mapping[str, forms.Field]
 
@@ -175,7 +176,7 @@ def _of_its_run(ask: Callable[[Account, Deployment], str]) -> Callable[[Account,
 
 
 def _failed(instance: Any) -> list[tuple[str, str]]:
-    return [(str(instance), instance.error)]
+    return [(str(instance), told(instance.error))]
 
 
 def _resumes(instance: Any) -> list[tuple[str, Environment | None]]:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from audit.roles import guard
+from releases.steps import words
 from releases.worker.loaded import keep_what_is_loaded
 from releases.worker.scheduler import Scheduler
 
@@ -19,5 +20,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
         guard()
+        words.record()  # it does not know in which language its texts are read
         keep_what_is_loaded()
         Scheduler().run()

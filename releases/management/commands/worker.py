@@ -9,6 +9,7 @@ from rq.serializers import JSONSerializer
 
 from audit.roles import guard
 from releases import jobs  # noqa: F401  imported beforehand, so that no job pays for it
+from releases.steps import words
 from releases.worker.loaded import keep_what_is_loaded
 from releases.worker.rq_worker import RingiWorker
 
@@ -27,6 +28,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
         guard()
+        words.record()  # it does not know in which language its texts are read
         queue = django_rq.get_queue(options["queue"])
         keep_what_is_loaded()
         # It shows itself every 45 s, so that one that is gone is missed within two minutes.

@@ -16,6 +16,7 @@ from releases.steps.ssh.bundle import bundle, carries
 from releases.steps.ssh.connection import PATIENCE_SECONDS, Lost, converse, raised
 from releases.steps.ssh.place import KEY, place_of
 from releases.steps.words import gettext as _
+from releases.steps.words import is_recording
 
 # How often a repeatable step whose effect is not there is begun again after a lost connection.
 MOST_BEGINNINGS = 3
@@ -154,7 +155,7 @@ def _request(target: TargetSpec, what: str, kind: Any, parameters: Any) -> dict[
             "root": str(target.root),
             "settings": {name: value for name, value in target.settings.items() if name != "ssh"},
         },
-        "texts": {text: said for text in bundle().texts if (said := _(text)) != text},
+        "texts": None if is_recording() else {text: said for text in bundle().texts if (said := _(text)) != text},
     }
     if kind is not None:
         if refusal := refuses(kind):
