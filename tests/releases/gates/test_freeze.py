@@ -149,8 +149,10 @@ def test_no_exception_is_made_of_an_absolute_freeze_or_of_one_that_is_set_later(
     span = {"starts_at": now() - timedelta(minutes=1), "ends_at": now() + timedelta(hours=5), "reason": "audit"}
     with world.acting_as("manager"):
         later = freeze(place.pk, name="set later", **span)
-    assert "set later" in ask(world, release, "freeze").reason
+    answer = ask(world, release, "freeze")
+    assert answer.verdict == "fail" and "set later" in answer.reason
     alter(later, lifted_at=now())
     absolute = make(Freeze, name="absolute", environment=place, absolute=True, **span)
     alter(absolute, created_at=now() - timedelta(days=1))
-    assert "absolute" in ask(world, release, "freeze").reason
+    answer = ask(world, release, "freeze")
+    assert answer.verdict == "fail" and "absolute" in answer.reason
