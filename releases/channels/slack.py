@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -57,4 +58,5 @@ def _escaped(text: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= SECTION else text[: SECTION - 1].rsplit("&", 1)[0] + "…"
+    """Return an escaped text of at most SECTION characters, cut in no escape."""
+    return text if len(text) <= SECTION else re.sub(r"&[a-z]{0,3}$", "", text[: SECTION - 1]) + "…"

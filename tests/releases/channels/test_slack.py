@@ -47,6 +47,14 @@ def test_long_texts_keep_to_the_limits_of_the_blocks(slack: Receiver) -> None:
     assert len(header["text"]["text"]) == HEADER and len(section["text"]["text"]) <= SECTION
 
 
+def test_a_long_text_with_an_early_ampersand_is_cut_at_its_end(slack: Receiver) -> None:
+    Slack().send(letter(text="R&D " + "文" * 5000), near(slack.base))
+    Slack().send(letter(text="x" * (SECTION - 4) + "<" * 9), near(slack.base))
+    early, late = (json.loads(got.body)["blocks"][1]["text"]["text"] for got in slack.posted)
+    assert len(early) == SECTION and early.startswith("R&amp;D 文")
+    assert late == "x" * (SECTION - 4) + "…", "and inside no escape"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "lasting"),
     [(404, "no_service", True), (410, "channel_is_archived", True), (403, "action_prohibited", True),
