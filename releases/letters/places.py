@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from django.utils.functional import Promise
@@ -10,8 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 PLACE = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
-# What is left of a place that was misspelt, or of another template language.
-STRAY = re.compile(r"\{\{|\}\}|\{%|%\}")
+# What is left of a place that was misspelt, or of another template language: full-width braces, one brace, ${…}, %(…)s.
+STRAY = re.compile(r"[{}｛｝]")
+MEANT = re.compile(r"(?:[$＄]?[{｛]+|[%％][(（]|[$＄])\s*([a-z_ａ-ｚ＿]+)\s*(?:[}｝]+|[)）][sｓ])?")
 NOTHING = "—"
 LONGEST = 4000
 
@@ -49,7 +51,12 @@ def fault_of(text: str) -> str:
     """Return why a text can't be used; empty when it can."""
     if unknown := sorted(used(text) - PLACES.keys()):
         return _("There is no place of this name: %(names)s") % {"names": ", ".join(unknown)}
-    if STRAY.search(PLACE.sub("", text)):
+    rest = PLACE.sub("", text)
+    for found in MEANT.finditer(rest):
+        if (name := unicodedata.normalize("NFKC", found[1])) in PLACES:
+            named = {"right": f"{{{{ {name} }}}}", "found": found[0]}
+            return _("“%(found)s” would be sent as it stands. Write %(right)s instead.") % named
+    if STRAY.search(rest):
         return _("Braces stand for a place only, such as {{ version }}.")
     return ""
 

@@ -22,6 +22,28 @@ def test_anything_else_in_braces_is_refused(text: str) -> None:
     assert fault_of(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "｛｛version｝｝",
+        "｛｛ｖｅｒｓｉｏｎ｝｝",
+        "{ version }",
+        "{version}",
+        "${version}",
+        "$version",
+        "%(version)s",
+        "｛version｝",
+    ],
+)
+def test_what_was_meant_as_a_place_is_refused_with_the_right_form(text: str) -> None:
+    assert "{{ version }}" in fault_of(f"版 {text} です") and text in fault_of(text)
+
+
+@pytest.mark.parametrize("text", ["5 $ (version)", "100 % (version)", "a｝", "{}"])
+def test_only_braces_are_kept_for_places(text: str) -> None:
+    assert bool(fault_of(text)) is any(brace in text for brace in "{}｛｝")
+
+
 def test_every_place_is_allowed() -> None:
     assert not fault_of(" ".join(f"{{{{ {name} }}}}" for name in PLACES))
     assert used("{{ version }}{{title}}") == {"version", "title"}
