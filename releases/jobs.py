@@ -9,10 +9,9 @@ from functools import partial
 from audit.actor import Actor, acting
 from audit.trace import tracing
 from environments.actors import person
-from releases.actions.delivery.send import send_due
+from releases.actions.delivery.lanes import tell_all
 from releases.actions.document.publish import publish
 from releases.actions.dump.delete import delete
-from releases.actions.notice.make import drain
 from releases.actions.poll.limited import limited
 from releases.actions.release import import_past
 from releases.actions.rollback.agree import unconsented
@@ -89,9 +88,7 @@ def delete_dump(step_id: int) -> None:
 def tell() -> None:
     """Make messages of what waits in the outbox, and send what is due."""
     with acting(_worker()):
-        while drain():
-            send_due()
-        send_due()
+        tell_all()
 
 
 def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:

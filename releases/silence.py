@@ -40,12 +40,16 @@ UNSEALED = """
 SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_link l JOIN audit_event e ON e.id = l.event_id
 WHERE l.number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)
 """
+# What nobody has made a message of, and what is due in a lane that nobody has touched; a held lane is no silence.
 UNTOLD = """
 SELECT extract(epoch FROM clock_timestamp() - least(
   (SELECT min(created_at) FROM audit_outbox WHERE sent_at IS NULL),
-  (SELECT min(next_at) FROM releases_delivery
-    WHERE outcome = 'waiting' AND next_at < clock_timestamp() AND coalesce(lease_until, next_at) < clock_timestamp())))::float
+  (SELECT min(greatest(d.next_at, c.free_at)) FROM releases_delivery d JOIN releases_messagechannel c ON c.id = d.channel_id
+    WHERE d.outcome = 'waiting' AND d.next_at < clock_timestamp())))::float
 """
+UNAVAILABLE = (
+    "SELECT key FROM releases_messagechannel WHERE unavailable_since IS NOT NULL AND disabled_at IS NULL ORDER BY id"
+)
 
 
 def sign(process: str) -> None:
@@ -62,13 +66,14 @@ class Vitals:
     untaken: dict[str, float] = field(default_factory=dict)
     untold: float | None = None
     unsealed: float | None = None
+    unavailable: tuple[str, ...] = ()
     queue: bool = True
     waiting: dict[str, int] = field(default_factory=dict)
     workers: dict[str, int] = field(default_factory=dict)
 
     def silent(self) -> list[tuple[str, str]]:
-        """Return (kind, queue) of what is silent: the scheduler, the sealer, the queue itself, the workers of one queue;
-        nothing where it is off.
+        """Return (kind, name) of what is silent: the scheduler, the sealer, the queue itself, the workers of one queue, a
+        channel that takes nothing; nothing where it is off.
         """
         longest = settings.SILENT_SECONDS
         if not longest:
@@ -79,6 +84,7 @@ class Vitals:
         late = {name for name, seconds in self.untaken.items() if seconds > longest}
         late |= {"messages"} if self.untold is not None and self.untold > longest else set()
         late |= {name for name in settings.ENVIRONMENT_QUEUES if not self.workers.get(name)} if self.queue else set()
+        found += [("channel", key) for key in self.unavailable]
         return [*found, *(("workers", name) for name in sorted(late))]
 
 
@@ -93,7 +99,14 @@ def look() -> Vitals:
         (untold,) = cursor.fetchone()
         cursor.execute(UNSEALED)
         first = cursor.fetchone()
-    known: dict[str, Any] = {"scheduler": since and since[0], "untaken": untaken, "untold": untold}
+        cursor.execute(UNAVAILABLE)
+        unavailable = tuple(key for (key,) in cursor.fetchall())
+    known: dict[str, Any] = {
+        "scheduler": since and since[0],
+        "untaken": untaken,
+        "untold": untold,
+        "unavailable": unavailable,
+    }
     known["unsealed"] = first and first[0]
     try:
         return Vitals(**known, waiting=_waiting(), workers=_workers())

@@ -16,6 +16,7 @@ from releases.actions.notice.values import values_of
 from releases.models import (
     ConsentRound,
     Deployment,
+    MessageChannel,
     Milestone,
     Notice,
     Question,
@@ -67,6 +68,8 @@ def example_of(event: str, release: Release | None) -> Example | None:
             row = Freeze.objects.order_by("-pk").first()
         case "switch":
             row = StopSwitch.objects.first()
+        case "channel":
+            row = MessageChannel.objects.order_by("-unavailable_since", "pk").first()
         case "notice":
             row = Notice.objects.filter(**mine).exclude(event__startswith="notice:").first()
         case "deployment":

@@ -14,7 +14,10 @@ from django.utils.translation import pgettext_lazy
 
 from audit.admin.read_only import ReadOnlyAdmin, column
 from environments.times import stamp
-from releases.actions.notice.release import digest_of
+from releases.actions.channel.change_channel import blamed
+from releases.actions.message_text.write import left_behind
+from releases.actions.notice.overtaken import NEWER
+from releases.actions.notice.release import digest_of, outdated_by
 from releases.admin.messages_example import example_values
 from releases.admin.messages_preview import said_of
 from releases.admin.shown import language, when
@@ -81,7 +84,17 @@ class MessageChannelAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "kind", "goes_to", "language", "standing")
     list_filter = ("kind",)
     lookups = frozenset({"kind__exact"})
-    shown_fields = ("key", "kind", "goes_to", "language", "standing", "disabled_at", "disabled_because")
+    shown_fields = (
+        "key",
+        "kind",
+        "goes_to",
+        "language",
+        "standing",
+        "lane",
+        "disabled_at",
+        "disabled_because",
+        "blamed",
+    )
     hint = _("Addresses and secrets are sealed; only the host is shown.")
 
     @column(_("goes to"))
@@ -96,11 +109,26 @@ class MessageChannelAdmin(ReadOnlyAdmin):
         """Return whether it can be used."""
         if row.disabled_at is not None:
             return _t("disabled")
+        if row.unavailable_since is not None:
+            because = {"since": when(row.unavailable_since), "because": _t(row.unavailable_because)}
+            return _t("unavailable since %(since)s: %(because)s") % because
         if row.kind == "mail" and not settings.MAIL_HOST:
             return _t("no mail server is set up")
         if row.kind not in ("mail", "admin") and not row.sealed:
             return _t("no address yet")
         return _t("in use")
+
+    @column(_("failures in a row"))
+    def lane(self, row: MessageChannel) -> str:
+        """Return how often it has failed since it took something last, with what, and when it is tried next."""
+        if not row.faults:
+            return "0"
+        return f"{row.faults} · {_t(row.last_fault)} · {_t('next try')} {when(row.free_at)}"
+
+    @column(_("addresses that its fault disabled"))
+    def blamed(self, row: MessageChannel) -> str:
+        """Return the addresses that are used again with the channel."""
+        return ", ".join(blamed(row).values_list("address", flat=True)) or "—"
 
 
 @admin.register(MessageRule)
@@ -149,8 +177,14 @@ class MessageTextAdmin(ReadOnlyAdmin):
     @column(_("text"))
     def written(self, row: MessageText) -> str:
         """Return whose text it is."""
-        own = any((row.subject_ja, row.body_ja, row.subject_en, row.body_en))
-        return _t("our own") if own else _t("shipped")
+        own = [bool(row.subject_ja or row.body_ja), bool(row.subject_en or row.body_en)]
+        if any(own) and not all(own):
+            return (
+                _t("our own in Japanese, shipped in English")
+                if own[0]
+                else _t("our own in English, shipped in Japanese")
+            )
+        return _t("our own") if any(own) else _t("shipped")
 
     @column(_("edited"), "edited_at")
     def edited(self, row: MessageText) -> str:
@@ -177,6 +211,7 @@ class MessageTextAdmin(ReadOnlyAdmin):
             "places": [(f"{{{{ {name} }}}}", words, name in names) for name, words in PLACES.items()],
             "pre_released": row.event in PRE_RELEASED,
             "written_later": ", ".join(f"{{{{ {name} }}}}" for name in sorted(names - KNOWN_BEFOREHAND)),
+            "behind": left_behind(row),
             "versions": row.history.select_related("history_user").order_by("-history_id")[:20],
         }
 
@@ -207,7 +242,7 @@ class NoticeAdmin(ReadOnlyAdmin):
         if not row.outside:
             return "—"
         if row.withdrawn_at is not None:
-            return _t("withdrawn")
+            return _t(NEWER) if row.withdrawn_because == NEWER else _t("withdrawn")
         if row.released_at is None:
             return _t("waits to be released")
         return _t("released for outside")
@@ -245,7 +280,11 @@ class NoticeAdmin(ReadOnlyAdmin):
             by = row.released_by or _t("the consent to the release")
             shown.append((_t("released for outside"), f"{when(row.released_at)} · {by}"))
         if row.withdrawn_at is not None:
-            shown.append((_t("withdrawn"), f"{when(row.withdrawn_at)} · {row.withdrawn_because}"))
+            shown.append((_t("withdrawn"), f"{when(row.withdrawn_at)} · {_t(row.withdrawn_because)}"))
+        if row.release is not None and row.outside:
+            shown.append((_t("state of the release now"), row.release.get_state_display()))
+        if row.waits and (outdated := outdated_by(row)):
+            shown.append((_t("out of date"), outdated))
         if row.remind_at is not None:
             shown.append((_t("reminded next"), row.remind_at))
         if row.settled_at is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
@@ -15,12 +16,13 @@ from audit.change import label
 from audit.clock import now
 from audit.models import Outbox
 from environments.admin.rights import page, rights_of
-from releases.actions.notice.make import planned
+from releases.actions.notice.make import planned, unusable
 from releases.actions.release.facts import facts_of
 from releases.admin.messages_example import example_of
 from releases.admin.shown import language, show
 from releases.letters import notes
 from releases.letters.events import EVENTS, KEYS
+from releases.letters.page import html_of
 from releases.models import (
     Delivery,
     Message,
@@ -77,14 +79,19 @@ def preview(request: HttpRequest) -> HttpResponse:
             plan = planned(entry, though_done=True)
         if plan is None:
             missing = _("Nothing of this release could be told so.")
-    texts = []
+    texts, people, html = [], [], ""
     if plan is not None:
         names = {"ja": _("Japanese"), "en": _("English")}
         codes = sorted(plan.texts, key=lambda code: code != language())
         texts = [(names[code], code, plan.texts[code]) for code in codes]
+        people = [
+            (one, [(way, unusable(way, one.address)) for way in one.channels.values()]) for one in plan.recipients
+        ]
+        words = plan.texts[codes[0]]
+        html = html_of(words["subject"], words["body"], settings.BASE_URL, codes[0])
     return show(
         request, "ringi/messages_preview.html", _("Preview"), events=EVENTS, releases=releases, event=event,
-        release=release, plan=plan, texts=texts, missing=missing,
+        release=release, plan=plan, texts=texts, missing=missing, people=people, html=html,
     )  # fmt: skip
 
 

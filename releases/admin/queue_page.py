@@ -7,13 +7,14 @@ from typing import Any
 import django_rq
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 from rq import Worker
 
 from environments.admin.rights import page
-from releases.admin.shown import show
-from releases.models import PollFailure, Step
+from releases.admin.shown import show, when
+from releases.models import MessageChannel, PollFailure, Step
 from releases.silence import silences
 
 
@@ -49,7 +50,18 @@ def silent_lines() -> list[tuple[str, str]]:
         "queue": _("The queue does not answer. Runs go on within seconds of its return."),
     }
     nobody = _("No worker takes from the queue “%(queue)s”: what is due there waits. Start one.")
-    return [(kind, words.get(kind) or nobody % {"queue": name}) for kind, name in silences()]
+    found = silences()
+    lines = [(kind, words.get(kind) or nobody % {"queue": name}) for kind, name in found if kind != "channel"]
+    if len(lines) == len(found):
+        return lines
+    faulty = _(
+        "The channel “%(channel)s” has taken no notifications since %(since)s: %(because)s. See to the receiver."
+    )
+    for way in MessageChannel.objects.exclude(unavailable_since=None).filter(disabled_at=None):
+        because = str(way.unavailable_because)
+        named = {"channel": way, "since": when(way.unavailable_since), "because": gettext(because)}
+        lines.append(("channel", faulty % named))
+    return lines
 
 
 @page

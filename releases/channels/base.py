@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from environments.reach.addresses import Network
 
@@ -45,12 +45,21 @@ class Undelivered(Exception):
     """It did not arrive; the message says why without address or secret.
 
     lasting: this address will never take a letter. wait: seconds after which the place asks to be tried again.
+    whose: what is at fault: the channel, this recipient, or either: then the same answer to several shows the channel.
     """
 
-    def __init__(self, why: str, *, lasting: bool = False, wait: float | None = None) -> None:
+    def __init__(
+        self,
+        why: str,
+        *,
+        lasting: bool = False,
+        wait: float | None = None,
+        whose: Literal["channel", "recipient", "either"] = "channel",
+    ) -> None:
         super().__init__(why)
         self.lasting = lasting
         self.wait = wait
+        self.whose = whose
 
 
 class NotSetUp(Undelivered):

@@ -14,6 +14,8 @@ from releases.sources.exchange import Fetched, NoAnswer, fetch
 
 # What a place says when it will never take anything again.
 GONE = (404, 410)
+# What it says of a request that it does not understand, or that is too long.
+WRONG = (400, 413, 415, 422)
 
 
 def fault_of(address: Address) -> str:
@@ -53,7 +55,10 @@ def post(address: Address, body: bytes, headers: dict[str, Any]) -> Fetched:
 
 
 def refused(answer: Fetched, *, lasting: bool) -> Undelivered:
-    """Return what an answer that is no success means; one that asks for patience is believed up to an hour."""
+    """Return what an answer that is no success means; one that asks for patience is believed up to an hour.
+
+    A request that is called wrong may be this one only; every other refusal is the place's.
+    """
     wait = answer.headers.get("retry-after", "")
     seconds = min(float(wait), 3600.0) if wait.isdecimal() else None
     said = answer.body[:120].decode(errors="replace").strip()
@@ -61,4 +66,5 @@ def refused(answer: Fetched, *, lasting: bool) -> Undelivered:
         f"{answer.status} {said}".strip(),
         lasting=lasting,
         wait=seconds,
+        whose="either" if answer.status in WRONG else "channel",
     )

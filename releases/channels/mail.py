@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, mailers
+from django.core.mail.backends.smtp import EmailBackend
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
-from releases.channels.base import Address, ChannelKind, Letter, NotSetUp, Undelivered
+from releases.channels.base import PATIENCE, Address, ChannelKind, Letter, NotSetUp, Undelivered
+from releases.channels.smtp import Bounded
+
+# The enhanced codes (RFC 3463) of a mailbox that is not there, but for those about the sender; and words of servers
+# that give none. Anything else that is refused says nothing about the address.
+GONE = re.compile(r"\b5\.(1\.(?!7\b|8\b)\d+|2\.1)\b")
+ENHANCED = re.compile(r"\b5\.\d+\.\d+\b")
+NOBODY = re.compile(r"(?i)no such (user|recipient|mailbox)|(user|recipient|mailbox) (is )?(unknown|not found)|unknown user|"
+                    r"does(n't| not) exist|no mailbox")  # fmt: skip
+# Later is good enough for one recipient alone: a full mailbox, a list of strangers.
+LATER = re.compile(r"\b4\.[27]\.\d+\b|(?i:gr[ae]ylist)")
 
 
 class Mail(ChannelKind):
@@ -35,7 +48,7 @@ class Mail(ChannelKind):
         if not settings.MAIL_HOST:
             raise NotSetUp(_("This installation has no mail server."))
         if wrong := self.fault(address):
-            raise Undelivered(wrong, lasting=True)
+            raise Undelivered(wrong, lasting=True, whose="recipient")
         domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip(">") or "localhost"
         headers = {
             "Message-ID": f"<{letter.key}@{domain}>",
@@ -53,16 +66,41 @@ class Mail(ChannelKind):
             headers=headers,
         )
         mail.attach_alternative(letter.html, "text/html")
+        backend = _backend()
         try:
-            mail.send(using="default")
+            backend.send_messages([mail])
         except smtplib.SMTPRecipientsRefused as refusal:
             code, said = next(iter(refusal.recipients.values()))
-            raise Undelivered(_said(code, said), lasting=code >= 500) from refusal
+            raise _refused(code, _said(code, said)) from refusal
         except smtplib.SMTPResponseException as fault:
-            raise Undelivered(_said(fault.smtp_code, fault.smtp_error)) from fault
+            text = isinstance(fault, smtplib.SMTPDataError) and fault.smtp_code != 421
+            why = _said(fault.smtp_code, fault.smtp_error)
+            raise Undelivered(why, whose="either" if text else "channel") from fault
         except (smtplib.SMTPException, OSError) as fault:
-            raise Undelivered(f"{type(fault).__name__}: {fault}"[:300]) from fault
+            stage = getattr(backend, "stage", "")
+            why = f"{type(fault).__name__}: {fault}"[:300]
+            if isinstance(backend, Bounded) and (backend.late.is_set() or isinstance(fault, TimeoutError)):
+                why = f"no complete answer within {PATIENCE:g} s ({stage})"
+            raise Undelivered(why, whose="either" if stage in ("RCPT", "DATA") else "channel") from fault
         return "250"
+
+
+def _backend() -> Any:
+    """Return what sends: Django's own backend for SMTP within the deadline, any other one as it is set."""
+    usual = mailers["default"]
+    if type(usual) is not EmailBackend:
+        return usual
+    return Bounded(alias="default", seconds=PATIENCE, **settings.MAILERS["default"]["OPTIONS"])
+
+
+def _refused(code: int, said: str) -> Undelivered:
+    """Return what a refusal of the recipient means: only a mailbox that is not there is its own fault for good."""
+    gone = GONE.search(said) or (not ENHANCED.search(said) and NOBODY.search(said))
+    if code >= 500 and gone:
+        return Undelivered(said, lasting=True, whose="recipient")
+    if code == 421:
+        return Undelivered(said)
+    return Undelivered(said, whose="recipient" if code < 500 and LATER.search(said) else "either")
 
 
 def _said(code: int, said: bytes | str) -> str:

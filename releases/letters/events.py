@@ -75,6 +75,8 @@ EVENTS: tuple[Told, ...] = (
     Told("freeze:propose_lift", _("Lifting a freeze waits for a second person"), duty=True),
     Told("freeze:lift", _("A freeze is lifted"), named=True),
     Told("procedure:unmet", _("Rules of the procedure can no longer be met"), named=True, urgent=True),
+    Told("channel:mark_unavailable", _("A channel does not deliver"), named=True, urgent=True),
+    Told("channel:mark_available", _("A channel delivers again"), named=True),
     Told("notice:wait", _("A message to people outside waits to be released"), duty=True),
     Told("notice:remind", _("Something still waits")),
     Told("notice:escalate", _("Nobody has acted")),

@@ -131,7 +131,8 @@ class Message(models.Model):
 class Delivery(models.Model):
     """One message by one channel, with each try. Without `next_at` it waits to be released, or has ended.
 
-    tries, next_at, lease_until and last_error are how it is going; outcome, answer and ended_at what became of it.
+    tries, due_at (since when it is to be sent), next_at and last_error are how it is going; outcome, answer and ended_at
+    what became of it. Overtaken: it was not sent, because a newer one tells how it went on or it is out of date.
     """
 
     class Outcome(models.TextChoices):
@@ -139,14 +140,15 @@ class Delivery(models.Model):
         SENT = "sent", _("sent")
         FAILED = "failed", _("failed")
         DROPPED = "dropped", _("not needed any more")
+        OVERTAKEN = "overtaken", _("overtaken by a newer one")
 
     message = models.ForeignKey(Message, models.PROTECT, related_name="deliveries", verbose_name=_("message"))
     channel = models.ForeignKey(MessageChannel, models.PROTECT, related_name="deliveries", verbose_name=_("channel"))
     address = models.CharField(_("sent to"), max_length=300, blank=True)
     tries = models.PositiveSmallIntegerField(_("tries"), default=0)
     next_at = models.DateTimeField(_("next try"), null=True, blank=True)
-    lease_until = models.DateTimeField(_("being sent until"), null=True, blank=True)
-    outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome, default=Outcome.WAITING)
+    due_at = models.DateTimeField(_("due since"), null=True, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=9, choices=Outcome, default=Outcome.WAITING)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     answer = models.CharField(_("answer"), max_length=300, blank=True)
     last_error = models.CharField(_("last error"), max_length=300, blank=True)
@@ -159,7 +161,11 @@ class Delivery(models.Model):
         ordering = ["-pk"]
         constraints = [models.UniqueConstraint(fields=["message", "channel"], name="delivery_once_per_channel")]
         indexes = [
-            models.Index(fields=["next_at"], name="delivery_due", condition=Q(outcome="waiting", next_at__isnull=False))
+            models.Index(
+                fields=["channel", "next_at"],
+                name="delivery_due",
+                condition=Q(outcome="waiting", next_at__isnull=False),
+            )
         ]
 
     def __str__(self) -> str:
@@ -167,11 +173,17 @@ class Delivery(models.Model):
 
 
 class DeadAddress(models.Model):
-    """A mail address that took no letter for good. Nothing is sent there until somebody says that it works again."""
+    """A mail address that took no letter for good. Nothing is sent there until somebody says that it works again.
+
+    channel: it was refused together with others, which shows a fault of that channel.
+    """
 
     address = models.EmailField(_("mail address"))
     because = models.CharField(_("because"), max_length=300)
     since = models.DateTimeField(pgettext_lazy("a dead address", "since"))
+    channel = models.ForeignKey(
+        MessageChannel, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("by a fault of")
+    )
     lifted_at = models.DateTimeField(_("used again since"), null=True, blank=True)
     lifted_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("used again by")

@@ -89,7 +89,11 @@ class Member(models.Model):
 
 
 class MessageChannel(Labelled):
-    """A way of telling. Its address and secret are sealed; `host` is what may be shown of them."""
+    """A way of telling. Its address and secret are sealed; `host` is what may be shown of them.
+
+    free_at, faults and last_fault are how its lane is going: when it may send next, and what it has met since it took
+    something last. unavailable_since: it has failed several times in a row, and people were told.
+    """
 
     class Kind(models.TextChoices):
         MAIL = "mail", _("Mail")
@@ -106,7 +110,12 @@ class MessageChannel(Labelled):
     from_procedure = models.BooleanField(_("from the procedure"), default=False)
     disabled_at = models.DateTimeField(_("disabled"), null=True, blank=True)
     disabled_because = models.CharField(_("disabled because"), max_length=300, blank=True)
-    history: Any = Snapshots(excluded_fields=["sealed"])
+    free_at = models.DateTimeField(_("sends next"), null=True, blank=True)
+    faults = models.PositiveIntegerField(_("failures in a row"), default=0)
+    last_fault = models.CharField(_("last failure"), max_length=300, blank=True)
+    unavailable_since = models.DateTimeField(_("unavailable since"), null=True, blank=True)
+    unavailable_because = models.CharField(_("unavailable because"), max_length=300, blank=True)
+    history: Any = Snapshots(excluded_fields=["sealed", "free_at", "faults", "last_fault"])
 
     LOCK_ORDER = 72
 

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from environments.roles import LEVEL_CHOICES, ROLE_CHOICES
+from releases.procedures.ends_told import ends_told
 from releases.procedures.places import Path, message_of
 from releases.procedures.values import DOCUMENTS, JUDGED_BY, MOST_PLACES, TIERLESS, EvidenceKind, Subject, Tier
 
@@ -62,7 +63,6 @@ _KEYED = (
 TIERS = get_args(Tier)
 # The kinds of gate that a protected environment is never without.
 ALWAYS_ASKED = ("consent", "window", "freeze")
-# What the product itself makes owed, and so asks the procedure for its term.
 # What each row of these lists does is code, and each is needed.
 FIXED: dict[str, frozenset[str]] = {
     "obligations": frozenset(
@@ -89,6 +89,7 @@ def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collec
     yield from _versions(raw)
     yield from _plans(raw, step_kinds)
     yield from _triggers(raw)
+    yield from ends_told(_rows(raw, "messages"))
     yield from _fixed(raw)
     for path, row in _rows(raw, "checks"):
         yield from _known(path, row, "kind", check_kinds, "kind of check")

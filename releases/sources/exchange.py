@@ -132,7 +132,7 @@ class _Judged(http.client.HTTPConnection):
             try:
                 sock.settimeout(max(0.001, self._until - time.monotonic()))
                 sock.connect(place.sockaddr)
-                self.sock: Any = self._tls.wrap_socket(sock, server_hostname=self.host) if self._tls else sock
+                self.sock: Any = self._wrapped(sock, self._tls) if self._tls else sock
                 return
             except OSError as error:
                 sock.close()
@@ -140,6 +140,22 @@ class _Judged(http.client.HTTPConnection):
                 if isinstance(error, ssl.SSLCertVerificationError):
                     raise
         raise fault
+
+    def _wrapped(self, sock: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
+        """Lay TLS over a connection within the deadline, however slowly the other side greets. Raises OSError."""
+        late = threading.Event()
+        with sock.dup() as held:  # the connection itself is handed over to TLS
+            guard = threading.Timer(max(0.0, self._until - time.monotonic()), _cut, (held, late))
+            guard.daemon = True
+            guard.start()
+            try:
+                return tls.wrap_socket(sock, server_hostname=self.host)
+            except OSError as error:
+                if late.is_set():
+                    raise TimeoutError from error
+                raise
+            finally:
+                guard.cancel()
 
 
 def _trusting(file: str) -> ssl.SSLContext:

@@ -16,7 +16,7 @@ from audit.refusals import GateClosed
 from audit.trace import tracing
 from releases import dispatch
 from releases.actions.consent.lapse import lapse_stale
-from releases.actions.delivery.send import waits
+from releases.actions.delivery.lanes import waits
 from releases.actions.deployment.decide import succeed
 from releases.actions.deployment.queue import AHEAD, miss, put_off, queue
 from releases.actions.deployment.stopped import stopped

@@ -53,8 +53,11 @@ def test_every_governed_column_that_is_left_out_is_no_fact() -> None:
         ("Message", "read_at"),
         ("Delivery", "tries"),
         ("Delivery", "next_at"),
-        ("Delivery", "lease_until"),
+        ("Delivery", "due_at"),
         ("Delivery", "last_error"),
+        ("MessageChannel", "free_at"),
+        ("MessageChannel", "faults"),
+        ("MessageChannel", "last_fault"),
         ("Authenticator", "last_used_at"),
     }
     secret = {(row.model.split(".")[1], column) for row in GOVERNED for column in row.secret}

@@ -7,6 +7,7 @@ import secrets
 import uuid
 from urllib.parse import urlsplit
 
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
@@ -16,12 +17,12 @@ from audit.refusals import GateClosed, Invalid, WrongState
 from environments import access
 from environments.secrets import seal
 from releases import channels
-from releases.actions.delivery.disable import disable_channel
+from releases.actions.delivery.disable import disable_channel, lift, send_missed
 from releases.actions.delivery.send import address_of
 from releases.channels.base import Address, Letter, Undelivered
 from releases.channels.webhook import PREFIX
 from releases.letters.page import html_of
-from releases.models import MessageChannel
+from releases.models import DeadAddress, MessageChannel
 
 
 def create(*, key: str, kind: str, label_ja: str, label_en: str, language: str, reason: str = "") -> MessageChannel:
@@ -70,7 +71,9 @@ def set_address(channel_id: int, *, url: str, secret: str = "", language: str, r
         row.sealed = {name: seal(text, row.bound_to(name)) for name, text in values.items()}
         row.host = _shown(url.strip())
         row.language = language
-        row.disabled_at, row.disabled_because = None, ""
+        if since := row.disabled_at or row.unavailable_since:
+            send_missed(act, Q(channel=row), since)
+        _fresh(row)
         act.details["host"] = row.host
         act.signature("set_address")
     if made:
@@ -93,16 +96,39 @@ def disable(channel_id: int, *, reason: str) -> MessageChannel:
 
 
 def enable(channel_id: int, *, reason: str) -> MessageChannel:
-    """Send through it again; what was not sent stays unsent. Raises Invalid, WrongState."""
+    """Send through it again, at once, to the addresses too that its fault disabled, and what was missed.
+
+    Raises Invalid, WrongState.
+    """
     with change("channel:enable", (MessageChannel, channel_id), reason=reason) as act:
-        access.require("tell")
+        account = access.require("tell")
         row = act.get(MessageChannel)
         if not reason.strip():
             raise Invalid(_("Say why."))
-        if row.disabled_at is None:
+        if is_in_use(row):
             raise WrongState(_("It is not disabled."))
-        row.disabled_at, row.disabled_because = None, ""
+        if since := min(filter(None, [row.disabled_at, row.unavailable_since]), default=None):
+            send_missed(act, Q(channel=row), since)
+        lift(act, blamed(row).select_for_update(), account)
+        _fresh(row)
     return row
+
+
+def is_in_use(row: MessageChannel) -> bool:
+    """Tell whether nothing keeps a channel, or an address that its fault disabled, from being sent to."""
+    return row.disabled_at is None and row.unavailable_since is None and not blamed(row).exists()
+
+
+def blamed(row: MessageChannel) -> QuerySet[DeadAddress]:
+    """Return the addresses that a fault of a channel has disabled."""
+    return DeadAddress.objects.filter(channel=row, lifted_at=None)
+
+
+def _fresh(row: MessageChannel) -> None:
+    """Forget what a channel has met so far."""
+    row.disabled_at, row.disabled_because = None, ""
+    row.unavailable_since, row.unavailable_because = None, ""
+    row.free_at, row.faults, row.last_fault = None, 0, ""
 
 
 def try_out(channel_id: int) -> MessageChannel:

@@ -1,22 +1,31 @@
-"""What is no longer sent to: a bounced address, a dead webhook; and delivery:bounce, address:use_again."""
+"""What is no longer sent to: a bounced address, a dead webhook; delivery:bounce, address:use_again, and what was missed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
+from environments.models import Account
+from releases.actions.notice.overtaken import NEWER, is_overtaken
 from releases.models import DeadAddress, Delivery, MessageChannel
 
+# What was missed is not sent after so long.
+OUT_OF_DATE = timedelta(days=1)
 
-def disable_address(act: Act, address: str, because: str) -> None:
+
+def disable_address(act: Act, address: str, because: str, since: datetime) -> None:
     """Send nothing to an address any more, inside an open door."""
     row, made = DeadAddress.objects.get_or_create(
         address__iexact=address,
         lifted_at=None,
-        defaults={"address": address, "because": because[:300], "since": now()},
+        defaults={"address": address, "because": because[:300], "since": since},
     )
     if made:
         act.details["disabled"] = row.address
@@ -37,13 +46,13 @@ def bounce(delivery_id: int, *, reason: str) -> Delivery:
             raise WrongState(_("Only a mail that was sent can come back."))
         if not reason.strip():
             raise Invalid(_("Say why."))
-        row.outcome, row.last_error = Delivery.Outcome.FAILED, reason.strip()[:300]
-        disable_address(act, row.address, reason.strip())
+        row.outcome, row.ended_at, row.last_error = Delivery.Outcome.FAILED, now(), reason.strip()[:300]
+        disable_address(act, row.address, reason.strip(), row.ended_at)
     return row
 
 
 def use_again(address_id: int, *, reason: str) -> DeadAddress:
-    """Send to an address again; what was not sent stays unsent. Raises WrongState, Invalid."""
+    """Send to an address again, also what it missed since. Raises WrongState, Invalid."""
     with change("address:use_again", (DeadAddress, address_id), reason=reason) as act:
         account = access.require("tell")
         row = act.get(DeadAddress)
@@ -51,5 +60,29 @@ def use_again(address_id: int, *, reason: str) -> DeadAddress:
             raise WrongState(_("It is used already."))
         if not reason.strip():
             raise Invalid(_("Say why."))
-        row.lifted_at, row.lifted_by = now(), account
+        lift(act, [row], account)
     return row
+
+
+def lift(act: Act, rows: Iterable[DeadAddress], account: Account) -> None:
+    """Send to addresses again, and what they missed, inside an open door."""
+    for row in rows:
+        row.lifted_at, row.lifted_by = now(), account
+        row.save()
+        send_missed(act, Q(address__iexact=row.address), row.since)
+
+
+def send_missed(act: Act, which: Q, since: datetime) -> None:
+    """Send what failed since then, inside an open door; what is out of date is marked as overtaken."""
+    moment = now()
+    failed = Delivery.objects.select_for_update(of=("self",)).filter(
+        which, outcome=Delivery.Outcome.FAILED, ended_at__gte=since
+    )
+    failed = failed.exclude(channel__kind=MessageChannel.Kind.MAIL, address="")  # nobody has an address there
+    for row in failed.select_related("message__notice__release").order_by("pk"):
+        if row.message.notice.made_at < moment - OUT_OF_DATE or is_overtaken(row):
+            row.outcome, row.ended_at, row.last_error = Delivery.Outcome.OVERTAKEN, moment, NEWER
+        else:
+            row.outcome, row.ended_at, row.due_at, row.next_at = Delivery.Outcome.WAITING, None, moment, moment
+        act.details[row.outcome] = act.details.get(row.outcome, 0) + 1
+        row.save()

@@ -1,12 +1,14 @@
-"""delivery:record: each due delivery is claimed, sent outside any transaction, and its outcome kept. At least once.
+"""delivery:record: what a lane has taken is sent outside any transaction, and its outcome kept. At least once.
 
-A process that dies between sending and keeping leaves the claim behind; when it runs out the letter is sent again under
+A process that dies between sending and keeping leaves the lane taken; when that runs out the letter is sent again under
 the same key, by which a receiver drops the second one.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection
@@ -14,12 +16,13 @@ from django.utils.translation import gettext_noop, override
 
 from audit.change import change
 from audit.clock import now
-from audit.models import Outbox
 from environments.reach.addresses import networks
 from environments.secrets import open_sealed
 from releases import channels
+from releases.actions.delivery import lane
 from releases.actions.delivery.disable import disable_address, disable_channel
 from releases.actions.notice.make import ADDRESS_OFF, CHANNEL_OFF, page_address
+from releases.actions.notice.overtaken import NEWER, is_overtaken
 from releases.actions.notice.subject import AGAIN as TOLD_AGAIN
 from releases.actions.notice.subject import asked_in, is_done, is_moved, row_of
 from releases.channels.base import Address, ChannelKind, Letter, NotSetUp, Undelivered
@@ -28,73 +31,64 @@ from releases.letters.page import html_of
 from releases.models import DeadAddress, Delivery, MessageChannel
 
 log = logging.getLogger(__name__)
-# Seconds after which a failed try is made again; after the last one it is given up.
-AGAIN = (15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
-LEASE = 120
+# Seconds after which a try that one recipient refused is made again; after a day it is given up.
+AGAIN = (15, 60, 300, 900, 3600, 4 * 3600)
+GIVEN_UP = timedelta(days=1)
+# So many addresses that are refused for good in the same words within this time show a fault of the channel.
+SEVERAL, AT_ONCE = 3, timedelta(minutes=10)
 WITHDRAWN = gettext_noop("The message was withdrawn.")
 LEFT = gettext_noop("This person is no longer to be told.")
 DONE = gettext_noop("It is done meanwhile.")
 MOVED = gettext_noop("It has another date meanwhile.")
 
-CLAIM = """
-    UPDATE releases_delivery SET tries = tries + 1, lease_until = clock_timestamp() + make_interval(secs => %s)
-     WHERE id = (SELECT id FROM releases_delivery
-                  WHERE outcome = 'waiting' AND next_at <= clock_timestamp()
-                    AND (lease_until IS NULL OR lease_until < clock_timestamp())
-                  ORDER BY next_at, id FOR UPDATE SKIP LOCKED LIMIT 1)
-    RETURNING id, tries
-"""
 LATER = """
-    UPDATE releases_delivery SET next_at = clock_timestamp() + make_interval(secs => %s), lease_until = NULL, last_error = %s
+    UPDATE releases_delivery SET next_at = coalesce(clock_timestamp() + make_interval(secs => %s), next_at), last_error = %s
      WHERE id = %s AND outcome = 'waiting' AND tries = %s
 """
 
 
-def claim() -> tuple[int, int] | None:
-    """Take the next due delivery for LEASE seconds; return (delivery, number of this try), or None when none is due."""
-    with connection.cursor() as cursor:
-        cursor.execute(CLAIM, [LEASE])
-        row = cursor.fetchone()
-    return (int(row[0]), int(row[1])) if row is not None else None
-
-
-def send_due(most: int = 500) -> int:
-    """Send what is due, one after the other; return how many were tried."""
-    tried = 0
-    while tried < most and (taken := claim()) is not None:
-        send(*taken)
-        tried += 1
-    return tried
-
-
 def send(delivery_id: int, tries: int) -> None:
-    """Send one delivery that this process has claimed, and keep what became of it."""
-    along = ("message__notice__parent", "message__account", "message__member", "channel")
+    """Send one delivery that this process has claimed, keep what became of it, and give its lane back."""
+    along = ("message__notice__parent", "message__notice__release", "message__account", "message__member", "channel")
     row = Delivery.objects.select_related(*along).get(pk=delivery_id)
-    notice, channel = row.message.notice, row.channel
-    if notice.withdrawn_at is not None and row.message.outside:
-        return _record(row, Delivery.Outcome.DROPPED, error=WITHDRAWN)
-    if _left(row):
-        return _record(row, Delivery.Outcome.DROPPED, error=LEFT)
-    if over := _over(row):
-        return _record(row, Delivery.Outcome.DROPPED, error=over)
-    if channel.disabled_at is not None:
-        return _record(row, Delivery.Outcome.FAILED, error=CHANNEL_OFF)
-    if row.address and DeadAddress.of(row.address) is not None:
-        return _record(row, Delivery.Outcome.FAILED, error=ADDRESS_OFF)
+    channel = row.channel
+    if (end := _end_of(row)) is not None:
+        _record(row, *end)
+        lane.free(channel, took=False)
+        return
     try:
         kind = channels.kind(channel.kind)
         # Kept in one language, and put into the reader's when it is shown.
         with override("en"):
             answer = kind.send(letter_of(row), address_of(channel, kind, row.address))
     except NotSetUp as missing:
-        return _record(row, Delivery.Outcome.FAILED, error=str(missing))
+        _record(row, Delivery.Outcome.FAILED, str(missing))
+        lane.free(channel, took=False)
     except Undelivered as fault:
-        return _failed(row, tries, str(fault), lasting=fault.lasting, wait=fault.wait)
+        _undelivered(row, tries, fault)
     except Exception as fault:  # a channel's own fault must not keep the others from their turn
         log.exception("delivery %s", delivery_id)
-        return _failed(row, tries, type(fault).__name__, lasting=False, wait=None)
-    return _record(row, Delivery.Outcome.SENT, answer=answer)
+        _undelivered(row, tries, Undelivered(type(fault).__name__, whose="either"))
+    else:
+        _record(row, Delivery.Outcome.SENT, answer=answer)
+        lane.free(channel, took=True)
+
+
+def _end_of(row: Delivery) -> tuple[Delivery.Outcome, str] | None:
+    """Return the outcome of what is not to be sent any more, and why; None for what is."""
+    if row.message.notice.withdrawn_at is not None and row.message.outside:
+        return Delivery.Outcome.DROPPED, WITHDRAWN
+    if _left(row):
+        return Delivery.Outcome.DROPPED, LEFT
+    if over := _over(row):
+        return Delivery.Outcome.DROPPED, over
+    if is_overtaken(row):
+        return Delivery.Outcome.OVERTAKEN, NEWER
+    if row.channel.disabled_at is not None:
+        return Delivery.Outcome.FAILED, CHANNEL_OFF
+    if row.address and DeadAddress.of(row.address) is not None:
+        return Delivery.Outcome.FAILED, ADDRESS_OFF
+    return None
 
 
 def letter_of(row: Delivery) -> Letter:
@@ -145,33 +139,60 @@ def _over(row: Delivery) -> str:
     return DONE if is_done(thing) else MOVED if is_moved(thing, asked_in(notice)) else ""
 
 
-def _failed(row: Delivery, tries: int, why: str, *, lasting: bool, wait: float | None) -> None:
-    if lasting or tries > len(AGAIN):
-        _record(row, Delivery.Outcome.FAILED, error=why, disables=lasting or not row.address)
+def _undelivered(row: Delivery, tries: int, fault: Undelivered) -> None:
+    """Keep a failed try, and hold the lane if it is the channel's fault; an address is disabled for its own only."""
+    why, whose = str(fault), fault.whose
+    dead = fault.lasting and whose == "recipient"
+    alike = DeadAddress.objects.filter(because__startswith=_said(why), since__gt=now() - AT_ONCE, lifted_at=None)
+    if dead and alike.exclude(address__iexact=row.address).count() + 1 >= SEVERAL:
+        lane.found_faulty(row.channel, why, alike)
+        dead, whose = False, "channel"
+    if dead or (fault.lasting and not row.address):
+        _record(row, Delivery.Outcome.FAILED, why, disables=True)
+        lane.free(row.channel, took=False)
         return
-    seconds = max(float(AGAIN[tries - 1]), wait or 0.0)
-    with connection.cursor() as cursor:
-        cursor.execute(LATER, [seconds, why[:300], row.pk, tries])
+    if whose == "either" and _another_met(row, why):
+        whose = "channel"
+    if row.due_at is not None and row.due_at < now() - GIVEN_UP:
+        _record(row, Delivery.Outcome.FAILED, why)
+    else:
+        # What the channel does not take stays the next in its lane; what one recipient refuses lets the others pass.
+        own = AGAIN[min(tries, len(AGAIN)) - 1] if fault.whose != "channel" else None
+        with connection.cursor() as cursor:
+            cursor.execute(LATER, [own, why[:300], row.pk, tries])
+    if whose == "channel":
+        lane.fault(row.channel, why, fault.wait or 0.0)
+    else:
+        lane.free(row.channel, took=False)
 
 
-def _record(row: Delivery, outcome: str, *, answer: str = "", error: str = "", disables: bool = False) -> None:
+def _said(why: str) -> str:
+    """Return what two answers have in common that mean the same: their codes, or how they begin."""
+    code = re.match(r"\d{3}(?:[ -]\d\.\d{1,3}\.\d{1,3})?", why)
+    return code[0] if code is not None else why[:30]
+
+
+def _another_met(row: Delivery, why: str) -> bool:
+    """Tell whether another recipient, or another message to the same place, has met the same and still waits."""
+    others = Delivery.objects.filter(channel=row.channel, outcome="waiting", tries__gt=0).exclude(pk=row.pk)
+    if row.address:
+        others = others.exclude(address__iexact=row.address)
+    return others.filter(last_error__startswith=_said(why)).exists()
+
+
+def _record(row: Delivery, outcome: str, error: str = "", *, answer: str = "", disables: bool = False) -> None:
     """Keep the end of a delivery; one that shows its address to be dead disables it in the same act."""
     targets = [(Delivery, row.pk)]
     with change("delivery:record", *targets, *([(MessageChannel, row.channel_id)] if disables else [])) as act:
         held = act.get(Delivery)
         if held.outcome != Delivery.Outcome.WAITING:
             return
-        held.outcome, held.ended_at, held.lease_until = outcome, now(), None
+        held.outcome, held.ended_at = outcome, now()
         held.answer, held.last_error = answer[:300], error[:300] or held.last_error
         act.details.update(outcome=outcome, tries=held.tries, answer=held.answer or held.last_error)
         if disables and held.address:
-            disable_address(act, held.address, error)
+            disable_address(act, held.address, error, held.ended_at)
         elif disables:
-            disable_channel(act.get(MessageChannel), error)
-
-
-def waits() -> bool:
-    """Tell whether something is to be made of the outbox, or a delivery is due that nobody is sending."""
-    moment = now()
-    due = Delivery.objects.filter(outcome=Delivery.Outcome.WAITING, next_at__lte=moment).exclude(lease_until__gt=moment)
-    return Outbox.objects.filter(sent_at=None).exists() or due.exists()
+            channel = act.get(MessageChannel)
+            disable_channel(channel, error)
+            act.tell_also("channel:mark_unavailable", channel, because=error[:300])

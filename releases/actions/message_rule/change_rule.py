@@ -10,6 +10,7 @@ from audit.refusals import Invalid, WrongState
 from environments import access
 from releases.letters.events import told
 from releases.models import MessageChannel, MessageRule, Stakeholder
+from releases.procedures.ends_told import ENDS, PLAN
 
 
 def add(
@@ -36,6 +37,11 @@ def add(
         )
         if same.exists():
             raise Invalid(_("There is such a rule already."))
+        if event == PLAN and group is not None and (left := untold_ends(group, channel)):
+            raise Invalid(
+                _("This group would hear of the plan and not how it ends. Add rules for these events first: %(events)s")
+                % {"events": left}
+            )
         made = MessageRule.objects.create(event=event, group=group, channel=channel, lead_hours=lead_hours)
         act.about(made, event=event, group=group.key if group is not None else "", channel=channel.key)
         act.signature("add_rule")
@@ -51,6 +57,21 @@ def withdraw(rule_id: int, *, reason: str) -> MessageRule:
             raise WrongState(_("It was withdrawn already."))
         if not reason.strip():
             raise Invalid(_("Say why."))
+        plans = MessageRule.objects.filter(event=PLAN, group=row.group, channel=row.channel, withdrawn_at=None)
+        if row.event in ENDS and row.group is not None and plans.exists() and row.group.closed_at is None:
+            raise Invalid(
+                _(
+                    "This group hears of the plan by this channel, and so must hear how it ends. Withdraw the rule “%(rule)s” first."
+                )
+                % {"rule": plans[0]}
+            )
         row.withdrawn_at = now()
         act.signature("withdraw_rule")
     return row
+
+
+def untold_ends(group: Stakeholder, channel: MessageChannel) -> str:
+    """Return the ends of a plan that no rule tells a group of by a channel, in words; empty when it hears of each."""
+    rules = MessageRule.objects.filter(group=group, channel=channel, withdrawn_at=None, event__in=ENDS)
+    missing = set(ENDS) - set(rules.values_list("event", flat=True))
+    return ", ".join(str(known.label) for end in ENDS if end in missing and (known := told(end)) is not None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
+
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -58,3 +61,20 @@ def restore(text_id: int, *, reason: str) -> MessageText:
         row.edited_by, row.edited_at = None, now()
         act.signature("restore_text")
     return row
+
+
+def left_behind(row: MessageText) -> str:
+    """Return the language that was left as it was when the other one was written last (ja or en); empty for neither."""
+    versions = list(row.history.order_by("-history_id").values(*FIELDS))
+    for new, old in itertools.pairwise(versions):
+        if found := only_one({name: old[name] for name in FIELDS}, {name: new[name] for name in FIELDS}):
+            return found
+        if new != old:
+            return ""
+    return ""
+
+
+def only_one(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Return the language whose text stays while the other one's changes; empty when both change or neither."""
+    changed = {name[-2:] for name in FIELDS if old[name] != new[name]}
+    return {"ja": "en", "en": "ja"}[changed.pop()] if len(changed) == 1 else ""

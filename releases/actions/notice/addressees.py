@@ -82,7 +82,10 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
         case "rollback:raise", Rollback():
             return _deciders(thing)
         case "notice:wait", Notice():
-            return [one for one in holding("release_message") if one.person_key != thing.cause]
+            author = thing.release.author.person_key if thing.release is not None else ""
+            return [one for one in holding("release_message") if one.person_key not in (thing.cause, author)]
+        case (("channel:mark_unavailable" | "channel:mark_available"), _):
+            return holding("tell")
     return []
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.utils.translation import gettext_noop
 
 from audit.apart import apart
@@ -19,6 +19,7 @@ from environments.models import Account
 from releases import channels
 from releases.actions.notice.addressees import asked_again, goes_on_to, must_act, reminded_after
 from releases.actions.notice.attached import attached
+from releases.actions.notice.overtaken import COURSE, supersede_waiting
 from releases.actions.notice.recipients import Recipient, not_before, recipients, rules_for
 from releases.actions.notice.subject import AGAIN, Subject, asked_in, is_done, is_moved, subject_of, thing_of
 from releases.actions.notice.values import path_of, values_of, zone_for
@@ -54,15 +55,25 @@ class Plan:
     writer: str
 
 
-def drain(most: int = 200) -> int:
-    """Make messages of what waits in the outbox, oldest first; return how many entries were taken out.
+def drain(most: int = 20) -> int:
+    """Make messages of what waits in the outbox; return how many entries were taken out.
 
-    What tells nobody is taken out without an act. An entry that fails stays, and keeps no other from its turn.
+    Oldest first, what is urgent or tells the course of a release before the rest. What tells nobody is taken out without
+    an act. An entry that fails stays, and keeps no other from its turn.
     """
-    taken = 0
-    for pk, event in Outbox.objects.filter(sent_at=None).order_by("pk").values_list("pk", "event")[:most]:
+    waiting = Outbox.objects.filter(sent_at=None)
+    taken = waiting.exclude(event__in=KEYS).update(sent_at=now())
+    first = [key for key, told in KEYS.items() if told.urgent or key in COURSE]
+    ordered = waiting.order_by(Case(When(event__in=first, then=0), default=1), "pk")
+    made = 0
+    for pk, event in ordered.values_list("pk", "event")[:1000]:
+        if made == most:
+            break
         with apart(log, "outbox %s (%s): no message could be made of it", pk, event):
-            taken += make(pk) if event in KEYS else _pass_over(pk)
+            made += make(pk)
+    taken += made
+    if taken:
+        supersede_waiting()
     return taken
 
 
@@ -106,6 +117,10 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
     acting = _acting(told, subject, entry.payload)
     rules = rules_for(told.key, entry.payload.get("lead_hours") if told.leads else None)
     found = recipients(rules, acting, zone_for(subject))
+    if isinstance(subject.row, MessageChannel):  # it is told of by every other way
+        for one in found:
+            one.channels.pop(subject.row.pk, None)
+        found = [one for one in found if one.channels]
     if not _protected(subject):
         found = [one for one in found if not one.outside]
     elif told.follows and not though_done:
@@ -135,11 +150,11 @@ def _acting(told: Told, subject: Subject, payload: dict[str, Any]) -> list[Accou
 
 
 def _heard_of(release: Release | None) -> set[str]:
-    """Return the recipients whom the announcement of a release has reached, or will: one that is on its way still goes."""
+    """Return the recipients whom the announcement of a release has reached, or may have: one that is being tried."""
     announced = Message.objects.filter(notice__event=ANNOUNCE, notice__release=release)
     sent = Q(deliveries__outcome=Delivery.Outcome.SENT)
-    due = Q(deliveries__outcome=Delivery.Outcome.WAITING, deliveries__next_at__isnull=False)
-    return set(announced.filter(sent | due).values_list("recipient", flat=True))
+    tried = Q(deliveries__outcome=Delivery.Outcome.WAITING, deliveries__tries__gt=0)
+    return set(announced.filter(sent | tried).values_list("recipient", flat=True))
 
 
 def _protected(subject: Subject) -> bool:
@@ -234,7 +249,7 @@ def _message(notice: Notice, recipient: Recipient, moment: datetime) -> None:
             if not any(channels.kind(c.kind).within for c in recipient.channels.values()):
                 _delivery(message, channel, "", moment, held=held, fault=NO_ADDRESS)
             continue
-        _delivery(message, channel, recipient.address, earliest, held=held, fault=_unusable(channel, recipient.address))
+        _delivery(message, channel, recipient.address, earliest, held=held, fault=unusable(channel, recipient.address))
 
 
 def _delivery(
@@ -253,15 +268,18 @@ def _delivery(
     elif not held and there:
         row.outcome, row.ended_at = Delivery.Outcome.SENT, at
     elif not held:
-        row.next_at = at
+        row.due_at = row.next_at = at
     row.save()
 
 
-def _unusable(channel: MessageChannel, address: str) -> str:
+def unusable(channel: MessageChannel, address: str) -> str:
     """Return why nothing is sent there at all; empty when it is tried."""
+    kind = channels.kind(channel.kind)
+    if kind.personal and not kind.within and not address:
+        return NO_ADDRESS
     if channel.disabled_at is not None:
         return CHANNEL_OFF
-    if address and DeadAddress.of(address) is not None:
+    if not kind.within and address and DeadAddress.of(address) is not None:
         return ADDRESS_OFF
     return ""
 

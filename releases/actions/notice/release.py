@@ -13,7 +13,9 @@ from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account
 from releases import channels
+from releases.actions.notice.overtaken import end_waiting, moved_since
 from releases.actions.notice.recipients import Recipient, not_before
+from releases.letters.events import told
 from releases.models import Delivery, Notice
 
 
@@ -32,6 +34,8 @@ def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
             raise WrongState(_("This message does not wait for anyone."))
         if why := why_not(notice, account):
             raise NotYou(why)
+        if outdated := outdated_by(notice):
+            raise WrongState(outdated)
         if digest != digest_of(notice):
             raise Invalid(_("You were shown another text or other recipients. Read it again."))
         moment = now()
@@ -43,7 +47,7 @@ def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
             if channels.kind(row.channel.kind).within:
                 row.outcome, row.ended_at = Delivery.Outcome.SENT, moment
             else:
-                row.next_at = not_before(_heard(row), moment, notice.urgent)
+                row.due_at = row.next_at = not_before(_heard(row), moment, notice.urgent)
             row.save()
         act.signature("release_message", digest)
         act.details["messages"] = notice.messages.filter(outside=True).count()
@@ -60,22 +64,29 @@ def withdraw(notice_id: int, *, reason: str) -> Notice:
         if not reason.strip():
             raise Invalid(_("Say why."))
         notice.withdrawn_at, notice.withdrawn_because = now(), reason.strip()[:300]
-        waiting = Delivery.objects.select_for_update(of=("self",)).filter(
-            message__notice=notice, outcome=Delivery.Outcome.WAITING, next_at=None
-        )
-        for row in waiting:
-            row.outcome, row.ended_at = Delivery.Outcome.DROPPED, notice.withdrawn_at
-            row.save()
+        end_waiting(notice, Delivery.Outcome.DROPPED)
         act.signature("withdraw")
     return notice
 
 
+def outdated_by(notice: Notice) -> str:
+    """Return the sentence that the release has moved on since a notice was written; empty while it has not."""
+    if not (event := moved_since(notice)):
+        return ""
+    known = told(event)
+    return _("This message is out of date, because the release has moved on since it was written: %(event)s.") % {
+        "event": known.label if known is not None else _("Its content was opened again")
+    }
+
+
 def why_not(notice: Notice, account: Account) -> str:
-    """Return why this person can't release a notice; empty when he can."""
+    """Return why this person can't release a notice; empty when they can."""
     if account.person_key == notice.cause:
         return _("You have caused this message; another person releases it.")
     if notice.writer == account.person_key:
         return _("You have written this text; another person releases it.")
+    if notice.release is not None and notice.release.author.person_key == account.person_key:
+        return _("You have planned this release; another person releases its announcement.")
     return ""
 
 

@@ -24,6 +24,7 @@ from releases.models import (
     ConsentRound,
     Deployment,
     Drift,
+    MessageChannel,
     Milestone,
     Notice,
     PollFailure,
@@ -54,6 +55,7 @@ PAGES: tuple[tuple[type[Model], str, str], ...] = (
     (Watch, "/admin/deployment/{}/#watch", "deployment_id"),
     (Drift, "/admin/environments/target/{}/change/#drift", "target_id"),
     (Freeze, "/admin/environments/freeze/{}/change/", "pk"),
+    (MessageChannel, "/admin/releases/messagechannel/{}/change/", "pk"),
 )
 
 
@@ -142,6 +144,9 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
         return _why_lapsed(str(payload.get("key", "")))
     if isinstance(thing, ConsentRound):
         return f"{thing.get_subject_display()}: {thing.release or thing.window or thing.procedure or thing.switch}"
+    if isinstance(row, MessageChannel):
+        because = payload.get("because", row.unavailable_because)
+        return f"{row} · {_(because)}" if because else str(row)
     if isinstance(row, AccessRequest):
         return f"{row} · {_('%(n)d h') % {'n': row.hours}}"
     if isinstance(row, StopSwitch):

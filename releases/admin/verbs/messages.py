@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.refusals import Invalid
 from environments.models import Account
+from environments.times import shown as when
 from releases.actions.channel import change_channel as channels
 from releases.actions.delivery import disable
 from releases.actions.message import read
@@ -175,15 +176,21 @@ def _rule(instance: Any) -> Fields:
     }
 
 
+def _usual(row: MessageText, name: str) -> str:
+    words = shipped(row.event, name[-2:])
+    return words.subject if name.startswith("subject") else words.body
+
+
+def _words_now(row: MessageText, name: str) -> str:
+    return getattr(row, name) or _usual(row, name)
+
+
 def _text(instance: Any) -> Fields:
     row = instance if isinstance(instance, MessageText) else None
     places = ", ".join(f"{{{{ {name} }}}}" for name in PLACES)
 
     def now(name: str) -> str:
-        if row is None:
-            return ""
-        words = shipped(row.event, name[-2:])
-        return getattr(row, name) or (words.subject if name.startswith("subject") else words.body)
+        return _words_now(row, name) if row is not None else ""
 
     return {
         "subject_ja": text(_("subject (Japanese)"), required=False, initial=now("subject_ja"), most=200),
@@ -205,6 +212,13 @@ def _filled(instance: MessageText, values: dict[str, Any]) -> list[tuple[str, st
     """Return subject and text in both languages with real values, before they are kept."""
     real, about = example_values(instance.event)
     shown = [(_now("values of"), about or "—")]
+    now = {name: _words_now(instance, name) for name in texts.FIELDS}
+    if left := texts.only_one(
+        now, {name: values[name].replace("\r\n", "\n").strip() or _usual(instance, name) for name in now}
+    ):
+        other = {"ja": _now("Only the English text is changed; the Japanese one stays as it is. Do both say the same?"),
+                 "en": _now("Only the Japanese text is changed; the English one stays as it is. Do both say the same?")}  # fmt: skip
+        shown.append((_now("one language only"), other[left]))
     for code, name in (("ja", _now("Japanese")), ("en", _now("English"))):
         ours = shipped(instance.event, code)
         for part, usual in (("subject", ours.subject), ("body", ours.body)):
@@ -230,7 +244,9 @@ def _digest(instance: Any) -> Fields:
 def _goes_out(notice: Notice) -> list[tuple[str, str]]:
     """Return what is released: both texts and everybody outside who gets one."""
     names = {"ja": _now("Japanese"), "en": _now("English")}
-    shown = []
+    shown = [(_now("written"), when(notice.made_at))]
+    if notice.release is not None:
+        shown.append((_now("state of the release now"), f"{notice.release} · {notice.release.get_state_display()}"))
     for code in sorted(notice.texts, key=lambda code: code != get_language()):
         shown.append((f"{names[code]} · {_now('Subject line')}", notice.texts[code]["subject"]))
         shown.append((f"{names[code]} · {_now('text')}", notice.texts[code]["body"]))
@@ -241,6 +257,10 @@ def _goes_out(notice: Notice) -> list[tuple[str, str]]:
 
 def _free(notice: Notice) -> str:
     return "" if notice.waits else _now("This message does not wait for anyone.")
+
+
+def _current(notice: Notice) -> str:
+    return _free(notice) or notices.outdated_by(notice)
 
 
 def _closed(group: Stakeholder) -> str:
@@ -265,7 +285,7 @@ def _off(channel: MessageChannel) -> str:
 
 
 def _on(channel: MessageChannel) -> str:
-    return _now("It is not disabled.") if channel.disabled_at is None else ""
+    return _now("It is not disabled.") if channels.is_in_use(channel) else ""
 
 
 def _used(address: DeadAddress) -> str:
@@ -292,7 +312,7 @@ def _inbox(_row: Any) -> str:
 
 VERBS: tuple[Verb, ...] = (
     Verb("notice", "release", _("Release for people outside"), notices.release, RELEASE, Notice, _digest, signs=True, not_yours=_not_his_notice,
-         shows=_goes_out, over=_free),
+         shows=_goes_out, over=_current),
     Verb("notice", "withdraw", _("Withdraw the message"), notices.withdraw, RELEASE, Notice, _must, signs=True,
          danger=True, over=_free),
     Verb("stakeholder", "create", _("New group"), groups.create, TELL, fields=_group),

@@ -11,7 +11,7 @@ from audit.actor import Actor, acting
 from audit.change import change, label
 from audit.clock import now
 from audit.models import Outbox
-from releases.actions.delivery.send import send_due
+from releases.actions.delivery.lanes import due_channels, run_lane
 from releases.actions.notice.make import drain
 from releases.models import Delivery, Member, Message, MessageChannel, MessageRule, Notice, Release, Stakeholder
 from tests.releases.gates.asking import COMMAND, alter, make
@@ -38,15 +38,14 @@ def tell() -> list[Notice]:
 def deliver() -> int:
     """Send what is due."""
     with acting(WORKER):
-        return send_due()
+        return sum(run_lane(pk) for pk in due_channels())
 
 
 def due_now(delivery: Delivery) -> None:
     """Let the next try be due now: the waiting time is the only thing that a test does not wait for."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE releases_delivery SET next_at = clock_timestamp(), lease_until = NULL WHERE id = %s", [delivery.pk]
-        )
+        cursor.execute("UPDATE releases_delivery SET next_at = clock_timestamp() WHERE id = %s", [delivery.pk])
+        cursor.execute("UPDATE releases_messagechannel SET free_at = NULL")
 
 
 def join(group: str, account: Any, email: str = "") -> Member:
@@ -71,7 +70,7 @@ def announced(release: Release, *members: Member) -> Notice:
         message = make(Message, notice=notice, recipient=f"address:{member.address}", member=member, name=str(member),
                        language=member.language, outside=True)  # fmt: skip
         make(Delivery, message=message, channel=MessageChannel.objects.get(key="mail"), address=member.address,
-             outcome="sent", ended_at=now())  # fmt: skip
+             outcome="sent", ended_at=now(), due_at=now())  # fmt: skip
     return notice
 
 

@@ -17,6 +17,7 @@ from environments.secrets import seal
 from releases.actions.channel.change_channel import create, enable, set_address, try_out
 from releases.actions.delivery import send as sending
 from releases.actions.delivery.disable import bounce, use_again
+from releases.actions.delivery.lane import HOLD, OPENS_AFTER, claim
 from releases.actions.notice.remind import follow_up, remind_open
 from releases.models import DeadAddress, Delivery, MessageChannel, Milestone, Notice
 from tests.releases.actions.telling import (
@@ -123,8 +124,9 @@ def test_a_try_that_fails_is_made_again_and_every_try_is_counted(world: Any, dra
     call_off(world, draft)
     deliver()
     row = Delivery.objects.get()
-    assert (row.outcome, row.tries) == ("waiting", 1) and "500" in row.last_error and row.next_at is not None
-    assert timedelta(0) < row.next_at - now() <= timedelta(seconds=sending.AGAIN[0])
+    assert (row.outcome, row.tries) == ("waiting", 1) and "500" in row.last_error
+    held = world.fresh(row.channel).free_at
+    assert timedelta(0) < held - now() <= timedelta(seconds=HOLD[0]) and deliver() == 0
     due_now(row)
     deliver()
     row = world.fresh(row)
@@ -132,22 +134,31 @@ def test_a_try_that_fails_is_made_again_and_every_try_is_counted(world: Any, dra
     assert len({got.headers["webhook-id"] for got in hook.posted}) == 1, "the second try has the key of the first"
 
 
-def test_after_the_last_try_it_is_given_up_and_the_webhook_disabled(world: Any, draft: Any, hook: Receiver) -> None:
+def test_after_a_day_it_is_given_up_and_the_webhook_disabled_and_what_was_missed_is_sent_when_it_is_enabled(
+    world: Any, draft: Any, hook: Receiver
+) -> None:
     channel = place("hook", "webhook", hook.base, SECRET)
     only()
     rule("release:withdraw", "development_team", "hook")
     hook.answers = [(500, "down", {})]
     call_off(world, draft)
     row = Delivery.objects.get()
-    for _try in range(len(sending.AGAIN) + 1):
+    for _try in range(OPENS_AFTER):
         due_now(row)
         deliver()
+    assert world.fresh(row).outcome == "waiting" and world.fresh(channel).disabled_at is None
+    alter(row, due_at=now() - timedelta(hours=25))
+    alter(channel, unavailable_since=now() - timedelta(hours=25))
+    due_now(row)
+    deliver()
     row = world.fresh(row)
-    assert (row.outcome, row.tries) == ("failed", len(sending.AGAIN) + 1) and row.ended_at is not None
+    assert (row.outcome, row.tries) == ("failed", OPENS_AFTER + 1) and row.ended_at is not None
     assert "500" in world.fresh(channel).disabled_because
+    hook.answers = [(200, "ok", {})]
     with world.acting_as("manager"):
         enable(channel.pk, reason="直った")
     assert world.fresh(channel).disabled_at is None
+    assert deliver() == 1 and world.fresh(row).outcome == "sent"
 
 
 def test_a_webhook_that_is_gone_is_disabled_at_once_and_the_next_message_says_so(
@@ -229,11 +240,12 @@ def test_one_delivery_is_claimed_by_one_process_and_taken_up_again_when_it_dies(
     only(("release:withdraw", "development_team", "mail"))
     join("development_team", world.people["developer"], "developer@datasets.example")
     call_off(world, draft)
-    taken = sending.claim()
-    assert taken is not None and sending.claim() is None
+    mail = MessageChannel.objects.get(key="mail")
+    taken = claim(mail.pk)
+    assert taken is not None and claim(mail.pk) is None
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE releases_delivery SET lease_until = clock_timestamp() - interval '1 second'")
-    again = sending.claim()
+        cursor.execute("UPDATE releases_messagechannel SET free_at = clock_timestamp() - interval '1 second'")
+    again = claim(mail.pk)
     assert again == (taken[0], 2)
     with acting(WORKER):
         sending.send(*again)

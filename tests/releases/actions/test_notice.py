@@ -145,7 +145,7 @@ def test_who_may_release_is_told_that_something_waits_and_it_tells_no_further(wo
     notice = called_off(world, draft)
     waits = Notice.objects.get(event="notice:wait")
     told = {message.account.username for message in waits.messages.all()}
-    assert told == {"author_on_committee", "project_manager"}, "all who may, but not who caused it"
+    assert told == {"project_manager"}, "all who may, but neither who caused it nor who planned the release"
     assert waits.parent == notice and waits.path.endswith(f"/releases/notice/{notice.pk}/change/")
     assert not waits.outside and Notice.objects.exclude(event="release:announce").count() == 2
 

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.urls import resolve, reverse
 
 import releases
+from audit.actor import acting
 from releases.actions.notice.values import PAGES
 from releases.letters.events import EVENTS
 from releases.models import DeadAddress, Delivery, Message, MessageChannel, MessageText, Notice, Stakeholder
@@ -196,3 +197,57 @@ def test_every_page_that_a_message_leads_to_is_there() -> None:
     for _model, path, _column in PAGES:
         page, _hash, part = path.format(7).partition("#")
         assert resolve(page).url_name and (not part or f'id="{part}"' in templates), path
+
+
+def test_a_text_that_changes_in_one_language_only_says_so_before_and_after(
+    told: Notice, browsers: Callable[[str], Any]
+) -> None:
+    row = MessageText.objects.get(event="release:announce")
+    client, address = browsers("manager"), reverse("act", args=["message_text", "write", row.pk])
+    given = {"subject_ja": "予告", "body_ja": "予告", "subject_en": "", "body_en": ""}
+    preview = text_of(client.post(address, given))
+    assert "Only the Japanese text is changed" in preview
+    confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]  # type: ignore[index]
+    assert client.post(address, given | {"confirmed": confirmed}).status_code == 302
+    page = text_of(client.get(reverse("admin:releases_messagetext_change", args=[row.pk])))
+    assert "The Japanese text was written last" in page and "our own in Japanese, shipped in English" in page
+    both = given | {"subject_ja": "予告です", "subject_en": "Notice", "body_en": "Notice"}
+    preview = text_of(client.post(address, both))
+    assert "text is changed; the" not in preview
+    confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]  # type: ignore[index]
+    client.post(address, both | {"confirmed": confirmed})
+    page = text_of(client.get(reverse("admin:releases_messagetext_change", args=[row.pk])))
+    assert "text was written last" not in page
+
+
+def test_the_preview_shows_who_is_disabled_and_the_mail_in_html(told: Notice, browsers: Callable[[str], Any]) -> None:
+    make(DeadAddress, address="kita@users.example", because="550 5.1.1", since=told.made_at)
+    only(("release:announce", "users", "mail"))
+    shown = {"event": "release:announce", "release": told.release_id}
+    page = text_of(browsers("manager").get(reverse("messages-preview"), shown))
+    row = re.search(r"<tr><th scope=\"row\">kita@users\.example.*?</tr>", page, re.S)[0]  # type: ignore[index]
+    assert "The address is disabled." in row
+    assert 'sandbox title="As a mail in HTML" srcdoc="<!doctype html>' in page
+
+
+def test_who_confirms_a_message_sees_when_it_was_written_and_the_state_of_its_release(
+    told: Notice, browsers: Callable[[str], Any]
+) -> None:
+    page = text_of(browsers("project_manager").get(reverse("act", args=["notice", "release", told.pk])))
+    assert "state of the release now" in page and "Withdrawn" in page and "written" in page
+
+
+def test_a_channel_that_takes_nothing_says_why_on_its_page(
+    told: Notice, browsers: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from releases.actions.delivery.lane import fault
+    from tests.releases.actions.telling import WORKER
+
+    mail = MessageChannel.objects.get(key="mail")
+    with acting(WORKER):
+        for _try in range(3):
+            fault(MessageChannel.objects.get(pk=mail.pk), "554 5.7.1 relay access denied")
+    client = browsers("manager")
+    page = text_of(client.get(reverse("admin:releases_messagechannel_change", args=[mail.pk])))
+    assert "unavailable since" in page and "554 5.7.1 relay access denied" in page and "3 · " in page
+    assert 'data-verb="channel:enable"' in page

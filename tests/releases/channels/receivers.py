@@ -16,7 +16,11 @@ from typing import Any
 
 @dataclass
 class MailHost:
-    """What a mail server has taken. refuses: address → SMTP answer at RCPT; data: answer to the text instead of 250."""
+    """What a mail server has taken. refuses: address → SMTP answer at RCPT; data: answer to the text instead of 250.
+
+    everybody: answer at RCPT for every address. hangs: the stage at which nothing more is said until `go` is set:
+    connect, drip (a greeting that never ends), EHLO, RCPT, DATA, end or QUIT; hanging: somebody waits there.
+    """
 
     host: str
     port: int
@@ -25,6 +29,10 @@ class MailHost:
     refuses: dict[str, str] = field(default_factory=dict)
     data: str = "250 2.0.0 taken"
     before: Callable[[], None] = lambda: None
+    everybody: str = ""
+    hangs: str = ""
+    hanging: threading.Event = field(default_factory=threading.Event)
+    go: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -35,16 +43,32 @@ def mail_host() -> Iterator[MailHost]:
         def say(self, line: str) -> None:
             self.wfile.write(line.encode() + b"\r\n")
 
+        def hang(self, stage: str) -> bool:
+            """Wait at the stage that is asked for; return whether the conversation is over."""
+            if made.hangs != stage:
+                return False
+            made.hanging.set()
+            while not made.go.wait(0.2 if stage == "drip" else 60):
+                try:
+                    self.wfile.write(b"220-wait\r\n")
+                except OSError:
+                    break
+            return True
+
         def handle(self) -> None:
+            if self.hang("connect") or self.hang("drip"):
+                return
             self.say("220 mail.example ESMTP")
             taken: list[str] = []
             while line := self.rfile.readline():
                 verb = line[:4].upper().strip()
+                if self.hang(verb.decode()):
+                    return
                 if verb == b"EHLO":
                     self.say("250-mail.example\r\n250-8BITMIME\r\n250 SMTPUTF8")
                 elif verb == b"RCPT":
                     address = re.search(rb"<(.*?)>", line)[1].decode()  # type: ignore[index]
-                    answer = made.refuses.get(address, "250 2.1.5 ok")
+                    answer = made.everybody or made.refuses.get(address, "250 2.1.5 ok")
                     taken += [address] * answer.startswith("250")
                     self.say(answer)
                 elif verb == b"DATA":
@@ -53,6 +77,8 @@ def mail_host() -> Iterator[MailHost]:
                     while (text := self.rfile.readline()) not in (b".\r\n", b""):
                         lines.append(text.removeprefix(b".") if text.startswith(b"..") else text)
                     made.before()
+                    if self.hang("end"):
+                        return
                     if made.data.startswith("250"):
                         made.mails.append(message_from_bytes(b"".join(lines), policy=policy.default))
                         made.to += taken
@@ -72,6 +98,7 @@ def mail_host() -> Iterator[MailHost]:
         try:
             yield made
         finally:
+            made.go.set()
             server.shutdown()
             thread.join()
 
@@ -129,6 +156,6 @@ def receiver() -> Iterator[Receiver]:
 def use_mail(settings: Any, host: MailHost) -> None:
     """Let Django's SMTP backend talk to a server."""
     settings.MAIL_HOST = host.host
-    options = {"host": host.host, "port": host.port, "timeout": 5}
+    options = {"host": host.host, "port": host.port, "timeout": 15}
     settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}}
     settings.DEFAULT_FROM_EMAIL = "Ringi <ringi@releases.example>"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socketserver
+import threading
+import time
 from ipaddress import ip_network
 
 import pytest
 
+from releases.channels import guard
 from releases.channels.base import Address, Undelivered
 from releases.channels.guard import fault_of, post
 from tests.releases.channels.letters import near
@@ -51,3 +55,37 @@ def test_only_hosts_that_are_allowed_once_there_is_a_list() -> None:
         with pytest.raises(Undelivered, match="list"):
             post(other, b"{}", {})
         assert not running.posted
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_place_that_drips_is_left_at_the_deadline_before_tls_stands_as_well(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "PATIENCE", 1.0)
+    over = threading.Event()
+
+    class Dripping(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            """Begin a record of the handshake, or a header, and never end it."""
+            begun = b"\x16\x03\x03\x3f\xff" if scheme == "https" else b"HTTP/1.1 200 OK\r\nx: "
+            for byte in (begun, *[b"\x02"] * 200):
+                try:
+                    self.request.sendall(byte)
+                except OSError:
+                    return
+                if over.wait(0.1):
+                    return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        began = time.monotonic()
+        try:
+            with pytest.raises(Undelivered, match="no complete answer within 1 s"):
+                post(near(f"{scheme}://127.0.0.1:{server.server_address[1]}/"), b"{}", {})
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
+    assert time.monotonic() - began < 3

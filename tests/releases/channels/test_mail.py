@@ -56,6 +56,24 @@ def test_an_unknown_mailbox_is_refused_for_good_and_a_full_one_for_now(host: Mai
     assert (gone.value.lasting, full.value.lasting) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("answer", "lasting", "whose"),
+    [("550 5.1.1 no such user", True, "recipient"), ("550 5.2.1 mailbox disabled", True, "recipient"),
+     ("550 No such user here", True, "recipient"), ("551 user unknown", True, "recipient"),
+     ("554 5.7.1 relay access denied", False, "either"), ("550 5.1.8 bad sender address", False, "either"),
+     ("550 blocked", False, "either"), ("552 5.2.2 mailbox full", False, "either"),
+     ("450 4.2.0 greylisted", False, "recipient"), ("451 4.3.0 try later", False, "either"),
+     ("421 4.3.2 closing", False, "channel")],
+)  # fmt: skip
+def test_only_a_mailbox_that_is_not_there_is_the_address_own_fault(
+    host: MailHost, answer: str, lasting: bool, whose: str
+) -> None:
+    host.everybody = answer
+    with pytest.raises(Undelivered) as fault:
+        Mail().send(letter(), TO)
+    assert (fault.value.lasting, fault.value.whose) == (lasting, whose)
+
+
 def test_a_refused_text_says_nothing_about_the_address(host: MailHost) -> None:
     host.data = "554 5.7.1 looks like spam"
     with pytest.raises(Undelivered, match="spam") as fault:

@@ -1,0 +1,108 @@
+"""The lane of one channel: taken by one process for one delivery, given back, or held after a fault of the channel.
+
+`free_at` of the channel says until when it is taken or held, and is shared by everything that goes there: whatever is
+sent next is the one try that shows whether the place takes something again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext_noop
+
+from audit.change import change
+from audit.clock import now
+from releases import channels
+from releases.actions.delivery.disable import disable_channel
+from releases.channels.base import PATIENCE
+from releases.models import DeadAddress, MessageChannel
+
+# Seconds for which a process takes a lane; one that holds it longer has died.
+LEASE = 4 * PATIENCE
+# Seconds for which a lane is held after each fault in a row, and after how many of them people are told.
+HOLD, OPENS_AFTER = (2, 5, 15, 30, 60), 3
+# A place that took nothing for so long is disabled.
+DEAD_AFTER = timedelta(days=1)
+ALL_DAY = gettext_noop("It has taken nothing for a day.")
+
+TAKE = """
+UPDATE releases_messagechannel SET free_at = clock_timestamp() + make_interval(secs => %s)
+ WHERE id = %s AND coalesce(free_at, '-infinity') <= clock_timestamp() RETURNING id
+"""
+# What is urgent first; but before it, what the same reader is still to be told of the same release.
+NEXT = """
+WITH due AS (
+  SELECT d.id, m.recipient, n.release_id, n.urgent, n.outbox FROM releases_delivery d
+    JOIN releases_message m ON m.id = d.message_id JOIN releases_notice n ON n.id = m.notice_id
+   WHERE d.channel_id = %s AND d.outcome = 'waiting' AND d.next_at <= clock_timestamp()),
+first AS (SELECT * FROM due ORDER BY urgent DESC, outbox, id LIMIT 1)
+UPDATE releases_delivery SET tries = tries + 1 WHERE id = (
+  SELECT due.id FROM due, first
+   WHERE due.id = first.id OR (due.recipient = first.recipient AND due.release_id = first.release_id)
+   ORDER BY due.outbox, due.id LIMIT 1)
+RETURNING id, tries
+"""
+FREE = """
+UPDATE releases_messagechannel SET free_at = clock_timestamp(), faults = CASE WHEN %s THEN 0 ELSE faults END,
+       last_fault = CASE WHEN %s THEN '' ELSE last_fault END WHERE id = %s
+"""
+FAULT = """
+UPDATE releases_messagechannel SET faults = faults + 1, last_fault = %s, free_at = clock_timestamp() +
+       make_interval(secs => greatest(%s, (%s::int[])[least(faults + 1, %s)])) WHERE id = %s RETURNING faults
+"""
+
+
+def claim(channel_id: int) -> tuple[int, int] | None:
+    """Take a channel's lane and its next delivery; return (delivery, number of this try), or None when none is due."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(TAKE, [LEASE, channel_id])
+        if cursor.fetchone() is None:
+            return None
+        cursor.execute(NEXT, [channel_id])
+        row = cursor.fetchone()
+        if row is None:
+            transaction.set_rollback(True)
+            return None
+    return int(row[0]), int(row[1])
+
+
+def free(channel: MessageChannel, *, took: bool) -> None:
+    """Give a lane back. took: the place has taken something, so what was wrong with it is over."""
+    with connection.cursor() as cursor:
+        cursor.execute(FREE, [took, took, channel.pk])
+    if took and channel.unavailable_since is not None:
+        with change("channel:mark_available", (MessageChannel, channel.pk)) as act:
+            row = act.get(MessageChannel)
+            act.details["because"] = row.unavailable_because
+            row.unavailable_since, row.unavailable_because = None, ""
+
+
+def fault(channel: MessageChannel, why: str, wait: float = 0.0) -> None:
+    """Hold a lane after a fault of the channel, `wait` seconds at least; people are told of the third in a row."""
+    with connection.cursor() as cursor:
+        cursor.execute(FAULT, [why[:300], wait, list(HOLD), len(HOLD), channel.pk])
+        (faults,) = cursor.fetchone()
+    if faults >= OPENS_AFTER:
+        found_faulty(channel, why)
+    since = channel.unavailable_since
+    if since is not None and since < now() - DEAD_AFTER and not channels.kind(channel.kind).personal:
+        with change("channel:disable", (MessageChannel, channel.pk), reason=ALL_DAY) as act:
+            disable_channel(act.get(MessageChannel), why)
+
+
+def found_faulty(channel: MessageChannel, why: str, disabled: QuerySet[DeadAddress] | None = None) -> None:
+    """Say since when a channel takes nothing, and tell who sees to it. disabled: the addresses that it was blamed on."""
+    blamed = (DeadAddress.objects.none() if disabled is None else disabled).filter(channel=None)
+    if channel.unavailable_since is not None and not blamed.exists():
+        return
+    with change("channel:mark_unavailable", (MessageChannel, channel.pk)) as act:
+        row = act.get(MessageChannel)
+        if row.unavailable_since is None:
+            row.unavailable_since, row.unavailable_because = now(), why[:300]
+        for address in blamed.select_for_update():
+            address.channel = row
+            address.save()
+        act.details["because"] = why[:300]
+    channel.unavailable_since = row.unavailable_since

@@ -1,0 +1,79 @@
+"""notice:supersede: what tells how a release goes on is not sent once the release has gone on further."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils.translation import gettext_noop
+
+from audit.apart import apart
+from audit.change import change, label
+from audit.clock import now
+from audit.models import Outbox
+from releases.letters.events import ANNOUNCE
+from releases.models import Delivery, Deployment, Message, Notice, Release, Rollback
+
+log = logging.getLogger(__name__)
+# The course of a release as people are told it. What is further down the list is no end of what is above it by itself:
+# any of them makes an earlier one untrue, and a plan ends also with the consent to it.
+PLANS = (ANNOUNCE, "release:postpone")
+MOVES = (*PLANS, "release:withdraw", "deployment:start", "deployment:succeed", "deployment:fail", "deployment:miss",
+         "rollback:authorise", "rollback:restored", "rollback:falter")  # fmt: skip
+COURSE = (*MOVES, "deployment:cancel", "rollback:tell_stakeholders", "rollback:tell_users")
+PLAN_ENDS = (*MOVES, "release:amend", "release:lapse")
+NEWER = gettext_noop("A newer message about the same release overtook it.")
+# After so long inside as well only the newest is sent.
+LATE = timedelta(minutes=15)
+
+
+def moved_since(notice: Notice) -> str:
+    """Return the event by which a release has moved on since what a notice tells of it; empty while it has not."""
+    if notice.release is None or notice.event not in COURSE:
+        return ""
+    newer = PLAN_ENDS if notice.event in PLANS else MOVES
+    found = Outbox.objects.filter(pk__gt=notice.outbox, event__in=newer, object__in=_labels(notice.release))
+    return found.order_by("-pk").values_list("event", flat=True).first() or ""
+
+
+def is_overtaken(row: Delivery) -> bool:
+    """Tell whether a message is not sent any more because a newer one says how it went on."""
+    notice = row.message.notice
+    if row.message.outside:
+        return bool(moved_since(notice))
+    if notice.release is None or notice.event not in COURSE or notice.made_at > now() - LATE:
+        return False
+    labels = _labels(notice.release)
+    newer = Q(notice__outbox__gt=notice.outbox, notice__event__in=MOVES, notice__object__in=labels)
+    return notice.object in labels and Message.objects.filter(newer, recipient=row.message.recipient).exists()
+
+
+def supersede_waiting() -> None:
+    """End what waits for its second person and tells of a release that has moved on since."""
+    waiting = Notice.objects.filter(outside=True, released_at=None, withdrawn_at=None, event__in=COURSE)
+    for notice in waiting.select_related("release"):
+        if not moved_since(notice):
+            continue
+        with apart(log, "notice %s", notice.pk), change("notice:supersede", (Notice, notice.pk)) as act:
+            held = act.get(Notice)
+            if held.waits:
+                held.withdrawn_at, held.withdrawn_because = now(), NEWER
+                end_waiting(held, Delivery.Outcome.OVERTAKEN, NEWER)
+
+
+def end_waiting(notice: Notice, outcome: str, why: str = "") -> None:
+    """End the deliveries of a notice that wait for its second person, inside an open door."""
+    waiting = Delivery.objects.select_for_update(of=("self",)).filter(
+        message__notice=notice, outcome=Delivery.Outcome.WAITING, next_at=None
+    )
+    for row in waiting:
+        row.outcome, row.ended_at, row.last_error = outcome, notice.withdrawn_at, why
+        row.save()
+
+
+def _labels(release: Release) -> list[str]:
+    """Return how the ledger names a release, its runs in protected environments, and their rollbacks."""
+    runs = Deployment.objects.filter(release=release, environment__protected=True)
+    rows = [release, *runs, *Rollback.objects.filter(deployment__in=runs)]
+    return [label(row) for row in rows]

@@ -1,0 +1,36 @@
+"""Who hears of a plan hears how it ends: asked of a procedure's notification rules, and of each rule that is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from releases.procedures.places import Path
+
+PLAN = "release:announce"
+ENDS = ("release:postpone", "release:withdraw", "deployment:cancel", "deployment:miss", "deployment:fail",
+        "deployment:succeed", "rollback:restored")  # fmt: skip
+
+
+def ends_told(rows: Sequence[tuple[Path, Mapping[str, Any]]]) -> Iterator[tuple[Path, str]]:
+    """Yield (path, sentence) for each group that is told of the plan, but of some end by none of the same channels."""
+    told = {
+        (row.get("event"), group, way)
+        for _path, row in rows
+        for group in _texts(row, "stakeholders")
+        for way in _texts(row, "channels")
+    }
+    for path, row in rows:
+        for group in _texts(row, "stakeholders") if row.get("event") == PLAN else ():
+            ways = _texts(row, "channels")
+            untold = [end for end in ENDS if not any((end, group, way) in told for way in ways)]
+            if untold:
+                yield (
+                    (*path, "stakeholders"),
+                    f"tells {group!r} of the plan, but nothing tells it of {', '.join(untold)}",
+                )
+
+
+def _texts(row: Mapping[str, Any], name: str) -> list[str]:
+    value = row.get(name)
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list | tuple) else []

@@ -1,0 +1,167 @@
+"""A fault of the channel is never a dead address: who is told, what the page says, and one act that recovers all (P5, P6)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+
+from audit.clock import now
+from audit.refusals import NotYou, WrongState
+from releases.actions.channel.change_channel import enable
+from releases.actions.delivery.disable import use_again
+from releases.admin.queue_page import silent_lines
+from releases.models import DeadAddress, Delivery, Message, MessageChannel
+from tests.releases.actions.telling import deliver, due_now, join, only, rule, tell
+from tests.releases.actions.test_delivery import SECRET, call_off, place
+from tests.releases.actions.test_lanes import draft, happens, the_lane_is_free
+from tests.releases.channels.receivers import MailHost, receiver
+from tests.releases.gates.asking import alter
+
+__all__ = ["draft"]
+PEOPLE = ("developer", "operator", "tester", "project_manager")
+
+
+def staffed(world: Any, *also: tuple[str, str | None, str]) -> MessageChannel:
+    """Put four people with addresses into a group that is told by mail; the manager is told of channels in the inbox."""
+    only(("release:withdraw", "development_team", "mail"), ("channel:mark_unavailable", None, "mail"),
+         ("channel:mark_unavailable", None, "admin"), ("channel:mark_available", None, "admin"), *also)  # fmt: skip
+    for name in PEOPLE:
+        join("development_team", world.people[name], f"{name}@datasets.example")
+    return MessageChannel.objects.get(key="mail")
+
+
+def told_of(event: str) -> set[str]:
+    """Return the accounts in whose inbox an event stands."""
+    there = Message.objects.filter(notice__event=event, deliveries__channel__kind="admin", deliveries__outcome="sent")
+    return {one.account.username for one in there if one.account is not None}
+
+
+def to_the_end() -> None:
+    """Deliver, whatever is held, until nothing changes any more."""
+    for row in Delivery.objects.filter(outcome="waiting"):
+        due_now(row)
+    the_lane_is_free()
+    deliver()
+
+
+@pytest.mark.parametrize("answer", ["554 5.7.1 relay access denied", "550 policy", "550 5.1.8 bad sender"])
+def test_a_relay_that_refuses_everybody_disables_nobody_and_a_manager_is_told(
+    world: Any, draft: Any, host: MailHost, settings: Any, answer: str
+) -> None:
+    settings.SILENT_SECONDS = 90
+    mail = staffed(world)
+    alter(world.people["manager"], email="manager@datasets.example")
+    host.everybody = answer
+    call_off(world, draft)
+    for _round in range(3):
+        to_the_end()
+    assert not DeadAddress.objects.exists()
+    mail = world.fresh(mail)
+    assert mail.unavailable_since is not None and answer in mail.unavailable_because
+    tell()
+    assert "manager" in told_of("channel:mark_unavailable")
+    own = Delivery.objects.filter(message__notice__event="channel:mark_unavailable", channel=mail)
+    assert not own.exists(), "a channel is not told of by itself"
+    cache.clear()
+    ((kind, line),) = [one for one in silent_lines() if one[0] == "channel"]
+    assert answer in line and "Mail" in line
+    host.everybody = ""
+    with world.acting_as("operator"), pytest.raises(NotYou):
+        enable(mail.pk, reason="x")
+    with world.acting_as("manager"):
+        enable(mail.pk, reason="中継の設定を直した")
+        with pytest.raises(WrongState):
+            enable(mail.pk, reason="x")
+    to_the_end()
+    assert sorted(host.to) == sorted(f"{name}@datasets.example" for name in PEOPLE), "what was missed is sent, once"
+
+
+def test_the_same_refusal_for_several_is_the_channels_and_one_act_recovers_all(
+    world: Any, draft: Any, host: MailHost
+) -> None:
+    mail = staffed(world)
+    host.everybody = "550 5.1.1 user unknown"
+    call_off(world, draft)
+    for _round in range(2):
+        to_the_end()
+    assert DeadAddress.objects.count() == 2, "what one alone would have meant"
+    assert set(DeadAddress.objects.values_list("channel", flat=True)) == {mail.pk}
+    assert world.fresh(mail).unavailable_since is not None
+    tell()
+    assert "manager" in told_of("channel:mark_unavailable")
+    host.everybody = ""
+    with world.acting_as("manager"):
+        enable(mail.pk, reason="名簿を直した")
+    assert not DeadAddress.objects.filter(lifted_at=None).exists()
+    to_the_end()
+    assert sorted(host.to) == sorted(f"{name}@datasets.example" for name in PEOPLE)
+    assert set(Delivery.objects.filter(channel=mail).values_list("outcome", flat=True)) == {"sent"}
+
+
+def test_what_was_missed_and_is_out_of_date_is_marked_as_overtaken(world: Any, draft: Any, host: MailHost) -> None:
+    staffed(world, ("release:postpone", "development_team", "mail"))
+    host.refuses = {"developer@datasets.example": "550 5.1.1 no such user"}
+    happens(draft, "release:postpone")
+    deliver()
+    missed = Delivery.objects.get(address="developer@datasets.example")
+    assert missed.outcome == "failed"
+    alter(missed.message.notice, made_at=now() - timedelta(minutes=20))
+    happens(draft, "release:withdraw")
+    host.refuses = {}
+    with world.acting_as("manager"):
+        use_again(DeadAddress.objects.get().pk, reason="訂正した")
+    to_the_end()
+    assert world.fresh(missed).outcome == "overtaken" and "newer" in world.fresh(missed).last_error
+    assert host.to.count("developer@datasets.example") == 1, "the newer one"
+
+
+def test_a_channel_that_takes_something_again_is_told_of_and_goes_on(world: Any, draft: Any) -> None:
+    with receiver() as hook:
+        channel = place("hook", "webhook", hook.base, SECRET)
+        staffed(world)
+        rule("release:postpone", "development_team", "hook")
+        hook.answers = [(503, "down", {})]
+        happens(draft, "release:postpone")
+        held = []
+        for _try in range(3):
+            deliver()
+            held.append(world.fresh(channel).free_at - now())
+            the_lane_is_free()
+        assert held == sorted(held) and held[0] > timedelta(0), "the longer it lasts, the rarer it is tried"
+        tell()
+        assert told_of("channel:mark_unavailable") >= {"manager"} and world.fresh(channel).faults == 3
+        hook.answers = [(200, "ok", {})]
+        the_lane_is_free()
+        deliver()
+        tell()
+    channel = world.fresh(channel)
+    assert (channel.faults, channel.last_fault, channel.unavailable_since) == (0, "", None)
+    assert "manager" in told_of("channel:mark_available")
+
+
+def test_one_message_that_a_place_does_not_understand_holds_no_other(world: Any, draft: Any) -> None:
+    with receiver() as slack:
+        place("slack", "slack", slack.base)
+        only(("release:postpone", "development_team", "slack"), ("release:withdraw", "development_team", "slack"))
+        slack.answers = [(400, "invalid_blocks", {}), (200, "ok", {})]
+        happens(draft, "release:postpone", "release:withdraw")
+        assert deliver() == 2
+    assert sorted(Delivery.objects.values_list("outcome", flat=True)) == ["sent", "waiting"]
+
+
+def test_one_address_that_is_refused_by_a_rule_is_no_fault_of_the_channel(
+    world: Any, draft: Any, host: MailHost
+) -> None:
+    mail = staffed(world)
+    host.refuses = {"developer@datasets.example": "554 5.7.1 not from you"}
+    call_off(world, draft)
+    for _round in range(4):
+        to_the_end()
+    assert len(host.to) == 3 and world.fresh(mail).unavailable_since is None and not DeadAddress.objects.exists()
+    row = Delivery.objects.get(address="developer@datasets.example")
+    alter(row, due_at=now() - timedelta(days=2))
+    to_the_end()
+    assert world.fresh(row).outcome == "failed" and not DeadAddress.objects.exists(), "given up, and used the next time"

@@ -1,0 +1,166 @@
+"""What waits follows the release: dropped when it moves on, refused when it is out of date; who heard hears the end (P5)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import Invalid, NotYou, WrongState
+from releases.actions.message_rule.change_rule import add, withdraw
+from releases.actions.notice.release import digest_of, release
+from releases.actions.release.prepare import withdraw as call_off
+from releases.letters.events import KEYS
+from releases.models import Delivery, MessageChannel, MessageRule, Notice, Stakeholder
+from releases.procedures.document import Procedure, ProcedureFaults
+from releases.procedures.ends_told import ENDS, PLAN
+from releases.procedures.load import DEFAULT
+from tests.releases.actions.telling import WORKER, deliver, only, outcomes, outsider, tell
+from tests.releases.actions.test_lanes import draft, happens
+from tests.releases.channels.receivers import MailHost
+from tests.releases.gates.asking import alter
+
+__all__ = ["draft"]
+
+
+@pytest.fixture
+def waiting(world: Any, draft: Any) -> Notice:
+    """The announcement of a release waits for its second person."""
+    only(*((event, "users", "mail") for event in (PLAN, *ENDS)), ("notice:wait", None, "admin"))
+    outsider("users", "kita@users.example")
+    happens(draft, PLAN)
+    notice = Notice.objects.get(event=PLAN)
+    assert notice.waits
+    return notice
+
+
+def test_what_waits_is_dropped_when_the_release_is_called_off_and_nobody_hears_the_end_alone(
+    world: Any, draft: Any, waiting: Notice, host: MailHost
+) -> None:
+    with world.acting_as("manager"):
+        call_off(draft.pk, reason="計画変更")
+    tell()
+    waiting = world.fresh(waiting)
+    assert not waiting.waits and "newer" in waiting.withdrawn_because
+    assert outcomes(waiting) == {("kita@users.example", "mail"): "overtaken"}
+    assert not Notice.objects.filter(event="release:withdraw").exists(), (
+        "nobody hears of the end of what he never heard of"
+    )
+    assert Event.objects.filter(action="notice:supersede", kind="action").count() == 1
+    assert deliver() == 0 and not host.mails
+
+
+def test_it_is_refused_at_once_when_the_release_has_moved_on(world: Any, draft: Any, waiting: Notice) -> None:
+    with world.acting_as("manager"):
+        call_off(draft.pk, reason="計画変更")
+    with world.acting_as("project_manager"), pytest.raises(WrongState, match="called off"):
+        release(waiting.pk, digest=digest_of(waiting))
+
+
+@pytest.mark.parametrize("event", ["release:postpone", "release:amend", "release:lapse", "deployment:start"])
+def test_every_move_of_the_release_ends_its_plan(world: Any, draft: Any, waiting: Notice, event: str) -> None:
+    happens(draft, event)
+    assert not world.fresh(waiting).waits
+
+
+def test_a_run_that_is_cancelled_alone_leaves_the_plan(world: Any, draft: Any, waiting: Notice) -> None:
+    happens(draft, "deployment:cancel", "milestone:remind")
+    assert world.fresh(waiting).waits
+
+
+def test_what_was_approved_and_waits_for_the_morning_is_not_sent_once_the_release_is_called_off(
+    world: Any, draft: Any, waiting: Notice, host: MailHost
+) -> None:
+    with world.acting_as("project_manager"):
+        release(waiting.pk, digest=digest_of(waiting))
+    with world.acting_as("manager"):
+        call_off(draft.pk, reason="計画変更")
+    tell()
+    deliver()
+    assert outcomes(waiting) == {("kita@users.example", "mail"): "overtaken"} and not host.mails
+    assert not Notice.objects.filter(event="release:withdraw").exists()
+
+
+def test_whoever_planned_the_release_does_not_confirm_its_announcement(world: Any, draft: Any, waiting: Notice) -> None:
+    planner = draft.author.username
+    asked = Notice.objects.get(event="notice:wait")
+    assert planner not in {message.account.username for message in asked.messages.all()}
+    with world.acting_as(planner), pytest.raises(NotYou, match="planned"):
+        release(waiting.pk, digest=digest_of(waiting))
+    with world.acting_as("project_manager"):
+        release(waiting.pk, digest=digest_of(waiting))
+
+
+@pytest.mark.parametrize("end", [event for event in ENDS if event.startswith("release:")])
+def test_whoever_heard_of_the_plan_hears_how_it_ends_by_the_rules_that_come_with_it(
+    world: Any, draft: Any, host: MailHost, end: str
+) -> None:
+    for group in ("users", "partners", "vendors"):
+        outsider(group, f"{group}@outside.example")
+    happens(draft, PLAN)
+    notice = Notice.objects.get(event=PLAN)
+    with world.acting_as("project_manager"):
+        release(notice.pk, digest=digest_of(notice))
+    deliver()
+    happens(draft, end)
+    ending = Notice.objects.get(event=end)
+    assert {message.name for message in ending.messages.filter(outside=True)} == {
+        f"{group}@outside.example" for group in ("users", "partners", "vendors")
+    }
+
+
+def test_by_the_rules_that_come_with_it_every_group_outside_hears_every_end(people: dict[str, Any]) -> None:
+    mail = MessageRule.objects.filter(withdrawn_at=None, channel__key="mail")
+    for group in Stakeholder.objects.filter(side="external"):
+        heard = set(mail.filter(group=group).values_list("event", flat=True))
+        assert {PLAN, "rollback:authorise", *ENDS} <= heard, group
+    assert all(KEYS[end].follows for end in ENDS)
+
+
+def test_a_procedure_that_tells_a_group_the_beginning_and_not_the_end_is_refused_with_its_place() -> None:
+    text = DEFAULT.read_text("utf-8")
+    line = next(row for row in text.splitlines() if '"deployment:fail"' in row)
+    with pytest.raises(ProcedureFaults) as faults:
+        Procedure.from_toml(text.replace(line, line.replace('"partners", ', "")))
+    (fault,) = faults.value.faults
+    assert (
+        fault.place.startswith("messages")
+        and "'partners'" in str(fault)
+        and "deployment:fail" in str(fault)
+        and "line" in fault.place
+    )
+
+
+def test_a_rule_that_would_leave_a_group_without_the_end_is_kept_and_one_without_an_end_is_not_made(
+    world: Any, draft: Any
+) -> None:
+    only(*((event, "users", "mail") for event in (PLAN, *ENDS)))
+    mail, vendors = MessageChannel.objects.get(key="mail"), Stakeholder.objects.get(key="vendors")
+    with world.acting_as("manager"):
+        with pytest.raises(Invalid, match="how it ends"):
+            withdraw(MessageRule.objects.get(event="deployment:fail", withdrawn_at=None).pk, reason="x")
+        with pytest.raises(Invalid, match="deployment has failed"):
+            add(event=PLAN, group_id=vendors.pk, channel_id=mail.pk)
+        for end in ENDS:
+            add(event=end, group_id=vendors.pk, channel_id=mail.pk)
+        add(event=PLAN, group_id=vendors.pk, channel_id=mail.pk)
+
+
+def test_inside_what_comes_late_is_overtaken_by_what_the_same_reader_is_told_next(
+    world: Any, draft: Any, host: MailHost
+) -> None:
+    from tests.releases.actions.telling import join
+
+    only(*((event, "development_team", "mail") for event in ("release:postpone", "release:withdraw")))
+    join("development_team", world.people["developer"], "developer@datasets.example")
+    happens(draft, "release:postpone", "release:withdraw")
+    first = Notice.objects.get(event="release:postpone")
+    with acting(WORKER):
+        alter(first, made_at=now() - timedelta(hours=1))
+    deliver()
+    assert outcomes(first) == {("Developer", "mail"): "overtaken"} and len(host.mails) == 1
+    assert "newer" in Delivery.objects.get(message__notice=first).last_error
