@@ -20,8 +20,9 @@ class Words:
 
 @cache
 def _all(language: str) -> dict[str, Words]:
-    read = tomllib.loads((FOLDER / f"shipped_{language}.toml").read_text(encoding="utf-8"))
-    return {event: Words(row["subject"], row["body"].strip()) for event, row in read.items()}
+    files = sorted(FOLDER.glob(f"shipped_{language}*.toml"))
+    read = [row for file in files for row in tomllib.loads(file.read_text(encoding="utf-8")).items()]
+    return {event: Words(row["subject"], row["body"].strip()) for event, row in read}
 
 
 def shipped(event: str, language: str) -> Words:
