@@ -79,7 +79,9 @@ class Mail(ChannelKind):
         except (smtplib.SMTPException, OSError) as fault:
             stage = getattr(backend, "stage", "")
             why = f"{type(fault).__name__}: {fault}"[:300]
-            if isinstance(backend, Bounded) and (backend.late.is_set() or isinstance(fault, TimeoutError)):
+            # smtplib says of a read that timed out that the connection was closed.
+            timed_out = isinstance(fault, TimeoutError) or isinstance(fault.__context__, TimeoutError)
+            if isinstance(backend, Bounded) and (backend.late.is_set() or timed_out):
                 why = f"no complete answer within {PATIENCE:g} s ({stage})"
             raise Undelivered(why, whose="either" if stage in ("RCPT", "DATA") else "channel") from fault
         return "250"
