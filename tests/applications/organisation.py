@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 
 from releases.demo.chapters.setup import add_people, as_fields, put_into_effect, second_administrator
-from releases.demo.repository import Built, Workshop
+from releases.demo.repository import ZONE, Built, Workshop
 from releases.demo.site import until
 from releases.demo.stage import Stage
 from releases.procedures.load import DEFAULT
@@ -119,6 +119,9 @@ class Application(ABC):
     def start_by_hand(self, target: Target) -> subprocess.Popen[bytes]:
         """Start what lies there as an operator would who has never heard of Ringi."""
 
+    def end(self, target: Target) -> None:  # noqa: B027  most leave nothing
+        """End what the application has left running outside Ringi's sight."""
+
     def procedure(self) -> str:
         """Return the default procedure as this organisation changed it."""
         text = DEFAULT.read_text("utf-8")
@@ -164,12 +167,12 @@ class Organisation(Stage):
         releaser = (self.people["manager"].name, "manager@datasets.example")
         shop = Workshop(self.state / "repository", developer, releaser)
         shop.open()
-        at, start = datetime.now(UTC) - timedelta(days=5), ""
+        at, start = datetime.now(ZONE) - timedelta(minutes=10), ""
         for version, tree in self.what.trees().items():
             shop.commit("main", start, tree, f"Version {version}", at)
-            shop.tag(version, "main", [f"- {version}"], at)
+            shop.tag(version, "main", [f"- What {version} brings"], at)
             shop.move(("staging", "development"), "refs/heads/main")
-            at, start = at + timedelta(hours=1), "refs/heads/main"
+            at, start = at + timedelta(minutes=1), "refs/heads/main"
         return Built(shop.path, shop.allowed_signers, shop.commits, shop.trees)
 
     def _target(self, name: str) -> None:

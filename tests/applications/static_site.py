@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from typing import Any
 
@@ -21,7 +23,7 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     root {root}/current/site;
-    location / {{ try_files $uri $uri/index.html =404; }}
+    index index.html;
   }}
 }}
 """
@@ -44,12 +46,17 @@ class StaticSite(Application):
     )
 
     def trees(self) -> dict[str, dict[str, bytes]]:
-        """Return the versions; the broken one has lost its first page."""
+        """Return the versions; the broken one has lost a page that no check asks for."""
         found: dict[str, dict[str, bytes]] = {}
         for version in (self.before, self.sound, self.broken, self.draft):
             page = f"<!doctype html><title>Handbook</title><h1>{version}</h1>".encode()
-            found[version] = {"site/index.html": page, "site/version.txt": f"{version}\n".encode()}
-        del found[self.broken]["site/index.html"]
+            found[version] = {
+                "site/index.html": page,
+                "site/about.html": page,
+                "site/version.txt": f"{version}\n".encode(),
+                "site/status.json": b'{"pages": 2}',
+            }
+        del found[self.broken]["site/about.html"]
         return found
 
     def settings(self, target: Target) -> dict[str, Any]:
@@ -64,11 +71,23 @@ class StaticSite(Application):
             },
             "urls": {"base": target.address},
             "log": "shared/app.log",
+            "watch": [
+                {
+                    "source": "json_http",
+                    "parameters": {"url": f"{target.address}/status.json", "own": True, "values": {"pages": "pages"}},
+                }
+            ],
         }
 
     def values(self, target: Target) -> dict[str, str]:
         """Return the port, which this application reads from nowhere."""
         return {"PORT": str(target.port)}
+
+    def end(self, target: Target) -> None:
+        """End the nginx that the start command has put into the background, by its pid file."""
+        pid = target.root / "shared" / "nginx.pid"
+        if pid.exists():
+            os.kill(int(pid.read_text()), signal.SIGTERM)
 
     def version_served(self, target: Target) -> str:
         """Return what nginx serves as the version."""

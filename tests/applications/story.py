@@ -42,6 +42,8 @@ class Story:
         """End what is left of it."""
         for name in list(self.by_hand):
             self.end_by_hand(name)
+        for name in self.at.places:
+            self.what.end(self.place(name))
 
     # -- acts ------------------------------------------------------------------------------------------------------
 
@@ -85,6 +87,8 @@ class Story:
         operator, other = self.at.operator, self.at.second_operator
         rollback = operator.do("rollback:raise", deployment, cause=cause, reason="it answers with errors")
         self.at.manager.do("rollback:assess", rollback, impact="all users", method="rollback", timing="now")
+        items = ["tell_stakeholders", "tell_users", "share_plan"]
+        self.at.manager.do("rollback:communicate", rollback, items=items, stated="by telephone")
         until("what was written to be counted", lambda: self._authorised(other, rollback), 60, 0.5)
         return self.ended(deployment)
 

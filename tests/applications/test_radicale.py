@@ -39,7 +39,7 @@ def test_radicale(story: Story, record_property: Row) -> None:
     story.register()
     row("register what was started by hand", {name: what.version_served(story.place(name)) for name in at.places})
 
-    # Development and production: what was started by hand still holds the port. No green deployment comes of it.
+    # What was started by hand still holds the port: no green deployment comes of it, in development or production.
     at.plan(what.sound)
     blocked = story.deployed_by_ci(what.sound, "development")
     assert blocked["state"] in ("failed", "settled"), blocked
