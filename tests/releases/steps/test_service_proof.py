@@ -138,6 +138,7 @@ def test_the_targets_own_command_ends_what_ringi_did_not_start(target: Target) -
     assert facts["proved_by"] == "port" and "nothing_to_stop" not in facts
 
 
+@pytest.mark.usefixtures("no_orphans")
 def test_a_child_of_the_started_process_may_hold_the_port(anywhere: Target) -> None:
     program = f"{sys.executable} {{tree}}/service.py {{config}} & wait"
     with_service(anywhere, start=["/bin/sh", "-c", program])
