@@ -103,8 +103,8 @@ class Story:
         return next((line.strip() for line in text.splitlines() if word in line), "")
 
     def open_step(self, deployment: int) -> int:
-        """Return the step that waits for a decision of the operator."""
-        (step,) = self.at.operator.links(f"/admin/deployment/{deployment}/", r"/admin/act/step/retry/(\d+)/")
+        """Return the step that waits for a decision of another person than the one who scheduled it."""
+        (step,) = self.at.second_operator.links(f"/admin/deployment/{deployment}/", r"/admin/act/step/retry/(\d+)/")
         return step
 
     def effects(self, environment: str, deployment: int) -> Counter[str]:

@@ -60,7 +60,7 @@ def test_radicale(story: Story, record_property: Row) -> None:
     assert said
     row("an old process holds the port in production", f"waits for a person: {said[:90]}")
     story.end_by_hand("production")
-    at.operator.do("step:retry", story.open_step(run), reason="the old process is ended")
+    at.second_operator.do("step:retry", story.open_step(run), reason="the old process is ended")
     at.checks_done(run)
     at.verify(run)
     at.finished(run, {"succeeded"}, 90)
