@@ -31,7 +31,7 @@ from releases.steps.target import Measured, measure
 from tests.chaos.tree import Tree, clean_environment
 
 ENVIRONMENTS = ("development", "staging", "production")
-MONITORING_SECONDS = 12
+MONITORING_SECONDS, INTERVAL_SECONDS = 24, 2
 ALL_DAY = (
     ('rrule = "FREQ=MONTHLY;BYDAY=3WE"', 'rrule = "FREQ=DAILY"'),
     ('start = "01:00"', 'start = "00:00"'),
@@ -39,12 +39,11 @@ ALL_DAY = (
 )
 # What this organisation does not ask for: a threshold on coverage, a static analysis, a load test.
 NOT_ASKED = ("coverage", "static_analysis", "performance")
-# Without a database there is nothing to compare and nobody who confirms it.
 SHORT = (
     ('version = "1.0.1"\n', 'version = "2.0.0"\n'),
     ("duration_seconds = 86400", f"duration_seconds = {MONITORING_SECONDS}"),
     ("watch_seconds = 86400", f"watch_seconds = {MONITORING_SECONDS}"),
-    ("interval_seconds = 60", "interval_seconds = 1"),
+    ("interval_seconds = 60", f"interval_seconds = {INTERVAL_SECONDS}"),
 )
 
 
