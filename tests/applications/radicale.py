@@ -15,16 +15,26 @@ START = (
     '--server-hosts "127.0.0.1:$PORT" --storage-filesystem-folder "$DATA" --logging-level info'
 )
 STATUS = '''#!/usr/bin/env python3
-"""Prints what the monitoring reads: one request, timed."""
-import json, sys, time, urllib.request
+"""Prints what the monitoring reads: one request, counted and timed, and the share of the memory that is in use."""
+import json, os, pathlib, sys, time, urllib.request
+kept = pathlib.Path(os.environ["RINGI_TARGET_ROOT"], "shared", "probe.json")
+seen = json.loads(kept.read_text()) if kept.exists() else {"requests": 0, "errors": 0, "seconds": 0.0}
 began = time.monotonic()
 try:
     bad = urllib.request.urlopen(sys.argv[1], timeout=2).status != 200
 except OSError:
     bad = True
-print(json.dumps({"down": int(bad), "seconds": round(time.monotonic() - began, 4)}))
+seen = {
+    "requests": seen["requests"] + 1,
+    "errors": seen["errors"] + bad,
+    "seconds": seen["seconds"] + time.monotonic() - began,
+}
+kept.write_text(json.dumps(seen))
+lines = (line.split() for line in open("/proc/meminfo"))
+memory = {name: int(size) for name, size, *_unit in lines}
+used = round(1 - memory["MemAvailable:"] / memory["MemTotal:"], 3)
+print(json.dumps({**seen, "down": int(bad), "memory": used}))
 '''
-SERVED = "ringi-test-version"
 BROKEN = """
 _answer = Application._handle_request
 
@@ -86,7 +96,14 @@ class Radicale(Application):
                     "source": "command",
                     "parameters": {
                         "argv": ["{tree}/status.py", f"{target.address}/.web/"],
-                        "values": {"service_down": "down", "response_time": "seconds"},
+                        "values": {
+                            "requests": "requests",
+                            "errors": "errors",
+                            "duration_sum": "seconds",
+                            "duration_count": "requests",
+                            "resource_use": "memory",
+                            "service_down": "down",
+                        },
                     },
                 }
             ],

@@ -97,6 +97,17 @@ class Story:
         answer = by.act("rollback:authorise", rollback, digest=by.shown_digest(rollback, "rollback:authorise"))
         return bool(answer.status == 200)
 
+    def judge(self, deployment: int) -> None:
+        """Let another person than the starter judge a monitoring that has measured too little by itself."""
+        (watch,) = self.at.operator.links(f"/admin/deployment/{deployment}/", r"/admin/watch/(\d+)/")[:1]
+        self.until_measured(watch)
+        self.at.second_operator.do("watch:judge", watch, verdict="healthy", reason="read and clicked through")
+
+    def until_measured(self, watch: int) -> None:
+        """Wait until a monitoring period is over and waits for a person."""
+        page = f"/admin/watch/{watch}/"
+        until("the monitoring to end", lambda: "act/watch/judge" in self.at.second_operator.page(page), 90, 0.5)
+
     def said(self, deployment: int, word: str) -> str:
         """Return the line of a deployment's page, as an operator reads it, that holds a word; "" without one."""
         text = plain(self.at.operator.page(f"/admin/deployment/{deployment}/"))

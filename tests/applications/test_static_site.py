@@ -34,6 +34,7 @@ def test_static_site(story: Story, record_property: Callable[[str, object], None
     run = at.go(what.sound)
     at.checks_done(run)
     at.verify(run)
+    story.judge(run)
     at.finished(run, {"succeeded"}, 90)
     assert {what.version_served(place) for place in at.places.values()} == {what.sound}
     assert all(process.poll() is None for process in story.by_hand.values())
