@@ -85,7 +85,7 @@ class Story:
     def roll_back(self, deployment: int, cause: str = "grave_failure") -> dict[str, Any]:
         """Raise, assess and authorise a rollback by hand; return the deployment at its end."""
         operator, other = self.at.operator, self.at.second_operator
-        rollback = operator.do("rollback:raise", deployment, cause=cause, reason="it answers with errors")
+        rollback = operator.do("rollback:raise", deployment, cause=cause, note="it answers with errors")
         self.at.manager.do("rollback:assess", rollback, impact="all users", method="rollback", timing="now")
         items = ["tell_stakeholders", "tell_users", "share_plan"]
         self.at.manager.do("rollback:communicate", rollback, items=items, stated="by telephone")
