@@ -13,7 +13,17 @@ from django.utils import translation
 
 from audit.actor import acting
 from releases.actions.rollback import decide
-from releases.actions.rollback.causes import OWN, REHEARSAL, UNANSWERED, cause_of, raiser_of, seen_of, words_of
+from releases.actions.rollback.causes import (
+    FAILED_CHECK,
+    FAILED_STEP,
+    OWN,
+    REHEARSAL,
+    UNANSWERED,
+    cause_of,
+    raiser_of,
+    seen_of,
+    words_of,
+)
 from releases.actions.watch.react import react
 from releases.admin.rounds import clauses
 from releases.gates.base import procedure_of
@@ -26,6 +36,8 @@ from tests.releases.gates.asking import alter, walk
 
 WORDS = {
     UNANSWERED: ("期限までに回答なし", "Nobody answered in time"),
+    FAILED_STEP: ("デプロイのステップが失敗", "A step of the deployment failed"),
+    FAILED_CHECK: ("検証が失敗", "The verification failed"),
     REHEARSAL: ("切戻しの予行", "Rehearsal of the way back"),
     "error_rate": ("エラーレート", "rror rate"),
     "data_inconsistent": ("データ", "ata"),

@@ -50,5 +50,6 @@ def test_a_time_with_its_offset_is_shown_as_people_read_it(value: str, shown: st
 def test_the_tip_of_a_point_is_text(world: dict[str, Any]) -> None:
     watch = Watch.objects.filter(samples__isnull=False).first()
     assert watch is not None
-    tips = [dot.title for chart in watch_charts(watch, None, "Asia/Tokyo") for dot in chart.dots]
+    content = watch.deployment.procedure.document
+    tips = [dot.title for chart in watch_charts(watch, content, "Asia/Tokyo") for dot in chart.dots]
     assert tips and not [tip for tip in tips if "<" in tip] and "JST" in tips[0]

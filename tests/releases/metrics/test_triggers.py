@@ -32,7 +32,7 @@ ABSOLUTE, RATIO = trigger(), trigger("ratio")
 
 
 @pytest.mark.parametrize(
-    ("rule", "entry", "value", "verdict", "limit", "why"),
+    ("rule", "entry", "mean", "verdict", "limit", "why"),
     [
         (ABSOLUTE, {"value": 2.9}, None, "pass", 3, ""),
         (ABSOLUTE, {"value": 3.0}, None, "fail", 3, ""),
