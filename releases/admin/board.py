@@ -73,6 +73,7 @@ def board(moment: datetime) -> dict[str, Any]:
     return {
         "environments": environments,
         "rows": found,
+        "adopted": bool(pointers),
         "drifted": sum(1 for _a, places in found for p in places if p.drift),
     }
 

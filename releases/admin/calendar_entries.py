@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -141,10 +141,12 @@ def entries(environment: Environment, rows: Rows, moment: datetime, ahead: int =
     return sorted(found, key=lambda e: e.start)
 
 
-def all_entries(moment: datetime, ahead: int = AHEAD) -> list[tuple[Environment, list[Entry]]]:
-    """Return the entries of every environment; one without windows may run at any time."""
+def all_entries(
+    environments: Sequence[Environment], moment: datetime, ahead: int = AHEAD
+) -> list[tuple[Environment, list[Entry]]]:
+    """Return the entries of each environment; one without windows may run at any time."""
     rows = read(moment)
-    return [(e, entries(e, rows, moment, ahead)) for e in Environment.objects.all()]
+    return [(e, entries(e, rows, moment, ahead)) for e in environments]
 
 
 def fill(entry: Entry, freezes: list[Freeze], planned: list[Release]) -> None:

@@ -13,25 +13,28 @@ from audit.clock import now
 from audit.models import Head
 from environments import access
 from environments.admin.rights import rights_of
-from environments.models import Account, Application, Environment
+from environments.models import Account, Environment
 from releases.admin.board import board
 from releases.admin.calendar_page import Entry, all_entries
 from releases.admin.deployment_page import runs_now
 from releases.admin.shown import new_button, show
 from releases.admin.waiting import nothing_to_do, waiting
-from releases.models import Deployment, InForce, Procedure, Release, Rollback
+from releases.models import Deployment, Procedure, Release, Rollback
 
 WINDOWS = 2
 
 
-def first_steps() -> list[tuple[str, str, bool]]:
-    """Return (what, link name, done) of what an empty system needs before a first release; empty once it has them."""
+def first_steps(shown: dict[str, Any], *, under_way: bool) -> list[tuple[str, str, bool]]:
+    """Return (what, link name, done) of what an empty system needs before a first release; empty once it has them.
+
+    `shown` is the board, which has read the applications and what is in force; `under_way`: a release is.
+    """
     active = Procedure.objects.filter(state="active").exists()
-    planned = Release.objects.exclude(state="recorded").exists()
+    planned = under_way or Release.objects.exclude(state="recorded").exists()
     steps = [
         (_("A procedure is active"), "releases_procedure", active),
-        (_("An application is entered"), "environments_application", Application.objects.exists()),
-        (_("What runs on each target is adopted"), "environments_target", InForce.objects.exists()),
+        (_("An application is entered"), "environments_application", bool(shown["rows"])),
+        (_("What runs on each target is adopted"), "environments_target", shown["adopted"]),
         (_("A release is planned"), "releases_release", planned),
     ]
     return (
@@ -41,9 +44,9 @@ def first_steps() -> list[tuple[str, str, bool]]:
     )
 
 
-def windows_ahead(moment: Any) -> list[tuple[Environment, list[Entry]]]:
+def windows_ahead(environments: list[Environment], moment: Any) -> list[tuple[Environment, list[Entry]]]:
     """Return the next windows of each environment that has any."""
-    return [(e, entries[:3]) for e, entries in all_entries(moment, WINDOWS) if entries]
+    return [(e, entries[:3]) for e, entries in all_entries(environments, moment, WINDOWS) if entries]
 
 
 def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -71,6 +74,12 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
             "release__application", "environment"
         )[:10]
     )
+    under_way = list(
+        Release.objects.filter(state__in=Release.UNDER_WAY)
+        .select_related("application", "author")
+        .order_by("window_start", "-pk")[:20]
+    )
+    shown = board(moment)
     return show(
         request,
         "ringi/my_work.html",
@@ -80,13 +89,11 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
         alarms=alarms,
         stuck=stuck,
         missed=missed,
-        board=board(moment),
+        board=shown,
         runs=list(runs_now()[:20]),
-        ahead=windows_ahead(moment),
-        under_way=Release.objects.filter(state__in=Release.UNDER_WAY)
-        .select_related("application", "author")
-        .order_by("window_start", "-pk")[:20],
-        first_steps=first_steps(),
+        ahead=windows_ahead(shown["environments"], moment),
+        under_way=under_way,
+        first_steps=first_steps(shown, under_way=bool(under_way)),
         plan=new_button(rights, Release),
         head=Head.objects.first() if rights.may("audit") else None,
     )
