@@ -336,6 +336,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     lend(Release.objects.in_bulk({debt.release_id for debt in overdue}), overdue, "release")
     lend({row.application_id: row.application}, [debt.release for debt in overdue], "application")
     _lend(row, runs, rounds, known)
+    quorum.ask_once(row)
     environments = [e for e in known.places if row.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
     live = row.state not in Release.ENDS
     asked = [(e, answers(row, e, moment, known)) for e in environments] if content is not None and live else []

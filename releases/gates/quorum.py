@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 
 from django.db.models import Model, Q, QuerySet, prefetch_related_objects
@@ -22,6 +23,8 @@ from releases.steps.words import gettext as _
 
 # What was observed of the commits → the duty of those whose addresses it names; who has two bears the first.
 COMMITS = {"authors": "commit author", "committers": "committer"}
+# Under this name a release that a page shows keeps the answer of `ask_once`.
+LENT = "_kept_out_lent"
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,11 @@ def counting(round_: ConsentRound, words: Iterable[Approval]) -> list[tuple[str,
 
 
 def said(round_: ConsentRound) -> set[str]:
-    """Return the persons who have given their word in a round, and those for whom a deputy has."""
+    """Return the persons who have given their word in a round, and those for whom a deputy has: in the words that a page
+    has read along with it, or else in those that the database has now.
+    """
+    if "approvals" in getattr(round_, "_prefetched_objects_cache", {}):
+        return speakers(round_.approvals.all())
     return speakers(Approval.objects.filter(round=round_).select_related("account", "on_behalf"))
 
 
@@ -135,7 +142,13 @@ def kept_out_of_rules(round_: ConsentRound) -> dict[str, str]:
 
 def excluded(release: Release) -> dict[str, str]:
     """Return person key → the duty that keeps him from approving (see DUTIES of the consent's actions)."""
-    return excluded_of([release])[release.pk]
+    lent = release.__dict__.get(LENT)
+    return lent() if lent is not None else excluded_of([release])[release.pk]
+
+
+def ask_once(release: Release) -> None:
+    """Let every button of the page that shows a release have the one answer about who may not approve it."""
+    release.__dict__[LENT] = cache(lambda: excluded_of([release])[release.pk])
 
 
 def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
