@@ -93,7 +93,9 @@ class TokenAPI(NinjaAPI):
         return patterns, app, namespace
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
-        """Return the description, with the problems that every operation may answer and the key that writes take."""
+        """Return the description, with the problems that every operation may answer, the key that writes take and the
+        limits of forms, of which the framework tells none.
+        """
         schema = super().get_openapi_schema(**options)
         schema["components"]["schemas"]["Problem"] = PROBLEM
         content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -106,6 +108,12 @@ class TokenAPI(NinjaAPI):
                     operation["responses"][status] = {"description": titles[status], "content": content}
                 if method == "post":
                     operation.setdefault("parameters", []).append(KEY)
+                form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
+                if form is not None:
+                    form["schema"]["additionalProperties"] = False
+                    for field in form["schema"]["properties"].values():
+                        if field["type"] == "array":  # of files, which say nothing where there is none
+                            field["minItems"] = 1
         return schema
 
 

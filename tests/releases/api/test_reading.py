@@ -93,6 +93,12 @@ def test_words_out_of_a_list_are_described_as_such(world: Any, managing: str) ->
     assert "start" in verb["schema"]["enum"]
 
 
+def test_a_form_is_described_with_its_fields_alone_and_a_file_at_least(world: Any, managing: str) -> None:
+    described = ask("get", "/openapi.json", token=managing).json()["paths"]["/api/v1/evidence"]["post"]
+    form = described["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["additionalProperties"] is False and form["properties"]["file"]["minItems"] == 1
+
+
 def test_it_answers_in_the_language_asked_for_and_else_in_the_accounts_own(world: Any) -> None:
     ci = world.people["ci"]
     secret = token_for(world, ci)
