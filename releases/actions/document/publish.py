@@ -74,10 +74,12 @@ def publish_again(document_id: int, *, reason: str = "") -> Document:
         if not access.may(account, "approve_document"):
             access.require("document")
         document = act.get(Document)
-        if document.state != "ready" or (why := not_due(account, document)):
+        if document.state != "ready":
             raise WrongState(
-                why or _("This cannot be done while it is “%(state)s”.") % {"state": document.get_state_display()}
+                _("This cannot be done while it is “%(state)s”.") % {"state": document.get_state_display()}
             )
+        if why := not_due(account, document):
+            raise WrongState(why)
         document.publish_at = now()
         dispatch.wake_on_commit(QUEUE, JOB, release_id=document.release_id)
     return document

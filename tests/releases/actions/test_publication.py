@@ -144,6 +144,8 @@ def test_a_failure_is_shown_and_tried_again(world: Any, watched: Deployment, tmp
     with acting(WORKER):
         assert publish(release.pk)
     assert {document.state for document in Document.objects.filter(release=release)} == {"published"}
+    with world.acting_as("developer"), pytest.raises(WrongState, match="while it is “Published”"):
+        publish_again(notes.pk)
 
 
 def test_a_branch_that_releases_come_from_is_never_written(world: Any, watched: Deployment, tmp_path: Path) -> None:
