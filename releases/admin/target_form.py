@@ -13,7 +13,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from releases.actions.target.schema import faults_by_key
+from releases.actions.target.schema import LONGEST, faults_by_key
 from releases.admin.verbs.base import LinesField
 
 _PLAIN = re.compile(r"[^\s'\"\\]+\Z")
@@ -214,6 +214,8 @@ def _field(row: Entry, value: Any) -> forms.Field:
     if row.kind == "lines":
         value = "\n".join([value] if isinstance(value, str) else value or ())
     options = {"label": row.label, "required": False, "initial": value, "help_text": row.help}
+    if row.kind == "line":
+        options["max_length"] = LONGEST
     if row.kind == "format":
         options["initial"] = "" if value == "env" else value
         field: forms.Field = forms.ChoiceField(choices=_FORMATS, **options)

@@ -39,7 +39,9 @@ def _pattern(text: str) -> str:
     return text
 
 
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=2000)]
+# Most characters of a text.
+LONGEST = 2000
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=LONGEST)]
 Command = Annotated[tuple[Text, ...], Field(min_length=1)]
 Address = Annotated[Text, AfterValidator(_address)]
 Below = Annotated[Text, AfterValidator(_below)]

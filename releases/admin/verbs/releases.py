@@ -91,7 +91,9 @@ def _source(instance: Any) -> Fields:
     return {
         "branch": text(_("source branch"), most=length(Release, "branch")),
         "revision": text(_("commit, branch or tag (empty: the head of the branch)"), required=False),
-        "expected_commit": forms.CharField(required=False, widget=forms.HiddenInput()),
+        "expected_commit": forms.CharField(
+            required=False, widget=forms.HiddenInput(), max_length=length(Release, "commit")
+        ),
         "accept_rolled_back": forms.BooleanField(label=_("Take it although it was rolled back before"), required=False),
     }
 
