@@ -37,8 +37,10 @@ from releases.models import (
     MessageText,
     Notice,
     Obligation,
+    PollFailure,
     Procedure,
     Release,
+    ReleaseImport,
     Rollback,
     Stakeholder,
     Step,
@@ -98,6 +100,10 @@ class Rows:
                       until=moment + timedelta(hours=5), appointed_by=people["committee_b"])  # fmt: skip
         self._keep(
             draft, step, round_, watch, obligation, waiver, pointer, another, waiting, item, review, asked, deputy, run,
+            make(PollFailure, part="queue", object="releases.Deployment:1", deployment=run, tries=3, error="x",
+                 failed_at=moment, suspended_at=moment),
+            make(ReleaseImport, application=world.application, patterns=["v{version}"], requested_by=people["manager"],
+                 stage="ready", found={"new": [], "known": [], "skipped": []}, next_at=moment),
             make(Rollback, deployment=run, cause="grave_failure", raised_at=moment),
             make(Meeting, held_at=moment - timedelta(hours=1), minutes="x", recorded_by=people["manager"]),
             make(StopSwitch, pressed_by=people["operator"], pressed_at=moment, reason="x", released_at=moment),
