@@ -90,7 +90,8 @@ class Story:
         items = ["tell_stakeholders", "tell_users", "share_plan"]
         self.at.manager.do("rollback:communicate", rollback, items=items, stated="by telephone")
         until("what was written to be counted", lambda: self._authorised(other, rollback), 60, 0.5)
-        return self.ended(deployment)
+        self.at.finished(deployment, {"rolled_back"})
+        return dict(self.at.service.demand("GET", f"/deployments/{deployment}"))
 
     @staticmethod
     def _authorised(by: Any, rollback: int) -> bool:
