@@ -11,7 +11,7 @@ from typing import Any
 from tests.applications.organisation import Application, Target
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-CONFIGURATION = """worker_processes 1;
+CONFIGURATION = """{user}worker_processes 1;
 pid {root}/shared/nginx.pid;
 error_log {root}/shared/app.log;
 events {{ worker_connections 64; }}
@@ -27,6 +27,8 @@ http {{
   }}
 }}
 """
+# As root nginx would serve as another account, which may not enter the folder of a test.
+USER = "user root;\n" if os.geteuid() == 0 else ""
 # Reload the one that runs, start one where none runs.
 START = '"$0" -c "$1" -s reload 2>/dev/null || exec "$0" -c "$1"'
 
@@ -99,7 +101,7 @@ class StaticSite(Application):
         shared = target.root / "shared"
         (shared / "tmp").mkdir(exist_ok=True)
         nginx = shared / "nginx.conf"
-        nginx.write_text(CONFIGURATION.format(root=target.root, port=target.port))
+        nginx.write_text(CONFIGURATION.format(root=target.root, port=target.port, user=USER))
         return subprocess.Popen(
             [NGINX, "-c", str(nginx), "-g", "daemon off;"], stdin=subprocess.DEVNULL, start_new_session=True
         )
