@@ -30,7 +30,7 @@ _DEEPEST = 10
 Json = dict[str, Any]
 
 
-class _Unresolved(Exception):
+class Unresolved(Exception):
     """A reference that leads nowhere, or a result that contradicts itself."""
 
 
@@ -50,7 +50,7 @@ def read(document: Document) -> Reading:
         if not isinstance(run.get("invocations", []), list):
             raise BadEvidence(_("A run of the SARIF report has no list of invocations."))
         found = dict.fromkeys(counts, 0)
-        known = _Run(run)
+        known = Run(run)
         found["incomplete"] = int(bool(external) or elsewhere or not known.ended_well())
         for result in results:
             if not isinstance(result, dict):
@@ -85,7 +85,7 @@ def _name(run: Json) -> str:
     return " ".join(part for part in (name if isinstance(name, str) else "", category) if part)
 
 
-class _Run:
+class Run:
     """The rules and notifications that a run describes, found by index, id or guid, and their levels.
 
     Everything is indexed once: a report may list as many rules as results.
@@ -121,7 +121,7 @@ class _Run:
                 for one in self.descriptors({"rule": of, "descriptor": of}, what):
                     if level is not None:
                         found.setdefault(id(one), _known(level))
-            except _Unresolved:
+            except Unresolved:
                 return None
         return found
 
@@ -135,7 +135,7 @@ class _Run:
                     try:
                         if self.level(notification, "notification") == "error":
                             return False
-                    except _Unresolved:
+                    except Unresolved:
                         return False
         return True
 
@@ -154,17 +154,17 @@ class _Run:
             return "unresolved"
         try:
             return _LEVELS[self.level(result, "rule")]
-        except _Unresolved:
+        except Unresolved:
             return "unresolved"
 
     def level(self, of: Json, what: str) -> str:
-        """Return the level of a result (what: rule) or a notification. Raises _Unresolved, and BadEvidence for no level."""
+        """Return the level of a result (what: rule) or a notification. Raises Unresolved, and BadEvidence for no level."""
         if "level" in of:
             return _known(of["level"])
         index = _dict(of.get("provenance")).get("invocationIndex", -1)
         named = None if index == -1 else self.overrides[what][_checked(index, self.invocations)]
         if index != -1 and named is None or index == -1 and None in self.overrides[what]:
-            raise _Unresolved
+            raise Unresolved
         levels = []
         for one in self.descriptors(of, what):
             # Without an invocation of its own, the severest word of all of them counts.
@@ -179,7 +179,7 @@ class _Run:
     def descriptors(self, of: Json, what: str) -> list[Json]:
         """Return the descriptors that a result names: one, none, or of an id all that bear it.
 
-        Raises _Unresolved where it points at one that is not there.
+        Raises Unresolved where it points at one that is not there.
         """
         reference = _dict(of.get("rule" if what == "rule" else "descriptor"))
         index, name = reference.get("index", of.get("ruleIndex", -1)), reference.get("id", of.get("ruleId"))
@@ -190,12 +190,12 @@ class _Run:
             chosen = described[_checked(index, described)]
             known = chosen.get("id")
             if isinstance(name, str) and isinstance(known, str) and name != known and not name.startswith(f"{known}/"):
-                raise _Unresolved
+                raise Unresolved
             return [chosen]
         if "guid" in reference:
             if same := self._bearing(what, "guid", reference["guid"], place):
                 return same
-            raise _Unresolved
+            raise Unresolved
         # A hierarchical id, such as CA1000/1, is described under what stands before its last part.
         wanted = name if isinstance(name, str) else ""
         for _part in range(_DEEPEST):
@@ -203,7 +203,7 @@ class _Run:
                 return same
             wanted = wanted.rpartition("/")[0]
         if place is not None:
-            raise _Unresolved
+            raise Unresolved
         return []
 
     def _bearing(self, what: str, key: str, value: Any, place: int | None) -> list[Json]:
@@ -211,7 +211,7 @@ class _Run:
         return [one for where, one in rows if place is None or where == place]
 
     def _component(self, reference: Any) -> int:
-        """Return the place of the component that is referred to. Raises _Unresolved."""
+        """Return the place of the component that is referred to. Raises Unresolved."""
         wanted = _dict(reference)
         if wanted.get("index", -1) != -1:
             return 1 + _checked(wanted["index"], self.extensions)
@@ -219,7 +219,7 @@ class _Run:
         for place, component in enumerate(self.components):
             if all(component.get(key) == wanted[key] for key in keys):
                 return place
-        raise _Unresolved
+        raise Unresolved
 
 
 def _known(level: Any) -> str:
@@ -230,7 +230,7 @@ def _known(level: Any) -> str:
 
 def _checked(index: Any, rows: list[Any]) -> int:
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(rows):
-        raise _Unresolved
+        raise Unresolved
     return index
 
 

@@ -108,6 +108,22 @@ def test_cyclonedx_counts_the_worst_rating_of_what_is_not_settled() -> None:
     assert counts(told("security_scan", report)) == [1, 0, 0, 0, 1]
 
 
+def test_sarif_counts_by_the_security_severity_of_its_rules_else_by_level() -> None:
+    def rule(name: str, score: str | None) -> dict[str, Any]:
+        bag = {"properties": {"security-severity": score}} if score is not None else {}
+        return {"id": name, **bag}
+
+    rules = [rule("a", "9.8"), rule("b", "7.0"), rule("c", "4.1"), rule("d", "0.1"), rule("e", None), rule("f", "x")]
+    results = [{"ruleId": one["id"], "level": "error"} for one in rules]
+    run = {"tool": {"driver": {"name": "CodeQL", "rules": rules}}, "results": results}
+    found = told("security_scan", {"version": "2.1.0", "runs": [run]})
+    assert counts(found) == [1, 2, 1, 1, 1] and found.tool == "CodeQL"
+    dangling = {**run, "results": [{"ruleIndex": 99}]}
+    assert outcome("security_scan", told("security_scan", {"version": "2.1.0", "runs": [dangling]})) == "unknown"
+    clean = {**run, "results": []}
+    assert outcome("security_scan", told("security_scan", {"version": "2.1.0", "runs": [clean]})) == "pass"
+
+
 @pytest.mark.parametrize("listed", [{"bomFormat": "CycloneDX", "components": []}, {"spdxVersion": "SPDX-2.3"}])
 def test_a_list_of_components_is_no_scan(listed: dict[str, Any]) -> None:
     with pytest.raises(BadEvidence, match="no vulnerabilities"):
