@@ -56,7 +56,7 @@ def fresh_value(field: models.Field[Any, Any], number: int) -> Any:
     if isinstance(field, models.DateTimeField):
         return MOMENT + timedelta(days=next(_numbers))  # each later than the one before
     if isinstance(field, models.DateField):
-        return date(2026, 1, 1) + timedelta(days=number % 300)
+        return date(2026, 1, 1) + timedelta(days=number % 30_000)
     if isinstance(field, models.TimeField):
         return time(10, number % 60)
     if isinstance(field, models.DurationField):
