@@ -240,7 +240,7 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
         _record(act, wrong)
         raise wrong from refusal
     except Refused as refused:
-        # Whoever is asked to prove who they are is not refused: the act is repeated with the proof, or never done.
+        # A person who is asked to prove who they are is not refused: the act is repeated with the proof, or never done.
         if not (isinstance(refused, SignatureNeeded) and actor.kind == "person"):
             _record(act, refused)
         raise
