@@ -1,13 +1,11 @@
 """Who acts now. The middleware, the workers and the commands open it; the door and the ledger read it."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["person", "service", "worker", "command", "system"]
 Channel = Literal["admin", "api", "worker", "scheduler", "command"]
@@ -31,6 +29,8 @@ class Actor:
     on_behalf: str = ""
     authenticated_at: datetime | None = None
     method: str = ""
+    # What a passkey signed: credential, digests, nonce, authenticator_data, client_data, signature (environments/passkeys.py).
+    assertion: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:

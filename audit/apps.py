@@ -1,7 +1,5 @@
 """The audit app: installs the capture of the ledger after each migration, and names who migrates."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.apps import AppConfig, apps

@@ -3,8 +3,6 @@
 Members are stored, not compressed: what a compressor makes of the same bytes differs from library to library.
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Iterable
 from hashlib import sha256

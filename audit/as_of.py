@@ -3,8 +3,6 @@
 A row counts as changed from the time at which its event was written. Columns that are not governed are not known.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +15,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models
 from django.utils.translation import get_language
 
-MOST = 500
+MOST, PART = 500, 500
 
 _EVENTS = """
 SELECT e.object, e.at, l.number, e.outcome, e.actor, e.action, e.reason, e.bytes
@@ -63,9 +61,10 @@ class Life:
 
 
 def _read(where: str, values: list[Any]) -> Iterator[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with connection.chunked_cursor() as cursor:
         cursor.execute(_EVENTS.format(where=where), values)
-        yield from cursor.fetchall()
+        while rows := cursor.fetchmany(PART):
+            yield from rows
 
 
 def _folded(before: Past | None, row: tuple[Any, ...]) -> Past:
@@ -78,38 +77,38 @@ def _folded(before: Past | None, row: tuple[Any, ...]) -> Past:
     return Past(label, values, number, at, actor, action, contents["act"], reason, complete, outcome == "deleted")
 
 
-def life_of(object_label: str, until: datetime | None = None) -> Life:
-    """Return the states of one row (`app.Model:pk`) up to a moment (inclusive), or all."""
-    where = "e.object = %s"
-    values: list[Any] = [object_label]
+def _lives(where: str, values: list[Any], until: datetime | None = None) -> dict[str, Life]:
     if until is not None:
         where, values = where + " AND e.at <= %s", [*values, until]
-    life = Life()
+    lives: dict[str, Life] = {}
     for row in _read(where, values):
-        life.states.append(_folded(life.states[-1] if life.states else None, row))
-    return life
+        states = lives.setdefault(row[0], Life()).states
+        states.append(_folded(states[-1] if states else None, row))
+    return lives
+
+
+def life_of(object_label: str, until: datetime | None = None) -> Life:
+    """Return the states of one row (`app.Model:pk`) up to a moment (inclusive), or all."""
+    return _lives("e.object = %s", [object_label], until).get(object_label, Life())
 
 
 def lives_of_rows(labels: Collection[str]) -> dict[str, Life]:
     """Return label → states of the rows with these labels (`app.Model:pk`), in one query."""
-    lives: dict[str, Life] = {}
+    return _lives("e.object = ANY (%s)", [list(labels)])
+
+
+def last_of_rows(labels: Collection[str]) -> dict[str, Past]:
+    """Return label → last state of the rows with these labels; PART events are held at a time."""
+    last: dict[str, Past] = {}
     for row in _read("e.object = ANY (%s)", [list(labels)]):
-        life = lives.setdefault(row[0], Life())
-        life.states.append(_folded(life.states[-1] if life.states else None, row))
-    return lives
+        last[row[0]] = _folded(last.get(row[0]), row)
+    return last
 
 
 def lives_of(model_label: str, until: datetime | None = None) -> dict[str, Life]:
     """Return pk → states of every row that a model (`app.Model`) ever had; for tables of thousands of events."""
-    where = "e.object >= %s AND e.object < %s"
-    values: list[Any] = [f"{model_label}:", f"{model_label};"]
-    if until is not None:
-        where, values = where + " AND e.at <= %s", [*values, until]
-    lives: dict[str, Life] = {}
-    for row in _read(where, values):
-        life = lives.setdefault(row[0].partition(":")[2], Life())
-        life.states.append(_folded(life.states[-1] if life.states else None, row))
-    return lives
+    lives = _lives("e.object >= %s AND e.object < %s", [f"{model_label}:", f"{model_label};"], until)
+    return {label.partition(":")[2]: life for label, life in lives.items()}
 
 
 def labels_at(model_label: str, moment: datetime, limit: int = MOST) -> list[str]:

@@ -3,8 +3,6 @@
 `install` runs after every migration (audit.apps); the door calls `set_context` as a transaction begins.
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -14,12 +12,13 @@ from uuid import UUID
 
 from audit.actor import Actor
 from audit.ledger.functions import FUNCTIONS, PRIVATE, TRIGGERS
+from audit.operations import OPERATIONS, Operations
 from audit.roles import Cursor, Roles, grant, name
 
 SQL = FUNCTIONS + PRIVATE + TRIGGERS
 CAPTURE, NO_TRUNCATE = "ringi_capture", "ringi_no_truncate"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NO_ACTOR, APPEND_ONLY, WRONG_CALL = "RI001", "RI002", "RI003"
+NO_ACTOR, APPEND_ONLY, WRONG_CALL, NOT_PERMITTED = "RI001", "RI002", "RI003", "RI004"
 
 
 class Governed(Protocol):
@@ -172,15 +171,16 @@ def install(
     governed: Iterable[Governed],
     table_of: Callable[[str], str],
     roles: Roles = Roles(),  # noqa: B008
+    operations: Operations = OPERATIONS,
 ) -> None:
     """Make the database capture exactly the governed tables; safe to repeat, called inside a transaction.
 
-    table_of: from a label of the list to its table. roles: the other database roles and their rights. Raises
-    `Uncapturable` for a table, column or primary key that is not there.
+    table_of: from a label of the list to its table. roles: the other database roles. operations: which processes may
+    cause which. Raises `Uncapturable` for a table, column or primary key that is not there.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_capture_install'))")
         cursor.execute(SQL)
         _keep_digest_key(cursor)
         _install_triggers(cursor, [(one, table_of(one.model)) for one in governed])
-        grant(cursor, roles)
+        grant(cursor, roles, operations)

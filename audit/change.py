@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,12 +13,14 @@ from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, wraps
+from hashlib import sha256
 from typing import Any, cast
 
+import rfc8785
 from django.apps import apps
 from django.conf import settings
-from django.db import DataError, IntegrityError, connection, models, transaction
+from django.db import DataError, IntegrityError, OperationalError, connection, models, transaction
 from django.utils.translation import gettext as _
 from django_fsm import TransitionNotAllowed
 
@@ -29,16 +32,38 @@ from audit.statements import at_once, insert, lock, plain, send, update
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
 _LENGTH = re.compile(r"\((\d+)\)")
 _open: ContextVar[bool] = ContextVar("ringi_door_open", default=False)
+# Whether something was signed since it was last set to False: a proof of identity is good for one request.
+signed: ContextVar[bool] = ContextVar("ringi_signed", default=False)
+_committed: ContextVar[int] = ContextVar("ringi_committed", default=0)
 _asked_of_signatures: list[Callable[[str, Iterable[models.Model]], None]] = []
 
 
 def ask_of_signatures(question: Callable[[str, Iterable[models.Model]], None]) -> None:
     """Have the door call `question(event, rows)` for every act that signs; it raises a Refused. Apps call it at start.
 
-    It is asked twice: with the locked rows before anything is done, and with the rows made inside on the way out.
+    It is asked twice: with the locked rows before anything is done, and with the rows made inside on the way out. What it
+    finds lacking in the proof of identity (SignatureNeeded) is said on the way out, with what would have been signed.
     """
     if question not in _asked_of_signatures:
         _asked_of_signatures.append(question)
+
+
+def again[**P, R](call: Callable[P, R]) -> Callable[P, R]:
+    """Return a call that is made once more where a deadlock ended it before it committed, and so did, anything outside."""
+
+    @wraps(call)
+    def called(*args: P.args, **given: P.kwargs) -> R:
+        before = _committed.get()
+        try:
+            return call(*args, **given)
+        except OperationalError as fault:
+            if getattr(fault.__cause__, "sqlstate", "") not in ("40P01", "40001") or _committed.get() != before:
+                raise
+        _committed.set(before + 1)  # the caller does not do it a third time
+        time.sleep(0.25)  # the other one takes first what it waited for
+        return call(*args, **given)
+
+    return called
 
 
 def present_reason() -> str:
@@ -118,8 +143,11 @@ class Act:
         self.also.append((event, label(row), json.dumps(details, ensure_ascii=False)))
 
     def signature(self, meaning: str, digest: str = "", role: str = "") -> dict[str, Any]:
-        """Return the record of a signature (21 CFR 11.50: printed name, time, meaning), and keep it in the event."""
-        record = {
+        """Return the record of a signature (21 CFR 11.50: printed name, time, meaning), and keep it in the event.
+
+        digest: of what is signed (11.70), which a record that a row keeps too must have; else that of the event itself.
+        """
+        record: dict[str, Any] = {
             "name": self.actor.name,
             "role": role or ", ".join(self.actor.roles),
             "meaning": meaning,
@@ -133,23 +161,47 @@ class Act:
         return record
 
 
-def _require_signature(actor: Actor) -> None:
-    if actor.kind != "person":
-        raise NotYou(_("Only a person can sign this."))
-    since = actor.authenticated_at
+def _seal_signature(act: Act, reason: str) -> None:
+    """Give a signature that is about no digest of its own that of the event: anybody can compute it anew from its bytes."""
+    record = act.details.get("signature")
+    if record is None or record["digest"]:
+        return
+    after = {name: value for name, value in act.details.items() if name != "signature"}
+    content: Any = {"action": act.event, "object": act.object, "reason": reason, "after": after}
+    record["digest"] = sha256(unicodedata.normalize("NFC", rfc8785.dumps(content).decode()).encode()).hexdigest()
+
+
+def _ask(act: Act) -> SignatureNeeded | None:
+    """Return what is missing in the signer's proof of identity: first the proof itself, then what apps ask."""
+    since = act.actor.authenticated_at
     if since is None or (datetime.now(UTC) - since).total_seconds() > settings.SIGNATURE_SECONDS:
-        raise SignatureNeeded(_("Confirm who you are: this is a signature."))
-
-
-def _ask(act: Act, sign: bool) -> None:
-    if sign:
+        return SignatureNeeded(_("Confirm who you are: this is a signature."))
+    try:
         for question in _asked_of_signatures:
             question(act.event, [*act.rows.values(), *act.made])
+    except SignatureNeeded as lacking:
+        return lacking
+    return None
+
+
+def _require_proof(act: Act, lacking: SignatureNeeded | None) -> None:
+    """Ask the signer for the proof of identity that is missing, now that it is known what they sign.
+
+    A passkey signs digests: its assertion counts for these and is kept in the event. Raises SignatureNeeded.
+    """
+    digest, assertion = act.details["signature"]["digest"], act.actor.assertion
+    if digest and assertion is not None and digest not in assertion["digests"]:
+        lacking = SignatureNeeded(_("Confirm who you are: this is a signature."))
+    if lacking is not None:
+        lacking.digests = (digest,) if digest else ()
+        raise lacking
+    if digest and assertion is not None:
+        act.details["assertion"] = dict(assertion)
 
 
 def _begin(act: Act, targets: tuple[tuple[type[models.Model], Any], ...], reason: str) -> None:
     """Name who acts and lock the rows in their order, in one trip; the time is that before any of them was waited for."""
-    ordered = sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), str(t[1])))
+    ordered = sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), t[0]._meta.pk.to_python(t[1])))
     context = capture.context(act.actor, action=act.event, action_id=act.id, reason=reason)
     act.opened = time.monotonic()  # before the answers: they come together, when the last row has been waited for
     with at_once():
@@ -211,30 +263,37 @@ def _end(act: Act, reason: str) -> None:
 def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "", sign: bool = False) -> Iterator[Act]:
     """Open the door for one act on the rows named (`(Model, pk)`), locked in lock order; yield the Act.
 
-    event: `noun:verb`. reason: why, in the actor's words. sign: the act is a signature and needs an identity
-    proved within SIGNATURE_SECONDS, and whatever apps ask of signatures. On the way out each row that was changed is saved through at most one edge of its machine, one
-    action event is written and one outbox row. Doors never nest. Raises NoActor, a Refused (which is itself written
+    event: `noun:verb`. reason: why, in the actor's words. sign: the act is a signature and needs an identity proved
+    within SIGNATURE_SECONDS, and whatever apps ask of signatures. On the way out each row that was changed is saved through at most one edge of its machine,
+    one action event is written and one outbox row. Doors never nest. Raises NoActor, a Refused (which is itself written
     as an event after the rollback), or whatever the body raises; then the database is unchanged.
     """
     actor = current()
     if _open.get():
         raise RuntimeError(f"{event}: doors never nest")
-    act = Act(event=event, actor=actor, id=uuid.uuid4())
-    if len(targets) >= 1:
-        model, pk = targets[0]
-        act.object = f"{model._meta.label}:{pk}"
+    act = Act(event, actor, uuid.uuid4(), object=f"{targets[0][0]._meta.label}:{targets[0][1]}" if targets else "")
     opened, reasoned = _open.set(True), _reason.set(reason)
     try:
-        if sign:
-            _require_signature(actor)
+        if sign and actor.kind != "person":
+            raise NotYou(_("Only a person can sign this."))
         with transaction.atomic(durable=True):
             _begin(act, targets, reason)
-            _ask(act, sign)
-            yield act
-            _ask(act, sign and bool(act.made))
-            if sign and "signature" not in act.details:
-                act.signature(event.partition(":")[2])
+            lacking = _ask(act) if sign else None
+            try:
+                yield act
+            except (Refused, TransitionNotAllowed) as why:
+                if lacking is not None:
+                    raise lacking from why
+                raise
+            if sign:
+                if "signature" not in act.details:
+                    act.signature(event.partition(":")[2])
+                _require_proof(act, lacking or (_ask(act) if act.made else None))
+            _seal_signature(act, reason)
             _end(act, reason)
+        if sign:
+            signed.set(True)
+        _committed.set(_committed.get() + 1)
     except TransitionNotAllowed as refusal:
         wrong = WrongState(_not_from_here(refusal))
         _record(act, wrong)
@@ -244,18 +303,12 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
         if not (isinstance(refused, SignatureNeeded) and actor.kind == "person"):
             _record(act, refused)
         raise
-    except DataError as fault:
-        senseless = _too_much(fault)
-        if senseless is None:
+    except (DataError, IntegrityError) as fault:
+        limit = _too_much(fault) if isinstance(fault, DataError) else _taken(fault)
+        if limit is None:
             raise
-        _record(act, senseless)
-        raise senseless from fault
-    except IntegrityError as fault:
-        taken = _taken(fault)
-        if taken is None:
-            raise
-        _record(act, taken)
-        raise taken from fault
+        _record(act, limit)
+        raise limit from fault
     finally:
         _open.reset(opened)
         _reason.reset(reasoned)
@@ -273,7 +326,8 @@ def _too_much(fault: DataError) -> Invalid | None:
     state = getattr(fault.__cause__, "sqlstate", "")
     if state == "22001" and (found := _LENGTH.search(str(fault))):
         return Invalid(_("A text is longer than %(most)s characters.") % {"most": found[1]})
-    return Invalid(_("A number is too large.")) if state == "22003" else None
+    few = {"22003": _("A number is too large."), "22030": _("A JSON value has a key twice or is nested too deeply.")}
+    return Invalid(few[state]) if state in few else None
 
 
 def _taken(fault: IntegrityError) -> Taken | None:
@@ -296,9 +350,14 @@ def _record(act: Act, refused: Refused) -> None:
     """Write the refusal as an event of its own, after everything else was rolled back."""
     refused.written = True
     act.details = {"kind": refused.kind, "reasons": [str(reason) for reason in refused.reasons]}
-    with transaction.atomic(durable=True):
+    _append_alone(act, "refusal", "refused", durable=True)
+
+
+def _append_alone(act: Act, kind: str, outcome: str, *, durable: bool = False) -> None:
+    with transaction.atomic(durable=durable):
         capture.set_context(act.actor, action=act.event, action_id=act.id, reason="")
-        append("refusal", act, reason="", outcome="refused")
+        append(kind, act, reason="", outcome=outcome)
+    _committed.set(_committed.get() + 1)
 
 
 def append(kind: str, act: Act, *, reason: str, outcome: str) -> None:
@@ -331,8 +390,11 @@ def _append_and_post(act: Act, reason: str) -> Callable[[], Any]:
 
 
 def note(event: str, *, object: str = "", outcome: str = "done", **details: Any) -> None:
-    """Write an event that changes no governed row: a sign-in, a failed one, an export."""
-    act = Act(event=event, actor=current(), id=uuid.uuid4(), object=object, details=details)
-    with transaction.atomic():
-        capture.set_context(act.actor, action=event, action_id=act.id, reason="")
-        append("access", act, reason="", outcome=outcome)
+    """Write an event that changes no governed row: a sign-in, an export. outcome: `done` or `failed`."""
+    _append_alone(Act(event, current(), uuid.uuid4(), object=object, details=details), "access", outcome)
+
+
+def note_refusal(event: str, *reasons: str, object: str = "", kind: str = Refused.kind, **details: Any) -> None:
+    """Write a refusal from outside any door. reasons: at least one sentence; kind: that of the Refused it stands for."""
+    details = {"kind": kind, "reasons": [str(reason) for reason in reasons], **details}
+    _append_alone(Act(event, current(), uuid.uuid4(), object=object, details=details), "refusal", "refused")

@@ -1,7 +1,5 @@
 """The one clock: the database's, so that a machine whose own clock is wrong changes nothing."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django.db import connection

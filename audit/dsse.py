@@ -7,7 +7,6 @@ Source: the protocol of secure-systems-lab/dsse, version 1.0.2.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import secrets
 from dataclasses import dataclass
@@ -15,14 +14,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import rfc8785
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from audit.private_files import as_its_folder, make_folder
 
 KEY = "key"
-
-
-class BadStatement(ValueError):
-    """An envelope is malformed or bears no valid signature of the key."""
 
 
 def to_sign(kind: str, body: bytes) -> bytes:
@@ -52,9 +48,10 @@ class Signer:
         """Open the key of a folder; the first time one is made, private to the account that runs the application."""
         file = folder / KEY
         if not file.exists():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(folder)
             fresh = folder / f"{KEY}.{secrets.token_hex(4)}"
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+                as_its_folder(out.fileno(), folder)
                 out.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
                 out.flush()
                 os.fsync(out.fileno())
@@ -75,20 +72,3 @@ class Signer:
                 "signatures": [{"keyid": self.key_id, "sig": signature}],
             }
         )
-
-
-def opened(envelope: bytes, public: bytes) -> tuple[str, bytes]:
-    """Return (type, payload) of an envelope that bears a valid signature of a key of 32 bytes; raises BadStatement."""
-    try:
-        read = json.loads(envelope)
-        kind, body = read["payloadType"], base64.b64decode(read["payload"], validate=True)
-        signatures = [base64.b64decode(one["sig"], validate=True) for one in read["signatures"]]
-    except (ValueError, KeyError, TypeError) as fault:
-        raise BadStatement("the envelope can't be read") from fault
-    for signature in signatures:
-        try:
-            Ed25519PublicKey.from_public_bytes(public).verify(signature, to_sign(kind, body))
-        except InvalidSignature:
-            continue
-        return kind, body
-    raise BadStatement("no signature of the envelope verifies with this key")

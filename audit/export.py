@@ -4,8 +4,6 @@ Lines: `{"ringi": "export", …}` first; `{"number", "event", "leaf", "chain"}` 
 `{"checkpoint": note}` right behind the last event it covers; `{"head": {"number", "chain"}}` at the end.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Callable, Iterator

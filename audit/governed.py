@@ -3,8 +3,6 @@
 Beside it the tables that are not governed, and why. What stands in neither list is named by `manage.py audit_verify`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 
@@ -18,7 +16,7 @@ class Governed:
 
 
 GOVERNED: tuple[Governed, ...] = (
-    Governed("environments.Account", frozenset({"last_login"}), frozenset({"password", "pending_password"})),
+    Governed("environments.Account", frozenset({"last_login"}), frozenset({"password", "invitation"})),
     Governed("environments.Account.groups"),
     Governed("environments.Account.user_permissions"),
     Governed("environments.Token", frozenset(), frozenset()),
@@ -26,6 +24,7 @@ GOVERNED: tuple[Governed, ...] = (
     Governed("environments.Environment"),
     Governed("environments.Application"),
     Governed("environments.Target"),
+    Governed("environments.ProposedChange"),
     Governed("environments.ConfigurationVersion", frozenset(), frozenset({"sealed"})),
     Governed("environments.ConfigurationCheck"),
     Governed("environments.AccessRule"),
@@ -76,6 +75,7 @@ GOVERNED: tuple[Governed, ...] = (
     Governed("releases.DeadAddress"),
     Governed("mfa.Authenticator", frozenset({"last_used_at"}), frozenset({"data"})),
     Governed("audit.Continuation"),
+    Governed("audit.Verification"),
     Governed("audit.CheckpointAddress"),
     Governed("auth.Group"),
     Governed("auth.Group.permissions"),
@@ -88,15 +88,16 @@ NOT_GOVERNED: dict[str, str] = {
     "audit_head": "the ledger itself",
     "audit_checkpoint": "the ledger itself",
     "audit_digest_key": "the key of masked columns; no role of the application reads it",
-    "audit_outbox": "messages made of events",
+    "audit_operation_role": "which database role may cause which operation; written by migrate alone, compared by audit_verify",
+    "audit_outbox": "messages made of events; their digests stand in events (audit.cover)",
     "audit_reconciliation": "how far a comparison is; its outcome is an event",
     "releases_releaseimport": "how far an import is; what is asked, confirmed and imported are events",
     "releases_pollfailure": "how often something failed; that it is suspended and who lets it be tried anew are events",
     "releases_signoflife": "when the scheduler was at work last",
-    "releases_stepoutput": "output in chunks; its digest is on the attempt, which is governed",
-    "releases_sample": "a measured series",
+    "releases_stepoutput": "output in chunks; their digests stand in events (audit.cover)",
+    "releases_sample": "a measured series; its digests stand in events (audit.cover)",
     "releases_targetmeasurement": "the last measurement of a target; a difference is a drift, which is governed",
-    "releases_watchcheck": "a measured series; what an alarm rests on is copied to the rollback, which is governed",
+    "releases_watchcheck": "a measured series; its digests stand in events (audit.cover)",
     "django_content_type": "the framework's own list of models",
     "django_migrations": "the framework's own list of migrations",
     "django_session": "sessions; each sign-in is an event",

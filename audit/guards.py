@@ -1,10 +1,8 @@
-"""Whether what writes the ledger stands as it was installed, and which tables it knows nothing of.
+"""Whether what writes the ledger stands as it was installed, with nothing beside it, and which tables it knows nothing of.
 
-`manage.py audit_verify` asks. A trigger that somebody dropped, disabled or made anew leaves no event itself, and what it
-lets pass is in no chain; nor does a function that was altered, or a rule that turns a statement into another.
+audit/verification.py asks. A trigger that somebody dropped, disabled or made anew leaves no event itself, and what it
+lets pass is in no chain; nor does a function that was altered, or a trigger, rule or policy that swallows a statement.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -13,12 +11,17 @@ from typing import Any
 from audit.capture import CAPTURE, NO_TRUNCATE, SQL, Governed, Uncapturable, arguments
 from audit.governed import NOT_GOVERNED, is_history
 from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS, SEALER_FUNCTIONS
+from audit.operations import OPERATIONS, Operations
+from audit.roles import Roles, permitted
 
 # What pg_trigger.tgtype adds up.
 ROW, BEFORE, INSERT, DELETE, UPDATE, TRUNCATE = 1, 2, 4, 8, 16, 32
 CAUGHT, NEVER = ROW | INSERT | DELETE | UPDATE, BEFORE | TRUNCATE
 # Function, kind, and label, key, columns that are left out and secret ones; times and bytes only change the form.
 Expected = tuple[str, int, list[str]]
+# What another app installs beside it: the SQL of its functions, and what stands on which table under which name.
+Beside = tuple[str, Callable[[], dict[tuple[str, str], Expected]]]
+BESIDE: list[Beside] = []
 STATES = {"D": "is disabled", "O": "is not enabled always", "R": "is not enabled always"}
 
 _TRIGGERS = """
@@ -27,17 +30,30 @@ SELECT c.relname::text, t.tgname::text, t.tgenabled::text, p.proname::text, t.tg
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace
 """
-# A function of pg_catalog goes before one of the schema, whatever the search_path.
+# A function of pg_catalog goes before one of the schema, whatever the search_path; and one of the schema that takes just
+# these types goes before one of pg_catalog that takes any. Those of extensions are passed over.
 _FUNCTIONS = """
 SELECT p.proname::text, p.proname || '(' || oidvectortypes(p.proargtypes) || ')', l.lanname::text, p.prosecdef,
-       coalesce(p.proconfig, '{}'), p.prosrc, p.pronamespace = e.relnamespace AND p.proowner = e.relowner
+       coalesce(p.proconfig, '{}'), p.prosrc, p.pronamespace = e.relnamespace AND p.proowner = e.relowner,
+       concat_ws(' ', pg_get_function_arguments(p.oid), p.provolatile, p.proisstrict)
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 JOIN pg_class e ON e.relname = 'audit_event' AND e.relnamespace = current_schema()::regnamespace
-WHERE p.proname = ANY (%s) AND p.pronamespace IN (e.relnamespace, 'pg_catalog'::regnamespace)
+WHERE p.proname = ANY (%s) AND p.pronamespace = 'pg_catalog'::regnamespace
+    OR p.pronamespace = e.relnamespace AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+ORDER BY 2
 """
-_RULES = """
-SELECT c.relname::text, r.rulename::text FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
-WHERE c.relname = ANY (%s) AND c.relnamespace = current_schema()::regnamespace ORDER BY 1, 2
+_MORE = """
+SELECT c.relname::text, more.what FROM pg_class c, LATERAL (
+    SELECT 'a rule ' || rulename FROM pg_rewrite WHERE ev_class = c.oid
+    UNION ALL SELECT 'a policy ' || polname FROM pg_policy WHERE polrelid = c.oid
+    UNION ALL SELECT 'row security' WHERE c.relrowsecurity
+    UNION ALL SELECT 'a table that inherits from it, ' || inhrelid::regclass FROM pg_inherits WHERE inhparent = c.oid
+) AS more(what)
+WHERE c.relkind IN ('r', 'p') AND c.relnamespace = current_schema()::regnamespace ORDER BY 1, 2
+"""
+_OPERATORS = """
+SELECT o.oid::regoperator::text FROM pg_operator o WHERE o.oprnamespace = current_schema()::regnamespace
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = o.oid AND d.deptype = 'e') ORDER BY 1
 """
 _TABLES = """
 SELECT CASE c.relnamespace WHEN current_schema()::regnamespace THEN c.relname ELSE n.nspname || '.' || c.relname END
@@ -46,29 +62,44 @@ WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname <> 'information_schema' AND n.n
 """
 
 
-def faults(connection: Any, governed: Iterable[Governed], table_of: Callable[[str], str]) -> list[str]:
-    """Return what is not as `audit.capture.install` makes it, each as `table: what`; empty when all stands."""
+def faults(
+    connection: Any,
+    governed: Iterable[Governed],
+    table_of: Callable[[str], str],
+    roles: Roles = Roles(),  # noqa: B008
+    operations: Operations = OPERATIONS,
+    beside: Iterable[Beside] = (),
+) -> list[str]:
+    """Return what is not as it was installed, each as `table: what`; empty when all stands, and nothing else does.
+
+    beside: what other apps installed (`BESIDE`), where they are there.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_TRIGGERS)
         standing = {(table, trigger): tuple(rest) for table, trigger, *rest in cursor.fetchall()}
-        found, tables = [], list(LEDGER_TABLES)
+        found, tables, functions = list[str](), set(NOT_GOVERNED), SQL
+        expected: dict[tuple[str, str], Expected] = {}
         for one in governed:
-            tables.append(table_of(one.model))
+            table = table_of(one.model)
+            tables.add(table)
             try:
-                expected = arguments(cursor, one, table_of(one.model))[:4]
+                capture = ("ringi_row_event", CAUGHT, arguments(cursor, one, table)[:4])
             except Uncapturable as fault:
                 found.append(str(fault))
                 continue
-            for trigger, wanted in (
-                (CAPTURE, ("ringi_row_event", CAUGHT, expected)),
-                (NO_TRUNCATE, ("ringi_refuse", NEVER, [])),
-            ):
-                found += _compared(standing, table_of(one.model), trigger, wanted)
+            expected |= {(table, CAPTURE): capture, (table, NO_TRUNCATE): ("ringi_refuse", NEVER, [])}
         for table in LEDGER_TABLES:
-            wanted = ("ringi_refuse", BEFORE | UPDATE | DELETE | TRUNCATE, [])
-            found += _compared(standing, table, "ringi_append_only", wanted)
-        found += _compared(standing, "audit_event", "ringi_link", ("ringi_link", ROW | INSERT, []))
-        return [*found, *_functions(cursor), *_rules(cursor, tables)]
+            expected[table, "ringi_append_only"] = ("ringi_refuse", BEFORE | UPDATE | DELETE | TRUNCATE, [])
+        expected["audit_event", "ringi_link"] = ("ringi_link", ROW | INSERT, [])
+        for sql, triggers in beside:
+            functions += sql
+            expected |= triggers()
+        for (table, trigger), wanted in expected.items():
+            found += _compared(standing, table, trigger, wanted)
+        for table, trigger in sorted(standing.keys() - expected.keys()):
+            if table in tables or is_history(table):
+                found.append(f"{table}: there is a trigger {trigger} that was not installed here")
+        return [*found, *_functions(cursor, functions), *_more(cursor, tables), *_operations(cursor, roles, operations)]
 
 
 def _compared(
@@ -85,22 +116,28 @@ def _compared(
         yield f"{table}: trigger {trigger} is not as it was installed"
 
 
-def _installed() -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _installed(installed: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Yield the name of each function that is installed, and what `_FUNCTIONS` must say of it."""
     signatures = {one.partition("(")[0]: one for one in APPLICATION_FUNCTIONS + SEALER_FUNCTIONS + OWNER_FUNCTIONS}
     for function, head, body in re.findall(
-        r"CREATE OR REPLACE FUNCTION (\w+)\(([^$]*)AS \$\$(.*?)\$\$;", SQL, re.DOTALL
+        r"CREATE OR REPLACE FUNCTION (\w+)\(([^$]*)AS \$\$(.*?)\$\$;", installed, re.DOTALL
     ):
         (language,) = re.findall(r"LANGUAGE (\w+)", head)
         settings = {(key, value.strip("'")) for key, value in re.findall(r"SET (\w+) = (.*?)(?= SET |\n)", head)}
-        yield function, (signatures[function], language, "SECURITY DEFINER" in head, settings, body, True)
+        given, _, rest = head.partition(")")
+        shape = [" ".join(given.split()), "i" if "IMMUTABLE" in rest else "s" if "STABLE" in rest else "v", "f"]
+        named = signatures.get(function, f"{function}()")
+        yield function, (named, language, "SECURITY DEFINER" in head, settings, body, True, " ".join(shape))
 
 
-def _functions(cursor: Any) -> Iterator[str]:
-    installed = dict(_installed())
+def _functions(cursor: Any, sql: str) -> Iterator[str]:
+    installed = dict(_installed(sql))
     cursor.execute(_FUNCTIONS, [list(installed)])
     standing: dict[str, list[tuple[Any, ...]]] = {function: [] for function in installed}
     for function, signature, language, definer, options, *rest in cursor.fetchall():
+        if function not in installed:
+            yield f"function {signature} was not installed here"
+            continue
         pairs = (option.partition("=") for option in options)
         settings = {(key.lower(), value) for key, _, value in pairs}  # PostgreSQL writes TimeZone
         standing[function].append((signature, language, definer, settings, *rest))
@@ -111,10 +148,22 @@ def _functions(cursor: Any) -> Iterator[str]:
             yield f"function {function} is there {len(standing[function])} times"
 
 
-def _rules(cursor: Any, tables: list[str]) -> Iterator[str]:
-    cursor.execute(_RULES, [tables])
-    for table, rule in cursor.fetchall():
-        yield f"{table}: there is a rule {rule}"
+def _more(cursor: Any, tables: set[str]) -> Iterator[str]:
+    cursor.execute(_MORE)
+    for table, what in cursor.fetchall():
+        if table in tables or is_history(table):
+            yield f"{table}: there is {what}"
+    cursor.execute(_OPERATORS)
+    for (operator,) in cursor.fetchall():
+        yield f"operator {operator} was not installed here"
+
+
+def _operations(cursor: Any, roles: Roles, operations: Operations) -> Iterator[str]:
+    cursor.execute("SELECT operation, role::text FROM audit_operation_role")
+    standing, declared = set(cursor.fetchall()), permitted(cursor, roles, operations)
+    for operation, role in sorted(standing ^ declared):
+        may = "may not" if (operation, role) in declared else "may"
+        yield f"audit_operation_role: {role} {may} cause {operation}, which is not as it was declared"
 
 
 def strangers(connection: Any, governed: Iterable[Governed], table_of: Callable[[str], str]) -> list[str]:

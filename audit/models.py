@@ -3,14 +3,23 @@
 Only functions inside PostgreSQL write the first four (audit.ledger.functions); Django reads them.
 """
 
-from __future__ import annotations
-
 import json
+from datetime import UTC
 from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy as _
+
+
+class Covered(models.Model):
+    """A row whose digest stands in an event with others (audit.cover). covered_by: the act of that event."""
+
+    covered_by = models.UUIDField(_("covered by act"), null=True, editable=False)
+
+    class Meta:
+        abstract = True
+        indexes = [models.Index(fields=["id"], name="%(class)s_uncovered", condition=models.Q(covered_by__isnull=True))]
 
 
 class Event(models.Model):
@@ -45,11 +54,30 @@ class Event(models.Model):
             models.Index(fields=["action", "at"], name="audit_event_action_at"),
             models.Index(fields=["act"], name="audit_event_act"),
             models.Index(fields=["tx"], name="audit_event_tx"),
+            models.Index(fields=["object"], name="audit_event_deleted", condition=models.Q(outcome="deleted")),
             models.Index(fields=["at"], name="audit_event_seldom", condition=models.Q(kind__in=["refusal", "access"])),
         ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.object}".strip()
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with the event: its bytes, the leaf of its link and its columns do not say the same; else empty."""
+        from audit.ledger.parts import Broken, contents_of  # no worker that writes events needs it
+
+        link = getattr(self, "link", None)
+        if link is None:
+            return "it is not in the chain"
+        at = self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        act = str(self.act) if self.act is not None else None
+        who = (str(self.id), self.kind, act, at, self.actor, self.channel)
+        columns = (*who, self.action, self.object, self.outcome, self.reason, self.tx)
+        try:
+            contents_of(link.number, bytes(link.leaf), bytes(self.bytes), columns)
+        except Broken as broken:
+            return broken.finding.what
+        return ""
 
     @property
     def contents(self) -> dict[str, Any]:
@@ -110,7 +138,7 @@ class Checkpoint(models.Model):
         return str(self.number)
 
 
-class Outbox(models.Model):
+class Outbox(Covered):
     """A message to be made of an act, written in the act's own transaction."""
 
     id = models.BigAutoField(primary_key=True)
@@ -121,11 +149,14 @@ class Outbox(models.Model):
     created_at = models.DateTimeField(_("created at"), db_default=Now())
     sent_at = models.DateTimeField(_("sent at"), null=True)
 
-    class Meta:
+    class Meta(Covered.Meta):
         verbose_name = _("message in the outbox")
         verbose_name_plural = _("outbox")
         default_permissions = ("view",)
-        indexes = [models.Index(fields=["id"], name="audit_outbox_unsent", condition=models.Q(sent_at__isnull=True))]
+        indexes = [
+            *Covered.Meta.indexes,
+            models.Index(fields=["id"], name="audit_outbox_unsent", condition=models.Q(sent_at__isnull=True)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.event} {self.object}".strip()
@@ -149,6 +180,53 @@ class Reconciliation(models.Model):
         return f"{self._meta.verbose_name} {self.pk}"
 
 
+class Verification(models.Model):
+    """One verification of the ledger that Ringi made by itself: of which events, and what came out.
+
+    altered: rows outside the ledger that are not what its events say, each as [label, why]. digest: SHA-256 of what is wrong,
+    the same while that is the same; two people accept it. Empty where nothing is.
+    """
+
+    class Result(models.TextChoices):
+        PASSED = "passed", _("Passed")
+        FAILED = "failed", _("Failed")
+        INCONCLUSIVE = "inconclusive", _("Inconclusive")
+
+    id = models.BigAutoField(primary_key=True)
+    began_at = models.DateTimeField(_("began"))
+    ended_at = models.DateTimeField(_("ended"))
+    whole = models.BooleanField(_("whole ledger"))
+    first = models.BigIntegerField(_("first event"))
+    last = models.BigIntegerField(_("last event"))
+    signed = models.BigIntegerField(_("signed up to"))
+    result = models.CharField(_("result"), max_length=12, choices=Result)
+    number = models.BigIntegerField(_("event number"), null=True)
+    finding = models.TextField(_("finding"))
+    altered = models.JSONField(_("altered rows"))
+    digest = models.TextField(_("digest of the finding"), db_collation="C")
+
+    class Meta:
+        verbose_name = _("ledger verification")
+        verbose_name_plural = _("ledger verifications")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.pk}"
+
+    @property
+    def words(self) -> str:
+        """Return what is wrong, for people; empty where nothing is."""
+        event = gettext("event %(number)s: %(what)s") % {"number": self.number, "what": self.finding}
+        found = event if self.number else self.finding
+        rows = [gettext("altered: %(row)s") % {"row": row} for row, _why in self.altered]
+        return "; ".join([*filter(None, [found]), *rows]) if self.digest else ""
+
+    @property
+    def accepted(self) -> bool:
+        """Tell whether two people have accepted what was found."""
+        return Continuation.objects.filter(digest=self.digest).exclude(confirmed_at=None).exists()
+
+
 class Continuation(models.Model):
     """Two persons let the sealer go on after a restore, knowing which signed note is lost by it."""
 
@@ -156,7 +234,7 @@ class Continuation(models.Model):
     digest = models.TextField(_("digest of the lost note"), db_collation="C")
     size = models.BigIntegerField(_("number of events"))
     note = models.TextField(_("signed note"))
-    why = models.TextField(_("why the sealer refuses"))
+    why = models.TextField(_("what was found"))
     reason = models.TextField(_("reason"))
     proposed_by = models.TextField(_("proposed by"))
     proposed_person = models.TextField(_("person who proposed"))

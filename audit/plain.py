@@ -1,7 +1,5 @@
 """A line that people will read, as it is kept: nothing in it is hidden."""
 
-from __future__ import annotations
-
 import unicodedata
 
 from django.utils.translation import gettext as _

@@ -1,7 +1,5 @@
 """Why an act was refused. "Not you", "not now" and "sign first" are different answers, each with a sentence."""
 
-from __future__ import annotations
-
 
 class Refused(Exception):
     """An act that was not done; the database is as before but for the event that says so."""
@@ -34,9 +32,10 @@ class GateClosed(Refused):
 
 
 class SignatureNeeded(Refused):
-    """The verb is a signature and the person has not proved identity within the last minutes."""
+    """The verb is a signature, and the proof of identity that it needs is missing. digests: of what is to be signed."""
 
     kind = "signature_needed"
+    digests: tuple[str, ...] = ()
 
 
 class Invalid(Refused):

@@ -3,44 +3,70 @@
 `audit.capture.install` grants after each migration; web, scheduler and workers call `guard` as they start.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS, SEALER_FUNCTIONS
+from django.core.management.base import CommandError
 
+from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS, SEALER_FUNCTIONS
+from audit.operations import OPERATIONS, Operations
+
+# What the processes write through functions alone, or never.
+READ_ONLY = (*LEDGER_TABLES, "audit_operation_role")
 # Digests, keys and sessions, by which somebody could come in or undo the masking.
 PRIVATE_TABLES = ("audit_digest_key", "django_session", "mfa_authenticator")
 PRIVATE_COLUMNS = {
-    "environments_account": ("password", "pending_password"),
+    "environments_account": ("password", "invitation"),
     "environments_token": ("digest",),
     "environments_calendarfeed": ("digest",),
     "environments_configurationversion": ("sealed",),
 }
-# What consent, rights and rules are made of: workers read it and never write it. (An extra window that nobody consented
-# to in time is withdrawn by the scheduler, so windows are not among them.)
+# What each process knows of a private table: who has a second factor, without which a deciding role does not count.
+SHOWN_COLUMNS = {"mfa_authenticator": "id, user_id, type"}
+# What consent, rights and rules are made of: workers read it and never write it.
 DECIDED_BY_PEOPLE = (
     "environments_account", "environments_account_groups", "environments_account_user_permissions",
     "environments_token", "environments_token_environments", "environments_environment", "environments_application",
     "environments_accessrule", "environments_accessgrant", "environments_accessrequest", "environments_accessreview",
-    "environments_accessreviewitem", "environments_freeze", "environments_companyholiday", "environments_calendarfeed", "environments_deputy",
-    "environments_configurationversion", "releases_procedure", "releases_approval", "releases_waiver",
-    "releases_meeting", "releases_meeting_attendees", "releases_meetingdecision", "releases_finalcheck", "releases_stopswitch",
+    "environments_accessreviewitem", "environments_changewindow", "environments_freeze", "environments_companyholiday", "environments_calendarfeed", "environments_deputy",
+    "environments_configurationversion", "environments_configurationcheck", "environments_target", "environments_proposedchange", "releases_procedure", "releases_milestone", "releases_consentround", "releases_approval", "releases_waiver",
+    "releases_evidence", "releases_checklistitem", "releases_rosterentry", "releases_meeting", "releases_meeting_attendees", "releases_meetingdecision", "releases_finalcheck", "releases_stopswitch",
     "auth_group", "auth_group_permissions", "mfa_authenticator", "django_session",
     "audit_continuation", "audit_checkpointaddress",
 )  # fmt: skip
+# What else a process writes in them: how a round of consent ended, and what a deployment or the time has brought about.
+OWN_COLUMNS = {
+    "worker": {
+        "releases_consentround": ("state", "ended_at"),
+        "releases_milestone": ("done_at",),
+        "releases_waiver": ("obligation_id",),
+    },
+    "scheduler": {
+        "environments_changewindow": ("withdrawn_at",),
+        "releases_consentround": ("state", "ended_at", "void_key"),
+        "releases_finalcheck": ("cleared_at",),
+        "releases_milestone": ("reminded",),
+    },
+}
+# Rows whose digests stand in events (audit.cover), and what is written on them later.
+WRITTEN_ONCE = {
+    "releases_stepoutput": "covered_by",
+    "releases_sample": "covered_by",
+    "releases_watchcheck": "covered_by",
+    "audit_outbox": "covered_by, sent_at",
+}
 
 
 @dataclass(frozen=True)
 class Roles:
     """Names of roles; an empty one, one that does not exist and the owner itself are passed over.
 
-    Without a sealer's role the application's seals.
+    A process without a role of its own connects as the application's, which then may do what the process may.
     """
 
     application: str = ""
     worker: str = ""
+    scheduler: str = ""
     sealer: str = ""
     auditor: str = ""
 
@@ -53,7 +79,7 @@ class Cursor(Protocol):
     def fetchone(self) -> Any: ...
 
 
-class MightAlter(Exception):
+class MightAlter(CommandError):
     """The role of this process could alter or silence the ledger; the message says by what."""
 
 
@@ -62,41 +88,82 @@ def name(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-def grant(cursor: Cursor, roles: Roles) -> None:
+def grant(cursor: Cursor, roles: Roles, operations: Operations = OPERATIONS) -> None:
     """Give each role its rights, and take what it had beyond them; the ledger is read and appended to, never more."""
-    there = {role for role in (roles.application, roles.worker, roles.sealer, roles.auditor) if _other(cursor, role)}
     cursor.execute("SELECT current_schema()::text, to_regclass('django_migrations') IS NOT NULL")
     schema, migrated = cursor.fetchone()
-    seals = roles.sealer if roles.sealer in there else roles.application
-    for role in (roles.application, roles.worker):
-        if role not in there:
-            continue
+    role_of = _role_of(cursor, roles)
+    owner, web, seals = role_of["owner"], role_of["web"], role_of["sealer"]
+    # The owner would lose the rights of the functions.
+    for role in sorted({web, role_of["worker"], role_of["scheduler"]} - {owner}):
         _writes(cursor, name(schema), name(role), migrated)
+        for table in _present(cursor, WRITTEN_ONCE):
+            cursor.execute(f"REVOKE UPDATE, DELETE ON {table} FROM {name(role)}")
+            cursor.execute(f"GRANT UPDATE ({WRITTEN_ONCE[table]}) ON {table} TO {name(role)}")
+        cursor.execute("SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relname ~ '_historical'")
+        _each(cursor, "REVOKE UPDATE, DELETE ON {} FROM " + name(role), [table for (table,) in cursor.fetchall()])
         if role != seals:
             _each(cursor, "REVOKE ALL ON FUNCTION {} FROM " + name(role), SEALER_FUNCTIONS)
-    if roles.worker in there and roles.worker != roles.application:
-        _each(
-            cursor,
-            "REVOKE INSERT, UPDATE, DELETE ON {} FROM " + name(roles.worker),
-            _present(cursor, DECIDED_BY_PEOPLE),
-        )
-        # A row is locked by whoever may update a column of it; the key is never updated.
-        lockable = set(DECIDED_BY_PEOPLE) - {"mfa_authenticator", "django_session"}
-        _each(cursor, "GRANT UPDATE (id) ON {} TO " + name(roles.worker), _present(cursor, sorted(lockable)))
-        _each(cursor, "REVOKE ALL ON {} FROM " + name(roles.worker), _present(cursor, PRIVATE_TABLES))
-    if roles.sealer in there:
-        _sealer(cursor, name(schema), name(roles.sealer))
-    if seals in there:
+        if role != web:
+            _decides_nothing(cursor, name(role))
+    # What runs the programs of releases says nothing about the ledger, about what was observed, or for the scheduler.
+    if (worker := role_of["worker"]) not in (owner, web, role_of["scheduler"]):
+        said = _present(cursor, ["audit_verification", "audit_reconciliation", "releases_fact", "releases_signoflife"])
+        _each(cursor, "REVOKE INSERT, UPDATE, DELETE ON {} FROM " + name(worker), said)
+    for process, tables in OWN_COLUMNS.items():
+        if role_of[process] not in (owner, web):
+            for table in _present(cursor, tables):
+                columns = ", ".join(tables[table])
+                cursor.execute(f"GRANT UPDATE ({columns}) ON {table} TO {name(role_of[process])}")
+    if seals not in (owner, web):
+        _sealer(cursor, name(schema), name(seals))
+    if seals != owner:
         _each(cursor, "GRANT EXECUTE ON FUNCTION {} TO " + name(seals), SEALER_FUNCTIONS)
-    if roles.auditor in there:
+    if roles.auditor not in (owner, "") and _existing(cursor, [roles.auditor]):
         _auditor(cursor, name(schema), name(roles.auditor))
+    cursor.execute("DELETE FROM audit_operation_role")
+    pairs = permitted(cursor, roles, operations)
+    cursor.execute(
+        "INSERT INTO audit_operation_role SELECT unnest(%s::text[]), unnest(%s::text[])",
+        [[operation for operation, _role in pairs], [role for _operation, role in pairs]],
+    )
 
 
-def _other(cursor: Cursor, role: str) -> bool:
-    """Tell whether a role exists and is not the one that grants: it would lose the rights of the functions."""
-    cursor.execute("SELECT rolname <> current_user FROM pg_roles WHERE rolname = %s", [role])
-    found = cursor.fetchone()
-    return bool(found and found[0])
+def permitted(cursor: Cursor, roles: Roles, operations: Operations = OPERATIONS) -> set[tuple[str, str]]:
+    """Return what the table of operations and roles must hold."""
+    role_of = _role_of(cursor, roles)
+    return {(operation, role_of[process]) for operation, processes in operations.items() for process in processes}
+
+
+def _role_of(cursor: Cursor, roles: Roles) -> dict[str, str]:
+    """Return the database role of each process: its own where there is one, else the application's, else the owner's."""
+    cursor.execute("SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = 'audit_event'::regclass")
+    (owner,) = cursor.fetchone()
+    own = {"worker": roles.worker, "scheduler": roles.scheduler, "sealer": roles.sealer}
+    there = _existing(cursor, [roles.application, *own.values()])
+    web = roles.application if roles.application in there else owner
+    return {"owner": owner, "web": web} | {process: role if role in there else web for process, role in own.items()}
+
+
+def _existing(cursor: Cursor, roles: list[str]) -> set[str]:
+    cursor.execute("SELECT rolname::text FROM pg_roles WHERE rolname = ANY (%s::text[])", [roles])
+    return {role for (role,) in cursor.fetchall()}
+
+
+def _decides_nothing(cursor: Cursor, to: str) -> None:
+    """Take from a role the tables that people decide by."""
+    _each(cursor, "REVOKE INSERT, UPDATE, DELETE ON {} FROM " + to, _present(cursor, DECIDED_BY_PEOPLE))
+    # A row is locked by whoever may update a column of it; the key is never updated.
+    lockable = set(DECIDED_BY_PEOPLE) - {"mfa_authenticator", "django_session"}
+    _each(cursor, "GRANT UPDATE (id) ON {} TO " + to, _present(cursor, sorted(lockable)))
+    _hides(cursor, to)
+
+
+def _hides(cursor: Cursor, to: str) -> None:
+    """Take the private tables from a role, but for what each process must know of them."""
+    _each(cursor, "REVOKE ALL ON {} FROM " + to, _present(cursor, PRIVATE_TABLES))
+    for table in _present(cursor, SHOWN_COLUMNS):
+        cursor.execute(f"GRANT SELECT ({SHOWN_COLUMNS[table]}) ON {table} TO {to}")
 
 
 def _present(cursor: Cursor, tables: Any) -> list[str]:
@@ -110,7 +177,7 @@ def _each(cursor: Cursor, statement: str, names: Any) -> None:
 
 
 def _writes(cursor: Cursor, schema: str, to: str, migrated: bool) -> None:
-    ledger = ", ".join(LEDGER_TABLES)
+    ledger = ", ".join(READ_ONLY)
     for statement in (
         f"GRANT USAGE ON SCHEMA {schema} TO {to}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {to}",
@@ -130,7 +197,7 @@ def _sealer(cursor: Cursor, schema: str, to: str) -> None:
     """The sealer reads the ledger, the consent to go on and the addresses; it writes through functions alone."""
     cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {to}")
     cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {to}")
-    readable = (*LEDGER_TABLES, "audit_continuation", "audit_checkpointaddress")
+    readable = (*READ_ONLY, "audit_continuation", "audit_checkpointaddress")
     _each(cursor, "GRANT SELECT ON {} TO " + to, _present(cursor, readable))
     _each(cursor, "GRANT EXECUTE ON FUNCTION {} TO " + to, APPLICATION_FUNCTIONS)
     _each(cursor, "REVOKE ALL ON FUNCTION {} FROM " + to, OWNER_FUNCTIONS)
@@ -141,7 +208,7 @@ def _auditor(cursor: Cursor, schema: str, to: str) -> None:
     cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {to}")
     cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {to}")
     cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {to}")
-    _each(cursor, "REVOKE ALL ON {} FROM " + to, _present(cursor, PRIVATE_TABLES))
+    _hides(cursor, to)
     for table in _present(cursor, PRIVATE_COLUMNS):
         cursor.execute(f"REVOKE ALL ON {table} FROM {to}")
         cursor.execute(
@@ -204,7 +271,7 @@ def dangers(connection: Any) -> list[str]:
             return []  # nothing there yet; the process will find no tables
         found = []
         for what, question in _DANGERS:
-            cursor.execute(question, {"tables": list(LEDGER_TABLES)})
+            cursor.execute(question, {"tables": list(READ_ONLY)})
             if cursor.fetchone()[0]:
                 found.append(what)
         return found
@@ -222,8 +289,8 @@ def require_harmless(connection: Any) -> None:
 def guard() -> None:
     """Ask every connection of this process before its first statement; a harmful role gets none.
 
-    Now, when the database answers, so that the process does not start; else as soon as it does. Raises
-    `MightAlter`.
+    A schema that is not the code's own gets none either. Now, when the database answers, so that the process does not
+    start; else as soon as it does. Raises `MightAlter` or `WrongSchema`.
     """
     from django.db import OperationalError, connection
     from django.db.backends.signals import connection_created
@@ -238,8 +305,11 @@ def guard() -> None:
 
 
 def _ask(connection: Any, **_kwargs: Any) -> None:
+    from audit.schema import require_own_schema
+
     try:
         require_harmless(connection)
-    except MightAlter:
+        require_own_schema()
+    except CommandError:
         connection.close()
         raise

@@ -1,17 +1,29 @@
-"""simple-history with the acting account and the reason of the door, wherever a row is saved from."""
-
-from __future__ import annotations
+"""simple-history with the acting account and the reason of the door, wherever a row is saved from; only of what changed."""
 
 from typing import Any
 
+from django.db import connections
 from simple_history.models import HistoricalRecords
 
 from audit.actor import current
-from audit.change import present_reason
+from audit.change import label, present_reason
+
+_CHANGED = """
+SELECT EXISTS (SELECT FROM audit_event WHERE tx = pg_current_xact_id()::text::bigint AND object = %s AND kind = 'row')
+"""
 
 
 class Snapshots(HistoricalRecords):  # type: ignore[misc]
     """Snapshots for people to read; what is proven is the ledger."""
+
+    def create_historical_record(self, instance: Any, history_type: str, using: str | None = None) -> None:
+        """Keep a row as it was saved, unless the database says that this transaction has changed nothing audited of it."""
+        if history_type == "~":
+            with connections[using or "default"].cursor() as cursor:
+                cursor.execute(_CHANGED, [label(instance)])
+                if not cursor.fetchone()[0]:
+                    return
+        super().create_historical_record(instance, history_type, using=using)
 
     def get_history_user(self, instance: Any) -> Any:
         """Return the account that acts, or nobody for a process."""

@@ -4,8 +4,6 @@ again. What Django's own `save`
 would do beyond that is asked for first, and then left to it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -39,7 +37,7 @@ def columns_of(model: type[models.Model], table: str) -> str:
 @cache
 def _locking(model: type[models.Model]) -> str:
     table, (key,) = model._meta.db_table, _names([model._meta.pk])
-    return f"SELECT {columns_of(model, table)} FROM {connection.ops.quote_name(table)} WHERE {key} = %s FOR UPDATE"
+    return f'SELECT {columns_of(model, table)} FROM "{table}" WHERE {key} = %s FOR NO KEY UPDATE'
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """What a line of the log belongs to: one id per request, and the run. The middleware and the workers open it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar

@@ -5,8 +5,6 @@ second instead of 260,000), so the writings of the few words asked for are liste
 few, as those of kanji and hiragana do, are looked for as they are, which takes a tenth of a pattern's time.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

@@ -24,6 +24,7 @@ from releases.actions.release.plan import active_procedure
 from releases.actions.watch.place import spec_of
 from releases.models import Deployment, StepAttempt
 from releases.worker.context import target_of
+from tests.conftest import seconded
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter
 
@@ -60,8 +61,8 @@ def lay_environments(world: World) -> list[Environment]:
 def lay_application(world: World, number: int, environments: list[Environment], folder: Path) -> World:
     """Return the world with an application of its own and its copies in all these environments and in production."""
     from environments.actions.configuration.create import create
-    from environments.actions.target.create import create_target
     from releases.actions.application.create import create_application
+    from releases.actions.target.set_settings import create_target
 
     with world.acting_as("manager"):
         application = create_application(
@@ -71,7 +72,8 @@ def lay_application(world: World, number: int, environments: list[Environment], 
         configurations = {}
         for one in (*environments, world.environments["production"]):
             (root := folder / f"{number}-{one.slug}").mkdir()
-            create_target(application_id=application.pk, environment_id=one.pk, root=str(root), settings={})
+            made = create_target(application_id=application.pk, environment_id=one.pk, root=str(root), settings={})
+            seconded(made, world.acting_as)
             configurations[one.slug] = create(
                 application_id=application.pk, environment_id=one.pk, values={"PORT": "8080"}, secrets={}, reason="many"
             )

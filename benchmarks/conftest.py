@@ -11,15 +11,14 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from benchmarks.report import Report
-from tests.conftest import (  # noqa: F401
-    acting_as,
-    browsers,
-    database,
-    people,
-    state_folder,
-    template_database,
-)
+from tests import operations
+from tests.conftest import acting_as, browsers, database, people, state_folder, template_database  # noqa: F401
 from tests.releases.conftest import sample_repository, world, world_template  # noqa: F401
+
+
+def pytest_configure() -> None:
+    """Let one process do the work of all."""
+    operations.in_one_process()
 
 
 @pytest.fixture(scope="session")

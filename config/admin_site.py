@@ -1,7 +1,5 @@
 """The admin site: unfold's, with My work as its first page. Holds no rule of the product."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Compiles the translations without GNU gettext; `--check` fails on a missing, fuzzy or untranslated text."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What MkDocs calls while it builds the documentation: the glossary is printed from the file that the pages read."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

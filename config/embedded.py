@@ -29,15 +29,16 @@ import psycopg
 import redis
 from psycopg import sql
 
+from audit.private_files import write_private
 from config import processes
 from config.given import given
-from config.kept import Unavailable, kept_secrets, write_private
+from config.kept import Unavailable, kept_secrets
 from config.processes import spawn
 from config.servers import Servers
 
 ROOTS_FOLDER = Path("/var/tmp")
 MEMORY = Path("/dev/shm")
-ROLES = ("postgres", "ringi_owner", "ringi", "ringi_worker", "ringi_sealer", "ringi_auditor")
+ROLES = ("postgres", "ringi_owner", "ringi", "ringi_worker", "ringi_scheduler", "ringi_sealer", "ringi_auditor")
 LEAST_FREE, LEAST_MEMORY, START_SECONDS = 300 << 20, 2 << 30, 60.0
 POSTGRES_SETTINGS = (
     "listen_addresses=127.0.0.1 unix_socket_directories= max_connections=200 shared_buffers=64MB "
@@ -229,12 +230,7 @@ class _Starter:
         if not data.exists():
             shutil.rmtree(half, ignore_errors=True)
             phrase, log = self.private("phrase", self.keys["postgres"]), self.state / "logs" / "initdb.log"
-            argv = [
-                f"{self.postgres_bin}/initdb",
-                f"--pgdata={half}",
-                "--username=postgres",
-                f"--pwfile={phrase}",
-            ]
+            argv = [f"{self.postgres_bin}/initdb", f"--pgdata={half}", "--username=postgres", f"--pwfile={phrase}"]
             argv += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
             log.unlink(missing_ok=True)
             if spawn(argv, log=log, **self.options).wait():
@@ -259,11 +255,9 @@ class _Starter:
                 processes.end(pid, known, SIGNALS["postgres"])
 
     def private(self, name: str, text: str) -> Path:
-        """Write a file that only the servers' user may read and return its path."""
+        """Write a file that only the servers' user may read, whose folder it is, and return its path."""
         file = self.folder / name
         write_private(file, text)
-        if self.runs_as:
-            os.chown(file, self.runs_as["user"], -1, follow_symlinks=False)
         return file
 
     def valkey(self) -> str:

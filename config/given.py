@@ -1,7 +1,5 @@
 """PostgreSQL and Redis that the environment names, instead of embedded ones."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +50,10 @@ def given(fresh: bool, programs: Callable[[], Path]) -> Servers | None:
             _empty(url, urlsplit(urls["DATABASE_URL"]).username or "")
     owner_url = urls["DATABASE_OWNER_URL"]
     server_url = os.environ.get("DATABASE_SERVER_URL") or owner_url
-    roles = [os.environ.get(f"DATABASE_{role}_URL") or urls["DATABASE_URL"] for role in ("WORKER", "SEALER", "AUDITOR")]
+    roles = [
+        os.environ.get(f"DATABASE_{role}_URL") or urls["DATABASE_URL"]
+        for role in ("WORKER", "SCHEDULER", "SEALER", "AUDITOR")
+    ]
     return Servers(
         owner_url,
         urls["DATABASE_URL"],

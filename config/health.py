@@ -1,31 +1,35 @@
 """What probes and monitoring ask: does the database answer, is anything silent? Needs neither scheduler nor workers."""
 
-from __future__ import annotations
-
 import contextlib
 import hmac
+import sys
+from collections.abc import Callable
 
 import django_rq
 from django.conf import settings
-from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template import loader
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from redis.exceptions import RedisError
 
+from audit.apart import is_unavailable
 from releases.silence import Vitals, look, silences
 
+DOWN, READ_ONLY = "database_down", "database_read_only"
 
-def database_answers() -> bool:
-    """Tell whether PostgreSQL answers."""
+
+def database_fault() -> str:
+    """Return why pages do not work: DOWN, READ_ONLY, or "" when PostgreSQL answers and can be written."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            return cursor.fetchone() == (1,)
+            cursor.execute("SELECT current_setting('transaction_read_only')")
+            return READ_ONLY if cursor.fetchone() == ("on",) else ""
     except DatabaseError:
-        return False
+        connection.close()
+        return DOWN
 
 
 def queue_answers() -> bool:
@@ -36,52 +40,74 @@ def queue_answers() -> bool:
         return False
 
 
-def _found() -> dict[str, bool]:
-    """Return whether each part answers; without the database nobody knows of the others."""
-    database, queue = database_answers(), queue_answers()
-    silent = {"scheduler", "sealer", "workers"}
-    if database:
+def _found() -> dict[str, bool | str]:
+    """Return whether each part answers, and why the database does not; without it nobody knows of the others."""
+    fault, queue = database_fault(), queue_answers()
+    silent = {"scheduler", "sealer", "workers", "ledger"}
+    if fault != DOWN:
         with contextlib.suppress(DatabaseError):  # a database that was not migrated yet
             silent = {kind for kind, _queue in silences()}
-    found = {"database": database, "queue": queue}
-    found |= {kind: kind not in silent for kind in ("scheduler", "sealer", "workers")}
-    return {"ok": all(found.values()), **found}
+    found = {"database": not fault, "queue": queue}
+    found |= {kind: kind not in silent for kind in ("scheduler", "sealer", "workers", "ledger")}
+    return {"ok": all(found.values()), **found, "reason": fault}
 
 
-@login_not_required
-@never_cache
-@require_safe
-def health(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when the database answers: pages work then, and nothing is lost without the rest. Else 503."""
+def health(request: HttpRequest) -> HttpResponse:
+    """Answer 200 when the database can be read and written: pages work then, and nothing is lost without the rest. Else 503."""
     found = _found()
     return JsonResponse(found, status=200 if found["database"] else 503)
 
 
-@login_not_required
-@never_cache
-@require_safe
-def health_of_work(request: HttpRequest) -> JsonResponse:
+def health_of_work(request: HttpRequest) -> HttpResponse:
     """Answer 200 when everything is at work, else 503: for the probe that calls somebody."""
     found = _found()
     return JsonResponse(found, status=200 if found["ok"] else 503)
 
 
-@login_not_required
-@never_cache
-@require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer the same in figures, as Prometheus reads them, to whoever has the token; without one there is no page."""
     if not settings.METRICS_TOKEN:
-        raise Http404
+        return HttpResponse(status=404)
     given = request.headers.get("Authorization", "").encode()
     if not hmac.compare_digest(given, f"Bearer {settings.METRICS_TOKEN}".encode()):
         return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
-    return HttpResponse(generate_latest(_figures(look())), content_type=CONTENT_TYPE_LATEST)
+    registry, fault = CollectorRegistry(), database_fault()
+    Gauge("ringi_up", "1 when PostgreSQL answers and can be written.", registry=registry).set(not fault)
+    if fault != DOWN:
+        _figures(registry, look())
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
-def _figures(vitals: Vitals) -> CollectorRegistry:
-    registry = CollectorRegistry()
+PROBES = {"/health/": health, "/health/work/": health_of_work, "/metrics": metrics}
 
+
+class ProbeMiddleware:
+    """Answers probes before anything else: they come by address instead of name, without TLS, and when the database is down."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.answers = {path: never_cache(require_safe(view)) for path, view in PROBES.items()}
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer a probe, or leave the request to the others."""
+        view = self.answers.get(request.path)
+        if view is None:
+            return self.get_response(request)
+        response = view(request)
+        response._has_been_logged = True  # type: ignore[attr-defined]  # Django would call each 503 an error
+        return response
+
+
+def error_page(request: HttpRequest) -> HttpResponse:
+    """Answer an exception that nobody caught: 503 when the database is the cause, else 500."""
+    status = 503 if is_unavailable(sys.exception()) else 500
+    response = HttpResponse(loader.get_template("500.html").render({"status": status}), status=status)
+    if status == 503:
+        response.headers["Retry-After"] = "30"
+    return response
+
+
+def _figures(registry: CollectorRegistry, vitals: Vitals) -> None:
     def gauge(name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"ringi_{name}", words, labels, registry=registry)
 
@@ -97,9 +123,16 @@ def _figures(vitals: Vitals) -> CollectorRegistry:
     for name, seconds in vitals.untaken.items():
         untaken.labels(name).set(seconds)
     gauge("message_untold_seconds", "Since a message waits that should have been told.").set(vitals.untold or 0)
-    gauge("event_unsealed_seconds", "Since an event waits for a checkpoint.").set(vitals.unsealed or 0)
+    gauge("event_unsealed_seconds", "Since an event waits for a checkpoint.").set(vitals.ledger.unsigned or 0)
+    if (last := vitals.ledger.last) is not None:
+        gauge("ledger_broken", "1 while a finding of a ledger verification is open.").set(
+            vitals.ledger.fault is not None
+        )
+        gauge("ledger_altered_rows", "Rows that are not what the ledger says.").set(len(last.altered))
+        gauge("ledger_verified_timestamp_seconds", "When a verification of the ledger ended last.").set(
+            last.ended_at.timestamp()
+        )
     words = "1 for what is silent: the scheduler, the sealer, the queue, the workers of a queue."
     silent = gauge("silent", words, "kind", "queue")
     for kind, name in vitals.silent():
         silent.labels(kind, name).set(1)
-    return registry

@@ -1,25 +1,15 @@
 """Private files of a state folder: the secrets of its servers and its site, made on first use."""
 
-from __future__ import annotations
-
 import json
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from audit.private_files import write_private
+
 
 class Unavailable(Exception):
     """Something can't be started or reached; the message is for the person at the terminal."""
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner may read, replacing it in one step."""
-    fresh = file.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
-    fresh.replace(file)
 
 
 def kept_secrets(file: Path, names: Sequence[str]) -> dict[str, str]:

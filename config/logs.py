@@ -1,7 +1,5 @@
 """Lines of the log: plain ones, or JSON with the ids of the request and of the run; and the middleware that gives ids."""
 
-from __future__ import annotations
-
 import json
 import logging
 import time

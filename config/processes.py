@@ -11,9 +11,10 @@ import ctypes
 import http.client
 import json
 import os
+import re
+import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,13 +25,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from config.kept import Unavailable, kept_secrets, write_private
+from audit.private_files import write_private
+from config.kept import Unavailable, kept_secrets
+from config.port import bind_port
 
 PROJECT = Path(__file__).resolve().parents[1]
-PR_SET_PDEATHSIG, FIRST_PORT = 1, 8000
+PR_SET_PDEATHSIG = 1
 LEAVE = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 QUICK_SECONDS, QUICK_DEATHS, SLOWEST = 2.0, 5, 5.0
 WORKERS = ("development", "staging", "production", "samples", "checks", "messages")
+# What only the web process is told; the others get a key of their own in place of the one that signs sessions.
+OF_WEB = ("RINGI_METRICS_TOKEN", "RINGI_TAG_KEY")
 KEPT_BY_DEMO = {"lock", "run", "logs", "servers", "servers.json", "secrets.json"}
 Say = Callable[[str], None]
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -158,7 +163,11 @@ class Supervisor:
 
     def __init__(self, rows: Sequence[Row], state: Path, environment: Mapping[str, str], say: Say) -> None:
         self.kept = [_Kept(row) for row in rows]
-        self.state, self.environment, self.say = state, environment, say
+        self.state, self.say = state, say
+        # No process is told the address of another's role, the owner's least of all.
+        self.environment = {
+            name: value for name, value in environment.items() if not re.fullmatch("DATABASE_.+_URL", name)
+        }
         (state / "logs").mkdir(parents=True, exist_ok=True)
         for row in rows:
             end_recorded(state / "run" / f"{row.name}.json")
@@ -239,35 +248,21 @@ class Supervisor:
 def rows(listener: int, environment: Mapping[str, str] = os.environ) -> list[Row]:
     """Return the table of what Ringi needs running, each as its role. listener: descriptor of the web server's socket."""
     manage = (sys.executable, "manage.py")
-    worker, sealer = (
-        {"DATABASE_URL": url} if (url := environment.get(f"DATABASE_{role}_URL")) else {}
-        for role in ("WORKER", "SEALER")
-    )
+
+    def own(role: str) -> dict[str, str]:
+        url = environment.get(f"DATABASE_{role}_URL") or environment.get("DATABASE_URL", "")
+        return {**dict.fromkeys(OF_WEB, ""), "SECRET_KEY": secrets.token_urlsafe(40), "DATABASE_URL": url}
+
+    worker, scheduler, sealer = own("WORKER"), own("SCHEDULER"), own("SEALER")
     web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener}", "--workers", "1"]
     web += ["--threads", "4", "--graceful-timeout", "5", "--no-control-socket"]
     web += ["--logger-class", "config.web_log.WebLogger"]
     return [
         Row("web", tuple(web), stage=0, files=(listener,)),
-        Row("scheduler", (*manage, "scheduler"), worker, stage=1),
+        Row("scheduler", (*manage, "scheduler"), scheduler, stage=1),
         Row("sealer", (*manage, "sealer"), sealer, stage=1),
         *(Row(f"worker-{name}", (*manage, "worker", name), worker, stage=2) for name in WORKERS),
     ]
-
-
-def bind_port(wanted: str | None, say: Say) -> socket.socket:
-    """Bind the port asked for, or the first free one from 8000 on, and listen; the caller keeps the socket until its end,
-    so that nobody else answers at the address that is announced. Raises Unavailable.
-    """
-    if wanted is not None and not (wanted.isdecimal() and 0 < int(wanted) < 65536):
-        raise Unavailable(f"RINGI_PORT={wanted} is not a port number")
-    tried = [int(wanted)] if wanted else range(FIRST_PORT, FIRST_PORT + 100)
-    for port in tried:
-        with contextlib.suppress(OSError):
-            listener = socket.create_server(("127.0.0.1", port), backlog=2048)
-            if port != tried[0]:
-                say(f"Port {tried[0]} is in use; taking {port}.")
-            return listener
-    raise Unavailable(f"port {wanted or '8000 to 8099'} is in use by another process; set RINGI_PORT to a free port")
 
 
 class _SetUp:
@@ -280,6 +275,7 @@ class _SetUp:
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"RINGI_STATE": str(self.state), "RINGI_BASE_URL": self.url, "RINGI_TRIAL": "1"}
+        own |= {"RINGI_LEDGER_PUBLIC_KEY": str(self.state / "ledger.pub")}
         own |= {"RINGI_DEMO": "1"} if self.demo else {}
         self.environment = {**os.environ, **kept_secrets(self.state / "secrets.json", ["SECRET_KEY"]), **own}
         self.supervisor = Supervisor(rows(self.listener.fileno()), self.state, self.environment, self.say)
@@ -326,10 +322,17 @@ class _SetUp:
                 connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
                 connection.request("GET", "/health/")
                 if connection.getresponse().status == 200:
+                    self.take_key()
                     return connection.close()
             if time.monotonic() > deadline:
                 raise Unavailable(f"the web server does not answer; see {self.supervisor.log('web')}")
             self.supervisor.tend(0.1)
+
+    def take_key(self) -> None:
+        """Copy the ledger signer's public key out of its folder, once, as root would. Raises OSError until it is made."""
+        taken = self.state / "ledger.pub"
+        if not taken.exists():
+            write_private(taken, (self.state / "sealer" / "key.pub").read_text("utf-8"))
 
     def end_samples(self) -> None:
         """End what the demo runs outside the supervisor, also after a demo that was killed."""
@@ -350,8 +353,8 @@ class _SetUp:
             else:
                 first = json.loads(self.manage("first_administrator"))
                 self.say("This is a trial set-up: its servers and its data live in var/up, on this machine.")
-                if first:  # printed once and kept nowhere
-                    print("Administrator: {username}\nPassword: {password}".format(**first), flush=True)
+                if first:  # kept nowhere, and printed anew until it was used
+                    print("Administrator: {username}\nInvitation: {invitation}".format(**first), flush=True)
             self.say(f"Ringi answers at {self.url}/   (Ctrl-C ends it)")
             while True:
                 self.supervisor.tend(60)

@@ -4,8 +4,6 @@ Behind sentinels it is `redis+sentinel://user:password@host:26379,other:26379/MA
 all of them speak TLS. Imported by the settings, so it knows none.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote

@@ -1,7 +1,5 @@
 """The addresses of PostgreSQL, one for each database role, and of Redis, as child processes are told them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ class Servers:
     postgres_bin: Path
     server_url: str
     worker_url: str
+    scheduler_url: str
     sealer_url: str
     auditor_url: str
 
@@ -26,6 +25,7 @@ class Servers:
             "DATABASE_OWNER_URL": self.owner_url,
             "DATABASE_SERVER_URL": self.server_url,
             "DATABASE_WORKER_URL": self.worker_url,
+            "DATABASE_SCHEDULER_URL": self.scheduler_url,
             "DATABASE_SEALER_URL": self.sealer_url,
             "DATABASE_AUDITOR_URL": self.auditor_url,
             "REDIS_URL": self.redis_url,

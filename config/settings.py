@@ -1,7 +1,6 @@
 """All settings, each from the environment. Without DATABASE_URL nothing starts: a typo opens no empty ledger."""
 
-from __future__ import annotations
-
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.health.ProbeMiddleware",
     "environments.address.AddressMiddleware",
     "config.logs.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -62,7 +62,7 @@ MIDDLEWARE = [
     "environments.actors.ActorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "config.browser_rules.BrowserRulesMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -81,6 +81,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "django.template.context_processors.i18n",
+                "django.template.context_processors.csp",
             ]
         },
     }
@@ -113,6 +114,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 RINGI_ROLES = {
     "application": env.str("RINGI_APP_ROLE", "ringi"),
     "worker": env.str("RINGI_WORKER_ROLE", "ringi_worker"),
+    "scheduler": env.str("RINGI_SCHEDULER_ROLE", "ringi_scheduler"),
     "sealer": env.str("RINGI_SEALER_ROLE", "ringi_sealer"),
     "auditor": env.str("RINGI_AUDITOR_ROLE", "ringi_auditor"),
 }
@@ -148,8 +150,6 @@ CACHES = {
 }
 # The month in which the fiscal year begins: numbers of releases and figures follow it.
 FISCAL_YEAR_FROM = env.int("RINGI_FISCAL_YEAR_FROM", 4)
-if not 1 <= FISCAL_YEAR_FROM <= 12:
-    raise ImproperlyConfigured("RINGI_FISCAL_YEAR_FROM is a month, 1 to 12")
 # Files of one call that uploads evidence; its action refuses more.
 DATA_UPLOAD_MAX_NUMBER_FILES = 1000
 # Calls per token and span (s, m, h). The demo looks ten times a second.
@@ -159,6 +159,8 @@ API_RATE = env.str("RINGI_API_RATE", "1200/m" if TRIAL else "120/m")
 LEASE = env.float("RINGI_LEASE", 15.0)
 BEAT = env.float("RINGI_BEAT", 5.0)
 SWEEP = env.float("RINGI_SWEEP", 1.0)
+# The file of the ledger signer's public keys, put outside the database by root for those who verify; empty: the signer's.
+LEDGER_PUBLIC_KEY = env.str("RINGI_LEDGER_PUBLIC_KEY", "")
 # After so many seconds without a sign of life the scheduler, the sealer, or a queue where work waits, is called
 # silent; 0: never.
 SILENT_SECONDS = env.float("RINGI_SILENT", 90.0)
@@ -190,15 +192,13 @@ DEFAULT_FROM_EMAIL = env.str("RINGI_MAIL_FROM", "Ringi <ringi@localhost>")
 MAIL_DOMAINS = [domain.lower() for domain in env.list("RINGI_MAIL_DOMAINS", default=[])]
 MESSAGE_HOSTS = [host.lower() for host in env.list("RINGI_MESSAGE_HOSTS", default=[])]
 MESSAGE_NETWORKS = env.list("RINGI_MESSAGE_NETWORKS", default=[])
+GIT_NETWORKS = env.list("RINGI_GIT_NETWORKS", default=[])
 APPRISE_KINDS = [kind.lower() for kind in env.list("RINGI_APPRISE", default=[])]
 REMIND_MINUTES = env.int("RINGI_REMIND_MINUTES", 24 * 60)
 REMIND_MINUTES_URGENT = env.int("RINGI_REMIND_MINUTES_URGENT", 30)
 
 AUTH_USER_MODEL = "environments.Account"
-AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",
-    "environments.access.GrantBackend",
-]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "environments.access.GrantBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -211,7 +211,9 @@ ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = SIGNATURE_SECONDS
-ACCOUNT_RATE_LIMITS = {"reauthenticate": "60/m/user", "login": "60/m/ip"}
+# Sign-ins are counted by axes alone, by name and address together: nobody is locked out by others, whether behind the
+# same address or under the same name. login_failed counts the second factors of whoever has given a password.
+ACCOUNT_RATE_LIMITS = {"reauthenticate": "60/m/user", "login": "", "login_failed": "5/300s/key"}
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_ADAPTER = "environments.sign_in.FactorAdapter"
@@ -248,10 +250,9 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 SILENCED_SYSTEM_CHECKS = [] if SECURE_HTTPS else ["security.W004", "security.W008", "security.W012", "security.W016"]
-# unfold's Alpine evaluates expressions, so the admin needs unsafe-eval; nothing else is loosened.
 SECURE_CSP = {
     "default-src": [CSP.SELF],
-    "script-src": [CSP.SELF, CSP.UNSAFE_EVAL, CSP.UNSAFE_INLINE],
+    "script-src": [CSP.SELF, CSP.NONCE],
     "style-src": [CSP.SELF, CSP.UNSAFE_INLINE],
     "img-src": [CSP.SELF, "data:"],
     "object-src": [CSP.NONE],
@@ -286,13 +287,11 @@ UNFOLD = {
             "800": "#3b2893",
             "900": "#2f2073",
             "950": "#1c1346",
-        },
+        }
     },
 }
 
 LOG_FORMAT = env.str("RINGI_LOG_FORMAT", "line")
-if LOG_FORMAT not in ("line", "json"):
-    raise ImproperlyConfigured("RINGI_LOG_FORMAT is line or json")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -304,3 +303,17 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("RINGI_LOG_LEVEL", "INFO")},
     "loggers": {"rq.worker": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
 }
+
+for _name, _holds, _shape in (
+    ("RINGI_API_RATE", re.fullmatch(r"[1-9][0-9]*/[smh]", API_RATE), "calls per s, m or h, such as 120/m"),
+    ("RINGI_FISCAL_YEAR_FROM", 1 <= FISCAL_YEAR_FROM <= 12, "a month, 1 to 12"),
+    ("RINGI_RECONCILE_HOUR", 0 <= RECONCILE_HOUR <= 23, "an hour (UTC), 0 to 23"),
+    ("RINGI_LEASE", LEASE > BEAT > 0, "more seconds than RINGI_BEAT, and RINGI_BEAT more than 0"),
+    ("RINGI_SWEEP", SWEEP > 0, "more than 0 seconds"),
+    ("RINGI_SILENT", SILENT_SECONDS >= 0, "0 or more seconds"),
+    ("RINGI_PROXIES", PROXIES >= 0, "how many proxies stand in a row, 0 or more"),
+    ("RINGI_QUEUES", ENVIRONMENT_QUEUES, "at least one queue"),
+    ("RINGI_LOG_FORMAT", LOG_FORMAT in ("line", "json"), "line or json"),
+):
+    if not _holds:
+        raise ImproperlyConfigured(f"{_name} must be {_shape}")

@@ -1,6 +1,4 @@
-"""URLs: the admin with its own pages, the verbs, sign-in, the API, and the health page."""
-
-from __future__ import annotations
+"""URLs: the admin with its own pages, the verbs, sign-in and the API. Probes are answered before, in config/health.py."""
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
@@ -13,8 +11,8 @@ from django.views.i18n import set_language
 import audit.admin  # noqa: F401
 import environments.admin  # noqa: F401
 import releases.admin  # noqa: F401
-from config.health import health, health_of_work, metrics
-from environments.sign_in import closed
+from environments.passkeys import SigningView
+from environments.sign_in import closed, invitation
 from releases.admin.access_page import access
 from releases.admin.act import act
 from releases.admin.as_of_page import past
@@ -29,8 +27,7 @@ from releases.admin.export_page import ledger_export
 from releases.admin.feed import feed
 from releases.admin.figures_page import figures
 from releases.admin.glossary_page import glossary
-from releases.admin.messages_preview import inbox
-from releases.admin.messages_preview import preview as messages_preview
+from releases.admin.messages_preview import inbox, preview as messages_preview
 from releases.admin.my_work import my_work
 from releases.admin.prints import application_sheet, contact_sheet, rollback_sheet, work_sheet
 from releases.admin.procedure_difference import procedure_difference
@@ -55,11 +52,10 @@ def first_page(request: HttpRequest) -> HttpResponse:
     return my_work(request, admin.site)
 
 
+handler500 = "config.health.error_page"
 urlpatterns = [
     path("", login_not_required(RedirectView.as_view(url="/admin/"))),
-    path("health/", health, name="health"),
-    path("health/work/", health_of_work, name="health-of-work"),
-    path("metrics", metrics, name="metrics"),
+    path("invitation/<str:secret>/", invitation, name="invitation"),
     path("language/", login_not_required(set_language), name="language"),
     path("admin/release/<int:pk>/", release, name="release"),
     path("admin/release/<int:pk>/dry-run/<slug:environment>/", dry_run_page, name="dry-run"),
@@ -104,8 +100,11 @@ urlpatterns = [
     # First, so that the first page and the one sign-in hold whichever site object the admin is given.
     path("admin/", first_page),
     path("admin/login/", login_not_required(RedirectView.as_view(pattern_name="account_login"))),
+    re_path(r"^admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
+    re_path(r"^admin/r/", closed),
     path("admin/", admin.site.urls),
     re_path(r"^account/(?:signup|email|confirm-email|password/set|password/reset|login/code)/", closed),
+    path("account/mfa/webauthn/reauthenticate/", SigningView.as_view()),  # before that of allauth, whose name it keeps
     path("account/", include("allauth.account.urls")),
     path("account/mfa/", include("allauth.mfa.urls")),
     path("api/v1/", api.urls),

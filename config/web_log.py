@@ -1,7 +1,5 @@
 """gunicorn's own lines (it starts, a thread of it hangs) in the form of all others. Named on its command line."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

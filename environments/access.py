@@ -1,7 +1,6 @@
 """One question, `may(account, verb, environment)`, answered from grants; and the backend by which has_perm agrees."""
 
-from __future__ import annotations
-
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
@@ -11,10 +10,10 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit.actor import Actor, current
-from audit.refusals import NotYou, SignatureNeeded
-from environments.models import AccessGrant, AccessRule, Account, Deputy, Environment, sign_in_name
+from audit.refusals import GateClosed, NotYou, SignatureNeeded
+from environments.models import AccessGrant, AccessRule, Account, Deputy, Environment, enrolled, sign_in_name
 from environments.models.access_grant import AccessGrantQuerySet
-from environments.roles import ENVIRONMENT_VERBS, LEVELS, READING, RIGHT_WORDS, ROLE_VERBS
+from environments.roles import DECIDING, ENVIRONMENT_VERBS, LEVELS, READING, RIGHT_WORDS, ROLE_VERBS
 
 
 def roles_of(account: Account, environment: Environment | None = None) -> set[str]:
@@ -23,10 +22,7 @@ def roles_of(account: Account, environment: Environment | None = None) -> set[st
 
 
 def _grants(account: Account, environment: Environment | None) -> AccessGrantQuerySet:
-    grants = AccessGrant.objects.in_force().filter(account=account)
-    if environment is None:
-        return grants
-    return grants.filter(Q(environment=None) | Q(environment=environment))
+    return _there(AccessGrant.objects.in_force().filter(account=account), environment)
 
 
 def may(account: Account | None, verb: str, environment: Environment | None = None) -> bool:
@@ -42,9 +38,7 @@ def may(account: Account | None, verb: str, environment: Environment | None = No
         rules = AccessRule.objects.filter(role__in=grants.values("role"), environment=environment)
         levels = rules.values_list("level", flat=True)
         return any(verb in LEVELS[level] for level in levels)
-    if environment is None and verb not in READING:
-        grants = grants.filter(environment=None)
-    return any(verb in ROLE_VERBS[role] for role in grants.values_list("role", flat=True))
+    return grants.filter(giving(verb, environment)).exists()
 
 
 def current_account() -> Account:
@@ -66,12 +60,32 @@ def require(verb: str, environment: Environment | None = None) -> Account:
     return account
 
 
-def lacking(verb: str, environment: Environment | None = None) -> NotYou:
-    """Return the refusal that names a missing right in the reader's words."""
+def lacking(verb: str, environment: Environment | None = None, account: Account | None = None) -> NotYou:
+    """Return the refusal that names a missing right of an account (None: whoever acts) in the reader's words."""
     where = f" ({environment})" if environment is not None else ""
-    return NotYou(
-        _("You do not have the right “%(verb)s”%(where)s.") % {"verb": RIGHT_WORDS.get(verb, verb), "where": where}
-    )
+    said = _("You do not have the right “%(verb)s”%(where)s.") % {"verb": RIGHT_WORDS.get(verb, verb), "where": where}
+    return NotYou(f"{said} {undecided(account or current_account())}".strip())
+
+
+def require_still(first: Account | None, verb: str, environment: Environment | None = None) -> None:
+    """Raise GateClosed where the first of two persons may no longer do what they proposed; None: a command proposed it."""
+    if first is not None and not may(first, verb, environment):
+        text = _("%(name)s, who proposed this, no longer has the right to. End it and propose it anew.")
+        raise GateClosed(text % {"name": first})
+
+
+def undecided(account: Account) -> str:
+    """Return why the deciding roles of an account do not count now, in words; empty where they do, or where it has none."""
+    if may_decide(account) or not AccessGrant.objects.lasting().filter(account=account, role__in=DECIDING).exists():
+        return ""
+    if account.enrolled_at is None:
+        return _("A deciding role counts only after its holder has enrolled through an invitation.")
+    return _("A deciding role counts only while its holder has a second factor. Set one up on your account's page.")
+
+
+def may_decide(account: Account) -> bool:
+    """Tell whether a person's decisions count: enrolled through an invitation, with a second factor of their own."""
+    return Account.objects.filter(enrolled(), pk=account.pk).exists()
 
 
 def require_part() -> Account:
@@ -82,30 +96,61 @@ def require_part() -> Account:
     return account
 
 
-def holders(role: str, environment: Environment | None = None) -> list[Account]:
-    """Return the persons who hold a role now, in one environment or anywhere; service accounts never count."""
-    grants = AccessGrant.objects.in_force().filter(role=role, account__kind=Account.Kind.PERSON)
-    if environment is not None:
-        grants = grants.filter(Q(environment=None) | Q(environment=environment))
-    return list(Account.objects.filter(grants__in=grants).distinct().order_by("pk"))
+def held(accounts: Iterable[int], at: datetime | None = None) -> dict[int, set[tuple[str, int | None]]]:
+    """Return account → (role, environment; None: all) that it holds at a time (None: now), by the keys of both."""
+    grants = AccessGrant.objects.in_force(at).filter(account__in=set(accounts))
+    found = defaultdict[int, set[tuple[str, int | None]]](set)
+    for account, role, environment in grants.values_list("account", "role", "environment"):
+        found[account].add((role, environment))
+    return found
+
+
+def roles_in(held: Iterable[tuple[str, int | None]], environment: int | None) -> set[str]:
+    """Return the roles of what `held` returns of an account that count in an environment, or anywhere."""
+    return {role for role, place in held if environment is None or place in (None, environment)}
+
+
+def holders(role: str, environment: Environment | None = None, *, right: str = "") -> list[Account]:
+    """Return the persons who hold a role now, in one environment or anywhere; service accounts never count.
+
+    right: leave out those who do not have this right there, by whichever of their roles.
+    """
+    grants = _there(AccessGrant.objects.in_force().filter(account__kind=Account.Kind.PERSON), environment)
+    found = Account.objects.filter(grants__in=grants.filter(role=role))
+    if right:
+        found = found.filter(grants__in=grants.filter(giving(right, environment)))
+    return list(found.distinct().order_by("pk"))
+
+
+def _there(grants: AccessGrantQuerySet, environment: Environment | None) -> AccessGrantQuerySet:
+    return grants if environment is None else grants.filter(Q(environment=None) | Q(environment=environment))
+
+
+def giving(right: str, environment: Environment | None) -> Q:
+    """Return the condition on grants that give a role's right in an environment, or in all, as `may` asks it."""
+    roles = Q(role__in=[role for role, rights in ROLE_VERBS.items() if right in rights])
+    return roles & (Q() if environment is not None or right in READING else Q(environment=None))
 
 
 def roles_by_person(
     environment: Environment | None = None,
     at: datetime | None = None,
     *,
+    right: str = "",
     without: Collection[int] = (),
     kept_out: Collection[str] = (),
     absences: Iterable[tuple[Account, Account]] = (),
 ) -> dict[str, set[str]]:
     """Return person key → the roles that the person holds at a time (None: now), in one environment or anywhere.
 
-    An absent person's roles are the deputy's, who is one person still. without: grants that do not count; kept_out: persons
-    who do not, and for whom no deputy acts; absences: further ones (absent, deputy).
+    An absent person's roles are the deputy's, who is one person still. right: who does not have it there does not count;
+    without: grants that do not; kept_out: persons who do not, and for whom no deputy acts; absences: further ones (absent,
+    deputy).
     """
     grants = AccessGrant.objects.in_force(at).filter(account__kind=Account.Kind.PERSON).exclude(pk__in=list(without))
-    if environment is not None:
-        grants = grants.filter(Q(environment=None) | Q(environment=environment))
+    grants = _there(grants, environment)
+    if right:
+        grants = grants.filter(account__in=grants.filter(giving(right, environment)).values("account"))
     found: dict[str, set[str]] = {}
     for grant in grants.select_related("account"):
         if grant.account.person_key not in kept_out:

@@ -3,8 +3,6 @@
 Rules, grants, deputies and accounts are read as they were; what a level or a role means is code, and so as it is today.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -12,8 +10,9 @@ from typing import Any
 
 from audit import as_of
 from audit.as_of import Life, Past, moment_of
-from environments.models import Account
-from environments.roles import ENVIRONMENT_VERBS, LEVELS, READING, ROLE_VERBS
+from environments.models import Account, Environment
+from environments.models.account import FACTORS
+from environments.roles import DECIDING, ENVIRONMENT_VERBS, LEVELS, READING, ROLE_VERBS
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,11 @@ class Then:
         """Who stood in for whom."""
         return self._lives("Deputy")
 
+    @cached_property
+    def factors(self) -> dict[str, Life]:
+        """The second factors."""
+        return as_of.lives_of("mfa.Authenticator", self.until)
+
     def account(self, account: int, moment: datetime) -> Account | None:
         """Return the row of an account as it was, unsaved; None before it was there."""
         life = self.accounts.get(str(account))
@@ -96,7 +100,9 @@ class Then:
             grant = life.at(moment)
             if grant is None or (account is not None and grant.values["account_id"] != account):
                 continue
-            if _counts(grant.values, moment) and self._open(grant.values["account_id"], moment):
+            decides = grant.values["role"] in DECIDING
+            open_ = self._open(grant.values["account_id"], moment, decides=decides)
+            if _counts(grant.values, moment) and open_:
                 values = grant.values
                 found.append(Held(values["account_id"], values["role"], values["environment_id"], grant))
         return found
@@ -108,7 +114,7 @@ class Then:
             past = life.at(moment)
             if past is not None and past.values["deputy_id"] == account and _counts(past.values, moment):
                 absent = past.values["absent_id"]
-                if self._open(absent, moment) and self._open(account, moment):
+                if self._open(absent, moment) and self._open(account, moment, decides=True):
                     found.append(absent)
         return found
 
@@ -121,7 +127,7 @@ class Then:
             if past is None or not _counts(past.values, moment):
                 continue
             absent, deputy = past.values["absent_id"], past.values["deputy_id"]
-            if absent in people and self._open(deputy, moment):
+            if absent in people and self._open(deputy, moment, decides=True):
                 found += [
                     Held(deputy, h.role, h.environment, h.grant, absent)
                     for h in found
@@ -139,10 +145,21 @@ class Then:
         levels = self.levels(moment) if environment is not None and verb in ENVIRONMENT_VERBS else {}
         return any(allows(held, verb, environment, levels) for held in self.held(moment, account))
 
-    def _open(self, account: int, moment: datetime) -> bool:
+    def _open(self, account: int, moment: datetime, *, decides: bool = False) -> bool:
+        """Tell whether an account was open, and where a person decides, enrolled with a second factor."""
         life = self.accounts.get(str(account))
         past = life.at(moment) if life is not None else None
-        return past is not None and past.values["is_active"] is True
+        if past is None or past.values["is_active"] is not True:
+            return False
+        if not decides or past.values["kind"] == Account.Kind.SERVICE:
+            return True
+        return past.values["enrolled_at"] is not None and self._has_factor(account, moment)
+
+    def _has_factor(self, account: int, moment: datetime) -> bool:
+        found = (life.at(moment) for life in self.factors.values())
+        return any(
+            row is not None and row.values["user_id"] == account and row.values["type"] in FACTORS for row in found
+        )
 
 
 def allows(held: Held, verb: str, environment: int | None, levels: dict[tuple[str, int], str]) -> bool:
@@ -167,3 +184,10 @@ def _counts(values: dict[str, Any], moment: datetime) -> bool:
         and begins <= moment
         and (until is None or until > moment)
     )
+
+
+def once_protected() -> set[int]:
+    """Return the environments that are protected, and those that were so at some time, as the ledger tells."""
+    lives = as_of.lives_of(Environment._meta.label)
+    told = {int(pk) for pk, life in lives.items() if any(past.values.get("protected") for past in life.states)}
+    return told | set(Environment.objects.filter(protected=True).values_list("pk", flat=True))

@@ -1,7 +1,5 @@
 """Turns the signed-in account of a request into the actor that the door asks for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,11 +7,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
 
 from audit.actor import Actor, acting
 from audit.capture import clear_context, set_context
+from audit.change import signed
 from environments.access import roles_of
 from environments.admin.rights import rights_of
 from environments.models import Account
@@ -21,10 +19,15 @@ from environments.models import Account
 # Under here allauth itself saves passwords and second factors, also while it only shows a page; those tables are
 # governed. What it saves in several steps is one transaction.
 ACCOUNT_PAGES = "/account/"
-IN_ONE = ("/account/password/", "/account/mfa/totp/", "/account/mfa/recovery-codes/", "/account/mfa/webauthn/")
+IN_ONE = (
+    "/account/password/", "/account/mfa/totp/", "/account/mfa/recovery-codes/",
+    "/account/mfa/webauthn/add/", "/account/mfa/webauthn/keys/",
+)  # fmt: skip
 LOOKING = ("GET", "HEAD")
-# All that works before a first password is changed.
-BEFORE_CHANGE = ("account_change_password", "account_logout", "language", "health")
+# When the session last signed: what proved the identity before then is used up.
+SIGNED_AT = "ringi_signed_at"
+# What a passkey has signed and no signature has used yet: see Actor.assertion.
+ASSERTION = "ringi_assertion"
 
 
 def person(account: Account, *, channel: str = "admin", address: str = "", request_id: str = "") -> Actor:
@@ -47,19 +50,28 @@ def visitor(address: str, request_id: str = "") -> Actor:
     )
 
 
-def proof_of(session: Mapping[str, Any]) -> tuple[datetime | None, str]:
-    """Return when the owner of a session last proved who he is, and by what within the time that a proof holds.
+def proof_of(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return when the owner of a session last proved who they are for a signature, by what, and what their passkey signed:
+    the fields of Actor. Empty when they have not, or have signed with it since: each signature takes a proof of its own, and
+    a sign-in is none (21 CFR 11.200).
 
-    The methods are joined in their order: `password`, `password+totp`, `webauthn`. Each has its own age: a new password
-    does not make an old code new.
+    The methods are those of the last SIGNATURE_SECONDS, joined in their order: `password`, `totp+password`, `webauthn`. A
+    passkey counts once, for what it signed.
     """
-    records = session.get("account_authentication_methods", [])
-    if not records:
-        return None, ""
-    oldest = datetime.now(UTC).timestamp() - settings.SIGNATURE_SECONDS
-    fresh = [record for record in records if record["at"] >= oldest]
+    oldest, assertion = datetime.now(UTC).timestamp() - settings.SIGNATURE_SECONDS, session.get(ASSERTION)
+    fresh = [
+        record
+        for record in session.get("account_authentication_methods", [])
+        if record.get("reauthenticated") and record["at"] >= oldest and (assertion or record.get("type") != "webauthn")
+    ]
+    if not fresh or fresh[-1]["at"] <= session.get(SIGNED_AT, 0.0):
+        return {}
     names = [record.get("type", "mfa") if record["method"] == "mfa" else record["method"] for record in fresh]
-    return datetime.fromtimestamp(records[-1]["at"], UTC), "+".join(dict.fromkeys(names))
+    return {
+        "authenticated_at": datetime.fromtimestamp(fresh[-1]["at"], UTC),
+        "method": "+".join(dict.fromkeys(names)),
+        "assertion": assertion,
+    }
 
 
 class ActorMiddleware:
@@ -74,9 +86,7 @@ class ActorMiddleware:
         if not isinstance(account, Account):
             with _saving(request, visitor(address, getattr(request, "ringi_request_id", ""))):
                 return self.get_response(request)
-        if account.must_change_password and request.path not in {reverse(name) for name in BEFORE_CHANGE}:
-            return HttpResponseRedirect(reverse("account_change_password"))
-        authenticated_at, method = proof_of(request.session)
+        signed.set(False)
         actor = Actor(
             account_id=account.pk,
             name=str(account),
@@ -86,15 +96,18 @@ class ActorMiddleware:
             roles=tuple(sorted(rights_of(request).roles if request.method in LOOKING else roles_of(account))),
             address=address,
             request_id=getattr(request, "ringi_request_id", ""),
-            authenticated_at=authenticated_at,
-            method=method,
+            **proof_of(request.session),
         )
         with acting(actor), _saving(request, actor):
             if request.method == "POST" and request.path.startswith(IN_ONE):
                 with transaction.atomic():
                     set_context(actor, action="account:secure", reason="")
                     return self.get_response(request)
-            return self.get_response(request)
+            response = self.get_response(request)
+        if signed.get():
+            request.session[SIGNED_AT] = datetime.now(UTC).timestamp()
+            request.session.pop(ASSERTION, None)
+        return response
 
 
 @contextmanager

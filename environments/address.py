@@ -1,7 +1,5 @@
 """From where a request comes, when proxies stand between."""
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """What must still be possible once people have lost roles: asked inside each act that takes them away, before it does."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 
 from audit.change import Act

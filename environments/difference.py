@@ -1,9 +1,10 @@
-"""What differs between two configurations, for people's eyes: plain values as they are, secrets as same or different."""
+"""What differs between two configurations or two sets of settings, for people's eyes; secrets only as same or different."""
 
-from __future__ import annotations
-
+import json
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from environments.models import ConfigurationVersion
 from environments.secrets import open_sealed
@@ -50,3 +51,27 @@ def _value(version: ConfigurationVersion | None, key: str) -> str | None:
         return open_sealed(version.sealed[key], version.aad(key))
     value = version.values.get(key)
     return None if value is None else str(value)
+
+
+def flat(value: Any, above: str = "") -> dict[str, str]:
+    """Return dotted name → text of settings in parts; a command as the line that a shell would take for its words."""
+    if isinstance(value, Mapping):
+        parts = (flat(part, f"{above}.{name}" if above else str(name)) for name, part in value.items())
+        return {key: text for part in parts for key, text in part.items()}
+    if not value and isinstance(value, list | str | None):
+        return {}
+    if isinstance(value, list) and all(isinstance(word, str) for word in value):
+        return {above: shlex.join(value)}
+    return {above: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)}
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return (dotted name, text before, text after) of each setting that differs; "—" where there is none."""
+    left, right = (
+        {key.removeprefix("settings."): text for key, text in flat(side).items()} for side in (before, after)
+    )
+    return [
+        (key, left.get(key) or "—", right.get(key) or "—")
+        for key in dict.fromkeys([*left, *right])
+        if left.get(key) != right.get(key)
+    ]

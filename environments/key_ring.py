@@ -1,7 +1,5 @@
 """The keys of secrets at rest, in one file outside the database: one of them seals, the others still open."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json
@@ -15,6 +13,8 @@ from pathlib import Path
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+
+from audit.private_files import as_its_folder, make_folder, write_private
 
 
 class KeyMissing(Exception):
@@ -110,8 +110,9 @@ def _parsed(text: str) -> Ring:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path().parent)
     descriptor = os.open(path().with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    as_its_folder(descriptor, path().parent)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -127,15 +128,4 @@ def _write(ring: Ring) -> None:
         "digest": ring.digest.hex(),
         "keys": {name: key.hex() for name, key in ring.keys.items()},
     }
-    fresh = path().with_suffix(f".{secrets.token_hex(8)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as handle:
-        handle.write(json.dumps(content, indent=1) + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    fresh.rename(path())
-    folder = os.open(path().parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_private(path(), json.dumps(content, indent=1) + "\n")

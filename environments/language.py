@@ -1,7 +1,5 @@
 """The language of a page: the signed-in person's own, else the browser's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from django.conf import settings

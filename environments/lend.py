@@ -1,7 +1,5 @@
 """Rows that many others point at, read once and given to each of them, instead of joined to each by the database."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Roles, levels and their fixed meaning (E3, D1). Code and not rows, so that no look-alike can weaken one."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext_lazy as _
 
 ROLE_CHOICES = [
@@ -27,7 +25,7 @@ LEVEL_CHOICES = [
 ]
 
 # A grant of one of these needs a second person.
-DECIDING = frozenset({"administrator", "committee", "release_manager", "project_manager", "operator"})
+DECIDING = frozenset({"administrator", "committee", "release_manager", "project_manager", "operator", "ci"})
 
 # What people may ask for, for some hours: an administrator is none for hours, and CI is no person.
 ASKED_FOR = frozenset(role for role, _label in ROLE_CHOICES) - {"administrator", "ci"}
@@ -40,19 +38,7 @@ LEVELS: dict[str, frozenset[str]] = {
     "read_only": frozenset({"view"}),
     "audit_log_only": frozenset(),
     "operate": frozenset(
-        {
-            "view",
-            "log",
-            "schedule",
-            "request",
-            "start",
-            "stop",
-            "decide",
-            "verify",
-            "roll_back",
-            "settle",
-            "adopt",
-        }
+        {"view", "log", "schedule", "request", "start", "stop", "decide", "verify", "roll_back", "settle", "adopt"}
     ),
     "ci_automatic": frozenset({"request", "start", "schedule"}),
     "ci_after_approval": frozenset({"start"}),

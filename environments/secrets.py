@@ -1,7 +1,5 @@
 """Secrets at rest: AES-256-GCM (NIST SP 800-38D) under a key of the ring, bound to the row and field they belong to."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac

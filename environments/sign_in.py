@@ -1,19 +1,22 @@
 """allauth's adapters: nobody signs up by himself, each sign-in is an event, and second factors are kept sealed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.forms import SetPasswordForm
 from allauth.mfa.adapter import DefaultMFAAdapter
+from django.contrib import messages
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from audit.actor import acting
-from audit.change import note
+from audit.change import note, note_refusal
+from audit.refusals import Refused
+from environments.actions.account.invite import enrol, invited
 from environments.actors import person, visitor
 from environments.models import sign_in_name
 from environments.secrets import open_sealed, seal
@@ -36,24 +39,29 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         response.set_cookie("django_language", user.language, samesite="Lax", httponly=True)
         return response
 
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count nothing: allauth would lock a name wherever it is tried, in this process alone. axes counts."""
+
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Write the failed sign-in under the name that was tried."""
         super().authentication_failed(request, **credentials)
         name = str(credentials.get("username", ""))[:150]
         with acting(visitor(request.META.get("REMOTE_ADDR", ""))):
-            note("session:sign_in", object=f"name:{name}", outcome="refused")
+            note_refusal("session:sign_in", _("The name or the password is not right."), object=f"name:{name}")
 
-    def clean_password(self, password: str, user: Any = None) -> str:
-        """Refuse the password that the person has already: a first one must really be changed."""
-        chosen: str = super().clean_password(password, user)
-        if user is not None and user.check_password(chosen):
-            raise ValidationError(_("Choose another password than the present one."))
-        return chosen
+    def reauthenticate(self, user: Any, password: str) -> bool:
+        """Check the password of the signed-in person. They stay signed in when its stored form is renewed with it, as after
+        an upgrade of Django.
+        """
+        right: bool = super().reauthenticate(user, password)
+        if right:
+            user.refresh_from_db(fields=["password"])
+            self.request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+        return right
 
     def set_password(self, user: Any, password: str) -> None:
-        """Keep a password that its owner chose: it is no first one any more, and none waits."""
-        user.must_change_password = False
-        user.pending_password, user.pending_by = "", None
+        """Keep a password that its owner chose; an invitation that was open ends."""
+        user.invitation, user.invited_until = "", None
         super().set_password(user, password)
         note("account:change_password", object=f"environments.Account:{user.pk}")
 
@@ -86,6 +94,24 @@ def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None
     """Return the name under which a failed sign-in is counted; look-alikes count as one."""
     given = (credentials or {}).get("username") or request.POST.get("login", "")
     return sign_in_name(str(given))[:255]
+
+
+@login_not_required
+def invitation(request: HttpRequest, secret: str) -> HttpResponse:
+    """Let the person whom a link invites choose a password; then they sign in and set up their second factor."""
+    account = invited(secret)
+    form = SetPasswordForm(user=account, data=request.POST or None)
+    if account is not None and request.method == "POST" and form.is_valid():
+        try:
+            with acting(person(account, address=request.META.get("REMOTE_ADDR", ""))):
+                enrol(account.pk, secret=secret, password=form.cleaned_data["password1"])
+        except Refused as refused:
+            form.add_error(None, [str(reason) for reason in refused.reasons])
+        else:
+            messages.success(request, _("Your password is set. Sign in, then set up your second factor."))
+            return HttpResponseRedirect(f"{reverse('account_login')}?next={reverse('mfa_index')}")
+    status = 404 if account is None else 400 if request.method == "POST" else 200
+    return render(request, "account/invitation.html", {"form": form, "account": account}, status=status)
 
 
 @login_not_required

@@ -1,7 +1,5 @@
 """What a signature is about, and so whether it needs a second factor. The door asks it of every act that signs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

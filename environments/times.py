@@ -1,7 +1,5 @@
 """How people read a time: in a zone that is named; on a page with the instant behind it, for the reader's own zone."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from zoneinfo import ZoneInfo
 

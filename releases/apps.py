@@ -12,23 +12,16 @@ class ReleasesConfig(AppConfig):
     verbose_name = _("Releases")
 
     def ready(self) -> None:
-        """Install the database's own copy of the machines after each migration; judge the settings of targets; say
-        where sealed values are.
-        """
+        """Install the database's own copy of the machines after each migration; say where sealed values are."""
+        from audit import guards
         from environments.actions.configuration.reseal import ELSEWHERE, Place
-        from environments.actions.target.settings import judged_by
         from environments.departures import ask_of_departures
         from releases.actions.channel import reseal
-        from releases.actions.target import schema
-        from releases.actions.watch.set_sources import faults_in
         from releases.gates.headcount import of_departure
-        from releases.machines.guard import install
-        from releases.steps.http_call import faults_of_hosts
+        from releases.machines.guard import FUNCTION, install, triggers
 
         ask_of_departures(of_departure)
-        judged_by(faults_in)
-        judged_by(faults_of_hosts)
-        judged_by(schema.faults_in)
         ELSEWHERE[:] = [Place(reseal.texts, reseal.reseal)]
 
         post_migrate.connect(install, sender=self, dispatch_uid="releases.machines.guard")
+        guards.BESIDE.append((FUNCTION, triggers))

@@ -1,17 +1,21 @@
 """Wakes workers up after a commit. Redis is only told that there is work; what work there is, PostgreSQL knows."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import django_rq
 from django.db import transaction
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(moment: datetime) -> int:
+    """Return a time as a job takes it: whole microseconds since 1970 (UTC)."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 @contextmanager
@@ -25,19 +29,19 @@ def _reaching(queue: str) -> Iterator[None]:
         log.warning("queue %s is out of reach, the sweep will try again: %s", queue, fault)
 
 
-def wake(queue: str, job: str, **arguments: Any) -> None:
-    """Put `releases.jobs.<job>` on a queue now; a lost wake-up is found again by the scheduler's sweep."""
+def wake(queue: str, job: str, **arguments: int) -> None:
+    """Put `releases.jobs.<job>` on a queue now, with whole numbers; a lost wake-up is found again by the scheduler's sweep."""
     with _reaching(queue):
         django_rq.get_queue(queue).enqueue(f"releases.jobs.{job}", kwargs=arguments, result_ttl=0, failure_ttl=3600)
 
 
-def wake_once(queue: str, job: str, **arguments: Any) -> None:
+def wake_once(queue: str, job: str, **arguments: int) -> None:
     """Put a job on a queue unless one waits there already: for a queue whose jobs look for all that is due."""
     with _reaching(queue):
         if not django_rq.get_queue(queue).count:
             wake(queue, job, **arguments)
 
 
-def wake_on_commit(queue: str, job: str, **arguments: Any) -> None:
+def wake_on_commit(queue: str, job: str, **arguments: int) -> None:
     """Put the job on the queue once the open transaction is committed."""
     transaction.on_commit(lambda: wake(queue, job, **arguments))

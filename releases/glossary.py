@@ -1,7 +1,5 @@
 """The glossary: the words of the product in both languages, read from one file that the documentation prints as well."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from functools import cache

@@ -1,9 +1,10 @@
-"""The RQ jobs: each sets who acts and calls one function. They hold no rules."""
-
-from __future__ import annotations
+"""The RQ jobs: each sets who acts and calls one function. They hold no rules. Workers take those in JOBS and no other,
+with whole numbers as arguments.
+"""
 
 import logging
-from datetime import datetime
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 from audit.actor import Actor, acting
@@ -22,6 +23,7 @@ from releases.actions.target import measure
 from releases.actions.watch.checks import run_checks
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.actions.watch.sample import sample
+from releases.dispatch import EPOCH
 from releases.models import ReleaseImport, Rollback
 from releases.steps.masking import clean
 from releases.steps.written_rows import written_since
@@ -44,16 +46,16 @@ def run_step(step_id: int) -> None:
         run_from(step_id)
 
 
-def take_sample(watch_id: int, due: str) -> None:
-    """Take one sample of a watch."""
+def take_sample(watch_id: int, due: int) -> None:
+    """Take one sample of a watch. due: microseconds since 1970 (UTC)."""
     with acting(_worker()), tracing(watch=str(watch_id)):
-        sample(watch_id, due=datetime.fromisoformat(due))
+        sample(watch_id, due=EPOCH + timedelta(microseconds=due))
 
 
-def check_watch(watch_id: int, due: str) -> None:
-    """Make the checks beside the metrics of a watch once."""
+def check_watch(watch_id: int, due: int) -> None:
+    """Make the checks beside the metrics of a watch once. due: microseconds since 1970 (UTC)."""
     with acting(_worker()), tracing(watch=str(watch_id)):
-        run_checks(watch_id, due=datetime.fromisoformat(due))
+        run_checks(watch_id, due=EPOCH + timedelta(microseconds=due))
 
 
 def measure_target(target_id: int) -> None:
@@ -130,3 +132,19 @@ def _prepare(rollback: Rollback) -> int | None:
     if rollback.state == "authorised" and not (not_possible(rollback.deployment) or unconsented(rollback)):
         return run(rollback.pk)
     return None
+
+
+JOBS: dict[str, Callable[..., None]] = {
+    f"releases.jobs.{job.__name__}": job
+    for job in (
+        run_step,
+        take_sample,
+        check_watch,
+        measure_target,
+        import_past_releases,
+        publish_documents,
+        delete_dump,
+        tell,
+        prepare_rollback,
+    )
+}

@@ -5,8 +5,6 @@ PostgreSQL knows when the scheduler was at work last, what nobody took and what 
 listens to it.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import socket
@@ -18,7 +16,9 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from redis.exceptions import RedisError
-from rq import Worker
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
+
+from audit.standing import Standing, standing
 
 log = logging.getLogger(__name__)
 # A page asks no more often than this, whoever looks.
@@ -34,11 +34,6 @@ SELECT e.slug, extract(epoch FROM clock_timestamp() - min(CASE s.state WHEN 'rea
 FROM releases_step s JOIN releases_deployment d ON d.id = s.deployment_id JOIN environments_environment e ON e.id = d.environment_id
 WHERE (s.state = 'ready' AND s.offered_at IS NOT NULL) OR (s.state = 'running' AND s.lease_until < clock_timestamp())
 GROUP BY e.slug
-"""
-# The first event that no checkpoint covers.
-UNSEALED = """
-SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_link l JOIN audit_event e ON e.id = l.event_id
-WHERE l.number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)
 """
 # What nobody has made a message of, and what is due in a lane that nobody has touched; a held lane is no silence.
 UNTOLD = """
@@ -65,21 +60,23 @@ class Vitals:
     scheduler: float | None
     untaken: dict[str, float] = field(default_factory=dict)
     untold: float | None = None
-    unsealed: float | None = None
+    ledger: Standing = Standing()
     unavailable: tuple[str, ...] = ()
     queue: bool = True
     waiting: dict[str, int] = field(default_factory=dict)
     workers: dict[str, int] = field(default_factory=dict)
 
     def silent(self) -> list[tuple[str, str]]:
-        """Return (kind, name) of what is silent: the scheduler, the sealer, the queue itself, the workers of one queue, a
-        channel that takes nothing; nothing where it is off.
+        """Return (kind, name) of what is silent: the scheduler, the sealer, the verification of the ledger, the queue itself,
+        the workers of one queue, a channel that takes nothing; where it is off only what a verification of the ledger found.
         """
         longest = settings.SILENT_SECONDS
+        found = [("ledger", str(self.ledger.alarm.pk))] if self.ledger.alarm is not None else []
         if not longest:
-            return []
-        found = [] if self.scheduler is not None and self.scheduler <= longest else [("scheduler", "")]
-        found += [("sealer", "")] if self.unsealed is not None and self.unsealed > longest else []
+            return found
+        found += [("ledger", "")] if self.ledger.late and not found else []
+        found += [] if self.scheduler is not None and self.scheduler <= longest else [("scheduler", "")]
+        found += [("sealer", "")] if self.ledger.unsigned is not None and self.ledger.unsigned > longest else []
         found += [] if self.queue else [("queue", "")]
         late = {name for name, seconds in self.untaken.items() if seconds > longest}
         late |= {"messages"} if self.untold is not None and self.untold > longest else set()
@@ -97,8 +94,6 @@ def look() -> Vitals:
         untaken = dict(cursor.fetchall())
         cursor.execute(UNTOLD)
         (untold,) = cursor.fetchone()
-        cursor.execute(UNSEALED)
-        first = cursor.fetchone()
         cursor.execute(UNAVAILABLE)
         unavailable = tuple(key for (key,) in cursor.fetchall())
     known: dict[str, Any] = {
@@ -106,10 +101,10 @@ def look() -> Vitals:
         "untaken": untaken,
         "untold": untold,
         "unavailable": unavailable,
+        "ledger": standing(),
     }
-    known["unsealed"] = first and first[0]
     try:
-        return Vitals(**known, waiting=_waiting(), workers=_workers())
+        return Vitals(**known, waiting=_waiting(), workers={name: len(found) for name, found in listeners().items()})
     except RedisError as fault:
         log.warning("the queue does not answer: %s", fault)
         return Vitals(**known, queue=False)
@@ -119,18 +114,25 @@ def _waiting() -> dict[str, int]:
     return {name: int(django_rq.get_queue(name).count) for name in settings.ENVIRONMENT_QUEUES}
 
 
-def _workers() -> dict[str, int]:
-    found = Worker.all(connection=django_rq.get_connection(settings.ENVIRONMENT_QUEUES[0]))
-    return {name: sum(name in worker.queue_names() for worker in found) for name in settings.ENVIRONMENT_QUEUES}
+def listeners() -> dict[str, list[tuple[str, str, str]]]:
+    """Return name, state and last sign of life of the workers of each queue. Read as text: RQ's own builds what Redis says.
+    Raises RedisError.
+    """
+    redis: Any = django_rq.get_connection(settings.ENVIRONMENT_QUEUES[0])
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for name in settings.ENVIRONMENT_QUEUES:
+        keys = sorted(redis.smembers(WORKERS_BY_QUEUE_KEY % name))
+        read = [(key, *redis.hmget(key, "state", "last_heartbeat")) for key in keys]
+        texts = [tuple((part or b"").decode(errors="replace") for part in row) for row in read if row[2]]
+        found[name] = [(key.rpartition(":")[2], state, seen) for key, state, seen in texts]
+    return found
 
 
 def silences() -> list[tuple[str, str]]:
-    """Return what is silent, as pages show it: looked up at most every few seconds, and never where it is off."""
-    if not settings.SILENT_SECONDS:
-        return []
+    """Return what is silent, as pages show it: looked up at most every few seconds."""
     known: list[tuple[str, str]] | None = cache.get("silences")
     if known is None:
-        known = look().silent()
+        known = look().silent() if settings.SILENT_SECONDS else Vitals(None, ledger=standing()).silent()
         # A server that swallows what it is asked costs five seconds each time.
         cache.set("silences", known, KEPT_SECONDS if ("queue", "") not in known else 6 * KEPT_SECONDS)
     return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import io
 import os
@@ -18,6 +19,8 @@ import pytest
 from django.utils import translation
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tests import locks, operations
 
 TEMPLATE = f"ringi_template_{os.environ.get('PYTEST_XDIST_TESTRUNUID', uuid.uuid4().hex)[:16]}"
 CAST = {
@@ -53,6 +56,23 @@ def pytest_configure() -> None:
 
     settings.PASSWORD_HASHERS = ["tests.hashing.OneRound"]
     settings.SILENT_SECONDS = 0  # no page need say that these tests have no scheduler
+    settings.GIT_NETWORKS = ["127.0.0.0/8", "::1"]  # servers of repositories lie on this machine
+    operations.in_one_process()
+    locks.watch()
+
+
+def pytest_runtest_setup() -> None:
+    """Forget what an earlier test left in the cache: it says for a minute which address has called without a token."""
+    from django.core.cache import cache
+
+    cache.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Fail a test, whatever it is about, in which rows were locked out of the declared order (tests/locks.py)."""
+    yield
+    assert not (faults := locks.taken()), faults
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -110,11 +130,43 @@ def _cast() -> None:
                 username=name,
                 display_name=name.replace("_", " ").title(),
                 kind="service" if service else "person",
-                password="" if service else PASSWORD,
                 git_addresses=(f"{name}@datasets.example",),
             )
+            if not service:
+                enrolled(account, factor=name != "outsider")
             for role in roles:
                 propose(account.pk, role=role, reason="cast of the tests")
+
+
+def factor_secret(username: str) -> str:
+    """Return the secret of a test person's authenticator app, base32."""
+    return base64.b32encode(username.encode().ljust(20, b".")[:20]).decode()
+
+
+def enrolled(account: Any, password: str = PASSWORD, *, factor: bool = True) -> Any:
+    """Let a person enrol by an invitation from the server, with a second factor or without; return the account."""
+    from environments.actions.account.invite import enrol, invite
+
+    made = enrol(account.pk, secret=invite(account.pk).secret.split("/")[-2], password=password)
+    if factor:
+        give_factor(made)
+    return made
+
+
+def give_factor(account: Any) -> None:
+    """Let a person have set up an authenticator app."""
+    from allauth.mfa.models import Authenticator
+
+    from audit.actor import Actor, acting
+    from audit.change import change
+    from environments.models import Account
+    from environments.secrets import seal
+    from environments.sign_in import SEALED_AS
+
+    data = {"secret": seal(factor_secret(account.username), SEALED_AS)}
+    command = Actor(account_id=None, name="tests", kind="command", channel="command")
+    with acting(command), change("test:factor", (Account, account.pk)):
+        Authenticator.objects.create(user=account, type=Authenticator.Type.TOTP, data=data)
 
 
 class _connected(AbstractContextManager[None]):
@@ -215,6 +267,17 @@ def enters(people: dict[str, Any]) -> Callable[..., AbstractContextManager[Any]]
     return enter
 
 
+def seconded(made: Any, acting_as: Callable[..., AbstractContextManager[Any]], by: str = "second_operator") -> Any:
+    """Accept what waits for a second person and return the row; return what does not wait as it is."""
+    from environments.actions.proposed_change.decide import accept
+    from environments.models import ProposedChange
+
+    if not isinstance(made, ProposedChange):
+        return made
+    with acting_as(by):
+        return accept(made.pk)
+
+
 @pytest.fixture
 def browsers(people: dict[str, Any]) -> Callable[[str], Any]:
     """Return a function: Django's test client, signed in as a member of the cast with a fresh proof of identity."""
@@ -222,11 +285,23 @@ def browsers(people: dict[str, Any]) -> Callable[[str], Any]:
 
     from django.test import Client
 
+    from environments.actors import SIGNED_AT
+
+    class Proving(Client):
+        """Proves the identity anew before each request that follows a signature."""
+
+        def request(self, **request: Any) -> Any:
+            if request["REQUEST_METHOD"] != "GET" and SIGNED_AT in (session := self.session):
+                del session[SIGNED_AT]
+                session.save()
+            return super().request(**request)
+
     def enter(name: str) -> Client:
-        client = Client(headers={"accept-language": "en"})
+        client = Proving(headers={"accept-language": "en"})
+        people[name].refresh_from_db()
         client.force_login(people[name], backend="environments.access.GrantBackend")
         session = client.session
-        session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
+        session["account_authentication_methods"] = [{"method": "password", "at": time.time(), "reauthenticated": True}]
         session.save()
         return client
 

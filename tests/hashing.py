@@ -9,3 +9,9 @@ class OneRound(PBKDF2PasswordHasher):
     """PBKDF2 with one round."""
 
     iterations = 1
+
+
+class TwoRounds(OneRound):
+    """One that renews what the other stored."""
+
+    iterations = 2

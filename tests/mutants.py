@@ -13,8 +13,10 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = shutil.ignore_patterns(
@@ -41,16 +43,17 @@ def listed(words: Sequence[str] = ()) -> list[Mutant]:
     return [row for row in rows if not words or any(word in row.guard for word in words)]
 
 
-def _run(copy: Path, tests: Sequence[str]) -> tuple[int, str]:
+def _run(copy: Path, tests: Sequence[str], seconds: int = SECONDS) -> tuple[int, str]:
     """Run tests in the copy; return pytest's status and what it printed last."""
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        return -1, f"no end within {SECONDS} s"
+        return -1, f"no end within {seconds} s"
     return done.returncode, "\n".join(done.stdout.splitlines()[-15:])
 
 
@@ -71,23 +74,34 @@ def _verdict(copy: Path, mutant: Mutant) -> tuple[str, str]:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run all guards, print a table, and return 1 unless every one was noticed."""
+    """Run all guards, one copy of the tree a processor, print a table, and return 1 unless every one was noticed."""
     mutants = listed(words)
     with tempfile.TemporaryDirectory(prefix="ringi-mutants-") as folder:
-        copy = Path(folder) / "tree"
-        shutil.copytree(ROOT, copy, ignore=LEFT_OUT, symlinks=True)
-        status, printed = _run(copy, sorted({mutant.test for mutant in mutants}))
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(os.cpu_count() or 1):
+            copy = Path(folder) / f"tree{number}"
+            shutil.copytree(ROOT, copy, ignore=LEFT_OUT, symlinks=True)
+            copies.put(copy)
+        # The whole of them once, as the tree is; it also makes the database that each run copies.
+        status, printed = _run(copy, sorted({mutant.test for mutant in mutants}), SECONDS + 10 * len(mutants))
         if status != 0:
             print(f"the named tests do not pass as the tree is:\n{printed}")
             return 1
+
+        def judged(mutant: Mutant) -> tuple[Mutant, str, str, float]:
+            copy, began = copies.get(), time.monotonic()
+            try:
+                return mutant, *_verdict(copy, mutant), time.monotonic() - began
+            finally:
+                copies.put(copy)
+
         wrong = 0
-        for mutant in mutants:
-            began = time.monotonic()
-            verdict, reason = _verdict(copy, mutant)
-            wrong += verdict != "killed"
-            print(f"{verdict:<15} {time.monotonic() - began:5.1f} s  {mutant.guard:<70} {mutant.file}", flush=True)
-            if reason:
-                print(reason, flush=True)
+        with ThreadPoolExecutor(copies.qsize()) as pool:
+            for mutant, verdict, reason, seconds in pool.map(judged, mutants):
+                wrong += verdict != "killed"
+                print(f"{verdict:<15} {seconds:5.1f} s  {mutant.guard:<70} {mutant.file}", flush=True)
+                if reason:
+                    print(reason, flush=True)
     print(f"{len(mutants) - wrong} of {len(mutants)} guards are held by their tests")
     return 1 if wrong else 0
 

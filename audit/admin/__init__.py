@@ -1,7 +1,5 @@
 """The ledger in the admin: events have their timeline and cannot be changed."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,10 +1,9 @@
 """The admin of every governed model: a list and a page of fields, and nothing that changes a row."""
 
-from __future__ import annotations
-
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -48,7 +47,7 @@ class RoughPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """List and detail page. `lookups` is all that a query string may filter by; `shown_fields` the detail page's."""
+    """List and detail page. `lookups` is all that a query string may filter by beside `list_filter`; `shown_fields` the detail page's."""
 
     lookups: ClassVar[frozenset[str]] = frozenset()
     shown_fields: ClassVar[tuple[str, ...]] = ()
@@ -89,8 +88,10 @@ class ReadOnlyAdmin(ModelAdmin):
         return self.has_view_permission(request)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """Allow what is listed; a free query string would let columns be guessed that are not shown."""
-        return lookup in self.lookups
+        """Allow the list's own filters and `lookups`; a free query string would let columns be guessed that are not shown."""
+        own = (entry if isinstance(entry, str) else entry[0] for entry in self.list_filter)
+        offered = {name + way for name in own for way in ("", "__exact", "__id__exact", "__isnull", "__isempty")}
+        return lookup in self.lookups | offered
 
     def get_urls(self) -> list[URLPattern]:
         """Offer the list and the detail page only."""
@@ -200,3 +201,9 @@ def _value(value: Any) -> Any:
 def column(label: Any, order: str = "") -> Any:
     """Return the decorator of a column of a list."""
     return admin.display(description=label, ordering=order or None)
+
+
+def cell(show: Callable[..., Any], fields: str, label: Any, order: str = "") -> Any:
+    """Return a column that shows fields of a row (dotted, with spaces between) as `show` writes them."""
+    values = attrgetter(*fields.split(), "pk")
+    return column(label, order)(lambda _self, row: show(*values(row)[:-1]))

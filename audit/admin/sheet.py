@@ -1,8 +1,7 @@
 """Tables as CSV that spreadsheets open as they are: UTF-8 with a mark, and no cell that they would run."""
 
-from __future__ import annotations
-
 import csv
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import batched
@@ -15,6 +14,7 @@ from django.utils.safestring import SafeString
 
 MARK = "\ufeff"
 CHUNK = 500
+FORMULA = ("=", "+", "-", "@", "\N{MINUS SIGN}")
 
 
 class _Line:
@@ -31,7 +31,9 @@ def cell(value: Any) -> str:
     if isinstance(value, SafeString):
         value = strip_tags(value)
     text = "" if value is None else str(value)
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    # Also in full width, and behind blanks, which some spreadsheets drop.
+    first = unicodedata.normalize("NFKC", text.lstrip()[:1])
+    return "'" + text if first in FORMULA or text.startswith(("\t", "\r", "\n")) else text
 
 
 def lines(head: Iterable[Any], rows: Iterable[Iterable[Any]], write: Callable[[Any], str] = cell) -> Iterator[str]:

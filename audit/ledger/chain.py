@@ -3,25 +3,28 @@
 Called by `manage.py audit_verify`; the same promises are checked offline by audit/offline/ringi_verify.py.
 """
 
-from __future__ import annotations
-
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from audit.ledger.note import BadNote, Checkpoint, PublicKey, Signers, parse
-from audit.ledger.parts import KEYS, Broken, Finding, Part, chain_before, in_order, processes_for, side_by_side
+from audit.ledger.checkpoint import Memory
+from audit.ledger.note import BadNote, Checkpoint, PublicKey, Signers, as_keys, parse
+from audit.ledger.parts import Broken, Finding, Part, chain_before, in_order, processes_for, side_by_side
 from audit.ledger.proof import Frontier
+from audit.offline import ringi_verify
+from audit.offline.ringi_verify import Passkeys
 
-__all__ = ["BROKEN", "HOLDS", "KEYS", "UNKNOWN", "Finding", "Report", "verify"]
+__all__ = ["BROKEN", "HOLDS", "UNKNOWN", "Finding", "Report", "verify"]
 HOLDS, BROKEN, UNKNOWN = 0, 1, 2
 
 
 @dataclass
 class Report:
     """What was verified. `unknown` says what could not be told; `finding` is the first fault; `signed` events lie under a
-    checkpoint that agreed.
+    checkpoint that agreed; `memory` is what a later verification may go on behind; `accepted` are those that did
+    not end it.
     """
 
     first: int = 1
@@ -33,6 +36,8 @@ class Report:
     root: str = ""
     finding: Finding | None = None
     unknown: str = ""
+    memory: Memory | None = field(default=None, compare=False)
+    accepted: list[Finding] = field(default_factory=list)
 
     @property
     def exit_status(self) -> int:
@@ -79,7 +84,8 @@ def _check_claims(
     for claim in claims[frontier.size]:
         if claim.fault:
             raise Broken(frontier.size, f"the checkpoint of {frontier.size} events: {claim.fault}")
-        _check_signature(claim, signers)
+        if not _check_signature(report, claim, signers):
+            continue
         if claim.checkpoint.root != frontier.root():
             # After a restore the ledger's own checkpoints agree with it also behind what was lost.
             start = agreed[True] if claim.outside else max(agreed.values())
@@ -89,72 +95,104 @@ def _check_claims(
                 f" {frontier.size} events was signed for",
             )
         agreed[claim.outside] = frontier.size
+        signers.last = (frontier.size, claim.checkpoint.root)
         report.checkpoints += 1
         report.signed = frontier.size
+        reached = Frontier(frontier.size, frontier.roots)
+        report.memory = Memory(reached, b"", claim.note, tuple(map(str, signers.keys)))
 
 
-def _check_signature(claim: Claim, signers: Signers) -> None:
+def _passkeys(cursor: Any, first: int) -> Passkeys:
+    """Return the passkeys that there were before an event."""
+    known = Passkeys()
+    cursor.execute(
+        "SELECT l.number, e.bytes FROM audit_link l JOIN audit_event e ON e.id = l.event_id WHERE l.number < %s AND"
+        " (e.action = %s OR (e.outcome = 'deleted' AND e.object LIKE %s)) ORDER BY l.number",
+        [first, ringi_verify.ADD_PASSKEY, f"{ringi_verify.PASSKEY}%"],
+    )
+    for number, raw in cursor.fetchall():
+        known.hear(number, json.loads(raw))
+    return known
+
+
+def _check_signature(report: Report, claim: Claim, signers: Signers) -> bool:
+    """Tell whether what is claimed counts; one from outside that no believed key signed says nothing."""
     if not signers.keys:
-        return
+        return True
     try:
-        if not signers.believe(claim.note):
-            raise BadNote(f"the note bears no signature of {signers.keys[0].name}")
-    except BadNote as fault:
+        if signers.believe(claim.note):
+            return True
+        fault = f"the note bears no signature of {signers.keys[0].name}"
+    except BadNote as bad:
         if claim.outside:
             raise
+        fault = str(bad)
+    if not claim.outside:
         raise Broken(claim.checkpoint.size, f"the checkpoint of {claim.checkpoint.size} events: {fault}")
+    report.unknown = f"a checkpoint from outside the database: {fault}"
+    return False
 
 
 def _walk(
     report: Report,
     claims: Claims,
     signers: Signers,
+    passkeys: Passkeys,
     parts: Iterable[Part],
+    frontier: Frontier | None,
     progress: Callable[[int], None] | None,
 ) -> None:
-    """Build the tree over the leaves in order, and compare it with what is claimed of each size."""
-    frontier, agreed = Frontier(), {True: 0, False: 0}
-    whole = report.first == 1
+    """Build the tree over the leaves in order, and compare it with what is claimed of each size.
+
+    frontier: the tree before the first event; None where it is not known, so that nothing can be compared.
+    """
+    agreed = {True: frontier.size if frontier else 0, False: 0}
     for part in parts:
-        renewals = dict(part.renewals)
+        keyed = dict(part.keyed)
         for number, leaf in enumerate(part.leaves, part.first):
-            if number in renewals:
-                signers.hear(number, renewals[number])
-            if whole:
+            if number in keyed:
+                try:
+                    passkeys.hear(number, keyed[number])
+                except ringi_verify.Broken as broken:
+                    raise Broken(number, broken.what) from broken
+            if frontier is not None:
+                if number in keyed:
+                    signers.hear(number, keyed[number])
                 frontier.add(leaf)
                 if number in claims:
                     _check_claims(report, claims, signers, frontier, agreed)
             report.last = number
             report.events += 1
         report.chain = part.chain.hex()
+        report.accepted += part.accepted
         if part.fault is not None:
             raise Broken(part.fault.number, part.fault.what)
         if progress is not None:
             progress(report.last)
-    report.root = frontier.root().hex() if whole else ""
+    if signers.unsigned:
+        raise Broken(signers.unsigned[0], "it names another key of the signer, without the signature of the one before")
+    report.root = frontier.root().hex() if frontier is not None else ""
 
 
 def _parts(
-    connection: Any, cursor: Any, first: int, chain: bytes, last: int | None, processes: int | None
+    connection: Any, cursor: Any, start: tuple[int, bytes], last: int | None, processes: int | None, *accepted: Finding
 ) -> Iterable[Part]:
+    first, chain = start
     cursor.execute("SELECT max(number) FROM audit_link WHERE number <= %s", [2**62 if last is None else last])
     end = cursor.fetchone()[0] or 0
     if processes is None:
         processes = processes_for(end + 1 - first)
     if processes > 1:
         return side_by_side(connection, first, end, processes)
-    return in_order(connection, first, chain, end)
+    return in_order(connection, first, chain, end, accepted)
 
 
 def _check_end(cursor: Any, report: Report, claims: Claims, signers: Signers) -> None:
     """Compare the end of the chain with head and furthest checkpoint, and events with links one to one."""
     size = report.last
-    furthest = max(claims, default=0)
-    if furthest > size:
-        for claim in claims[furthest]:
-            if claim.outside:
-                _check_signature(claim, signers)
-        raise Broken(size + 1, f"the link is missing: a checkpoint covers {furthest} events")
+    for beyond in sorted((claimed for claimed in claims if claimed > size), reverse=True):
+        if any(not claim.outside or _check_signature(report, claim, signers) for claim in claims[beyond]):
+            raise Broken(size + 1, f"the link is missing: a checkpoint covers {beyond} events")
     cursor.execute("SELECT number, chain FROM audit_head WHERE id = 1")
     head = cursor.fetchone()
     if head is None:
@@ -181,34 +219,56 @@ def verify(
     last: int | None = None,
     notes: Iterable[str] = (),
     key: PublicKey | Iterable[PublicKey] | None = None,
+    begun: Memory | None = None,
     progress: Callable[[int], None] | None = None,
     processes: int | None = None,
+    accepted: Iterable[Finding] = (),
 ) -> Report:
     """Verify the ledger in one snapshot and report the first fault.
 
     connection: of psycopg, in no transaction. first, last: a range of numbers; only a range from 1 is
     compared with checkpoints, only the whole with head and count. notes: checkpoints kept outside the
     database. key: the sealer's, one or more; keys that the ledger names below a checkpoint by a believed key are
-    believed as well. processes: how many check a long ledger; when None, as `processes_for` says. Raises `BadNote` when
+    believed as well. begun: what was verified before, behind which it goes on instead of `first`. processes: how many check a long ledger; when None, as `processes_for` says.
+    accepted: faults of single events that do not end it, where one process checks. Raises `BadNote` when
     an outside note is malformed or not signed by a believed key, psycopg's errors otherwise. Nothing holds that nobody
     signed: where no checkpoint was compared, as in a range that begins later, it can't be told.
     """
-    report = Report(first=first, last=first - 1)
+    tree = Frontier() if begun is None else Frontier(begun.frontier.size, begun.frontier.roots)
+    frontier = tree if begun is not None or first == 1 else None
+    if begun is not None:
+        first, key = tree.size + 1, dict.fromkeys([*as_keys(key), *map(PublicKey.parse, begun.keys)])
+    report = Report(first=first, last=first - 1, signed=tree.size)
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        claims, signers = _claims(cursor, notes), Signers(key)
+        claims, signers = _claims(cursor, notes), Signers(key, (tree.size, tree.root()))
         try:
             chain = chain_before(cursor, first)
+            if begun is not None and chain != begun.chain:
+                raise Broken(first - 1, "the chain value is not the one that was verified before")
             report.chain = chain.hex()
-            _walk(report, claims, signers, _parts(connection, cursor, first, chain, last, processes), progress)
+            parts = _parts(connection, cursor, (first, chain), last, processes, *accepted)
+            passkeys = _passkeys(cursor, first)
+            _walk(report, claims, signers, passkeys, parts, frontier, progress)
             if last is None:
-                _check_end(cursor, report, claims if first == 1 else {}, signers)
+                _check_end(cursor, report, claims if frontier is not None else {}, signers)
             elif report.last != last:
                 raise Broken(report.last + 1, "the link is missing")
         except Broken as broken:
             report.finding = broken.finding
-    if report.finding is None and not report.checkpoints:
+        if report.memory is not None:
+            report.memory = replace(report.memory, chain=chain_before(cursor, report.signed + 1))
+    if report.finding is not None:
+        report.memory = None
+    elif report.unknown:
+        return report
+    elif passkeys.unread:
+        report.unknown = f"event {passkeys.unread[0]} was signed with a passkey of a kind that cannot be read"
+    elif not report.signed:
         report.unknown = f"no checkpoint was compared with events {first} to {report.last}, which fit each other"
-    elif report.finding is None and not signers.keys:
-        report.unknown = "the signatures of the checkpoints were not checked: no public key"
+    elif not signers.keys:
+        report.unknown = (
+            "it holds as far as can be seen, but no public key was given from outside the database, so that the"
+            " signatures of the checkpoints were not checked"
+        )
     return report

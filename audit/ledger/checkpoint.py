@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from audit.ledger.note import RENEWAL, Checkpoint, PublicKey, append_note, sign
-from audit.ledger.proof import Frontier, leaf_hash
+from audit.ledger.note import Checkpoint, PublicKey, append_note, renewal, sign
+from audit.ledger.parts import GENESIS, LINKED, checked
+from audit.ledger.proof import Frontier
+from audit.offline.ringi_verify import RENEWAL
+from audit.private_files import make_folder, write_private
 
-GENESIS = bytes(32)
 BATCH = 5000
 
 
@@ -28,48 +28,48 @@ class Unsealable(Exception):
     """The ledger contradicts what the sealer remembers to have signed; the message says where."""
 
 
-def write_private(file: Path, text: str) -> None:
-    """Replace a private file in one step, safe against a crash."""
-    fresh = file.with_name(file.name + ".new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(file)
+def grown(cursor: Any, begun: Frontier, chain: bytes) -> tuple[Frontier, bytes, list[tuple[int, dict[str, Any]]]]:
+    """Check the events behind `begun` as a verifier does; return tree and chain value at the end, and number and
+    contents of those that name a key.
 
-
-def grown(cursor: Any, begun: Frontier, chain: bytes) -> tuple[Frontier, bytes]:
-    """Recompute the chain from the events behind `begun` on; return tree and chain value at the end.
-
-    Raises `Unsealable` at the first link that does not fit its event and the chain.
+    Raises `Unsealable` at the first that does not fit.
     """
     frontier = Frontier(begun.size, begun.roots)
+    keyed: list[tuple[int, dict[str, Any]]] = []
     while True:
-        cursor.execute(
-            "SELECT l.number, l.leaf, l.chain, e.bytes FROM audit_link l LEFT JOIN audit_event e"
-            " ON e.id = l.event_id WHERE l.number > %s ORDER BY l.number LIMIT %s",
-            [frontier.size, BATCH],
-        )
-        rows = cursor.fetchall()
-        for number, leaf, linked, event in rows:
-            leaf = bytes(leaf)
-            chain = sha256(b"\x01" + chain + leaf).digest()
-            if number != frontier.size + 1 or event is None:
-                raise Unsealable(f"number {frontier.size + 1} is missing")
-            if leaf_hash(bytes(event)) != leaf or chain != bytes(linked):
-                raise Unsealable(f"number {number} does not fit the chain")
+        cursor.execute(LINKED, [frontier.size + 1, frontier.size + BATCH])
+        part = checked(frontier.size + 1, chain, cursor.fetchall())
+        for leaf in part.leaves:
             frontier.add(leaf)
-        if len(rows) < BATCH:
-            return frontier, chain
+        if part.fault is not None:
+            raise Unsealable(f"number {part.fault.number}: {part.fault.what}")
+        chain = part.chain
+        keyed += part.keyed
+        if len(part.leaves) < BATCH:
+            return frontier, chain, keyed
 
 
 @dataclass(frozen=True)
-class Said:
-    """The last statement as a whole: what another thread may read while the sealer goes on."""
+class Memory:
+    """The tree and the chain value of all events under a note, the note, and the written keys that were believed then."""
 
-    note: str
     frontier: Frontier
-    keys: tuple[PublicKey, ...]
+    chain: bytes
+    note: str
+    keys: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, file: Path) -> Memory:
+        """Read what `write` wrote. Raises OSError, ValueError, KeyError."""
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        frontier = Frontier(kept["size"], map(bytes.fromhex, kept["frontier"]))
+        return cls(frontier, bytes.fromhex(kept["chain"]), kept["note"], tuple(kept.get("keys", ())))
+
+    def write(self, file: Path) -> None:
+        """Replace the file in one step."""
+        roots = [root.hex() for root in self.frontier.roots]
+        kept = {"size": self.frontier.size, "frontier": roots, "chain": self.chain.hex(), "note": self.note}
+        write_private(file, json.dumps(kept | {"keys": self.keys}))
 
 
 class Sealer:
@@ -77,7 +77,7 @@ class Sealer:
 
     def __init__(self, folder: Path, origin: str = "ringi.example/ledger") -> None:
         """Open the folder, made with a key when there is none; `origin` begins the name of a new ledger."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         self.folder = folder
         file = folder / "key"
         if not file.exists():
@@ -85,14 +85,15 @@ class Sealer:
                 raise Unsealable("the sealer's key is missing, but it has signed before: put the key back")
             self.make_key(file, f"{origin}/{secrets.token_hex(4)}")
         self.open_key()
-        self.frontier, self.chain, self.note = Frontier(), GENESIS, ""
         state = folder / "state.json"
         self.remembers = state.exists()
-        if self.remembers:
-            kept = json.loads(state.read_text(encoding="utf-8"))
-            self.frontier = Frontier(kept["size"], map(bytes.fromhex, kept["frontier"]))
-            self.chain, self.note = bytes.fromhex(kept["chain"]), kept["note"]
-        self.said = Said(self.note, self.frontier, tuple(self.keys))
+        kept = Memory.read(state) if self.remembers else Memory(Frontier(), GENESIS, "")
+        self._say(kept.frontier, kept.chain, kept.note)
+
+    def _say(self, frontier: Frontier, chain: bytes, note: str) -> None:
+        """Take this for the last statement; `said` is what another thread may read while the sealer goes on."""
+        self.frontier, self.chain, self.note = frontier, chain, note
+        self.said = Memory(frontier, chain, note, tuple(map(str, self.keys)))
 
     @staticmethod
     def make_key(file: Path, origin: str) -> None:
@@ -117,36 +118,32 @@ class Sealer:
     def seal(self, connection: Any) -> Checkpoint | None:
         """Sign what was linked since the last time and publish it; None when there is nothing new.
 
-        Raises `Unsealable` when the ledger is shorter than, or not an extension of, what was signed before.
+        Raises `Unsealable` when the ledger is shorter than, or not an extension of, what was signed before, and where
+        somebody else names a key.
         """
         with connection.cursor() as cursor:
             self._compare(cursor)
             self._publish(cursor)  # what a crash kept from being published
-            frontier, chain = grown(cursor, self.frontier, self.chain)
+            frontier, chain, keyed = grown(cursor, self.frontier, self.chain)
+            for number, event in keyed:
+                if (event["action"], event["kind"]) == (RENEWAL, "action") and not self._made(event):
+                    raise Unsealable(f"number {number} names another key, and this signer did not make it")
             if frontier.size == self.frontier.size:
                 return None
             return self.sign_and_publish(cursor, frontier, chain)
 
     def sign_and_publish(self, cursor: Any, frontier: Frontier, chain: bytes) -> Checkpoint:
         """Sign this tree, remember it, and publish the note."""
-        checkpoint = Checkpoint(self.origin, frontier.size, frontier.root())
-        self.frontier, self.chain = frontier, chain
-        self.note = sign(checkpoint, self.private)
-        kept = {
-            "size": frontier.size,
-            "frontier": [root.hex() for root in frontier.roots],
-            "chain": chain.hex(),
-            "note": self.note,
-        }
+        checkpoint = self._claim(frontier)
+        self._say(frontier, chain, sign(checkpoint, self.private))
         # Remembered before it is published: never two different statements about one size.
-        write_private(self.folder / "state.json", json.dumps(kept))
+        self.said.write(self.folder / "state.json")
         self.remembers = True
-        self.said = Said(self.note, frontier, tuple(self.keys))
         self._publish(cursor)
         return checkpoint
 
     def renew_key(self, connection: Any, reason: str) -> PublicKey:
-        """Make a new key, have the old one seal the event that names it, and sign with the new one from then on.
+        """Make a new key, have the old one sign that, name it in the ledger, and sign with the new one from then on.
 
         Whoever believes the old key can so believe the new one. Called again after a crash it goes on where it
         was. Raises `Unsealable` as `seal` does.
@@ -155,15 +152,29 @@ class Sealer:
         if not fresh.exists():
             self.make_key(fresh, self.origin)
         _private, key = self.key_in(fresh)
+        self.seal(connection)
         with connection.cursor() as cursor:
             cursor.execute("SELECT bytes FROM audit_event WHERE action = %s ORDER BY at DESC LIMIT 1", [RENEWAL])
             last = cursor.fetchone()
             if last is None or json.loads(bytes(last[0]))["after"].get("key") != str(key):
-                cursor.execute("SELECT ringi_renew_key(%s, %s, '{}', %s)", [str(self.public), str(key), reason])
+                details = json.dumps({"note": sign(self._claim(self.frontier), self.private, key)})
+                cursor.execute(
+                    "SELECT ringi_renew_key(%s, %s, %s::jsonb, %s)", [str(self.public), str(key), details, reason]
+                )
         self.seal(connection)
         fresh.replace(self.folder / "key")
         self.open_key()
         return key
+
+    def _made(self, event: dict[str, Any]) -> bool:
+        """Tell whether an event behind the last note names a key of this folder, signed together with that note."""
+        fresh = self.folder / "key.next"
+        own = [*self.keys, self.key_in(fresh)[1]] if fresh.exists() else self.keys
+        named = renewal(event, self.keys)
+        return named is not None and named[0] == self._claim(self.frontier) and named[1] in own
+
+    def _claim(self, tree: Frontier) -> Checkpoint:
+        return Checkpoint(self.origin, tree.size, tree.root())
 
     def _compare(self, cursor: Any) -> None:
         size = self.frontier.size

@@ -20,14 +20,14 @@ from typing import Any
 import httpx
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db import close_old_connections
-from django.db import connection as own_connection
+from django.db import close_old_connections, connection as own_connection
 
 from audit.capture import set_context
-from audit.ledger.checkpoint import Sealer, write_private
+from audit.ledger.checkpoint import Sealer
 from audit.ledger.going_on import SEALER, leaves_of
 from audit.ledger.note import MOST_DIGITS, append_note
 from audit.ledger.proof import Frontier, consistency_since
+from audit.private_files import write_private
 
 TIMEOUT = 5.0
 LONGEST_SECONDS = 10.0

@@ -1,6 +1,7 @@
 """The functions of the ledger inside PostgreSQL, as SQL; `audit.capture.install` creates them.
 
-Numbers of errors: RI001 no actor, RI002 append only (also the key of a governed row), RI003 a wrong call.
+Numbers of errors: RI001 no actor, RI002 append only (also the key of a governed row), RI003 a wrong call, RI004 an
+operation of another process.
 """
 
 # The names pinned here are the schema and the settings that change how PostgreSQL writes a value as text.
@@ -28,13 +29,18 @@ AS $$
     ELSE '"' || value::text || '"' END
 $$;
 
-CREATE OR REPLACE FUNCTION ringi_canonical(value jsonb) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE
-AS $$
+DROP FUNCTION IF EXISTS ringi_canonical(jsonb);
+CREATE OR REPLACE FUNCTION ringi_canonical(value jsonb, depth integer DEFAULT 0) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 BEGIN
+    IF depth > 100 THEN RAISE EXCEPTION 'a JSON value is nested deeper than readers go' USING ERRCODE = '22030'; END IF;
     CASE coalesce(jsonb_typeof(value), 'null')
     WHEN 'object' THEN
         IF value = '{}' THEN
             RETURN '{}';
+        ELSIF EXISTS (SELECT FROM jsonb_object_keys(value) AS key WHERE key IS NOT NFC NORMALIZED
+                      GROUP BY normalize(key, NFC) HAVING count(*) > 1 OR value ? normalize(key, NFC)) THEN
+            RAISE EXCEPTION 'a key stands twice in a JSON value, in two forms' USING ERRCODE = '22030';
         END IF;
         -- Numbers and truths are written here: a call for each would cost more than all the rest.
         RETURN (SELECT '{' || string_agg(
@@ -42,12 +48,12 @@ BEGIN
                         WHEN 'string' THEN ringi_text(entry.value #>> '{}')
                         WHEN 'number' THEN ringi_number(entry.value)
                         WHEN 'boolean' THEN entry.value::text
-                        ELSE ringi_canonical(entry.value) END, ','
+                        ELSE ringi_canonical(entry.value, depth + 1) END, ','
                     ORDER BY ringi_key_order(normalize(entry.key, NFC)) COLLATE "C") || '}'
                 FROM jsonb_each(value) AS entry);
     WHEN 'array' THEN
         RETURN (SELECT '[' || coalesce(
-                    string_agg(ringi_canonical(entry.value), ',' ORDER BY entry.place), '') || ']'
+                    string_agg(ringi_canonical(entry.value, depth + 1), ',' ORDER BY entry.place), '') || ']'
                 FROM jsonb_array_elements(value) WITH ORDINALITY AS entry(value, place));
     WHEN 'string' THEN RETURN ringi_text(value #>> '{}');
     WHEN 'number' THEN RETURN ringi_number(value);
@@ -71,6 +77,18 @@ BEGIN
     RETURN context;
 END $$;
 
+CREATE OR REPLACE FUNCTION ringi_require(wanted text) RETURNS void LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM public.audit_operation_role WHERE operation = wanted
+        AND (role = session_user OR pg_has_role(session_user, role, 'USAGE'))
+    ) THEN
+        RAISE EXCEPTION 'the database role % may not cause the operation "%"', session_user, wanted
+            USING ERRCODE = 'RI004', HINT = 'audit/operations.toml declares it, and migrate puts it into force.';
+    END IF;
+END $$;
+
 CREATE OR REPLACE FUNCTION ringi_write(
     kind text, context jsonb, action text, object text, before text, after text, reason text, outcome text
 ) RETURNS uuid LANGUAGE plpgsql
@@ -88,6 +106,7 @@ DECLARE
     channel text := normalize(coalesce(context ->> 'channel', ''), NFC);
 BEGIN
     action := normalize(coalesce(action, ''), NFC);
+    PERFORM ringi_require(action);
     object := normalize(coalesce(object, ''), NFC);
     reason := normalize(coalesce(reason, ''), NFC);
     INSERT INTO audit_event VALUES (
@@ -107,8 +126,9 @@ BEGIN
             || ',"reason":' || to_json(reason)::text
             || ',"request":{"address":' || ringi_text(coalesce(context ->> 'address', ''))
             || ',"id":' || ringi_text(coalesce(context ->> 'request', ''))
-            || '},"ts":"' || to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-            || '","tx":' || transaction || ',"v":1}', 'UTF8'));
+            || '},"session_user":' || ringi_text(session_user)
+            || ',"ts":"' || to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+            || '","tx":' || transaction || ',"v":2}', 'UTF8'));
     RETURN event;
 END $$;
 
@@ -119,6 +139,13 @@ AS $$
 BEGIN
     IF kind IS NULL OR kind NOT IN ('action', 'refusal', 'access') THEN
         RAISE EXCEPTION 'an event of kind % is not appended by hand', kind USING ERRCODE = 'RI003';
+    END IF;
+    IF (kind = 'refusal') <> (normalize(coalesce(outcome, ''), NFC) = 'refused')
+        OR (kind = 'refusal' AND jsonb_array_length(jsonb_path_query_array(after, '$.reasons[*]')) = 0) THEN
+        RAISE EXCEPTION 'what was refused is an event of kind refusal, and says why' USING ERRCODE = 'RI003';
+    END IF;
+    IF after ? 'signature' AND coalesce(after #>> '{signature,digest}', '') = '' THEN
+        RAISE EXCEPTION 'a signature names the digest of what was signed' USING ERRCODE = 'RI003';
     END IF;
     -- Verifiers believe the key that this event names; it is the sealer's alone.
     IF normalize(coalesce(action, ''), NFC) = 'audit:renew_key' THEN
@@ -138,8 +165,7 @@ BEGIN
         'actor', 'break-glass:' || name, 'on_behalf', '', 'channel', 'command', 'request', '',
         'action', 'audit:break_glass', 'action_id', gen_random_uuid(), 'reason', reason,
         'address', coalesce(host(inet_client_addr()), ''))::text, true);
-    RETURN ringi_append('action', 'audit:break_glass', '', NULL,
-                        jsonb_build_object('database_role', session_user), reason, 'done');
+    RETURN ringi_append('action', 'audit:break_glass', '', NULL, '{}', reason, 'done');
 END $$;
 """
 
@@ -316,15 +342,13 @@ FUNCTIONS = (_CANONICAL + _WRITE + _ROW + _LINK + _RENEW).replace("PINNED", _PIN
 # Whoever may create a temporary table could otherwise hang the trigger functions on it and forge events.
 APPLICATION_FUNCTIONS = (
     "ringi_append(text, text, text, jsonb, jsonb, text, text)",
-    "ringi_canonical(jsonb)",
+    "ringi_require(text)",
+    "ringi_canonical(jsonb, integer)",
     "ringi_text(text)",
     "ringi_key_order(text)",
     "ringi_number(jsonb)",
 )
-SEALER_FUNCTIONS = (
-    "ringi_seal(bigint, bytea, text)",
-    "ringi_renew_key(text, text, jsonb, text)",
-)
+SEALER_FUNCTIONS = ("ringi_seal(bigint, bytea, text)", "ringi_renew_key(text, text, jsonb, text)")
 OWNER_FUNCTIONS = (
     "ringi_context()",
     "ringi_write(text, jsonb, text, text, text, text, text, text)",

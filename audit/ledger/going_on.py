@@ -1,24 +1,28 @@
-"""After a restore: the sealer goes on only where two persons said so, and says in the ledger what was lost.
+"""The ledger's resumption after a restore: what the database says is never enough, for its owner can write all of it.
 
-The sealer writes its refusal into the ledger; `environments/actions/ledger/go_on.py` records the consent of two
-persons to exactly that refusal; the sealer then begins anew with another key, which an event names.
+The signer writes its refusal into the ledger; `environments/actions/ledger/go_on.py` records that two persons agree to
+exactly that. Whoever runs the signer's host then looks at what it would give up, and accepts it there:
+`manage.py sealer --resume`. The signer begins anew with another key, which an event names and no old key signs.
 """
-
-from __future__ import annotations
 
 import json
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from getpass import getuser
 from hashlib import sha256
-from itertools import islice
+from socket import gethostname
 from typing import Any
 
 from audit.actor import Actor
 from audit.capture import set_context
-from audit.ledger.checkpoint import BATCH, GENESIS, Sealer, Unsealable, grown, write_private
-from audit.ledger.note import BadNote, notes_of, parse, read
+from audit.ledger.checkpoint import BATCH, Sealer, Unsealable, grown
+from audit.ledger.note import BadNote, Checkpoint, notes_of, parse, read
+from audit.ledger.parts import GENESIS
 from audit.ledger.proof import Frontier
+from audit.private_files import write_private
+from audit.refusals import Refused
 
 REFUSAL = "audit:refuse_seal"
 SEALER = Actor(account_id=None, name="sealer", kind="worker", channel="worker")
@@ -48,6 +52,8 @@ def record_refusal(sealer: Sealer, connection: Any, why: str) -> None:
             return
         claim = parse(note) if note else None
         details = {
+            "kind": Refused.kind,
+            "reasons": [why],
             "why": why,
             "note": note,
             "digest": note_digest(note),
@@ -65,59 +71,108 @@ def record_refusal(sealer: Sealer, connection: Any, why: str) -> None:
             cursor.execute("COMMIT")
 
 
-def go_on(sealer: Sealer, connection: Any) -> bool:
-    """Begin anew if two persons consented to lose what the sealer remembers; tell whether it was done.
+@dataclass(frozen=True)
+class Offer:
+    """What the signer would accept in place of what it signed. `note`: its last one, of `lost` events; `agreed`: so many of
+    the first events are still those that its keys signed; `size` and `root`: of the ledger when it was looked at;
+    `agreement`: id, reason, and who proposed and confirmed it at which time; None before two persons did.
+    """
 
-    The whole chain in the ledger is recomputed, and each checkpoint in it compared; a ledger that contradicts
-    itself is not gone on with. What was remembered is kept in a folder `before-…` beside the new files. Raises
-    `Unsealable`.
+    note: str
+    agreed: int
+    size: int
+    root: bytes
+    agreement: tuple[Any, ...] | None
+
+    @property
+    def lost(self) -> int:
+        """Return how many events the last note covers."""
+        return parse(self.note).size if self.note else 0
+
+    @property
+    def code(self) -> str:
+        """Return the words by which exactly this is accepted: the size, and a part of the digest of all."""
+        facts = [note_digest(self.note), self.agreed, self.root.hex(), *map(str, self.agreement or ())]
+        return f"{self.size}-{sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
+
+
+def offered(sealer: Sealer, connection: Any, size: int = 0) -> Offer:
+    """Return what could be accepted: the ledger as it is, or its first `size` events.
+
+    The whole chain is recomputed, and each checkpoint in the ledger compared. Raises `Unsealable` where it contradicts
+    itself: it was altered, not restored.
     """
     with connection.cursor() as cursor:
         note = remembered(sealer, cursor)
         cursor.execute(
-            "SELECT id, reason FROM audit_continuation WHERE digest = %s AND confirmed_at IS NOT NULL"
-            " AND confirmed_by <> proposed_by ORDER BY id DESC LIMIT 1",
+            "SELECT id, reason, proposed_by, proposed_at, confirmed_by, confirmed_at FROM audit_continuation"
+            " WHERE digest = %s AND confirmed_at IS NOT NULL AND confirmed_by <> proposed_by ORDER BY id DESC LIMIT 1",
             [note_digest(note)],
         )
-        consent = cursor.fetchone()
-        if consent is None:
-            return False
-        tree, chain, agreed = _own_checkpoints_agree(cursor)
-        fresh = sealer.folder / "key.next"
-        if not fresh.exists():
-            sealer.make_key(fresh, sealer.origin)
-        details = {
-            "continuation": consent[0],
-            "agreed": agreed,
-            "lost": parse(note).size if note else 0,
-            "lost_note": note,
-        }
+        agreement = cursor.fetchone()
+        tree, _chain, _keyed = grown(cursor, Frontier(), GENESIS)
+        cursor.execute("SELECT note FROM audit_checkpoint ORDER BY number")
+        inside = [row[0] for row in cursor.fetchall()]
+        own = {claim.size: claim.root for claim in map(parse, inside)}
+        signed = {claim.size: claim.root for claim in _signed_here(sealer, inside)}
+        begun, agreed, root, wanted = Frontier(), 0, b"", size or tree.size
+        for leaf in leaves_of(cursor):
+            begun.add(leaf)
+            if begun.size in own or begun.size in signed or begun.size == wanted:
+                now = begun.root()
+                agreed = begun.size if signed.get(begun.size) == now else agreed
+                root = now if begun.size == wanted else root
+                if own.get(begun.size) == now:
+                    del own[begun.size]
+    if own:
+        raise Unsealable(
+            f"the ledger contradicts its own checkpoint of {min(own)} events; it was altered, not restored"
+        )
+    return Offer(note, agreed, wanted, root, agreement)
+
+
+def _signed_here(sealer: Sealer, inside: list[str]) -> Iterator[Checkpoint]:
+    """Yield what the keys of this folder signed, as the folder and the ledger have it."""
+    for note in [*notes_of(sealer.folder / "checkpoints.txt"), *inside]:
+        try:
+            yield read(note, sealer.keys)
+        except BadNote:
+            continue
+
+
+def resume(sealer: Sealer, connection: Any, code: str) -> None:
+    """Begin anew with another key, and name in the ledger what is lost. code: of the `Offer` that was shown.
+
+    What was remembered, and what was accepted by whom, is kept in a folder `before-…` beside the new files. Raises
+    `Unsealable` where two persons have not agreed, or where the code is of something else.
+    """
+    size = code.partition("-")[0]
+    offer = offered(sealer, connection, int(size) if size.isdecimal() else 0)
+    if offer.agreement is None:
+        raise Unsealable("two persons have not agreed to this in Ringi")
+    if offer.code != code:
+        raise Unsealable(f"{code} is not the code of what this folder and the ledger hold now; look again")
+    details = {
+        "continuation": offer.agreement[0],
+        "agreed": offer.agreed,
+        "lost": offer.lost,
+        "lost_note": offer.note,
+        "accepted": code,
+        "accepted_by": f"{getuser()}@{gethostname()}",
+    }
+    written, fresh = json.dumps(details, ensure_ascii=False), sealer.folder / "key.next"
+    if not fresh.exists():
+        sealer.make_key(fresh, sealer.origin)
+    with connection.cursor() as cursor:
         cursor.execute(
             "SELECT ringi_renew_key(%s, %s, %s::jsonb, %s)",
-            [str(sealer.public), str(sealer.key_in(fresh)[1]), json.dumps(details, ensure_ascii=False), consent[1]],
+            [str(sealer.public), str(sealer.key_in(fresh)[1]), written, offer.agreement[1]],
         )
-        _put_aside(sealer, agreed)
+        _put_aside(sealer, offer.agreed, written)
         fresh.replace(sealer.folder / "key")
         sealer.open_key()
-        tree, chain = grown(cursor, tree, chain)
+        tree, chain, _keyed = grown(cursor, Frontier(), GENESIS)
         sealer.sign_and_publish(cursor, tree, chain)
-    return True
-
-
-def _own_checkpoints_agree(cursor: Any) -> tuple[Frontier, bytes, int]:
-    """Recompute the ledger and compare it with the checkpoints in it; return tree, chain and the last that agreed."""
-    tree, chain = grown(cursor, Frontier(), GENESIS)
-    cursor.execute("SELECT note FROM audit_checkpoint ORDER BY number")
-    claims = [parse(note) for (note,) in cursor.fetchall()]
-    leaves, begun = leaves_of(cursor), Frontier()
-    for claim in claims:
-        for leaf in islice(leaves, claim.size - begun.size):
-            begun.add(leaf)
-        if begun.size != claim.size or begun.root() != claim.root:
-            raise Unsealable(
-                f"the ledger contradicts its own checkpoint of {claim.size} events; it was altered, not restored"
-            )
-    return tree, chain, begun.size
 
 
 def leaves_of(cursor: Any, behind: int = 0) -> Iterator[bytes]:
@@ -133,11 +188,12 @@ def leaves_of(cursor: Any, behind: int = 0) -> Iterator[bytes]:
         behind = rows[-1][0]
 
 
-def _put_aside(sealer: Sealer, agreed: int) -> None:
-    """Keep a copy of key, memory and checkpoints of before; leave the checkpoints that still hold."""
+def _put_aside(sealer: Sealer, agreed: int, accepted: str) -> None:
+    """Keep what was accepted, and a copy of key, memory and checkpoints of before; leave the checkpoints that still hold."""
     folder = sealer.folder
     kept = folder / f"before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}"
     kept.mkdir(mode=0o700)
+    write_private(kept / "accepted.json", accepted)
     for name in ("state.json", "checkpoints.txt", "key"):
         if (folder / name).exists():
             write_private(kept / name, (folder / name).read_text(encoding="utf-8"))

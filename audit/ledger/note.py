@@ -1,27 +1,29 @@
 """Signed checkpoints (C2SP tlog-checkpoint, Ed25519): how a note is written, read, and by which keys it is believed.
 
-The sealer writes notes; audit_verify, the export and the offline verifier read them.
+The sealer writes notes; audit_verify and the export read them, with the forms of the offline verifier, so that no two
+verifiers read a note in two ways.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from audit.offline.ringi_verify import RENEWAL, CannotTell, key_id, parse_key, parse_note, signatures_of, split_notes
+from audit.private_files import as_its_folder
+
 ED25519 = b"\x01"
 # More digits has no number that the ledger counts with; a note of thousands would keep every reader busy.
 MOST_DIGITS = 19
-# The one action by which the sealer names its next key; the database lets nobody else append it.
-RENEWAL = "audit:renew_key"
+# The line by which the key before signs the next one.
+NEXT_KEY = "next key "
 
 
 class BadNote(ValueError):
@@ -39,11 +41,6 @@ class Checkpoint:
     def text(self) -> str:
         """Return the text that is signed."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
-
-
-def key_id(name: str, public: bytes) -> bytes:
-    """Return the four bytes by which a signature line names its key."""
-    return sha256(name.encode() + b"\n" + ED25519 + public).digest()[:4]
 
 
 @dataclass(frozen=True)
@@ -66,18 +63,14 @@ class PublicKey:
     def parse(cls, text: str) -> PublicKey:
         """Read the written form; raise `BadNote` when it is not one."""
         try:
-            name, identity, encoded = text.strip().split("+", 2)
-            raw = base64.b64decode(encoded, validate=True)
-        except (ValueError, binascii.Error):
-            raise BadNote("the public key is not of the form name+keyid+base64")
-        if raw[:1] != ED25519 or len(raw) != 33 or key_id(name, raw[1:]).hex() != identity:
-            raise BadNote("the public key is not an Ed25519 key or its id is wrong")
-        return cls(name, raw[1:])
+            return cls(*parse_key(text))
+        except CannotTell as fault:
+            raise BadNote(str(fault))
 
 
-def sign(checkpoint: Checkpoint, private: Ed25519PrivateKey) -> str:
-    """Return the signed note of a checkpoint; the key is named like the origin."""
-    text, name = checkpoint.text(), checkpoint.origin
+def sign(checkpoint: Checkpoint, private: Ed25519PrivateKey, next_key: PublicKey | None = None) -> str:
+    """Return the signed note of a checkpoint, and of the key that follows; the key is named like the origin."""
+    text, name = checkpoint.text() + (f"{NEXT_KEY}{next_key}\n" if next_key else ""), checkpoint.origin
     public = private.public_key().public_bytes_raw()
     blob = base64.b64encode(key_id(name, public) + private.sign(text.encode())).decode()
     return f"{text}\n— {name} {blob}\n"
@@ -88,30 +81,22 @@ def parse(note: str) -> Checkpoint:
     return _split(note)[0]
 
 
-def _split(note: str) -> tuple[Checkpoint, str, str]:
-    """Return claim, signed text and signature lines of a note."""
-    text, blank, lines = note.rpartition("\n\n")
-    text += "\n"
-    parts = text.split("\n")
-    if not blank or not note.endswith("\n") or len(parts) < 4 or not all(parts[:-1]):
-        raise BadNote("the note has not the form of a checkpoint")
-    origin, size, root = parts[:3]
-    if len(size) > MOST_DIGITS:
-        raise BadNote("size or root of the note is malformed")
+def _split(note: str) -> tuple[Checkpoint, str, list[tuple[str, bytes]]]:
+    """Return claim, signed text, and name and bytes (key id, signature) of each signature line of a note."""
     try:
-        checkpoint = Checkpoint(origin, int(size), base64.b64decode(root, validate=True))
-    except (ValueError, binascii.Error):
-        raise BadNote("size or root of the note can't be read")
-    if str(checkpoint.size) != size or checkpoint.size < 0 or len(checkpoint.root) != 32:
-        raise BadNote("size or root of the note is malformed")
-    return checkpoint, text, lines
+        size, root = parse_note(note)
+        signatures = signatures_of(note)
+    except ValueError as fault:
+        raise BadNote(f"the note can't be read: {fault}")
+    text = note.rpartition("\n\n")[0] + "\n"
+    return Checkpoint(text.partition("\n")[0], size, root), text, signatures
 
 
 def read(note: str, keys: PublicKey | Iterable[PublicKey] | None = None) -> Checkpoint:
     """Return the claim of a note, verified when keys are given; raise `BadNote`."""
-    checkpoint, text, lines = _split(note)
+    checkpoint, text, signatures = _split(note)
     known = as_keys(keys)
-    if known and not _signed(text, lines, known):
+    if known and not _signed(text, signatures, known):
         raise BadNote(f"the note bears no signature of {known[0].name}")
     return checkpoint
 
@@ -123,24 +108,17 @@ def as_keys(keys: PublicKey | Iterable[PublicKey] | None) -> tuple[PublicKey, ..
     return (keys,) if isinstance(keys, PublicKey) else tuple(keys)
 
 
-def _signed(text: str, lines: str, keys: Iterable[PublicKey]) -> bool:
-    """Tell whether a key of these signed the text; raise `BadNote` for a signature that is false or no signature."""
+def _signed(text: str, signatures: Iterable[tuple[str, bytes]], keys: Iterable[PublicKey]) -> bool:
+    """Tell whether a key of these signed the text; raise `BadNote` for a signature by one that is false."""
     by_id = {(key.name, key_id(key.name, key.public)): key for key in keys}
     signed = False
-    for line in lines.splitlines():
-        dash, name, blob = [*line.split(" "), "", "", ""][:3]
-        try:
-            raw = base64.b64decode(blob, validate=True)
-        except binascii.Error:
-            raise BadNote("a signature line of the note can't be read")
-        key = by_id.get((name, raw[:4]))
-        if dash != "—" or key is None:
-            continue  # the note may carry signatures of others
-        try:
-            Ed25519PublicKey.from_public_bytes(key.public).verify(raw[4:], text.encode())
-        except InvalidSignature:
-            raise BadNote("the signature does not verify")
-        signed = True
+    for name, raw in signatures:
+        if (key := by_id.get((name, raw[:4]))) is not None:  # the note may carry signatures of others
+            try:
+                Ed25519PublicKey.from_public_bytes(key.public).verify(raw[4:], text.encode())
+            except InvalidSignature:
+                raise BadNote("the signature does not verify")
+            signed = True
     return signed
 
 
@@ -151,32 +129,47 @@ class KeyRing(tuple[PublicKey, ...]):
         return " ".join(map(str, self))
 
 
-class Signers:
-    """The keys that are believed: those given, and those that the ledger names below a note of a believed one."""
+def renewal(event: Mapping[str, Any], keys: Iterable[PublicKey]) -> tuple[Checkpoint, PublicKey] | None:
+    """Return the key that an event names as the next one, and the checkpoint up to which one of these keys has signed
+    when it signed that; None where none of them did.
+    """
+    try:
+        key = PublicKey.parse(event["after"]["key"])
+        checkpoint, text, signatures = _split(event["after"]["note"])
+        if text == f"{checkpoint.text()}{NEXT_KEY}{key}\n" and _signed(text, signatures, keys):
+            return checkpoint, key
+    except (BadNote, KeyError, TypeError, AttributeError):
+        return None
+    return None
 
-    def __init__(self, keys: PublicKey | Iterable[PublicKey] | None) -> None:
-        self.keys = list(as_keys(keys))
-        self.named: list[tuple[int, PublicKey]] = []
+
+class Signers:
+    """The keys that are believed: those given, and those that the ledger names, each signed by one believed before.
+
+    last: size and root of the last checkpoint that agreed. unsigned: numbers of events that name a key without that
+    signature, and that no believed checkpoint covers.
+    """
+
+    def __init__(self, keys: PublicKey | Iterable[PublicKey] | None, last: tuple[int, bytes]) -> None:
+        self.keys, self.last = list(as_keys(keys)), last
+        self.unsigned: list[int] = []
 
     def hear(self, number: int, event: Mapping[str, Any]) -> None:
-        """Take note of an event that names the sealer's next key; it counts once a believed note covers it."""
-        if event["action"] != RENEWAL or event["kind"] != "action" or not isinstance(event["after"], dict):
+        """Believe the key that an event names, if a believed key signed that together with the last checkpoint."""
+        if event["action"] != RENEWAL or event["kind"] != "action" or not self.keys:
             return
-        try:
-            self.named.append((number, PublicKey.parse(str(event["after"].get("key", "")))))
-        except BadNote:
-            return
+        named = renewal(event, self.keys)
+        if named is not None and (named[0].size, named[0].root) == self.last:
+            self.keys.append(named[1])
+        else:
+            self.unsigned.append(number)
 
     def believe(self, note: str) -> bool:
-        """Tell whether a believed key signed the note, and believe the keys that it covers.
-
-        Raises `BadNote` when a believed key's signature does not verify.
-        """
-        checkpoint, text, lines = _split(note)
-        if not _signed(text, lines, self.keys):
+        """Tell whether a believed key signed the note. Raises `BadNote` when the signature of one does not verify."""
+        checkpoint, text, signatures = _split(note)
+        if not _signed(text, signatures, self.keys):
             return False
-        self.keys += [key for number, key in self.named if number <= checkpoint.size]
-        self.named = [(number, key) for number, key in self.named if number > checkpoint.size]
+        self.unsigned = [number for number in self.unsigned if number > checkpoint.size]
         return True
 
 
@@ -184,6 +177,7 @@ def append_note(file: Path, note: str) -> None:
     """Append a note to a file of them, unless it is the last; what a crash left behind the last whole one is cut off."""
     written = note.encode()
     with file.open("a+b") as out:
+        as_its_folder(out.fileno(), file.parent)
         end = _whole(out)
         out.truncate(end)
         out.seek(max(0, end - len(written)))
@@ -206,17 +200,6 @@ def _whole(file: IO[bytes]) -> int:
     return 0
 
 
-def notes_of(file: Path) -> Iterator[str]:
-    """Yield the notes of a file to which the sealer appends them; nothing when there is no file."""
-    if not file.exists():
-        return
-    lines: list[str] = []
-    signed = False
-    for line in [*file.read_text(encoding="utf-8").splitlines(keepends=True), ""]:
-        if signed and not line.startswith("— "):
-            yield "".join(lines)
-            lines, signed = [], False
-        lines.append(line)
-        signed = signed or line.startswith("— ")
-    if "".join(lines).strip():
-        yield "".join(lines)  # a note cut short; reading it says so
+def notes_of(file: Path) -> list[str]:
+    """Return the notes of a file to which the sealer appends them, the last perhaps cut short; none when there is no file."""
+    return split_notes(file.read_text(encoding="utf-8")) if file.exists() else []

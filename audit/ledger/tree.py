@@ -4,8 +4,6 @@ A proof in a tree of n leaves names about log2 n subtrees. Full subtrees never c
 serves every later proof of the same `Tree`; what is remembered is one hash for each BLOCK leaves.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from audit.ledger.proof import node_hash, tree_hash

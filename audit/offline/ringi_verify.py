@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Verify a Ringi ledger offline; one file, nothing but the Python standard library (3.9 or newer).
 
-    ringi_verify.py FILE [--checkpoint NOTE]... [--key KEY]...
+    ringi_verify.py FILE [--checkpoint NOTE]... [--key KEY]... [--witness KEY]...
 
 FILE is an export or a file of proofs (JSON Lines), or - for standard input. NOTE is a file with one or more signed
-checkpoints kept from earlier; KEY is a public key of the sealer (`name+keyid+base64`, or a file with one on each
-line), best known from elsewhere than FILE. Exit status: 0 it holds, 1 it is broken (the first bad number is printed), 2
-it can't be told. Nothing holds that nobody signed: without any checkpoint, or without a key, it can't be told, and of
-events behind the last checkpoint it says so.
+checkpoints kept from earlier; KEY is a public key of the signer (`name+keyid+base64`, or a file with one on each
+line), or of a witness, which must have cosigned one of those checkpoints. Exit status: 0 it holds, 1 it is broken (the
+first bad number is printed), 2 it can't be told. Without a key or a checkpoint from elsewhere than FILE it holds at most
+as far as can be seen, which is 2: whoever made FILE could have made the key in it.
 
 What is checked: leaf = SHA-256(0x00 || event); chain = SHA-256(0x01 || previous chain || leaf), before the
 first event 32 zero bytes; numbers 1, 2, 3, ... without a gap; each checkpoint (C2SP tlog-checkpoint,
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import json
 import os
 import sys
@@ -28,7 +27,7 @@ from hashlib import sha256, sha512
 from typing import Any
 
 KEYS = {"act", "action", "actor", "after", "before", "channel", "id", "kind"}
-KEYS |= {"object", "on_behalf", "outcome", "reason", "request", "ts", "tx", "v"}
+KEYS |= {"object", "on_behalf", "outcome", "reason", "request", "session_user", "ts", "tx", "v"}
 
 # Edwards curve of Ed25519 (RFC 8032, 5.1), points as extended coordinates (X, Y, Z, T).
 P = 2**255 - 19
@@ -37,7 +36,8 @@ D = -121665 * pow(121666, P - 2, P) % P
 ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 
 
-RENEWAL = "audit:renew_key"
+RENEWAL, ADD_PASSKEY, PASSKEY = "audit:renew_key", "account:add_passkey", "mfa.Authenticator:"
+KINDS = ("row", "action", "refusal", "access")
 
 
 def no_json(name: str) -> None:
@@ -45,8 +45,15 @@ def no_json(name: str) -> None:
     raise ValueError(name)
 
 
-# Reads one JSON text and says where it ends: in the bytes of an event nothing stands around it, not even white space.
-READ = json.JSONDecoder(parse_constant=no_json).raw_decode
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object in which a key stands twice: readers differ about which of the two counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+JSON = json.JSONDecoder(parse_constant=no_json, object_pairs_hook=once)
 Point = tuple[int, ...]
 Key = tuple[str, bytes]
 Claim = tuple[int, bytes]
@@ -101,6 +108,15 @@ def point_of(encoded: bytes) -> Point | None:
     return (x, y, 1, x * y % P)
 
 
+# Curve P-256 of the passkeys (FIPS 186-5, SP 800-186): y^2 = x^3 - 3x + b.
+P256 = 2**256 - 2**224 + 2**192 + 2**96 - 1
+N256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+B256 = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+G256 = (
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+
 BASE_Y = 4 * pow(5, P - 2, P) % P
 BASE = point_of(BASE_Y.to_bytes(32, "little")) or ()
 
@@ -117,21 +133,125 @@ def ed25519_verifies(public: bytes, message: bytes, signature: bytes) -> bool:
     return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
 
 
-def key_id(name: str, public: bytes) -> bytes:
-    """Return the four bytes by which a note names its key."""
-    return sha256(name.encode() + b"\n\x01" + public).digest()[:4]
+def from_base64(text: Any) -> bytes:
+    """Decode base64 that is written in the one way: with its padding, and no bits to spare. Raises ValueError."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("this is not how base64 is written")
+    return raw
 
 
-def parse_key(text: str) -> Key:
+def from_base64url(text: Any) -> bytes:
+    """Decode base64url without padding, written in the one way. Raises ValueError."""
+    return from_base64(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4))
+
+
+def to_base64url(raw: bytes) -> str:
+    """Encode as base64url without padding."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def p256_sum(a: Point | None, b: Point | None) -> Point | None:
+    """Add two points (x, y) of P-256 (FIPS 186-5); None is the point at infinity."""
+    if a is None or b is None:
+        return a or b
+    if a[0] == b[0] and (a[1] + b[1]) % P256 == 0:
+        return None
+    if a == b:
+        slope = (3 * a[0] * a[0] - 3) * pow(2 * a[1], -1, P256)
+    else:
+        slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, P256)
+    x = (slope * slope - a[0] - b[0]) % P256
+    return x, (slope * (a[0] - x) - a[1]) % P256
+
+
+def p256_verifies(public: Point, message: bytes, signature: bytes) -> bool:
+    """Tell whether an ECDSA signature (DER) over SHA-256 is by a key of P-256. Raises ValueError or IndexError."""
+    half = 4 + signature[3]
+    if signature[:1] + signature[2:3] + signature[half : half + 1] != b"\x30\x02\x02":
+        raise ValueError("this is no signature of ECDSA")
+    r, s = int.from_bytes(signature[4:half], "big"), int.from_bytes(signature[half + 2 :], "big")
+    x, y = public
+    if signature[1] != len(signature) - 2 or signature[half + 1] != len(signature) - half - 2:
+        raise ValueError("this is no signature of ECDSA")
+    if not (
+        0 < r < N256
+        and 0 < s < N256
+        and 0 <= x < P256
+        and 0 <= y < P256
+        and (y * y - x * x * x + 3 * x - B256) % P256 == 0
+    ):
+        return False
+    inverse, digest = pow(s, -1, N256), int.from_bytes(sha256(message).digest(), "big")
+    first, second = digest * inverse % N256, r * inverse % N256
+    both, found = p256_sum(G256, public), None
+    for bit in range(255, -1, -1):
+        found = p256_sum(found, found)
+        one, other = first >> bit & 1, second >> bit & 1
+        if one or other:
+            found = p256_sum(found, both if one and other else G256 if one else public)
+    return found is not None and found[0] % N256 == r
+
+
+def jwk_verifies(key: dict[str, str], message: bytes, signature: bytes) -> bool:
+    """Tell whether a signature is by a JSON Web Key: EC P-256, OKP Ed25519 or RSA (PKCS #1 v1.5, SHA-256).
+
+    Raises KeyError, ValueError or IndexError.
+    """
+    numbers = {name: from_base64url(key[name]) for name in ("x", "y", "n", "e") if name in key}
+    if key["kty"] == "OKP":
+        return ed25519_verifies(numbers["x"], message, signature)
+    whole = {name: int.from_bytes(raw, "big") for name, raw in numbers.items()}
+    if key["kty"] == "EC":
+        return p256_verifies((whole["x"], whole["y"]), message, signature)
+    head, length = bytes.fromhex("3031300d060960864801650304020105000420"), len(numbers["n"])
+    padded = b"\x00\x01" + b"\xff" * (length - 54) + b"\x00" + head + sha256(message).digest()
+    return length >= 256 and pow(int.from_bytes(signature, "big"), whole["e"], whole["n"]) == int.from_bytes(
+        padded, "big"
+    )
+
+
+def signing_challenge(nonce: str, digests: Iterable[str]) -> bytes:
+    """Return the 32 bytes that a passkey is asked to sign for these digests."""
+    return sha256("\n".join(("ringi-signature", nonce, *digests)).encode()).digest()
+
+
+def from_hex(text: Any) -> bytes:
+    """Decode lower-case hex. Raises ValueError or TypeError."""
+    raw = bytes.fromhex(text)
+    if raw.hex() != text:
+        raise ValueError("this is not how hex is written")
+    return raw
+
+
+def key_id(name: str, public: bytes, kind: bytes = b"\x01") -> bytes:
+    """Return the four bytes by which a note names its key; kind 1 signs notes, kind 4 cosigns them."""
+    return sha256(name.encode() + b"\n" + kind + public).digest()[:4]
+
+
+def parse_key(text: str, kind: bytes = b"\x01") -> Key:
     """Read `name+keyid+base64`; return name and key."""
     try:
         name, identity, encoded = text.strip().split("+", 2)
-        raw = base64.b64decode(encoded, validate=True)
-    except (ValueError, binascii.Error):
+        raw = from_base64(encoded)
+    except ValueError:
         raise CannotTell("the public key is not of the form name+keyid+base64")
-    if raw[:1] != b"\x01" or len(raw) != 33 or key_id(name, raw[1:]).hex() != identity:
-        raise CannotTell("the public key is not an Ed25519 key or its id is wrong")
+    if raw[:1] != kind or len(raw) != 33 or key_id(name, raw[1:], kind).hex() != identity:
+        raise CannotTell("the public key is not an Ed25519 key of this kind or its id is wrong")
     return name, raw[1:]
+
+
+def signatures_of(note: str) -> list[tuple[str, bytes]]:
+    """Return name and bytes (key id, signature) of each signature line; raise ValueError when one is malformed."""
+    found = []
+    for line in note.rpartition("\n\n")[2][:-1].split("\n"):
+        words = line.split(" ")
+        if len(words) != 3 or words[0] != "\u2014" or not words[1]:
+            raise ValueError("a signature line of the note has not the form of one")
+        found.append((words[1], from_base64(words[2])))
+        if len(found[-1][1]) < 5:
+            raise ValueError("a signature line of the note holds no signature")
+    return found
 
 
 def parse_note(note: str) -> Claim:
@@ -142,9 +262,10 @@ def parse_note(note: str) -> Claim:
         raise ValueError("the note has not the form of a checkpoint")
     if len(lines[1]) > 19:
         raise ValueError("size or root of the note is malformed")
-    size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
+    size, root = int(lines[1]), from_base64(lines[2])
     if str(size) != lines[1] or size < 0 or len(root) != 32:
         raise ValueError("size or root of the note is malformed")
+    signatures_of(note)
     return size, root
 
 
@@ -158,62 +279,143 @@ def parse_earlier(note: str) -> Claim:
 
 def signed_by(note: str, keys: Iterable[Key]) -> bool:
     """Tell whether one of the keys signed a note; raise ValueError when a signature by one of them is false."""
-    text, _blank, signatures = note.rpartition("\n\n")
+    text = note.rpartition("\n\n")[0] + "\n"
     by_id = {(name, key_id(name, public)): public for name, public in keys}
     signed = False
-    for line in signatures.splitlines():
-        words = line.split(" ")
-        if len(words) != 3 or words[0] != "\u2014":
-            continue
-        raw = base64.b64decode(words[2], validate=True)
-        public = by_id.get((words[1], raw[:4]))
+    for name, raw in signatures_of(note):
+        public = by_id.get((name, raw[:4]))
         if public is not None:
-            if not ed25519_verifies(public, (text + "\n").encode(), raw[4:]):
+            if not ed25519_verifies(public, text.encode(), raw[4:]):
                 raise ValueError("the signature does not verify")
             signed = True
     return signed
 
 
-class Trust:
-    """The keys that are believed: those given, and those that the ledger names below a checkpoint by a believed key."""
+def cosigned_by(note: str, witness: Key) -> bool:
+    """Tell whether a witness cosigned a note (C2SP tlog-cosignature); raise ValueError when its line is false."""
+    text = note.rpartition("\n\n")[0] + "\n"
+    for name, raw in signatures_of(note):
+        if (name, raw[:4]) == (witness[0], key_id(*witness, b"\x04")):
+            moment = int.from_bytes(raw[4:12], "big")
+            if not ed25519_verifies(witness[1], f"cosignature/v1\ntime {moment}\n{text}".encode(), raw[12:]):
+                raise ValueError(f"the cosignature of {name} does not verify")
+            return True
+    return False
 
-    def __init__(self, keys: Iterable[Key], inside: bool = False) -> None:
-        self.keys, self.inside = list(keys), inside
-        self.named: list[tuple[int, Key]] = []
-        self.unknown: list[tuple[int, str, bool]] = []
+
+def concerns_passkey(event: dict[str, Any]) -> bool:
+    """Tell whether an event names a passkey, may end one, or was signed with one."""
+    if event["kind"] == "row":
+        return event["outcome"] == "deleted" and event["object"].startswith(PASSKEY)
+    return event["action"] == ADD_PASSKEY or (event["kind"] == "action" and "assertion" in (event["after"] or ()))
+
+
+class Passkeys:
+    """The passkeys that accounts have so far, by the number of their row: whose, and what the ledger says of each.
+
+    unread: numbers of events that were signed with one of a kind that this program does not know.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[str, dict[str, Any]]] = {}
+        self.unread = list[int]()
 
     def hear(self, number: int, event: dict[str, Any]) -> None:
-        """Take note of an event in which the sealer names its next key."""
-        if event["action"] == RENEWAL and event["kind"] == "action" and isinstance(event["after"], dict):
-            try:
-                self.named.append((number, parse_key(str(event["after"].get("key")))))
-            except CannotTell:
-                return
-
-    def judge(self, number: int, size: int, note: str, earlier: bool) -> None:
-        """Check who signed; a note by nobody known waits until `finish`. `earlier`: the reader's own, not the file's."""
-        if not self.keys:
-            return
+        """Learn of a new passkey or of the end of one, or check what one has signed. Raises Broken."""
+        about, after = event["object"], event["after"]
         try:
-            if not signed_by(note, self.keys):
-                self.unknown.append((number, note, earlier))
+            if not concerns_passkey(event):
                 return
+            if event["kind"] == "row":
+                self.known.pop(int(about.partition(":")[2]), None)
+            elif event["action"] == ADD_PASSKEY:
+                self.known[after["passkey"]] = (about, after)
+            elif not self.signed(number, event["actor"], after):
+                raise ValueError
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            raise Broken(number, "no passkey of the person signed what this event says that they signed")
+
+    def signed(self, number: int, actor: str, after: dict[str, Any]) -> bool:
+        """Tell whether a passkey of the actor signed the digest of an event (WebAuthn Level 3, 7.2)."""
+        given, digest = after["assertion"], after["signature"]["digest"]
+        text, data = from_base64url(given["client_data"]), from_base64url(given["authenticator_data"])
+        client, account = JSON.decode(text.decode()), "environments.Account:" + actor.split(":")[1]
+        challenge = to_base64url(signing_challenge(given["nonce"], given["digests"]))
+        found = [
+            key["key"]
+            for whose, key in self.known.values()
+            if (whose, key["credential"]) == (account, given["credential"])
+            and sha256(key["site"].encode()).digest() == data[:32]
+        ]
+        # The person was present (bit 0) and verified by the key (bit 2).
+        fits = digest in given["digests"] and client["type"] == "webauthn.get" and client["challenge"] == challenge
+        if not found or not fits or data[32] & 5 != 5:
+            return False
+        if not found[0]["kty"]:
+            self.unread.append(number)
+            return True
+        return jwk_verifies(found[0], data + sha256(text).digest(), from_base64url(given["signature"]))
+
+
+def renewed(event: dict[str, Any], keys: Iterable[Key]) -> tuple[Claim, Key] | None:
+    """Return the key that an event names as the next one, and the checkpoint up to which one of these keys has signed
+    when it signed that; None where none of them did.
+    """
+    try:
+        key, note = event["after"]["key"], event["after"]["note"]
+        claim, lines, found = parse_note(note), note.rpartition("\n\n")[0].split("\n"), parse_key(key)
+        return (claim, found) if lines[3:] == [f"next key {key}"] and signed_by(note, keys) else None
+    except (KeyError, TypeError, AttributeError, ValueError, CannotTell):
+        return None
+
+
+class Trust:
+    """The keys that are believed: those given, and those that the ledger names, each signed by one believed before.
+
+    inside: they came from the file itself. unsigned: numbers of events that name a key without that signature, and that no
+    believed checkpoint covers. doubt: why a checkpoint of the reader's own does not count.
+    """
+
+    def __init__(self, keys: Iterable[Key], inside: bool = False, witnesses: Iterable[Key] = ()) -> None:
+        self.keys, self.inside, self.unsigned, self.doubt = list(keys), inside, list[int](), ""
+        self.cosigned = dict.fromkeys(witnesses, 0)
+        self.last: Claim = (0, sha256(b"").digest())
+
+    def hear(self, number: int, event: dict[str, Any]) -> None:
+        """Believe the key that an event names, if a believed key signed that together with the last checkpoint."""
+        if event["action"] == RENEWAL and event["kind"] == "action" and self.keys:
+            named = renewed(event, self.keys)
+            if named is not None and named[0] == self.last:
+                self.keys.append(named[1])
+            else:
+                self.unsigned.append(number)
+
+    def judge(self, number: int, size: int, note: str, earlier: bool) -> bool:
+        """Tell whether a checkpoint counts: without any key each does. `earlier`: the reader's own, not the file's."""
+        try:
+            if self.keys and not signed_by(note, self.keys):
+                fault = f"the note bears no signature of {self.keys[0][0]}"
+                if not earlier:
+                    raise ValueError(fault)
+                self.doubt = f"an earlier checkpoint: {fault}"
+                return False
+            for witness in self.cosigned if earlier else ():
+                if cosigned_by(note, witness):
+                    self.cosigned[witness] = max(size, self.cosigned[witness])
         except ValueError as fault:
             if earlier:
                 raise CannotTell(f"an earlier checkpoint: {fault}")
             raise Broken(number, f"checkpoint after this event: {fault}")
-        self.keys += [key for place, key in self.named if place <= size]
-        self.named = [(place, key) for place, key in self.named if place > size]
+        self.unsigned = [place for place in self.unsigned if place > size]
+        return True
 
     def finish(self) -> None:
-        """Judge those that waited, now that all keys are known; the reader's own first."""
-        waiting, self.unknown = sorted(self.unknown, key=lambda one: not one[2]), []
-        for number, note, earlier in waiting:
-            self.judge(number, 0, note, earlier)
-        for number, _note, earlier in self.unknown:
-            if earlier:
-                raise CannotTell(f"an earlier checkpoint: the note bears no signature of {self.keys[0][0]}")
-            raise Broken(number, f"checkpoint after this event: the note bears no signature of {self.keys[0][0]}")
+        """Say what can't be told, once no fault was found."""
+        if self.doubt:
+            raise CannotTell(self.doubt)
+        for (name, _public), size in self.cosigned.items():
+            if not size:
+                raise CannotTell(f"no earlier checkpoint bears a cosignature of {name}")
 
 
 def split_notes(text: str) -> list[str]:
@@ -235,7 +437,7 @@ class Ledger:
 
     def __init__(self, earlier: Iterable[str], trust: Trust) -> None:
         self.number, self.checkpoints, self.agreed = 0, 0, {True: 0, False: 0}
-        self.chain, self.trust = bytes(32), trust
+        self.chain, self.trust, self.passkeys = bytes(32), trust, Passkeys()
         self.subtrees: list[bytes] = []
         self.earlier: dict[int, list[tuple[bytes, str]]] = {}
         for note in earlier:
@@ -245,11 +447,10 @@ class Ledger:
     def take_event(self, record: dict[str, Any]) -> None:
         """Check one line of an event against what came before."""
         number = self.number + 1
-        if record["number"] != number:
+        if repr(record["number"]) != str(number):
             raise Broken(number, f"the event is missing; the export goes on with number {record['number']}")
         try:
-            event = base64.b64decode(record["event"], validate=True)
-            leaf, chain = bytes.fromhex(record["leaf"]), bytes.fromhex(record["chain"])
+            event, leaf, chain = from_base64(record["event"]), from_hex(record["leaf"]), from_hex(record["chain"])
         except (KeyError, TypeError, ValueError):
             raise Broken(number, "event, leaf or chain is missing or can't be read")
         if sha256(b"\x00" + event).digest() != leaf:
@@ -259,15 +460,19 @@ class Ledger:
             raise Broken(number, "the chain value is not that of the event before and this leaf")
         try:
             text = event.decode()
-            contents, end = READ(text)
+            contents, end = JSON.raw_decode(text)
         except (ValueError, RecursionError):
             raise Broken(number, "the bytes of the event are not JSON")
         if end != len(text):
             raise Broken(number, "the bytes of the event are not JSON")
         if not isinstance(contents, dict) or contents.keys() != KEYS:
             raise Broken(number, "the event has not the fields of an event")
-        if contents["action"] == RENEWAL:
-            self.trust.hear(number, contents)
+        if repr(contents["v"]) != "2":
+            raise Broken(number, "the event is not of version 2")
+        if contents["kind"] not in KINDS:
+            raise Broken(number, "the event is of no kind that there is")
+        self.trust.hear(number, contents)
+        self.passkeys.hear(number, contents)
         size, node = self.number, leaf
         while size & 1:
             node = sha256(b"\x01" + self.subtrees.pop() + node).digest()
@@ -275,8 +480,8 @@ class Ledger:
         self.subtrees.append(node)
         self.number = number
         for root, note in self.earlier.pop(number, ()):
-            self.trust.judge(number, number, note, earlier=True)
-            self.compare(number, root, earlier=True)
+            if self.trust.judge(number, number, note, earlier=True):
+                self.compare(number, root, earlier=True)
 
     def root(self) -> bytes:
         """Return the Merkle tree hash so far."""
@@ -296,13 +501,13 @@ class Ledger:
                 start + 1,
                 f"events {start + 1} to {size} are not those that the checkpoint of {size} events was signed for",
             )
-        self.agreed[earlier] = size
+        self.agreed[earlier], self.trust.last = size, (size, root)
         self.checkpoints += 1
 
     @property
     def signed(self) -> int:
-        """Return how many events the last checkpoint that agreed covers."""
-        return max(self.agreed.values())
+        """Return how many events the last checkpoint covers that agreed, and that something from outside vouches for."""
+        return self.agreed[True] if self.trust.inside else max(self.agreed.values())
 
     def take_checkpoint(self, note: str) -> None:
         """Check a checkpoint line; it stands right behind the last event it covers."""
@@ -319,18 +524,28 @@ class Ledger:
 
     def finish(self, head: dict[str, Any] | None) -> None:
         """Check the head, and that every earlier checkpoint was reached."""
-        for notes in self.earlier.values():
-            for _root, note in notes:
-                self.trust.judge(self.number, 0, note, earlier=True)
-        self.trust.finish()
-        if self.earlier:
-            raise Broken(self.number + 1, f"the event is missing: a checkpoint covers {max(self.earlier)} events")
+        beyond = [
+            size
+            for size, notes in self.earlier.items()
+            if any(self.trust.judge(self.number, 0, note, earlier=True) for _root, note in notes)
+        ]
+        if beyond:
+            raise Broken(self.number + 1, f"the event is missing: a checkpoint covers {max(beyond)} events")
         if head is None:
             raise Broken(self.number + 1, "the export ends without its head")
-        if head["number"] != self.number:
+        if repr(head["number"]) != str(self.number):
             raise Broken(self.number + 1, f"the event is missing: the head says {head['number']} events")
         if head["chain"] != self.chain.hex():
             raise Broken(self.number, "the chain value of the head is not that of the last event")
+        if self.trust.unsigned:
+            raise Broken(
+                self.trust.unsigned[0], "it names another key of the signer, without the signature of the one before"
+            )
+        if self.passkeys.unread:
+            raise CannotTell(
+                f"event {self.passkeys.unread[0]} was signed with a passkey of a kind that this program can't read"
+            )
+        self.trust.finish()
 
 
 def leads_to(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
@@ -385,14 +600,15 @@ class Proofs:
         self.judged: dict[str, Claim] = {}
         self.proved: set[str] = set()
         self.earlier = [(parse_earlier(note), note) for note in earlier]
-        for (size, _root), note in self.earlier:
-            trust.judge(0, size, note, earlier=True)
-        trust.finish()
+        self.reach = max(
+            [size for (size, _), note in self.earlier if trust.judge(0, size, note, earlier=True)], default=0
+        )
+        self.furthest = 0
 
     @property
     def signed(self) -> int:
-        """Return how many events lie under a checkpoint: each does."""
-        return self.number
+        """Return how many events something from outside vouches for: each, or none."""
+        return self.number if not self.trust.inside or self.furthest <= self.reach else 0
 
     def claim(self, number: int, note: Any) -> Claim:
         """Return what a checkpoint of the file claims, its signature checked once."""
@@ -404,7 +620,6 @@ class Proofs:
             except ValueError as fault:
                 raise Broken(number, f"its checkpoint: {fault}")
             self.trust.judge(number, size, note, earlier=False)
-            self.trust.finish()
             self.judged[note] = (size, root)
             self.checkpoints += 1
         return self.judged[note]
@@ -412,9 +627,11 @@ class Proofs:
     def take(self, record: dict[str, Any]) -> None:
         """Check one line: an event with its audit path, or the proof that one checkpoint begins another."""
         number = record.get("number", 0)
+        if type(number) is not int:
+            raise Broken(1, "the number of an event is not a number")
         try:
-            path = [bytes.fromhex(node) for node in record["path"]]
-            event = b"" if "since" in record else base64.b64decode(record["event"], validate=True)
+            path = [from_hex(node) for node in record["path"]]
+            event = b"" if "since" in record else from_base64(record["event"])
         except (KeyError, TypeError, ValueError):
             raise Broken(number, "event or path is missing or can't be read")
         size, root = self.claim(number, record.get("checkpoint"))
@@ -424,11 +641,11 @@ class Proofs:
                 raise Broken(1, f"the first {old[0]} events are not the beginning of the {size} signed later")
             self.proved.add(record["since"])
             return
-        if not isinstance(number, int) or not 0 < number <= size:
+        if not 0 < number <= size:
             raise Broken(size, f"a checkpoint of {size} events does not cover number {number}")
         if not leads_to(sha256(b"\x00" + event).digest(), number - 1, size, path, root):
             raise Broken(number, "its bytes and its path do not lead to the root of its checkpoint")
-        self.number += 1
+        self.number, self.furthest = self.number + 1, max(number, self.furthest)
 
     def finish(self, _head: Any = None) -> None:
         """Compare the checkpoints kept earlier with those of the file."""
@@ -438,28 +655,33 @@ class Proofs:
                 raise Broken(size, f"two checkpoints of {size} events differ")
             if not of_this_size and note not in self.proved:
                 raise CannotTell(f"the file holds no proof about the earlier checkpoint of {size} events")
+        self.trust.finish()
 
 
-def begin(first: dict[str, Any], earlier: list[str], keys: list[Key]) -> tuple[Ledger | Proofs, bool]:
+def begin(
+    first: dict[str, Any], earlier: list[str], keys: list[Key], witnesses: list[Key]
+) -> tuple[Ledger | Proofs, bool]:
     """Return the state for a file that begins with this line, and whether the line was a title and no more."""
     title = first.get("ringi")
     if title not in ("export", "proofs") and (title is not None or "path" not in first):
         raise CannotTell("this is not an export of a Ringi ledger")
-    if title is not None and first.get("v") != 1:
+    if title is not None and repr(first.get("v")) != "1":
         raise CannotTell("this is not an export of a Ringi ledger of version 1")
     named = [parse_key(word) for word in str(first.get("key") or "").split()] if not keys else []
-    trust = Trust(keys or named, inside=bool(named))
+    trust = Trust(keys or named, bool(named), witnesses)
     return (Ledger if title == "export" else Proofs)(earlier, trust), title is not None
 
 
-def verify(lines: Iterable[str], earlier: Iterable[str], keys: Iterable[Key]) -> Ledger | Proofs:
+def verify(
+    lines: Iterable[str], earlier: Iterable[str], keys: Iterable[Key], witnesses: Iterable[Key] = ()
+) -> Ledger | Proofs:
     """Verify an export or a file of proofs given as lines; return its state at the end."""
     state: Ledger | Proofs | None = None
     head: dict[str, Any] | None = None
     for place, line in enumerate(lines, 1):
         number = state.number + 1 if state is not None else 1
         try:
-            record = json.loads(line)
+            record = JSON.decode(line)
             if not isinstance(record, dict):
                 raise ValueError
         except (ValueError, RecursionError):
@@ -467,7 +689,7 @@ def verify(lines: Iterable[str], earlier: Iterable[str], keys: Iterable[Key]) ->
                 raise CannotTell("this is not an export of a Ringi ledger")
             raise Broken(number, f"line {place} can't be read")
         if state is None:
-            state, titled = begin(record, list(earlier), list(keys))
+            state, titled = begin(record, list(earlier), list(keys), list(witnesses))
             if titled:
                 continue
         if isinstance(state, Proofs):
@@ -493,7 +715,7 @@ def open_lines(name: str) -> Iterable[str]:
     return sys.stdin if name == "-" else open(name, encoding="utf-8")
 
 
-def read_keys(words: Iterable[str]) -> list[Key]:
+def read_keys(words: Iterable[str], kind: bytes = b"\x01") -> list[Key]:
     """Return the keys given as words, or in files that hold one on each line."""
     keys = []
     for word in words:
@@ -501,8 +723,25 @@ def read_keys(words: Iterable[str]) -> list[Key]:
         if os.path.exists(word):
             with open(word, encoding="utf-8") as source:
                 text = source.read()
-        keys += [parse_key(line) for line in text.splitlines() if line.strip()]
+        keys += [parse_key(line, kind) for line in text.splitlines() if line.strip()]
     return keys
+
+
+def verdict(state: Ledger | Proofs) -> tuple[int, str]:
+    """Return exit status and sentence about what was read to its end without a fault."""
+    if not state.checkpoints or not state.trust.keys:
+        why = "no public key was given to tell by whom" if state.checkpoints else "no checkpoint was compared"
+        return 2, f"CAN'T TELL whether anybody signed the {state.number} events, which fit each other: {why}"
+    if not state.signed:
+        return 2, (
+            f"CAN'T TELL: {state.number} events and {state.checkpoints} checkpoints fit each other, and hold as far as can"
+            " be seen, but nothing from outside the file was given for them. The public key came from the file itself: give"
+            " one that you have from elsewhere, or a checkpoint that you kept."
+        )
+    root = f", root {state.root().hex()}" if isinstance(state, Ledger) else ", each proved by itself"
+    behind = f", signed up to {state.signed} of {state.number}" if state.signed < state.number else ""
+    by = "".join(f", cosigned by {name} up to {size}" for (name, _key), size in state.trust.cosigned.items())
+    return 0, f"HOLDS: {state.number} events{behind}, {state.checkpoints} checkpoints{root}{by}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -510,30 +749,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Verify a Ringi ledger offline.")
     parser.add_argument("file", help="export or proofs as JSON Lines, or - for standard input")
     parser.add_argument("--checkpoint", action="append", default=[], help="file with signed checkpoints kept earlier")
-    parser.add_argument("--key", action="append", default=[], help="public key of the sealer, or a file with keys")
+    parser.add_argument("--key", action="append", default=[], help="public key of the signer, or a file with keys")
+    parser.add_argument("--witness", action="append", default=[], help="public key of a witness, or a file with keys")
     options = parser.parse_args(arguments)
     try:
         notes = []
         for name in options.checkpoint:
             with open(name, encoding="utf-8") as source:
                 notes += split_notes(source.read())
-        state = verify(open_lines(options.file), notes, read_keys(options.key))
+        witnesses = read_keys(options.witness, b"\x04")
+        state = verify(open_lines(options.file), notes, read_keys(options.key), witnesses)
     except Broken as broken:
         print(f"BROKEN at number {broken.number}: {broken.what}")
         return 1
     except (CannotTell, OSError, UnicodeDecodeError) as fault:
         print(f"CAN'T TELL: {fault}")
         return 2
-    if not state.checkpoints or not state.trust.keys:
-        why = "no public key was given to tell by whom" if state.checkpoints else "no checkpoint was compared"
-        print(f"CAN'T TELL whether anybody signed the {state.number} events, which fit each other: {why}")
-        return 2
-    root = f", root {state.root().hex()}" if isinstance(state, Ledger) else ", each proved by itself"
-    behind = f", signed up to {state.signed} of {state.number}" if state.signed < state.number else ""
-    print(f"HOLDS: {state.number} events{behind}, {state.checkpoints} checkpoints{root}")
-    if state.trust.inside:
-        print("The public key came from the file itself; compare it with one you have from elsewhere.")
-    return 0
+    status, said = verdict(state)
+    print(said)
+    return status
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
     ringi_verify_pack.py PACK.zip [--key KEY] [--statements KEY]
 
 KEY is the sealer's public key (`name+keyid+base64`, or a file that holds it); --statements the application's (base64
-of 32 bytes, or a file). Without them those in the pack are used, and it says so. Exit status: 0 it holds, 1 it is
-broken (the first fault is printed), 2 it can't be told.
+of 32 bytes, or a file). Without them those in the pack are used; then it holds at most as far as can be seen, which is 2.
+Exit status: 0 it holds, 1 it is broken (the first fault is printed), 2 it can't be told.
 
 What is checked: the signature (DSSE v1, Ed25519) of the manifest; that the archive holds the files of the manifest and
 no others, each with its length and SHA-256; each event's leaf and its inclusion proof (RFC 9162, 2.1.3) under the root
@@ -48,8 +48,10 @@ def check_manifest(pack: zipfile.ZipFile, public: bytes) -> dict[str, Any]:
         raise Broken("the signature of the manifest does not verify")
     manifest: dict[str, Any] = json.loads(raw)
     names = [name for name in pack.namelist() if name not in OWN]
-    if len(names) != len(set(names)) or set(names) != set(manifest["files"]):
+    if len(names) + len(OWN) != len(pack.namelist()) or sorted(names) != sorted(manifest["files"]):
         raise Broken("the files are not those of the manifest")
+    if min(entry.header_offset for entry in pack.infolist()):
+        raise Broken("something stands before the first file, which some readers take for one")
     for name in names:
         digest, length = sha256(), 0
         with pack.open(name) as member:
@@ -61,16 +63,17 @@ def check_manifest(pack: zipfile.ZipFile, public: bytes) -> dict[str, Any]:
     return manifest
 
 
-def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any]) -> tuple[int, int]:
-    """Check the checkpoint and each proof; return the numbers of events with and without one."""
+def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any]) -> tuple[int, int, list[str]]:
+    """Check the checkpoint and each proof; return the numbers of events with and without one, and what was deleted."""
     ledger, proven, unproven, before = manifest["ledger"], 0, [], 0
+    deleted: dict[str, list[int]] = {}
     size, root = 0, b""
     if "ledger/checkpoint.txt" in manifest["files"]:
         try:
             note = pack.read("ledger/checkpoint.txt").decode()
             size, root = parse_note(note)
             if keys and not signed_by(note, keys):
-                raise ValueError("the note bears no signature of " + keys[0][0])
+                raise CannotTell("no key that was given signed its checkpoint; an export names later ones")
         except ValueError as fault:
             raise Broken(f"the checkpoint: {fault}")
     if (size, root.hex()) != (ledger["size"], ledger["root"]):
@@ -85,6 +88,10 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any
             leaf = sha256(b"\x00" + event).digest()
             if leaf.hex() != record["leaf"]:
                 raise Broken(f"the bytes of number {number} do not hash to its leaf")
+            row = json.loads(event)
+            if (row["kind"], row["outcome"]) == ("row", "deleted"):
+                what = f"{row['object'].partition(':')[0]} by {row['actor']} ({row['action']})"
+                deleted.setdefault(what, []).append(number)
             if record["path"] is None:
                 unproven.append(number)
                 continue
@@ -94,7 +101,8 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any
             proven += 1
     if unproven != ledger["unproven"] or proven + len(unproven) != ledger["events"]:
         raise Broken("the events are not those that the manifest counts")
-    return proven, len(unproven)
+    said = [f"{len(found)} of {what}, number {', '.join(map(str, found))}" for what, found in deleted.items()]
+    return proven, len(unproven), said
 
 
 def text_of(given: str) -> str:
@@ -121,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
             keys = read_keys([options.key or pack.read("keys/sealer.pub").decode()])
             if not options.key:
                 inside.append("the sealer's")
-            proven, unproven = check_events(pack, manifest, keys)
+            proven, unproven, deleted = check_events(pack, manifest, keys)
     except Broken as broken:
         print(f"BROKEN: {broken}")
         return 1
@@ -140,9 +148,15 @@ def main(arguments: list[str] | None = None) -> int:
         signed = f"signed up to number {size}, {unproven} of {events} events without proof"
         print(f"CAN'T TELL: {manifest['number']}: {signed}")
         return 2
-    print(f"HOLDS: {manifest['number']}, {len(manifest['files'])} files, {proven} events proven")
     if inside:
-        print(f"From the pack itself: {' and '.join(inside)} public key; compare it with one you have from elsewhere.")
+        print(
+            f"CAN'T TELL: {manifest['number']}: {len(manifest['files'])} files, {proven} events proven: it holds as far as can"
+            f" be seen, but {' and '.join(inside)} public key came from the pack itself. Give one from elsewhere."
+        )
+        return 2
+    print(f"HOLDS: {manifest['number']}, {len(manifest['files'])} files, {proven} events proven")
+    for line in deleted:
+        print(f"DELETED: {line}")
     return 0
 
 

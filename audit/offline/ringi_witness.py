@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import json
 import os
 import secrets
@@ -58,14 +57,15 @@ def add(a: Point, b: Point) -> Point:
     return (i * j % P, k * m % P, j * k % P, i * m % P)
 
 
-def times(scalar: int, point: Point) -> Point:
-    """Multiply a point."""
+def sum_of(s: int, a: Point, t: int, b: Point) -> Point:
+    """Return s a + t b, both found along one row of doublings."""
+    both: Point = add(a, b)
     result: Point = (0, 1, 1, 0)
-    while scalar:
-        if scalar & 1:
-            result = add(result, point)
-        point = add(point, point)
-        scalar >>= 1
+    for bit in range(max(s.bit_length(), t.bit_length()) - 1, -1, -1):
+        result = add(result, result)
+        one, other = s >> bit & 1, t >> bit & 1
+        if one or other:
+            result = add(result, both if one and other else a if one else b)
     return result
 
 
@@ -105,7 +105,7 @@ def ed25519_verifies(public: bytes, message: bytes, signature: bytes) -> bool:
     if a is None or r is None or s >= L:
         return False
     challenge = int.from_bytes(sha512(signature[:32] + public + message).digest(), "little") % L
-    left, right = times(s, BASE), add(r, times(challenge, a))
+    left, right = sum_of(s, BASE, challenge, (P - a[0], a[1], a[2], P - a[3])), r
     return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
 
 
@@ -116,12 +116,12 @@ class Signer:
         spread = sha512(seed).digest()
         self.scalar = int.from_bytes(spread[:32], "little") & ~7 & (1 << 254) - 1 | 1 << 254
         self.prefix = spread[32:]
-        self.public = encoded(times(self.scalar, BASE))
+        self.public = encoded(sum_of(self.scalar, BASE, 0, BASE))
 
     def sign(self, message: bytes) -> bytes:
         """Return the signature, 64 bytes."""
         nonce = int.from_bytes(sha512(self.prefix + message).digest(), "little") % L
-        r = encoded(times(nonce, BASE))
+        r = encoded(sum_of(nonce, BASE, 0, BASE))
         challenge = int.from_bytes(sha512(r + self.public + message).digest(), "little") % L
         return r + ((nonce + challenge * self.scalar) % L).to_bytes(32, "little")
 
@@ -131,10 +131,18 @@ def key_id(name: str, public: bytes, kind: bytes = b"\x01") -> bytes:
     return sha256(name.encode() + b"\n" + kind + public).digest()[:4]
 
 
-def parse_key(text: str) -> Key:
+def from_base64(text: Any) -> bytes:
+    """Decode base64 that is written in the one way: with its padding, and no bits to spare. Raises ValueError."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("this is not how base64 is written")
+    return raw
+
+
+def read_key(text: str) -> Key:
     """Read `name+keyid+base64`; return name and key. Raises ValueError."""
     name, identity, word = text.strip().split("+", 2)
-    raw = base64.b64decode(word, validate=True)
+    raw = from_base64(word)
     if raw[:1] != b"\x01" or len(raw) != 33 or key_id(name, raw[1:]).hex() != identity:
         raise ValueError("the public key is not an Ed25519 key or its id is wrong")
     return name, raw[1:]
@@ -217,11 +225,11 @@ class Witness:
             whole = note.endswith("\n") and all(line.startswith("\u2014 ") for line in signatures[:-1].split("\n"))
             if max(len(size), len(number)) > 19 or not whole:
                 raise ValueError
-            old, path = int(size), [base64.b64decode(line, validate=True) for line in proof]
-            claim = (int(number), base64.b64decode(root, validate=True))
+            old, path = int(size), [from_base64(line) for line in proof]
+            claim = (int(number), from_base64(root))
             if word != "old" or str(old) != size or len(path) > 63 or len(claim[1]) != 32 or str(claim[0]) != number:
                 raise ValueError
-        except (ValueError, binascii.Error):
+        except ValueError:
             raise Refused(400, "the request can't be read\n")
         if origin not in {name for name, _public in self.keys}:
             raise Refused(404, "this ledger is not known here\n")
@@ -249,8 +257,8 @@ class Witness:
             if len(words) != 3 or words[0] != "\u2014" or words[1] != origin:
                 continue
             try:
-                raw = base64.b64decode(words[2], validate=True)
-            except binascii.Error:
+                raw = from_base64(words[2])
+            except ValueError:
                 raise Refused(400, "a signature can't be read\n")
             for name, public in self.keys:
                 if name == origin and raw[:4] == key_id(name, public):
@@ -319,7 +327,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         words = [Path(word).read_text(encoding="utf-8") if os.path.exists(word) else word for word in options.key]
-        keys = [parse_key(line) for word in words for line in word.splitlines() if line.strip()]
+        keys = [read_key(line) for word in words for line in word.splitlines() if line.strip()]
     except (ValueError, OSError) as fault:
         print(f"ringi_witness: {fault}", file=sys.stderr)
         return 2

@@ -5,8 +5,6 @@ person and reason. A save that changed no governed column makes a row and no row
 the same person for the same reason on the object, if it repeats the state that the ledger has.
 """
 
-from __future__ import annotations
-
 import json
 import unicodedata
 from collections import deque

@@ -5,8 +5,6 @@ is an event (`audit:reconcile`), and for rows that no event explains, or that ar
 message in the outbox.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +16,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.utils.translation import gettext as _
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
 
 from audit.change import change
 from audit.clock import now
@@ -36,15 +35,20 @@ LOCK = "hashtext('ringi_reconciliation')"
 
 def due(moment: datetime) -> bool:
     """Tell whether a comparison is under way, or none has begun since the hour of the night came last."""
-    last = Reconciliation.objects.order_by("-pk").first()
-    if last is not None and last.ended_at is None:
+    if Reconciliation.objects.filter(ended_at=None).exists():
         return True
-    night = moment.replace(hour=settings.RECONCILE_HOUR, minute=0, second=0, microsecond=0)
-    night -= timedelta(days=1) if night > moment else timedelta()
+    night = night_before(moment)
+    last = Event.objects.filter(action=OUTCOME, kind="action").order_by("-at").first()
     if last is not None:
-        return last.begun_at < night
+        return datetime.fromisoformat(last.contents["after"]["begun_at"]) < night
     first = Event.objects.order_by("at").values_list("at", flat=True).first()
     return first is not None and first < night
+
+
+def night_before(moment: datetime) -> datetime:
+    """Return when the hour of the night came last."""
+    night = moment.replace(hour=settings.RECONCILE_HOUR, minute=0, second=0, microsecond=0)
+    return night - (timedelta(days=1) if night > moment else timedelta())
 
 
 def reconcile(seconds: float | None = None, moment: datetime | None = None) -> Reconciliation | None:
@@ -61,9 +65,12 @@ def reconcile(seconds: float | None = None, moment: datetime | None = None) -> R
             run = Reconciliation.objects.filter(ended_at=None).order_by("pk").first() or Reconciliation.objects.create(
                 begun_at=moment or now(), place=["", "", ""], found=nothing_found()
             )
+            if run.found.pop("mark", None) != _mark(run):  # it is new, or somebody else has written it
+                run.place, run.found = ["", "", ""], nothing_found()
             with transaction.atomic(durable=True):
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 whole = _go_on(cursor, run, None if seconds is None else time.monotonic() + seconds)
+                run.found["mark"] = _mark(run)
                 run.save(update_fields=["place", "found"])
             if not whole:
                 return None
@@ -73,26 +80,26 @@ def reconcile(seconds: float | None = None, moment: datetime | None = None) -> R
             cursor.execute(f"SELECT pg_advisory_unlock({LOCK})")
 
 
+def _mark(run: Reconciliation) -> str:
+    """Return what shows that this is the product's own: who may write the row does not know its key."""
+    kept = json.dumps([run.pk, run.begun_at.timestamp(), run.place, run.found], sort_keys=True)
+    return salted_hmac("audit.reconciliation", kept, algorithm="sha256").hexdigest()
+
+
+REASONS = {
+    "other_doer": _("Event %(event)s made this state, by another person or for another reason."),
+    "not_as_told": _("The row in its table is not what its events say, up to number %(event)s: %(columns)s."),
+    "gone": _("The row is not in its table; its last event is number %(event)s, and none says that it was deleted."),
+    "left": _("The row is in its table, and event %(event)s says that it was deleted."),
+    "untold": _("The row is in its table, and no event made it."),
+    "no_object": _("No event names its object."),
+    "no_event": _("No event near its time made this state."),
+}
+
+
 def reason_of(row: dict[str, Any]) -> str:
     """Return in words why a row of an alarm is not explained."""
-    if row["why"] == "other_doer":
-        return _("Event %(number)s made this state, by another person or for another reason.") % {
-            "number": row["event"]
-        }
-    if row["why"] == "not_as_told":
-        return _("The row in its table is not what its events say, up to number %(event)s: %(columns)s.") % row
-    if row["why"] == "gone":
-        return (
-            _("The row is not in its table; its last event is number %(event)s, and none says that it was deleted.")
-            % row
-        )
-    if row["why"] == "left":
-        return _("The row is in its table, and event %(event)s says that it was deleted.") % row
-    if row["why"] == "untold":
-        return _("The row is in its table, and no event made it.")
-    if row["why"] == "no_object":
-        return _("No event names its object.")
-    return _("No event near its time made this state.")
+    return REASONS[row["why"]] % row
 
 
 def nothing_found() -> dict[str, Any]:
@@ -216,6 +223,7 @@ def _say(run: Reconciliation) -> None:
     if found["unexplained"]:
         with change(ALARM) as act:
             act.about(run, unexplained=found["unexplained"], rows=found["alarms"])
+            act.tell_also("ledger:alarm", run, rows=[row["object"] for row in found["alarms"]])
     writes = [
         dict(zip(("table", "action", "actor"), json.loads(name), strict=True))
         | dict(zip(("count", "first", "last"), numbers, strict=True))

@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from audit.apps import table_of
+from audit.as_of import Past, last_of_rows
 from audit.capture import arguments
 from audit.governed import Governed
-from audit.reconciliation.compare import PART, Unexplained, as_written
+from audit.reconciliation.compare import Unexplained, as_written
 from audit.roles import name
 
 BATCH, FILES = 200, 5  # rows at a time; of tables with files, which are hashed, fewer
-NO_PLACE = ("", "-infinity", "00000000-0000-0000-0000-000000000000")
 
 # The first object behind the one before, along the index; DISTINCT would read all events.
 _OBJECTS = """
@@ -32,43 +32,10 @@ WITH RECURSIVE found AS (
 )
 SELECT object FROM found WHERE object IS NOT NULL LIMIT %(most)s
 """
-_EVENTS = """
-SELECT e.object, e.at, e.id, l.number, e.outcome, e.bytes FROM audit_event e JOIN audit_link l ON l.event_id = e.id
-WHERE e.object = ANY (%s) AND e.kind = 'row' AND (e.object, e.at, e.id) > (%s, %s, %s)
-ORDER BY e.object, e.at, e.id LIMIT %s
-"""
 _COLUMNS = """
 SELECT a.attname::text, a.atttypid::regtype::text FROM pg_attribute a
 WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
 """
-
-
-@dataclass
-class Told:
-    """What the events say of a row. number, at, gone: of the last one; begun: number of the last insertion or deletion.
-
-    columns: column → number of the event that told of it last, and its value.
-    """
-
-    columns: dict[str, tuple[int, Any]]
-    number: int
-    at: datetime
-    gone: bool = False
-    begun: int = 0
-
-    def hear(self, number: int, at: datetime, outcome: str, after: dict[str, Any]) -> None:
-        """Take in one event. Only the number in the chain, given while the row is locked, says which is later: the
-        clock may step back.
-        """
-        if outcome != "updated" and number > self.begun:
-            self.begun = number
-            self.columns = {column: told for column, told in self.columns.items() if told[0] > number}
-        if number >= self.begun:
-            for column, value in after.items():
-                if column not in self.columns or number > self.columns[column][0]:
-                    self.columns[column] = (number, value)
-        if number >= self.number:
-            self.number, self.at, self.gone = number, at, outcome == "deleted"
 
 
 @dataclass(frozen=True)
@@ -113,11 +80,11 @@ class Table:
         cursor.execute(f"SELECT {name(self.key)}::text, to_jsonb(r)::text FROM ({self.rows} {wanted}) AS r", [keys])
         return {key: json.loads(text, parse_float=str) for key, text in cursor.fetchall()}
 
-    def differing(self, told: Told, row: dict[str, Any]) -> list[str]:
+    def differing(self, told: Past, row: dict[str, Any]) -> list[str]:
         """Return the columns in which a row is not what was told of it."""
         return sorted(
             column
-            for column, (_number, value) in told.columns.items()
+            for column, value in told.values.items()
             if column in self.kinds and self._written(column, row[column], value) != value
         )
 
@@ -135,7 +102,7 @@ def told_rows(cursor: Any, table: Table, behind: str, found: dict[str, Any]) -> 
         objects = [label for (label,) in cursor.fetchall()]
         if not objects:
             return
-        told = _folded(cursor, objects)
+        told = last_of_rows(objects)
         present = table.present(cursor, [label.removeprefix(begin) for label in told])
         found["present"] += len(present)
         behind = objects[-1].removeprefix(begin)
@@ -165,22 +132,7 @@ def untold_rows(
         yield behind, [Unexplained(f"{table.label}:{key_}", 0, "", "", "untold") for key_ in untold]
 
 
-def _folded(cursor: Any, objects: list[str]) -> dict[str, Told]:
-    """Return label → what its row events say, PART of them held at a time, read along the index by object and time."""
-    told: dict[str, Told] = {}
-    place: tuple[Any, ...] = NO_PLACE
-    while True:
-        cursor.execute(_EVENTS, [objects, *place, PART])
-        rows = cursor.fetchall()
-        for label, at, event, number, outcome, raw in rows:
-            place = (label, at, event)
-            one = told.setdefault(label, Told({}, number, at))
-            one.hear(number, at, outcome, json.loads(bytes(raw))["after"] or {})
-        if len(rows) < PART:
-            return told
-
-
-def _compared(table: Table, label: str, told: Told, row: dict[str, Any] | None) -> Unexplained | None:
+def _compared(table: Table, label: str, told: Past, row: dict[str, Any] | None) -> Unexplained | None:
     why, columns = "", ""
     if told.gone:
         why = "" if row is None else "left"

@@ -1,28 +1,18 @@
 """Environments, accounts and access in the admin: read here, changed by verbs only."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import now
-from django.utils.translation import gettext as _t
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _t, gettext_lazy as _
 
-from audit.admin.read_only import ReadOnlyAdmin, column
+from audit.admin.read_only import ReadOnlyAdmin, cell, column
+from environments.access import undecided
 from environments.admin import people, windows
 from environments.admin.rights import rights_of
-from environments.models import (
-    AccessGrant,
-    AccessRule,
-    Account,
-    Application,
-    ConfigurationVersion,
-    Environment,
-    Target,
-)
+from environments.models import AccessGrant, AccessRule, Account, Application, ConfigurationVersion, Environment, Target
 from environments.times import shown, stamp
 
 HIDDEN = "•••"
@@ -39,10 +29,7 @@ class EnvironmentAdmin(ReadOnlyAdmin):
                     "demands_mfa", "zone")  # fmt: skip
     hint = _("Environments are laid out by the procedure when it is activated.")
 
-    @column(_("purpose"))
-    def purpose_shown(self, row: Environment) -> str:
-        """Return the purpose."""
-        return row.purpose
+    purpose_shown = cell(str, "purpose", _("purpose"))
 
 
 @admin.register(Application)
@@ -72,7 +59,6 @@ class TargetAdmin(SeenOnly):
     list_display = ("__str__", "root")
     list_select_related = ("application", "environment")
     list_filter = ("environment",)
-    lookups = frozenset({"environment__id__exact"})
     shown_fields = ("application", "environment", "root", "settings")
     detail_template = "ringi/target.html"
     hint = _("A target is the folder of an application in an environment, and how it is run there.")
@@ -85,20 +71,12 @@ class ConfigurationAdmin(SeenOnly):
     list_display = ("__str__", "application", "environment", "number", "digest_shown", "created_by", "made")
     list_select_related = ("application", "environment", "created_by")
     list_filter = ("application", "environment")
-    lookups = frozenset({"application__id__exact", "environment__id__exact"})
     shown_fields = ("application", "environment", "number", "keys", "digest", "created_by", "created_at", "reason")
     hint = _("A version is never changed once it is made; a change is a new version.")
     detail_template = "ringi/configuration.html"
 
-    @column(_("digest"))
-    def digest_shown(self, row: ConfigurationVersion) -> str:
-        """Return the beginning of the digest."""
-        return row.digest[:12]
-
-    @column(_("created"), "created_at")
-    def made(self, row: ConfigurationVersion) -> str:
-        """Return when it was made."""
-        return stamp(row.created_at, row.environment.zone)
+    digest_shown = cell(lambda v: v[:12], "digest", _("digest"))
+    made = cell(stamp, "created_at environment.zone", _("created"), "created_at")
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the last look at its services, and the newest versions of the other environments to compare with."""
@@ -131,11 +109,10 @@ class AccountAdmin(ReadOnlyAdmin):
 
     list_display = ("display_name", "username", "kind", "affiliation", "job_title", "is_active")
     list_filter = ("kind", "is_active")
-    lookups = frozenset({"kind__exact", "is_active__exact"})
     search_fields = ("display_name", "username", "employee_id")
     shown_fields = ("username", "display_name", "kind", "affiliation", "job_title", "employee_id", "addresses",
-                    "telephone", "email", "language", "is_active", "roles", "tokens", "must_change_password", "pending_by",
-                    "factors_pending_by", "last_login")  # fmt: skip
+                    "telephone", "email", "language", "is_active", "roles", "tokens", "enrolled", "invited_by",
+                    "last_login")  # fmt: skip
     hint = _("A new account has no right until a role is given to it.")
 
     @column(_("roles"))
@@ -146,10 +123,16 @@ class AccountAdmin(ReadOnlyAdmin):
             str(g.get_role_display()) + (f" ({g.environment})" if g.environment else "") for g in grants
         ) or _t("none")
 
-    @column(_("git addresses"))
-    def addresses(self, row: Account) -> str:
-        """Return the addresses by which commits are known to be this person's."""
-        return ", ".join(row.git_addresses) or "—"
+    @column(_("enrolled"))
+    def enrolled(self, row: Account) -> str:
+        """Return since when, and what still keeps the account's deciding roles from counting."""
+        if row.kind == Account.Kind.SERVICE:
+            return "—"
+        invited = _t("invited until %(until)s") % {"until": stamp(row.invited_until)} if row.invitation else ""
+        since = stamp(row.enrolled_at) if row.enrolled_at else _t("not enrolled yet")
+        return " · ".join(filter(None, [since, invited, undecided(row)]))
+
+    addresses = cell(lambda v: ", ".join(v) or "—", "git_addresses", _("git addresses"))
 
     @column(_("tokens"))
     def tokens(self, row: Account) -> str:
@@ -165,7 +148,6 @@ class AccessRuleAdmin(ReadOnlyAdmin):
     list_display = ("role", "environment", "level")
     list_select_related = ("environment",)
     list_filter = ("environment", "role")
-    lookups = frozenset({"environment__id__exact", "role__exact"})
     hint = _("The access matrix comes with the procedure.")
 
 
@@ -187,7 +169,6 @@ class AccessGrantAdmin(ReadOnlyAdmin):
     list_select_related = ("account", "environment", "granted_by", "confirmed_by")
     search_fields = ("account__display_name", "account__username", "reason")
     list_filter = ("role", "environment", ("withdrawn_at", admin.EmptyFieldListFilter))
-    lookups = frozenset({"role__exact", "environment__id__exact", "withdrawn_at__isempty"})
     ordering = ("-pk",)
     shown_fields = ("account", "role", "environment", "state_now", "begins_at", "until", "reason", "granted_by",
                     "confirmed_by", "confirmed_at", "withdrawn_at")  # fmt: skip
@@ -203,12 +184,5 @@ class AccessGrantAdmin(ReadOnlyAdmin):
             return _t("waits for a second person")
         return _t("valid now") if row.begins_at <= moment else _t("begins later")
 
-    @column(_("from"), "begins_at")
-    def begins(self, row: AccessGrant) -> str:
-        """Return when it begins."""
-        return stamp(row.begins_at)
-
-    @column(_("until"), "until")
-    def ends(self, row: AccessGrant) -> str:
-        """Return when it ends."""
-        return stamp(row.until)
+    begins = cell(stamp, "begins_at", _("from"), "begins_at")
+    ends = cell(stamp, "until", _("until"), "until")

@@ -1,19 +1,18 @@
 """Tokens, requests for access, reviews and deputies in the admin: read here, changed by verbs only."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.timezone import now
-from django.utils.translation import gettext as _t
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _t, gettext_lazy as _
 
-from audit.admin.read_only import ReadOnlyAdmin, column
-from environments.models import AccessRequest, AccessReview, Deputy, Token
+from audit.admin.read_only import ReadOnlyAdmin, cell, column
+from environments.admin.rights import rights_of
+from environments.difference import changes
+from environments.models import AccessRequest, AccessReview, Account, Deputy, Environment, ProposedChange, Token
 from environments.times import shown, stamp
 
 
@@ -24,7 +23,6 @@ class TokenAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "account", "state_now", "made", "ends", "reach")
     list_select_related = ("account",)
     list_filter = ("account", ("revoked_at", admin.EmptyFieldListFilter))
-    lookups = frozenset({"account__id__exact", "revoked_at__isempty"})
     ordering = ("-pk",)
     shown_fields = ("account", "state_now", "reach", "created_at", "expires_at", "revoked_at")
     hint = _("A token is issued on the page of a service account and shown once; what is kept is its digest.")
@@ -42,15 +40,8 @@ class TokenAdmin(ReadOnlyAdmin):
             return _t("expired")
         return _t("valid now") if row.account.is_active else _t("its account is closed")
 
-    @column(_("created"), "created_at")
-    def made(self, row: Token) -> str:
-        """Return when it was issued."""
-        return stamp(row.created_at)
-
-    @column(_("expires"), "expires_at")
-    def ends(self, row: Token) -> str:
-        """Return when it ends."""
-        return stamp(row.expires_at)
+    made = cell(stamp, "created_at", _("created"), "created_at")
+    ends = cell(stamp, "expires_at", _("expires"), "expires_at")
 
     @column(_("environments"))
     def reach(self, row: Token) -> str:
@@ -65,7 +56,6 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "hours", "state_now", "asked", "decided_by", "reason")
     list_select_related = ("account", "environment", "decided_by", "grant")
     list_filter = ("role", "environment", ("decided_at", admin.EmptyFieldListFilter))
-    lookups = frozenset({"role__exact", "environment__id__exact", "decided_at__isempty"})
     shown_fields = ("account", "role", "environment", "hours", "reason", "asked", "state_now", "decided_by", "answer",
                     "grant")  # fmt: skip
     hint = _(
@@ -83,10 +73,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
             return _t("waits for a second person")
         return _t("given until %(until)s") % {"until": shown(row.grant.withdrawn_at or row.grant.until)}
 
-    @column(_("asked"), "asked_at")
-    def asked(self, row: AccessRequest) -> str:
-        """Return when it was asked."""
-        return stamp(row.asked_at)
+    asked = cell(stamp, "asked_at", _("asked"), "asked_at")
 
 
 @admin.register(AccessReview)
@@ -95,27 +82,15 @@ class AccessReviewAdmin(ReadOnlyAdmin):
 
     list_display = ("__str__", "opened_by", "opened", "due", "closed", "reason")
     list_select_related = ("opened_by",)
-    lookups = frozenset()
     hint = _("An administrator opens a review on the page of the access matrix; each grant is kept or ended in it.")
 
     def detail(self, request: HttpRequest, row: Model) -> HttpResponse:
         """Send to the page of the review."""
         return HttpResponseRedirect(reverse("review", args=[row.pk]))
 
-    @column(_("opened"), "opened_at")
-    def opened(self, row: AccessReview) -> str:
-        """Return when it was opened."""
-        return stamp(row.opened_at)
-
-    @column(_("due"), "due_at")
-    def due(self, row: AccessReview) -> str:
-        """Return until when everything is to be decided."""
-        return stamp(row.due_at)
-
-    @column(_("closed"), "closed_at")
-    def closed(self, row: AccessReview) -> str:
-        """Return when it was closed."""
-        return stamp(row.closed_at)
+    opened = cell(stamp, "opened_at", _("opened"), "opened_at")
+    due = cell(stamp, "due_at", _("due"), "due_at")
+    closed = cell(stamp, "closed_at", _("closed"), "closed_at")
 
 
 @admin.register(Deputy)
@@ -125,7 +100,6 @@ class DeputyAdmin(ReadOnlyAdmin):
     list_display = ("absent", "deputy", "state_now", "begins", "ends", "appointed_by", "confirmed_by", "reason")
     list_select_related = ("absent", "deputy", "appointed_by", "confirmed_by")
     list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
-    lookups = frozenset({"withdrawn_at__isempty"})
     shown_fields = ("absent", "deputy", "state_now", "begins", "ends", "reason", "appointed_by", "confirmed_by",
                     "confirmed_at", "withdrawn_at")  # fmt: skip
     hint = _(
@@ -142,12 +116,51 @@ class DeputyAdmin(ReadOnlyAdmin):
             return _t("waits for a third person")
         return _t("valid now") if row.begins_at <= moment else _t("begins later")
 
-    @column(_("from"), "begins_at")
-    def begins(self, row: Deputy) -> str:
-        """Return when it begins."""
-        return stamp(row.begins_at)
+    begins = cell(stamp, "begins_at", _("from"), "begins_at")
+    ends = cell(stamp, "until", _("until"), "until")
 
-    @column(_("until"), "until")
-    def ends(self, row: Deputy) -> str:
-        """Return when it ends."""
-        return stamp(row.until)
+
+@admin.register(ProposedChange)
+class ProposedChangeAdmin(ReadOnlyAdmin):
+    """What waits for a second person, and what became of it."""
+
+    list_display = ("__str__", "event", "state_now", "proposed_by", "proposed", "decided_by", "reason")
+    list_select_related = (
+        "target__application",
+        "target__environment",
+        "account",
+        "environment",
+        "proposed_by",
+        "decided_by",
+    )
+    list_filter = (("decided_at", admin.EmptyFieldListFilter),)
+    ordering = ("-pk",)
+    shown_fields = ("event", "target", "account", "environment", "state_now", "proposed_by", "proposed", "decided_by",
+                    "reason", "differences")  # fmt: skip
+    hint = _("A change of what production runs, or of who a person is, counts when a second person has accepted it.")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Leave out what belongs to environments that the reader's access does not show."""
+        rights = rights_of(request)
+        seen = [place.pk for place in Environment.objects.all() if rights.sees(place)]
+        return super().get_queryset(request).filter(Q(environment=None) | Q(environment__in=seen))
+
+    @column(_("state"))
+    def state_now(self, row: ProposedChange) -> str:
+        """Return what became of it."""
+        if row.decided_at is None:
+            return _t("waits for a second person")
+        return _t("accepted") if row.accepted else _t("declined")
+
+    proposed = cell(stamp, "proposed_at", _("proposed at"), "proposed_at")
+
+    @column(_("what changes"))
+    def differences(self, row: ProposedChange) -> dict[str, str]:
+        """Return each value that changes, before and after."""
+        return dict(differences_of(row))
+
+
+def differences_of(row: ProposedChange) -> list[tuple[str, str]]:
+    """Return what a proposed change changes: the name of each value, and the value before and after."""
+    names = {field.name: str(field.verbose_name) for field in Account._meta.fields if row.account_id is not None}
+    return [(names.get(key, key), f"{left} → {right}") for key, left, right in changes(row.before, row.after)]

@@ -3,8 +3,6 @@
 It only decides what is shown; every action asks `environments.access` again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps

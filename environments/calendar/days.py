@@ -1,7 +1,5 @@
 """Days and instants: holidays, working days, milestones, and how a time is read and printed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache

@@ -1,13 +1,10 @@
 """May a run start now, and if not, when next: windows against freezes, with the sentence that says so."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
 from environments.calendar.rules import Window, WindowRule, ahead
 from environments.times import aware, print_time

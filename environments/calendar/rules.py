@@ -1,7 +1,5 @@
 """The rule of a recurring window, and the windows that it gives."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -9,9 +9,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from audit.snapshots import Snapshots
-from environments.models.account import Account
+from environments.models.account import Account, enrolled
 from environments.models.environment import Environment
-from environments.roles import LEVEL_CHOICES, ROLE_CHOICES
+from environments.roles import DECIDING, LEVEL_CHOICES, ROLE_CHOICES
 
 
 class AccessRule(models.Model):
@@ -23,6 +23,7 @@ class AccessRule(models.Model):
     )
     level = models.CharField(_("level"), max_length=20, choices=LEVEL_CHOICES)
     history = Snapshots()
+    LOCK_ORDER = 160
 
     class Meta:
         verbose_name = _("access rule")
@@ -37,8 +38,11 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
     """Queries over grants."""
 
     def in_force(self, at: datetime | None = None) -> AccessGrantQuerySet:
-        """Keep the grants that count now, or at a time to come: begun, not ended, not withdrawn, confirmed where two are needed."""
+        """Keep the grants that count now, or at a time to come: begun, not ended, not withdrawn, confirmed where two are
+        needed; a deciding role only of a person who has enrolled.
+        """
         return self.filter(
+            ~models.Q(role__in=DECIDING) | enrolled("account"),
             models.Q(until__isnull=True) | models.Q(until__gt=at or Now()),
             begins_at__lte=at or Now(),
             withdrawn_at__isnull=True,
@@ -49,9 +53,7 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
     def lasting(self) -> AccessGrantQuerySet:
         """Keep the grants that count now or could later: also those that begin later or wait for a second person."""
         return self.filter(
-            models.Q(until__isnull=True) | models.Q(until__gt=Now()),
-            withdrawn_at__isnull=True,
-            account__is_active=True,
+            models.Q(until__isnull=True) | models.Q(until__gt=Now()), withdrawn_at__isnull=True, account__is_active=True
         )
 
 
@@ -61,12 +63,7 @@ class AccessGrant(models.Model):
     account = models.ForeignKey(Account, models.PROTECT, related_name="grants", verbose_name=_("account"))
     role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
     environment = models.ForeignKey(
-        Environment,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="grants",
-        verbose_name=_("environment"),
+        Environment, models.PROTECT, null=True, blank=True, related_name="grants", verbose_name=_("environment")
     )
     begins_at = models.DateTimeField(_("from"))
     until = models.DateTimeField(_("until"), null=True, blank=True)
@@ -75,12 +72,7 @@ class AccessGrant(models.Model):
         Account, models.PROTECT, null=True, related_name="grants_given", verbose_name=_("granted by")
     )
     confirmed_by = models.ForeignKey(
-        Account,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="grants_confirmed",
-        verbose_name=_("confirmed by"),
+        Account, models.PROTECT, null=True, blank=True, related_name="grants_confirmed", verbose_name=_("confirmed by")
     )
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
     withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
@@ -88,6 +80,7 @@ class AccessGrant(models.Model):
     history = Snapshots()
 
     objects = AccessGrantQuerySet.as_manager()
+    LOCK_ORDER = 3
 
     class Meta:
         verbose_name = _("grant")

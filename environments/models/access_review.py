@@ -1,7 +1,5 @@
 """Asking for more access for some hours, and the periodic review of every grant (E3)."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 

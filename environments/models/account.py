@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import secrets
 import unicodedata
+from collections.abc import Container
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
+
+# What counts as a second factor of one's own; recovery codes only stand in for one.
+FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 
 def sign_in_name(text: str) -> str:
@@ -36,23 +42,19 @@ class Account(AbstractUser):
     job_title = models.CharField(_("job title"), max_length=100, blank=True)
     employee_id = models.CharField(_("employee id"), max_length=40, blank=True)
     git_addresses = models.JSONField(_("git addresses"), default=list, blank=True)
+    former_identities = models.JSONField(_("git addresses and employee ids given up"), default=list, blank=True)
     telephone = models.CharField(_("telephone"), max_length=40, blank=True)
     language = models.CharField(_("language"), max_length=2, default="ja")
     quiet_from = models.TimeField(_("quiet from"), null=True, blank=True)
     quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
-    must_change_password = models.BooleanField(_("must choose a new password"), default=False)
-    pending_password = models.CharField(_("password that waits for a second person"), max_length=128, blank=True)
-    pending_by: models.ForeignKey[Any, Any] = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("password proposed by")
+    # SHA-256 of the secret in a link that opens once, who issued it (None: a command on the server), and until when.
+    invitation = models.CharField(_("invitation"), max_length=64, blank=True)
+    invited_by: models.ForeignKey[Any, Any] = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("invited by")
     )
-    factors_pending_by: models.ForeignKey[Any, Any] = models.ForeignKey(
-        "self",
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("removal of the second factor proposed by"),
-    )
+    invited_until = models.DateTimeField(_("invitation valid until"), null=True, blank=True)
+    enrolled_at = models.DateTimeField(_("enrolled at"), null=True, blank=True)
+    LOCK_ORDER = 1
 
     class Meta:
         verbose_name = _("account")
@@ -69,18 +71,37 @@ class Account(AbstractUser):
     def person_key(self) -> str:
         """Return what counts as one person: the employee id where there is one, else the account.
 
-        Ids that only look different (full width, case, spaces) are one.
+        Ids that only look different (full width, case, spaces, invisible characters) are one.
         """
-        employee = unicodedata.normalize("NFKC", self.employee_id).strip().casefold()
+        employee = sign_in_name(self.employee_id)
         return f"employee:{employee}" if employee else f"account:{self.pk}"
+
+    @property
+    def identities(self) -> frozenset[str]:
+        """Return the keys under which this person counts, and counted before an identity was edited."""
+        return frozenset({self.person_key, *self.former_identities})
+
+    def is_among(self, persons: Container[str]) -> bool:
+        """Tell whether this person, by any identity, is one of these (keys of persons)."""
+        return any(identity in persons for identity in self.identities)
 
     @cached_property
     def accounts(self) -> frozenset[int]:
-        """Return the ids of all accounts of this person."""
-        if not self.employee_id.strip():
+        """Return the ids of all accounts of this person, by all their identities."""
+        if not (self.employee_id.strip() or self.former_identities):
             return frozenset({self.pk})
-        numbered = Account.objects.exclude(employee_id="").only("employee_id")
-        return frozenset(row.pk for row in numbered if row.person_key == self.person_key)
+        rows = Account.objects.exclude(employee_id="", former_identities=[]).only("employee_id", "former_identities")
+        return frozenset({self.pk, *(row.pk for row in rows if row.is_among(self.identities))})
+
+
+def enrolled(person: str = "") -> Q:
+    """Return the condition that a row's person has enrolled and keeps a second factor of their own; only then do their
+    deciding roles count. A service account has nobody who could enrol, and approves nothing. person: path from the row to the
+    account; "" for the account's own row.
+    """
+    factors = Authenticator.objects.filter(user=OuterRef(person or "pk"), type__in=FACTORS)
+    own = Q(Exists(factors), **{f"{person}__enrolled_at__isnull".lstrip("_"): False})
+    return own | Q(**{f"{person}__kind".lstrip("_"): Account.Kind.SERVICE})
 
 
 class Token(models.Model):
@@ -94,6 +115,7 @@ class Token(models.Model):
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires"))
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    LOCK_ORDER = 2
 
     class Meta:
         verbose_name = _("token")

@@ -1,7 +1,5 @@
 """The secret address under which a calendar program reads an application's windows (P1)."""
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 

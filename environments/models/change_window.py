@@ -8,8 +8,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import models
-from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext_lazy as _
 
 from audit.snapshots import Snapshots
 from environments import calendar
@@ -61,12 +60,7 @@ class ChangeWindow(models.Model):
     name_en = models.CharField(_("name (English)"), max_length=100, blank=True)
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="windows", verbose_name=_("environment"))
     application = models.ForeignKey(
-        Application,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="windows",
-        verbose_name=_("application"),
+        Application, models.PROTECT, null=True, blank=True, related_name="windows", verbose_name=_("application")
     )
     rrule = models.CharField(_("rule (RRULE)"), max_length=200, blank=True)
     zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
@@ -89,7 +83,7 @@ class ChangeWindow(models.Model):
     objects = ChangeWindowQuerySet.as_manager()
     history = Snapshots()
 
-    LOCK_ORDER = 12
+    LOCK_ORDER = 150
 
     class Meta:
         verbose_name = _("change window")
@@ -137,12 +131,7 @@ class Freeze(models.Model):
     name = models.CharField(_("name"), max_length=100)
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="freezes", verbose_name=_("environment"))
     application = models.ForeignKey(
-        Application,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="freezes",
-        verbose_name=_("application"),
+        Application, models.PROTECT, null=True, blank=True, related_name="freezes", verbose_name=_("application")
     )
     starts_at = models.DateTimeField(_("begins"))
     ends_at = models.DateTimeField(_("ends"))

@@ -1,7 +1,5 @@
 """Configuration of an application in an environment (E2): numbered versions, never changed once made."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 

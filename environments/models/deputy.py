@@ -8,15 +8,18 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from environments.models.account import Account
+from environments.models.account import Account, enrolled
 
 
 class DeputyQuerySet(models.QuerySet["Deputy"]):
     """Queries over deputies."""
 
     def in_force(self, at: datetime | None = None) -> DeputyQuerySet:
-        """Keep those that count now, or at a time to come: confirmed, begun, not ended, not withdrawn, both accounts open."""
+        """Keep those that count now, or at a time to come: confirmed, begun, not ended, not withdrawn, both accounts open,
+        and a deputy who has enrolled.
+        """
         return self.filter(
+            enrolled("deputy"),
             confirmed_at__isnull=False,
             begins_at__lte=at or Now(),
             until__gt=at or Now(),
@@ -47,6 +50,7 @@ class Deputy(models.Model):
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = DeputyQuerySet.as_manager()
+    LOCK_ORDER = 4
 
     class Meta:
         verbose_name = _("deputy")

@@ -1,10 +1,7 @@
 """Environments, applications, and the copies of an application that run in them."""
 
-from __future__ import annotations
-
 from django.db import models
-from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext_lazy as _
 
 from audit.snapshots import Snapshots
 
@@ -77,6 +74,7 @@ class Target(models.Model):
     root = models.CharField(_("folder"), max_length=400)
     settings = models.JSONField(_("settings"), default=dict)
     history = Snapshots()
+    LOCK_ORDER = 16
 
     class Meta:
         verbose_name = _("target")

@@ -1,12 +1,9 @@
 """The company's own holidays, beside the national ones that environments/calendar/ knows (P1, J5)."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from django.db import models
-from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext_lazy as _
 
 from audit.snapshots import Snapshots
 

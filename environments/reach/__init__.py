@@ -1,7 +1,5 @@
 """The services that a configuration names, found by the scheme of an address, and a look at each; one line a kind."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 

@@ -5,20 +5,11 @@ A name is resolved once, and the connection goes to the address that was judged:
 standard library knows them, with what is wrapped in IPv6 unwrapped first (RFC 4291 §2.5.5, RFC 6052, RFC 3056).
 """
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 

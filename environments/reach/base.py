@@ -1,7 +1,5 @@
 """The contract of a service: whose addresses it knows, and a look that changes nothing that stays."""
 
-from __future__ import annotations
-
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable

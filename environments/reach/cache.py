@@ -1,7 +1,5 @@
 """A cache: Redis or Valkey, asked for a PING."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit

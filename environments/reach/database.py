@@ -1,7 +1,5 @@
 """A database: PostgreSQL is asked one question, in a transaction that reads only."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import ClassVar
 

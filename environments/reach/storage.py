@@ -1,7 +1,5 @@
 """A storage: an object is put, got back, compared and deleted; a folder (file://) can be looked at."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The access matrix as a grid, role × environment; who holds, held or asks for what; reviews and deputies."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any

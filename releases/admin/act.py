@@ -1,7 +1,5 @@
 """The one view behind every verb's URL: shows what will be done, does it through the action, and tells the outcome."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence
@@ -10,21 +8,20 @@ from typing import Any
 from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
-from allauth.account.internal.flows.reauthentication import suspend_request
+from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY, suspend_request
 from django import forms
 from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from audit.actor import Actor, acting, current
-from audit.change import label, note
-from audit.refusals import NotYou, Refused
-from environments.actors import proof_of
+from audit.change import again, label, note_refusal
+from audit.refusals import NotYou, Refused, SignatureNeeded
+from environments.actors import ASSERTION, proof_of
 from environments.models import Account
 from releases.admin import costs
 from releases.admin.links import page_of
@@ -78,7 +75,7 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
     if why := verb.refusal(account, instance):
         refusal = NotYou(why)
         subject = label(instance) if instance is not None else ""
-        note(verb.key, object=subject, outcome="refused", kind=refusal.kind, reasons=list(refusal.reasons))
+        note_refusal(verb.key, *refusal.reasons, object=subject, kind=refusal.kind)
         return _refused(request, verb, instance, form, refusal)
     if not form.is_valid():
         return _page(request, verb, instance, form, status=400)
@@ -90,7 +87,7 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
                 shown = verb.previewed(instance, cleaned(form))
                 if shown.rows or not verb.warns:
                     return _page(request, verb, instance, form, status=200, preview=shown)
-            result = verb.act(*([] if pk is None else [pk]), **cleaned(form))
+            result = again(verb.act)(*([] if pk is None else [pk]), **cleaned(form))
     except Refused as refused:
         return _refused(request, verb, instance, form, refused)
     except forms.ValidationError as wrong:
@@ -100,15 +97,12 @@ def act(request: HttpRequest, noun: str, name: str, pk: int | None = None) -> Ht
 
 
 def as_proved(request: HttpRequest) -> Actor:
-    """Return the actor with the session's last proof of identity.
+    """Return the actor with the session's proof of identity.
 
     A request that waited for the password is played again inside the request that brought it, whose actor was made
     before it was checked; without this the password would be asked for twice.
     """
-    authenticated_at, method = proof_of(request.session)
-    return (
-        current() if authenticated_at is None else replace(current(), authenticated_at=authenticated_at, method=method)
-    )
+    return replace(current(), **proof_of(request.session))
 
 
 def cleaned(form: forms.Form) -> dict[str, Any]:
@@ -176,12 +170,22 @@ def prove_again(request: HttpRequest, refused: Refused) -> HttpResponseBase | No
 
     None: it names none, or the person has no such proof yet.
     """
+    if not isinstance(refused, SignatureNeeded):
+        return None
+    ways = {way["id"]: way["url"] for way in get_adapter().get_reauthentication_methods(request.user)}
+    wanted = [
+        "mfa_reauthenticate:webauthn",
+        "mfa_reauthenticate",
+    ]  # a passkey signs what is signed, and is both factors
     if refused.kind == "signature_needed":
-        return suspend_request(request, reverse("account_reauthenticate"))
-    if refused.kind == "factor_needed":
-        ways = [way["url"] for way in get_adapter().get_reauthentication_methods(request.user) if "mfa" in way["id"]]
-        return suspend_request(request, ways[0]) if ways else None
-    return None
+        wanted[1:] = ["reauthenticate"]
+    way = next((ways[name] for name in wanted if name in ways), None)
+    if way is None:
+        return None
+    asked = suspend_request(request, way)
+    request.session.pop(ASSERTION, None)
+    request.session[STATE_SESSION_KEY] |= {"digests": list(refused.digests), "kind": refused.kind}
+    return asked
 
 
 def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpResponse:

@@ -1,7 +1,5 @@
 """Any governed row as it was at a past moment, told by its events; and which rows of a kind there were."""
 
-from __future__ import annotations
-
 from operator import itemgetter
 from typing import Any
 

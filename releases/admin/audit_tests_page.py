@@ -1,7 +1,5 @@
 """The saved tests of auditors: all with their results, each as a page and as a table to take along."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

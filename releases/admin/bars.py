@@ -1,7 +1,5 @@
 """Counts as bars: stacked columns over months, and shares of a row. The page of figures draws them as SVG."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

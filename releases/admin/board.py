@@ -1,7 +1,5 @@
 """The board of My work: which version runs where, since when, what moves there now, and where it has drifted."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any

@@ -1,15 +1,12 @@
 """What stands in the calendar: windows, freezes and what is planned for them. The page and the previews call it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
 from environments import calendar
 from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
@@ -173,10 +170,7 @@ def runs_between(environment: Environment, start: datetime, end: datetime) -> li
     """Return the runs that are scheduled into a stretch of time."""
     rows: Any = (
         Deployment.objects.filter(
-            environment=environment,
-            state__in=["scheduled", "queued"],
-            scheduled_for__gte=start,
-            scheduled_for__lt=end,
+            environment=environment, state__in=["scheduled", "queued"], scheduled_for__gte=start, scheduled_for__lt=end
         )
         .select_related("release__application", "environment")
         .order_by("scheduled_for")

@@ -1,7 +1,5 @@
 """One month of the calendar as a grid of days: windows, freezes, what is planned, milestones and holidays."""
 
-from __future__ import annotations
-
 from calendar import MONDAY, SUNDAY, Calendar
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta

@@ -1,7 +1,5 @@
 """The calendar: a month as a grid, and each environment's next windows, extra windows, freezes, and what is planned."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -10,9 +8,7 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from environments.admin.rights import page, rights_of
 from environments.models import CompanyHoliday, Environment
-from releases.admin.calendar_entries import Entry as Entry
-from releases.admin.calendar_entries import all_entries as all_entries
-from releases.admin.calendar_entries import entries, read
+from releases.admin.calendar_entries import Entry as Entry, all_entries as all_entries, entries, read
 from releases.admin.calendar_month import bounds, chosen, month, only_week, plan_url, week_of
 from releases.admin.shown import new_button, show
 from releases.admin.verbs.base import ZONE

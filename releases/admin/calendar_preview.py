@@ -1,7 +1,5 @@
 """What a window, a freeze or a holiday would do, before it is saved: the lines of the verbs' preview. Read only."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """Samples of a watch as points of a drawing, one small chart per metric. The deployment page draws them as SVG."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Lists of waivers and of the committee's meetings, and a meeting's page with its decisions and approvals (J3)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib import admin
@@ -9,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from audit.admin.read_only import ReadOnlyAdmin, column
+from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.times import stamp
 from releases.models import Meeting, Waiver
 
@@ -29,10 +27,7 @@ class MeetingAdmin(ReadOnlyAdmin):
         """Read the attendees along."""
         return super().get_queryset(request).prefetch_related("attendees")
 
-    @column(_("held"), "held_at")
-    def held(self, row: Meeting) -> str:
-        """Return when it was held."""
-        return stamp(row.held_at)
+    held = cell(stamp, "held_at", _("held"), "held_at")
 
     @column(_("attendees"))
     def present(self, row: Meeting) -> str:
@@ -54,15 +49,7 @@ class WaiverAdmin(ReadOnlyAdmin):
     list_display = ("release", "environment", "gate", "ends", "proposed_by", "decided_by", "approved")
     list_select_related = ("release__application", "environment", "proposed_by", "decided_by")
     list_filter = ("environment", ("approved_at", admin.EmptyFieldListFilter))
-    lookups = frozenset({"environment__id__exact", "approved_at__isempty"})
     hint = _("Two people let a closed gate pass for a time; what was waived is owed afterwards.")
 
-    @column(_("until"), "until")
-    def ends(self, row: Waiver) -> str:
-        """Return until when it counts."""
-        return stamp(row.until, row.environment.zone)
-
-    @column(_("approved"), "approved_at")
-    def approved(self, row: Waiver) -> str:
-        """Return when the second person approved it."""
-        return stamp(row.approved_at, row.environment.zone)
+    ends = cell(stamp, "until environment.zone", _("until"), "until")
+    approved = cell(stamp, "approved_at environment.zone", _("approved"), "approved_at")

@@ -1,7 +1,5 @@
 """The page that lays two configurations side by side: versions of one environment, or two environments."""
 
-from __future__ import annotations
-
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _

@@ -1,7 +1,5 @@
 """What a deployment would bring to each environment since the last one there, for the release page."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What an act on a release costs before it is done: words and signatures that end, what stays, who must act again."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

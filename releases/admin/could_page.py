@@ -1,16 +1,16 @@
 """Who could, who did: at any moment, who was allowed to approve, start and change; and every use of it before."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
+from audit.change import note
 from audit.clock import now
 from audit.models import Event
 from audit.search import acts
@@ -18,6 +18,7 @@ from environments.access_then import Held, Person, Then, allows
 from environments.admin.rights import page
 from environments.models import Environment
 from environments.roles import ENVIRONMENT_VERBS, LEVEL_CHOICES, ROLE_CHOICES
+from releases.admin import sheet
 from releases.admin.access_page import LEVEL_TONES
 from releases.admin.happened import Happening, happening
 from releases.admin.shown import DEFAULT_ZONE, show, word, zoned_input
@@ -34,6 +35,7 @@ MOST_USES = 1000
 # Models whose rows lie in an environment, and are asked about there; the stop switch lies in each of production.
 PLACED = frozenset(model for model, _path in scope.TO_ENVIRONMENT)
 SWITCH = "releases.StopSwitch:"
+Table = tuple[list[Any], Iterable[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True)
@@ -161,9 +163,25 @@ def _allowed(
     return any(allows(h, right, where, levels) for h in held for right, where in asked)
 
 
+def _taken(take: str, persons: list[tuple[Person, list[list[str]]]], used: list[Use]) -> Table:
+    """Return the head and the rows of a table to take along: who `could` do what, by which roles; or who `did`."""
+    if take == "could":
+        head = [_("person"), *(duty.label for duty in duties())]
+        return head, ((person.name, *("; ".join(cell) for cell in cells)) for person, cells in persons)
+    head = [_("number"), _("time"), _("person"), _("action"), _("object"), _("outcome"), _("right then")]
+    rights = {None: "", True: _("yes"), False: _("no")}
+    return head, (
+        (h.number, h.at, h.actor, h.what, h.about, word(h.outcome), rights[use.allowed])
+        for use in used
+        for h in [use.happening]
+    )
+
+
 @page
-def who_could(request: HttpRequest) -> HttpResponse:
-    """Show the matrix, who could and who did, at `at` in `environment`, with the uses of `days` before."""
+def who_could(request: HttpRequest) -> HttpResponseBase:
+    """Show the matrix, who could and who did, at `at` in `environment`, with the uses of `days` before; `take=could` and
+    `take=did` give the tables.
+    """
     moment = moment_of(request.GET.get("at", "").strip()[:40], end=True) or now()
     days = min(number_of(request.GET.get("days", "")) or DAYS, MOST_DAYS)
     environments = list(Environment.objects.all())
@@ -177,6 +195,10 @@ def who_could(request: HttpRequest) -> HttpResponse:
         for row in [[levels.get((role, e.pk), "none") for e in environments]]
     ]
     used, more = uses(then, chosen, moment - timedelta(days=days), moment) if chosen is not None else ([], False)
+    persons = could(then, moment, chosen) if chosen is not None else []
+    if (take := request.GET.get("take", "")) in ("could", "did") and chosen is not None:
+        note("audit:export_access", table=take, at=moment.isoformat(), days=days, environment=chosen.slug)
+        return sheet.answer(f"access-{take}-{chosen.slug}-{moment:%Y-%m-%d}", *_taken(take, persons, used))
     return show(
         request,
         "ringi/could.html",
@@ -189,7 +211,7 @@ def who_could(request: HttpRequest) -> HttpResponse:
         chosen=chosen,
         matrix=matrix,
         duties=duties(),
-        could=could(then, moment, chosen) if chosen is not None else [],
+        could=persons,
         uses=used,
         more=MOST_USES if more else 0,
         odd=[use for use in used if use.allowed is False and use.happening.outcome != "refused"],

@@ -1,7 +1,5 @@
 """The page of one run: its steps with every attempt, the log as it grows, checks, the watch, and the way back."""
 
-from __future__ import annotations
-
 import unicodedata
 from datetime import datetime
 from typing import Any
@@ -14,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import label
 from audit.clock import now
+from audit.cover import warning
 from environments.admin.rights import page, rights_of
 from releases.actions.question.ask import asked_of
 from releases.actions.rollback.causes import cause_of
@@ -170,7 +169,7 @@ def step_log(request: HttpRequest, pk: int) -> HttpResponse:
     rows = StepOutput.objects.filter(step=step).order_by("pk")
     after = request.GET.get("after", "")
     if not after:
-        text = told("".join(rows.values_list("text", flat=True)))
+        text = "\n".join(filter(None, [warning(rows), told("".join(rows.values_list("text", flat=True)))]))
         wanted = request.GET.get("find", "")
         response = HttpResponse(lines_with(text, wanted) if wanted else text, content_type="text/plain; charset=utf-8")
         how = "attachment" if request.GET.get("download") else "inline"

@@ -1,7 +1,5 @@
 """The page of a dry run: each command of a release's plan in one environment, as it would be run, with nothing done."""
 
-from __future__ import annotations
-
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404

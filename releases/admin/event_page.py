@@ -1,7 +1,5 @@
 """One event by its number: what became different, the rest of its act, its signature, and its proof."""
 
-from __future__ import annotations
-
 import base64
 from typing import Any
 
@@ -10,14 +8,19 @@ from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 
+from audit.ledger.note import BadNote, read
+from audit.ledger.proof import verify_inclusion
 from audit.ledger.tree import Tree
 from audit.models import Checkpoint, Event, Link
 from environments.admin.rights import page
+from releases.admin.export_page import public_key
 from releases.admin.happened import happening
 from releases.admin.shown import show
 from releases.admin.sight import sight_of
 
 SHOWN = 100
+# Subtrees that are full never change: what one page has read of them, the next one need not.
+_read = Tree(connection)
 
 
 def proof_of(number: int) -> dict[str, Any] | None:
@@ -35,6 +38,26 @@ def proof_of(number: int) -> dict[str, Any] | None:
         "path": [node.hex() for node in path],
         "checkpoint": checkpoint.note,
     }
+
+
+def unproven(link: Link, checkpoint: Checkpoint | None) -> str:
+    """Return why an event is not in the tree that was signed, or is not what its columns say; empty when it is, or is not
+    signed yet.
+    """
+    if (why := link.event.fault) or checkpoint is None:
+        return why
+    try:
+        claim = read(checkpoint.note, public_key())
+        for tree in (
+            _read,
+            Tree(connection),
+        ):  # the one that was read once may be of a database that was restored since
+            path = tree.inclusion(link.number - 1, claim.size)
+            if verify_inclusion(bytes(link.leaf), link.number - 1, claim.size, path, claim.root):
+                return ""
+    except (BadNote, LookupError) as broken:
+        return str(broken)
+    return "the leaf is not in the tree that the checkpoint names"
 
 
 @page
@@ -59,6 +82,7 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
         answer = JsonResponse(proof)
         answer["Content-Disposition"] = f'attachment; filename="event-{number}.json"'
         return answer
+    checkpoint = Checkpoint.objects.filter(number__gte=number).order_by("number").first()
     act = []
     if found.act is not None:
         others = Event.objects.filter(act=found.act, link__isnull=False).exclude(pk=found.pk)
@@ -70,8 +94,10 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
         "ringi/event.html",
         _("Event %(number)s") % {"number": number},
         h=happening(found),
+        unproven=unproven(link, checkpoint),
+        keyed=bool(public_key()),
         act=act,
         leaf=bytes(link.leaf).hex(),
-        checkpoint=Checkpoint.objects.filter(number__gte=number).order_by("number").first(),
-        bytes=bytes(found.bytes).decode(),
+        checkpoint=checkpoint,
+        bytes=bytes(found.bytes).decode(errors="replace"),
     )

@@ -1,34 +1,31 @@
 """The whole ledger as JSON Lines, streamed; to take it along is itself an event, the last one that it holds."""
 
-from __future__ import annotations
-
+import base64
 from collections.abc import Iterator
 from itertools import batched
-from pathlib import Path
 from typing import Any
 
 import psycopg
-from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
-from audit import export
+from audit import export, verification
 from audit.change import note
-from audit.ledger.note import BadNote, KeyRing, PublicKey
+from audit.ledger.note import BadNote, KeyRing
 from audit.models import Checkpoint, Head
 from environments.admin.rights import auditors
 from releases.admin.shown import show
+from releases.evidence_pack import pack
 
 LINES = 500
 
 
-def _key() -> KeyRing | None:
-    """Return all keys of the sealer, the present one last; None where this host has no file of them."""
-    file = Path(settings.STATE) / "sealer" / "key.pub"
+def public_key() -> KeyRing | None:
+    """Return the signer's public keys; None where this host has no file of them."""
     try:
-        return KeyRing(PublicKey.all_of(file.read_text(encoding="utf-8")))
+        return verification.public_keys() or None
     except (OSError, BadNote):
         return None
 
@@ -41,7 +38,7 @@ class _Export:
         kept = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
         self.connection = psycopg.connect(**{k: v for k, v in parameters.items() if k in kept}, autocommit=True)
         self.number = self.length = 0
-        self.lines = export.lines(self.connection, _key(), told=self._told)
+        self.lines = export.lines(self.connection, public_key(), told=self._told)
         self.first = next(self.lines)
 
     def _told(self, number: int, length: int) -> None:
@@ -68,7 +65,8 @@ def ledger_export(request: HttpRequest) -> HttpResponseBase:
             _("Export of the ledger"),
             head=Head.objects.first(),
             checkpoint=Checkpoint.objects.order_by("-number").first(),
-            key=_key(),
+            key=public_key(),
+            statements=base64.b64encode(pack.signer().public).decode(),
         )
     note("audit:export_ledger")
     made = _Export()

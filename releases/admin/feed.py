@@ -3,8 +3,6 @@
 It tells when, where and which version, and nothing else: no step, no configuration, no reason in people's words.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass

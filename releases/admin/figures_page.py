@@ -1,7 +1,5 @@
 """Figures: the four DORA keys, time per phase, lateness, ways back and emergencies of a period, as charts and as CSV."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo

@@ -1,7 +1,5 @@
 """The glossary as a page: each term with its word in both languages and what it means."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 

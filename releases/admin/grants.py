@@ -1,13 +1,10 @@
 """Grants as people read them: who holds, will hold, waits for or held a role. The pages about access call it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from allauth.mfa.models import Authenticator
 from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
@@ -18,12 +15,13 @@ from environments.models import (
     AccessReviewItem,
     Account,
     Deputy,
+    ProposedChange,
     Token,
 )
 from releases.admin.verbs.base import Verb
 
 # The rows of which `pointless` knows; they have no machine.
-ROWS = (AccessGrant, AccessRequest, AccessReview, AccessReviewItem, Account, Deputy, Token)
+ROWS = (AccessGrant, AccessRequest, AccessReview, AccessReviewItem, Account, Deputy, ProposedChange, Token)
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,8 @@ def pointless(verb: Verb, row: Any, rights: Rights) -> bool:
             if verb.name == "confirm":
                 return row.confirmed_at is not None or getattr(me, "pk", 0) in (*parties, row.appointed_by_id)
             return getattr(me, "pk", 0) not in parties and not rights.may("grant")
+        case ProposedChange():
+            return row.decided_at is not None
         case Token():
             return row.revoked_at is not None
         case Account():
@@ -96,17 +96,7 @@ def _account(verb: Verb, row: Account, rights: Rights, mine: str) -> bool:
             return row.is_active or own
         case "account:edit":
             return False
-        case "account:drop_password":
-            return not row.pending_password or not (own or rights.may("account"))
-        case "account:confirm_password":
-            return not row.pending_password or own or row.pending_by_id == getattr(rights.account, "pk", 0)
-        case "account:keep_factors":
-            return row.factors_pending_by_id is None or not (own or rights.may("account"))
-        case "account:confirm_factors":
-            return row.factors_pending_by_id in (None, getattr(rights.account, "pk", 0)) or own
-        case "account:drop_factors":
-            return own or service or not Authenticator.objects.filter(user=row).exists()
-        case "account:set_password":
+        case "account:invite":
             return not row.is_active or own or service
         case "token:issue":
             return not row.is_active or not service

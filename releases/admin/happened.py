@@ -1,7 +1,5 @@
 """Events of the ledger as people read them: who did what, when, why, and what became different. Pages call it."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -13,30 +11,35 @@ from typing import Any, NamedTuple
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.dateparse import parse_datetime
-from django.utils.translation import get_language, gettext_lazy
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _, gettext_lazy
 
 from audit.actor import name_of
 from audit.as_of import column_names
 from audit.models import Event
 from releases.admin.shown import when, word
 from releases.admin.verbs import VERBS
+from releases.steps.words import told as in_words
 
 # What no button does: acts of the workers, the scheduler and the way in.
 OTHER_ACTS = {
     "api:call": gettext_lazy("Call the API"),
+    "audit:break_glass": gettext_lazy("Change data directly under break-glass"),
     "audit:reconcile": gettext_lazy("Compare the history with the ledger"),
     "audit:deliver": gettext_lazy("Send a checkpoint to an address"),
+    "audit:export_access": gettext_lazy("Take the access report along"),
     "audit:export_ledger": gettext_lazy("Take the whole ledger along"),
     "audit:export_pack": gettext_lazy("Take the evidence of a change along"),
-    "audit:export_population": gettext_lazy("Take the population of changes along"),
+    "audit:export_population": gettext_lazy("Take a population along"),
     "audit:export_sample": gettext_lazy("Take the evidence of a sample along"),
-    "audit:export_statement": gettext_lazy("Take the signed count of changes along"),
+    "audit:export_statement": gettext_lazy("Take a signed count along"),
     "audit:export_test": gettext_lazy("Take the rows of a saved test along"),
     "audit:migrate": gettext_lazy("Lay or change the tables"),
     "audit:refuse_seal": gettext_lazy("The sealer refuses to sign"),
     "audit:renew_key": gettext_lazy("Exchange the sealer's key"),
     "audit:history_alarm": gettext_lazy("Alarm: the history holds what no event explains"),
+    "audit:cover": gettext_lazy("Record the digests of output, samples and outbox entries"),
+    "ledger:verify": gettext_lazy("Verify the ledger"),
+    "account:add_passkey": gettext_lazy("Add a passkey"),
     "account:secure": gettext_lazy("Change passkeys or codes of one's account"),
     "account:change_password": gettext_lazy("Change one's password"),
     "account:reseal_factor": gettext_lazy("Seal a second factor with the present key"),
@@ -58,6 +61,7 @@ OTHER_ACTS = {
     "document:fail_publication": gettext_lazy("Publishing documents failed"),
     "dump:delete": gettext_lazy("Delete an expired backup"),
     "dump:fail_deletion": gettext_lazy("Deleting an expired backup failed"),
+    "account:enrol": gettext_lazy("Enrol through an invitation"),
     "notice:make": gettext_lazy("Make messages of what has happened"),
     "notice:remind": gettext_lazy("Remind again of what is not done"),
     "notice:escalate": gettext_lazy("Tell others that nobody has acted"),
@@ -77,7 +81,6 @@ OTHER_ACTS = {
     "rollback:run": gettext_lazy("Begin the way back"),
     "step:claim": gettext_lazy("Take a step"),
     "step:hold_back": gettext_lazy("Hold a run before a step: the way back would no longer fit"),
-    "target:set_hosts": gettext_lazy("Name the hosts that steps may call"),
     "rollback:take_over": gettext_lazy("Take a way back over by hand"),
     "rollback:agree": gettext_lazy("Agree to a late way back"),
     "step:ask": gettext_lazy("Ask a person to do a step"),
@@ -89,6 +92,7 @@ OTHER_ACTS = {
     "step:fail": gettext_lazy("A step failed"),
     "step:stop": gettext_lazy("End a step"),
     "step:finish": gettext_lazy("Finish a step"),
+    "job:refuse": gettext_lazy("Refuse a job that Ringi did not create"),
     "drift:find": gettext_lazy("A deployment target differs from what was deployed"),
     "drift:end": gettext_lazy("A deployment target is as deployed again"),
     "in_force:laid": gettext_lazy("A version was laid on a deployment target"),
@@ -118,7 +122,7 @@ class Difference(NamedTuple):
 @dataclass(frozen=True)
 class Happening:
     """One event. `object` is its label (`app.Model:pk`), `about` the same in words; `details` is what an act says of
-    itself, `differences` what a row event changed.
+    itself, `differences` what a row event changed, `fault` why it is not what was recorded.
     """
 
     number: int | None
@@ -136,10 +140,12 @@ class Happening:
     leaf: str
     address: str
     on_behalf: str
+    session_user: str
     signature: dict[str, Any]
     reasons: list[str]
     details: list[tuple[str, str]]
     differences: list[Difference]
+    fault: str
 
 
 def act_name(action: str) -> str:
@@ -184,7 +190,7 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         # A time that a row or an act wrote has its offset; a day alone, or a version, is no time.
         try:
-            return when(datetime.fromisoformat(value)) if _MOMENT.fullmatch(value) else value
+            return when(datetime.fromisoformat(value)) if _MOMENT.fullmatch(value) else in_words(value)
         except (ValueError, OverflowError):
             return value
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
@@ -238,7 +244,8 @@ def happening(event: Event, *, values: bool = True, names: Mapping[str, str] | N
     objects, by label.
     """
     link = getattr(event, "link", None)
-    contents = event.contents
+    fault = event.fault if link is not None else ""
+    contents = {} if fault else event.contents
     after = contents.get("after") or {}
     row = event.kind == Event.Kind.ROW
     told = {"signature", "reasons", "kind", *(["on_behalf"] if not after.get("on_behalf") else [])}
@@ -255,16 +262,18 @@ def happening(event: Event, *, values: bool = True, names: Mapping[str, str] | N
         object=event.object,
         about=object_name(event.object, names),
         outcome=event.outcome,
-        reason=event.reason if values else "",
+        reason=in_words(event.reason) if values else "",
         leaf=bytes(link.leaf).hex() if link is not None else "",
-        address=contents["request"]["address"],
-        on_behalf=contents["on_behalf"],
+        address=contents.get("request", {}).get("address", ""),
+        on_behalf=contents.get("on_behalf", ""),
+        session_user=contents.get("session_user", ""),
         signature=_signature({} if row else after.get("signature") or {}),
-        reasons=[] if row else [str(reason) for reason in after.get("reasons", [])],
+        reasons=[] if row else [in_words(reason) for reason in after.get("reasons", [])],
         details=[(key, _text(value)) for key, value in details.items()] if values else [],
         differences=differences(contents.get("before"), after, event.object.partition(":")[0])
         if row and values
         else [],
+        fault=fault,
     )
 
 

@@ -1,7 +1,5 @@
 """Which rules could be met no more: the lines of the previews of acts that take people or their roles away. Read only."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.utils.translation import gettext as _

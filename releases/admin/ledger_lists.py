@@ -1,19 +1,18 @@
 """The outbox, checkpoints, where they are sent, and goings on after a restore: lists and pages."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
+from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
 from django.utils.html import format_html
-from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import gettext as _now, gettext_lazy as _, pgettext_lazy
 
 from audit.actor import name_of
-from audit.admin.read_only import ReadOnlyAdmin, column
-from audit.models import Checkpoint, CheckpointAddress, Continuation, Outbox
+from audit.admin.read_only import ReadOnlyAdmin, cell, column
+from audit.cover import ALTERED
+from audit.models import Checkpoint, CheckpointAddress, Continuation, Outbox, Verification
 from environments.times import stamp
 
 
@@ -21,21 +20,24 @@ from environments.times import stamp
 class OutboxAdmin(ReadOnlyAdmin):
     """Messages to be made of acts."""
 
-    list_display = ("id", "event", "object", "created", "sent")
+    list_display = ("id", "event", "object", "created", "sent", "genuine")
     list_filter = (("sent_at", admin.EmptyFieldListFilter),)
-    lookups = frozenset({"sent_at__isempty"})
     ordering = ("-id",)
     hint = _("What has happened waits here to be told to the people of the procedure's message rules.")
 
-    @column(_("created at"), "id")
-    def created(self, row: Outbox) -> str:
-        """Return when it was written."""
-        return stamp(row.created_at)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Outbox]:
+        """Compare each entry with the event that holds its digest."""
+        found: QuerySet[Outbox] = super().get_queryset(request)
+        return found.annotate(altered=RawSQL(ALTERED.format(table="audit_outbox"), ()))
 
-    @column(_("sent at"))
-    def sent(self, row: Outbox) -> str:
-        """Return when it was sent."""
-        return stamp(row.sent_at)
+    @column(_("altered"))
+    def genuine(self, row: Outbox) -> str:
+        """Return in red that it was altered after it was recorded."""
+        altered = getattr(row, "altered", False)
+        return format_html('<span class="r-chip bad">{}</span>', _now("altered")) if altered else "—"
+
+    created = cell(stamp, "created_at", _("created at"), "id")
+    sent = cell(stamp, "sent_at", _("sent at"))
 
 
 @admin.register(Checkpoint)
@@ -46,10 +48,29 @@ class CheckpointAdmin(ReadOnlyAdmin):
     ordering = ("-number",)
     shown_fields = ("number", "signed", "note")
 
-    @column(_("at"), "at")
-    def signed(self, row: Checkpoint) -> str:
-        """Return when it was signed."""
-        return stamp(row.at)
+    signed = cell(stamp, "at", _("at"), "at")
+
+
+@admin.register(Verification)
+class VerificationAdmin(ReadOnlyAdmin):
+    """When which events were verified, and what came out."""
+
+    list_display = ("ended", "whole", "first", "last", "outcome", "found")
+    list_filter = ("result", "whole")
+    lookups = frozenset({"result", "result__exact", "whole", "whole__exact"})
+    ordering = ("-id",)
+    shown_fields = ("ended", "whole", "first", "last", "signed", "outcome", "found", "digest")
+    hint = _("Ringi verifies what is new in the ledger every hour and all of it every night.")
+
+    ended = cell(stamp, "ended_at", _("ended"), "ended_at")
+
+    @column(_("result"))
+    def outcome(self, row: Verification) -> str:
+        """Return the result, and whether two people have accepted it."""
+        words = [row.get_result_display(), *([_now("accepted by two people")] if row.digest and row.accepted else [])]
+        return format_html('<span class="r-chip {}">{}</span>', "bad" if row.digest else "good", " · ".join(words))
+
+    found = cell(str, "words", _("finding"))
 
 
 @admin.register(Continuation)
@@ -69,37 +90,22 @@ class ContinuationAdmin(ReadOnlyAdmin):
         "digest",
         "note",
     )
-    hint = _("After a restore of an older backup the sealer stops until two persons have said that it may go on.")
+    hint = _(
+        "After a restore of an older backup the ledger signer stops. It signs again once two persons have agreed here, and"
+        " the operator of its host has accepted that with manage.py sealer --resume."
+    )
 
-    @column(_("why the sealer refuses"))
-    def refusal(self, row: Continuation) -> str:
-        """Return what the sealer wrote into the ledger, in its language."""
-        return format_html('<span lang="en">{}</span>', row.why)
-
-    @column(_("events signed before"), "size")
-    def signed_before(self, row: Continuation) -> int:
-        """Return of how many events the lost note is."""
-        return row.size
-
-    @column(pgettext_lazy("going on", "proposed by"), "proposed_by")
-    def proposer(self, row: Continuation) -> str:
-        """Return who proposed it."""
-        return name_of(row.proposed_by)
-
-    @column(_("proposed"), "proposed_at")
-    def proposed(self, row: Continuation) -> str:
-        """Return when."""
-        return stamp(row.proposed_at)
+    refusal = cell(lambda v: format_html('<span lang="en">{}</span>', v), "why", _("what was found"))
+    signed_before = cell(str, "size", _("events signed before"), "size")
+    proposer = cell(name_of, "proposed_by", pgettext_lazy("going on", "proposed by"), "proposed_by")
+    proposed = cell(stamp, "proposed_at", _("proposed"), "proposed_at")
 
     @column(pgettext_lazy("going on", "confirmed by"), "confirmed_by")
     def confirmer(self, row: Continuation) -> str:
         """Return the second person; a dash while none has confirmed."""
         return name_of(row.confirmed_by) or "—"
 
-    @column(pgettext_lazy("going on", "confirmed"), "confirmed_at")
-    def confirmed(self, row: Continuation) -> str:
-        """Return when."""
-        return stamp(row.confirmed_at)
+    confirmed = cell(stamp, "confirmed_at", pgettext_lazy("going on", "confirmed"), "confirmed_at")
 
 
 @admin.register(CheckpointAddress)
@@ -108,30 +114,14 @@ class CheckpointAddressAdmin(ReadOnlyAdmin):
 
     list_display = ("address", "kind", "giver", "enterer", "entered", "withdrawn")
     list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
-    lookups = frozenset({"withdrawn_at__isempty"})
     ordering = ("-id",)
     shown_fields = ("address", "kind", "giver", "reason", "enterer", "entered", "withdrawn")
     hint = _("An auditor gives the address, an administrator enters it; whoever holds checkpoints can prove the past.")
 
-    @column(_("given by (auditor)"), "given_by")
-    def giver(self, row: CheckpointAddress) -> str:
-        """Return the auditor who gave it."""
-        return row.given_by
-
-    @column(_("entered by"), "entered_by")
-    def enterer(self, row: CheckpointAddress) -> str:
-        """Return who entered it."""
-        return name_of(row.entered_by)
-
-    @column(_("entered"), "entered_at")
-    def entered(self, row: CheckpointAddress) -> str:
-        """Return when."""
-        return stamp(row.entered_at)
-
-    @column(_("withdrawn"), "withdrawn_at")
-    def withdrawn(self, row: CheckpointAddress) -> str:
-        """Return when it was ended; a dash while checkpoints are sent there."""
-        return stamp(row.withdrawn_at)
+    giver = cell(str, "given_by", _("given by (auditor)"), "given_by")
+    enterer = cell(name_of, "entered_by", _("entered by"), "entered_by")
+    entered = cell(stamp, "entered_at", _("entered"), "entered_at")
+    withdrawn = cell(stamp, "withdrawn_at", _("withdrawn"), "withdrawn_at")
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         """Name the page by what it is: an address would begin with a capital letter there."""

@@ -1,7 +1,5 @@
 """Which page shows a row: the release page for everything of a release, the run's and the rollback's own pages."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.urls import NoReverseMatch, reverse

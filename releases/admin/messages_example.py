@@ -1,7 +1,5 @@
 """A row that an event could be about, so that its text can be read with real values before anything happens."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,18 +1,14 @@
 """Groups, channels, rules, texts, what was told and how it arrived: lists and pages; everything is changed by verbs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import Count, Model, Q, QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext as _t
-from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import gettext as _t, gettext_lazy as _, pgettext_lazy
 
-from audit.admin.read_only import ReadOnlyAdmin, column
+from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.times import stamp
 from releases.actions.channel.change_channel import blamed
 from releases.actions.message_text.write import left_behind
@@ -23,15 +19,7 @@ from releases.admin.messages_preview import said_of
 from releases.admin.shown import language, when
 from releases.letters.events import PRE_RELEASED, told
 from releases.letters.places import KNOWN_BEFOREHAND, PLACES, filled, used
-from releases.models import (
-    DeadAddress,
-    Delivery,
-    MessageChannel,
-    MessageRule,
-    MessageText,
-    Notice,
-    Stakeholder,
-)
+from releases.models import DeadAddress, Delivery, MessageChannel, MessageRule, MessageText, Notice, Stakeholder
 
 
 @admin.register(Stakeholder)
@@ -40,7 +28,6 @@ class StakeholderAdmin(ReadOnlyAdmin):
 
     list_display = ("__str__", "side", "people", "quiet", "closed")
     list_filter = ("side", ("closed_at", admin.EmptyFieldListFilter))
-    lookups = frozenset({"side__exact", "closed_at__isempty"})
     shown_fields = ("key", "side", "quiet", "zone", "from_procedure", "closed_at")
     detail_template = "ringi/stakeholder.html"
     hint = _("Groups come with the procedure; members and quiet hours are entered here.")
@@ -49,10 +36,7 @@ class StakeholderAdmin(ReadOnlyAdmin):
         """Count the members along."""
         return super().get_queryset(request).annotate(count=Count("members", filter=Q(members__removed_at=None)))
 
-    @column(_("members"))
-    def people(self, row: Any) -> int:
-        """Return how many members it has."""
-        return int(row.count)
+    people = cell(int, "count", _("members"))
 
     @column(_("quiet hours"))
     def quiet(self, row: Stakeholder) -> str:
@@ -61,10 +45,7 @@ class StakeholderAdmin(ReadOnlyAdmin):
             return _t("none")
         return f"{row.quiet_from:%H:%M}–{row.quiet_until:%H:%M} ({row.zone})"
 
-    @column(_("closed"), "closed_at")
-    def closed(self, row: Stakeholder) -> str:
-        """Return since when it is told nothing."""
-        return stamp(row.closed_at)
+    closed = cell(stamp, "closed_at", _("closed"), "closed_at")
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return members, with whether their address is used, and rules."""
@@ -83,7 +64,6 @@ class MessageChannelAdmin(ReadOnlyAdmin):
 
     list_display = ("__str__", "kind", "goes_to", "language", "standing")
     list_filter = ("kind",)
-    lookups = frozenset({"kind__exact"})
     shown_fields = (
         "key",
         "kind",
@@ -139,15 +119,12 @@ class MessageRuleAdmin(ReadOnlyAdmin):
     list_display_links = ("event",)
     list_select_related = ("group", "channel")
     list_filter = ("group", "channel", ("withdrawn_at", admin.EmptyFieldListFilter))
-    lookups = frozenset({"group__id__exact", "channel__id__exact", "withdrawn_at__isempty", "event__exact"})
+    lookups = frozenset({"event__exact"})
     shown_fields = ("event", "to", "channel", "lead", "from_procedure", "withdrawn_at")
     list_per_page = 100
     hint = _("Rules come with the procedure; more can be added. Each person is told once of an event.")
 
-    @column(_("stakeholder group"))
-    def to(self, row: MessageRule) -> str:
-        """Return who is told."""
-        return str(row.group) if row.group is not None else _t("those who must act")
+    to = cell(lambda v: str(v) if v is not None else _t("those who must act"), "group", _("stakeholder group"))
 
     @column(_("hours before"), "lead_hours")
     def lead(self, row: MessageRule) -> str:
@@ -157,10 +134,7 @@ class MessageRuleAdmin(ReadOnlyAdmin):
             return "—"
         return _t("each time") if row.lead_hours is None else str(row.lead_hours)
 
-    @column(_("withdrawn"), "withdrawn_at")
-    def withdrawn(self, row: MessageRule) -> str:
-        """Return since when it does not count."""
-        return stamp(row.withdrawn_at)
+    withdrawn = cell(stamp, "withdrawn_at", _("withdrawn"), "withdrawn_at")
 
 
 @admin.register(MessageText)
@@ -186,10 +160,7 @@ class MessageTextAdmin(ReadOnlyAdmin):
             )
         return _t("our own") if any(own) else _t("shipped")
 
-    @column(_("edited"), "edited_at")
-    def edited(self, row: MessageText) -> str:
-        """Return when it was written."""
-        return stamp(row.edited_at)
+    edited = cell(stamp, "edited_at", _("edited"), "edited_at")
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the text in each language, as written and filled with real values."""
@@ -223,7 +194,7 @@ class NoticeAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "kind_of", "release", "standing", "people", "made")
     list_select_related = ("release__application", "released_by")
     list_filter = ("outside", "urgent", ("released_at", admin.EmptyFieldListFilter))
-    lookups = frozenset({"outside__exact", "urgent__exact", "released_at__isempty", "release__id__exact"})
+    lookups = frozenset({"release__id__exact"})
     detail_template = "ringi/notice.html"
     hint = _("Each event that a rule names is kept here with its text, its recipients and how it arrived.")
 
@@ -231,10 +202,7 @@ class NoticeAdmin(ReadOnlyAdmin):
         """Count the recipients along."""
         return super().get_queryset(request).annotate(count=Count("messages"))
 
-    @column(_("event"), "event")
-    def kind_of(self, row: Notice) -> str:
-        """Return the event."""
-        return row.event_label
+    kind_of = cell(str, "event_label", _("event"), "event")
 
     @column(_("people outside"))
     def standing(self, row: Notice) -> str:
@@ -247,15 +215,8 @@ class NoticeAdmin(ReadOnlyAdmin):
             return _t("waits to be released")
         return _t("released for outside")
 
-    @column(_("recipients"))
-    def people(self, row: Any) -> int:
-        """Return how many are told."""
-        return int(row.count)
-
-    @column(_("made"), "made_at")
-    def made(self, row: Notice) -> str:
-        """Return when it was made."""
-        return stamp(row.made_at)
+    people = cell(int, "count", _("recipients"))
+    made = cell(stamp, "made_at", _("made"), "made_at")
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the texts, the reader's first, and each delivery."""
@@ -300,29 +261,18 @@ class DeliveryAdmin(ReadOnlyAdmin):
     list_select_related = ("message__notice", "channel")
     list_filter = ("outcome", "channel")
     search_fields = ("message__name", "address")
-    lookups = frozenset({"outcome__exact", "channel__id__exact"})
     shown_fields = ("to", "about", "channel", "address", "outcome", "tries", "next_at", "ended_at", "said")  # fmt: skip
     hint = _("Each try is kept. What fails is tried again for a day; an address that is dead is disabled and shown.")
 
-    @column(_("recipient"), "message__name")
-    def to(self, row: Delivery) -> str:
-        """Return who is told."""
-        return row.message.name
-
-    @column(_("message"))
-    def about(self, row: Delivery) -> str:
-        """Return what is told, in the recipient's language."""
-        return row.message.words["subject"]
+    to = cell(str, "message.name", _("recipient"), "message__name")
+    about = cell(lambda v: v["subject"], "message.words", _("message"))
 
     @column(_("answer or error"))
     def said(self, row: Delivery) -> str:
         """Return what was answered, or the last error."""
         return said_of(row)
 
-    @column(_("ended"), "ended_at")
-    def ended(self, row: Delivery) -> str:
-        """Return when it ended."""
-        return stamp(row.ended_at)
+    ended = cell(stamp, "ended_at", _("ended"), "ended_at")
 
 
 @admin.register(DeadAddress)
@@ -332,15 +282,7 @@ class DeadAddressAdmin(ReadOnlyAdmin):
     list_display = ("address", "because", "began", "lifted", "lifted_by")
     list_select_related = ("lifted_by",)
     list_filter = (("lifted_at", admin.EmptyFieldListFilter),)
-    lookups = frozenset({"lifted_at__isempty"})
     hint = _("A mailbox that took no mail for good. Nothing is sent there until somebody says that it works again.")
 
-    @column(pgettext_lazy("a dead address", "since"), "since")
-    def began(self, row: DeadAddress) -> str:
-        """Return since when."""
-        return stamp(row.since)
-
-    @column(_("used again since"), "lifted_at")
-    def lifted(self, row: DeadAddress) -> str:
-        """Return since when it is used again."""
-        return stamp(row.lifted_at)
+    began = cell(stamp, "since", pgettext_lazy("a dead address", "since"), "since")
+    lifted = cell(stamp, "lifted_at", _("used again since"), "lifted_at")

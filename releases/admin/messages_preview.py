@@ -1,7 +1,5 @@
 """The inbox, and what would be told of an event: with real values, before anything happens."""
 
-from __future__ import annotations
-
 import uuid
 from typing import Any
 
@@ -9,8 +7,7 @@ from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext, gettext as _
 
 from audit.change import label
 from audit.clock import now
@@ -23,12 +20,7 @@ from releases.admin.shown import language, show
 from releases.letters import notes
 from releases.letters.events import EVENTS, KEYS
 from releases.letters.page import html_of
-from releases.models import (
-    Delivery,
-    Message,
-    Notice,
-    Release,
-)
+from releases.models import Delivery, Message, Notice, Release
 
 PAGE = 30
 

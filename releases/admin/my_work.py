@@ -1,7 +1,5 @@
 """My work, the admin's first page: what waits for the reader, alarms, what runs where, and the next windows."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -58,7 +56,7 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
         return redirect("account_login")
     rights, moment = rights_of(request), now()
     if not rights.may("look"):
-        words, ask = nothing_to_do(rights), access.holders("administrator")
+        words, ask = access.undecided(account) or nothing_to_do(rights), access.holders("administrator")
         return show(request, "ringi/no_role.html", _("My work"), words=words, ask=ask)
     alarms = list(
         Rollback.objects.exclude(state__in=[*Rollback.ENDS, "reporting"])

@@ -1,7 +1,5 @@
 """The sidebar, by what the reader may see. UNFOLD's SIDEBAR setting names it."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 
@@ -81,11 +79,13 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Grants"), "badge", "environments_accessgrant"),
                 _list(_("Tokens"), "key", "environments_token"),
                 _list(_("Access requests"), "lock_open", "environments_accessrequest"),
+                _list(_("Proposed changes"), "approval", "environments_proposedchange"),
                 _list(_("Deputies"), "supervisor_account", "environments_deputy"),
                 _item(_("Access matrix"), "grid_on", "access"),
                 _item(_("Queues"), "stacks", "queues"),
                 _item(_("Glossary"), "dictionary", "glossary"),
                 _item(_("Programming interface"), "api", "api:openapi-view"),
+                _list(_("Ledger verifications"), "verified_user", "audit_verification"),
                 _list(_("Checkpoints"), "flag", "audit_checkpoint"),
                 _list(_("Addresses for checkpoints"), "forward_to_inbox", "audit_checkpointaddress"),
                 _list(_("Goings on after a restore"), "restore", "audit_continuation"),

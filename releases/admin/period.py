@@ -1,7 +1,5 @@
 """The period that auditors ask about: a fiscal year from April by default, in the time of the office."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo

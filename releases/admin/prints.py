@@ -1,7 +1,5 @@
 """Sheets for A4: 申請書兼承認記録, 作業手順書, 連絡網, and the rollback report; plain pages that a printer takes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -104,7 +102,7 @@ def application_sheet(request: HttpRequest, pk: int) -> HttpResponse:
         place=place,
         rounds=rounds,
         live=live,
-        clauses=clauses(live.document, zone) if live is not None else [],
+        clauses=clauses(live, rights_of(request), zone) if live is not None else [],
         matrix=matrix(row) if content is not None and row.tree else [],
         evidence=Evidence.objects.filter(application_id=row.application_id, tree=row.tree).exclude(tree="")
         .select_related("environment").defer("content").order_by("at")[:60],

@@ -1,7 +1,5 @@
 """Two versions of the procedure side by side, and what activating one would change for the releases under way."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime

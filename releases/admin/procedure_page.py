@@ -1,7 +1,5 @@
 """The procedure as people read it: section by section, both languages, and whose value each one is."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
 
-from audit.admin.read_only import ReadOnlyAdmin, column
+from audit.admin.read_only import ReadOnlyAdmin, cell
 from environments.times import stamp
 from releases.admin.shown import language
 from releases.models import Procedure
@@ -145,20 +143,12 @@ class ProcedureAdmin(ReadOnlyAdmin):
     list_display = ("version", "state", "reason", "author", "created", "since")
     list_select_related = ("author",)
     list_filter = ("state",)
-    lookups = frozenset({"state__exact"})
     shown_fields = ("version", "state", "reason", "author", "created_at", "activated_at", "digest")
     detail_template: ClassVar[str] = "ringi/procedure.html"
     hint = _("A new version is applied for and consented to like a release; an active one never changes.")
 
-    @column(_("created"), "created_at")
-    def created(self, row: Procedure) -> str:
-        """Return when it was loaded."""
-        return stamp(row.created_at)
-
-    @column(_("active since"), "activated_at")
-    def since(self, row: Procedure) -> str:
-        """Return since when it is active."""
-        return stamp(row.activated_at)
+    created = cell(stamp, "created_at", _("created"), "created_at")
+    since = cell(stamp, "activated_at", _("active since"), "activated_at")
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         """Add the document and the rounds about it."""

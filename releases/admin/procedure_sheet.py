@@ -1,7 +1,5 @@
 """The procedure as a document on paper: the chapters of the written one, from the values that releases follow."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,9 +180,9 @@ def _measured(trigger: Any) -> str:
     if not trigger.measured:
         return "—"
     how = _("× baseline") if trigger.comparison == "ratio" else ""
-    return _("%(k)d of %(n)d samples at %(limit)s %(how)s") % {
-        "k": trigger.k, "n": trigger.n, "limit": trigger.limit, "how": how,
-    }  # fmt: skip
+    said = _("%(k)d of %(n)d samples at %(limit)s %(how)s")
+    said %= {"k": trigger.k, "n": trigger.n, "limit": trigger.limit, "how": how}
+    return f"{said} · " + _("dry run") if trigger.dry_run else said
 
 
 def _levels() -> dict[str, str]:
@@ -204,7 +202,7 @@ def _subjects() -> dict[str, str]:
     from releases.models import ConsentRound
 
     return {str(key): str(name) for key, name in ConsentRound.Subject.choices} | {
-        "late_way_back": _("Way back after the watch has ended"),
+        "late_way_back": _("Way back after the watch has ended")
     }
 
 

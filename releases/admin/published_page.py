@@ -1,7 +1,5 @@
 """The page of a published document: its address is the number of the release and the kind, and stays (P6)."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 

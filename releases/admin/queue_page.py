@@ -1,38 +1,34 @@
 """What waits on the queues and which workers listen: counts only, and nothing to press."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import django_rq
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext
-from django.utils.translation import gettext as _
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext, gettext as _
 from redis.exceptions import RedisError
-from rq import Worker
 
+from audit.models import Verification
 from environments.admin.rights import page
 from releases.admin.shown import show, when
 from releases.models import MessageChannel, PollFailure, Step
-from releases.silence import silences
+from releases.silence import listeners, silences
 
 
 def _queues() -> tuple[list[dict[str, Any]], bool]:
     """Return each queue with its counts, and whether the server answers."""
     rows = []
     try:
-        workers = Worker.all(connection=django_rq.get_connection(settings.ENVIRONMENT_QUEUES[0]))
-        for name in settings.ENVIRONMENT_QUEUES:
+        for name, workers in listeners().items():
             queue = django_rq.get_queue(name)
-            mine = [worker for worker in workers if name in worker.queue_names()]
+            # RQ's own clean-up calls what failed jobs name, here in the web process.
             rows.append(
                 {
                     "name": name,
                     "waiting": queue.count,
-                    "started": queue.started_job_registry.count,
-                    "failed": queue.failed_job_registry.count,
-                    "workers": [(worker.name, worker.get_state(), worker.last_heartbeat) for worker in mine],
+                    "started": queue.started_job_registry.get_job_count(cleanup=False),
+                    "failed": queue.failed_job_registry.get_job_count(cleanup=False),
+                    "workers": [(one, state, parse_datetime(seen)) for one, state, seen in workers],
                 }
             )
     except RedisError:
@@ -48,9 +44,12 @@ def silent_lines() -> list[tuple[str, str]]:
             "The sealer is silent: what happens is recorded and not signed. Start it again, or see why it refuses."
         ),
         "queue": _("The queue does not answer. Runs go on within seconds of its return."),
+        "ledger": _("The ledger has not been verified for hours, or not compared for days. See the scheduler's log."),
     }
-    nobody = _("No worker takes from the queue “%(queue)s”: what is due there waits. Start one.")
     found = silences()
+    if found and (row := Verification.objects.filter(pk=dict(found).get("ledger") or "0").first()):
+        words["ledger"] = _ledger_line(row)
+    nobody = _("No worker takes from the queue “%(queue)s”: what is due there waits. Start one.")
     lines = [(kind, words.get(kind) or nobody % {"queue": name}) for kind, name in found if kind != "channel"]
     if len(lines) == len(found):
         return lines
@@ -62,6 +61,22 @@ def silent_lines() -> list[tuple[str, str]]:
         named = {"channel": way, "since": when(way.unavailable_since), "because": gettext(because)}
         lines.append(("channel", faulty % named))
     return lines
+
+
+def _ledger_line(row: Verification) -> str:
+    match row.result:
+        case Verification.Result.FAILED:
+            text = _(
+                "The verification of the ledger failed: %(finding)s. New deployments, schedules and approvals in protected "
+                "environments are refused until it is mended or two people have accepted it."
+            )
+        case Verification.Result.INCONCLUSIVE:
+            text = _(
+                "The ledger could not be verified: %(finding)s. Give the verification the public key of the signer."
+            )
+        case _passed:
+            text = _("Evidence was altered after it was recorded. %(finding)s.")
+    return text % {"finding": row.words}
 
 
 @page

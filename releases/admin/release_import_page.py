@@ -1,7 +1,5 @@
 """The page of one import of past releases: what was found, how far it is, and how it ended."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext, ngettext

@@ -1,7 +1,6 @@
 """The release page: where it stands, what blocks it, who must act next, and everything that belongs to it."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +8,7 @@ from typing import Any
 from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext as _, ngettext
 
 from audit.change import label
 from audit.clock import now
@@ -28,21 +26,14 @@ from releases.actions.waiver.propose import waivable_in
 from releases.admin import happened
 from releases.admin.content import commit_shown, content_of
 from releases.admin.retention_page import kept_until
-from releases.admin.rounds import Standing, standing_of, words_for
+from releases.admin.rounds import Standing, standing_of
 from releases.admin.shown import language, show
 from releases.admin.sign_page import waiting_rows
 from releases.gates import quorum
 from releases.gates.ask import answers
 from releases.gates.base import Answer, Known
 from releases.gates.evidence import matrix as matrix_of_tests
-from releases.models import (
-    ConsentRound,
-    Deployment,
-    Procedure,
-    Release,
-    Rollback,
-    RosterEntry,
-)
+from releases.models import ConsentRound, Deployment, Procedure, Release, Rollback, RosterEntry
 from releases.models.waiver import NOTICES_SENT
 from releases.procedures.document import Procedure as Content
 
@@ -270,12 +261,20 @@ def _lend(release: Release, runs: list[Deployment], rounds: list[ConsentRound], 
 
 
 def _lacking(release: Release, environments: list[Environment], content: Content | None) -> str:
-    """Return who is missing although nobody has applied yet, in words; empty when the rules can be met."""
-    early = release.state in ("draft", "content_fixed", "tested")
+    """Return who is missing for the approvals, now or at T-0, in words; empty when the rules can be met."""
+    early = release.state in ("draft", "content_fixed", "tested", "in_review")
     if content is None or not early or not release.bound_for_production:
         return ""
     protected = [e for e in environments if e.protected]
-    return words_for(quorum.lacking(release, protected[-1], content)) if protected else ""
+    return quorum.words_for(quorum.lacking(release, protected[-1], content)) if protected else ""
+
+
+def _uncounted(release: Release, rounds: Iterable[ConsentRound], moment: datetime) -> str:
+    """Return why the approvals that were given will not count at T-0; empty when they will."""
+    if release.state not in ("approved", "confirmed"):
+        return ""
+    at = max(release.window_start or moment, moment)
+    return " ".join(quorum.uncounted(one, at) for one in rounds if one.state == "granted")
 
 
 def _criterion(release: Release, content: Content | None) -> str:
@@ -336,7 +335,6 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     lend(Release.objects.in_bulk({debt.release_id for debt in overdue}), overdue, "release")
     lend({row.application_id: row.application}, [debt.release for debt in overdue], "application")
     _lend(row, runs, rounds, known)
-    quorum.ask_once(row)
     environments = [e for e in known.places if row.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
     live = row.state not in Release.ENDS
     asked = [(e, answers(row, e, moment, known)) for e in environments] if content is not None and live else []
@@ -375,6 +373,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         evidence_left=len(known.evidence[SHOWN:]),
         matrix=matrix_of_tests(row, known) if content is not None and row.bound_for_production else [],
         lacking=_lacking(row, environments, content),
+        uncounted=_uncounted(row, rounds, moment),
         overdue=overdue,
         waivers=_waivers(row, content, moment),
         criterion=_criterion(row, content),

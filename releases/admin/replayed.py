@@ -1,12 +1,9 @@
 """The replay of changed triggers in words, for those who apply for them and those who consent."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
 from environments import calendar
 from releases.models import Procedure

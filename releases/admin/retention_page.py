@@ -1,7 +1,5 @@
 """What is kept until when (J5): records by the years, backups on targets by the days that the procedure in force says."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

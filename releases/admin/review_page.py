@@ -1,7 +1,5 @@
 """The page of one review of access: every grant that was in force when it was opened, and what was said of it."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 

@@ -1,7 +1,5 @@
 """The page of one rollback: the alarm, who decides, what would be lost, the proof by digest, and the report."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import label
 from environments.admin.rights import page, rights_of
-from releases.actions.rollback.agree import agreements, missing, unconsented, words
+from releases.actions.rollback.agree import agreements, missing, unconsented
 from releases.actions.rollback.authorised import authorised
 from releases.actions.rollback.by_hand import statement, troubles
 from releases.actions.rollback.causes import cause_of, raiser_of, seen_of
@@ -21,6 +19,7 @@ from releases.admin import happened
 from releases.admin.chart import figure
 from releases.admin.deployment_page import watch_charts
 from releases.admin.shown import show
+from releases.gates.quorum import words_for
 from releases.models import Rollback, RosterEntry
 
 PATH = ("raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "closed")
@@ -87,7 +86,7 @@ def who_next(rollback: Rollback, decider: RosterEntry | None) -> str:
             return _("The release manager assesses it: impact, method and timing.")
         case "assessed":
             if owed := missing(rollback):
-                return _("The watch has ended; not agreed yet: %(who)s") % {"who": words(owed)}
+                return _("The watch has ended; not agreed yet: %(who)s") % {"who": words_for(owed)}
             if open_ := uncommunicated(rollback):
                 return _("Not communicated yet: %(items)s") % {"items": ", ".join(open_)}
             return _("%(who)s (rollback decider) authorises it.") % {"who": decider.account if decider else "—"}

@@ -1,7 +1,5 @@
 """The page of one round of consent: what is consented to, by whom so far, and who is missing."""
 
-from __future__ import annotations
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 

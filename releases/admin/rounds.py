@@ -1,7 +1,5 @@
 """Where a round of consent stands and what it is about, for the pages that show one."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,54 +7,41 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from environments.models import Account
-from environments.roles import ROLE_CHOICES
-from releases.actions.consent.decide import DUTIES
+from environments.admin.rights import Rights
+from environments.difference import changes
+from environments.models import Account, Target
 from releases.actions.consent.lapse import stale
 from releases.actions.waiver.propose import waivable_in
 from releases.admin.procedure_difference import differences
 from releases.admin.replayed import replay_lines
-from releases.admin.shown import language, missing_persons, span, when, word
-from releases.gates import quorum
-from releases.gates.content import NO_SIGNERS, clause_labels, document
-from releases.models import Change, ConsentRound, Procedure, Release
+from releases.admin.shown import language, span, when, word
+from releases.gates import authorship, quorum
+from releases.gates.content import NO_SIGNERS, clause_labels, digest, document
+from releases.models import Change, ConsentRound, Deployment, Procedure, Release
 from releases.models.release import preauthorisation_words
+from releases.worker.dry_run import dry_run
 
 
 @dataclass(frozen=True)
 class Standing:
     """An open round as its page tells it. `why_not` is empty when the reader may still give his word."""
 
-    missing: list[tuple[str, int]]
     missing_words: str
-    stage: int
     candidates: list[Account]
     why_not: str
     given: bool
 
 
-def words_for(missing: list[tuple[str, int]]) -> str:
-    """Return the missing roles in words."""
-    names = {key: str(name) for key, name in ROLE_CHOICES}
-    return ", ".join(f"{names.get(role, role)} ({missing_persons(count)})" for role, count in missing)
-
-
 def standing_of(round_: ConsentRound, account: Account | None) -> Standing:
     """Return where an open round stands, and why the reader cannot consent to it if so."""
-    words = list(round_.approvals.all())
-    where = quorum.standing(quorum.rules_of(round_), quorum.counting(round_, words))
-    missing = [(role, count) for role, count in where.missing]
-    kept_out = quorum.kept_out(round_)
+    where = quorum.shown(round_)
     person = account.person_key if account is not None else ""
-    given = person in quorum.speakers(words)
-    duty = kept_out.get(person, "")
+    duty = where.kept_out.get(person, "")
     return Standing(
-        missing=missing,
-        missing_words=words_for(missing),
-        stage=where.stage,
-        candidates=quorum.candidates_beside(round_, words, kept_out),
-        why_not=str(DUTIES[duty]) if duty else "",
-        given=given,
+        missing_words=quorum.words_for(where.standing.missing),
+        candidates=quorum.candidates(round_, where),
+        why_not=authorship.refusal(duty) if duty else "",
+        given=person in where.spoken,
     )
 
 
@@ -72,6 +57,8 @@ def ended_because(round_: ConsentRound) -> str:
         case "open" | "granted":
             if not (key := stale(round_)):
                 return ""
+            if key == "approvals":
+                return quorum.uncounted(round_)
             if key != "window":
                 return _("Invalidated: “%(field)s” is no longer what was approved.") % {"field": labels.get(key, key)}
             return _("Expired: its time is over.")
@@ -84,7 +71,7 @@ def ended_because(round_: ConsentRound) -> str:
         case "taken_back":
             return _("The approval request was withdrawn.")
     key = round_.void_key
-    if key in ("amended", "withdrawn"):
+    if key in ("amended", "withdrawn", "approvals"):
         return _("Invalidated: %(what)s.") % {"what": labels[key]} + _changed_since(round_)
     if not key:
         return _("Invalidated: the approval request was ended.")
@@ -110,16 +97,52 @@ class Clause:
     exact: str = ""
 
 
-def clauses(document: dict[str, Any], zone: str = "") -> list[Clause]:
-    """Return what is consented to in the order in which people ask about it; keys without words stay as they are."""
+def clauses(round_: ConsentRound, rights: Rights, zone: str = "") -> list[Clause]:
+    """Return what is consented to in the order in which people ask about it; keys without words stay as they are.
+
+    The commands that will run come first, for readers whose access shows the environment.
+    """
+    document: dict[str, Any] = round_.document
     labels = clause_labels()
     order = {key: index for index, key in enumerate(labels)}
-    return _procedure_difference(document) + [
-        _waivers(labels.get(key, key), document, zone)
-        if key == "waivers" and document[key]
-        else _clause(key, labels.get(key, key), document[key], zone)
-        for key in sorted(document, key=lambda key: (order.get(key, len(order)), key))
-    ]
+    return (
+        _commands(round_, rights)
+        + _procedure_difference(document)
+        + [
+            _waivers(labels.get(key, key), document, zone)
+            if key == "waivers" and document[key]
+            else _clause(key, labels.get(key, key), document[key], zone)
+            for key in sorted(document, key=lambda key: (order.get(key, len(order)), key))
+        ]
+    )
+
+
+def _commands(round_: ConsentRound, rights: Rights) -> list[Clause]:
+    """Return the commands of a live round, step by step, and what differs in the target from what ran there last."""
+    release, place, agreed = round_.release, round_.environment, round_.document
+    if release is None or place is None or not rights.sees(place) or round_.state not in round_.LIVE:
+        return []
+    target = Target.objects.filter(application=release.application_id, environment=place).first()
+    present = digest({"root": target.root, "settings": target.settings}) if target is not None else None
+    if target is None or (agreed.get("target"), agreed.get("plan")) != (present, release.plan):
+        return []
+    lines = []
+    for step in dry_run(release, place):
+        lines.append(f"{step.ordinal}. {step.label_ja if language() == 'ja' else step.label_en}")
+        lines += [f"    {line}" for line in (*step.lines, step.fault) if line]
+    found = [Clause("commands", _("commands that will run"), "\n".join(lines) or _("none"))]
+    ran = Deployment.objects.filter(
+        application=release.application_id, environment=place, state__in=Deployment.VERIFIED
+    )
+    last = ran.order_by("-started_at").values_list("started_at", flat=True).first()
+    before = target.history.filter(history_date__lte=last).order_by("-history_date").first() if last else None
+    if before is not None:
+        kept, now_ = ({"root": row.root, **row.settings} for row in (before, target))
+        said = "\n".join(f"{key}: {left} → {right}" for key, left, right in changes(kept, now_))
+        found.append(
+            Clause("since", _("changed in the deployment target since the last deployment"), said or _("nothing"))
+        )
+    return found
 
 
 def _procedure_difference(document: dict[str, Any]) -> list[Clause]:

@@ -1,7 +1,5 @@
 """Sampling: the population of changes in a period, a sample drawn from it, and the evidence of each to take along."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator
 from hashlib import sha256
@@ -22,17 +20,9 @@ from releases.admin.happened import act_name
 from releases.admin.period import Period, period_of
 from releases.admin.shown import show
 from releases.admin.timeline_page import number_of
-from releases.evidence_pack import pack
-from releases.evidence_pack.population import (
-    SAMPLE,
-    STATEMENT,
-    Change,
-    Population,
-    default_seed,
-    population,
-    sample,
-)
-from releases.models import Release
+from releases.evidence_pack import pack, population as of_period
+from releases.evidence_pack.population import Acted, Change, Population
+from releases.models import Release, Rollback
 
 MOST = 200
 SHOWN = 500
@@ -41,25 +31,48 @@ IN_MEMORY = 1 << 20
 
 def _asked(request: HttpRequest) -> tuple[Period, Population, str, list[Change]]:
     period = period_of(request)
-    whole = population(period.since, period.until)
-    seed = request.GET.get("seed", "").strip()[:100].replace("\x00", "") or default_seed()
-    size = min(number_of(request.GET.get("size", "")) or SAMPLE, MOST)
-    return period, whole, seed, sample(whole.changes, seed, size)
+    of = of_period.population if request.GET.get("of") == "changes" else of_period.deployments
+    whole = of(period.since, period.until)
+    seed = request.GET.get("seed", "").strip()[:100].replace("\x00", "") or of_period.default_seed()
+    size = min(number_of(request.GET.get("size", "")) or of_period.SAMPLE, MOST)
+    return period, whole, seed, of_period.sample(whole.changes, seed, size)
 
 
-def _rows(changes: list[Change]) -> Iterator[tuple[Any, ...]]:
-    for change in changes:
-        release = change.release
-        yield (
-            change.number, str(release) if release is not None else change.label,
-            release.title if release is not None else None,
-            release.get_kind_display() if release is not None else None,
-            release.get_state_display() if release is not None else None, change.at, change.event,
-        )  # fmt: skip
+def _table(of: str, changes: list[Change]) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """Return the head and the rows of a population, or of a sample from it, as people read them."""
+    if of == "changes":
+        head = [_("number"), _("release"), _("title"), _("kind"), _("state"), _("numbered at"), _("event")]
+        return head, (_change(change) for change in changes)
+    head = [
+        _("number"), _("change number"), _("application"), _("version"), _("environment"), _("kind"), _("scheduled start"),
+        _("scheduled end"), _("started at"), _("steps ended at"), _("ended at"), _("result"), _("approved by"), _("scheduled by"),
+        _("executed by"), _("event"),
+    ]  # fmt: skip
+    by = of_period.acted(changes)
+    return head, (_run(change, by.get(change.label)) for change in changes)
 
 
-def _head() -> list[str]:
-    return [_("number"), _("release"), _("title"), _("kind"), _("state"), _("numbered at"), _("event")]
+def _change(change: Change) -> tuple[Any, ...]:
+    release = change.release
+    if release is None:
+        return change.number, change.label, None, None, None, change.at, change.event
+    kind, state = release.get_kind_display(), release.get_state_display()
+    return change.number, str(release), release.title, kind, state, change.at, change.event
+
+
+def _run(change: Change, by: Acted | None) -> tuple[Any, ...]:
+    row = change.run
+    if row is None or by is None:
+        return change.number, change.label, *[None] * 6, change.at, *[None] * 6, change.event
+    run, (*people, until) = of_period.deployment_of(row), by
+    release, kind, ended = run.release, run.release.get_kind_display(), run.ended_at
+    planned: tuple[Any, ...] = (run.scheduled_for, run.window_end)
+    if isinstance(row, Rollback):
+        kind, ended, planned = _("Rollback"), row.restored_at, (None, None)
+    return (
+        change.number, release.number, str(release.application), release.version, str(run.environment), kind, *planned,
+        change.at, until, ended, row.get_state_display(), *people, change.event,
+    )  # fmt: skip
 
 
 @auditors
@@ -68,29 +81,32 @@ def sampling(request: HttpRequest) -> HttpResponseBase:
     period, whole, seed, drawn = _asked(request)
     take = request.GET.get("take", "")
     statement = whole.statement()
-    name = f"population-{period.first_day}-{period.last_day}"
+    name = f"population-{whole.of}-{period.first_day}-{period.last_day}"
     if take in ("population", "statement"):
         note(f"audit:export_{take}", since=period.since.isoformat(), until=period.until.isoformat(), **{
-            "count": statement["count"], "digest": statement["digest"],
+            "of": whole.of, "count": statement["count"], "digest": statement["digest"],
         })  # fmt: skip
     if take == "population":
-        return sheet.answer(name, _head(), _rows(whole.changes))
+        return sheet.answer(name, *_table(whole.of, whole.changes))
     if take == "statement":
         answer = HttpResponse(
-            pack.signer().envelope(STATEMENT, rfc8785.dumps(statement)), content_type="application/json"
+            pack.signer().envelope(of_period.STATEMENT, rfc8785.dumps(statement)), content_type="application/json"
         )
         answer["Content-Disposition"] = f'attachment; filename="{name}.dsse.json"'
         return answer
+    head, rows = _table(whole.of, drawn)
     return show(
         request,
         "ringi/sampling.html",
         _("Sampling"),
         period=period,
         population=whole,
+        populations=[("deployments", _("production deployments")), ("changes", _("numbered changes"))],
+        head=head,
         statement=statement,
         seed=seed,
         size=len(drawn),
-        drawn=drawn,
+        drawn=[(change, list(map(sheet.cell, row))) for change, row in zip(drawn, rows, strict=True)],
         changes=whole.changes[:SHOWN],
         more=max(0, len(whole.changes) - SHOWN),
     )
@@ -139,18 +155,20 @@ def evidence_packs(request: HttpRequest) -> HttpResponseBase:
     """Give the sample as one archive: each pack, the population, its signed count, and how the sample was drawn."""
     period, whole, seed, drawn = _asked(request)
     file, tree = _temporary(), Tree(connection)
-    archive, packs = Archive(file), {}
+    archive, packs = Archive(file), dict[str, str]()
     for change in drawn:
-        if change.release is None:
+        if change.release is None or change.release.number in (None, *packs):
             continue
+        number = str(change.release.number)
         with _temporary() as one:
             pack.write(change.release, one, tree=tree, act_name=act_name)
-            archive.add(f"{change.number}.zip", _pieces(one))
-        packs[change.number] = archive.digests[f"{change.number}.zip"][0]
-    archive.add("population.csv", "".join(sheet.lines(_head(), _rows(whole.changes))).encode())
-    archive.add("population.dsse.json", pack.signer().envelope(STATEMENT, rfc8785.dumps(whole.statement())))
+            archive.add(f"{number}.zip", _pieces(one))
+        packs[number] = archive.digests[f"{number}.zip"][0]
+    archive.add("population.csv", "".join(sheet.lines(*_table(whole.of, whole.changes))).encode())
+    archive.add("population.dsse.json", pack.signer().envelope(of_period.STATEMENT, rfc8785.dumps(whole.statement())))
     archive.add(
-        "sample.json", rfc8785.dumps({"v": 1, "seed": seed, "numbers": [c.number for c in drawn], "packs": packs})
+        "sample.json",
+        rfc8785.dumps({"v": 1, "of": whole.of, "seed": seed, "numbers": [c.number for c in drawn], "packs": packs}),
     )
     archive.close()
     note(

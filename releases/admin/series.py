@@ -1,7 +1,5 @@
 """A watch's series as one large drawing per metric, with axes, baseline, limits, and marks. The watch page draws it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Tables of the product's own pages as CSV; times as people read them, with the zone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """How pages show things: times in a zone, states as tones, verbs as buttons. Templates and pages call it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +10,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import get_language, gettext_lazy, ngettext
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _, gettext_lazy
 
 from audit.models import CheckpointAddress, Continuation
 from environments import times
@@ -176,11 +173,6 @@ def remaining(until: datetime, now: datetime) -> str:
 def word(key: Any) -> str:
     """Return a stored key (role, verdict, outcome, way of settling) in the reader's words; unknown ones as they are."""
     return str(_WORDS.get(str(key), key))
-
-
-def missing_persons(count: int) -> str:
-    """Say how many persons are still missing."""
-    return ngettext("%(n)d person is missing", "%(n)d persons are missing", count) % {"n": count}
 
 
 @dataclass(frozen=True)

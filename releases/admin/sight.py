@@ -1,7 +1,5 @@
 """Which rows of the ledger a reader may see: what is hidden on the page of a row is hidden in its history too."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,13 +8,14 @@ from django.db.models import Model, Q
 from django.http import HttpRequest
 
 from environments.admin.rights import Rights, rights_of
-from environments.models import ConfigurationCheck, ConfigurationVersion, Environment, Target
+from environments.models import ConfigurationCheck, ConfigurationVersion, Environment, ProposedChange, Target
 from releases.evidence_pack import scope
 from releases.models import Document, Step, StepAttempt
 
 # Label → (model, path to its environment, what an account must see there). A document of a release has no environment.
 SEEN_ONLY: dict[str, tuple[type[Model], str, str]] = {
     Target._meta.label: (Target, "environment", "view"),
+    ProposedChange._meta.label: (ProposedChange, "environment", "view"),
     ConfigurationVersion._meta.label: (ConfigurationVersion, "environment", "view"),
     ConfigurationCheck._meta.label: (ConfigurationCheck, "version__environment", "view"),
     Step._meta.label: (Step, "deployment__environment", "log"),

@@ -1,9 +1,7 @@
 """Everything that one person can sign in one release, on one page: each with its own words, one proof of identity."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django import forms
@@ -15,10 +13,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from audit.actor import acting
-from audit.change import label, note
+from audit.actor import acting, current
+from audit.change import again, label, note_refusal
 from audit.clock import now
-from audit.refusals import Refused
+from audit.refusals import Refused, SignatureNeeded
 from environments.admin.rights import Rights, page, rights_of
 from environments.models import Account
 from environments.signing import require_factor
@@ -124,7 +122,7 @@ def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str]
             Signature(
                 verb, row, form,
                 shown=_about(verb, row, found),
-                clauses=clauses(row.document, zone) if isinstance(row, ConsentRound) else [],
+                clauses=clauses(row, rights_of(request), zone) if isinstance(row, ConsentRound) else [],
                 body=row.body if isinstance(row, Document) else "",
             )
         )  # fmt: skip
@@ -158,7 +156,7 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     if strange:
         # What the page offers to nobody who may not sign it, or what another has signed meanwhile.
         why = _("This cannot be signed by you, or no longer.")
-        note("release:sign", object=label(release), outcome="refused", ticks=sorted(strange)[:20], reasons=[why])
+        note_refusal("release:sign", why, object=label(release), ticks=sorted(strange)[:20])
     if strange and not ticked:
         messages.error(request, why)
         return HttpResponseRedirect(request.path)
@@ -175,8 +173,10 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
             with acting(as_proved(request)):
                 if not done:
                     _prove_all(ticked)
-                signature.verb.act(signature.row.pk, **cleaned(signature.form))
+                again(signature.verb.act)(signature.row.pk, **cleaned(signature.form))
         except Refused as why:
+            if not done and isinstance(why, SignatureNeeded):
+                why.digests = tuple(_digests(ticked))
             if not done and (asked := prove_again(request, why)):
                 return asked
             reasons = (*map(str, why.reasons), *([str(NO_FACTOR)] if why.kind == "factor_needed" else []))
@@ -199,6 +199,18 @@ def _prove_all(ticked: Iterable[Signature]) -> None:
     """Ask for the second factor that any of them needs before the first is signed; raises FactorNeeded."""
     for signature in ticked:
         require_factor(signature.verb.key, [signature.row])
+
+
+def _digests(ticked: Iterable[Signature]) -> Iterator[str]:
+    """Yield what each of them signs, as the acts themselves say when nobody has proved who they are."""
+    for signature in ticked:
+        try:
+            with acting(replace(current(), authenticated_at=None)):
+                signature.verb.act(signature.row.pk, **cleaned(signature.form))
+        except SignatureNeeded as needed:
+            yield from needed.digests
+        except Refused:
+            continue  # it is said when the others are signed
 
 
 @page

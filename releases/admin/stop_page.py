@@ -1,15 +1,12 @@
 """The stop switch in the admin: its list and page, and the banner that every page shows while it is on."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.translation import gettext as _t
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _t, gettext_lazy as _
 
-from audit.admin.read_only import ReadOnlyAdmin, column
+from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.models import Environment
 from environments.times import stamp
 from releases.gates import stop_switch
@@ -22,30 +19,19 @@ class StopSwitchAdmin(ReadOnlyAdmin):
 
     list_display = ("__str__", "whom", "what_runs", "pressed_by", "pressed_shown", "released_shown")
     list_select_related = ("pressed_by", "application")
-    lookups = frozenset()
     shown_fields = ("whom", "what_runs", "pressed_by", "pressed_shown", "reason", "released_shown")
     hint = _("One person stops production; it goes on again when one has applied for it and another consented.")
     detail_template = "ringi/stop_switch.html"
 
-    @column(_("application"))
-    def whom(self, row: StopSwitch) -> str:
-        """Return for which application it is."""
-        return str(row.application) if row.application is not None else _t("all applications")
+    whom = cell(lambda v: str(v) if v is not None else _t("all applications"), "application", _("application"))
 
     @column(_("running deployments"))
     def what_runs(self, row: StopSwitch) -> str:
         """Return what becomes of the deployments that run."""
         return _t("wait before their next step") if row.pauses else _t("are ended")
 
-    @column(_("stopped since"), "pressed_at")
-    def pressed_shown(self, row: StopSwitch) -> str:
-        """Return when it was pressed."""
-        return stamp(row.pressed_at)
-
-    @column(_("released"), "released_at")
-    def released_shown(self, row: StopSwitch) -> str:
-        """Return when it was released."""
-        return stamp(row.released_at)
+    pressed_shown = cell(stamp, "pressed_at", _("stopped since"), "pressed_at")
+    released_shown = cell(stamp, "released_at", _("released"), "released_at")
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the rounds in which its release was asked for."""

@@ -1,7 +1,5 @@
 """The timeline of everything that happened, newest first, with filters; how auditors read the ledger."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -9,8 +7,7 @@ from operator import itemgetter
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import urlencode
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
 from audit.models import Event, Head
 from audit.search import Wanted, count, look
@@ -30,11 +27,7 @@ FILTERS = (
     *("account", "actor", "action", "object", "environment", "release", "outcome", "kind"),
     *("since", "until", "words", "address"),
 )
-NAMED = {
-    "accounts": "environments.Account",
-    "releases": "releases.Release",
-    "environments": "environments.Environment",
-}
+NAMED = {"accounts": "environments.Account", "releases": "releases.Release", "environments": "environments.Environment"}
 OUTCOMES = ("done", "refused", "failed", "inserted", "updated", "deleted")
 
 

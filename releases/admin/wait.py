@@ -1,7 +1,5 @@
 """What one line of My work says."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 

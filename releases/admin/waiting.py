@@ -1,7 +1,5 @@
 """What waits for one person: each list in a fixed number of queries, whatever it finds. My work calls it."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -20,12 +18,11 @@ from releases.actions.obligation import settle
 from releases.actions.release import confirm
 from releases.actions.waiver import decide as waivers
 from releases.admin.links import page_of
-from releases.admin.rounds import words_for
 from releases.admin.shown import remaining
 from releases.admin.wait import MOST, Wait
 from releases.admin.waiting_access import access_waits
 from releases.admin.waiting_runs import run_waits
-from releases.gates import quorum
+from releases.gates import authorship, quorum
 from releases.models import (
     ChecklistItem,
     ConsentRound,
@@ -76,22 +73,17 @@ def _rounds(rights: Rights, account: Account) -> list[Wait]:
         ConsentRound.objects.filter(state="open")
         .select_related("release__application", "release__author", "environment", "window", "procedure__author", "switch",
                         "applicant")
-        .prefetch_related("approvals__account", "approvals__on_behalf", "release__milestones")
+        .prefetch_related("release__milestones")
         .order_by("window_start", "pk")[:MOST]
     )  # fmt: skip
-    out = quorum.excluded_of([row.release for row in rows if row.release is not None])
+    counted = quorum.counts(list(rows))
     voices = [(account, set(rights.roles)), *((person, access.roles_of(person)) for person in absent)]
     found = []
     for row in rows:
-        words = row.approvals.all()
-        standing = quorum.standing(quorum.rules_of(row), quorum.counting(row, words))
-        asked = {role for role, _count in standing.missing}
-        fitting = [person for person, roles in voices if asked & roles]
-        if not fitting:
-            continue
-        kept_out = out[row.release_id] if row.release_id is not None else quorum.kept_out_of_rules(row)
-        silent = kept_out.keys() | quorum.speakers(words)
-        if account.person_key in silent or all(person.person_key in silent for person in fitting):
+        where = counted[row.pk]
+        fitting = [person for person, roles in voices if where.standing.wanted & roles]
+        silent = where.kept_out.keys() | where.spoken
+        if account.is_among(silent) or all(person.is_among(silent) for person in fitting):
             continue
         about = row.release or row.window or row.procedure or row.switch
         found.append(
@@ -99,7 +91,7 @@ def _rounds(rights: Rights, account: Account) -> list[Wait]:
                 _("Give or refuse consent: %(subject)s") % {"subject": row.get_subject_display()},
                 str(about),
                 page_of(row) if row.release_id is None else reverse("release", args=[row.release_id]) + "#approvals",
-                words_for(list(standing.missing)),
+                quorum.words_for(where.standing.missing),
                 _due(row.release) or row.window_start or row.window_end,
                 row.environment.zone if row.environment is not None else "",
             )
@@ -206,8 +198,8 @@ def _obligations(rights: Rights, account: Account, moment: datetime) -> list[Wai
         .select_related("release__application", "release__author")
         .order_by("due_at")[:MOST]
     )
-    conditions = [row.release for row in rows if row.blocks == Obligation.Blocks.START]
-    out = quorum.excluded_of(conditions) if conditions else {}
+    conditions = [row.release_id for row in rows if row.blocks == Obligation.Blocks.START]
+    out = authorship.excluded_of(conditions) if conditions else {}
     return [
         Wait(
             _("Settle what is owed"),

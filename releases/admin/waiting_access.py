@@ -1,7 +1,5 @@
 """What waits about access: requests, an open review, deputies and first passwords. My work's list calls it."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django.db.models import Count, Q
@@ -12,8 +10,9 @@ from audit.models import Continuation, Event
 from audit.reconciliation import night
 from environments.actions.access.review import due_since
 from environments.actions.ledger import go_on
+from environments.actions.proposed_change.decide import OPERATIONS
 from environments.admin.rights import Rights
-from environments.models import AccessRequest, AccessReview, Account, Deputy
+from environments.models import AccessRequest, AccessReview, Account, Deputy, ProposedChange
 from releases.admin.links import page_of
 from releases.admin.shown import when
 from releases.admin.wait import MOST, Wait
@@ -23,29 +22,17 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
     """Return what waits about access, each for somebody who may answer it."""
     found: list[Wait] = []
     if rights.may("account"):
-        held = Account.objects.exclude(pending_password="").exclude(Q(pending_by=account) | Q(pk=account.pk))
-        found += [
-            Wait(_("Confirm the first password"), str(row), page_of(row), str(row.pending_by), urgent=True)
-            for row in held.select_related("pending_by")[:MOST]
-        ]
-        losing = Account.objects.exclude(factors_pending_by=None).exclude(
-            Q(factors_pending_by=account) | Q(pk=account.pk)
-        )
-        found += [
-            Wait(
-                _("Confirm that the second factor goes"),
-                str(row),
-                page_of(row),
-                str(row.factors_pending_by),
-                urgent=True,
-            )
-            for row in losing.select_related("factors_pending_by")[:MOST]
-        ]
         found += _refused_sealer()
     if rights.may("consent"):
         found += _restored_ledger(account)
     if rights.may("audit"):
         found += _history_waits()
+    changes = ProposedChange.objects.filter(decided_at=None).exclude(proposed_by=account).exclude(account=account)
+    found += [
+        Wait(_("Accept or decline a change"), str(row), page_of(row), row.reason, urgent=True)
+        for row in changes.select_related("target", "account", "environment")[:MOST]
+        if rights.may(OPERATIONS[row.event][0])
+    ]
     asked = AccessRequest.objects.filter(decided_at=None).exclude(account=account)
     for row in asked.select_related("account", "environment").order_by("asked_at")[:MOST]:
         if rights.may("grant", row.environment):
@@ -86,7 +73,7 @@ def _refused_sealer() -> list[Wait]:
 def _restored_ledger(account: Account) -> list[Wait]:
     """Return what an administrator has proposed about the sealer and the committee has not consented to."""
     rows = Continuation.objects.filter(confirmed_at=None).exclude(proposed_person=account.person_key)
-    return [Wait(_("Confirm that the sealer goes on"), str(row), page_of(row), row.reason, urgent=True) for row in rows]
+    return [Wait(_("Confirm ledger resumption"), str(row), page_of(row), row.reason, urgent=True) for row in rows]
 
 
 def _history_waits() -> list[Wait]:

@@ -1,7 +1,5 @@
 """What waits about runs and ways back, each list in a fixed number of queries. My work's list calls it."""
 
-from __future__ import annotations
-
 from django.db.models import Max, Prefetch, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -10,8 +8,7 @@ from environments.admin.rights import Rights
 from environments.models import Account, Environment, Target
 from releases.actions.deployment import decide, schedule, verify
 from releases.actions.deployment.request import right_for
-from releases.actions.rollback import agree
-from releases.actions.rollback import decide as rollbacks
+from releases.actions.rollback import agree, decide as rollbacks
 from releases.actions.rollback.causes import seen_of
 from releases.actions.rollback.communicated import uncommunicated
 from releases.actions.step import confirm
@@ -141,10 +138,7 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
         decides = rights.may("authorise_rollback", environment) and not rollbacks.not_yours(account, row)
         may, what = {
             "raised": (rights.may("assess"), _("Assess the rollback")),
-            "assessed": (
-                agrees or decides,
-                _("Authorise the rollback") if decides else _("Agree to the late way back"),
-            )
+            "assessed": (agrees or decides, _("Authorise the rollback") if decides else _("Agree to the late way back"))
             if not untold
             else (rights.may("assess") or decides, _("Communicate the rollback")),
             "authorised": (row.authorised_by_id is not None and agrees, _("Agree to the late way back")),

@@ -1,7 +1,5 @@
 """The page of one watch: each metric as a curve with baseline, limits and marks, the triggers, the checks beside it."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
+from audit.cover import warning
 from environments.admin.rights import page, rights_of
 from releases.actions.watch.checks import slots_of
 from releases.actions.watch.sample import completeness
@@ -42,6 +41,7 @@ class Rule:
     n: int
     holds: int
     critical: bool
+    dry_run: bool
     fired: datetime | None
 
 
@@ -176,6 +176,7 @@ def rules(
                 n=t["n"],
                 holds=held(t, recent[-t["n"] :], watch.baseline, interval),
                 critical=bool(t["critical"]),
+                dry_run=bool(t.get("dry_run")),
                 fired=datetime.fromtimestamp(first[t["key"]], UTC) if t["key"] in first else None,
             )
         )
@@ -193,7 +194,7 @@ def watch(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one watch; with ?series=csv its samples as a file."""
     row = _watch(request, pk)
     if request.GET.get("series") == "csv":
-        return series(row, rows_of(row, None))
+        return series(row, rows_of(row, None), warning(row.samples.all()))
     samples = rows_of(row)
     content, zone = row.deployment.procedure.document, row.deployment.environment.zone
     names = {metric.key: metric.label(language()) for metric in content.metrics}
@@ -235,8 +236,10 @@ def _basis(by: str) -> str:
     return _("mean") if by == "mean" else _("%(n)sth percentile") % {"n": by.removeprefix("p")}
 
 
-def series(watch: Watch, samples: Rows) -> HttpResponse:
-    """Return the samples as CSV (UTF-8 with BOM): due and taken (RFC 3339, UTC), then value and verdict per metric."""
+def series(watch: Watch, samples: Rows, said: str) -> HttpResponse:
+    """Return the samples as CSV (UTF-8 with BOM): due and taken (RFC 3339, UTC), then value and verdict per metric; in the
+    last row what is `said` of altered ones.
+    """
     metrics = list(dict.fromkeys(name for _due, _at, values in samples for name in values))
     text = io.StringIO()
     writer = csv.writer(text)
@@ -248,6 +251,8 @@ def series(watch: Watch, samples: Rows) -> HttpResponse:
             value = entry.get("value")
             cells += ["" if value is None else repr(float(value)), entry.get("verdict", "no_data")]
         writer.writerow(cells)
+    if said:
+        writer.writerow([said])
     response = HttpResponse("\ufeff" + text.getvalue(), content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="watch-{watch.pk}.csv"'
     return response

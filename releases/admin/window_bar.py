@@ -1,7 +1,5 @@
 """A run inside its window as a bar: how long it has taken, what is still planned, 切戻し判断時刻, and the end."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Reading the body of a call: JSON that says it is, with each key once."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,12 +1,9 @@
 """What would clear a gate that is closed, a sentence a kind."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy
 
 from releases.gates.base import Answer
 from releases.models import Release
@@ -26,6 +23,9 @@ CLEARS: Mapping[str, Any] = {
     "roster": gettext_lazy("The release manager fills the roster."),
     "document": gettext_lazy("The documents are written, checked, approved and made ready."),
     "obligation": gettext_lazy("Settle what an earlier emergency left to be done."),
+    "ledger": gettext_lazy(
+        "An administrator mends the ledger or its signer; auditors see what the verification found."
+    ),
     "stop_switch": gettext_lazy("Somebody applies for the release of the stop switch, and the committee consents."),
 }
 

@@ -1,7 +1,5 @@
 """Pages by cursor: the newest first, opaque, and stable while rows are added."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from typing import Annotated, Any

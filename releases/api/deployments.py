@@ -1,7 +1,5 @@
 """Runs: list, show, request, and the verbs on one; and /runs, the CI's one call that requests and starts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -10,22 +8,15 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja import Router
 
+from audit.cover import warning
 from audit.refusals import Invalid
 from releases.actions.deployment import decide
 from releases.actions.deployment.request import request as request_run
 from releases.actions.deployment.schedule import cancel, schedule
-from releases.api import cursor as cursors
-from releases.api import shapes
+from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.releases import ApiVerb, MustIn, ReasonIn, refuse_to_sign
-from releases.api.rows import (
-    application_named,
-    environment_named,
-    known,
-    release_named,
-    release_numbered,
-    run_numbered,
-)
+from releases.api.rows import application_named, environment_named, known, release_named, release_numbered, run_numbered
 from releases.api.token import Caller, caller_of
 from releases.api.words import Body, DeploymentState, Id, Moment, Slug, Version, Why
 from releases.models import Deployment, Step, StepOutput
@@ -112,7 +103,7 @@ def _tail(steps: list[Step]) -> str:
         return ""
     followed = next((s for s in begun if s.state in ("running", "needs_decision", "failed")), begun[-1])
     rows = StepOutput.objects.filter(step=followed).order_by("-pk").values_list("text", flat=True)[:TAIL]
-    return told("".join(list(rows)[::-1]))
+    return "\n".join(filter(None, [warning(followed.output.all()), told("".join(list(rows)[::-1]))]))
 
 
 @router.get("", response=shapes.RunPage)

@@ -1,7 +1,5 @@
 """Evidence: hand a report in, and list what there is for a commit."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from django.db.models import Q
@@ -13,8 +11,7 @@ from pydantic import StringConstraints
 
 from audit.refusals import Invalid
 from releases.actions.evidence.hand_in import check_amount, hand_in
-from releases.api import cursor as cursors
-from releases.api import shapes
+from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known
 from releases.api.token import caller_of
@@ -65,7 +62,7 @@ def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[lis
         commit=fields.commit,
         test_type=fields.test_type,
         suite=fields.suite,
-        files=[(one.name or "", one.read()) for one in file],
+        files=[(one.name or "", b"".join(one.chunks())) for one in file],
     )
     said = count_with(made[-1])
     counted = shapes.CountedOut(

@@ -1,7 +1,5 @@
 """Who may: the token's own account, asked the one question that every action asks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.http import HttpRequest

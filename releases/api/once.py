@@ -1,7 +1,5 @@
 """Writes: who acts, and the Idempotency-Key by which the same call is done once and answered the same again."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json
@@ -17,6 +15,7 @@ from ninja import Schema
 from ninja.responses import NinjaJSONEncoder
 
 from audit.actor import acting
+from audit.change import again
 from audit.clock import now
 from audit.refusals import Invalid
 from releases.api import problems
@@ -34,7 +33,7 @@ def writes(view: Callable[..., Schema]) -> Callable[..., HttpResponse]:
     @wraps(view)
     def act(request: HttpRequest, **given: Any) -> HttpResponse:
         def answer() -> HttpResponse:
-            made = view(request, **given)
+            made = again(view)(request, **given)
             # Written as ninja writes what is read, so that a time looks the same in both.
             content = json.dumps(made.model_dump(), cls=NinjaJSONEncoder, ensure_ascii=False)
             return HttpResponse(content, content_type="application/json; charset=utf-8")

@@ -1,7 +1,5 @@
 """Every refusal and fault of the API as problem+json (RFC 9457), with a type that programs can tell apart."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,12 +10,12 @@ from django.core.cache import cache
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 
 from audit.actor import acting
-from audit.change import note
+from audit.apart import is_unavailable
+from audit.change import note_refusal
 from audit.refusals import Refused
 from environments.actors import visitor
 from releases.api.body import NotRead
@@ -42,9 +40,10 @@ KINDS: Mapping[str, tuple[int, Any]] = {
     "invalid": (422, gettext_lazy("A value makes no sense")),
     "key_reused": (422, gettext_lazy("The key belongs to another call")),
     "too_many": (429, gettext_lazy("Too many calls")),
+    "unavailable": (503, gettext_lazy("The database is unavailable")),
     "fault": (500, gettext_lazy("An unforeseen fault")),
 }
-DOCUMENTED = (400, 401, 403, 404, 409, 413, 415, 422, 429, 500)
+DOCUMENTED = (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 
 
 def problem(request: HttpRequest, kind: str, detail: str, *, reasons: Sequence[str] = (), **more: Any) -> HttpResponse:
@@ -68,7 +67,7 @@ def problem(request: HttpRequest, kind: str, detail: str, *, reasons: Sequence[s
 def _note(request: HttpRequest, kind: str, reasons: Sequence[str]) -> None:
     """Write a refusal that no door has written, under the path that was called; nothing of the token is kept."""
     call = f"{request.method} {request.path}"[:200]
-    note("api:call", outcome="refused", call=call, kind=kind, reasons=[str(reason) for reason in reasons])
+    note_refusal("api:call", *reasons, kind=kind, call=call)
 
 
 def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse:
@@ -94,22 +93,24 @@ def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse
             response["Retry-After"] = str(max(1, int(fault.wait or 1)))
             return response
         case AuthenticationError():
+            why = _("Send a token that is in force: %(header)s") % {"header": "Authorization: Bearer …"}
             stranger = visitor(request.META.get("REMOTE_ADDR", ""), request_id(request))
             # Anyone may call without a token: one event tells of it, a thousand would only fill the ledger.
             if cache.add(f"stranger:{stranger.address}", True, STRANGER_SECONDS):
                 with acting(replace(stranger, channel="api")):
-                    _note(request, "unauthenticated", ())
-            return problem(
-                request,
-                "unauthenticated",
-                _("Send a token that is in force: %(header)s") % {"header": "Authorization: Bearer …"},
-            )
+                    _note(request, "unauthenticated", [why])
+            return problem(request, "unauthenticated", why)
         case RequestDataTooBig():
             return problem(request, "too_large", _("The request is too large."))
         case HttpError(__cause__=NotRead() as why):
             return problem(request, why.kind, str(why))
         case HttpError() | MultiPartParserError() | BadRequest() | SuspiciousOperation() | UnicodeError():
             return problem(request, "malformed", _("The request cannot be read."))
+    if isinstance(fault, Exception) and is_unavailable(fault):
+        log.warning("%s %s (request %s): %s", request.method, request.path, request_id(request), fault)
+        return problem(
+            request, "unavailable", _("Ringi cannot use its database at the moment. This request changed nothing.")
+        )
     log.error(
         "%s %s (request %s)",
         request.method,

@@ -1,7 +1,5 @@
 """How many calls a token may make: a counter per token and span in Redis, never a reason for the API to fail."""
 
-from __future__ import annotations
-
 import logging
 import time
 
@@ -48,4 +46,4 @@ class TokenRate(BaseThrottle):
 def parsed(rate: str) -> tuple[int, int]:
     """Return (calls, seconds) of a rate such as `120/m`. Raises ValueError."""
     count, _slash, unit = rate.partition("/")
-    return int(count), SPANS[unit.strip()[:1] or "m"]
+    return int(count), SPANS[unit]

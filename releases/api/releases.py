@@ -1,7 +1,5 @@
 """Releases: list, show with what blocks each one, and every verb of a release as one row below."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,8 +8,7 @@ from typing import Annotated, Any, Literal
 from django.conf import settings
 from django.db.models import Model
 from django.http import HttpRequest
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 from ninja import Router, Schema
 from pydantic import StringConstraints
 
@@ -20,8 +17,7 @@ from audit.change import change
 from audit.refusals import Invalid, SignatureNeeded
 from environments.models import Environment
 from releases.actions.release import copy, make_tag, move, observe, plan, prepare, set_source, since, submit, suggest
-from releases.api import cursor as cursors
-from releases.api import shapes
+from releases.api import cursor as cursors, shapes
 from releases.api.clearing import clears
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known, reach_all, release_named, release_numbered

@@ -1,7 +1,5 @@
 """Fetching what a path or a body names, within the reach of the token; one sentence where there is nothing."""
 
-from __future__ import annotations
-
 from django.http import Http404
 from django.utils.translation import gettext as _
 

@@ -1,7 +1,5 @@
 """What the API answers with: rows as they stand, in the words of the admin."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a deployment would bring since the last one, as the API answers it."""
 
-from __future__ import annotations
-
 from ninja import Schema
 
 from environments.difference import difference

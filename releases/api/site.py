@@ -1,7 +1,5 @@
 """The API as a whole: sign-in, rate, problems, its description and the page that shows it; one line a noun below."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import wraps
 from typing import Any

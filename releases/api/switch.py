@@ -1,7 +1,5 @@
 """The stop switch over HTTP: how it stands, and the call that stops production."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django.http import HttpRequest

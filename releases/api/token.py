@@ -1,7 +1,5 @@
 """Who calls: a bearer token of a service account, alive with its owner, and only in its environments."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -73,7 +71,7 @@ class Caller:
         """Raise NotYou unless the output of steps, and so what they would do, may be read."""
         self.reach(environment)
         if not self.logs(environment):
-            raise access.lacking("log", environment)
+            raise access.lacking("log", environment, self.account)
 
     def reach(self, environment: Environment) -> None:
         """Raise NotYou when the token does not reach an environment."""
@@ -84,7 +82,7 @@ class Caller:
         """Raise NotYou unless the environment may be read."""
         self.reach(environment)
         if environment not in self.readable:
-            raise access.lacking("view", environment)
+            raise access.lacking("view", environment, self.account)
 
     def read_any(self) -> None:
         """Raise NotYou unless there is at least one environment that may be read: then releases may be too."""

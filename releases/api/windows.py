@@ -1,7 +1,5 @@
 """When a run may start: open now, why not, and the next windows."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

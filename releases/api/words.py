@@ -1,7 +1,5 @@
 """The forms of values that a request may carry, each bounded, so that nothing odd reaches an action."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Self

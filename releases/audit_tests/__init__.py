@@ -1,44 +1,35 @@
-"""The tests that auditors run, saved: one file and one line each."""
-
-from __future__ import annotations
+"""The tests that auditors run, saved: one line each."""
 
 from releases.audit_tests import (
-    approve_and_start,
-    approved_late,
+    approvals,
     changed_then_used,
     different_content,
-    dormant_approvers,
-    drifts,
-    emergencies,
-    history_unexplained,
-    holders,
     outside_window,
-    role_missing,
-    same_address,
-    service_decided,
-    superusers,
+    rights,
     two_duties,
+    unusual,
     waivers_over,
     without_change,
 )
 from releases.audit_tests.base import SavedTest
 
 TESTS: tuple[SavedTest, ...] = (
-    approved_late.TEST,
+    approvals.APPROVED_LATE,
     two_duties.TEST,
-    role_missing.TEST,
+    approvals.ROLE_MISSING,
     different_content.TEST,
     outside_window.TEST,
     without_change.TEST,
-    emergencies.TEST,
-    drifts.TEST,
-    service_decided.TEST,
+    unusual.EMERGENCIES,
+    unusual.DRIFTS,
+    approvals.SERVICE_DECIDED,
     changed_then_used.TEST,
-    dormant_approvers.TEST,
+    rights.DORMANT_APPROVERS,
     waivers_over.TEST,
-    holders.TEST,
-    superusers.TEST,
-    approve_and_start.TEST,
-    same_address.TEST,
-    history_unexplained.TEST,
+    rights.HOLDERS,
+    rights.SUPERUSERS,
+    rights.APPROVE_AND_START,
+    approvals.SAME_ADDRESS,
+    unusual.BY_HAND,
+    unusual.HISTORY_UNEXPLAINED,
 )

@@ -1,7 +1,5 @@
 """The contract of a saved test: a question that auditors ask of a period, its population, and what stands out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,12 +8,23 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from environments.access_then import Then
+from environments.access_then import Then, once_protected
 from environments.models import Account
 from releases.models import Approval, Deployment
 
 # So many rows are held at once, and their relations asked for together: a query takes no more than 65,535 values.
 CHUNK = 2000
+# What is read of a deployment and of a word of consent; plans and documents are a hundred times as long.
+RUN: tuple[str, ...] = (
+    *("application", "environment", "requested_by", "started_by", "verified_by", "started_at", "base", "measured"),
+    *("plan_digest", "release__application", "release__version", "release__number", "release__kind", "release__author"),
+    *("release__created_at", "release__configurations", "release__procedure"),
+    *("consent__digest", "consent__rules", "consent__state"),
+)
+WORD: tuple[str, ...] = (
+    *("account", "on_behalf", "meaning", "roles", "at", "signature", "round__rules", "round__environment"),
+    *("round__applicant", "round__subject", "round__digest", "round__release__application", "round__release__version"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,16 +64,25 @@ class Scope:
         return Then(self.until)
 
     def runs(self) -> QuerySet[Deployment]:
-        """Return the runs that started in a protected environment in the period."""
+        """Return the runs that started in a protected environment in the period; taking its protection away hides none."""
         return (
             Deployment.objects.filter(
-                environment__protected=True, started_at__gte=self.since, started_at__lt=self.until
+                environment__in=once_protected(), started_at__gte=self.since, started_at__lt=self.until
             )
-            .select_related(
-                *("release__application", "release__author", "release__procedure__author", "environment", "consent"),
-                *("requested_by", "started_by", "verified_by"),
-            )
-            .prefetch_related("consent__approvals__account", "consent__approvals__on_behalf")
+            .select_related("release", "consent")
+            .only(*RUN)
+            # What thousands of rows share is read once for CHUNK of them, and not with each.
+            .prefetch_related(
+                "release__application",
+                "release__author",
+                "release__procedure__author",
+                "environment",
+                "requested_by",
+                "started_by",
+                "verified_by",
+                "consent__approvals__account",
+                "consent__approvals__on_behalf",
+            )  # fmt: skip
             .order_by("started_at")
         )
 
@@ -72,7 +90,9 @@ class Scope:
         """Return every word given in a round of consent in the period."""
         return (
             Approval.objects.filter(at__gte=self.since, at__lt=self.until)
-            .select_related("account", "on_behalf", "round__release__application", "round__environment")
+            .select_related("round__release")
+            .only(*WORD)
+            .prefetch_related("account", "on_behalf", "round__release__application", "round__environment")
             .order_by("at")
         )
 

@@ -5,19 +5,20 @@ What a new procedure writes as it comes into force is its author's, not his who 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from audit import as_of
 from audit.as_of import Past
 from environments.models import Account, Freeze
 from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, persons, words_for
 from releases.audit_tests.outside_window import Openings
-from releases.models import Deployment
+from releases.models import Deployment, Watch
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Edit:
 
     account: int
     at: datetime
-    what: str
+    what: Any
     reaches: Callable[[Use], bool]
 
 
@@ -36,7 +37,7 @@ class Use:
 
     account: Account
     at: datetime
-    what: str
+    what: Any
     deployment: Deployment
 
 
@@ -55,7 +56,7 @@ def edits(scope: Scope) -> list[Edit]:
     """Return what people changed of procedures, the access matrix, freezes and windows, up to the period's end."""
     found: list[Edit] = []
 
-    def edit(account: int | None, at: datetime, what: str, reaches: Callable[[Use], bool]) -> None:
+    def edit(account: int | None, at: datetime, what: Any, reaches: Callable[[Use], bool]) -> None:
         if account is not None:
             found.append(Edit(account, at, what, reaches))
 
@@ -122,6 +123,8 @@ def _in_window(openings: Openings, pk: int) -> Callable[[Use], bool]:
 
 def uses(scope: Scope) -> Iterator[Use]:
     """Yield what was done for each run in a protected environment of the period."""
+    watches = Watch.objects.filter(purpose="after", deployment__in=scope.runs().order_by().values("pk"))
+    verified = dict(watches.order_by("-pk").values_list("deployment", "began_at"))
     for deployment in scope.runs().iterator(chunk_size=CHUNK):
         for word in words_for(deployment):
             for person in persons(word):
@@ -129,20 +132,21 @@ def uses(scope: Scope) -> Iterator[Use]:
         if deployment.started_at is not None:
             for account in deployment.starters:
                 yield Use(account, deployment.started_at, _("scheduled"), deployment)
-        verified_at = deployment.verified_at or deployment.started_at
+        verified_at = verified.get(deployment.pk, deployment.started_at)
         if deployment.verified_by is not None and verified_at is not None:
             yield Use(deployment.verified_by, verified_at, _("verified"), deployment)
 
 
 def run(scope: Scope) -> Outcome:
     """Compare each use with every earlier edit by the same person."""
-    outcome, changed = Outcome(), edits(scope)
+    outcome, changed = Outcome(), defaultdict[str | None, list[Edit]](list)
     keys: dict[int, str] = {a.pk: a.person_key for a in Account.objects.all()}
+    for edit in edits(scope):
+        changed[keys.get(edit.account)].append(edit)
     for use in uses(scope):
         outcome.examined += 1
-        for edit in changed:
-            same = keys.get(edit.account) == use.account.person_key
-            if same and edit.at <= use.at and edit.reaches(use):
+        for edit in changed.get(use.account.person_key, ()):
+            if edit.at <= use.at and edit.reaches(use):
                 cells = (str(use.account), edit.what, edit.at, use.what, use.at)
                 outcome.found(use.deployment, str(use.deployment), *cells)
     return outcome
@@ -150,13 +154,10 @@ def run(scope: Scope) -> Outcome:
 
 TEST = SavedTest(
     key="changed-then-used",
-    title=gettext_lazy("People who changed a rule and then used it"),
-    question=gettext_lazy(
+    title=_("People who changed a rule and then used it"),
+    question=_(
         "Did anyone approve, schedule or verify under a procedure, matrix, freeze or window that he had changed?"
     ),
-    columns=(
-        *(gettext_lazy("run"), gettext_lazy("person"), gettext_lazy("changed what"), gettext_lazy("changed at")),
-        *(gettext_lazy("used how"), gettext_lazy("used at")),
-    ),
+    columns=(_("run"), _("person"), _("changed what"), _("changed at"), _("used how"), _("used at")),
     run=run,
 )

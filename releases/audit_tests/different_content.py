@@ -1,70 +1,89 @@
 """Approved digest ≠ deployed digest: what was consented to, word by word, against what the run brought."""
 
-from __future__ import annotations
-
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import rfc8785
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.db.models import JSONField, TextField
+from django.db.models.expressions import RawSQL
+from django.utils.translation import gettext_lazy as _
 
 from environments.models import ConfigurationVersion
 from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, words_for
-from releases.models import Deployment
+
+_plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+# A plan is the greater part of a document, and many documents have the same one.
+_REST = RawSQL("releases_consentround.document - 'plan'::text", [], JSONField())
+_PLAN = RawSQL("encode(sha256(convert_to(releases_consentround.document ->> 'plan', 'UTF8')), 'hex')", [], TextField())
 
 
-def _digest(content: Any) -> str:
-    return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
+class Compared:
+    """What was consented to against what was brought; a plan that many rounds have is read once.
+
+    Where the plain form of a content has the digest of its canonical one (RFC 8785), it is that: these were the bytes.
+    """
+
+    def __init__(self) -> None:
+        self._configurations = dict(ConfigurationVersion.objects.values_list("pk", "digest"))
+        self._plans: dict[str, str] = {}
+
+    def differences(self, deployment: Any) -> Iterator[tuple[Any, str, str]]:
+        """Yield (what, as approved, as deployed) of a run; what was not measured can't differ."""
+        round_ = deployment.consent
+        if round_ is None:
+            yield _("consent"), "—", deployment.plan_digest
+            return
+        content, plan = deployment.rest, self._plan(deployment)
+        whole = _plain(content | {"plan": deployment.plan}).replace(f'"{deployment.plan}"', plan, 1)
+        digest = _digest(whole, round_.digest, lambda: round_.document)
+        if digest != round_.digest:
+            yield _("content of the round"), round_.digest, digest
+        for word in words_for(deployment):
+            if word.digest != round_.digest:
+                yield _("digest of an approval"), word.digest, round_.digest
+            signed = word.signature.get("digest", word.digest)
+            if signed != word.digest:
+                yield _("digest of a signature"), signed, word.digest
+        planned = _digest(plan, deployment.plan_digest, lambda: round_.document.get("plan"))
+        brought = self._configurations.get(deployment.base.get("wanted_configuration"))
+        pairs = [
+            (_("step plan"), planned, deployment.plan_digest),
+            (_("commit"), content.get("commit"), deployment.base.get("wanted", {}).get("commit")),
+            (_("tree"), content.get("tree"), deployment.base.get("wanted_tree")),
+            (_("code on the target"), content.get("tree"), deployment.measured.get("verify", {}).get("code")),
+            (_("configuration"), content.get("configuration"), brought),
+        ]
+        for what, approved, deployed in pairs:
+            if approved and deployed and approved != deployed:
+                yield what, approved, deployed
+
+    def _plan(self, deployment: Any) -> str:
+        if deployment.plan not in self._plans:
+            self._plans[deployment.plan] = _plain(deployment.consent.document.get("plan"))
+        return self._plans[deployment.plan]
 
 
-def _configuration(deployment: Deployment) -> str | None:
-    wanted = deployment.base.get("wanted_configuration")
-    return ConfigurationVersion.objects.filter(pk=wanted).values_list("digest", flat=True).first() if wanted else None
-
-
-def differences(deployment: Deployment) -> Iterator[tuple[str, str, str]]:
-    """Yield (what, as approved, as deployed) of a run; what was not measured can't differ."""
-    round_ = deployment.consent
-    if round_ is None:
-        yield _("consent"), "—", deployment.plan_digest
-        return
-    content = round_.document
-    if _digest(content) != round_.digest:
-        yield _("content of the round"), round_.digest, _digest(content)
-    for word in words_for(deployment):
-        if word.digest != round_.digest:
-            yield _("digest of an approval"), word.digest, round_.digest
-        signed = word.signature.get("digest", word.digest)
-        if signed != word.digest:
-            yield _("digest of a signature"), signed, word.digest
-    pairs = [
-        (_("step plan"), _digest(content.get("plan")), deployment.plan_digest),
-        (_("commit"), content.get("commit"), deployment.base.get("wanted", {}).get("commit")),
-        (_("tree"), content.get("tree"), deployment.base.get("wanted_tree")),
-        (_("code on the target"), content.get("tree"), deployment.measured.get("verify", {}).get("code")),
-        (_("configuration"), content.get("configuration"), _configuration(deployment)),
-    ]
-    for what, approved, deployed in pairs:
-        if approved and deployed and approved != deployed:
-            yield what, approved, deployed
+def _digest(plain: str, expected: str, content: Callable[[], Any]) -> str:
+    found = hashlib.sha256(plain.encode()).hexdigest()
+    return found if found == expected else hashlib.sha256(rfc8785.dumps(content())).hexdigest()
 
 
 def run(scope: Scope) -> Outcome:
     """Compare each run in a protected environment with its round."""
-    outcome = Outcome()
-    for deployment in scope.runs().iterator(chunk_size=CHUNK):
+    outcome, compared = Outcome(), Compared()
+    for deployment in scope.runs().annotate(rest=_REST, plan=_PLAN).iterator(chunk_size=CHUNK):
         outcome.examined += 1
-        for what, approved, deployed in differences(deployment):
+        for what, approved, deployed in compared.differences(deployment):
             outcome.found(deployment, str(deployment), what, approved, deployed)
     return outcome
 
 
 TEST = SavedTest(
     key="different-content",
-    title=gettext_lazy("Approved content is not the deployed content"),
-    question=gettext_lazy("Is what ran, by digest, what each approval was given for?"),
-    columns=(gettext_lazy("run"), gettext_lazy("what"), gettext_lazy("approved"), gettext_lazy("deployed")),
+    title=_("Approved content is not the deployed content"),
+    question=_("Is what ran, by digest, what each approval was given for?"),
+    columns=(_("run"), _("what"), _("approved"), _("deployed")),
     run=run,
 )

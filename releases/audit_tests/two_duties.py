@@ -1,20 +1,19 @@
 """One person in two duties of a change: author, approver, starter, verifier."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from environments.access_then import Then
 from environments.models import Account, ConfigurationVersion
 from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, persons, words_for
-from releases.gates import quorum
-from releases.models import Deployment
+from releases.gates import authorship
+from releases.models import Change, Deployment, Fact, Release
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,15 @@ class Version:
 class Authors:
     """Who wrote what runs brought, as the consent to it counts them (gates/quorum.py); read once for all runs."""
 
-    def __init__(self, then: Then) -> None:
+    def __init__(self, then: Then, releases: QuerySet[Any]) -> None:
+        """releases: the keys of those that are asked about."""
+        self._wrote, self._seen = defaultdict[int, list[int]](list), defaultdict[int, list[Any]](list)
+        for table, column in ((Change.objects, "author"), (Release.editors.through.objects, "account")):
+            for release, account in table.filter(release__in=releases).values_list("release", column):
+                self._wrote[release].append(account)
+        facts = Fact.objects.filter(release__in=releases, kind__in=authorship.COMMITS)
+        for release, value in facts.values_list("release", "value"):
+            self._seen[release].append(value)
         self._accounts = {account.pk: account for account in Account.objects.all()}
         rows = ConfigurationVersion.objects.values_list("pk", "application", "environment", "number", "created_by")
         self._versions = {pk: Version(*rest) for pk, *rest in rows}
@@ -46,15 +53,13 @@ class Authors:
 
     def of(self, deployment: Deployment) -> list[Account]:
         """Return its author and editors, those of its commits, and who made its configurations."""
-        release = deployment.release
-        found = [release.author, *release.editors.all(), *(change.author for change in release.changes.all())]
-        others = {*self._committed(deployment), *self._configured(deployment)}
-        return found + [self._accounts[pk] for pk in sorted(others) if pk in self._accounts]
+        others = {*self._wrote[deployment.release_id], *self._committed(deployment), *self._configured(deployment)}
+        return [deployment.release.author, *(self._accounts[pk] for pk in sorted(others) if pk in self._accounts)]
 
     def _committed(self, deployment: Deployment) -> Iterator[int]:
         """Yield who had an address of the commits at some time between the plan and the start."""
         release, start = deployment.release, deployment.started_at
-        seen = [fact.value for fact in release.facts.all() if fact.kind in quorum.COMMITS]
+        seen = self._seen[release.pk]
         for address in {str(one).lower() for value in seen if isinstance(value, list) for one in value}:
             for account, begun, ended in self._addresses.get(address, ()):
                 if (start is None or begun <= start) and (ended is None or ended > release.created_at):
@@ -88,10 +93,9 @@ def duties_of(deployment: Deployment, authors: Authors) -> dict[str, list[Accoun
 
 def run(scope: Scope) -> Outcome:
     """Count persons, not accounts: those with the same employee id are one."""
-    outcome, authors = Outcome(), Authors(scope.then)
+    outcome, authors = Outcome(), Authors(scope.then, scope.runs().order_by().values("release"))
     words = {"author": _("author"), "approver": _("approver"), "starter": _("starter"), "verifier": _("verifier")}
-    runs = scope.runs().prefetch_related("release__editors", "release__changes__author", "release__facts")
-    for deployment in runs.iterator(chunk_size=CHUNK):
+    for deployment in scope.runs().iterator(chunk_size=CHUNK):
         outcome.examined += 1
         had: dict[str, set[str]] = defaultdict(set)
         names: dict[str, str] = {}
@@ -101,15 +105,15 @@ def run(scope: Scope) -> Outcome:
                 names.setdefault(account.person_key, str(account))
         for key, theirs in had.items():
             if len(theirs) > 1:
-                both = ", ".join(words[duty] for duty in words if duty in theirs)
+                both = ", ".join(str(words[duty]) for duty in words if duty in theirs)
                 outcome.found(deployment, str(deployment), names[key], both)
     return outcome
 
 
 TEST = SavedTest(
     key="two-duties",
-    title=gettext_lazy("One person in two duties"),
-    question=gettext_lazy("Was anyone more than one of author, approver, starter and verifier of the same change?"),
-    columns=(gettext_lazy("run"), gettext_lazy("person"), gettext_lazy("duties")),
+    title=_("One person in two duties"),
+    question=_("Was anyone more than one of author, approver, starter and verifier of the same change?"),
+    columns=(_("run"), _("person"), _("duties")),
     run=run,
 )

@@ -1,11 +1,9 @@
 """Waivers past their date: used after they had ended, or still owed after the term of what they cost."""
 
-from __future__ import annotations
-
 from datetime import datetime
+from typing import Any
 
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from releases.actions.waiver.propose import MILESTONE
 from releases.audit_tests.base import Outcome, SavedTest, Scope
@@ -28,7 +26,7 @@ def run(scope: Scope) -> Outcome:
             environment=waiver.environment, started_at__gte=waiver.approved_at, started_at__lt=scope.until
         ).order_by("started_at")
         within, after = list(runs.filter(started_at__lt=ends)), list(runs.filter(started_at__gte=ends))
-        finding = ""
+        finding: Any = ""
         if debt is None and within:
             finding = _("It was used and is owed nowhere.")
         elif debt is not None and _used(waiver, within, after):
@@ -74,11 +72,8 @@ def _late(debt: Obligation, scope: Scope) -> bool:
 
 TEST = SavedTest(
     key="waivers-over",
-    title=gettext_lazy("Waivers past their date"),
-    question=gettext_lazy("Was a waiver used after its end, or is what it cost overdue?"),
-    columns=(
-        *(gettext_lazy("waiver"), gettext_lazy("decided by"), gettext_lazy("until"), gettext_lazy("due")),
-        gettext_lazy("finding"),
-    ),
+    title=_("Waivers past their date"),
+    question=_("Was a waiver used after its end, or is what it cost overdue?"),
+    columns=(_("waiver"), _("decided by"), _("until"), _("due"), _("finding")),
     run=run,
 )

@@ -1,7 +1,5 @@
 """The channels: one file a kind, listed here; what goes out through them is made by releases/actions/notice."""
 
-from __future__ import annotations
-
 from releases.channels.apprise import Apprise
 from releases.channels.base import ChannelKind
 from releases.channels.inbox import Inbox

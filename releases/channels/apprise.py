@@ -4,8 +4,6 @@ Apprise makes its connections itself: the guard looks at the host beforehand, bu
 a moment later, or a redirect, is not caught. So only the kinds of RINGI_APPRISE are taken, and none by default.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The contract of a channel: takes one letter to one place, once. Channels know no model and decide nothing."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Which addresses letters may be posted to: TLS, no private network that is not listed, and only hosts that are allowed."""
 
-from __future__ import annotations
-
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit

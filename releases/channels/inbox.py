@@ -1,7 +1,5 @@
 """The admin screen: a message is delivered by being in the reader's inbox."""
 
-from __future__ import annotations
-
 from releases.channels.base import Address, ChannelKind, Letter
 
 

@@ -1,7 +1,5 @@
 """Mail with a text and an HTML part, through the SMTP server of the settings."""
 
-from __future__ import annotations
-
 import re
 import smtplib
 from typing import Any

@@ -1,13 +1,10 @@
 """A Slack incoming webhook: a header, the text, and a button that leads to the page."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any
 
-from django.utils.translation import gettext as _
-from django.utils.translation import override
+from django.utils.translation import gettext as _, override
 
 from releases.channels.base import Address, ChannelKind, Letter
 from releases.channels.guard import GONE, fault_of, post, refused

@@ -1,7 +1,5 @@
 """Django's SMTP backend within one deadline for everything, however slowly a server answers; used by the channel mail."""
 
-from __future__ import annotations
-
 import contextlib
 import smtplib
 import socket

@@ -1,7 +1,5 @@
 """A webhook of one's own: JSON signed as standardwebhooks.com describes it (webhook-id, -timestamp, -signature v1)."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

@@ -1,7 +1,5 @@
 """The check kinds: one file a kind, listed here; read by procedures, plans and the executor."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel
 
 from releases.checks.alerts import Alerts

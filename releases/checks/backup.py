@@ -1,13 +1,12 @@
 """The check kind that asks whether the newest backup is fresh and can be restored; deployments and watches."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,9 +14,9 @@ from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.checks.excerpt import excerpt
 from releases.steps import database as databases
 from releases.steps.backup import sha256_of
-from releases.steps.base import Parameters, StepFailed
+from releases.steps.base import Parameters, StepFailed, TargetSpec
 from releases.steps.declared import Field, field_validator
-from releases.steps.runner import run_plain
+from releases.steps.runner import run_tool
 from releases.steps.target import database_of
 from releases.steps.words import gettext as _
 
@@ -116,18 +115,19 @@ def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Verdict]:
     binaries = str(context.target.settings.get("postgres_bin", ""))
     program = os.path.join(binaries, "pg_restore") if binaries else "pg_restore"
     if how == "list":
-        return run_plain([program, "--list", str(found.path)]).text, Verdict.PASS
-    address = str(context.target.settings.get("scratch_database_url", "")) or (database.url if database else "")
+        return run_tool(context.target, [program, "--list", str(found.path)]).text, Verdict.PASS
+    address = context.configuration.get(databases.SCRATCH, "") or (database.url if database else "")
     if not address:
         return _("There is no server on which it could be restored."), Verdict.NO_DATA
-    return _restored(databases.Database(address, binaries), found), Verdict.PASS
+    return _restored(context.target, databases.Database(address, binaries), found), Verdict.PASS
 
 
-def _restored(server: databases.Database, found: Found) -> str:
+def _restored(target: TargetSpec, server: databases.Database, found: Found) -> str:
+    run = partial(run_tool, target)
     name = "ringi_check_" + secrets.token_hex(8)
     with databases.scratch(server, name) as scratch:
-        scratch.tool(run_plain, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", str(found.path))
-        digest = databases.data_digest(scratch, run_plain)
+        scratch.tool(run, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", str(found.path))
+        digest = databases.data_digest(scratch, run)
     if not digest.tables:
         raise StepFailed(_("the restored dump holds no table"))
     if found.facts and (different := digest.differences(found.facts["tables"], found.facts["schema"])):

@@ -1,7 +1,5 @@
 """The contract of a check: a measurement with a verdict. Kinds know no model."""
 
-from __future__ import annotations
-
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

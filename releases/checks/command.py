@@ -7,9 +7,8 @@ import shlex
 from typing import Annotated, ClassVar
 
 from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
-from releases.checks.excerpt import excerpt
+from releases.checks.excerpt import excerpt, run_program
 from releases.checks.limits import LimitParameters
-from releases.checks.program import run_program
 from releases.steps.base import Parameters, StepFailed
 from releases.steps.declared import Field, StringConstraints, field_validator, model_validator
 from releases.steps.target import filled

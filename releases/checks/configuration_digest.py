@@ -1,7 +1,5 @@
 """The check kind that compares the configuration on the target with the version rolled out, byte for byte."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict

@@ -1,11 +1,16 @@
-"""Cuts what a target said down to what is kept as proof, without the target's secrets; called by checks."""
+"""Cuts what a target's programs and pages said down to what is kept as proof, without secrets; called by checks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from releases.steps.masking import masked, passwords_in
+from releases.steps.runner import Outcome, run_on
+
+if TYPE_CHECKING:
+    from releases.checks.base import CheckContext
 
 MOST_LINES = 20
 LONGEST_LINE = 300
@@ -24,3 +29,9 @@ def secrets_in(configuration: Mapping[str, str]) -> set[str]:
     """Return the values of a configuration that no output may show."""
     secrets = {value for key, value in configuration.items() if SECRET_KEY.search(key)}
     return secrets | passwords_in(configuration.values())
+
+
+def run_program(context: CheckContext, argv: Sequence[str], seconds: float) -> Outcome:
+    """Run a program of the target and return its outcome, masked; seconds: deadline. Raises StepFailed as run_on does."""
+    secrets = secrets_in(context.configuration) | set(context.secrets)
+    return run_on(context.target, argv, seconds=seconds, secrets=secrets)

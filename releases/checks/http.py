@@ -1,7 +1,5 @@
 """The check kind that asks one page of the service; used by deployments and watches."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Annotated, ClassVar

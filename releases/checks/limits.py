@@ -1,7 +1,5 @@
 """What a measured value must be: equal to something, or between two numbers; parameters shared by check kinds."""
 
-from __future__ import annotations
-
 from decimal import Decimal, InvalidOperation
 
 from releases.steps.base import Parameters

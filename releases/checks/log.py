@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
 from releases.checks.excerpt import MOST_LINES, excerpt
 from releases.steps import log_position
-from releases.steps.base import Parameters
-from releases.steps.declared import Field, field_validator, model_validator
+from releases.steps.base import Parameters, Pattern
+from releases.steps.declared import Field, model_validator
 from releases.steps.log_position import Rest
 from releases.steps.service_settings import log_errors_of
 from releases.steps.target import Layout, journal_lines, lock_record
@@ -24,19 +24,10 @@ class LogParameters(Parameters):
     many there may and must be. silent_passes: a log without any line since the position passes; else it is no data.
     """
 
-    pattern: str = ""
+    pattern: Pattern = ""
     at_most: int = Field(default=0, ge=0)
     at_least: int = Field(default=0, ge=0)
     silent_passes: bool = False
-
-    @field_validator("pattern")
-    @classmethod
-    def _is_a_pattern(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        return value
 
     @model_validator(mode="after")
     def _can_be_met(self) -> LogParameters:

@@ -1,7 +1,5 @@
 """The check kind for what only a person can judge; its verdict is given in the admin."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from cryptography import x509
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from releases.checks.base import CheckContext, CheckKind, CheckResult, Verdict
 from releases.checks.excerpt import excerpt
 from releases.checks.http import PagePath
 from releases.metrics.fetch import Fetched, NoAnswer, ask
-from releases.steps.base import Parameters
+from releases.steps.base import Parameters, Pattern
 from releases.steps.words import gettext as _
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    return text
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class SecurityParameters(Parameters):

@@ -1,7 +1,5 @@
 """The check kind that looks at the service's own process; used by deployments and watches."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import time
@@ -9,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from releases.checks.base import CheckContext, CheckResult, TargetCheck, Verdict
-from releases.checks.excerpt import excerpt
-from releases.checks.program import run_program
+from releases.checks.excerpt import excerpt, run_program
 from releases.steps.base import Parameters, Probe, StepFailed
 from releases.steps.declared import Field
 from releases.steps.service_proof import lives, occupied, recorded_service, serving

@@ -127,10 +127,7 @@ class Visitor(threading.Thread):
 
     def _request(self) -> tuple[str, str, bytes | None]:
         if self._chance.random() < self._write_share:
-            fields = {
-                "title": f"load {self._chance.randrange(10**9)}",
-                "row_count": self._chance.randrange(1000),
-            }
+            fields = {"title": f"load {self._chance.randrange(10**9)}", "row_count": self._chance.randrange(1000)}
             return "POST", "/datasets", json.dumps(fields).encode()
         if not self._known or self._chance.random() < 0.4:
             return "GET", "/datasets", None
@@ -138,12 +135,7 @@ class Visitor(threading.Thread):
 
 
 def send(
-    base_url: str,
-    *,
-    rate: float,
-    seconds: float,
-    write_share: float = 0.02,
-    stop: threading.Event | None = None,
+    base_url: str, *, rate: float, seconds: float, write_share: float = 0.02, stop: threading.Event | None = None
 ) -> dict[str, object]:
     """Send `rate` requests a second for `seconds` or until `stop`; return the counts. Raises NotHere."""
     address = loopback(base_url)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import html
 import re
 import secrets
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,6 +45,7 @@ class Person:
     name: str
     faults: list[str]
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    factor: str = ""
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,17 +61,26 @@ class Person:
         )
         if page.status_code != 200 or "/account/login" in str(page.url):
             raise StoryFailed(f"{self.username} could not sign in ({page.status_code})")
-        if "/account/password/change" in str(page.url):
-            self.choose_password()
 
-    def choose_password(self) -> None:
-        """Replace the first password, which an administrator knows, by one's own. Raises StoryFailed."""
-        own = secrets.token_urlsafe(12)
-        fields = {"oldpassword": self.password, "password1": own, "password2": own}
-        page = self.client.post("/account/password/change/", data=fields, headers=self._form())
-        if page.status_code != 200 or "/account/password" in str(page.url):
-            raise StoryFailed(f"{self.username} could not choose a password ({page.status_code})")
-        self.password = own
+    def enrol(self, invitation: str) -> None:
+        """Open an invitation, choose a password, sign in and set up an authenticator app. Raises StoryFailed."""
+        address = "/invitation/" + invitation.rpartition("/invitation/")[2]
+        self.client.get(address)
+        fields = {"password1": self.password, "password2": self.password}
+        page = self.client.post(address, data=fields, headers=self._form())
+        if page.status_code != 200 or "/account/login" not in str(page.url):
+            raise StoryFailed(f"{self.username} could not use the invitation ({page.status_code})")
+        self.sign_in()
+        self.prove_identity()  # setting up a factor asks for the password once more
+        shown = re.search(r"<code>([A-Z2-7]{16,})</code>", self.page("/account/mfa/totp/activate/"))
+        if shown is None:
+            raise StoryFailed(f"{self.username} was shown no key for an authenticator app")
+        self.factor = shown[1]
+        page = self.client.post(
+            "/account/mfa/totp/activate/", data={"code": one_time(self.factor)}, headers=self._form()
+        )
+        if page.status_code != 200 or "/totp/activate" in str(page.url):
+            raise StoryFailed(f"{self.username} could not set up a second factor ({page.status_code})")
 
     def _form(self) -> dict[str, str]:
         return {"X-CSRFToken": self.client.cookies.get("csrftoken") or "", "Referer": self.base_url + "/"}
@@ -175,6 +189,13 @@ class Ci:
     def run(self, run_id: int) -> dict[str, Any]:
         """Return a run as it stands: state, blockers, steps, rollback."""
         return dict(self.demand("GET", f"/runs/{run_id}"))
+
+
+def one_time(secret: str) -> str:
+    """Return what an authenticator app shows now for a key in base32 (RFC 6238: SHA-1, 30 s, six digits)."""
+    mac = hmac.new(base64.b32decode(secret), struct.pack(">Q", int(time.time()) // 30), hashlib.sha1).digest()
+    at = mac[-1] & 15
+    return f"{(struct.unpack('>I', mac[at : at + 4])[0] & 0x7FFFFFFF) % 1_000_000:06d}"
 
 
 def until(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS, pause: float = 0.1) -> Any:

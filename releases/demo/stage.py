@@ -73,6 +73,11 @@ class Stage:
 
     # -- writing a release -------------------------------------------------------------------------------------
 
+    def place(self, environment: str, verb: str, pk: int | None = None, **fields: Any) -> int:
+        """Say where and how the application runs; return the id of the target. In production a second person accepts it."""
+        made = self.manager.do(verb, pk, **fields)
+        return int(self.operator.do("proposed_change:accept", made) if environment == "production" else made)
+
     def configure(self, environment: str, **more: str) -> int:
         """Make a configuration version of an environment."""
         place = self.places[environment]
@@ -83,7 +88,7 @@ class Stage:
                 application_id=self.ids[self.application],
                 environment_id=self.ids[environment],
                 values=lines,
-                secrets=f"DATABASE_URL={place.database_url}",
+                secrets=f"DATABASE_URL={place.database_url}\nSCRATCH_DATABASE_URL={place.scratch_url}",
                 reason="values for the next version",
             )
         )

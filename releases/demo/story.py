@@ -90,11 +90,11 @@ def main() -> int:
     report = tell(stage, console)
     (state / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=2, default=str) + "\n", "utf-8")
     show(report, console)
-    people = Table(title=f"Sign in at {stage.base_url}/ (the passwords are shown this once)")
-    for heading in ("Sign-in", "Name", "Password"):
+    people = Table(title=f"Sign in at {stage.base_url}/ (shown this once; the key is for an authenticator app)")
+    for heading in ("Sign-in", "Name", "Password", "Key of the second factor"):
         people.add_column(heading)
     for person in stage.people.values():
-        people.add_row(person.username, person.name, person.password)
+        people.add_row(person.username, person.name, person.password, person.factor)
     console.print(people)
     return 0 if report["ok"] else 1
 

@@ -72,7 +72,6 @@ class Place:
             },
             "migrate": [*run, "migrate", "--config", "{config}"],
             "migrate_check": [*run, "migrate", "--check", "--config", "{config}"],
-            "scratch_database_url": self.scratch_url,
             "postgres_bin": os.environ.get("POSTGRES_BIN", ""),
             "urls": {"base": self.base_url},
             "metrics_url": f"{self.base_url}/metrics",
@@ -151,7 +150,7 @@ def lay_first(place: Place, built: Built, version: str = "1.2.0") -> None:
     """Lay a version on a target without Ringi: tree, configuration, schema, rows, running service."""
     tag = f"v{version}"
     wanted = Version(version, tag, built.commits[tag], built.trees[tag])
-    values = {**place.values(), "DATABASE_URL": place.database_url}
+    values = place.values() | {"DATABASE_URL": place.database_url, "SCRATCH_DATABASE_URL": place.scratch_url}
 
     def context(key: str) -> StepContext:
         return StepContext(
@@ -207,9 +206,7 @@ class Load:
         words = ["--base-url", place.base_url, "--rate", str(rate), "--seconds", str(seconds)]
         words += ["--write-share", str(write_share), "--report", str(self.report)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "releases.demo.load", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            [sys.executable, "-m", "releases.demo.load", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
         self.note.write_text(json.dumps({"pid": self.process.pid, "started": start_time(self.process.pid)}))
 

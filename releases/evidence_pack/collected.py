@@ -13,24 +13,14 @@ import rfc8785
 from django.db.models import Field, ForeignKey, Model, Prefetch
 from django.utils import translation
 
+from audit.cover import warning
 from audit.governed import GOVERNED
 from audit.models import Event
 from environments.access_then import Then
 from environments.models import Account
 from releases.evidence_pack.people import as_they_were, joined
-from releases.evidence_pack.scope import evidence_of
-from releases.models import (
-    Deployment,
-    Document,
-    Meeting,
-    Question,
-    Release,
-    Rollback,
-    Sample,
-    Step,
-    Waiver,
-    Watch,
-)
+from releases.evidence_pack.scope import Removed, evidence_of, present, removed_of
+from releases.models import Deployment, Document, Meeting, Question, Release, Rollback, Sample, Step, Waiver, Watch
 
 SIGNERS = ("edited_by", "checked_by", "approved_by")
 # What is no part of the evidence: files of their own in the pack, and what says how to reach people; besides, of each
@@ -89,9 +79,10 @@ class Run:
 
 @dataclass
 class Collected:
-    """One change. rows: (name, rows) of what hangs on the release alone; meetings: with who attended.
+    """One change. rows: (name, rows) of what hangs on the release alone; meetings: with who attended; labels: of all
+    that was ever made for it; removed: what is not there any more, as the ledger last knew it.
 
-    Each account in it is as it was when it came to where it stands.
+    Each account in it is as it was when it came to where it stands; since: when that was, by row and column.
     """
 
     release: Release
@@ -100,7 +91,10 @@ class Collected:
     runs: list[Run]
     evidence: list[Any]
     meetings: list[tuple[Meeting, list[Account]]]
+    labels: list[str]
+    removed: list[dict[str, Any]]
     people: list[dict[str, Any]] = field(default_factory=list)
+    since: dict[tuple[Model, str], datetime] = field(default_factory=dict)
 
 
 def _claimed(deployment: Deployment) -> tuple[datetime | None, int | None]:
@@ -177,10 +171,28 @@ def collect(release_id: int) -> Collected:
     ]
     evidence = list(evidence_of(release).defer("content").select_related("environment", "handed_in_by"))
     then = Then()
-    made = Collected(release, rows, rounds, runs, evidence, _meetings(release, then))
-    as_they_were(_every_row(made), then)
+    there = present(release_id)
+    removed = removed_of(release_id, there)
+    labels = sorted(there | removed.keys())
+    made = Collected(release, rows, rounds, runs, evidence, _meetings(release, then), labels, _told(removed))
+    made.since = as_they_were(_every_row(made), then)
     made.people = _people(made, then)
     return made
+
+
+def _told(removed: dict[str, Removed]) -> list[dict[str, Any]]:
+    """Return each row that is not there any more: what it was, and the event that ended it; without one it is `gone`."""
+    made = []
+    for label, row in removed.items():
+        by = row.by
+        outcome = "gone" if by is None else "deleted" if by.object == label and by.gone else "moved"
+        event = (by.number, by.at, by.actor, by.action, by.reason) if by is not None else (None, None, "", "", "")
+        made.append(
+            {"object": label, "outcome": outcome}
+            | dict(zip(("event", "at", "actor", "action", "reason"), map(plain, event), strict=True))
+            | {"was": {name: value for name, value in row.was.values.items() if name not in LEFT_OUT}}
+        )
+    return sorted(made, key=lambda one: (one["event"] or 0, one["object"]))
 
 
 def _meetings(release: Release, then: Then) -> list[tuple[Meeting, list[Account]]]:
@@ -222,12 +234,15 @@ def duties(change: Collected, then: Then) -> Iterator[tuple[str, Account | None,
         yield "final check", check.account, check.signed_at
     for run in change.runs:
         yield "requester", run.deployment.requested_by, run.deployment.created_at
-        yield "scheduler", run.deployment.started_by, run.deployment.started_at
+        yield "scheduler", run.deployment.started_by, change.since.get((run.deployment, "started_by"))
         yield "verifier", run.deployment.verified_by, run.deployment.verified_at
         for question in run.questions:
             yield "decided how it goes on", question.answered_by, question.answered_at
         for rollback in run.rollbacks:
-            yield "rollback", rollback.authorised_by, rollback.raised_at
+            yield "rollback", rollback.authorised_by, change.since.get((rollback, "authorised_by"))
+    for waiver in change.rows["waivers"]:
+        yield "waiver proposed", waiver.proposed_by, waiver.proposed_at
+        yield "waiver decided", waiver.decided_by, waiver.approved_at or waiver.refused_at
 
 
 def _people(change: Collected, then: Then) -> list[dict[str, Any]]:
@@ -263,6 +278,7 @@ def document(change: Collected) -> bytes:
                 ],
                 "watches": [
                     as_json(watch)
+                    | {"altered": warning(watch.samples.all(), watch.checked.all())}
                     | {"series": series_name(watch), "checks": [as_json(made) for made in watch.checked.all()]}
                     for watch in run.watches
                 ],
@@ -290,6 +306,7 @@ def document(change: Collected) -> bytes:
                 "runs": runs,
                 "evidence": [as_json(row) | {"file": file_name(row)} for row in change.evidence],
                 "procedure": as_json(procedure) if procedure is not None else None,
+                "removed": change.removed,
             }
         )
 

@@ -1,19 +1,15 @@
 """The events of one change with their inclusion proofs, under the first checkpoint that covers the last of them."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import batched
 
 import rfc8785
 from django.db import connection
 
 from audit.ledger.tree import Tree
 from audit.models import Checkpoint
-from releases.evidence_pack.scope import evidence_of, of_release
-from releases.models import Release
 
 BATCH = 200
 
@@ -45,11 +41,8 @@ class LedgerPart:
         return [number for number in self.numbers if number > self.size]
 
 
-def part_of(release: Release) -> LedgerPart:
-    """Find the events of a change and their checkpoint."""
-    labels = of_release(release.pk) + [
-        f"releases.Evidence:{pk}" for pk in evidence_of(release).values_list("pk", flat=True)
-    ]
+def part_of(labels: list[str]) -> LedgerPart:
+    """Find the events of a change, given the labels of all that was ever made for it, and their checkpoint."""
     with connection.cursor() as cursor:
         cursor.execute(_NUMBERS, [labels, labels])
         numbers = [number for (number,) in cursor.fetchall()]
@@ -62,26 +55,14 @@ def part_of(release: Release) -> LedgerPart:
     return LedgerPart(numbers, found.number, found.note, bytes(found.root).hex())
 
 
-def rows(part: LedgerPart) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield (number, bytes, leaf) of each event, a few hundred at a time."""
-    for begin in range(0, len(part.numbers), BATCH):
+def lines(part: LedgerPart, tree: Tree) -> Iterator[bytes]:
+    """Yield each event as a line of JSON, a few hundred read at a time; an event without checkpoint has the path null."""
+    for some in batched(part.numbers, BATCH, strict=False):
         with connection.cursor() as cursor:
-            cursor.execute(_EVENTS, [part.numbers[begin : begin + BATCH]])
+            cursor.execute(_EVENTS, [list(some)])
             found = cursor.fetchall()
         for number, event, leaf in found:
-            yield number, bytes(event), bytes(leaf)
-
-
-def lines(part: LedgerPart, tree: Tree) -> Iterator[bytes]:
-    """Yield each event as a line of JSON; an event without checkpoint has the path null."""
-    for number, event, leaf in rows(part):
-        path: list[str] | None = None
-        if number <= part.size:
-            path = [node.hex() for node in tree.inclusion(number - 1, part.size)]
-        line: dict[str, Any] = {
-            "number": number,
-            "event": base64.b64encode(event).decode(),
-            "leaf": leaf.hex(),
-            "path": path,
-        }
-        yield rfc8785.dumps(line) + b"\n"
+            proven = number <= part.size
+            path = [node.hex() for node in tree.inclusion(number - 1, part.size)] if proven else None
+            line = {"number": number, "event": base64.b64encode(event).decode(), "leaf": leaf.hex(), "path": path}
+            yield rfc8785.dumps(line) + b"\n"

@@ -3,8 +3,6 @@
 It holds neither the time at which it was made nor for whom; both stand in the ledger, with its digest.
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ from django.db import connection, transaction
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from audit import verification
 from audit.archive import Archive
 from audit.dsse import Signer
 from audit.ledger.tree import Tree
@@ -35,9 +34,7 @@ def signer() -> Signer:
 
 def sealer_keys() -> bytes:
     """Return the public keys of the sealer, one a line; empty where the application cannot see them."""
-    folder = Path(settings.STATE) / "sealer"
-    found = {line for file in sorted(folder.glob("*.pub")) for line in file.read_text(encoding="utf-8").splitlines()}
-    return "".join(f"{line}\n" for line in sorted(found) if line.strip()).encode()
+    return "".join(f"{key}\n" for key in verification.public_keys()).encode()
 
 
 def _page(change: Any, part: ledger_part.LedgerPart, language: str, act_name: Callable[[str], str]) -> bytes:
@@ -67,7 +64,8 @@ def write(release: Release, out: IO[bytes], *, tree: Tree | None = None, act_nam
 
 
 def _write(release: Release, out: IO[bytes], tree: Tree, act_name: Callable[[str], str]) -> str:
-    change, part = collected.collect(release.pk), ledger_part.part_of(release)
+    change = collected.collect(release.pk)
+    part = ledger_part.part_of(change.labels)
     key = signer()
     archive = Archive(out)
     for language in LANGUAGES:

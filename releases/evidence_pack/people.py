@@ -1,7 +1,5 @@
 """The people of a change as they were: a name, a department or a title of today is nobody's of the day of the act."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -14,11 +12,12 @@ from environments.access_then import Then
 from environments.models import Account
 
 
-def as_they_were(rows: Iterable[Model], then: Then) -> None:
-    """Let rows refer to each account as it was when the ledger says that they came to refer to it.
+def as_they_were(rows: Iterable[Model], then: Then) -> dict[tuple[Model, str], datetime]:
+    """Let rows refer to each account as it was when the ledger says that they came to refer to it; return when that was.
 
     An account of which the ledger does not tell that stays as it is now. Reads all events of the rows at once.
     """
+    since: dict[tuple[Model, str], datetime] = {}
     found = [(row, column) for row in rows for column in row._meta.concrete_fields if _refers(row, column)]
     lives = as_of.lives_of_rows({_label(row) for row, _column in found})
     for row, column in found:
@@ -26,6 +25,8 @@ def as_they_were(rows: Iterable[Model], then: Then) -> None:
         moment = _since(lives.get(_label(row)), column.attname, pk)
         if moment is not None and (account := then.account(pk, moment)) is not None:
             setattr(row, column.name, account)
+            since[row, column.name] = moment
+    return since
 
 
 def joined(label: str, rows: Iterable[Any], then: Then) -> Iterator[tuple[Account, datetime | None]]:

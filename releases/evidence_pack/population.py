@@ -1,23 +1,29 @@
-"""The population of changes in a period, told by the ledger and checked against the register; and samples of it."""
+"""The populations of a period, told by the ledger and checked against the register; and samples of them.
 
-from __future__ import annotations
+One is of changes, which are numbered as their content is fixed; the other of deployments that began in a protected
+environment, rollbacks among them, numbered along the ledger from the first that it tells of.
+"""
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from django.db import connection
+from django.db.models import Max
 
 from audit import as_of
 from audit.models import Checkpoint, Head
+from environments.access_then import once_protected
 from releases.evidence_pack.collected import plain
-from releases.models import Release
+from releases.models import Approval, Deployment, Release, Rollback, StepAttempt
 
 STATEMENT = "application/vnd.ringi.population.v1+json"
 SAMPLE = 25
+NEAR = timedelta(minutes=5)  # so far a start in the register may lie from the act that the ledger tells of
 _NUMBER = re.compile(r"^(FY\d{4})-(\d+)$")
 
 # A change is numbered when its content is fixed; the first time counts.
@@ -29,25 +35,45 @@ SELECT f.object, f.at, l.number FROM (
 """
 
 
+# A worker starts a deployment in the act that claims its first step; the first time counts.
+_STARTED = """
+SELECT f.object, f.at, l.number FROM (
+    SELECT DISTINCT ON (e.object) e.object, e.at, e.id FROM audit_event e
+    WHERE e.kind = 'row' AND e.outcome = 'updated' AND (
+        e.object >= 'releases.Deployment:' AND e.object < 'releases.Deployment;' AND e.action = 'step:claim'
+        AND convert_from(e.bytes, 'UTF8')::jsonb #>> '{after,started_at}' IS NOT NULL
+        OR e.object >= 'releases.Rollback:' AND e.object < 'releases.Rollback;' AND e.action = 'rollback:run'
+        AND convert_from(e.bytes, 'UTF8')::jsonb #>> '{after,began_at}' IS NOT NULL)
+    ORDER BY e.object, e.at, e.id
+) AS f JOIN audit_link l ON l.event_id = f.id ORDER BY l.number
+"""
+_BEGUN: tuple[tuple[Any, str, str], ...] = ((Deployment, "started_at", ""), (Rollback, "began_at", "deployment__"))
+
+
 @dataclass(frozen=True)
 class Change:
-    """One change: its number, its release (None when the row is gone), when it was numbered, and by which event."""
+    """One of a population: its number, its release (None when the row is gone), since when it counts, by which event.
+
+    run: of a production deployment the row; None of a change, and when the row is gone.
+    """
 
     number: str
     label: str
     release: Release | None
     at: datetime
     event: int
+    run: Deployment | Rollback | None = None
 
 
 @dataclass
 class Population:
-    """The changes of a period in the order of their numbers.
+    """The changes, or the production deployments, of a period in the order of their numbers.
 
-    missing: numbers between the first and the last that no change bears; gone: changes that the ledger knows and the
-    register does not; unexplained: numbers that the register has and the ledger does not know.
+    missing: numbers between the first and the last that none bears; gone: what the ledger knows and the register does
+    not; unexplained: what the register has and the ledger does not know.
     """
 
+    of: str
     since: datetime
     until: datetime
     changes: list[Change] = field(default_factory=list)
@@ -68,6 +94,7 @@ class Population:
         return {
             "v": 1,
             "kind": "population",
+            "of": self.of,
             "since": plain(self.since),
             "until": plain(self.until),
             "count": len(numbers),
@@ -86,9 +113,82 @@ def _place(number: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found is not None else (number, 0)
 
 
+def deployments(since: datetime, until: datetime) -> Population:
+    """Return the deployments and rollbacks that began in protected environments in a period (until exclusive)."""
+    made, protected = Population("deployments", since, until), once_protected()
+    with connection.cursor() as cursor:
+        cursor.execute(_STARTED)
+        ever = cursor.fetchall()
+    begun: dict[str, datetime] = {}
+    for model, column, path in _BEGUN:
+        found = model._default_manager.filter(**{f"{column}__isnull": False, f"{path}environment__in": protected})
+        begun |= {f"{model._meta.label}:{pk}": at for pk, at in found.values_list("pk", column)}
+    known = [one for one in ever if one[0] in begun or _lay_in(one[0], protected)]
+    rows = _rows(label for label, at, _event in known if since <= at < until)
+    for place, (label, at, event) in enumerate(known, 1):
+        if since <= at < until:
+            row = rows.get(label) if label in begun else None
+            release = deployment_of(row).release if row is not None else None
+            made.changes.append(Change(f"P-{place:05d}", label, release, at, event, row))
+            made.gone += [label] if row is None else []
+    told = {label: at for label, at, _event in known}
+    odd = {label: at for label, at in begun.items() if label not in told or abs(told[label] - at) > NEAR}
+    made.unexplained = sorted(k for k, at in odd.items() if since <= at < until or since <= told.get(k, at) < until)
+    return made
+
+
+def deployment_of(row: Deployment | Rollback) -> Deployment:
+    """Return the deployment itself, or the one that was rolled back."""
+    return row if isinstance(row, Deployment) else row.deployment
+
+
+def _rows(labels: Iterable[str]) -> dict[str, Deployment | Rollback]:
+    wanted, found = set(labels), dict[str, Deployment | Rollback]()
+    for model, _column, path in _BEGUN:
+        name = model._meta.label
+        pks = [int(label.partition(":")[2]) for label in wanted if label.startswith(f"{name}:")]
+        related = [f"{path}{one}" for one in ("release__application", "environment", "started_by")]
+        rows = model._default_manager.select_related(*related, *(["authorised_by", "raised_by"] if path else []))
+        found |= {f"{name}:{row.pk}": row for row in rows.filter(pk__in=pks)}
+    return found
+
+
+def _lay_in(label: str, environments: set[int]) -> bool:
+    """Tell whether a deployment or a rollback whose row is gone, or leads elsewhere, was in one of these environments."""
+    values = [state.values for state in as_of.life_of(label).states]
+    if label.startswith(f"{Rollback._meta.label}:"):
+        return any(_lay_in(f"{Deployment._meta.label}:{one.get('deployment_id')}", environments) for one in values[:1])
+    return any(one.get("environment_id") in environments for one in values)
+
+
+Acted = tuple[str, str, str, datetime | None]
+
+
+def acted(changes: Sequence[Change]) -> dict[str, Acted]:
+    """Return label → who approved and scheduled a production deployment, which workers executed it, and until when."""
+    runs = {change.label: change.run for change in changes if change.run is not None}
+    pks = {deployment_of(row).pk for row in runs.values()}
+    approved, executed = defaultdict[int | None, dict[str, None]](dict), defaultdict[Any, list[Any]](list)
+    words = Approval.objects.filter(round__deployments__in=pks, meaning__in=Approval.COUNTING).select_related("account")
+    for word in words.order_by("pk"):
+        approved[word.round_id][str(word.account)] = None
+    attempts = StepAttempt.objects.filter(step__deployment__in=pks, ended_at__isnull=False).order_by("worker")
+    for pk, phase, worker, until in attempts.values_list("step__deployment", "step__phase", "worker", Max("ended_at")):
+        executed[pk, phase.startswith("back")].append((worker, until))
+    found: dict[str, Acted] = {}
+    for label, row in runs.items():
+        run = deployment_of(row)
+        by, scheduled = list(approved[run.consent_id]), run.started_by
+        if isinstance(row, Rollback):
+            by, scheduled = [str(row.authorised_by)] if row.authorised_by is not None else by, row.raised_by
+        names, ends = zip(*executed[run.pk, run is not row] or [("", None)], strict=True)
+        found[label] = ("; ".join(by), str(scheduled or ""), "; ".join(dict.fromkeys(names)), max(ends))
+    return found
+
+
 def population(since: datetime, until: datetime) -> Population:
     """Return the changes that were numbered in a period (since inclusive, until exclusive)."""
-    made = Population(since, until)
+    made = Population("changes", since, until)
     with connection.cursor() as cursor:
         cursor.execute(_FIXED)
         ever = cursor.fetchall()

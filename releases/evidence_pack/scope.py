@@ -1,106 +1,84 @@
 """What belongs to a release or to an environment, as the labels under which the ledger names the rows."""
 
-from __future__ import annotations
-
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.db import connection
 from django.db.models import F, Model, QuerySet, TextField, Value
 from django.db.models.functions import Cast, Concat
 
-from environments.models import (
-    AccessGrant,
-    AccessRequest,
-    AccessReviewItem,
-    AccessRule,
-    ChangeWindow,
-    ConfigurationCheck,
-    ConfigurationVersion,
-    Environment,
-    Freeze,
-    Target,
-)
-from releases.models import (
-    Approval,
-    Change,
-    ChecklistItem,
-    ConsentRound,
-    Deployment,
-    Document,
-    Evidence,
-    Fact,
-    FinalCheck,
-    InForce,
-    Meeting,
-    MeetingDecision,
-    Milestone,
-    Obligation,
-    Question,
-    Release,
-    Rollback,
-    RosterEntry,
-    Step,
-    StepAttempt,
-    Waiver,
-    Watch,
-)
+from audit import as_of
+from audit.as_of import Life, Past
+from environments import models as e
+from releases import models as r
+from releases.models import Evidence, Release, Step
+
+
+def _paths(paths: dict[str, tuple[Any, ...]]) -> tuple[tuple[type[Model], str], ...]:
+    return tuple((model, path) for path, models in paths.items() for model in models)
+
 
 # Model and the path from it to its release.
-TO_RELEASE: tuple[tuple[type[Model], str], ...] = (
-    (Release, "pk"),
-    (Change, "release"),
-    (Milestone, "release"),
-    (ChecklistItem, "release"),
-    (RosterEntry, "release"),
-    (FinalCheck, "release"),
-    (Fact, "release"),
-    (Meeting, "decisions__release"),
-    (MeetingDecision, "release"),
-    (Waiver, "release"),
-    (Obligation, "release"),
-    (Document, "release"),
-    (Document, "rollback__deployment__release"),
-    (ConsentRound, "release"),
-    (Approval, "round__release"),
-    (Deployment, "release"),
-    (Step, "deployment__release"),
-    (StepAttempt, "step__deployment__release"),
-    (Watch, "deployment__release"),
-    (Rollback, "deployment__release"),
-    (Question, "deployment__release"),
+TO_RELEASE = _paths(
+    {
+        "pk": (r.Release,),
+        "release": (
+            *(r.Release.editors.through, r.Change, r.Milestone, r.ChecklistItem, r.RosterEntry, r.FinalCheck, r.Fact),
+            *(r.MeetingDecision, r.Waiver, r.Obligation, r.Document, r.ConsentRound, r.Deployment),
+        ),
+        "decisions__release": (r.Meeting,),
+        "meeting__decisions__release": (r.Meeting.attendees.through,),
+        "rollback__deployment__release": (r.Document,),
+        "round__release": (r.Approval,),
+        "deployment__release": (r.Step, r.Watch, r.Rollback, r.Question),
+        "step__deployment__release": (r.StepAttempt,),
+    }
 )
-
 # Model and the path from it to its environment.
-TO_ENVIRONMENT: tuple[tuple[type[Model], str], ...] = (
-    (Environment, "pk"),
-    (AccessRule, "environment"),
-    (AccessGrant, "environment"),
-    (AccessRequest, "environment"),
-    (AccessReviewItem, "grant__environment"),
-    (ChangeWindow, "environment"),
-    (Freeze, "environment"),
-    (Target, "environment"),
-    (ConfigurationVersion, "environment"),
-    (ConfigurationCheck, "version__environment"),
-    (Evidence, "environment"),
-    (ConsentRound, "environment"),
-    (Approval, "round__environment"),
-    (Waiver, "environment"),
-    (InForce, "environment"),
-    (Deployment, "environment"),
-    (Step, "deployment__environment"),
-    (StepAttempt, "step__deployment__environment"),
-    (Watch, "deployment__environment"),
-    (Rollback, "deployment__environment"),
-    (Question, "deployment__environment"),
+TO_ENVIRONMENT = _paths(
+    {
+        "pk": (e.Environment,),
+        "environment": (
+            *(e.AccessRule, e.AccessGrant, e.AccessRequest, e.ChangeWindow, e.Freeze, e.Target, e.ConfigurationVersion),
+            *(r.Evidence, r.ConsentRound, r.Waiver, r.InForce, r.Deployment),
+        ),
+        "grant__environment": (e.AccessReviewItem,),
+        "version__environment": (e.ConfigurationCheck,),
+        "round__environment": (r.Approval,),
+        "deployment__environment": (r.Step, r.Watch, r.Rollback, r.Question),
+        "step__deployment__environment": (r.StepAttempt,),
+    }
 )
+_SUSPECT = """
+SELECT object FROM audit_event WHERE outcome = 'deleted' AND ({})
+UNION SELECT object FROM audit_event WHERE kind = 'row' AND actor >= 'break-glass:' AND actor < 'break-glass;'
+    AND split_part(object, ':', 1) = ANY (%s)
+"""
+_TOUCHED = """
+SELECT DISTINCT t.object FROM audit_event t WHERE t.kind = 'row' AND split_part(t.object, ':', 1) = ANY (%s)
+    AND t.act IN (SELECT a.act FROM audit_event a WHERE a.object = ANY (%s) AND a.act IS NOT NULL)
+"""
+
+
+@cache
+def _name(model: type[Model]) -> str:
+    owner: Any = model._meta.auto_created
+    if not owner:
+        return model._meta.label
+    return next(f"{owner._meta.label}.{m.name}" for m in owner._meta.many_to_many if m.remote_field.through is model)
+
+
+def label_of(model: type[Model], pk: Any) -> str:
+    """Return how the ledger names a row: `app.Model:pk`, or `app.Model.field:pk` of a many-to-many field."""
+    return f"{_name(model)}:{pk}"
 
 
 def labels(model: type[Model], **wanted: Any) -> QuerySet[Any, Any]:
     """Return the labels of the rows of a model."""
-    name = Concat(Value(f"{model._meta.label}:"), Cast(F("pk"), TextField()), output_field=TextField())
+    name = Concat(Value(label_of(model, "")), Cast(F("pk"), TextField()), output_field=TextField())
     return model._default_manager.filter(**wanted).order_by().annotate(label_=name).values_list("label_", flat=True)
 
 
@@ -110,12 +88,93 @@ def _all(found: list[QuerySet[Any, Any]]) -> tuple[str, tuple[Any, ...]]:
     return " UNION ALL ".join(f"({query})" for query, _values in parts), tuple(v for _q, given in parts for v in given)
 
 
-def of_release(release_id: int) -> list[str]:
-    """Return the labels of a release and of all that was made for it, in one query."""
-    query, values = _all([labels(model, **{path: release_id}) for model, path in TO_RELEASE])
+def _asked(query: str, values: Sequence[Any]) -> set[str]:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
-        return [label for (label,) in cursor.fetchall()]
+        return {label for (label,) in cursor.fetchall()}
+
+
+def present(release_id: int) -> set[str]:
+    """Return the labels of a release and of all that is there for it, its evidence too."""
+    found = [labels(model, **{path: release_id}) for model, path in TO_RELEASE]
+    release = Release.objects.filter(pk=release_id).first()
+    if release is not None:
+        found.append(labels(Evidence, pk__in=evidence_of(release).values("pk")))
+    return _asked(*_all(found)) | {label_of(Release, release_id)}
+
+
+def of_release(release_id: int) -> list[str]:
+    """Return the labels of a release and of all that was ever made for it."""
+    there = present(release_id)
+    return sorted(there | removed_of(release_id, there).keys())
+
+
+@cache
+def _links() -> dict[str, list[tuple[str, str, bool]]]:
+    """Return model → (column, model at the other end, whether the column is that one's) of the step towards a release."""
+    links: dict[str, list[tuple[str, str, bool]]] = {_name(Evidence): []}
+    for model, path in TO_RELEASE[1:]:
+        field: Any = model._meta.get_field(path.partition("__")[0])
+        column = field.column if field.concrete else field.field.column
+        links.setdefault(_name(model), []).append((column, _name(field.related_model), not field.concrete))
+    return links
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A row that belonged to a release and is not there any more. was: its last state in it; by: the event that ended
+    it, its own or that of the row that led to it; None where no event tells of it.
+    """
+
+    was: Past
+    by: Past | None
+
+
+def removed_of(release_id: int, there: set[str]) -> dict[str, Removed]:
+    """Return label → of the rows that belonged to a release, as the ledger says, and are not `there` any more.
+
+    Looked at is what the acts on the release's rows touched, what was ever deleted, and what was written by hand. Of
+    steps only the first: the product lays new ones whenever a run is scheduled again.
+    """
+    edges = [edge for name in _links() if name != _name(Step) for edge in (f"{name}:", f"{name};")]
+    suspect = _SUSPECT.format(" OR ".join(["object >= %s AND object < %s"] * (len(edges) // 2)))
+    release, models = Release.objects.filter(pk=release_id).first(), list(_links())
+    pending = as_of.lives_of_rows(_asked(suspect, [*edges, models]) - there)
+    found: dict[str, Removed] = {}
+    new = known = set(there)
+    while new:
+        pending |= as_of.lives_of_rows(_asked(_TOUCHED, [models, list(new)]) - known - pending.keys())
+        ended = {label: _removed(label, life, known, found, release) for label, life in pending.items()}
+        found |= {label: one for label, one in ended.items() if one is not None}
+        new = pending.keys() & found.keys()
+        pending = {label: life for label, life in pending.items() if label not in new}
+        known = known | new
+    return found
+
+
+def _removed(
+    label: str, life: Life, known: set[str], found: dict[str, Removed], release: Release | None
+) -> Removed | None:
+    following: Past | None = None
+    for state in reversed(life.states):
+        for column, other, theirs in _links()[label.partition(":")[0]]:
+            led = [one for name, one in found.items() if theirs and name.startswith(f"{other}:")]
+            if child := next((one for one in led if str(one.was.values.get(column)) == state.pk), None):
+                return Removed(state, state if state.gone else child.by)
+            if not theirs and f"{other}:{state.values.get(column)}" in known:
+                return Removed(state, state if state.gone else following)
+        if release is not None and label.startswith(label_of(Evidence, "")) and _counts(state, release):
+            return Removed(state, state if state.gone else following)
+        following = state
+    return None
+
+
+def _counts(evidence: Past, release: Release) -> bool:
+    """Tell whether a piece of evidence, as it was, counted for a release."""
+    same = [name for name in ("commit", "tree") if getattr(release, name)]
+    values = evidence.values
+    there = values.get("application_id") == release.application_id
+    return there and any(values.get(name) == getattr(release, name) for name in same)
 
 
 def evidence_of(release: Release) -> QuerySet[Evidence]:
@@ -130,8 +189,21 @@ def evidence_of(release: Release) -> QuerySet[Evidence]:
 
 
 def in_environment(environment_id: int) -> tuple[str, tuple[Any, ...]]:
-    """Return an SQL query for the labels of all that lies in an environment, and its values."""
-    return _all([labels(model, **{path: environment_id}) for model, path in TO_ENVIRONMENT])
+    """Return an SQL query for the labels of all that lies in an environment, or lay there till it was deleted, and its values."""
+    query, values = _all([labels(model, **{path: environment_id}) for model, path in TO_ENVIRONMENT])
+    for model, path in TO_ENVIRONMENT:
+        first, _dots, rest = path.partition("__")
+        if first == "pk" or model is Step:
+            continue
+        field: Any = model._meta.get_field(first)
+        ends = field.related_model._default_manager.filter(**{rest or "pk": environment_id}).order_by()
+        there, given = ends.annotate(pk_=Cast(F("pk"), TextField())).values_list("pk_").query.sql_with_params()
+        query += (
+            f" UNION ALL (SELECT d.object FROM audit_event d WHERE d.outcome = 'deleted' AND d.object >= %s"
+            f" AND d.object < %s AND convert_from(d.bytes, 'UTF8')::jsonb #>> ARRAY['before', %s] IN ({there}))"
+        )
+        values += (label_of(model, ""), f"{_name(model)};", field.column, *given)
+    return query, values
 
 
 def environments_of(labels: Iterable[str]) -> dict[str, int]:

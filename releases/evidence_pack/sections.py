@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Field, ForeignKey, Model
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
+from audit import as_of
 from audit.actor import name_of
+from audit.cover import warning
 from audit.models import Event
 from environments import calendar
 from environments.roles import ROLE_CHOICES
@@ -88,6 +89,9 @@ def _duty_words() -> dict[str, str]:
         "scheduler": _("scheduled by"),
         "verifier": _("verified by"),
         "rollback": _("authorised by"),
+        "decided how it goes on": _("answered by"),
+        "waiver proposed": f"{_('waiver')}: {_('proposed by')}",
+        "waiver decided": f"{_('waiver')}: {_('decided by')}",
     }
 
 
@@ -96,6 +100,7 @@ def tables(change: Collected, part: LedgerPart, act_name: Callable[[str], str]) 
     release = change.release
     made = [
         Table(_("release"), pairs=_pairs(release, ("plan", "configurations"))),
+        _removed(change, act_name),
         _duties(change),
         _table(_("changes"), change.rows["changes"], ("release",)),
         _table(_("milestones"), change.rows["milestones"], ("release", "reminded", "label_ja", "label_en")),
@@ -132,6 +137,19 @@ def _duties(change: Collected) -> Table:
     ]  # fmt: skip
     head = [_("duty"), _("person"), _("affiliation"), _("employee id"), _("time"), _("roles at the time")]
     return Table(_("Who did what"), head, rows)
+
+
+def _removed(change: Collected, act_name: Callable[[str], str]) -> Table:
+    outcomes = {"deleted": _("deleted"), "moved": _("moved to elsewhere"), "gone": _("gone without an event")}
+    rows = []
+    for one in change.removed:
+        names = as_of.column_names(one["object"].partition(":")[0])
+        was = "; ".join(f"{names.get(column, column)}: {shown(value)}" for column, value in one["was"].items())
+        at = moment(datetime.fromisoformat(one["at"]) if one["at"] else None)
+        by = [name_of(one["actor"]), act_name(one["action"])] if one["event"] else ["—", "—"]
+        rows.append([shown(one["event"]), at, *by, outcomes[one["outcome"]], one["object"], was, shown(one["reason"])])
+    head = [_("number"), _("time"), _("actor"), _("action"), _("outcome"), _("object"), _("what it was"), _("reason")]
+    return Table(_("Records that were removed"), head, rows)
 
 
 def _evidence(change: Collected) -> Table:
@@ -185,6 +203,8 @@ def _run(run: Run) -> list[Table]:
     ]
     for watch in run.watches:
         pairs = [*_pairs(watch, ("deployment", "baseline", "triggers")), (_("file"), series_name(watch))]
+        if said := warning(watch.samples.all(), watch.checked.all()):
+            pairs.append((_("altered"), said))
         made.append(Table(f"{title}: {watch._meta.verbose_name}", pairs=pairs, deep=True))
     for rollback in run.rollbacks:
         name = f"{title}: {rollback._meta.verbose_name}"
@@ -201,13 +221,13 @@ def _history(part: LedgerPart, act_name: Callable[[str], str]) -> Table:
     ).select_related("link")
     rows = []
     for event in events.order_by("link__number"):
-        contents = event.contents
-        reasons = " ".join(map(str, (contents["after"] or {}).get("reasons", [])))
+        contents = {} if (fault := event.fault) else event.contents
+        reasons = " ".join(map(str, (contents.get("after") or {}).get("reasons", [])))
         rows.append(
             [
                 str(event.link.number), moment(event.at), name_of(event.actor), act_name(event.action),
-                event.object, _("done") if event.outcome == "done" else _("failed") if event.outcome == "failed" else _("refused"), event.reason or reasons or "—",
-                contents["request"]["address"] or "—",
+                event.object, _("altered") if fault else _("done") if event.outcome == "done" else _("failed") if event.outcome == "failed" else _("refused"), told(event.reason or reasons or "—"),
+                contents.get("request", {}).get("address") or "—",
             ]
         )  # fmt: skip
     head = [_("number"), _("time"), _("actor"), _("action"), _("object"), _("outcome"), _("reason"), _("address")]

@@ -1,7 +1,5 @@
 """How releases flow: time in each phase, lateness at each milestone, causes of ways back, share of emergencies."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime

@@ -4,8 +4,6 @@ A run belongs to the period in which its first step was claimed, and whatever go
 rollback counts against the deployment that it takes back, however late it comes.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime

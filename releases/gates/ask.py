@@ -1,7 +1,5 @@
 """The one function that decides whether a release may run in an environment, and its registry of gate kinds."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,6 +12,7 @@ from releases.gates import (
     consent,
     evidence,
     freeze,
+    ledger,
     outdated,
     preparation,
     promotion,
@@ -60,7 +59,7 @@ def answers(
     question = Question(release, environment, known.content, at or known.moment, known)
     kinds = dict(GATES)
     found = [kinds[gate.kind](question, gate) for gate in known.asked(environment)]
-    always = (stop_switch.answer(environment, known), outdated.answer(environment, known))
+    always = (each.answer(environment, known) for each in (stop_switch, ledger, outdated))
     return [*filter(None, always), *_waived(question, found)]
 
 

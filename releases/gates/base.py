@@ -1,7 +1,5 @@
 """The contract of a gate: a question about a release and an environment, answered pass, fail or unknown."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +9,7 @@ from typing import Literal, get_args
 from django.db.models import Case, Exists, OuterRef, Value, When
 
 from audit.clock import now
+from audit.standing import Standing, standing
 from environments.lend import lend
 from environments.models import ChangeWindow, Environment, Freeze, Target
 from releases.models import Deployment, Evidence, Fact, InForce, Obligation, Procedure, Release, StopSwitch, Waiver
@@ -105,6 +104,11 @@ class Known:
     def pressed(self) -> list[StopSwitch]:
         """The switches that stop production now, of whatever application."""
         return StopSwitch.on()
+
+    @cached_property
+    def ledger(self) -> Standing:
+        """How the ledger stands."""
+        return standing()
 
     @cached_property
     def _frozen(self) -> dict[int, list[Freeze]]:

@@ -1,13 +1,11 @@
 """What a round of consent is about: the canonical document of what will be done, and its digest (RFC 8785, SHA-256)."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 
 import rfc8785
 
-from environments.models import ConfigurationVersion, Environment
+from environments.models import Application, ConfigurationVersion, Environment, Target
 from releases.gates.base import procedure_of
 from releases.letters.events import PRE_RELEASED
 from releases.models import Fact, InForce, MessageText, Release
@@ -49,6 +47,7 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "plan": release.plan,
         "configuration": configuration.present_digest() if configuration is not None else None,
         "migrations": migrations,
+        "target": target_digest(release.application, environment),
         "procedure": {"version": procedure.version, "digest": procedure.digest} if procedure is not None else None,
         "window": _window(release),
         "preauthorised": release.preauthorisation,
@@ -62,6 +61,12 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "notices": MessageText.words_of(PRE_RELEASED),
         "compressed": sorted(release.milestones.filter(compressed=True).values_list("key", flat=True)),
     }
+
+
+def target_digest(application: Application, environment: Environment) -> str | None:
+    """Return the digest of where an application lies in an environment and how it is run there; None without a target."""
+    row = Target.objects.filter(application=application, environment=environment).values("root", "settings").first()
+    return digest(dict(row)) if row is not None else None
 
 
 def _window(release: Release) -> dict[str, Any]:
@@ -104,6 +109,7 @@ def clause_labels() -> dict[str, str]:
         "base": _("what is in force now"),
         "plan": _("step plan"),
         "configuration": _("configuration"),
+        "target": _("folder and commands of the deployment target"),
         "migrations": _("migrations"),
         "preauthorised": _("rollback authorised beforehand"),
         "unanswered": _("when nobody answers"),
@@ -120,6 +126,7 @@ def clause_labels() -> dict[str, str]:
         "tree": _("tree"),
         "digest": _("digest"),
         # What ends a round although no key of the document differs yet.
+        "approvals": _("too few of its approvals still count"),
         "amended": _("the scope was reopened"),
         "withdrawn": _("the release was cancelled"),
     }

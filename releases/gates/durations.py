@@ -3,8 +3,6 @@
 Whether a deployment with its rollback fits into a window is reckoned with it, by gates, actions and pages. Read only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

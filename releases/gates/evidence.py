@@ -1,10 +1,9 @@
 """Is the proof there, and does it hold? No evidence is not a pass (R2, G1, G2)."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.utils.translation import get_language
 
@@ -17,6 +16,9 @@ from releases.steps.words import gettext as _
 
 # So many reports are named in a sentence.
 MOST_NAMED = 5
+# Values of a report of which more are worse, and of which fewer are.
+FAULTS = ("failures", "errors", "skipped", "critical", "high", "unrated", "unresolved", "incomplete")
+PROOF = ("tests", "line_rate")
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,34 @@ def count(
         listed = _some([_named(row, sentence) for row, sentence in wrong]) or judged.total
         said = _("%(count)d reports count. Not passed: %(reports)s") % {"count": len(reports), "reports": listed}
     return Count(judged.outcome, said, reports)
+
+
+def worse_since(known: Known, moment: datetime) -> list[str]:
+    """Return the reports that came in after a moment and say worse than what counted before, in words: one that does not
+    pass, or that has more faults, fewer tests or less coverage than the one it replaced.
+    """
+    later = [row for row in known.evidence if row.at > moment]
+    limits = known.content.threshold_values()
+    return [
+        f"{row}: {row.sentence}"
+        for row in later
+        if count(row.kind, [row], limits).verdict != "pass" or _worse(_counted_at(row, moment), row.values)
+    ]
+
+
+def _counted_at(row: Evidence, moment: datetime) -> Mapping[str, str | int]:
+    """Return the values of the report that counted at a moment in the place of one that came in later."""
+    before: Evidence | None = row
+    while before is not None and before.at > moment:
+        before = Evidence.objects.filter(superseded_by=before).defer("content").order_by("-pk").first()
+    return before.values if before is not None else {}
+
+
+def _worse(before: Mapping[str, str | int], after: Mapping[str, str | int]) -> bool:
+    rises = {
+        name: float(after[name]) - float(before[name]) for name in (*FAULTS, *PROOF) if name in before and name in after
+    }
+    return any(rise > 0 if name in FAULTS else rise < 0 for name, rise in rises.items())
 
 
 def count_with(row: Evidence) -> Count:

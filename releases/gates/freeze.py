@@ -1,7 +1,5 @@
 """Does a freeze forbid it now?"""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from django.utils.translation import get_language

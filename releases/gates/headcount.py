@@ -3,9 +3,6 @@
 Asked before roles are taken away, before a procedure is applied for, and by previews. Read only.
 """
 
-from __future__ import annotations
-
-from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,7 +15,7 @@ from audit.refusals import GateClosed
 from environments import access
 from environments.models import Account, Environment
 from environments.roles import RIGHT_WORDS, ROLE_CHOICES, ROLE_VERBS
-from releases.gates.quorum import Rule, matched
+from releases.gates.quorum import Rule, empty
 from releases.models import ConsentRound, Procedure
 from releases.procedures.document import Procedure as Content
 from releases.procedures.values import TIERLESS
@@ -78,11 +75,15 @@ def shortfalls(
     for place in (*Environment.objects.all(), None):
         people = access.roles_by_person(place, at, without=without, absences=absences)
         persons = [(key, frozenset(held)) for key, held in people.items()]
+        # A word about the procedure takes the right in all environments.
+        able = access.roles_by_person(place, at, right="consent", without=without, absences=absences)
         tier = place.tier if place is not None else "all"
         subjects = [s for s in ConsentRound.Subject.values if (s in TIERLESS) == (place is None)]
         for subject in subjects:
             rules = [Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, tier) if r.role in roles]
-            found += _lacks(subject, place, rules, persons, binding=place is None or place.protected)
+            theirs = {key: held for key, held in people.items() if key in able or subject == "stop_switch_off"}
+            voices = [(key, frozenset(held)) for key, held in theirs.items()]
+            found += _lacks(subject, place, rules, voices, binding=place is None or place.protected)
         if place is not None and place.protected:
             signers = [Rule(1, role, 1) for role in content.final_check.signers]
             found += _lacks(FINAL_CHECK, place, signers, persons, binding=False)
@@ -101,10 +102,8 @@ def _lacks(
     *,
     binding: bool,
 ) -> list[Shortfall]:
-    slots = [rule.role for rule in rules for _slot in range(rule.number)]
-    empty = Counter(role for role, person in zip(slots, matched(rules, persons), strict=True) if person is None)
     slug = place.slug if place is not None else ""
-    return [Shortfall(subject, slug, role, missing, binding) for role, missing in sorted(empty.items())]
+    return [Shortfall(subject, slug, role, missing, binding) for role, missing in sorted(empty(rules, persons).items())]
 
 
 def worse(before: Iterable[Shortfall], after: Iterable[Shortfall]) -> list[Shortfall]:

@@ -1,7 +1,5 @@
 """Would an older version replace a newer one? Asked in every protected environment, whatever gates its procedure names."""
 
-from __future__ import annotations
-
 from django.utils.translation import override
 
 from environments.models import Environment

@@ -1,7 +1,5 @@
 """Checklist, milestones, documents, roster and obligations: is everything done that people must do? (P3, P4, G3, J2)"""
 
-from __future__ import annotations
-
 from django.utils.translation import get_language
 
 from releases.gates.base import Answer, Question, failed, passed
@@ -51,9 +49,7 @@ def roster(question: Question, gate: Gate) -> Answer:
     missing = [label for duty, label in RosterEntry.Duty.choices if duty not in present]
     if missing:
         return failed(
-            gate,
-            _("Nobody on the roster as: %(duties)s") % {"duties": ", ".join(map(str, missing))},
-            "roster",
+            gate, _("Nobody on the roster as: %(duties)s") % {"duties": ", ".join(map(str, missing))}, "roster"
         )
     return passed(gate, "", "roster")
 

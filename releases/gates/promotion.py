@@ -1,7 +1,5 @@
 """Has the same content been verified in each earlier environment? (E1)"""
 
-from __future__ import annotations
-
 from releases.gates.base import Answer, Question, failed, passed
 from releases.procedures.parts import Gate
 from releases.steps.words import gettext as _

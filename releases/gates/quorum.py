@@ -1,30 +1,26 @@
 """Who has consented, who is missing, who could still give it: stages in order, persons matched to rules.
 
 People are matched by maximum matching, so that a person with two roles never blocks a rule that another could have met.
+What is counted is read from the database each time: no state of a round and no row that a caller has is believed.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import chain
+from datetime import datetime
 
-from django.db.models import Model, Q, QuerySet, prefetch_related_objects
-
-from audit.refusals import GateClosed
 from environments import access
-from environments.models import Account, ConfigurationVersion, Environment
+from environments.models import Account, Environment
+from environments.roles import ROLE_CHOICES
+from releases.gates import authorship
 from releases.gates.base import procedure_of
-from releases.models import Approval, ConsentRound, Deployment, Fact, InForce, Release, Waiver
+from releases.models import Approval, ConsentRound, Release
 from releases.procedures.document import Procedure as Content
 from releases.steps.words import gettext as _
 
-# What was observed of the commits → the duty of those whose addresses it names; who has two bears the first.
-COMMITS = {"authors": "commit author", "committers": "committer"}
-# Under this name a release that a page shows keeps the answer of `ask_once`.
-LENT = "_kept_out_lent"
+# Under this name a round that a page shows keeps its count.
+SHOWN = "_shown_count"
+type Persons = Sequence[tuple[str, frozenset[str]]]
 
 
 @dataclass(frozen=True)
@@ -38,19 +34,38 @@ class Rule:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a round stands: met, the stage that is open, and per rule of it how many are missing."""
+    """Where a round stands: met, the stage that is open, and per rule of it how many are missing.
+
+    wanted: the roles by which one more person would increase the places that are filled, whoever fills the empty one then.
+    """
 
     met: bool
     stage: int
-    missing: tuple[tuple[str, int], ...]
+    missing: dict[str, int]
+    wanted: frozenset[str] = frozenset()
 
 
-def matched(rules: Sequence[Rule], persons: Sequence[tuple[str, frozenset[str]]]) -> list[str | None]:
+@dataclass(frozen=True)
+class Count:
+    """What the database says now of a round's approvals.
+
+    persons: who counts, with the roles that count; spoken: whose word was given, whether it counts or not; kept_out: person →
+    duty; lost: why an approval of this content does not count, a sentence each.
+    """
+
+    standing: Standing
+    persons: Persons
+    spoken: frozenset[str]
+    kept_out: dict[str, str]
+    lost: tuple[str, ...]
+
+
+def matched(rules: Sequence[Rule], persons: Persons) -> list[str | None]:
     """Match persons (key, roles) to the slots of rules, one slot each; return per slot the person or None.
 
     The number of filled slots is the greatest possible (augmenting paths).
     """
-    slots = [rule.role for rule in rules for _slot in range(rule.number)]
+    slots = _slots(rules)
     roles = dict(persons)
     taken: list[str | None] = [None] * len(slots)
 
@@ -70,22 +85,33 @@ def matched(rules: Sequence[Rule], persons: Sequence[tuple[str, frozenset[str]]]
     return taken
 
 
-def standing(rules: Sequence[Rule], persons: Sequence[tuple[str, frozenset[str]]]) -> Standing:
+def _slots(rules: Sequence[Rule]) -> list[str]:
+    return [rule.role for rule in rules for _slot in range(rule.number)]
+
+
+def empty(rules: Sequence[Rule], persons: Persons) -> Counter[str]:
+    """Return role → how many places stay empty however the persons are placed."""
+    return Counter(r for r, person in zip(_slots(rules), matched(rules, persons), strict=True) if person is None)
+
+
+def standing(rules: Sequence[Rule], persons: Persons) -> Standing:
     """Say where a round with these approvals stands; no rule at all is never met."""
     if not rules:
-        return Standing(False, 0, ())
+        return Standing(False, 0, {})
     for stage in sorted({rule.stage for rule in rules}):
         upto = [rule for rule in rules if rule.stage <= stage]
-        filled = matched(upto, persons)
-        if None in filled:
-            missing: list[tuple[str, int]] = []
-            index = 0
-            for rule in upto:
-                empty = sum(1 for _slot in range(rule.number) if filled[(index := index + 1) - 1] is None)
-                if empty:
-                    missing.append((rule.role, empty))
-            return Standing(False, stage, tuple(missing))
-    return Standing(True, max(rule.stage for rule in rules), ())
+        if missing := empty(upto, persons):
+            more = {r: empty(upto, [*persons, ("", frozenset({r}))]) for r in {rule.role for rule in upto}}
+            wanted = frozenset(role for role, left in more.items() if left.total() < missing.total())
+            return Standing(False, stage, dict(missing), wanted)
+    return Standing(True, max(rule.stage for rule in rules), {})
+
+
+def words_for(missing: Iterable[str] | Mapping[str, int]) -> str:
+    """Return roles as people read them, with how many persons of each are missing where that is said."""
+    names = dict(ROLE_CHOICES)
+    counts = missing if isinstance(missing, Mapping) else {}
+    return ", ".join(f"{names.get(r, r)} ({counts[r]})" if r in counts else str(names.get(r, r)) for r in missing)
 
 
 def rules_of(round_: ConsentRound) -> list[Rule]:
@@ -93,29 +119,93 @@ def rules_of(round_: ConsentRound) -> list[Rule]:
     return [Rule(r["stage"], r["role"], r["number"]) for r in round_.rules if r["role"] != "none"]
 
 
-def persons_of(round_: ConsentRound) -> list[tuple[str, frozenset[str]]]:
-    """Return who has approved a round on its own digest, as persons with the roles they held then."""
-    return counting(round_, Approval.objects.filter(round=round_).select_related("account"))
+def right_for(round_: ConsentRound) -> str:
+    """Return the right that giving a word in a round takes."""
+    return "approve" if round_.release_id else "consent"
 
 
-def counting(round_: ConsentRound, words: Iterable[Approval]) -> list[tuple[str, frozenset[str]]]:
-    """Return the persons, with the roles they held then, whose words count as approvals of what a round is about."""
-    yes = (word for word in words if word.meaning in Approval.COUNTING and word.digest == round_.digest)
-    return [(word.account.person_key, frozenset(word.roles)) for word in yes]
+def count(round_: ConsentRound, at: datetime | None = None) -> Count:
+    """Count a round's approvals as they count now, or by the grants that will be there at a time to come."""
+    return counts([round_], at)[round_.pk]
 
 
-def said(round_: ConsentRound) -> set[str]:
-    """Return the persons who have given their word in a round, and those for whom a deputy has: in the words that a page
-    has read along with it, or else in those that the database has now.
+def shown(round_: ConsentRound) -> Count:
+    """Return the same for a page, which asks once for the row that it shows; nothing is decided by it."""
+    if SHOWN not in round_.__dict__:
+        round_.__dict__[SHOWN] = count(round_)
+    found: Count = round_.__dict__[SHOWN]
+    return found
+
+
+def counts(
+    rounds: Sequence[ConsentRound], at: datetime | None = None, kept_out: dict[int, dict[str, str]] | None = None
+) -> dict[int, Count]:
+    """Return the same of many rounds by their keys, in a number of queries that does not grow with them.
+
+    kept_out: of each round, for a page that has just asked. An approval counts while its person is open, has no duty in what is approved, and holds the role both then and now.
     """
-    if "approvals" in getattr(round_, "_prefetched_objects_cache", {}):
-        return speakers(round_.approvals.all())
-    return speakers(Approval.objects.filter(round=round_).select_related("account", "on_behalf"))
+    words = defaultdict[int, list[Approval]](list)
+    for word in Approval.objects.filter(round__in=[r.pk for r in rounds]).select_related("account", "on_behalf"):
+        words[word.round_id].append(word)
+    held = access.held((word.on_behalf_id or word.account_id for theirs in words.values() for word in theirs), at)
+    out = authorship.kept_out_of(rounds) if kept_out is None else kept_out
+    found = {}
+    for round_ in rounds:
+        persons: dict[str, frozenset[str]] = {}
+        lost = []
+        counted = set[str]()
+        for word in words[round_.pk]:
+            if word.meaning not in Approval.COUNTING or word.digest != round_.digest:
+                continue
+            roles = frozenset(word.roles) & access.roles_in(
+                held[word.on_behalf_id or word.account_id], round_.environment_id
+            )
+            people = speakers([word])
+            if why := _lost(word, roles, out[round_.pk]):
+                lost.append(why)
+            elif not people & counted:
+                persons[word.account.person_key] = roles
+                counted |= people
+        where = standing(rules_of(round_), list(persons.items()))
+        spoken = frozenset(speakers(words[round_.pk]))
+        found[round_.pk] = Count(where, list(persons.items()), spoken, out[round_.pk], tuple(lost))
+    return found
+
+
+def uncounted(round_: ConsentRound, at: datetime | None = None) -> str:
+    """Return why the approvals of a granted round about a release do not open it, now or at a time to come; empty when they
+    do. The rules are those of the procedure that the release follows, whatever the round says.
+    """
+    assert round_.release is not None and round_.environment is not None
+    if round_.rules != procedure_of(round_.release).rules_for(round_.subject, round_.environment.tier):
+        return _(
+            "The approval request asks for other approvals than the procedure. Submit the release for approval again."
+        )
+    where = count(round_, at)
+    if where.standing.met:
+        return ""
+    text = _("Too few approvals count. Missing: %(missing)s. Submit the release for approval again.")
+    return " ".join([*where.lost, text % {"missing": words_for(where.standing.missing)}])
+
+
+def _lost(word: Approval, roles: frozenset[str], kept_out: dict[str, str]) -> str:
+    """Return why an approval does not count; empty when it does."""
+    people = [person for person in (word.account, word.on_behalf) if person is not None]
+    duty = next((kept_out[person.person_key] for person in people if person.person_key in kept_out), "")
+    if not all(person.is_active and person.kind == Account.Kind.PERSON for person in people):
+        why = _("the account is closed or is not a person's")
+    elif duty:
+        why = _("this person is %(duty)s") % {"duty": authorship.words(duty)}
+    elif not roles:
+        why = _("the role (%(roles)s) has ended or ends before then") % {"roles": words_for(word.roles)}
+    else:
+        return ""
+    return _("The approval of %(name)s does not count: %(why)s.") % {"name": str(word.account), "why": why}
 
 
 def speakers(words: Iterable[Approval]) -> set[str]:
-    """Return the persons of whom these are the words, and those for whom they were given."""
-    return {person.person_key for word in words for person in (word.account, word.on_behalf) if person is not None}
+    """Return the persons of whom these are the words, and those for whom they were given, by all their identities."""
+    return {key for word in words for person in (word.account, word.on_behalf) if person for key in person.identities}
 
 
 def speakers_of(releases: Iterable[int], states: Iterable[str] = ConsentRound.State.values) -> dict[int, set[str]]:
@@ -127,157 +217,30 @@ def speakers_of(releases: Iterable[int], states: Iterable[str] = ConsentRound.St
     return defaultdict(set, {release: speakers(said) for release, said in words.items()})
 
 
-def kept_out(round_: ConsentRound) -> dict[str, str]:
-    """Return person key → the duty that keeps him from giving his word in a round."""
-    return excluded(round_.release) if round_.release is not None else kept_out_of_rules(round_)
-
-
-def kept_out_of_rules(round_: ConsentRound) -> dict[str, str]:
-    """Return the same for a round about a window or a procedure: who applied, and who wrote the procedure."""
-    out = {round_.applicant.person_key: "applicant"}
-    if round_.procedure is not None and round_.procedure.author is not None:
-        out.setdefault(round_.procedure.author.person_key, "author")
-    return out
-
-
-def excluded(release: Release) -> dict[str, str]:
-    """Return person key → the duty that keeps him from approving (see DUTIES of the consent's actions)."""
-    lent = release.__dict__.get(LENT)
-    return lent() if lent is not None else excluded_of([release])[release.pk]
-
-
-def ask_once(release: Release) -> None:
-    """Let every button of the page that shows a release have the one answer about who may not approve it."""
-    release.__dict__[LENT] = cache(lambda: excluded_of([release])[release.pk])
-
-
-def excluded_of(releases: Sequence[Release]) -> dict[int, dict[str, str]]:
-    """Return the same for many releases by their keys, in a number of queries that does not grow with them."""
-    out: dict[int, dict[str, str]] = {r.pk: {r.author.person_key: "author"} for r in releases}
-    prefetch_related_objects(releases, "editors")
-    for release in releases:
-        for account in release.editors.all():
-            out[release.pk].setdefault(account.person_key, "editor")
-    facts = [
-        (fact.release_id, COMMITS[fact.kind], {str(address).lower() for address in fact.value})
-        for fact in _rows(releases, "facts", Fact.objects.filter(kind__in=COMMITS))
-        if fact.kind in COMMITS and isinstance(fact.value, list)
-    ]
-    facts.sort(key=lambda found: list(COMMITS.values()).index(found[1]))
-    addresses = sorted(set().union(*(theirs for _pk, _duty, theirs in facts)))
-    for account in Account.objects.filter(git_addresses__has_any_keys=addresses) if addresses else ():
-        own = {str(address).lower() for address in account.git_addresses}
-        for pk, duty, theirs in facts:
-            if theirs & own:
-                out[pk].setdefault(account.person_key, duty)
-    for release_id, account in _configured(releases):
-        out[release_id].setdefault(account.person_key, "editor")
-    for round_ in _rows(
-        releases, "rounds", ConsentRound.objects.filter(state__in=ConsentRound.LIVE).select_related("applicant")
-    ):
-        if round_.release_id is not None and round_.state in ConsentRound.LIVE:
-            out[round_.release_id].setdefault(round_.applicant.person_key, "applicant")
-    for waiver in _rows(
-        releases, "waivers", Waiver.objects.exclude(approved_at=None).select_related("proposed_by", "decided_by")
-    ):
-        for account in (waiver.proposed_by, waiver.decided_by):
-            if account is not None and waiver.approved_at is not None:
-                out[waiver.release_id].setdefault(account.person_key, "waiver")
-    for run in _rows(
-        releases,
-        "deployments",
-        Deployment.objects.exclude(started_by=None).select_related("started_by", "requested_by", "environment"),
-    ):
-        for account in run.starters if run.environment.protected else ():
-            out[run.release_id].setdefault(account.person_key, "starter")
-    return out
-
-
-def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, Account]]:
-    """Return (release, person) of all who made a version of the configurations that releases bring: of those since what
-    is in force as well, for a secret that a version leaves empty is that of the version before.
-    """
-    brought = {pk for release in releases for pk in release.configurations.values()}
-    chosen = ConfigurationVersion.objects.defer("values", "sealed").in_bulk(brought)
-    if not chosen:
-        return
-    applications = {version.application_id for version in chosen.values()}
-    there = InForce.objects.exclude(how=InForce.PROPOSED).filter(application__in=applications)
-    numbers = {(a, e): n or 0 for a, e, n in there.values_list("application", "environment", "configuration__number")}
-    spans, since = Q(pk__in=chosen), {}
-    for version in chosen.values():
-        place = version.application_id, version.environment_id
-        number = numbers.get(place, 0)
-        # One that lies before what is in force may bring what never was: then all before it count.
-        since[version.pk] = number if number < version.number else 0
-        spans |= Q(application=place[0], environment=place[1], number__gt=since[version.pk], number__lt=version.number)
-    made = defaultdict(list)
-    for version in ConfigurationVersion.objects.filter(spans).select_related("created_by").defer("values", "sealed"):
-        made[version.application_id, version.environment_id].append(version)
-    for release in releases:
-        for last in (chosen[pk] for pk in release.configurations.values() if pk in chosen):
-            for version in made[last.application_id, last.environment_id]:
-                if version.pk == last.pk or since[last.pk] < version.number < last.number:
-                    yield release.pk, version.created_by
-
-
-def _rows[Row: Model](releases: Sequence[Release], name: str, otherwise: QuerySet[Row]) -> Iterable[Row]:
-    """Return the rows of releases that a page has read along with them, or else as the database has them now."""
-    if all(name in getattr(release, "_prefetched_objects_cache", {}) for release in releases):
-        return chain.from_iterable(getattr(release, name).all() for release in releases)
-    return otherwise.filter(release__in=[release.pk for release in releases])
-
-
-def commit_authors(release: Release) -> list[str]:
-    """Return the addresses of the release's commits as last observed."""
-    value = Fact.objects.filter(release=release, kind="authors").values_list("value", flat=True).first()
-    return value if isinstance(value, list) else []
-
-
-def unknown_authors(release: Release) -> list[str]:
-    """Return the addresses that belong to no account; with one of them nobody can say who may approve."""
-    wrote = commit_authors(release)
-    rows = Account.objects.filter(git_addresses__has_any_keys=[str(a).lower() for a in wrote])
-    known = {str(a).lower() for theirs in rows.values_list("git_addresses", flat=True) for a in theirs}
-    return [a for a in wrote if str(a).lower() not in known]
-
-
-def require_known_authors(release: Release) -> None:
-    """Raise GateClosed while an address of the release's commits belongs to no account."""
-    if unknown := unknown_authors(release):
-        text = _("Nobody is known by the git address %(addresses)s; enter it at the account.")
-        raise GateClosed(text % {"addresses": ", ".join(unknown)})
-
-
-def candidates(round_: ConsentRound) -> list[Account]:
-    """Return who could still give what is missing at the open stage."""
-    words = list(Approval.objects.filter(round=round_).select_related("account", "on_behalf"))
-    return candidates_beside(round_, words, kept_out(round_))
-
-
-def asked(round_: ConsentRound) -> list[Account]:
-    """Return who could still give what is missing, and who may give it for one of them who is away now."""
-    could = candidates(round_)
-    out = kept_out(round_).keys() | said(round_)
-    deputies = [one for one in access.deputies_for(could) if one.person_key not in out and one not in could]
-    return [*could, *deputies]
-
-
-def candidates_beside(round_: ConsentRound, words: Sequence[Approval], kept: Mapping[str, str]) -> list[Account]:
-    """Return the same where the words given so far and those kept out are known already."""
-    where = standing(rules_of(round_), counting(round_, words))
-    out = kept.keys() | speakers(words)
+def candidates(round_: ConsentRound, known: Count | None = None) -> list[Account]:
+    """Return who could still give what is missing at the open stage, has the right to, and is not kept out."""
+    where = known or count(round_)
+    out = where.kept_out.keys() | where.spoken
     found: dict[int, Account] = {}
-    for role, _count in where.missing:
-        for account in access.holders(role, round_.environment):
-            if account.person_key not in out:
+    for role in sorted(where.standing.wanted):
+        for account in access.holders(role, round_.environment, right=right_for(round_)):
+            if not account.is_among(out):
                 found[account.pk] = account
     return list(found.values())
 
 
-def lacking(release: Release, environment: Environment, content: Content | None = None) -> list[tuple[str, int]]:
-    """Return (role, number of persons) that the rules for a release ask for and that nobody there could give, now or at T-0:
-    a role that ends before it and an absence whose deputy is kept out count.
+def asked(round_: ConsentRound) -> list[Account]:
+    """Return who could still give what is missing, and who may give it for one of them who is away now."""
+    where = count(round_)
+    could = candidates(round_, where)
+    out = where.kept_out.keys() | where.spoken
+    deputies = [one for one in access.deputies_for(could) if not one.is_among(out) and one not in could]
+    return [*could, *deputies]
+
+
+def lacking(release: Release, environment: Environment, content: Content | None = None) -> dict[str, int]:
+    """Return role → number of persons that the rules for a release ask for and that nobody there gives or could give, now
+    or at T-0: a role that ends before it and an absence whose deputy is kept out count.
 
     Asked long before anyone applies: with it a release manager sees at T-14 that no two of the committee are left.
     content: the procedure that the release follows, where it is known already.
@@ -285,11 +248,15 @@ def lacking(release: Release, environment: Environment, content: Content | None 
     subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
     asked = (content or procedure_of(release)).approvals_for(subject, environment.tier)
     rules = [Rule(r.stage, r.role, r.number) for r in asked if r.role != "none"]
-    out = excluded(release)
-    slots = [rule.role for rule in rules for _slot in range(rule.number)]
+    here = (row for row in release.rounds.all() if row.state == "open" and row.environment_id == environment.pk)
+    open_ = next(here, None)
+    out = shown(open_).kept_out.keys() | shown(open_).spoken if open_ is not None else authorship.excluded(release)
     worst = Counter[str]()
     for at in (None, release.window_start):
-        roles = access.roles_by_person(environment, at, kept_out=out)
-        filled = matched(rules, [(person, frozenset(held)) for person, held in roles.items()])
-        worst |= Counter(role for role, person in zip(slots, filled, strict=True) if person is None)
-    return sorted(worst.items())
+        given: Persons = []
+        if open_ is not None:
+            known = shown(open_)
+            given = (counts([open_], at, {open_.pk: known.kept_out})[open_.pk] if at is not None else known).persons
+        roles = access.roles_by_person(environment, at, right="approve", kept_out=out)
+        worst |= empty(rules, [*given, *((person, frozenset(held)) for person, held in roles.items())])
+    return dict(worst)

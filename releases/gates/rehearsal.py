@@ -1,7 +1,5 @@
 """Was the same plan gone forward and back in an earlier environment? (B3, B4: the way home is proven before it is needed)"""
 
-from __future__ import annotations
-
 from django.utils.translation import get_language
 
 from environments import calendar

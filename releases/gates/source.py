@@ -3,8 +3,6 @@
 R1, V2, V3.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.conf import settings

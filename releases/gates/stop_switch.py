@@ -1,7 +1,5 @@
 """The stop switch: while it is on, nothing begins or goes on in production, whatever the procedure's gates say."""
 
-from __future__ import annotations
-
 from django.db import connection
 from django.utils.translation import get_language
 

@@ -1,7 +1,5 @@
 """Is it inside a window, and does the run with its way back still fit? (P1)"""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 

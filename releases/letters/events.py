@@ -1,7 +1,5 @@
 """Which events people are told of: their words, whether they wake people up, and whether somebody must act."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
@@ -53,6 +51,7 @@ EVENTS: tuple[Told, ...] = (
     Told("watch:unclear", _("A watch cannot tell"), duty=True, urgent=True),
     Told("drift:find", _("A deployment target differs from what was deployed"), named=True),
     Told("poll:suspend", _("Ringi needs a decision: something failed three times"), duty=True, urgent=True),
+    Told("job:refuse", _("A worker refused a job that Ringi did not create"), named=True, urgent=True),
     Told("rollback:raise", _("A rollback is raised"), duty=True, urgent=True, follows=True),
     Told(
         "rollback:tell_stakeholders",
@@ -75,6 +74,7 @@ EVENTS: tuple[Told, ...] = (
     Told("freeze:propose_lift", _("Lifting a freeze waits for a second person"), duty=True),
     Told("freeze:lift", _("A freeze is lifted"), named=True),
     Told("procedure:unmet", _("Rules of the procedure can no longer be met"), named=True, urgent=True),
+    Told("ledger:alarm", _("The ledger was altered or cannot be verified"), named=True, urgent=True),
     Told("channel:mark_unavailable", _("A channel does not deliver"), named=True, urgent=True),
     Told("channel:mark_available", _("A channel delivers again"), named=True),
     Told("notice:wait", _("A message to people outside waits to be released"), duty=True),

@@ -1,12 +1,9 @@
 """Release notes, changelog entry and status text, made of the same facts of a release."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.utils.translation import gettext as _
-from django.utils.translation import override
+from django.utils.translation import gettext as _, override
 
 # In this order; a small change is nothing that users would notice.
 ORDER = ("breaking", "feature", "fix", "small")

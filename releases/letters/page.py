@@ -1,11 +1,8 @@
 """The HTML of a letter, made from its plain text: everything in it is escaped, and the only link is the page's."""
 
-from __future__ import annotations
-
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext as _
-from django.utils.translation import override
+from django.utils.translation import gettext as _, override
 
 # Mail programs read no style sheet.
 BODY = "margin:0;background:#f6f7f9;color:#1c2430;font:15px/1.7 system-ui,'Hiragino Sans','Noto Sans CJK JP',sans-serif"

@@ -1,14 +1,11 @@
 """Places in a text, `{{ version }}`: only these names, filled in one pass; nothing in a text is ever executed."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Mapping
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy
 
 PLACE = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
 # What is left of a place that was misspelt, or of another template language: full-width braces, one brace, ${…}, %(…)s.

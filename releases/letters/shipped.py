@@ -1,7 +1,5 @@
 """The words that come with the product, by event and language; they are used where nobody has written others."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from functools import cache

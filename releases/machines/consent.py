@@ -1,7 +1,5 @@
 """The life of a round of consent."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_fsm import FSMField, transition
@@ -28,7 +26,7 @@ class ConsentMachine(models.Model):
     class Meta:
         abstract = True
 
-    @transition("state", source="open", target="granted")
+    @transition("state", source="open", target="granted", custom={"operation": "consent:approve"})
     def grant(self) -> None:
         """Every stage has its approvals."""
 

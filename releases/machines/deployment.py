@@ -1,7 +1,5 @@
 """The life of a deployment: one attempt to bring a release to one environment."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_fsm import FSMField, transition
@@ -114,9 +112,7 @@ class DeploymentMachine(models.Model):
         """It will not go on forward."""
 
     @transition(
-        "state",
-        source=["waiting", "verifying", "monitoring", "succeeded", "failed", "stopped"],
-        target="rolling_back",
+        "state", source=["waiting", "verifying", "monitoring", "succeeded", "failed", "stopped"], target="rolling_back"
     )
     def roll_back(self) -> None:
         """The way back begins."""

@@ -1,7 +1,5 @@
 """The life of a document: content check, approval, ready to publish (G3)."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_fsm import FSMField, transition

@@ -1,22 +1,22 @@
 """Reads the edges of a machine off its model: for the database guard, the documentation and the searches."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 
 class Edge(NamedTuple):
-    """One edge: verb, state it leaves, state it reaches."""
+    """One edge: verb, state it leaves, state it reaches; operation: only a role that may cause it takes the edge."""
 
     verb: str
     source: str
     target: str
+    operation: str = ""
 
 
 def edges(model: type[Any]) -> list[Edge]:
     """Return all edges of a model with a machine, sorted."""
     field = model._meta.get_field("state")
-    return sorted(Edge(t.name, str(t.source), str(t.target)) for t in field.get_all_transitions(model))
+    found = field.get_all_transitions(model)
+    return sorted(Edge(t.name, str(t.source), str(t.target), t.custom.get("operation", "")) for t in found)
 
 
 def initial(model: type[Any]) -> str:

@@ -1,9 +1,9 @@
 """The database's own copy of the machines: a trigger per table, fed by the same edges, refuses every other jump."""
 
-from __future__ import annotations
-
+import json
 from typing import Any
 
+from audit.guards import BEFORE, INSERT, ROW, UPDATE, Expected
 from releases.machines.edges import edges, initial
 
 FUNCTION = """
@@ -16,6 +16,8 @@ BEGIN
   ELSIF NEW.state IS DISTINCT FROM OLD.state
         AND NOT (OLD.state || '>' || NEW.state) = ANY (string_to_array(TG_ARGV[1], ' ')) THEN
     RAISE EXCEPTION '%: no edge from % to %', TG_TABLE_NAME, OLD.state, NEW.state USING ERRCODE = 'RI002';
+  ELSIF TG_ARGV[2]::jsonb ? (OLD.state || '>' || NEW.state) THEN
+    PERFORM ringi_require(TG_ARGV[2]::jsonb ->> (OLD.state || '>' || NEW.state));
   END IF;
   RETURN NEW;
 END $$;
@@ -37,6 +39,18 @@ def machines() -> list[type[Any]]:
     return [m for m in found if any(f.name == "state" for f in m._meta.fields)]
 
 
+def triggers() -> dict[tuple[str, str], Expected]:
+    """Return table, trigger, function, kind (`pg_trigger.tgtype`) and arguments of each, as `install` makes them."""
+    found: dict[tuple[str, str], Expected] = {}
+    for model in machines():
+        jumps = " ".join(sorted({f"{e.source}>{e.target}" for e in edges(model)}))
+        table, kind = model._meta.db_table, ROW | BEFORE | INSERT | UPDATE
+        reserved = json.dumps({f"{e.source}>{e.target}": e.operation for e in edges(model) if e.operation})
+        found[table, "ringi_edge"] = ("ringi_edge", kind, [str(initial(model)), jumps, reserved])
+    found["releases_step", "ringi_epoch"] = ("ringi_epoch", ROW | BEFORE | UPDATE, [])
+    return found
+
+
 def install(**signal: Any) -> None:
     """Create or replace the guards; called after each migration of the app."""
     from django.db import connection
@@ -45,16 +59,11 @@ def install(**signal: Any) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(FUNCTION)
-        for model in machines():
-            table = model._meta.db_table
-            jumps = " ".join(sorted({f"{e.source}>{e.target}" for e in edges(model)}))
+        for (table, trigger), (function, kind, given) in triggers().items():
+            when = "INSERT OR UPDATE" if kind & INSERT else "UPDATE"
+            arguments = ", ".join(f"'{argument}'" for argument in given)
             cursor.execute(
-                f"CREATE OR REPLACE TRIGGER ringi_edge BEFORE INSERT OR UPDATE ON {table} "
-                f"FOR EACH ROW EXECUTE FUNCTION ringi_edge('{initial(model)}', '{jumps}')"
+                f"CREATE OR REPLACE TRIGGER {trigger} BEFORE {when} ON {table} "
+                f"FOR EACH ROW EXECUTE FUNCTION {function}({arguments})"
             )
-            cursor.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER ringi_edge")
-        cursor.execute(
-            "CREATE OR REPLACE TRIGGER ringi_epoch BEFORE UPDATE ON releases_step "
-            "FOR EACH ROW EXECUTE FUNCTION ringi_epoch()"
-        )
-        cursor.execute("ALTER TABLE releases_step ENABLE ALWAYS TRIGGER ringi_epoch")
+            cursor.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}")

@@ -1,7 +1,5 @@
 """The life of a release, from draft to its end. Only runs in production move it past confirmed."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_fsm import FSMField, transition

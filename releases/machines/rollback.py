@@ -1,7 +1,5 @@
 """The life of a rollback: from the alarm to the report (chapter 7 of the procedure)."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_fsm import FSMField, transition

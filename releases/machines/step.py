@@ -1,7 +1,5 @@
 """The life of a step: what one claim, one lease and one outcome may do to it."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_fsm import FSMField, transition

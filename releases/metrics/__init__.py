@@ -1,7 +1,5 @@
 """The metric sources: one file a source, listed here; read by watches, checks and procedures."""
 
-from __future__ import annotations
-
 from releases.metrics.alerts import Alerts
 from releases.metrics.base import MetricSource
 from releases.metrics.command import Command

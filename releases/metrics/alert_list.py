@@ -1,7 +1,5 @@
 """Reads the alerts that fire for a target, from an Alertmanager or any JSON list; called by check and source."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

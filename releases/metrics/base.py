@@ -1,7 +1,5 @@
 """The contract of a metric source: reads the present state of a target as numbers. Sources know no model."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -84,12 +82,7 @@ class TargetSource(MetricSource):
         at = datetime.now(UTC)
         try:
             found = call.ask(
-                target,
-                "look",
-                kind=self,
-                parameters=parameters,
-                configuration=configuration,
-                seconds=SECONDS_ELSEWHERE,
+                target, "look", kind=self, parameters=parameters, configuration=configuration, seconds=SECONDS_ELSEWHERE
             )
         except StepFailed as failed:
             return Reading(at, False, {}, str(failed)[:200])

@@ -1,7 +1,5 @@
 """The metric source that asks a program of the target's; used by watches and checks."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
@@ -12,7 +10,7 @@ from releases.metrics.base import NOTHING, MetricName, Reading, TargetSource, pr
 from releases.steps.base import Parameters, StepFailed, TargetSpec
 from releases.steps.declared import Field, StringConstraints
 from releases.steps.json_paths import number_in
-from releases.steps.runner import base_environment, run_command
+from releases.steps.runner import run_on
 from releases.steps.target import filled
 from releases.steps.words import gettext as _
 
@@ -44,12 +42,7 @@ class Command(TargetSource):
         """Look once. A program that fails or does not end in time is not up."""
         at = datetime.now(UTC)
         try:
-            outcome = run_command(
-                filled(parameters.argv, target),
-                environment=base_environment({"RINGI_TARGET_ROOT": str(target.root)}),
-                folder=target.root,
-                seconds=parameters.seconds,
-            )
+            outcome = run_on(target, filled(parameters.argv, target), seconds=parameters.seconds)
         except StepFailed as failed:
             return Reading(at, False, {}, str(failed)[:200])
         if outcome.code != 0:

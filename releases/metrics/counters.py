@@ -1,7 +1,5 @@
 """Turns counters into rates, over restarts of what counts; called by all metric sources."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Asks an HTTP address for a target, with what the target lists and trusts; called by metric sources and by checks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from environments.reach.addresses import listed_by

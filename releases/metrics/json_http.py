@@ -1,7 +1,5 @@
 """The metric source for JSON served over HTTP; used by watches and checks."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Looks at a target through all its sources at once, as its settings say; called by watches and when they are set."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

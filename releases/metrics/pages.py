@@ -1,7 +1,5 @@
 """One page of numbers over HTTP, for the metric sources that read one; what keeps it from being read is a Reading."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from releases.metrics.base import Reading

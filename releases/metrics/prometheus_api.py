@@ -1,7 +1,5 @@
 """The metric source that asks a Prometheus server by its HTTP API (/api/v1/query); used by watches and checks."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

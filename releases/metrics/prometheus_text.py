@@ -1,7 +1,5 @@
 """The metric source for pages in the text format of Prometheus; used by watches and checks."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -9,12 +7,12 @@ from typing import ClassVar
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from releases.metrics.base import NOTHING, MetricName, MetricSource, Reading, provided_by
 from releases.metrics.counters import COUNTERS
 from releases.metrics.pages import page_of
-from releases.steps.base import Parameters, TargetSpec
+from releases.steps.base import Parameters, Pattern, TargetSpec
 from releases.steps.words import gettext as _
 
 
@@ -34,7 +32,7 @@ class PrometheusTextParameters(Parameters):
     seconds: float = Field(default=5.0, gt=0, le=5)
     requests: str = "http_requests_total"
     status_label: str = "status"
-    error_status: str = "5.."
+    error_status: Pattern = "5.."
     duration_sum: str = "http_request_duration_seconds_sum"
     duration_count: str = "http_request_duration_seconds_count"
     resource_use: str = "resource_use_ratio"
@@ -42,15 +40,6 @@ class PrometheusTextParameters(Parameters):
     gauges: dict[MetricName, str] = Field(default_factory=dict)
     own: bool = True
     stale_seconds: float = Field(default=300.0, gt=0)
-
-    @field_validator("error_status")
-    @classmethod
-    def _is_a_pattern(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        return value
 
 
 class PrometheusText(MetricSource):

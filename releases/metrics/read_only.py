@@ -1,7 +1,5 @@
 """Asks a database with one statement that can't write; called by the check kind and the metric source `sql`."""
 
-from __future__ import annotations
-
 import re
 from contextlib import closing
 from itertools import islice

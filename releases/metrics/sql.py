@@ -1,7 +1,5 @@
 """The metric source that asks the target's own database; used by watches and checks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime

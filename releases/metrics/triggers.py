@@ -3,8 +3,6 @@
 The watch and the replay of changed triggers both decide by these functions and nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Consent: a round about exactly one content, and the approvals in it (design: the heart of Ringi)."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -49,7 +47,7 @@ class ConsentRound(ConsentMachine):
     opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
-    LOCK_ORDER = 50
+    LOCK_ORDER = 25
 
     class Meta:
         verbose_name = _("round of consent")

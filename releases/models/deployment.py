@@ -1,7 +1,5 @@
 """A deployment: one attempt to bring a release to one environment."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 
@@ -31,12 +29,7 @@ class Deployment(DeploymentMachine):
         Environment, models.PROTECT, related_name="deployments", verbose_name=_("environment")
     )
     consent = models.ForeignKey(
-        ConsentRound,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="deployments",
-        verbose_name=_("consent"),
+        ConsentRound, models.PROTECT, null=True, blank=True, related_name="deployments", verbose_name=_("consent")
     )
     procedure = models.ForeignKey(Procedure, models.PROTECT, related_name="deployments", verbose_name=_("procedure"))
     requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
@@ -90,7 +83,7 @@ class Deployment(DeploymentMachine):
 
     def was_started_by(self, account: Account) -> bool:
         """Tell whether this person, by whichever account, counts as having started it."""
-        return account.person_key in {one.person_key for one in self.starters}
+        return any(account.is_among(one.identities) for one in self.starters)
 
     @property
     def due_at(self) -> datetime | None:

@@ -1,7 +1,5 @@
 """Documents of a release (G3) and of a rollback (B6), each on its own way to being published."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -45,7 +43,7 @@ class Document(DocumentMachine):
     published_commit = models.CharField(_("commit"), max_length=64, blank=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
-    LOCK_ORDER = 60
+    LOCK_ORDER = 62
 
     class Meta:
         verbose_name = _("document")

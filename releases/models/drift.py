@@ -1,7 +1,5 @@
 """What was measured on a deployment target beside what is active there, and each time that the two differed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from django.db import models

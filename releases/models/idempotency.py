@@ -1,7 +1,5 @@
 """Answers of the API that are given again when the same key comes again."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 

@@ -28,6 +28,7 @@ class InForce(models.Model):
     since = models.DateTimeField(_("since"))
     proposed_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("proposed by"))
     how = models.CharField(_("how"), max_length=20)
+    LOCK_ORDER = 56
 
     class Meta:
         verbose_name = _("in force")

@@ -8,8 +8,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
-from django.utils.translation import get_language, pgettext_lazy
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext_lazy as _, pgettext_lazy
 
 from environments.models import Account
 from releases.letters.events import told
@@ -62,7 +61,7 @@ class Notice(models.Model):
     reminded = models.PositiveSmallIntegerField(_("reminded so far"), default=0)
     settled_at = models.DateTimeField(_("done since"), null=True, blank=True)
 
-    LOCK_ORDER = 80
+    LOCK_ORDER = 180
 
     class Meta:
         verbose_name = _("message")
@@ -109,7 +108,7 @@ class Message(models.Model):
     outside = models.BooleanField(_("outside"), default=False)
     read_at = models.DateTimeField(_("read"), null=True, blank=True)
 
-    LOCK_ORDER = 81
+    LOCK_ORDER = 181
 
     class Meta:
         verbose_name = _("message to one person")
@@ -153,7 +152,7 @@ class Delivery(models.Model):
     answer = models.CharField(_("answer"), max_length=300, blank=True)
     last_error = models.CharField(_("last error"), max_length=300, blank=True)
 
-    LOCK_ORDER = 82
+    LOCK_ORDER = 182
 
     class Meta:
         verbose_name = _("delivery")
@@ -189,7 +188,7 @@ class DeadAddress(models.Model):
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("used again by")
     )
 
-    LOCK_ORDER = 83
+    LOCK_ORDER = 179
 
     class Meta:
         verbose_name = _("disabled address")

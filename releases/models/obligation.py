@@ -1,7 +1,5 @@
 """What is owed afterwards: debts of an emergency, a condition, a waiver, a pre-authorised way back (P2, B3, J1)."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 

@@ -1,7 +1,5 @@
 """What the scheduler or a worker tries again by itself and what has failed: how often, why, and whether people are asked."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 

@@ -1,10 +1,7 @@
 """What must be done before T-0: milestones, checklist, roster and the final check (P3, P4, J2)."""
 
-from __future__ import annotations
-
 from django.db import models
-from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext_lazy as _
 
 from environments.models import Account
 from releases.models.release import Release
@@ -56,6 +53,7 @@ class ChecklistItem(Labelled):
     )
     signed_at = models.DateTimeField(_("signed"), null=True, blank=True)
     evidence = models.CharField(_("evidence"), max_length=300, blank=True)
+    LOCK_ORDER = 59
 
     class Meta:
         verbose_name = _("checklist item")

@@ -1,7 +1,5 @@
 """A version of the written procedure: all its numbers and lists as one frozen document (D2)."""
 
-from __future__ import annotations
-
 import json
 from functools import lru_cache
 from typing import Any
@@ -24,6 +22,7 @@ class Procedure(ProcedureMachine):
     digest = models.CharField(_("digest"), max_length=64)
     reason = models.CharField(_("reason"), max_length=300)
     author = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("author"))
+    writers = models.JSONField(_("accounts that wrote in it"), default=list)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     activated_at = models.DateTimeField(_("active since"), null=True, blank=True)
     history: Any = Snapshots()

@@ -1,7 +1,5 @@
 """A question to the roster: it has a deadline, goes to more people meanwhile, and ends with the agreed default."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -31,7 +29,7 @@ class Question(models.Model):
     )
     answered_at = models.DateTimeField(_("answered at"), null=True, blank=True)
 
-    LOCK_ORDER = 45
+    LOCK_ORDER = 40
 
     class Meta:
         verbose_name = _("question to the roster")

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
-from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _now, gettext_lazy as _
 
 from audit.snapshots import Snapshots
-from environments.models import Account, Application
+from environments.models import Account, Application, Environment
 from releases.machines.release import ReleaseMachine
 from releases.models.procedure import Procedure
 
@@ -113,6 +113,11 @@ class Release(ReleaseMachine):
 
     def __str__(self) -> str:
         return f"{self.application} {self.version}"
+
+    @cached_property
+    def places(self) -> list[Environment]:
+        """The environments that it could run in: where its application has a target, in the order of promotion."""
+        return list(Environment.objects.filter(targets__application=self.application_id))
 
     @property
     def preauthorisation(self) -> dict[str, Any]:

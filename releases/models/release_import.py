@@ -1,7 +1,5 @@
 """An import of past releases from a repository's tags, and how far a worker is with it."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 

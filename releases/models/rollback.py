@@ -1,7 +1,5 @@
 """A rollback: the alarm, the decision, the run back, and the report (chapter 7)."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +39,7 @@ class Rollback(RollbackMachine):
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
     history: Any = Snapshots()
 
-    LOCK_ORDER = 55
+    LOCK_ORDER = 40  # as steps and questions: none before another, since their deployment guards them
 
     class Meta:
         verbose_name = _("rollback")
@@ -49,9 +47,7 @@ class Rollback(RollbackMachine):
         ordering = ["-raised_at"]
         constraints = [
             models.UniqueConstraint(
-                fields=["deployment"],
-                condition=~Q(state__in=["closed", "dismissed"]),
-                name="rollback_one_open",
+                fields=["deployment"], condition=~Q(state__in=["closed", "dismissed"]), name="rollback_one_open"
             )
         ]
 

@@ -1,7 +1,5 @@
 """A sign of life: when a process that nobody waits for was at work last, by the database's clock."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 

@@ -1,7 +1,5 @@
 """Whom to tell, how, and when: groups with members, channels, rules, and the texts that people have written (P5, P6)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,7 +33,7 @@ class Stakeholder(Labelled):
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
     history: Any = Snapshots()
 
-    LOCK_ORDER = 70
+    LOCK_ORDER = 170
 
     class Meta:
         verbose_name = _("stakeholder group")
@@ -62,7 +60,7 @@ class Member(models.Model):
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
     history: Any = Snapshots()
 
-    LOCK_ORDER = 71
+    LOCK_ORDER = 171
 
     class Meta:
         verbose_name = _("member of a group")
@@ -117,7 +115,7 @@ class MessageChannel(Labelled):
     unavailable_because = models.CharField(_("unavailable because"), max_length=300, blank=True)
     history: Any = Snapshots(excluded_fields=["sealed", "free_at", "faults", "last_fault"])
 
-    LOCK_ORDER = 72
+    LOCK_ORDER = 172
 
     class Meta:
         verbose_name = _("channel")
@@ -146,7 +144,7 @@ class MessageRule(models.Model):
     withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
     history: Any = Snapshots()
 
-    LOCK_ORDER = 73
+    LOCK_ORDER = 173
 
     class Meta:
         verbose_name = _("message rule")
@@ -180,7 +178,7 @@ class MessageText(models.Model):
     edited_at = models.DateTimeField(_("edited"), null=True, blank=True)
     history: Any = Snapshots()
 
-    LOCK_ORDER = 74
+    LOCK_ORDER = 174
 
     class Meta:
         verbose_name = _("message text")

@@ -1,10 +1,9 @@
 """The journal of steps: what was planned, each attempt with its epoch, and the output."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.models import Covered
 from environments.models import Account
 from releases.machines.step import StepMachine
 from releases.models.deployment import Deployment
@@ -51,9 +50,7 @@ class Step(StepMachine, Labelled):
         constraints = [models.UniqueConstraint(fields=["deployment", "ordinal"], name="step_ordinal_once")]
         indexes = [
             models.Index(
-                fields=["state", "lease_until"],
-                name="step_live",
-                condition=models.Q(state__in=["ready", "running"]),
+                fields=["state", "lease_until"], name="step_live", condition=models.Q(state__in=["ready", "running"])
             )
         ]
 
@@ -86,7 +83,7 @@ class StepAttempt(models.Model):
         return f"{self.key} · {self.epoch}"
 
 
-class StepOutput(models.Model):
+class StepOutput(Covered):
     """A chunk of a step's output, masked before it gets here."""
 
     step = models.ForeignKey(Step, models.PROTECT, related_name="output", verbose_name=_("step"))
@@ -94,7 +91,7 @@ class StepOutput(models.Model):
     at = models.DateTimeField(_("time"), auto_now_add=True)
     text = models.TextField(_("text"))
 
-    class Meta:
+    class Meta(Covered.Meta):
         verbose_name = _("output")
         verbose_name_plural = _("output")
         ordering = ["pk"]

@@ -1,7 +1,5 @@
 """A gate that is let pass although it is closed: named, for a time, by two people, and owed afterwards (P2, P3)."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django.db import models

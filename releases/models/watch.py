@@ -1,12 +1,11 @@
 """Watching a deployment after it is verified, and its samples (R7, B5)."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.models import Covered
 from releases.models.deployment import Deployment
 from releases.models.rollback import Rollback
 
@@ -44,17 +43,12 @@ class Watch(models.Model):
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     verdict = models.CharField(_("verdict"), max_length=20, blank=True)
     judged_by = models.ForeignKey(
-        "environments.Account",
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("judged by"),
+        "environments.Account", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("judged by")
     )
     next_at = models.DateTimeField(_("next sample"), null=True, blank=True)
     checks_at = models.DateTimeField(_("next checks"), null=True, blank=True)
 
-    LOCK_ORDER = 45
+    LOCK_ORDER = 60
 
     class Meta:
         verbose_name = _("watch")
@@ -82,10 +76,10 @@ class Watch(models.Model):
             self.checks_at += pause
 
 
-class Sample(models.Model):
+class Sample(Covered):
     """One look: per metric its value and verdict (pass, fail, no_data, stale, error); raw counters for the next."""
 
-    watch = models.ForeignKey(Watch, models.CASCADE, related_name="samples", verbose_name=_("watch"))
+    watch = models.ForeignKey(Watch, models.PROTECT, related_name="samples", verbose_name=_("watch"))
     due_at = models.DateTimeField(_("due"))
     at = models.DateTimeField(_("taken"))
     up = models.BooleanField(_("answered"))
@@ -93,7 +87,7 @@ class Sample(models.Model):
     values = models.JSONField(_("values"), default=dict)
     error = models.CharField(_("error"), max_length=300, blank=True)
 
-    class Meta:
+    class Meta(Covered.Meta):
         verbose_name = _("sample")
         verbose_name_plural = _("samples")
         ordering = ["pk"]
@@ -103,13 +97,13 @@ class Sample(models.Model):
         return f"{self.at:%H:%M:%S}"
 
 
-class WatchCheck(models.Model):
+class WatchCheck(Covered):
     """One check during a watch, as it came out: value, limit, verdict, and the output kept as proof.
 
     position: where a look at the log ended (steps/log_position.py), from which the next one goes on.
     """
 
-    watch = models.ForeignKey(Watch, models.CASCADE, related_name="checked", verbose_name=_("watch"))
+    watch = models.ForeignKey(Watch, models.PROTECT, related_name="checked", verbose_name=_("watch"))
     key = models.CharField(_("key"), max_length=60)
     due_at = models.DateTimeField(_("due"))
     at = models.DateTimeField(_("taken"))
@@ -119,7 +113,7 @@ class WatchCheck(models.Model):
     output = models.TextField(_("output"), blank=True)
     position = models.JSONField(_("position in the log"), null=True, blank=True)
 
-    class Meta:
+    class Meta(Covered.Meta):
         verbose_name = _("check during a watch")
         verbose_name_plural = _("checks during a watch")
         ordering = ["pk"]

@@ -4,14 +4,13 @@ The rules walk the plain values, not the models, so that one malformed row hides
 has the wrong form is left out here, since the models name it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from environments.roles import LEVEL_CHOICES, ROLE_CHOICES
+from environments.roles import LEVEL_CHOICES, ROLE_CHOICES, ROLE_VERBS
+from environments.telling import telling
 from releases.procedures.ends_told import ends_told
 from releases.procedures.places import Path, message_of
 from releases.procedures.values import DOCUMENTS, JUDGED_BY, MOST_PLACES, TIERLESS, EvidenceKind, Subject, Tier
@@ -19,50 +18,16 @@ from releases.procedures.values import DOCUMENTS, JUDGED_BY, MOST_PLACES, TIERLE
 Found = Iterator[tuple[Path, str]]
 Raw = Mapping[str, Any]
 _PLANS = ("forward", "forward_after", "back_before", "back", "back_after")
-_KEYED = (
-    "purpose",
-    "readers",
-    "roles",
-    "levels",
-    "environments",
-    "milestones",
-    "checklist",
-    "stakeholders",
-    "channels",
-    "documents",
-    "document_states",
-    "branches",
-    "workflows",
-    "protections",
-    "testing.environments",
-    "testing.types",
-    "gates",
-    "thresholds",
-    "checks",
-    "metrics",
-    "triggers",
-    "duties",
-    "obligations",
-    "versions.meanings",
-    "versions.tag_requirements",
-    "schedule.emergency.criteria",
-    "schedule.emergency.milestones",
-    "rollback.grounds",
-    "rollback.assessment",
-    "rollback.communication",
-    "rollback.documents",
-    "final_check.items",
-    "plans.forward",
-    "plans.forward_after",
-    "plans.back",
-    "plans.back_before",
-    "plans.back_after",
-)
-
-
 TIERS = get_args(Tier)
 # The kinds of gate that a protected environment is never without.
 ALWAYS_ASKED = ("consent", "window", "freeze")
+# The subject of an approval rule → the rights of which a role that it names must have one: without it nobody is counted.
+RIGHTS = {
+    **dict.fromkeys(("regular", "emergency"), {"approve"}),
+    **dict.fromkeys(("extra_window", "procedure", "stop_switch_off"), {"consent"}),
+    "late_way_back": {"consent", "waive", "authorise_rollback"},
+    "final_check": {"final_check"},
+}
 # What each row of these lists does is code, and each is needed.
 FIXED: dict[str, frozenset[str]] = {
     "obligations": frozenset(
@@ -85,6 +50,7 @@ def faults_between(raw: Raw, *, step_kinds: Collection[str], check_kinds: Collec
     yield from _milestones(raw)
     yield from _matrix(raw)
     yield from _approvals(raw)
+    yield from _places(raw)
     yield from _gates(raw)
     yield from _versions(raw)
     yield from _plans(raw, step_kinds)
@@ -149,6 +115,8 @@ def _parameters(path: Path, row: Raw, kinds: Collection[str]) -> Found:
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False, include_context=False, include_input=False):
             yield (*path, "parameters", *error["loc"]), message_of(error)
+    for name in telling(given):
+        yield (*path, "parameters", name), "holds a password or another secret; it belongs into the configuration"
 
 
 def _repeated(rows: list[tuple[Path, Raw]], names: tuple[str, ...]) -> Found:
@@ -162,12 +130,21 @@ def _repeated(rows: list[tuple[Path, Raw]], names: tuple[str, ...]) -> Found:
         seen[values] = path
 
 
+def _lists(value: Any, path: Path = ()) -> Iterator[list[tuple[Path, Raw]]]:
+    """Yield the rows of every list of the document; what a kind of step or check takes is its own model's."""
+    inner: Collection[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        inner = [(name, below) for name, below in value.items() if name != "parameters"]
+    elif isinstance(value, list | tuple):
+        inner = [(index, row) for index, row in enumerate(value) if isinstance(row, Mapping)]
+        yield [((*path, index), row) for index, row in inner]
+    for name, below in inner:
+        yield from _lists(below, (*path, name))
+
+
 def _twice(raw: Raw) -> Found:
-    for place in _KEYED:
-        yield from _repeated(_rows(raw, place), ("key",))
-    for path, row in _rows(raw, "protections"):
-        for inner in _repeated(_rows(row, "requires"), ("key",)):
-            yield (*path, *inner[0]), inner[1]
+    for rows in _lists(raw):
+        yield from _repeated(rows, ("key",))
     yield from _repeated(_rows(raw, "access"), ("role", "environment"))
     yield from _repeated(_rows(raw, "accepts"), ("environment",))
     yield from _repeated(_rows(raw, "testing.matrix"), ("type", "test_environment"))
@@ -211,6 +188,10 @@ def _references(raw: Raw) -> Found:
     final = raw.get("final_check")
     if isinstance(final, Mapping):
         yield from _all_known(("final_check", "signers"), final.get("signers"), roles, "role")
+        able = _able(roles, "final_check")
+        for index, role in enumerate(_list(final, "signers")):
+            if role in roles and role not in able:
+                yield ("final_check", "signers", index), f"{role!r} may not sign it; known: {', '.join(able)}"
     for name in sorted(_keys(raw, "duties") & roles):
         yield ("duties",), f"{name!r} is the name of a role as well"
 
@@ -264,6 +245,10 @@ def _approvals(raw: Raw) -> Found:
         subject, tier, role, number = (row.get(name) for name in ("subject", "tier", "role", "number"))
         if role in services:
             yield (*path, "role"), f"{role!r} is a service account, which never counts as consent"
+        elif role in people - {"none"} and role not in (able := _able(people, str(subject))):
+            yield (*path, "role"), f"{role!r} may not approve this, so nobody would count; known: {', '.join(able)}"
+        if subject in ("regular", "emergency") and tier in ("development", "staging") and role != "none":
+            yield (*path, "tier"), "releases are approved for production only; write the role none here"
         if role == "none" and (number != 0 or row.get("stage") != 0):
             yield path, "asks nobody, so its stage and number must be 0"
         elif role != "none" and (number == 0 or row.get("stage") == 0):
@@ -273,21 +258,17 @@ def _approvals(raw: Raw) -> Found:
         if isinstance(subject, str) and isinstance(tier, str):
             groups.setdefault((subject, tier), []).append((path, row))
             if (subject in TIERLESS) != (tier == "all"):
-                yield (
-                    (*path, "tier"),
-                    f"{subject!r} is " + ("not " if tier != "all" else "") + "bound to a tier",
-                )
+                yield ((*path, "tier"), f"{subject!r} is " + ("not " if tier != "all" else "") + "bound to a tier")
     if not groups:
         return
     for subject in get_args(Subject):
         for tier in ("all",) if subject in TIERLESS else get_args(Tier):
             rows = groups.get((subject, tier), [])
             if not rows:
-                yield (
-                    ("approvals",),
-                    f"has no row for {subject} in the tier {tier!r}; write the role none or who",
-                )
-            elif subject == "emergency" and tier == "production" and not _asks(rows, "committee"):
+                yield (("approvals",), f"has no row for {subject} in the tier {tier!r}; write the role none or who")
+            elif (subject, tier) == ("emergency", "production") and "committee" not in {
+                r.get("role") for _p, r in rows
+            }:
                 yield rows[0][0], "an emergency in production always asks the committee"
             elif len(rows) > 1 and any(row.get("role") == "none" for _path, row in rows):
                 yield rows[0][0], f"{subject} in {tier!r} asks nobody and somebody"
@@ -297,8 +278,29 @@ def _approvals(raw: Raw) -> Found:
                     yield rows[0][0], f"the stages of {subject} in {tier!r} must count 1, 2, 3"
 
 
-def _asks(rows: list[tuple[Path, Raw]], role: str) -> bool:
-    return any(row.get("role") == role and _whole(row, "number") for _path, row in rows)
+def _able(people: Collection[str], subject: str) -> list[str]:
+    """Return those of the people who may decide about a subject; the roster's rollback decider agrees by that duty."""
+    rights = RIGHTS.get(subject)
+    may = [one for one in people if rights is None or ROLE_VERBS.get(one, frozenset()) & rights]
+    return sorted(may + [one for one in people if (subject, one) == ("late_way_back", "rollback_decider")])
+
+
+def _places(raw: Raw) -> Found:
+    """Refuse what no release would ever get past: production alone is approved, is one environment, and comes last."""
+    rows = _rows(raw, "environments")
+    last = max((order for _path, row in rows if (order := _whole(row, "order")) is not None), default=None)
+    production = [row for _path, row in rows if row.get("tier") == "production"]
+    for path, row in rows:
+        if row in production[1:]:
+            yield (*path, "tier"), "is a second 'production', where no release would ever come: one is approved for one"
+        elif row in production and _whole(row, "order") != last:
+            yield (*path, "order"), "must come last: production would wait for the environment after it for ever"
+        elif row not in production and row.get("protected") is True:
+            yield (*path, "protected"), "must be false: releases are approved for production only, so none could come"
+    for path, row in _rows(raw, "gates"):
+        for index, tier in enumerate(_list(row, "tiers")):
+            if row.get("kind") in ("consent", "milestone") and tier in TIERS and tier != "production":
+                yield (*path, "tiers", index), f"never passes in {tier!r}: it is met on the way to production only"
 
 
 def _gates(raw: Raw) -> Found:
@@ -376,6 +378,8 @@ def _triggers(raw: Raw) -> Found:
             yield path, f"is half-filled: {', '.join(absent)} missing (a raised trigger has none of the five)"
         if row.get("metric"):
             yield from _known(path, row, "metric", metrics, "metric")
+        elif row.get("dry_run"):
+            yield (*path, "dry_run"), "only a measured trigger can be a dry run"
         k, n = _whole(row, "k"), _whole(row, "n")
         if k and n and k > n:
             yield (*path, "k"), f"asks for {k} of {n} samples"

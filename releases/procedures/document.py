@@ -5,8 +5,6 @@ Models keep its JSON form and gates, actions and pages read it. A text or an edi
 before.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, Self
@@ -94,11 +92,7 @@ class Procedure(_Section):
 
     @classmethod
     def from_toml(
-        cls,
-        text: str,
-        *,
-        step_kinds: Collection[str] = STEP_KINDS,
-        check_kinds: Collection[str] = CHECK_KINDS,
+        cls, text: str, *, step_kinds: Collection[str] = STEP_KINDS, check_kinds: Collection[str] = CHECK_KINDS
     ) -> Self:
         """Read a procedure from TOML. Raises ProcedureFaults with every fault, each with its line.
 

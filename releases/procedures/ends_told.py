@@ -1,7 +1,5 @@
 """Who hears of a plan hears how it ends: asked of a procedure's notification rules, and of each rule that is changed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

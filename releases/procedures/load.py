@@ -1,7 +1,5 @@
 """Read written procedures from files and give each the digest that consent rests on."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection
 from pathlib import Path

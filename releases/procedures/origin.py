@@ -3,8 +3,6 @@
 Nobody has to remember the mark: it is set when a version is stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The parts of a written procedure as frozen values; `document.Procedure` is made of them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, model_validator
@@ -272,8 +270,12 @@ class Meaning(Item):
 
 
 class Versions(Part):
-    """Form of versions and tags."""
+    """Form of versions and tags, and whose commits a version is made of.
 
+    committers_are_authors: a release whose commits were committed by somebody unknown is approved by nobody, as with authors.
+    """
+
+    committers_are_authors: Flag = False
     meanings: tuple[Meaning, ...]
     example: VersionText
     pre_release: VersionText
@@ -315,7 +317,8 @@ class Metric(Item):
 
 class Watch(Part):
     """How long and how often the target is watched, and checked beside it; shares are decimal text. baseline_by: what of the
-    samples of the baseline's minutes a ratio is compared with: their mean, or a percentile of them.
+    samples of the baseline's minutes a ratio is compared with: their mean, or a percentile of them. error_limit: after how
+    many measurements in a row without a value monitoring is reported as unclear (never before a trigger's own n).
     """
 
     duration: Label
@@ -326,10 +329,13 @@ class Watch(Part):
     baseline_by: Literal["mean", "p50", "p90", "p95", "p99"] = "mean"
     checks_every_minutes: Positive
     samples_min: DecimalText
+    error_limit: Positive = 5
 
 
 class Trigger(Item):
-    """A reason to go back; a measured one has metric, comparison, limit and k of n, a raised one none."""
+    """A reason for a rollback; a measured one has metric, comparison, limit and k of n, a raised one none. dry_run: it is
+    measured and shown, but raises no alarm, and monitoring may end well without its metric.
+    """
 
     critical: Flag
     group: Literal["system", "performance", "functional", "operational"]
@@ -338,6 +344,7 @@ class Trigger(Item):
     limit: DecimalText | None = None
     k: Whole = 0
     n: Whole = 0
+    dry_run: Flag = False
 
     @property
     def measured(self) -> bool:

@@ -1,7 +1,5 @@
 """Faults of a written procedure and where they stand: a dotted path and, in a TOML text, the nearest line."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The words and number forms that parts of a procedure are written in, each refusing what it is not."""
 
-from __future__ import annotations
-
 from datetime import date, time
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal

@@ -3,8 +3,6 @@
 The name is resolved once and judged (addresses.py); redirects and proxies are not followed.
 """
 
-from __future__ import annotations
-
 import http.client
 import socket
 import ssl

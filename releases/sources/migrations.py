@@ -3,8 +3,6 @@
 Nothing is executed. What can't be read is `unknown`, never harmless.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator, Mapping

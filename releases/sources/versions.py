@@ -1,7 +1,5 @@
 """Semantic versions: read, compare, suggest the next, say what is wrong. Actions and gates call it."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 

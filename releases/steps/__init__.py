@@ -1,7 +1,5 @@
 """The step kinds: one file a kind, listed here; read by plans, the executor and the dry run."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel
 
 from releases.steps.ansible_playbook import AnsiblePlaybook

@@ -1,7 +1,5 @@
 """A fleet: runs a playbook over the hosts of an inventory with the `ansible-playbook` program; a step kind."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import shutil
@@ -19,6 +17,7 @@ from releases.steps.configuration_file import quoted
 from releases.steps.declared import Field, StringConstraints, field_validator
 from releases.steps.masking import masked
 from releases.steps.runner import secrets_of
+from releases.steps.sandbox import shared
 from releases.steps.target import Held, Layout, TargetStep, journal, journal_lines, write_atomically
 from releases.steps.words import gettext as _
 
@@ -92,7 +91,8 @@ class AnsiblePlaybook(TargetStep):
         with _prepared(context, parameters) as (options, environment, told):
             journal(context, "ansible_playbook:started", playbook=str(playbook))
             command = [_program(context.target), *options, "--", str(playbook)]
-            outcome = held.run(command, extra=environment, allowed=range(-255, 256))
+            # Its processes speak to each other through shared memory.
+            outcome = held.run(command, extra=environment, allowed=range(-255, 256), write=["/dev/shm"])
             facts = {"hosts": _hosts(told), "exit_code": outcome.code, "seconds": round(outcome.seconds, 3)}
         if outcome.code:
             journal(context, "ansible_playbook:failed", **facts)
@@ -185,8 +185,12 @@ def _prepared(context: StepContext, parameters: AnsibleParameters) -> Iterator[t
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_NOCOWS": "1",
             "ANSIBLE_RETRY_FILES_ENABLED": "0",
+            # Not "~", which is looked up in passwd: the home of the worker's account is closed here.
+            "ANSIBLE_REMOTE_TMP": "$HOME/.ansible/tmp",
             "RINGI_HOSTS": str(folder / "hosts.json"),
         }
+        for path in (folder, *folder.rglob("*")) if shared(own) else ():
+            path.chmod(0o2770 if path.is_dir() else 0o640)
         yield options, environment, folder / "hosts.json"
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from releases.steps import database as databases
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
 from releases.steps.configuration_file import path_of
+from releases.steps.sandbox import shared
 from releases.steps.target import (
     Held,
     Layout,
@@ -23,6 +24,7 @@ from releases.steps.target import (
     database_of,
     journal_lines,
     journal_once,
+    private_folder,
     write_atomically,
 )
 from releases.steps.trees import sync_folder
@@ -59,7 +61,7 @@ class Backup(TargetStep):
         not there.
         """
         folder = Layout(context.target.root).backup(context.run_token)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
         facts = _facts(folder)
         if facts is not None and facts["key"] != context.key:
             raise StepFailed(_("another step of this run has filed its backup in %(path)s") % {"path": folder})
@@ -104,11 +106,7 @@ class Backup(TargetStep):
 
     @staticmethod
     def _dump(context: StepContext, held: Held, folder: Path) -> dict[str, Any]:
-        common = {
-            "key": context.key,
-            "run": context.run_token,
-            "configuration": configuration_digest(context.target),
-        }
+        common = {"key": context.key, "run": context.run_token, "configuration": configuration_digest(context.target)}
         database = database_of(context.target, context.previous_configuration, context.configuration)
         if database is None or (context.previous is None and _empty(database, held)):
             facts = common | {"nothing": True, "data": ""}
@@ -117,9 +115,9 @@ class Backup(TargetStep):
         dump, partial = folder / "database.dump", folder / ".database.dump.partial"
         partial.unlink(missing_ok=True)
         with databases.snapshot_of(database) as (connection, exported, snapshot):
-            databases.dump(database, held.run, exported, partial)
-            digest = databases.digest_in(database, held.run, connection, exported, context.beat)
-        os.chmod(partial, 0o600)
+            databases.dump(database, held.tool, exported, partial)
+            digest = databases.digest_in(database, held.tool, connection, exported, context.beat)
+        os.chmod(partial, 0o640 if shared(folder) else 0o600)
         descriptor = os.open(partial, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
@@ -145,7 +143,7 @@ class Backup(TargetStep):
             _restore_elsewhere(context, held, database, facts)
             return
         contents = Path(facts["dump"]).with_name("contents.txt")
-        held.run([_program(database, "pg_restore"), "--list", f"--file={contents}", facts["dump"]])
+        held.tool([_program(database, "pg_restore"), "--list", f"--file={contents}", facts["dump"]])
         listed = {
             name if schema == "public" else f"{schema}.{name}"
             for schema, name in _DATA_ENTRY.findall(contents.read_text())
@@ -194,14 +192,14 @@ class DropBackup(TargetStep):
 
 
 def _restore_elsewhere(context: StepContext, held: Held, database: Database, facts: dict[str, Any]) -> None:
-    address = str(context.target.settings.get("scratch_database_url", "")) or database.url
+    address = context.configuration.get(databases.SCRATCH, "") or database.url
     # The same name for every attempt of the step: what a killed one left behind is replaced.
     name = "ringi_scratch_" + hashlib.sha256(f"{context.target.root} {context.key}".encode()).hexdigest()[:16]
     options = ("--no-owner", "--no-privileges", "--exit-on-error", "--verbose", facts["dump"])
     try:
         with databases.scratch(databases.Database(address, database.binaries), name) as scratch:
             try:
-                scratch.tool(held.run, "pg_restore", *options)
+                scratch.tool(held.tool, "pg_restore", *options)
             except StepFailed as error:
                 tables = _RESTORED_TABLE.findall(error.state)
                 at = tables[-1] if tables else _("its beginning")
@@ -210,7 +208,7 @@ def _restore_elsewhere(context: StepContext, held: Held, database: Database, fac
                     % {"table": at, "reason": error},
                     state=error.state,
                 ) from error
-            digest = databases.data_digest(scratch, held.run, context.beat)
+            digest = databases.data_digest(scratch, held.tool, context.beat)
     except databases.Error as error:
         raise StepFailed(_("no scratch database could be made: %(reason)s") % {"reason": error}) from error
     different = digest.differences(facts["tables"], facts["schema"])
@@ -220,7 +218,7 @@ def _restore_elsewhere(context: StepContext, held: Held, database: Database, fac
 
 def _empty(database: Database, held: Held) -> bool:
     try:
-        return not databases.data_digest(database, held.run).total
+        return not databases.data_digest(database, held.tool).total
     except StepFailed:
         # Before a first deployment the database may not be there yet; the database step will say so if it
         # must be.

@@ -1,16 +1,26 @@
 """The contract of a step kind: what the executor gives a step and what it wants back. Kinds know no model."""
 
-from __future__ import annotations
-
 import enum
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from releases.steps.declared import BaseModel, ConfigDict
+from releases.steps.declared import AfterValidator, BaseModel, ConfigDict
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class Parameters(BaseModel):
@@ -68,7 +78,8 @@ class TargetSpec:
     """One copy of an application on one machine. `settings` is the target's row (see steps/target.py for its
     keys).
 
-    ssh_key: the private key for the host that the setting `ssh` names; no step, check or host ever gets it.
+    ssh_key: the private key for the host that the setting `ssh` names; no step, check or host ever gets it. there: it is
+    read on that host.
     """
 
     application: str
@@ -76,6 +87,7 @@ class TargetSpec:
     root: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     ssh_key: str = field(default="", repr=False)
+    there: bool = False
 
 
 @dataclass(frozen=True)

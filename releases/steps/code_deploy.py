@@ -1,7 +1,5 @@
 """Code: lays the tree of a version beside the others and switches the link to it; a step kind."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +42,7 @@ class CodeDeploy(TargetStep):
             return {"code": "", "code_before": line["before"], "folder": ""}
 
         def git(arguments: Sequence[str]) -> object:
-            return held.run(arguments, extra=trees.git_environment())
+            return held.tool(arguments, extra=trees.git_environment(), read=trees.places_of(context.repository))
 
         def fetch(path: Path) -> None:
             if context.fetch is not None:

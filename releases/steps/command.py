@@ -1,7 +1,5 @@
 """Any command of the target as a step; a step kind."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from dataclasses import replace

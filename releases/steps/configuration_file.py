@@ -1,19 +1,17 @@
 """How a target keeps its configuration: an env, TOML, YAML or JSON file, or two given commands; used by every kind."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 from releases.steps import runner
 from releases.steps.base import StepFailed, TargetSpec
 from releases.steps.declared import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from releases.steps.sandbox import inside
 from releases.steps.words import gettext as _
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -61,11 +59,11 @@ def kept_of(target: TargetSpec) -> Kept:
 
 
 def path_of(target: TargetSpec) -> Path | None:
-    """Return where the file lies; None where commands keep the configuration."""
+    """Return where the file lies; None where commands keep the configuration. Raises StepFailed where it leads out."""
     kept = kept_of(target)
     if kept.format == "command":
         return None
-    return target.root / (kept.path or f"shared/config.{kept.format}")
+    return inside(target, target.root / (kept.path or f"shared/config.{kept.format}"))
 
 
 def quoted(value: str) -> str:
@@ -113,7 +111,8 @@ def configuration_digest(target: TargetSpec) -> str:
     if path is not None:
         return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
     assert kept.digest is not None
-    said = runner.run_plain(_at(kept.digest, target)).text
+    arguments = _at(kept.digest, target)
+    said = runner.demand(runner.run_on(target, arguments, seconds=600), arguments).text
     if said and not _DIGEST.match(said):
         raise StepFailed(_("the command that tells the configuration's digest printed something else"))
     return said
@@ -126,22 +125,12 @@ def write_by_command(target: TargetSpec, content: bytes, run: Callable[..., runn
     """
     kept = kept_of(target)
     assert kept.write is not None
-    with _unnamed(content) as descriptor:
-        arguments = [text.replace("{values}", f"/dev/fd/{descriptor}") for text in _at(kept.write, target)]
-        run(arguments, pass_fds=(descriptor,))
+    with open(os.memfd_create("configuration"), "wb", buffering=0) as file:
+        file.write(content)
+        file.seek(0)
+        arguments = [text.replace("{values}", f"/dev/fd/{file.fileno()}") for text in _at(kept.write, target)]
+        run(arguments, pass_fds=(file.fileno(),))
 
 
 def _at(arguments: tuple[str, ...], target: TargetSpec) -> list[str]:
     return [text.replace("{root}", str(target.root)) for text in arguments]
-
-
-@contextmanager
-def _unnamed(content: bytes) -> Iterator[int]:
-    descriptor = os.memfd_create("configuration", os.MFD_CLOEXEC)
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)

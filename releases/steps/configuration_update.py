@@ -1,7 +1,5 @@
 """Configuration: rolls the values out as the target keeps them, a file in one rename or a command; a step kind."""
 
-from __future__ import annotations
-
 import shlex
 from typing import Any, ClassVar, Literal
 
@@ -65,11 +63,7 @@ class ConfigurationUpdate(TargetStep):
                 else _("after the command another configuration is in force than it was given")
             )
         line = journal_once(context, self._effect(parameters), before=before, configuration=measured)
-        return {
-            "configuration": measured,
-            "configuration_before": line["before"],
-            "keys": _changed_keys(context),
-        }
+        return {"configuration": measured, "configuration_before": line["before"], "keys": _changed_keys(context)}
 
     def look(
         self, context: StepContext, held: Held, parameters: ConfigurationParameters

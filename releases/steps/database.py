@@ -25,6 +25,8 @@ from releases.steps.words import gettext as _
 Connection = psycopg.Connection[tuple[Any, ...]]
 Error = psycopg.Error
 
+# The configuration key of a server on which a dump is restored for proof; without it the database's own server is used.
+SCRATCH = "SCRATCH_DATABASE_URL"
 _SETTINGS = (
     "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601';"
     " SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';"
@@ -165,23 +167,19 @@ class Database:
         """Return another database on the same server."""
         return Database(make_conninfo(self.url, dbname=name), self.binaries)
 
-    def tool(self, run: Runs, name: str, *options: str) -> Outcome:
+    def tool(self, run: Runs, name: str, *options: str, pass_fds: tuple[int, ...] = ()) -> Outcome:
         """Run one of PostgreSQL's programs on this database; the password goes by a file that has no name."""
         parts = conninfo_to_dict(self.url)
         password = parts.pop("password", None)
         program = os.path.join(self.binaries, name) if self.binaries else name
         address = make_conninfo("", **{key: str(value) for key, value in parts.items() if value is not None})
         arguments = [program, "--no-password", f"--dbname={address}", *options]
-        if not password:
-            return run(arguments, extra={"PGPASSFILE": f"{os.devnull}/none"})
-        descriptor = os.memfd_create("pgpass")
-        try:
-            os.fchmod(descriptor, 0o600)
-            escaped = str(password).replace("\\", "\\\\").replace(":", "\\:")
-            os.write(descriptor, f"*:*:*:*:{escaped}\n".encode())
-            return run(arguments, extra={"PGPASSFILE": f"/proc/self/fd/{descriptor}"}, pass_fds=(descriptor,))
-        finally:
-            os.close(descriptor)
+        with open(os.memfd_create("pgpass"), "wb", buffering=0) as file:
+            os.fchmod(file.fileno(), 0o600)
+            escaped = str(password or "").replace("\\", "\\\\").replace(":", "\\:")
+            file.write(f"*:*:*:*:{escaped}\n".encode() if password else b"")
+            extra = {"PGPASSFILE": f"/proc/self/fd/{file.fileno()}"}
+            return run(arguments, extra=extra, pass_fds=(file.fileno(), *pass_fds))
 
 
 def tables_of(connection: Connection) -> list[Table]:
@@ -209,18 +207,12 @@ def current_snapshot(database: Database) -> str:
 
 
 def _schema_text(database: Database, run: Runs, snapshot: str) -> str:
-    with tempfile.TemporaryDirectory(prefix="ringi-schema-") as folder:
-        path = Path(folder) / "schema.sql"
-        options = (
-            "--schema-only",
-            "--no-owner",
-            "--no-privileges",
-            "--lock-wait-timeout=30s",
-            f"--snapshot={snapshot}",
-            f"--file={path}",
-        )
-        database.tool(run, "pg_dump", *options)
-        lines = path.read_text().splitlines()
+    # A file that has no name, which needs no place where the program may write.
+    with open(os.memfd_create("schema"), "r+") as file:
+        path = f"/proc/self/fd/{file.fileno()}"
+        options = ("--schema-only", "--no-owner", "--no-privileges", "--lock-wait-timeout=30s")
+        database.tool(run, "pg_dump", *options, f"--snapshot={snapshot}", f"--file={path}", pass_fds=(file.fileno(),))
+        lines = file.read().splitlines()
     kept = [line for line in lines if line.strip() and line != "--" and not _NOISE.match(line)]
     # What is left of an empty database is the closing remark alone.
     if all(line.startswith("--") for line in kept):
@@ -241,11 +233,7 @@ def _table_digest(connection: Connection, table: Table, beat: Callable[[], None]
 
 
 def digest_in(
-    database: Database,
-    run: Runs,
-    connection: Connection,
-    snapshot: str,
-    beat: Callable[[], None] = lambda: None,
+    database: Database, run: Runs, connection: Connection, snapshot: str, beat: Callable[[], None] = lambda: None
 ) -> DataDigest:
     """Digest the database in an exported snapshot that `connection` holds open."""
     schema = _schema_text(database, run, snapshot)
@@ -333,11 +321,5 @@ def replace_content(database: Database, run: Runs, path: Path | None, work: Path
         else:
             program = os.path.join(database.binaries, "pg_restore") if database.binaries else "pg_restore"
             run([program, "--exit-on-error", f"--file={scripts[1]}", str(path)])
-        options = (
-            "--no-psqlrc",
-            "--quiet",
-            "--single-transaction",
-            "--set=ON_ERROR_STOP=1",
-            "--output=/dev/null",
-        )
+        options = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null")
         database.tool(run, "psql", *options, *(f"--file={script}" for script in scripts))

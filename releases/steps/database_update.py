@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from releases.steps import database as databases
-from releases.steps import written_rows
+from releases.steps import database as databases, written_rows
 from releases.steps.backup import sha256_of
 from releases.steps.base import Parameters, Probe, StepContext, StepFailed
 from releases.steps.configuration_file import kept_of, render_configuration
@@ -211,7 +210,7 @@ class DatabaseUpdate(TargetStep):
         dump = _dump_of(context, backup)
         # What a migration that was cut off still holds would keep everybody waiting who looks.
         databases.end_other_sessions(database)
-        before = databases.data_digest(database, held.run, context.beat)
+        before = databases.data_digest(database, held.tool, context.beat)
         # After the restore every row is new to any snapshot: what was kept before is then what counts.
         kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")
         restored = before.total == backup["data"]
@@ -226,8 +225,8 @@ class DatabaseUpdate(TargetStep):
         if not restored:
             context.beat()
             databases.end_other_sessions(database)
-            databases.replace_content(database, held.run, dump, Layout(context.target.root).backup(since.run))
-            after = databases.data_digest(database, held.run, context.beat)
+            databases.replace_content(database, held.tool, dump, Layout(context.target.root).backup(since.run))
+            after = databases.data_digest(database, held.tool, context.beat)
             if after.total != backup["data"]:
                 different = after.differences(backup.get("tables", {}), backup.get("schema", ""))
                 raise StepFailed(
@@ -253,7 +252,7 @@ def _dump_of(context: StepContext, backup: Mapping[str, Any]) -> Path | None:
 
 def _digest(context: StepContext, held: Held) -> databases.DataDigest:
     database = database_of(context.target, context.configuration, context.previous_configuration)
-    return databases.data_digest(database, held.run, context.beat) if database else databases.DataDigest("", "")
+    return databases.data_digest(database, held.tool, context.beat) if database else databases.DataDigest("", "")
 
 
 def _data(context: StepContext, held: Held) -> str:

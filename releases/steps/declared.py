@@ -2,8 +2,6 @@
 what pydantic has judged here is only carried there.
 """
 
-from __future__ import annotations
-
 from pydantic import (
     AfterValidator,
     BaseModel,

@@ -1,18 +1,19 @@
 """Starts a program that outlives whoever starts it; run as a script by service_control, by the bare
 interpreter.
 
-Arguments: record file, log file, what is to be recorded beside the process as a JSON object, seconds, then the program's
-argument list. The record is written by the process that becomes the program, so that no moment exists in which it runs and
+Arguments: record file, log file, what is to be recorded beside the process as a JSON object, seconds, the program's
+sandbox as JSON (read, write, account; null for none), then the program's argument list. The record is written by the process that becomes the program, so that no moment exists in which it runs and
 is not recorded. A program that ends within these seconds ends this one with its exit code; 0 is added to the record.
 """
 
-from __future__ import annotations
-
+import importlib
 import json
 import os
+import stat
 import sys
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 
 def start_time() -> int:
@@ -21,7 +22,7 @@ def start_time() -> int:
         return int(file.read().rpartition(b")")[2].split()[19])
 
 
-def main(record: str, log: str, beside: str, seconds: str, *arguments: str) -> None:
+def main(record: str, log: str, beside: str, seconds: str, sandbox: str, *arguments: str) -> None:
     """Fork, become a session of its own, write the record, and become the program."""
     started, starting = os.pipe()
     if child := os.fork():
@@ -31,7 +32,7 @@ def main(record: str, log: str, beside: str, seconds: str, *arguments: str) -> N
         os.read(started, 1)
         os._exit(_end_of(child, float(seconds), record))
     os.setsid()
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_NOFOLLOW if sandbox != "null" else 0), 0o640)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
@@ -44,6 +45,7 @@ def main(record: str, log: str, beside: str, seconds: str, *arguments: str) -> N
     }
     _write(record, described)
     try:
+        _confine(json.loads(sandbox))
         os.execvp(arguments[0], arguments)
     except OSError as error:
         os.write(2, f"{arguments[0]}: {error.strerror}\n".encode())
@@ -55,9 +57,24 @@ _FROM_ZIP = (
 )
 
 
+def _confine(sandbox: dict[str, list[Any]] | None) -> None:
+    if sandbox is None:
+        return
+    # By its file: this is a script of the bare interpreter, which knows no package.
+    sys.path.insert(0, os.path.dirname(__file__))
+    enter = importlib.import_module("landlock").enter
+    if sandbox["account"]:
+        user, group, *groups = sandbox["account"]
+        os.setgroups(groups)
+        os.setgid(group)
+        os.setuid(user)
+    enter(sandbox["read"], sandbox["write"])
+
+
 def _write(record: str, described: dict[str, object]) -> None:
     fresh = f"{record}.{os.getpid()}"
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    mode = 0o640 if os.stat(os.path.dirname(record)).st_mode & stat.S_ISGID else 0o600
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode), "w") as file:
         json.dump(described, file)
         file.flush()
         os.fsync(file.fileno())

@@ -3,8 +3,6 @@ has under Ringi. It is asked on the target's host, wherever that is; called befo
 version that runs already is registered.
 """
 
-from __future__ import annotations
-
 import os
 import pwd
 import socket
@@ -16,6 +14,7 @@ from typing import Any
 
 from releases.steps.base import StepFailed, TargetSpec
 from releases.steps.configuration_file import path_of
+from releases.steps.sandbox import described
 from releases.steps.service_control import running_service
 from releases.steps.service_settings import service_of
 from releases.steps.ssh import call, place
@@ -29,7 +28,7 @@ MOST_BYTES = 65536
 
 @dataclass(frozen=True)
 class Found:
-    """One thing that was looked at. key: folder, ready or log; result: passed, failed or unknown; says: what was seen,
+    """One thing that was looked at. key: folder, programs, ready or log; result: passed, failed or unknown; says: what was seen,
     and what to do about it.
     """
 
@@ -44,7 +43,7 @@ def examine(target: TargetSpec) -> list[Found]:
     """
     if place.lies_elsewhere(target):
         return [Found(**one) for one in call.ask(target, "examine", seconds=ELSEWHERE_SECONDS)]
-    return [_folder(target.root), _ready(target), _log(target)]
+    return [_folder(target.root), Found("programs", *described(target)), _ready(target), _log(target)]
 
 
 def layout_of(target: TargetSpec) -> dict[str, Any]:

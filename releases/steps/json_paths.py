@@ -1,7 +1,5 @@
 """Finds values in a JSON document by dotted paths; called by steps, checks and metric sources that read JSON."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

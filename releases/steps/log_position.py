@@ -1,7 +1,5 @@
 """A position in the target's log, and the log from there on: past a rotation, and past a truncation."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Maintenance mode of the service: a flag file that the service itself looks at; a step kind."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from releases.steps.base import Parameters, Probe, StepContext, TargetSpec

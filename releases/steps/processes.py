@@ -1,7 +1,5 @@
 """Processes and listening sockets of this machine, read from /proc; works for the user's own processes without root."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import pwd

@@ -2,8 +2,6 @@
 worker.
 """
 
-from __future__ import annotations
-
 import os
 import selectors
 import signal
@@ -12,15 +10,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal
 
-from releases.steps.base import Fenced, Overdue, StepContext, StepFailed
+from releases.steps.base import Fenced, Overdue, StepContext, StepFailed, TargetSpec
 from releases.steps.masking import Mask, passwords_in
+from releases.steps.sandbox import Sandbox, sandbox_of
 from releases.steps.spawn import start
 from releases.steps.words import gettext as _
 
 TAIL_BYTES = 4096
 BEAT_SECONDS = 1.0
+# Where a target's programs put what is temporary, below its folder.
+TEMPORARY = ".ringi/tmp"
 GRACE_SECONDS = 5.0
 
 
@@ -38,6 +39,10 @@ class Outcome:
     def text(self) -> str:
         """Return the tail as text."""
         return self.tail.decode(errors="replace").strip()
+
+
+# Runs an argument list; takes extra, pass_fds and allowed as Held.run does.
+Runs = Callable[..., Outcome]
 
 
 def base_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -162,8 +167,9 @@ def run_command(
     secrets: Iterable[str] = (),
     pass_fds: Sequence[int] = (),
     silence: float | None = None,
+    sandbox: Sandbox | None = None,
 ) -> Outcome:
-    """Run one argument list to its end and return its outcome; no shell reads it.
+    """Run one argument list to its end and return its outcome; no shell reads it. A program of a target: run_on.
 
     The group gets TERM at the deadline, or after `silence` seconds without output, and KILL 5 s later. What beat() or
     output() raises ends it as well: Fenced at once, anything else after a TERM. The leader is killed when the calling
@@ -171,7 +177,7 @@ def run_command(
     """
     name = Path(arguments[0]).name
     began = time.monotonic()
-    process = start(arguments, environment=environment, folder=folder, pass_fds=pass_fds)
+    process = start(arguments, environment=environment, folder=folder, pass_fds=pass_fds, sandbox=sandbox)
     assert process.stdout is not None
     reader = _Reader(process.stdout.fileno(), output, secrets)
     try:
@@ -190,33 +196,15 @@ def run_command(
     reader.finish()
     process.stdout.close()
     outcome = Outcome(code, reader.tail, time.monotonic() - began)
+    if ended == "ended":
+        return outcome
+    text = _("%(command)s did not end within %(seconds)d s and was stopped (exit code %(code)d)")
     if ended == "silent":
-        raise Overdue(
-            _("%(command)s wrote nothing for %(seconds)d s and was stopped (exit code %(code)d)")
-            % {"command": name, "seconds": round(silence or 0), "code": code},
-            state=outcome.text,
+        text, seconds = (
+            _("%(command)s wrote nothing for %(seconds)d s and was stopped (exit code %(code)d)"),
+            silence or 0,
         )
-    if ended == "late":
-        raise Overdue(
-            _("%(command)s did not end within %(seconds)d s and was stopped (exit code %(code)d)")
-            % {"command": name, "seconds": round(seconds), "code": code},
-            state=outcome.text,
-        )
-    return outcome
-
-
-class Runs(Protocol):
-    """Something that runs argument lists; given to the modules that drive git and PostgreSQL's programs."""
-
-    def __call__(
-        self,
-        arguments: Sequence[str],
-        *,
-        extra: Mapping[str, str] | None = None,
-        pass_fds: Sequence[int] = (),
-        allowed: Iterable[int] = (0,),
-    ) -> Outcome:
-        """Run one argument list; raises StepFailed when its exit code is not allowed."""
+    raise Overdue(text % {"command": name, "seconds": round(seconds), "code": code}, state=outcome.text)
 
 
 def demand(outcome: Outcome, arguments: Sequence[str], allowed: Iterable[int] = (0,)) -> Outcome:
@@ -227,60 +215,34 @@ def demand(outcome: Outcome, arguments: Sequence[str], allowed: Iterable[int] = 
         return outcome
     raise StepFailed(
         _("%(command)s ended with exit code %(code)d: %(last)s")
-        % {
-            "command": Path(arguments[0]).name,
-            "code": outcome.code,
-            "last": (outcome.text.splitlines() or [""])[-1],
-        },
+        % {"command": Path(arguments[0]).name, "code": outcome.code, "last": (outcome.text.splitlines() or [""])[-1]},
         state=outcome.text,
     )
 
 
-def run(
-    context: StepContext,
+def run_on(
+    target: TargetSpec,
     arguments: Sequence[str],
     *,
-    lock: int,
-    until: float,
     extra: Mapping[str, str] | None = None,
-    pass_fds: Sequence[int] = (),
-    allowed: Iterable[int] = (0,),
+    confined: bool = True,
+    read: Sequence[str] = (),
+    write: Sequence[str] = (),
+    tool: bool = False,
+    **options: Any,
 ) -> Outcome:
-    """Run one argument list for a step under the target's lock; `until` is its end on the monotonic clock.
+    """Run one argument list in a target's folder and, if `confined`, in its sandbox.
 
-    The child inherits the descriptor of the lock, so that the target stays locked while any child lives.
-    Raises StepFailed with the command's name and exit code when that is not allowed.
+    read, write, tool: as sandbox_of takes them. options, and what it raises: see run_command.
     """
-    environment = base_environment(
-        {
-            "RINGI_TARGET_ROOT": str(context.target.root),
-            "RINGI_KEY": context.key,
-            "RINGI_EPOCH": str(context.epoch),
-        }
-        | dict(extra or {})
+    own = str(target.root)
+    environment = {"RINGI_TARGET_ROOT": own, "HOME": own, "TMPDIR": f"{own}/{TEMPORARY}", **(extra or {})}
+    sandbox = sandbox_of(target, arguments[0], read=read, write=write, tool=tool) if confined else None
+    return run_command(
+        arguments, environment=base_environment(environment), folder=target.root, sandbox=sandbox, **options
     )
-    outcome = run_command(
-        arguments,
-        environment=environment,
-        folder=context.target.root,
-        seconds=max(0.0, until - time.monotonic()),
-        output=context.output,
-        beat=context.beat,
-        secrets=secrets_of(context),
-        pass_fds=(lock, *pass_fds),
-        silence=context.silence_seconds,
-    )
-    return demand(outcome, arguments, allowed)
 
 
-def run_plain(
-    arguments: Sequence[str],
-    *,
-    extra: Mapping[str, str] | None = None,
-    pass_fds: Sequence[int] = (),
-    allowed: Iterable[int] = (0,),
-) -> Outcome:
-    """Run one argument list outside of any step, for measurements; at most ten minutes."""
-    environment = base_environment(extra)
-    outcome = run_command(arguments, environment=environment, folder=Path("/"), seconds=600, pass_fds=pass_fds)
-    return demand(outcome, arguments, allowed)
+def run_tool(target: TargetSpec, arguments: Sequence[str], *, allowed: Iterable[int] = (0,), **options: Any) -> Outcome:
+    """Run one of Ringi's own programs for a target outside of any step, for measurements; at most ten minutes."""
+    return demand(run_on(target, arguments, seconds=600, tool=True, **options), arguments, allowed)

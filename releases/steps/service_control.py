@@ -1,7 +1,5 @@
 """The target's service as a plain process: stop, start, restart; a step kind."""
 
-from __future__ import annotations
-
 import json
 import os
 import select
@@ -18,7 +16,8 @@ from releases.steps.base import Overdue, Parameters, Probe, StepContext, StepFai
 from releases.steps.log_position import after_start, log_position
 from releases.steps.masking import masked
 from releases.steps.processes import group_lives, start_time
-from releases.steps.runner import base_environment, run_command, secrets_of
+from releases.steps.runner import run_on, secrets_of
+from releases.steps.sandbox import inside, sandbox_of
 from releases.steps.service_proof import is_version, lives, occupied, recorded_service, reported, serving
 from releases.steps.service_settings import Service, VersionReport, service_of
 from releases.steps.target import Held, Layout, TargetStep, configuration_digest, filled, journal_lines, journal_once
@@ -239,7 +238,7 @@ def start_service(context: StepContext, held: Held, service: Service) -> None:
             )
             % {"who": who}
         )
-    log = layout.log(context.target.settings)
+    log = inside(context.target, layout.log(context.target.settings))
     log.parent.mkdir(parents=True, exist_ok=True)
     beside = {
         "key": context.key,
@@ -252,13 +251,14 @@ def start_service(context: StepContext, held: Held, service: Service) -> None:
     layout.service_record.unlink(missing_ok=True)
     # Only where the version cannot tell the start from what was there before, its end does.
     waits = (service.ready.seconds if service.ready is not None else START_SECONDS) if told_before else 0.0
-    starter = [*detach.starter(), str(layout.service_record), str(log), json.dumps(beside), str(waits)]
-    outcome = run_command(
-        [*starter, *filled(service.start, context.target)],
-        environment=base_environment({"RINGI_TARGET_ROOT": str(context.target.root)}),
-        folder=layout.root,
+    starter = [*detach.starter(), str(layout.service_record), str(log.resolve()), json.dumps(beside), str(waits)]
+    arguments = filled(service.start, context.target)
+    outcome = run_on(
+        context.target,
+        [*starter, json.dumps(sandbox_of(context.target, arguments[0]), default=asdict), *arguments],
         seconds=max(0.0, held.until - time.monotonic()),
         beat=context.beat,
+        confined=False,  # what it starts is, once it is recorded
     )
     if outcome.code != 0:
         raise _failure(
@@ -318,7 +318,7 @@ def _how_to_prove() -> str:
 
 
 def _failure(context: StepContext, message: str) -> StepFailed:
-    log = Layout(context.target.root).log(context.target.settings)
+    log = inside(context.target, Layout(context.target.root).log(context.target.settings))
     text = ""
     if log.exists():
         with log.open("rb") as file:

@@ -4,8 +4,6 @@ Two proofs count: the started process, or one that descends from it, listens on 
 the wanted version. With neither nobody knows, and a person decides.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import re
@@ -27,7 +25,7 @@ from releases.steps.processes import (
     start_time,
     visible,
 )
-from releases.steps.runner import base_environment, run_command
+from releases.steps.runner import run_on
 from releases.steps.service_settings import Service, VersionReport, service_of
 from releases.steps.target import Layout, filled
 from releases.steps.words import gettext as _
@@ -167,8 +165,7 @@ def reported(target: TargetSpec, report: VersionReport) -> str:
 def _asked(target: TargetSpec, report: VersionReport) -> str:
     if report.command:
         argv = filled(report.command, target)
-        environment = base_environment({"RINGI_TARGET_ROOT": str(target.root)})
-        outcome = run_command(argv, environment=environment, folder=target.root, seconds=COMMAND_SECONDS)
+        outcome = run_on(target, argv, seconds=COMMAND_SECONDS)
         if outcome.code != 0:
             said = {"command": Path(argv[0]).name, "code": outcome.code}
             raise StepFailed(_("%(command)s, which asks for the version, ended with exit code %(code)d") % said)

@@ -1,18 +1,21 @@
 """Starts the programs of the steps: each in a group of its own, and killed when the worker that started it dies."""
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import os
+import select
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from releases.steps.base import StepFailed
+from releases.steps.landlock import enter
+from releases.steps.sandbox import Sandbox
 from releases.steps.words import gettext as _
 
 PR_SET_PDEATHSIG = 1
@@ -32,8 +35,11 @@ def start(
     stdin: int = subprocess.DEVNULL,
     stderr: int = subprocess.STDOUT,
     pass_fds: Sequence[int] = (),
+    sandbox: Sandbox | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start an argument list with stdout in a pipe. Raises StepFailed when there is no such program to run."""
+    """Start an argument list with stdout in a pipe, in a sandbox if given one. Raises StepFailed when there is no such
+    program to run.
+    """
     tie: tuple[str, ...] = ()
     options: dict[str, Any] = {}
     try:
@@ -44,22 +50,44 @@ def start(
             tie = (*tie, str(os.getpid()))
         else:
             options["preexec_fn"] = _dies_with(os.getpid())
-        return subprocess.Popen(
-            [*tie, *arguments],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            cwd=folder,
-            env=dict(environment),
-            pass_fds=tuple(pass_fds),
-            process_group=0,
-            **options,
-        )
+        options |= {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": stderr, "cwd": folder, "process_group": 0}
+        if sandbox is not None and sandbox.account:
+            user, group, *groups = sandbox.account
+            options |= {"user": user, "group": group, "extra_groups": groups}
+        options |= {"env": dict(environment), "pass_fds": tuple(pass_fds)}
+        words = [*tie, *arguments]
+        return subprocess.Popen(words, **options) if sandbox is None else _confined(sandbox, words, options)
     except OSError as error:
         raise StepFailed(
             _("%(command)s could not be started: %(reason)s")
             % {"command": Path(arguments[0]).name, "reason": error.strerror or error}
         ) from error
+
+
+def _confined(sandbox: Sandbox, words: Sequence[str], options: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    """Start a program from a thread of its own that has entered the sandbox: the program inherits it. Raises OSError.
+
+    The thread lives as long as the program, because the kernel ends a tied program with the thread that started it.
+    """
+    answers: SimpleQueue[subprocess.Popen[bytes] | Exception] = SimpleQueue()
+
+    def stand_by() -> None:
+        try:
+            enter(sandbox.read, sandbox.write)
+            answers.put(process := subprocess.Popen(words, **options))
+            watch = os.pidfd_open(process.pid)
+        except Exception as fault:  # noqa: BLE001  raised where the program was asked for
+            answers.put(fault)
+            return
+        ended = select.poll()
+        ended.register(watch, select.POLLIN)
+        ended.poll()
+        os.close(watch)
+
+    threading.Thread(target=stand_by, name="sandbox", daemon=True).start()
+    if isinstance(answer := answers.get(), Exception):
+        raise answer
+    return answer
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 every kind.
 """
 
-from __future__ import annotations
+from __future__ import annotations  # those of the database are loaded late
 
 import fcntl
 import json
@@ -14,14 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from releases.steps import database as databases
-from releases.steps import runner
+from releases.steps import database as databases, runner
 from releases.steps.base import Fenced, Probe, StepContext, StepFailed, StepKind, StillRunning, TargetSpec
 from releases.steps.configuration_file import configuration_digest, path_of, render_configuration
 from releases.steps.log_position import log_position
+from releases.steps.sandbox import inside, shared
 from releases.steps.ssh import call, place
 from releases.steps.trees import sync_folder, tree_digest
 from releases.steps.words import gettext as _
@@ -122,17 +123,31 @@ class Held:
         extra: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         allowed: Iterable[int] = (0,),
+        **how: Any,
     ) -> runner.Outcome:
-        """Run one argument list under the lock; see runner.run."""
-        return runner.run(
-            self.context,
+        """Run one argument list for the step; how: as run_on takes it.
+
+        The child inherits the descriptor of the lock, so that the target stays locked while any child lives. Raises
+        StepFailed with the command's name and exit code when that is not allowed.
+        """
+        context = self.context
+        outcome = runner.run_on(
+            context.target,
             arguments,
-            lock=self.lock,
-            until=self.until,
-            extra=extra,
-            pass_fds=pass_fds,
-            allowed=allowed,
+            extra={"RINGI_KEY": context.key, "RINGI_EPOCH": str(context.epoch), **(extra or {})},
+            seconds=max(0.0, self.until - time.monotonic()),
+            output=context.output,
+            beat=context.beat,
+            secrets=runner.secrets_of(context),
+            pass_fds=(self.lock, *pass_fds),
+            silence=context.silence_seconds,
+            **how,
         )
+        return runner.demand(outcome, arguments, allowed)
+
+    def tool(self, arguments: Sequence[str], **how: Any) -> runner.Outcome:
+        """Run one of Ringi's own programs under the lock."""
+        return self.run(arguments, tool=True, **how)
 
 
 @dataclass(frozen=True)
@@ -147,11 +162,21 @@ class Measured:
     schema: str = ""
 
 
+def private_folder(folder: Path, group: int = 0o050) -> None:
+    """Make a folder for the worker alone, and with these rights for the group where the one above is shared with it."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if shared(folder.parent):
+            folder.chmod(0o2700 | group)
+
+
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write the file so that a crash leaves either the old or the new content."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    mode |= 0o040 if shared(path.parent) else 0
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(content)
@@ -187,9 +212,16 @@ def holding(context: StepContext) -> Iterator[Held]:
     """
     refuse_elsewhere(context.target)
     layout = Layout(context.target.root)
+    for path in (
+        *(layout.lock, layout.lock_record, layout.journal, layout.service_record, layout.root / runner.TEMPORARY),
+        *(layout.releases, layout.maintenance, layout.backup(context.run_token), layout.log(context.target.settings)),
+    ):
+        inside(context.target, path)
+    path_of(context.target)  # which asks the same
     until = time.monotonic() + context.deadline_seconds
-    layout.own.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    private_folder(layout.own)
+    private_folder(layout.root / runner.TEMPORARY, 0o070)
+    descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -227,7 +259,9 @@ def journal(context: StepContext, effect: str, **facts: Any) -> None:
         "epoch": context.epoch,
         "effect": effect,
     }
-    descriptor = os.open(layout.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    inside(context.target, layout.journal)
+    mode = 0o640 if shared(layout.own) else 0o600
+    descriptor = os.open(layout.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     with open(descriptor, "r+b", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
@@ -296,7 +330,8 @@ def measure(
         return Measured(**call.ask(target, "measure", configuration=configuration, seconds=seconds, data=data))
     layout = Layout(target.root)
     database = database_of(target, configuration)
-    digest = databases.data_digest(database, runner.run_plain, data=data) if database else databases.DataDigest("", "")
+    tool = partial(runner.run_tool, target)
+    digest = databases.data_digest(database, tool, data=data) if database else databases.DataDigest("", "")
     return Measured(
         code=tree_digest(layout.current.resolve()) if layout.current.is_symlink() else "",
         configuration=configuration_digest(target),

@@ -2,8 +2,6 @@
 code_deploy.
 """
 
-from __future__ import annotations
-
 import ctypes
 import hashlib
 import os
@@ -13,6 +11,7 @@ import stat
 import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from releases.steps.base import StepFailed, Version
@@ -103,6 +102,15 @@ def archive_command(repository: str, version: Version, archive: Path) -> list[st
     ]
 
 
+def places_of(repository: str) -> list[str]:
+    """Return the folders in which git finds a repository's objects: its own, and those that it borrows from."""
+    found = [repository]
+    for known in ("objects/info/alternates", ".git/objects/info/alternates"):
+        with suppress(OSError):
+            found += Path(repository, known).read_text().splitlines()
+    return found
+
+
 def archive(repository: str, version: Version, path: Path, run: Callable[[Sequence[str]], object]) -> None:
     """Write the version's tree to a tar file; run: runs git's argument list. Raises StepFailed."""
     if not Path(repository).is_dir():
@@ -121,11 +129,7 @@ def _extract(archive: Path, folder: Path) -> None:
             tar.extract(safe, folder, filter="fully_trusted")
 
 
-def lay(
-    version: Version,
-    releases: Path,
-    fetch: Callable[[Path], object],
-) -> tuple[Path, bool]:
+def lay(version: Version, releases: Path, fetch: Callable[[Path], object]) -> tuple[Path, bool]:
     """Lay the version's tree under `releases` and return its folder and whether it was laid now.
 
     fetch: writes the version's tree to a tar file, as archive() does. A folder that is there already is kept when its digest is the version's,

@@ -5,8 +5,6 @@ A page says a text in its reader's language. A worker and the scheduler do not k
 said with its values (message.py), and pages, mails and the API put it into words with `told`.
 """
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as translated
 
 from releases.steps import message

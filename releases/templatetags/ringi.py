@@ -153,6 +153,18 @@ def differences(found: Iterable[Difference]) -> str:
 
 
 @register.filter
+def programs(target: Any) -> Any:
+    """Return what programs of a deployment target see, as a look shows it."""
+    from pathlib import Path
+
+    from releases.admin.verbs.base import Shown
+    from releases.steps.base import TargetSpec
+    from releases.steps.sandbox import described
+
+    return Shown("", *described(TargetSpec("", "", Path(target.root), target.settings)))
+
+
+@register.filter
 def exactly(at: datetime) -> str:
     """Return a time of the ledger with its zone, to the millisecond."""
     return times.stamp(at, exact=True)
@@ -186,12 +198,13 @@ def words_of_events() -> dict[str, str]:
     return {**words, "number": _("number"), "before": _("before"), "after": _("after")}
 
 
-@register.inclusion_tag("ringi/clauses.html")
-def consented(document: dict[str, Any], zone: str = "") -> dict[str, Any]:
+@register.inclusion_tag("ringi/clauses.html", takes_context=True)
+def consented(context: dict[str, Any], round_: Any, zone: str = "") -> dict[str, Any]:
     """Show what a round of consent is about."""
+    from environments.admin.rights import rights_of
     from releases.admin.rounds import clauses
 
-    return {"clauses": clauses(document, zone)}
+    return {"clauses": clauses(round_, rights_of(context["request"]), zone)}
 
 
 @register.inclusion_tag("ringi/told.html")
@@ -248,6 +261,14 @@ def silence_banner(context: dict[str, Any]) -> dict[str, Any]:
 
     staff = getattr(getattr(context.get("request"), "user", None), "is_staff", False)
     return {"silent": silent_lines() if staff else [], "linked": staff}
+
+
+@register.simple_tag
+def altered(*shown: Any) -> str:
+    """Say in red which of the rows that are shown were altered after they were recorded."""
+    from audit.cover import warning
+
+    return format_html('<p class="r-error" role="alert">{}</p>', said) if (said := warning(*shown)) else ""
 
 
 @register.inclusion_tag("ringi/term.html")

@@ -1,7 +1,5 @@
 """Builds the small frozen context that a step kind gets, from the rows of the run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +7,10 @@ from typing import Any
 from environments.models import Target
 from releases.actions.release.repository import place_of
 from releases.actions.watch.place import configuration_of, spec_of
+from releases.gates.content import target_digest
 from releases.models import Deployment, Step
-from releases.steps.base import StepContext, TargetSpec, Version
+from releases.steps.base import StepContext, StepFailed, TargetSpec, Version
+from releases.steps.words import gettext as _
 
 BACK = ("back", "back_verify")
 
@@ -50,8 +50,17 @@ class RunFacts:
 
 
 def facts_of(step: Step) -> RunFacts:
-    """Read the facts of a run once, with the first step that is claimed of it here."""
+    """Read the facts of a run once, with the first step that is claimed of it here.
+
+    Raises StepFailed where an approved deployment begins on another target than the one that was approved.
+    """
     deployment = step.deployment
+    if (
+        step.ordinal == 1
+        and deployment.consent is not None
+        and deployment.consent.document["target"] != target_digest(deployment.application, deployment.environment)
+    ):
+        raise StepFailed(_("The folder or the commands of the deployment target are not those that were approved."))
     base = deployment.base.get("in_force", {})
     done = deployment.steps.filter(phase__in=["forward", "verify"], state="done").exclude(kind="check")
     new_values, new_secrets = configuration_of(deployment.base.get("wanted_configuration"))
@@ -69,12 +78,7 @@ def facts_of(step: Step) -> RunFacts:
 
 
 def context_of(
-    step: Step,
-    epoch: int,
-    output: Callable[[bytes], None],
-    beat: Callable[[], None],
-    deadline: float,
-    facts: RunFacts,
+    step: Step, epoch: int, output: Callable[[bytes], None], beat: Callable[[], None], deadline: float, facts: RunFacts
 ) -> StepContext:
     """Return the context of one attempt, from the facts of its run; on the way back, wanted and previous change places."""
     back = step.phase in BACK

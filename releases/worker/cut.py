@@ -1,7 +1,5 @@
 """Cuts off what does not come back by itself: a command ends at its deadline, Python code that hangs is interrupted here."""
 
-from __future__ import annotations
-
 import signal
 import threading
 import time

@@ -1,7 +1,5 @@
 """The dry run of a release in an environment: what each step of its plan would do there, said without doing any of it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +17,7 @@ from releases.models import InForce, Release, Step
 from releases.steps.base import StepContext, StepFailed, Version
 from releases.steps.masking import masked
 from releases.steps.runner import secrets_of
-from releases.steps.ssh import call
-from releases.steps.ssh import place as ssh
+from releases.steps.ssh import call, place as ssh
 from releases.steps.target import TargetStep
 from releases.worker.context import BACK
 from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE

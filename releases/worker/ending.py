@@ -1,7 +1,5 @@
 """What an attempt that was cut off says: in what state it left the target."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from releases import steps

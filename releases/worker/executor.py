@@ -1,7 +1,5 @@
 """Runs the steps of a deployment one after the other: claim, probe where one was lost, effect, outcome."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import os
@@ -23,6 +21,7 @@ from releases.actions.deployment.queue import put_back
 from releases.actions.poll.limited import limited
 from releases.actions.step.claim import ATTEMPTS, Claim, Exhausted, claim
 from releases.actions.step.finish import ask_person, doubt, fail, finish, pause, stop, wait_for_target
+from releases.actions.target.sound import shared
 from releases.checks.base import CheckContext, Verdict
 from releases.models import Step
 from releases.steps.base import Fenced, Overdue, Probe, StepContext, StepFailed, StillRunning, StopAsked, Unproven
@@ -30,7 +29,7 @@ from releases.steps.masking import clean
 from releases.steps.runner import secrets_of
 from releases.steps.target import measure
 from releases.steps.words import gettext as _
-from releases.worker.context import RunFacts, context_of, facts_of
+from releases.worker.context import RunFacts, context_of, facts_of, target_of
 from releases.worker.cut import MARGIN_SECONDS, CutOff, cut_off_after
 from releases.worker.ending import PROBE_SECONDS, state_of
 from releases.worker.lease import Lease
@@ -128,6 +127,8 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
         secrets = secrets_of(context)
         try:
             with cut_off_after(deadline + MARGIN_SECONDS):
+                if step.ordinal == 1 and (other := shared(target_of(step.deployment), context.target)):
+                    raise StepFailed(_("Another target lies there: %(target)s") % {"target": other})
                 if step.kind == "check":
                     result, probe = _check(step, context), ""
                 else:

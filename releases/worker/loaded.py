@@ -1,7 +1,5 @@
 """What a process that lives long has loaded at its start."""
 
-from __future__ import annotations
-
 import gc
 
 

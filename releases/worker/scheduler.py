@@ -1,7 +1,5 @@
 """The scheduler's loop: any number may run, one acts under an advisory lock; it sleeps until the next thing is due."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import time

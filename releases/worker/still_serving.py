@@ -1,7 +1,5 @@
 """Asks at the end of a verification whether the service that the deployment started still is the one that serves."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from releases import steps

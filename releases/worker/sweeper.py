@@ -1,8 +1,9 @@
 """What the scheduler finds to do: each function looks once in PostgreSQL and acts or wakes. Lost wake-ups end here."""
 
-from __future__ import annotations
-
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,6 +11,7 @@ from functools import partial
 from django.conf import settings
 from django.db.models import Count, Exists, F, Min, OuterRef, Q
 
+from audit import cover, standing
 from audit.apart import apart
 from audit.reconciliation import night
 from audit.refusals import GateClosed
@@ -33,8 +35,10 @@ from releases.actions.watch.begin import begin_before, wants_before
 from releases.actions.watch.sample import advance, end_due
 from releases.actions.watch.unclear import tell_unclear
 from releases.models import Deployment, Document, Fact, Rollback, Step, Watch
+from releases.steps.spawn import start
 
 log = logging.getLogger(__name__)
+_verifying: list[subprocess.Popen[bytes]] = []
 
 
 def seen_lately(release_id: int, moment: datetime) -> bool:
@@ -124,8 +128,7 @@ def waiting_rollbacks(moment: datetime) -> None:
     """Wake workers for alarms that were not prepared, and for authorised ways back that have not begun."""
     late = moment - timedelta(seconds=2 * settings.SWEEP)
     waiting = Rollback.objects.filter(
-        Q(state__in=["raised", "assessed"], facts__rows_total__isnull=True) | Q(state="authorised"),
-        raised_at__lt=late,
+        Q(state__in=["raised", "assessed"], facts__rows_total__isnull=True) | Q(state="authorised"), raised_at__lt=late
     ).values_list("pk", "deployment__environment__slug")
     for pk, slug in waiting:
         with apart(log, "nobody can be woken for rollback %s", pk):
@@ -143,7 +146,7 @@ def due_samples(moment: datetime) -> None:
                 limited("end_monitoring", watch, partial(end_due, watch.pk), deployment_id=watch.deployment_id)
                 continue
             advance(watch.pk)
-            dispatch.wake("samples", "take_sample", watch_id=watch.pk, due=due.isoformat())
+            dispatch.wake("samples", "take_sample", watch_id=watch.pk, due=dispatch.microseconds(due))
 
 
 def due_checks(moment: datetime) -> None:
@@ -154,7 +157,7 @@ def due_checks(moment: datetime) -> None:
             continue
         with apart(log, "watch %s cannot be checked", watch.pk):
             advance(watch.pk, "checks")
-            dispatch.wake("checks", "check_watch", watch_id=watch.pk, due=due.isoformat())
+            dispatch.wake("checks", "check_watch", watch_id=watch.pk, due=dispatch.microseconds(due))
 
 
 def unclear_watches(moment: datetime) -> None:
@@ -211,6 +214,23 @@ def unsent_messages(moment: datetime) -> None:
         dispatch.wake_once("messages", "tell")
 
 
+def ledger_verification(moment: datetime) -> None:
+    """Have a process of its own verify the ledger when that is due, and say in the log how it ended."""
+    if _verifying and _verifying[0].poll() is not None:
+        child = _verifying.pop()
+        said = child.communicate()[0].decode(errors="replace").strip()
+        log.log(logging.ERROR if child.returncode else logging.INFO, "the ledger was verified: %s", said)
+    if not _verifying and standing.due(moment):
+        command = [sys.executable, "manage.py", "audit_verify", "--scheduled"]
+        _verifying.append(start(command, environment=os.environ, folder=settings.BASE_DIR))
+
+
+def uncovered_rows(moment: datetime) -> None:
+    """Write the digests of output, samples, checks and outbox entries into events, every few minutes."""
+    if cover.due(moment):
+        cover.cover()
+
+
 def nightly_comparison(moment: datetime) -> None:
     """Compare history rows and governed rows with the ledger once a night, a slice of each round at a time."""
     if night.due(moment):
@@ -241,6 +261,8 @@ RARELY = (
     coming_baselines,
     unpublished_documents,
     expired_dumps,
+    uncovered_rows,
+    ledger_verification,
     nightly_comparison,
 )
 

@@ -29,11 +29,11 @@ def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     folder = tmp_path_factory.mktemp("organisation")
     tree = copied(folder / "tree")
     made: list[Organisation] = []
-    with running(tree, folder / "up.log") as (address, username, password):
+    with running(tree, folder / "up.log") as (address, username, invitation):
 
         def begin(what: Application) -> Organisation:
             made.append(Organisation(folder, address, what))
-            made[-1].set_up(username, password)
+            made[-1].set_up(username, invitation)
             return made[-1]
 
         yield begin

@@ -141,9 +141,9 @@ class Organisation(Stage):
         super().__init__(state, base_url, application=what.slug, title=what.title)
         self.what = what
 
-    def set_up(self, username: str, password: str) -> None:
+    def set_up(self, username: str, invitation: str) -> None:
         """Make people, procedure, repository and targets; the version before Ringi lies and runs there by hand."""
-        first, second = second_administrator(self, username, password)
+        first, second = second_administrator(self, username, invitation)
         add_people(self, first, second)
         put_into_effect(self, self.what.procedure(), "as our organisation does it")
         self.built = self._repository()
@@ -178,7 +178,8 @@ class Organisation(Stage):
         place = self.places[name]
         settings = dict(place.settings)
         watch = settings.pop("watch", None)
-        target = self.ids[f"target {name}"] = self.manager.do(
+        target = self.ids[f"target {name}"] = self.place(
+            name,
             "target:create",
             application_id=self.ids[self.application],
             environment_id=self.ids[name],
@@ -186,7 +187,8 @@ class Organisation(Stage):
             **as_fields(settings),
         )
         if watch is not None:
-            self.manager.do("target:set_watch", target, sources=json.dumps(watch), private_networks="", reason="first")
+            given = {"sources": json.dumps(watch), "private_networks": "", "reason": "first"}
+            self.place(name, "target:set_watch", target, **given)
 
     def configure(self, environment: str, **more: str) -> int:
         """Make a configuration version of an environment; this application has no secrets."""
@@ -266,7 +268,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(tree: Tree, log: Path) -> Iterator[tuple[str, str, str]]:
-    """Run `make up` in a copy of the tree as a new user does; yields address, first sign-in and its password."""
+    """Run `make up` in a copy of the tree as a new user does; yields address, first sign-in and its invitation."""
     with log.open("wb") as output:
         up = subprocess.Popen(
             ["make", "up"],
@@ -292,8 +294,8 @@ def running(tree: Tree, log: Path) -> Iterator[tuple[str, str, str]]:
 def _announced(up: subprocess.Popen[bytes], log: Path) -> tuple[str, str, str] | None:
     text = log.read_text("utf-8", errors="replace")
     assert up.poll() is None, text
-    found = [re.search(rf"{word} ?(\S+)", text) for word in ("Ringi answers at", "Administrator:", "Password:")]
+    found = [re.search(rf"{word} ?(\S+)", text) for word in ("Ringi answers at", "Administrator:", "Invitation:")]
     if any(one is None for one in found):
         return None
-    address, username, password = (one[1] for one in found if one is not None)
-    return address.rstrip("/"), username, password
+    address, username, invitation = (one[1] for one in found if one is not None)
+    return address.rstrip("/"), username, invitation

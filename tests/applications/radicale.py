@@ -89,6 +89,8 @@ class Radicale(Application):
                 "stop_seconds": 10,
                 "ready": {"url": f"{target.address}/.web/", "seconds": 20},
             },
+            # The shell of the start command starts it, so that Ringi does not know where it is installed.
+            "programs": {"read": [str(self.python.parent.parent)]},
             "urls": {"base": target.address},
             "log": "shared/app.log",
             "watch": [

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from tests import operations
+
 _parts = conninfo_to_dict(os.environ["LEDGER_TEST_URL"])
 SECRET_KEY = "tests only"
 INSTALLED_APPS = ["audit"]
@@ -22,7 +24,9 @@ DATABASES = {
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATE = Path(os.environ["LEDGER_TEST_STATE"])
-RINGI_ROLES: dict[str, str] = {}
+LEDGER_PUBLIC_KEY = ""
+RINGI_ROLES = {"application": _parts["user"]}
+operations.in_one_process()
 MAIL_HOST, _, _port = os.environ.get("LEDGER_TEST_MAIL", "").rpartition(":")
 MAIL_DOMAINS: list[str] = []
 MAILERS = {

@@ -64,10 +64,7 @@ class Listed:
     secret: frozenset[str] = frozenset()
 
 
-GOVERNED = (
-    Listed("toys.Toy", frozenset({"beat"}), frozenset({"phrase"})),
-    Listed("toys.Toy.pairs"),
-)
+GOVERNED = (Listed("toys.Toy", frozenset({"beat"}), frozenset({"phrase"})), Listed("toys.Toy.pairs"))
 TABLE_OF = {"toys.Toy": "toy", "toys.Toy.pairs": "toy_pair"}
 
 

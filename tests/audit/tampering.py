@@ -29,7 +29,7 @@ _TEN = """
 INSERT INTO toy (title, amount, facts) SELECT 'おもちゃ ' || n, n / 7.0, '{"n": 1}' FROM generate_series(1, 4) AS n;
 UPDATE toy SET ready = true WHERE id > (SELECT max(id) - 2 FROM toy);
 DELETE FROM toy WHERE id = (SELECT max(id) FROM toy);
-SELECT ringi_append('action', 'toy:change', 'toys.Toy:1', NULL, '{"signature": {"name": "佐藤"}}', '試験', 'done');
+SELECT ringi_append('action', 'toy:change', 'toys.Toy:1', NULL, '{"signature": {"name": "佐藤", "digest": "d"}}', '試験', 'done');
 SELECT ringi_append('refusal', 'toy:change', 'toys.Toy:1', NULL, '{"reasons": ["no"]}', '', 'refused');
 SELECT ringi_append('access', 'session:sign_in', '', NULL, '{"method": "password"}', '', 'done');
 """

@@ -16,7 +16,8 @@ import pytest
 import rfc8785
 
 from audit import capture
-from audit.ledger.chain import KEYS, verify
+from audit.ledger.chain import verify
+from audit.offline.ringi_verify import KEYS
 from audit.roles import Roles
 from tests.audit.conftest import GOVERNED, SATO, TABLE_OF, LedgerDatabase, Listed, act, events
 
@@ -52,16 +53,7 @@ def _ours(value: Any) -> Any:
     [
         *HOSTILE,
         dict.fromkeys(HOSTILE, 1) | {"nested": {"b": [1, None, True, {"": []}], "a": {}}},
-        {
-            "\ue000": 1,
-            "🚀": 2,
-            "\uffff": 3,
-            "\U0010ffff": 4,
-            "z": 5,
-            "あ": 6,
-            "\U0010ffff\ue000": 7,
-            "\ue000a": 8,
-        },
+        {"\ue000": 1, "🚀": 2, "\uffff": 3, "\U0010ffff": 4, "z": 5, "あ": 6, "\U0010ffff\ue000": 7, "\ue000a": 8},
         [0, -1, 2**53 - 1, 2**53, -(2**53) + 1, 10**30, Decimal("1.50"), Decimal("-0.1"), Decimal("2.0")],
         [[], {}, None, False, [[["deep"]]]],
     ],
@@ -77,13 +69,7 @@ def test_canonical_json_is_that_of_rfc_8785(ledger: LedgerDatabase, value: Any) 
 def test_event_bytes_are_canonical_and_say_who_what_when_why(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
     deed = uuid4()
-    act(
-        app,
-        "INSERT INTO toy (title) VALUES (%s)",
-        [HOSTILE[3] + "が\u3099"],
-        action_id=deed,
-        reason="か\u3099",
-    )
+    act(app, "INSERT INTO toy (title) VALUES (%s)", [HOSTILE[3] + "が\u3099"], action_id=deed, reason="か\u3099")
     (raw,) = app.execute("SELECT bytes FROM audit_event").fetchone()
     event = json.loads(raw)
     assert raw == rfc8785.dumps(event)
@@ -98,13 +84,21 @@ def test_event_bytes_are_canonical_and_say_who_what_when_why(ledger: LedgerDatab
     assert abs((datetime.now(UTC) - at).total_seconds()) < 60
 
 
+def test_each_event_names_the_database_role_of_its_session_whatever_the_writer_says(ledger: LedgerDatabase) -> None:
+    app, owner = ledger.as_app(), ledger.as_owner()
+    app.execute(
+        """SELECT set_config('ringi.context', '{"actor": "x", "action": "toy:look", "session_user": "y"}', false)"""
+    )
+    app.execute("INSERT INTO toy (title) VALUES ('x')")
+    app.execute("SELECT ringi_append('access', 'toy:look', '', NULL, '{\"session_user\": \"y\"}', '', 'done')")
+    ledger.as_superuser().execute(f'GRANT "{ledger.app}" TO "{ledger.owner}"')
+    owner.execute(f'SET ROLE "{ledger.app}"')
+    act(owner, "INSERT INTO toy (title) VALUES ('x')")
+    assert [event["session_user"] for event in events(app)] == [ledger.app, ledger.app, ledger.owner]
+
+
 @pytest.mark.parametrize(
-    "statement",
-    [
-        "INSERT INTO toy (title) VALUES ('x')",
-        "UPDATE toy SET title = 'y'",
-        "DELETE FROM toy",
-    ],
+    "statement", ["INSERT INTO toy (title) VALUES ('x')", "UPDATE toy SET title = 'y'", "DELETE FROM toy"]
 )
 def test_it_refuses_a_write_without_actor(ledger: LedgerDatabase, statement: str) -> None:
     app = ledger.as_app()
@@ -145,9 +139,7 @@ def test_a_null_becoming_a_value_is_a_change(ledger: LedgerDatabase) -> None:
     assert event["after"]["amount"] == "1.0000"
 
 
-def test_a_change_of_ungoverned_columns_alone_makes_no_event_and_needs_no_actor(
-    ledger: LedgerDatabase,
-) -> None:
+def test_a_change_of_ungoverned_columns_alone_makes_no_event_and_needs_no_actor(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
     act(app, "INSERT INTO toy (title, beat) VALUES ('x', now())")
     app.execute("UPDATE toy SET beat = clock_timestamp()")
@@ -166,9 +158,7 @@ def test_a_delete_holds_the_whole_row(ledger: LedgerDatabase) -> None:
     assert deleted["outcome"] == "deleted"
 
 
-def test_times_bytes_secrets_and_floats_have_one_form_whatever_the_session_says(
-    ledger: LedgerDatabase,
-) -> None:
+def test_times_bytes_secrets_and_floats_have_one_form_whatever_the_session_says(ledger: LedgerDatabase) -> None:
     app, owner = ledger.as_app(), ledger.as_owner()
     app.execute("SET timezone = 'Asia/Tokyo'")
     app.execute("SET bytea_output = 'escape'")
@@ -264,13 +254,27 @@ def test_a_key_set_to_itself_is_no_change_of_it(ledger: LedgerDatabase) -> None:
 def test_actions_and_refusals_are_appended_and_rows_are_not(ledger: LedgerDatabase) -> None:
     app = ledger.as_app()
     append = "SELECT ringi_append(%s, 'toy:approve', 'toys.Toy:1', NULL, %s::jsonb, 'why', 'done')"
-    for kind in ("action", "refusal", "access"):
-        act(app, append, [kind, '{"b": 1.5, "a": "か\u3099"}'])
+    refusal = append.replace("'done'", "'refused'")
+    said = '{"b": 1.5, "a": "か\u3099"}'
+    act(app, append, ["action", said])
+    act(app, refusal, ["refusal", '{"reasons": ["no"]}'])
+    act(app, append, ["access", said])
     assert [event["kind"] for event in events(app)] == ["action", "refusal", "access"]
     assert events(app)[0]["after"] == {"a": "が", "b": "1.5"}
-    for kind in ("row", None):
+    wrong = [
+        (append, "row", "{}"),
+        (append, None, "{}"),
+        (refusal, "access", '{"reasons": ["no"]}'),
+        (refusal, "action", "{}"),
+    ]
+    wrong += [
+        (append, "refusal", '{"reasons": ["no"]}'),
+        (refusal, "refusal", "{}"),
+        (refusal, "refusal", '{"reasons": []}'),
+    ]
+    for statement, kind, details in wrong:
         with pytest.raises(psycopg.Error) as refused:
-            act(app, append, [kind, "{}"])
+            act(app, statement, [kind, details])
         assert refused.value.sqlstate == capture.WRONG_CALL
     with pytest.raises(psycopg.Error) as refused:
         app.execute(append, ["action", "{}"])
@@ -283,12 +287,8 @@ def test_breaking_the_glass_leaves_an_event_of_its_own(ledger: LedgerDatabase) -
         owner.execute("SELECT ringi_break_glass('田中', '索引の修理')")
         owner.execute("INSERT INTO toy (title) VALUES ('by hand')")
     broke, row = events(owner)
-    assert (broke["actor"], broke["action"], broke["reason"]) == (
-        "break-glass:田中",
-        "audit:break_glass",
-        "索引の修理",
-    )
-    assert broke["after"] == {"database_role": ledger.owner}
+    assert (broke["actor"], broke["action"], broke["reason"]) == ("break-glass:田中", "audit:break_glass", "索引の修理")
+    assert broke["session_user"] == ledger.owner
     assert (row["actor"], row["act"]) == (broke["actor"], broke["act"])
     with pytest.raises(psycopg.Error, match="a name and a reason"):
         owner.execute("SELECT ringi_break_glass('田中', ' ')")
@@ -337,8 +337,7 @@ def test_installing_again_follows_the_list(ledger: LedgerDatabase) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listed", "table"),
-    [(Listed("toys.Toy"), "nowhere"), (Listed("toys.Toy", frozenset({"gone"})), "toy")],
+    ("listed", "table"), [(Listed("toys.Toy"), "nowhere"), (Listed("toys.Toy", frozenset({"gone"})), "toy")]
 )
 def test_a_list_that_names_what_is_not_there_is_refused(ledger: LedgerDatabase, listed: Listed, table: str) -> None:
     owner = ledger.as_owner()

@@ -102,3 +102,43 @@ def test_a_false_search_path_can_not_lead_the_functions_astray(ledger: LedgerDat
     app.execute("SET search_path = public")
     app.execute("DROP TABLE pg_temp.audit_event, pg_temp.audit_head")
     assert verify(app).events == 1
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        '{"é": 1, "e\u0301": 2}',
+        '[{"a": {"q\u0323\u0307": 1, "q\u0307\u0323": 2}}]',
+        '{"a":' * 120 + "1" + "}" * 120,
+        "[" * 300 + "]" * 300,
+    ],
+    ids=["composed and not", "two orders", "deep object", "deep list"],
+)
+def test_what_readers_could_take_in_two_ways_does_not_get_into_the_ledger(ledger: LedgerDatabase, facts: str) -> None:
+    """A key that stands twice once it is normalised would be no JSON to a verifier, and one too deep ends it."""
+    app = ledger.as_app()
+    for statement in (
+        "INSERT INTO toy (title, facts) VALUES ('x', %s::jsonb)",
+        "SELECT ringi_append('action', 'toy:change', '', NULL, %s::jsonb, '', 'done')",
+    ):
+        with pytest.raises(psycopg.errors.DuplicateJsonObjectKeyValue):
+            act(app, statement, [facts])
+    act(
+        app,
+        "INSERT INTO toy (title, facts) VALUES ('x', %s::jsonb)",
+        ['{"e\u0301": {"é": 1}, "a": ' + "[" * 99 + "]" * 99 + "}"],
+    )
+    assert verify(app).finding is None
+
+
+def test_an_event_deeper_than_a_verifier_reads_is_a_finding_and_not_its_end(ledger: LedgerDatabase) -> None:
+    app = ledger.as_app()
+    act(app, "INSERT INTO toy (title) VALUES ('x')")
+    deep = '{"a":' * 300 + "1" + "}" * 300
+    ledger.as_owner().execute(
+        "INSERT INTO audit_event SELECT gen_random_uuid(), kind, act, at, actor, channel, action, object, outcome, reason, 1,"
+        " convert_to(replace(convert_from(bytes, 'UTF8'), '\"before\":null', '\"before\":' || %s), 'UTF8') FROM audit_event",
+        [deep],
+    )
+    finding = verify(app).finding
+    assert finding is not None and (finding.number, finding.what) == (2, "the bytes of the event are not JSON")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import DatabaseError, connection, transaction
+import rfc8785
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from audit.actor import Actor, NoActor, acting
-from audit.change import change, note
+from audit.change import again, change, note
 from audit.models import Event, Outbox
 from audit.refusals import GateClosed, Invalid, NotYou, SignatureNeeded, WrongState
-from environments.models import Environment
+from environments.models import AccessRule, Environment
 from releases.models import Procedure
+from tests import locks
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 
@@ -95,10 +98,7 @@ def test_a_refusal_leaves_only_itself_with_its_reasons(database: str, before: se
     assert fingerprint(database) == kept
     (refusal,) = events_since(before)
     assert (refusal.kind, refusal.outcome, refusal.action) == ("refusal", "refused", "test:rename")
-    assert refusal.contents["after"] == {
-        "kind": "gate_closed",
-        "reasons": ["the first reason", "the second reason"],
-    }
+    assert refusal.contents["after"] == {"kind": "gate_closed", "reasons": ["the first reason", "the second reason"]}
 
 
 def test_what_breaks_in_the_body_leaves_nothing(database: str, before: set[Any]) -> None:
@@ -160,7 +160,7 @@ def test_rows_are_locked_in_lock_order(database: str) -> None:
     for targets in (named, named[::-1]):
         with acting(COMMAND), CaptureQueriesContext(connection) as seen, change("test:both", *targets):
             pass
-        locks = [q["sql"] for q in seen.captured_queries if "FOR UPDATE" in q["sql"]]
+        locks = [q["sql"] for q in seen.captured_queries if "FOR NO KEY UPDATE" in q["sql"]]
         assert ["releases_procedure" in sql for sql in locks] == [True, False]
 
 
@@ -189,6 +189,22 @@ def test_an_act_that_signs_leaves_a_signature_whatever_its_body_does(people: dic
     with acting_as("committee_a"), change("test:sign_off") as act:
         pass
     assert "signature" not in (Event.objects.get(act=act.id, kind="action").contents["after"] or {})
+
+
+def test_a_signature_without_a_digest_of_its_own_has_that_of_its_event(people: dict[str, Any], acting_as: Any) -> None:
+    with acting_as("committee_a"), change("test:sign", reason="がんばる", sign=True) as act:
+        act.details["facts"] = {"数": [1, 2]}
+        act.signature("approve")
+    contents = Event.objects.get(act=act.id, kind="action").contents
+    signature = contents["after"].pop("signature")
+    signed = {name: contents[name] for name in ("action", "object", "reason", "after")}
+    assert signature["digest"] == sha256(rfc8785.dumps(signed)).hexdigest()
+
+
+def test_the_database_takes_no_signature_without_a_digest(people: dict[str, Any], acting_as: Any) -> None:
+    for empty in ({"name": "x"}, {"digest": ""}, None):
+        with acting_as("committee_a"), pytest.raises(DatabaseError, match="names the digest"), transaction.atomic():
+            note("test:sign", signature=empty)
 
 
 def test_a_signature_needs_a_proof_of_identity_that_is_fresh(people: dict[str, Any], acting_as: Any) -> None:
@@ -246,3 +262,83 @@ def test_what_an_act_tells_of_another_row_is_a_message_of_the_same_act(database:
     told = Outbox.objects.filter(act=act.id).order_by("pk").values_list("event", "object", "payload")
     assert list(told) == [("test:moved", f"environments.Environment:{other.pk}", {"by": "壱"}),
                           ("test:rename", f"environments.Environment:{row.pk}", {})]  # fmt: skip
+
+
+def ended(state: str) -> None:
+    """Let PostgreSQL end the open transaction with an error of this state."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'ended' USING ERRCODE = '{state}'; END $$")
+
+
+@pytest.mark.parametrize("state", ["40P01", "40001"])
+def test_what_a_deadlock_has_ended_is_done_again_once_and_no_more(before: set[Any], state: str) -> None:
+    tries: list[str] = []
+
+    def rename(*, until: int) -> None:
+        with change("test:rename", (Environment, environment().pk)) as act:
+            tries.append(act.get(Environment).name_en)
+            act.get(Environment).name_en = "Workbench"
+            if len(tries) < until:
+                ended(state)
+
+    with acting(COMMAND):
+        with pytest.raises(OperationalError):
+            again(again(rename))(until=9)
+        assert tries == ["Development"] * 2, "neither by this call nor by the one around it"
+        tries.clear()
+        again(rename)(until=2)
+    assert tries == ["Development"] * 2 and environment().name_en == "Workbench"
+    assert [event.kind for event in events_since(before)].count("action") == 1
+
+
+def test_what_was_committed_before_a_deadlock_is_not_done_again(database: str) -> None:
+    """After it something may have happened outside."""
+    done: list[str] = []
+
+    def two(second: str) -> None:
+        with acting(COMMAND):
+            with change("test:first"):
+                done.append("first")
+            with change("test:second"):
+                done.append("second")
+                ended(second)
+
+    with pytest.raises(OperationalError):
+        again(two)("40P01")
+    assert done == ["first", "second"]
+
+
+def test_no_other_error_is_done_again(database: str) -> None:
+    tries: list[int] = []
+
+    def cancelled() -> None:
+        with acting(COMMAND), change("test:cancelled"):
+            tries.append(1)
+            ended("57014")
+
+    with pytest.raises(OperationalError):
+        again(cancelled)()
+    assert tries == [1]
+
+
+def test_a_row_that_points_at_a_locked_one_is_made_without_waiting(database: str) -> None:
+    """An act changes no key, so that the door keeps nobody from writing what belongs to its row."""
+    with (
+        acting(COMMAND),
+        change("test:hold", (Environment, environment().pk)) as act,
+        psycopg.connect(database) as other,
+    ):
+        other.execute("SET lock_timeout = '2s'")
+        other.execute("SELECT FROM environments_environment WHERE id = %s FOR KEY SHARE", [act.get(Environment).pk])
+
+
+def test_a_test_in_which_a_row_is_locked_out_of_order_fails(database: str) -> None:
+    """What tests/locks.py says after each test, said here."""
+    active = Procedure.objects.get(state="active")
+    with acting(COMMAND), change("test:both", (Environment, environment().pk)):
+        Procedure.objects.filter(pk=active.pk).select_for_update().get()
+    (fault,) = locks.taken()
+    assert fault.startswith("releases_procedure (5) is locked after environments_environment")
+    with acting(COMMAND), change("test:both", (Environment, environment().pk)):
+        list(AccessRule.objects.select_for_update())
+    assert locks.taken() == ["rows of environments_accessrule are locked in no order: "]

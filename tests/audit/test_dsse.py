@@ -12,7 +12,8 @@ import pytest
 import rfc8785
 
 from audit.archive import Archive
-from audit.dsse import BadStatement, Signer, opened, to_sign
+from audit.dsse import Signer, to_sign
+from tests.audit.envelopes import BadStatement, opened
 
 
 def test_the_encoding_is_that_of_the_protocol() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -13,7 +14,10 @@ from django.core.management import call_command
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit import guards
+from audit.apps import table_of
+from audit.governed import GOVERNED as ALL
 from audit.ledger.functions import LEDGER_TABLES
+from audit.roles import Roles
 from tests.audit.conftest import GOVERNED, TABLE_OF, LedgerDatabase, Listed
 
 WHOLE = "ringi_row_event('toys.Toy', 'id', 'beat', 'phrase', '', '')"
@@ -25,7 +29,7 @@ NOT_THE_SAME = "toy: trigger ringi_capture is not as it was installed"
 
 def _faults(ledger: LedgerDatabase, more: tuple[Listed, ...] = ()) -> list[str]:
     tables = TABLE_OF | {"toys.Gone": "gone"}
-    return guards.faults(ledger.as_app(), (*GOVERNED, *more), tables.__getitem__)
+    return guards.faults(ledger.as_app(), (*GOVERNED, *more), tables.__getitem__, Roles(application=ledger.app))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +55,10 @@ def _faults(ledger: LedgerDatabase, more: tuple[Listed, ...] = ()) -> list[str]:
         *(
             (f"ALTER TABLE {table} DISABLE TRIGGER ringi_append_only", [f"{table}: trigger ringi_append_only is disabled"])
             for table in LEDGER_TABLES
+        ),
+        (
+            "INSERT INTO audit_operation_role VALUES ('consent:approve', 'postgres')",
+            ["audit_operation_role: postgres may cause consent:approve, which is not as it was declared"],
         ),
         ("ALTER TABLE audit_event DISABLE TRIGGER ringi_link", ["audit_event: trigger ringi_link is disabled"]),
     ],
@@ -106,6 +114,50 @@ def test_a_function_with_other_rights_or_settings_is_named(ledger: LedgerDatabas
     assert _faults(ledger) == [f"function {function} is not as it was installed"]
 
 
+WRITE = "ringi_write(text, jsonb, text, text, text, text, text, text)"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"{WRITE} STRICT",
+        "ringi_append(text, text, text, jsonb, jsonb, text, text) STRICT",
+        "ringi_canonical(jsonb, integer) STRICT",
+        "ringi_context() IMMUTABLE",
+    ],
+)
+def test_a_function_that_answers_without_being_run_is_named(ledger: LedgerDatabase, change: str) -> None:
+    """A strict one leaves out what has a NULL among its arguments; an immutable one answers as it did the first time."""
+    ledger.as_owner().execute(f"ALTER FUNCTION {change}")
+    assert _faults(ledger) == [f"function {change.partition('(')[0]} is not as it was installed"]
+
+
+def test_a_function_whose_arguments_changed_places_is_named(ledger: LedgerDatabase) -> None:
+    owner = ledger.as_owner()
+    ((made,),) = owner.execute(f"SELECT pg_get_functiondef('{WRITE}'::regprocedure)").fetchall()
+    owner.execute(f"DROP FUNCTION {WRITE}")
+    owner.execute(made.replace("before text, after text", "after text, before text"))
+    assert _faults(ledger) == ["function ringi_write is not as it was installed"]
+
+
+ELSEWHERE = "CREATE SCHEMA x; CREATE FUNCTION x.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (f"{ELSEWHERE}CREATE TRIGGER t BEFORE INSERT ON audit_outbox FOR EACH ROW EXECUTE FUNCTION x.f()", "trigger t that was not installed here"),
+        ("CREATE RULE quiet AS ON INSERT TO audit_outbox DO INSTEAD NOTHING", "rule quiet"),
+        ("ALTER TABLE audit_outbox ENABLE ROW LEVEL SECURITY", "row security"),
+    ],
+    ids=["trigger", "rule", "row security"],
+)  # fmt: skip
+def test_what_swallows_the_alarms_of_the_ledger_is_named(ledger: LedgerDatabase, harm: str, named: str) -> None:
+    ledger.as_owner().execute(harm)
+    (found,) = _faults(ledger)
+    assert found.startswith("audit_outbox: there is") and found.endswith(named)
+
+
 def test_a_function_of_another_owner_is_named(ledger: LedgerDatabase) -> None:
     ledger.as_superuser().execute(f"ALTER FUNCTION ringi_link() OWNER TO {ledger.app}")
     assert _faults(ledger) == ["function ringi_link is not as it was installed"]
@@ -127,6 +179,49 @@ def test_a_rule_on_a_table_of_the_ledger_or_a_governed_one_is_named(
     assert _faults(ledger) == []
     owner.execute(f"CREATE RULE quiet AS {rule}")
     assert _faults(ledger) == [f"{table}: there is a rule quiet"]
+
+
+SWALLOW = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (f"{SWALLOW}; CREATE TRIGGER a BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION swallow()",
+         ["audit_event: there is a trigger a that was not installed here", "function swallow() was not installed here"]),
+        (f"{SWALLOW}; CREATE TRIGGER zz BEFORE INSERT ON toy FOR EACH ROW EXECUTE FUNCTION swallow()",
+         ["toy: there is a trigger zz that was not installed here", "function swallow() was not installed here"]),
+        ("CREATE TRIGGER x BEFORE UPDATE ON toy FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+         ["toy: there is a trigger x that was not installed here"]),
+        ("ALTER TABLE toy ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON toy USING (false)",
+         ["toy: there is a policy p", "toy: there is row security"]),
+        ("CREATE TABLE more () INHERITS (audit_event)", ["audit_event: there is a table that inherits from it, more"]),
+        ("CREATE FUNCTION to_json(text) RETURNS json LANGUAGE sql AS $$SELECT '\"x\"'::json$$",
+         ["function to_json(text) was not installed here"]),
+        ("CREATE OPERATOR || (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = pg_catalog.uuid_eq)",
+         ["operator ||(uuid,uuid) was not installed here"]),
+    ],
+)  # fmt: skip
+def test_what_was_not_installed_here_is_named(ledger: LedgerDatabase, more: str, named: list[str]) -> None:
+    """What swallows an INSERT leaves no trace in the chain; and a function that takes just these types writes another text."""
+    owner = ledger.as_owner()
+    owner.execute("CREATE TABLE elsewhere (); CREATE VIEW seen AS TABLE toy")
+    owner.execute(more)
+    assert _faults(ledger) == named
+
+
+def test_what_another_app_installs_is_compared_too(database: str, settings: Any) -> None:
+    name = str(conninfo_to_dict(database)["dbname"])
+    governed = [one for one in ALL if one.model.startswith("releases.")]
+    with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name), autocommit=True) as root:
+        ask = partial(guards.faults, root, governed, table_of, Roles(**settings.RINGI_ROLES), beside=guards.BESIDE)
+        assert ask() == []
+        (body,) = root.execute("SELECT pg_get_functiondef('ringi_edge'::regproc)").fetchall()[0]
+        root.execute(body.replace("RETURN NEW", "RETURN NULL"))
+        assert ask() == ["function ringi_edge is not as it was installed"]
+        root.execute(body)
+        root.execute("ALTER TABLE releases_release DISABLE TRIGGER ringi_edge")
+        assert ask() == ["releases_release: trigger ringi_edge is disabled"]
 
 
 def test_a_trigger_moved_to_another_schemas_function_is_named(ledger: LedgerDatabase) -> None:

@@ -43,11 +43,7 @@ def _read(ledger: LedgerDatabase, *calls: tuple[dict[str, Any], dict[str, Any]])
         "LEDGER_TEST_STATE": "unused",
     }
     done = subprocess.run(
-        [sys.executable, "-c", READ, json.dumps(calls)],
-        cwd=PROJECT,
-        env=environment,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-c", READ, json.dumps(calls)], cwd=PROJECT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

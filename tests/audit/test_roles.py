@@ -14,10 +14,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from audit.ledger.functions import LEDGER_TABLES
-from audit.roles import DECIDED_BY_PEOPLE, PRIVATE_COLUMNS, PRIVATE_TABLES, dangers
+from audit.roles import DECIDED_BY_PEOPLE, PRIVATE_COLUMNS, PRIVATE_TABLES, READ_ONLY, dangers
 
 PROJECT = Path(__file__).parents[2]
-LOW = ("", "_WORKER", "_SEALER", "_AUDITOR")
+LOW = ("", "_WORKER", "_SCHEDULER", "_SEALER", "_AUDITOR")
 GOVERNED = ("environments_account", "releases_approval", "audit_continuation")
 
 
@@ -31,6 +31,9 @@ def url(address: str, role: str) -> str:
 @pytest.mark.parametrize(
     "statement",
     [
+        "UPDATE audit_operation_role SET role = NULL",
+        "INSERT INTO audit_operation_role VALUES ('consent:approve', current_user)",
+        "DELETE FROM audit_operation_role",
         *(f"UPDATE {table} SET {'reason' if table == 'audit_event' else 'number'} = NULL" for table in LEDGER_TABLES),
         *(f"DELETE FROM {table}" for table in LEDGER_TABLES),
         *(f"INSERT INTO {table} SELECT * FROM {table}" for table in LEDGER_TABLES),
@@ -148,10 +151,32 @@ def test_a_worker_changes_nothing_that_people_decide(shared: str) -> None:
             raw.execute("SELECT * FROM environments_environment FOR UPDATE")  # the door locks rows that it reads
 
 
+@pytest.mark.parametrize(
+    "table", ["releases_fact", "releases_signoflife", "audit_reconciliation", "audit_verification"]
+)
+def test_a_worker_says_nothing_for_the_scheduler(shared: str, table: str) -> None:
+    with psycopg.connect(url(shared, "_WORKER"), autocommit=True) as raw:
+        for statement in (f"DELETE FROM {table}", f"INSERT INTO {table} DEFAULT VALUES"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                raw.execute(statement)
+
+
+@pytest.mark.parametrize("role", ["", "_WORKER", "_SCHEDULER"])
+def test_no_process_alters_or_deletes_a_snapshot(shared: str, role: str) -> None:
+    """A deleted one would be missing on the pages, and the nightly comparison names it as a bulk write alone."""
+    with psycopg.connect(url(shared, role), autocommit=True) as raw:
+        tables = [table for table in readable(raw) if "_historical" in table]
+        assert len(tables) > 15
+        for table in tables:
+            for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET history_user_id = 1"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    raw.execute(statement)
+
+
 def test_the_sealer_reads_the_ledger_and_nothing_else(shared: str) -> None:
     with psycopg.connect(url(shared, "_SEALER"), autocommit=True) as raw:
         tables = readable(raw)
-    assert tables == {*LEDGER_TABLES, "audit_continuation", "audit_checkpointaddress"}
+    assert tables == {*READ_ONLY, "audit_continuation", "audit_checkpointaddress"}
     with psycopg.connect(url(shared, ""), autocommit=True) as raw:
         for call in ("ringi_seal(1, sha256('x'), 'n')", "ringi_renew_key('a', 'b', '{}', 'c')"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -252,7 +252,10 @@ def test_a_whole_chain_recomputed_is_found_by_both_through_the_checkpoints(seale
         "bytes || ' '",
         "' '::bytea || bytes",
         "bytes || '\\x0a'",
-        "convert_to(replace(convert_from(bytes, 'UTF8'), '\"v\":1}', '\"v\":NaN}'), 'UTF8')",
+        "convert_to(replace(convert_from(bytes, 'UTF8'), '\"v\":2}', '\"v\":NaN}'), 'UTF8')",
+        "convert_to(replace(convert_from(bytes, 'UTF8'), '{\"act\":', '{\"reason\":\"x\",\"act\":'), 'UTF8')",
+        "convert_to(regexp_replace(convert_from(bytes, 'UTF8'), '\"kind\":\"[a-z]*\"', '\"kind\":\"foo\"'), 'UTF8')",
+        "convert_to(regexp_replace(convert_from(bytes, 'UTF8'), '\"kind\":\"[a-z]*\"', '\"kind\":[]'), 'UTF8')",
     ],
 )
 def test_bytes_that_are_no_event_are_found_by_both_also_when_the_chain_fits(sealed: Sealed, forged_bytes: str) -> None:

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 import rfc8785
 
-from audit.dsse import opened
 from audit.ledger import proof
-from audit.ledger.chain import KEYS
 from audit.ledger.note import PublicKey, read
 from audit.offline import ringi_verify
+from audit.offline.ringi_verify import KEYS
 from tests.audit import second, vectors
 from tests.audit.conftest import LedgerDatabase
+from tests.audit.envelopes import opened
+from tests.audit.ledger import reference
 
 PAGE = vectors.FILE.with_name("ledger.md").read_text(encoding="utf-8")
 
@@ -102,9 +103,9 @@ def test_the_code_and_the_offline_verifier_take_every_proof_and_no_other(held: d
             assert not path or not check(leaf, index, size, path[1:], root)
     for one in held["consistency"]:
         old, size, path = one["from"], one["to"], [bytes.fromhex(node) for node in one["path"]]
-        assert proof.verify_consistency(old, size, roots[old], roots[size], path)
+        assert reference.verify_consistency(old, size, roots[old], roots[size], path)
         assert ringi_verify.begins_with((old, roots[old]), (size, roots[size]), path)
-        assert not proof.verify_consistency(old, size, roots[old][::-1], roots[size], path)
+        assert not reference.verify_consistency(old, size, roots[old][::-1], roots[size], path)
         assert not ringi_verify.begins_with((old, roots[old]), (size, roots[size][::-1]), path)
 
 
@@ -126,7 +127,7 @@ def test_notes_are_read_alike_by_three(held: dict[str, Any]) -> None:
 
 def test_what_is_no_note_is_none_for_all_three(held: dict[str, Any]) -> None:
     key = held["key"]
-    assert len({one["why"] for one in held["no_notes"]}) == len(held["no_notes"]) == 14
+    assert len({one["why"] for one in held["no_notes"]}) == len(held["no_notes"]) == 16
     for one in held["no_notes"]:
         note = one["note"]
         with pytest.raises(ValueError, match="note|signature"):  # BadNote is one
@@ -166,7 +167,7 @@ def test_statements_are_signed_as_the_page_of_the_pack_says(held: dict[str, Any]
 def test_altered_exports_get_the_verdict_of_the_file(held: dict[str, Any], tmp_path: Path) -> None:
     """By the program as an auditor runs it."""
     told = [*held["exports"], *held["proofs"]]
-    assert {one["status"] for one in told} == {0, 1, 2} and (len(held["exports"]), len(held["proofs"])) == (37, 12)
+    assert {one["status"] for one in told} == {0, 1, 2} and (len(held["exports"]), len(held["proofs"])) == (58, 12)
     earlier = tmp_path / "earlier.txt"
     for one in told:
         file = tmp_path / "export.jsonl"
@@ -200,6 +201,6 @@ def test_roots_and_proofs_are_those_of_an_independent_library(held: dict[str, An
     leaves = [proof.leaf_hash(entry) for entry in more]
     for index in range(0, len(more), 13):
         theirs = tree.prove_inclusion(index + 1)
-        ours = proof.inclusion_proof(index, leaves)
+        ours = reference.inclusion_proof(index, leaves)
         pymerkle.verify_inclusion(leaves[index], proof.tree_hash(leaves), theirs)
         assert set(ours) <= {bytes.fromhex(node) for node in theirs.serialize()["path"]}

@@ -16,9 +16,11 @@ from typing import Any
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from audit.ledger.note import Checkpoint, PublicKey, key_id, sign
-from audit.ledger.proof import consistency_proof, inclusion_proof, leaf_hash, tree_hash
+from audit.ledger.note import Checkpoint, PublicKey, sign
+from audit.ledger.proof import leaf_hash, tree_hash
+from audit.offline.ringi_verify import key_id
 from tests.audit import verdicts
+from tests.audit.ledger.reference import consistency_proof, inclusion_proof
 
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "ledger-vectors.json"
 SEED = b"ringi: key of the test vectors"
@@ -43,7 +45,7 @@ CANONICAL: tuple[tuple[str, str], ...] = (
 
 def _event(number: int, **fields: Any) -> dict[str, Any]:
     blank = {
-        "v": 1,
+        "v": 2,
         "id": f"019b2f00-0000-7{number:03x}-8000-00000000000{number:x}",
         "kind": "action",
         "act": f"5f1b2f00-0000-4000-8000-00000000000{(number + 1) // 2:x}",
@@ -53,6 +55,7 @@ def _event(number: int, **fields: Any) -> dict[str, Any]:
         "on_behalf": "",
         "channel": "admin",
         "request": {"address": "192.0.2.7", "id": "r-1"},
+        "session_user": "ringi",
         "action": "release:plan",
         "object": "releases.Release:1",
         "before": None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import string
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -12,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.dsse import Signer, to_sign
 from audit.ledger.note import Checkpoint, PublicKey, sign
-from audit.ledger.proof import consistency_proof, inclusion_proof, leaf_hash, tree_hash
+from audit.ledger.proof import EMPTY_ROOT, leaf_hash, tree_hash
+from tests.audit.ledger.reference import consistency_proof, inclusion_proof
 
 Line = Any
 NEXT_SEED = b"ringi: next key of the test vectors"
@@ -59,14 +61,38 @@ class Log:
         return [*found, self.head()]
 
 
+def _renewing(log: Log, renewal: dict[str, Any], by: Ed25519PrivateKey, root: bytes) -> dict[str, Any]:
+    """Return a renewal with the note of its signature; before it there is no checkpoint."""
+    note = sign(Checkpoint(log.origin, 0, root), by, PublicKey.parse(renewal["after"]["key"]))
+    return renewal | {"after": renewal["after"] | {"note": note}}
+
+
+def _with(log: Log, event: dict[str, Any]) -> Log:
+    """Return the log with another second event."""
+    return Log(log.origin, log.key, [log.events[0], rfc8785.dumps(event), log.events[2]])
+
+
 def exports(log: Log, title: Line, renewal: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what is not about altered bytes: notes, keys, forms, and what can't be told. log: of three events."""
     one, two, three, head = *log.lines(), log.head()
     note = {"checkpoint": log.note(3)}
     fresh = private(NEXT_SEED)
-    named = Log(log.origin, log.key, [log.events[0], rfc8785.dumps(renewal), log.events[2]])
-    as_row = Log(log.origin, log.key, [log.events[0], rfc8785.dumps(renewal | {"kind": "row"}), log.events[2]])
+    named, unsigned, by_itself, elsewhere, as_row = (
+        Log(log.origin, log.key, [log.events[0], rfc8785.dumps(event), log.events[2]])
+        for event in (
+            _renewing(log, renewal, log.key, EMPTY_ROOT),
+            renewal,
+            _renewing(log, renewal, fresh, EMPTY_ROOT),
+            _renewing(log, renewal, log.key, bytes(32)),
+            _renewing(log, renewal, log.key, EMPTY_ROOT) | {"kind": "row"},
+        )
+    )
     spaced = Log(log.origin, log.key, [log.events[0], log.events[1] + b" ", log.events[2]])
+    older = {key: value for key, value in renewal.items() if key != "session_user"} | {"action": "release:plan", "v": 1}
+    aged, version = (
+        Log(log.origin, log.key, [log.events[0], rfc8785.dumps(event), log.events[2]])
+        for event in (older, older | {"session_user": "ringi"})
+    )
     short = Log(log.origin, log.key, [log.events[0], rfc8785.dumps({"v": 1}), log.events[2]])
     by_next = {"checkpoint": named.note(3, fresh)}
     other = log.note(2, root=bytes(32))
@@ -87,11 +113,21 @@ def exports(log: Log, title: Line, renewal: dict[str, Any]) -> Iterator[dict[str
         ("the event of a link is missing", 1, 2, 0, [one, two | {"event": None}, three, note, head], []),
         ("white space behind an event, all else fits", 1, 2, 0, spaced.exported(3), []),
         ("an event with too few keys, all else fits", 1, 2, 0, short.exported(3), []),
+        ("an event of version 1, which had no session_user, all else fits", 1, 2, 0, aged.exported(3), []),
+        ("an event that calls itself version 1, all else fits", 1, 2, 0, version.exported(3), []),
         ("the chain value of the head", 1, 3, 3, [one, two, three, note, {"head": {"number": 3, "chain": bytes(32).hex()}}], []),
-        ("the ledger names the next key, and a believed checkpoint covers it", 0, 0, 3,
+        ("the ledger names the next key, signed by the one before", 0, 0, 3,
          [*named.exported(2)[:-1], by_next, named.head()], []),
-        ("the next key is named, and only a checkpoint of its own covers it", 1, 3, 3,
+        ("the next key is named, signed, and covered by a checkpoint of its own alone", 0, 0, 3,
          [*named.lines(), by_next, named.head()], []),
+        ("the next key is named, and the key before has not signed that", 1, 2, 0, unsigned.exported(1), []),
+        ("the same, and a believed checkpoint covers it: the signer knew of it", 0, 0, 3, unsigned.exported(1, 3), []),
+        ("the same, and a checkpoint by that key covers it", 1, 3, 0,
+         [*unsigned.lines(), {"checkpoint": unsigned.note(3, fresh)}, unsigned.head()], []),
+        ("the next key is named, signed by itself", 1, 2, 0, by_itself.exported(1), []),
+        ("the same, and a checkpoint by that key covers it; before it there is none", 1, 3, 0,
+         [*by_itself.lines(), {"checkpoint": by_itself.note(3, fresh)}, by_itself.head()], []),
+        ("the next key is named, signed with the root of another ledger", 1, 2, 0, elsewhere.exported(1), []),
         ("a row that says what only an action may", 1, 3, 3,
          [*as_row.exported(2)[:-1], {"checkpoint": as_row.note(3, fresh)}, as_row.head()], []),
         ("a checkpoint from earlier agrees, the file has none", 0, 0, 2, log.exported(), [log.note(2)]),
@@ -100,12 +136,32 @@ def exports(log: Log, title: Line, renewal: dict[str, Any]) -> Iterator[dict[str
         ("a checkpoint from earlier covers more than there is", 1, 4, 3, log.exported(3),
          [sign(Checkpoint(log.origin, 5, bytes(32)), log.key)]),
         ("a checkpoint from earlier that no known key signed", 2, 0, 3, log.exported(3), [log.note(2, fresh)]),
+        ("one from earlier that no known key signed agrees, the next one not: it bounds nothing", 1, 1, 0, log.exported(3),
+         [log.note(1, fresh), other]),
+        ("upper-case hex", 1, 2, 0, [one, two | {"leaf": two["leaf"].upper()}, three, note, head], []),
+        ("upper-case hex in the head", 1, 3, 0,
+         [one, two, three, note, {"head": {"number": 3, "chain": three["chain"].upper()}}], []),
+        ("a number that is true", 1, 1, 0, [one | {"number": True}, two, three, note, head], []),
+        ("a number with a fraction", 1, 1, 0, [one | {"number": 1.0}, two, three, note, head], []),
+        ("a head with a fraction", 1, 4, 0, [one, two, three, note, {"head": {"number": 3.0, "chain": three["chain"]}}], []),
+        ("more padding than base64 has", 1, 2, 0, [one, two | {"event": two["event"].rstrip("=") + "===="}, three, note, head], []),
+        ("a signature line without a signature", 1, 3, 0,
+         [one, two, three, {"checkpoint": note["checkpoint"] + f"{SEAL}witness.example/w\n"}, head], []),
+        ("a signature line of a key id alone", 1, 3, 0,
+         [one, two, three, {"checkpoint": note["checkpoint"] + f"{SEAL}witness.example/w AAAAAA==\n"}, head], []),
+        ("a kind that there is not, all else fits", 1, 2, 0, _with(log, renewal | {"kind": "foo"}).exported(3), []),
+        ("a key of an event stands twice, all else fits", 1, 2, 0,
+         Log(log.origin, log.key, [log.events[0], log.events[1][:-1] + b',"reason":"x"}', log.events[2]]).exported(3), []),
     ]  # fmt: skip
     for what, status, number, signed, lines, earlier in cases:
         told = {"altered": what, "status": status, "number": number, "signed": signed if not status else 0}
         yield told | {"earlier": earlier, "lines": [title, *lines]}
     yield {"altered": "another version of the form", "status": 2, "number": 0, "signed": 0, "earlier": [],
            "lines": [title | {"v": 2}, one, two, three, note, head]}  # fmt: skip
+    yield {"altered": "the public key of the file alone", "status": 2, "number": 0, "signed": 0, "earlier": [], "key": "",
+           "lines": [title, one, two, three, note, head]}  # fmt: skip
+    yield {"altered": "the public key of the file alone, and a checkpoint from earlier", "status": 0, "number": 0,
+           "signed": 2, "earlier": [log.note(2)], "key": "", "lines": [title, one, two, three, note, head]}  # fmt: skip
     yield {"altered": "no public key", "status": 2, "number": 0, "signed": 0, "earlier": [], "key": "",
            "lines": [title | {"key": ""}, one, two, three, note, head]}  # fmt: skip
 
@@ -170,6 +226,10 @@ def no_notes(log: Log) -> Iterator[dict[str, str]]:
         "why": "s of the signature is not below L",
         "note": f"{text}\n{SEAL}{origin} {base64.b64encode(beyond).decode()}\n",
     }
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    spare = root[:-2] + letters[letters.index(root[-2]) | 1] + "="
+    yield {"why": "a root with bits to spare", "note": signed(f"{origin}\n{size}\n{spare}\n")}
+    yield {"why": "no dash before the signature", "note": note.replace(SEAL, "- ")}
     yield {"why": "another key's id", "note": log.note(3, private(NEXT_SEED))}
 
 

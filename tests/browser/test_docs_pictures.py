@@ -20,13 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("RINGI_DOCS_PICTURES", ROOT / "var" / "test" / "pictures" / "docs"))
 SCREEN = {"viewport": {"width": 1200, "height": 760}}
 # Name → who looks.
-TAKEN = {
-    "release": "committee_b",
-    "my-work": "manager",
-    "cost": "manager",
-    "run": "operator",
-    "figures": "manager",
-}
+TAKEN = {"release": "committee_b", "my-work": "manager", "cost": "manager", "run": "operator", "figures": "manager"}
 
 
 def addresses(rows: dict[str, Any]) -> dict[str, str]:

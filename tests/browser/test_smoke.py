@@ -13,13 +13,13 @@ pytestmark = pytest.mark.smoke
 
 
 def approve(who: Person, release: Any) -> None:
-    """Sign in, follow what waits on My work, read, approve, and prove the identity anew."""
+    """Sign in, follow what waits on My work, read, approve, and prove the identity, although the sign-in was just now."""
     who.sign_in()
     who.press(f'#waiting a[href^="/admin/release/{release.pk}/"]')
-    who.let_the_proof_grow_old()
     who.choose("consent:approve", "#approvals")
     assert who.page.locator(".r-digest").inner_text() == release.rounds.get().digest
-    who.send(comment="内容を確認した")
+    who.fill(comment="内容を確認した")
+    who.press("form.r-form button.main")
     who.confirm_identity()
     assert who.path == f"/admin/release/{release.pk}/", who.text
 
@@ -34,7 +34,7 @@ def test_two_of_the_committee_consent_by_clicking_and_the_author_is_refused(
     author.go(f"/admin/release/{release.pk}/")
     assert author.page.locator('[data-verb="consent:approve"]').count() == 0
     author.go(f"/admin/act/consent/approve/{round_.pk}/")
-    assert "あなたが起案したものです。" in author.page.locator('[role="alert"]').inner_text()
+    assert "あなたは承認対象の作成者であるため、承認できません。" in author.page.locator('[role="alert"]').inner_text()
     assert world.fresh(round_).approvals.count() == 0
 
     first, second = person("committee_a", signed_in=False), person("committee_b", signed_in=False, phone=True)

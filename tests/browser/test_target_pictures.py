@@ -49,8 +49,8 @@ def test_the_pages_of_a_target_are_sound(look: str, seeded: dict[str, Any], pers
     ready = {"service.ready.url": "http://127.0.0.1:9/health", "metrics_url": "http://127.0.0.1:9/metrics"}
     reader.fill(**ready, **{"service.start": "{tree}/bin/app --config {config}", "reason": "第 1 版"})
     reader.press('form.r-form button[name="try"]')
-    assert reader.page.locator("#tried tbody tr").count() == 5
-    assert reader.page.locator("details.r-group summary").count() == 7
+    assert reader.page.locator("#tried tbody tr").count() == 6
+    assert reader.page.locator("details.r-group summary").count() == 8
     assert reader.page.locator('[name="service.ready.url"]').input_value() == ready["service.ready.url"]
     picture("tried")
     reader.go(reverse("act", args=["target", "set_settings", target.pk]))

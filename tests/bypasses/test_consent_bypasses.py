@@ -19,7 +19,6 @@ from audit.models import Event
 from audit.refusals import GateClosed, Invalid, NotYou, Refused, SignatureNeeded, WrongState
 from environments.actions.access import grant
 from environments.actions.configuration.create import create as configure
-from environments.actions.target.create import create_target
 from environments.actions.token.issue import issue_token
 from environments.models import AccessGrant
 from releases.actions.application.create import create_application
@@ -28,8 +27,7 @@ from releases.actions.consent.lapse import lapse_stale
 from releases.actions.deployment.queue import queue
 from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import schedule
-from releases.actions.procedure.activate import load
-from releases.actions.procedure.activate import submit as apply_for
+from releases.actions.procedure.activate import load, submit as apply_for
 from releases.actions.release.confirm import confirm
 from releases.actions.release.copy import copy
 from releases.actions.release.move import postpone
@@ -39,6 +37,7 @@ from releases.actions.release.submit import submit
 from releases.actions.rollback import decide as rollbacks
 from releases.actions.rollback.run import run as go_back
 from releases.actions.step.claim import claim
+from releases.actions.target.set_settings import create_target
 from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose
 from releases.gates import quorum
@@ -101,7 +100,7 @@ def test_01_an_edit_after_the_approval_makes_the_count_nothing(stock: Stock) -> 
         fix_content(release.pk)
         confirm_tests(release.pk)
         second = submit(release.pk)
-    assert second.digest != round_.digest and quorum.persons_of(second) == []
+    assert second.digest != round_.digest and not quorum.count(second).persons
     assert ConsentRound.objects.get(pk=round_.pk).state == "void"
     with stock.world.acting_as("committee_b"), pytest.raises(GateClosed):
         decide.approve(second.pk, digest=round_.digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import pytest
 
 from audit.actor import acting
 from audit.clock import now
-from audit.refusals import GateClosed, Invalid, NotYou
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments.access_then import Then
 from environments.actions.access.grant import propose as grant
 from environments.actions.configuration.create import create as configure
-from environments.actions.target.set_hosts import set_hosts
+from environments.actions.proposed_change.decide import accept, decline
 from environments.actions.window.freeze import freeze
+from environments.models import ProposedChange, Target
 from releases.actions.consent import decide as consents
+from releases.actions.consent.lapse import lapse_stale
 from releases.actions.deployment import decide
 from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import schedule
@@ -25,16 +28,16 @@ from releases.actions.document import review
 from releases.actions.release import move
 from releases.actions.release.confirm import confirm
 from releases.actions.release.submit import submit
-from releases.actions.target.set_settings import set_settings
+from releases.actions.target.set_settings import set_hosts, set_settings, set_watch
 from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose
-from releases.actions.watch.set_sources import set_watch
 from releases.audit_tests.two_duties import Authors, duties_of
-from releases.gates import quorum
+from releases.gates import authorship
 from releases.metrics.looking import USUAL
-from releases.models import Deployment, Document, InForce, Release, Rollback, Step, Watch
+from releases.models import ConsentRound, Deployment, Document, InForce, Release, Rollback, Step, Watch
 from tests.bypasses.test_consent_bypasses import approved, say_yes, scheduled, submitted
-from tests.releases.gates.asking import COMMAND, alter, make, walk
+from tests.conftest import seconded
+from tests.releases.gates.asking import COMMAND, alter, ask as answer, make, walk
 from tests.scenarios.stock import Stock
 
 
@@ -70,8 +73,11 @@ def test_who_asked_for_a_run_that_ci_started_is_its_starter(stock: Stock) -> Non
     walk(run, "fail")
     with world.acting_as("operator"), pytest.raises(NotYou, match="another person settles"):
         settle(run.pk, how="unknown", reason="mine")
-    assert world.people["operator"] in duties_of(run, Authors(Then()))["starter"]
-    assert quorum.excluded(release)[world.people["operator"].person_key] == "starter"
+    assert (
+        world.people["operator"]
+        in duties_of(run, Authors(Then(), Release.objects.filter(pk=run.release_id).values("pk")))["starter"]
+    )
+    assert authorship.excluded(release)[world.people["operator"].person_key] == "starter"
     with world.acting_as("second_operator"):
         settle(run.pk, how="unknown", reason="looked")
 
@@ -170,15 +176,15 @@ def test_who_wrote_a_secret_is_kept_out_although_a_colleague_made_the_next_versi
     with world.acting_as("second_operator"):
         last = configure(**place, values={"PORT": "2"}, secrets={"TOKEN": ""}, reason="a port")
     release = alter(release, configurations={**release.configurations, "production": last.pk})
-    assert quorum.excluded(release)[person] == "editor"
+    assert authorship.excluded(release)[person] == "editor"
     pointer = make(InForce, **place, release=release, configuration=written, since=now(), how="verified")
-    assert person not in quorum.excluded(release)
+    assert person not in authorship.excluded(release)
     alter(pointer, how=InForce.PROPOSED)
-    assert quorum.excluded(release)[person] == "editor", "a proposal puts nothing in force"
+    assert authorship.excluded(release)[person] == "editor", "a proposal puts nothing in force"
     with world.acting_as("second_operator"):
         higher = configure(**place, values={"PORT": "3"}, secrets={}, reason="newer")
     alter(pointer, how="verified", configuration=higher)
-    assert quorum.excluded(release)[person] == "editor", "an older version brings what never was in force"
+    assert authorship.excluded(release)[person] == "editor", "an older version brings what never was in force"
 
 
 def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) -> None:
@@ -189,42 +195,48 @@ def test_the_starter_says_at_no_time_by_what_his_run_is_watched(stock: Stock) ->
         run = walk(run, edge) if edge else run
         with world.acting_as(run.started_by.username), pytest.raises(NotYou, match="another person"):
             set_watch(target, sources=sources, reason="another page")
+    other = "manager" if run.started_by.username != "manager" else "operator"
+    with world.acting_as(other):
+        proposed = set_watch(target, sources=sources, reason="another page")
+    with world.acting_as(run.started_by.username), pytest.raises(NotYou, match="another person"):
+        accept(proposed.pk)
     walk(run, "watch", "succeed")
     with world.acting_as(run.started_by.username):
-        set_watch(target, sources=sources, reason="afterwards")
+        accept(proposed.pk)
 
 
-def test_a_target_that_was_consented_to_runs_the_commands_that_it_had(stock: Stock) -> None:
-    """Not while consent is given or used; afterwards with a reason, and what it was stays in the ledger."""
+def test_a_target_keeps_its_commands_until_its_deployment_is_over(stock: Stock) -> None:
+    """Not while a deployment there is scheduled, under way, monitored or rolled back; hosts are no way round."""
     world = stock.world
     _release, given, run = scheduled(stock)
     row = world.targets["production"]
     changed = {**row.settings, "migrate": ["{tree}/migrate", "--other"]}
 
-    def again(name: str = "operator", reason: str = "another command") -> None:
+    def again(name: str = "operator", reason: str = "another command") -> Any:
         with world.acting_as(name):
-            set_settings(row.pk, root=row.root, settings=changed, reason=reason)
+            return set_settings(row.pk, root=row.root, settings=changed, reason=reason)
 
     for edge in ("", "queue", "start", "verify"):
         run = walk(run, edge) if edge else run
         with pytest.raises(GateClosed, match="not over"):
             again()
+        with world.acting_as("operator"), pytest.raises(GateClosed, match="not over"):
+            set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
     walk(run, "watch")
     watch = make(Watch, deployment=run, interval_seconds=60, duration_seconds=3600, began_at=now(), triggers=[])
     with pytest.raises(GateClosed, match="not over"):
         again()
     walk(run, "succeed")
     alter(watch, ended_at=now())
-    with pytest.raises(GateClosed, match="Consent is asked for or given"):
-        again()
     walk(given, "consume")
     back = make(Rollback, deployment=run, cause="grave_failure", raised_at=now())
     with pytest.raises(GateClosed, match="not over"):
         again()
     walk(back, "dismiss")
     with world.acting_as("operator"):
-        set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
-    again()
+        hosts = set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
+    seconded(hosts, world.acting_as)
+    seconded(again(), world.acting_as)
     assert world.fresh(row).settings == changed | {"http_hosts": ["hooks.example"]}
     with pytest.raises(NotYou):
         again("developer")
@@ -234,6 +246,70 @@ def test_a_target_that_was_consented_to_runs_the_commands_that_it_had(stock: Sto
             set_settings(staging.pk, root=root, settings=staging.settings, reason="to production's folder")
     with pytest.raises(Invalid, match="Say why"):
         again(reason=" ")
+
+
+def test_one_person_changes_nothing_that_production_runs(stock: Stock) -> None:
+    """Settings, hosts and monitoring sources wait for another person; a folder that changed meanwhile is proposed anew."""
+    world = stock.world
+    row = world.targets["production"]
+    was = (row.root, row.settings)
+    calls: list[Callable[[], Any]] = [
+        lambda: set_settings(row.pk, root=row.root, settings={"migrate": ["/bin/sh", "-c", "id"]}, reason="quick"),
+        lambda: set_hosts(row.pk, hosts=["attacker.example"], reason="quick"),
+        lambda: set_watch(row.pk, sources=[dict(one) for one in USUAL], reason="quick"),
+    ]
+    for call in calls:
+        with world.acting_as("operator"):
+            proposed = call()
+            with pytest.raises(NotYou, match="Another person accepts"):
+                accept(proposed.pk)
+        with world.acting_as("developer"), pytest.raises(NotYou):
+            accept(proposed.pk)
+        assert (world.fresh(row).root, world.fresh(row).settings) == was
+    with world.acting_as("manager"):
+        accept(proposed.pk)
+        with pytest.raises(WrongState, match="already"):
+            decline(proposed.pk, reason="too late")
+    assert world.fresh(row).settings == {"watch": [dict(one) for one in USUAL], "private_networks": []}
+    older = ProposedChange.objects.filter(decided_at=None).order_by("pk")
+    with world.acting_as("manager"), pytest.raises(GateClosed, match="changed after this was proposed"):
+        accept(older[0].pk)
+    with world.acting_as("operator"):
+        decline(older[0].pk, reason="not needed")
+    with world.acting_as("operator"):
+        free = set_settings(world.targets["staging"].pk, root=row.root + "-s", settings={}, reason="one is enough here")
+    assert isinstance(free, Target)
+
+
+def test_a_folder_under_another_name_is_no_second_target(stock: Stock, tmp_path: Path) -> None:
+    """Through a link or /proc a development target would run on production's folder by development's rules."""
+    world = stock.world
+    staging, production = world.targets["staging"], world.targets["production"]
+    (link := tmp_path / "link").symlink_to(production.root)
+    for root in (link, link / "inner", Path(f"/proc/self/root{production.root}")):
+        with world.acting_as("operator"), pytest.raises(Invalid, match="Another target lies there"):
+            set_settings(staging.pk, root=str(root), settings={}, reason="to production's folder")
+    here = {"host": "127.0.0.1", "user": "deploy", "known_hosts": "127.0.0.1 ssh-ed25519 AAAA"}
+    with world.acting_as("operator"), pytest.raises(Invalid, match="Another target lies there"):
+        set_settings(staging.pk, root=production.root, settings={"ssh": here}, reason="over the loopback")
+
+
+def test_a_change_of_the_target_invalidates_what_was_approved(stock: Stock) -> None:
+    """Its commands, its hosts, its folder: the gate closes at once, the sweep ends the approval and names the target."""
+    world = stock.world
+    release = confirmed(stock)
+    row, place = world.targets["production"], world.environments["production"]
+    round_ = ConsentRound.objects.get(release=release)
+    assert answer(world, release, "consent").verdict == "pass"
+    with world.acting_as("operator"):
+        proposed = set_hosts(row.pk, hosts=["hooks.example"], reason="one more")
+    assert answer(world, release, "consent").verdict == "pass", "what is only proposed changes nothing"
+    seconded(proposed, world.acting_as)
+    assert "deployment target" in answer(world, release, "consent").reason
+    with acting(COMMAND):
+        assert lapse_stale() == [release.pk]
+    ended = ConsentRound.objects.get(pk=round_.pk)
+    assert (ended.state, ended.void_key) == ("void", "target") and place.protected
 
 
 def test_who_sets_the_hour_is_no_approver(stock: Stock) -> None:

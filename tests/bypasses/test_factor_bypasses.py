@@ -19,10 +19,9 @@ from audit.change import change
 from audit.ledger.checkpoint import Sealer
 from audit.ledger.going_on import record_refusal
 from audit.models import Event
-from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState
+from audit.refusals import Refused, SignatureNeeded, WrongState
 from environments.access import FactorNeeded
 from environments.actions.account import close as closing
-from environments.actions.account import factors
 from environments.actions.feed import create as feeds
 from environments.models import Application, CalendarFeed, Environment
 from environments.signing import environments_of
@@ -40,13 +39,11 @@ from tests.scenarios.test_matrix import PERSONS, taken_back, value
 SIGNING = [verb for verb in VERBS if verb.signs]
 # Signatures about no environment: a new verb is put here with a reason, or asks for the factor by itself.
 ELSEWHERE = {
-    "account:set_password": "an account",
-    "account:confirm_password": "an account",
+    "account:edit": "an account; an employee id asks for the factor by itself",
+    "account:invite": "an account",
     "account:close": "an account",
     "account:create": "an account",
     "account:reopen": "an account",
-    "account:drop_factors": "an account",
-    "account:confirm_factors": "an account",
     "access:withdraw": "takes away: nobody who has lost his device leaves a right in force for it",
     "review:withdraw": "takes away",
     "token:revoke": "takes away",
@@ -167,7 +164,10 @@ def test_an_old_code_is_not_renewed_by_a_fresh_password(rows: Rows) -> None:
         ((held - 100, 10), "totp+password"),
         ((9999, 9000), ""),
     ):
-        proofs = [code | {"at": time.time() - ages[0]}, {"method": "password", "at": time.time() - ages[1]}]
+        kinds = (code, {"method": "password"})
+        proofs = [
+            kind | {"at": time.time() - age, "reauthenticated": True} for kind, age in zip(kinds, ages, strict=True)
+        ]
         actor = seen_by(rows.world.people["operator"], {"account_authentication_methods": proofs})
         assert actor is not None and actor.method == method, ages
         with acting(actor), pytest.raises(WrongState if "totp" in method else SignatureNeeded):
@@ -182,7 +182,7 @@ def device(account: Any) -> Any:
 def test_a_closed_account_leaves_no_address_and_no_device(world: World, browsers: Any) -> None:
     """Opened again, it begins with nothing of what it had."""
     manager = world.people["manager"]
-    device(manager)
+    assert Authenticator.objects.filter(user=manager).exists()
     client = browsers("manager")
     with world.acting_as("manager"):
         feed, _secret = feeds.create(world.application.pk)
@@ -194,41 +194,3 @@ def test_a_closed_account_leaves_no_address_and_no_device(world: World, browsers
     assert not Authenticator.objects.filter(user=manager).exists()
     event = Event.objects.filter(action="account:close", kind="action").get()
     assert b'"feeds": 1' in bytes(event.bytes).replace(b'":1', b'": 1')
-
-
-def test_a_lost_device_is_no_way_into_an_account_that_decides(world: World, acting_as: Any, browsers: Any) -> None:
-    """Who takes somebody's second factor away could sign in with his password alone: two do it, or none."""
-    people = world.people
-    for name in ("administrator", "committee_a", "tester"):
-        device(people[name])
-    with acting_as("manager"), pytest.raises(NotYou):
-        factors.drop_factors(people["tester"].pk, reason="x")
-    with acting_as("administrator", proved=False), pytest.raises(SignatureNeeded):
-        factors.drop_factors(people["tester"].pk, reason="x")
-    client = browsers("tester")
-    with acting_as("administrator"):
-        for name, reason, refusal in (
-            ("administrator", "x", NotYou),
-            ("tester", " ", Invalid),
-            ("outsider", "x", WrongState),
-        ):
-            with pytest.raises(refusal):
-                factors.drop_factors(people[name].pk, reason=reason)
-        factors.drop_factors(people["tester"].pk, reason="lost his telephone")
-        factors.drop_factors(people["committee_a"].pk, reason="lost hers")
-        with pytest.raises(NotYou):
-            factors.confirm_factors(people["committee_a"].pk)
-    assert client.get("/admin/").status_code == 302, "his sessions have ended"
-    assert {row.user.username for row in Authenticator.objects.all()} == {"administrator", "committee_a"}
-    with acting_as("committee_a"):
-        with pytest.raises(NotYou):
-            factors.confirm_factors(people["committee_a"].pk)
-        factors.keep_factors(people["committee_a"].pk, reason="I have it here")
-    with acting_as("second_administrator"), pytest.raises(WrongState):
-        factors.confirm_factors(people["committee_a"].pk)
-    with acting_as("administrator"):
-        factors.drop_factors(people["committee_a"].pk, reason="lost indeed")
-    assert "Confirm that the second factor goes" in browsers("second_administrator").get("/admin/").content.decode()
-    with acting_as("second_administrator"):
-        factors.confirm_factors(people["committee_a"].pk)
-    assert not Authenticator.objects.filter(user=people["committee_a"]).exists()

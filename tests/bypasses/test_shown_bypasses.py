@@ -20,8 +20,7 @@ from releases.actions.release.prepare import amend, fix_content
 from releases.actions.rollback import decide
 from releases.actions.rollback.agree import agree
 from releases.actions.rollback.escalate import escalate
-from releases.actions.rollback.run import retry
-from releases.actions.rollback.run import run as begin
+from releases.actions.rollback.run import retry, run as begin
 from releases.actions.rollback.take_over import take_over
 from releases.jobs import prepare_rollback
 from releases.models import ChecklistItem, Document, InForce, Rollback

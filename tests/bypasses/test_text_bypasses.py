@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from django import forms
 
 from audit.actor import acting
+from audit.change import change
 from audit.models import Event
 from audit.refusals import Invalid, Refused
 from environments.actions.account.create import create
@@ -16,7 +18,6 @@ from environments.models import Account
 from releases.admin.verbs import VERBS
 from releases.admin.verbs.base import Verb
 from tests.bypasses.test_factor_bypasses import arguments
-from tests.conftest import PASSWORD
 from tests.releases.api.conftest import ask, call, managing
 from tests.releases.gates.asking import COMMAND
 from tests.scenarios.cells import Rows
@@ -50,13 +51,24 @@ def test_no_act_falls_over_a_long_text(rows: Rows) -> None:
     assert not fallen
 
 
+def test_json_that_readers_take_in_two_ways_is_refused_with_a_sentence(people: dict[str, Any]) -> None:
+    for told in ({"é": 1, "e\u0301": 2}, json.loads("[" * 150 + "]" * 150)):
+        with (
+            acting(COMMAND),
+            pytest.raises(Invalid, match="a key twice or is nested too deeply"),
+            change("address:use_again") as act,
+        ):
+            act.details["told"] = told
+    assert [event.outcome for event in Event.objects.filter(action="address:use_again")] == ["refused", "refused"]
+
+
 def test_the_sentence_says_how_long_it_may_be(people: dict[str, Any]) -> None:
     with acting(COMMAND), pytest.raises(Invalid, match="longer than 100 characters"):
-        create(username="long", display_name="長" * 101, kind="person", password=PASSWORD)
+        create(username="long", display_name="長" * 101, kind="person")
     assert not Account.objects.filter(username="long").exists()
     assert Event.objects.filter(action="account:create", outcome="refused").count() == 1
     with acting(COMMAND):
-        create(username="long", display_name="長" * 100, kind="person", password=PASSWORD)
+        create(username="long", display_name="長" * 100, kind="person")
 
 
 def test_every_form_of_the_admin_has_a_limit(rows: Rows) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.chaos.running import Point, Running, queues_url, step
 from tests.chaos.tree import Tree, copied
 from tests.releases.conftest import World, sample_repository, world, world_template
+from tests.releases.gates.asking import open_to_programs
 
 __all__ = ["sample_repository", "world", "world_template"]
 
@@ -41,6 +42,7 @@ def scheduled_run(
 
     def begin(forward: list[dict[str, Any]]) -> Running:
         _plan_instead(world, forward)
+        open_to_programs(world.targets["production"], tmp_path)
         deployment = world.scheduled()
         root = Path(world.targets["production"].root)
         started.append(Running(database, deployment, root, tmp_path))

@@ -25,6 +25,8 @@ from tests.chaos.tree import clean_environment
 LEASE = float(os.environ.get("CHAOS_LEASE", "1.0"))
 BEAT, SWEEP = 0.3 * LEASE, 0.3
 EFFECT = Path(__file__).parent / "points" / "effect.py"
+# As text: a program of a target reads nothing of this folder.
+SCRIPT = [sys.executable, "-c", EFFECT.read_text(encoding="utf-8")]
 QUEUES_NUMBER = 9  # a database of Valkey that nothing else here uses
 PATIENCE = 40.0 * LEASE
 
@@ -40,7 +42,7 @@ def until[T](what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
 
 def command(name: str, *, repeatable: bool = False, point: Path | None = None) -> dict[str, Any]:
     """Return the row of a plan for a command that appends to the tally; held in its middle when given a point."""
-    words = [sys.executable, str(EFFECT), "{root}/tally", name, *([str(point)] if point else [])]
+    words = [*SCRIPT, "{root}/tally", name, *([str(point)] if point else [])]
     return step("command", argv=words, repeatable=repeatable)
 
 
@@ -101,16 +103,23 @@ class Running:
 
     def __init__(self, database: str, deployment: Any, root: Path, folder: Path) -> None:
         self.deployment_id, self.root, self.folder = deployment.pk, root, folder
-        address = urlsplit(os.environ["DATABASE_URL"])
-        self.database = address._replace(path=f"/{conninfo_to_dict(database)['dbname']}").geturl()
+        self.path = f"/{conninfo_to_dict(database)['dbname']}"
+        self.database = self.address("")
         self.redis_url = queues_url()
         self.redis = redis.Redis.from_url(self.redis_url)
         self.started: list[Any] = []
 
+    def address(self, process: str) -> str:
+        """Return the database's address for a process: its own role's, where it has one, else the application's."""
+        url = os.environ.get(f"DATABASE_{process.upper()}_URL") or os.environ["DATABASE_URL"]
+        return urlsplit(url)._replace(path=self.path).geturl()
+
     def process(self, *words: str, wrapper: Sequence[str] = (), **extra: str) -> Any:
         """Start a management command as a process of its own; wrapper: a program that starts it."""
-        own = {"DATABASE_URL": self.database, "REDIS_URL": self.redis_url}
-        own |= {"RINGI_LEASE": str(LEASE), "RINGI_BEAT": str(BEAT), "RINGI_SWEEP": str(SWEEP), **extra}
+        own = {"DATABASE_URL": self.address(words[0]), "REDIS_URL": self.redis_url}
+        own |= {"RINGI_LEASE": str(LEASE), "RINGI_BEAT": str(BEAT), "RINGI_SWEEP": str(SWEEP)}
+        # Nothing signs the events of these runs, and those of the template become old while other tests go on.
+        own |= {"RINGI_SILENT": "0", **extra}
         log = self.folder / f"{'-'.join(words)}-{len(self.started)}.log"
         argv = [*wrapper, sys.executable, "manage.py", *words]
         child = spawn(argv, environment=os.environ | own, folder=PROJECT, log=log, death_signal=signal.SIGKILL)

@@ -70,7 +70,7 @@ def far_target(machines: Network, world: World, tmp_path: Path) -> Iterator[None
 
 def _there(running: Running, machines: Network, machine: str, *words: str) -> Any:
     """Start a management command on a machine, which finds the servers by the hub's address."""
-    urls = {"DATABASE_URL": running.database, "REDIS_URL": running.redis_url}
+    urls = {"DATABASE_URL": running.address(words[0]), "REDIS_URL": running.redis_url}
     urls = {name: url.replace("@127.0.0.1:", f"@{ADDRESSES['hub']}:") for name, url in urls.items()}
     return running.process(*words, wrapper=machines.on(machine), RINGI_PROCESS=f"{words[0]}-{machine}", **urls)
 

@@ -23,6 +23,7 @@ from audit.change import change
 from audit.refusals import GateClosed
 from config.processes import identity, spawn
 from tests.chaos.running import LEASE, Running, command, step, until
+from tests.conftest import seconded
 from tests.releases.conftest import World
 
 Begin = Callable[[list[dict[str, Any]]], Running]
@@ -33,12 +34,7 @@ UP, DOWN = (1.5 * LEASE, 4.0 * LEASE), (0.0, 1.0)
 LEAST_STOPS = 3
 LEFT = {"failed", "settled", "waiting"}  # by a step of which nobody can tell whether it was made
 
-FORWARD = [
-    step("configuration_update"),
-    command("again", repeatable=True),
-    step("code_deploy"),
-    command("once"),
-]
+FORWARD = [step("configuration_update"), command("again", repeatable=True), step("code_deploy"), command("once")]
 VERIFY = [command("look", repeatable=True)]
 ONCE = {
     "configuration_update": {"configuration_update:written": 1},
@@ -125,8 +121,8 @@ class Lane:
 def _applications(world: World, folder: Path) -> Iterator[World]:
     """Make applications beside the first, each with a tested release, so that their runs do not wait for each other."""
     from environments.actions.configuration.create import create
-    from environments.actions.target.create import create_target
     from releases.actions.application.create import create_application
+    from releases.actions.target.set_settings import create_target
 
     for slug in (f"datasets-{number}" for number in range(1, APPLICATIONS + 1)):
         targets, configurations = {}, {}
@@ -136,7 +132,8 @@ def _applications(world: World, folder: Path) -> Iterator[World]:
             for name, environment in world.environments.items():
                 ids = {"application_id": application.pk, "environment_id": environment.pk}
                 (root := folder / slug / name).mkdir(parents=True)
-                targets[name] = create_target(**ids, root=str(root), settings={})
+                made = create_target(**ids, root=str(root), settings={})
+                targets[name] = seconded(made, world.acting_as)
                 configurations[name] = create(**ids, values={"PORT": "8080"}, secrets={}, reason="first")
         own = replace(world, application=application, targets=targets, configurations=configurations)
         own.open_window()

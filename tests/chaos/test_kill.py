@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import psycopg
 import pytest
 
 from releases.demo.targets import own_database
-from tests.chaos.running import EFFECT, Point, Running, children, command, ended, step, until
+from tests.chaos.running import SCRIPT, Point, Running, children, command, ended, step, until
 from tests.releases.conftest import World
 
 Begin = Callable[[list[dict[str, Any]]], Running]
@@ -35,9 +34,7 @@ VICTIMS = (
     Victim("command_once", "", "command:done", goes_on=False),
     Victim("code_deploy", "rename /current code_deploy.py", "code_deploy:switched"),
     Victim(
-        "configuration_update",
-        "append .ringi/journal.jsonl configuration_update.py",
-        "configuration_update:written",
+        "configuration_update", "append .ringi/journal.jsonl configuration_update.py", "configuration_update:written"
     ),
     Victim("database_update", "", "database_update:migrated"),
 )
@@ -51,7 +48,7 @@ def target_database(world: World, point: Point) -> Iterator[str]:
     from environments.models import Target
 
     address = own_database("chaos")
-    script = [sys.executable, str(EFFECT)]
+    script = SCRIPT
     made = {
         "migrate": [*script, "migrate", address, str(point.folder)],
         "migrate_check": [*script, "check", address],

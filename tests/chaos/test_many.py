@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from tests.chaos.running import Running, command, queues_url, until
+from tests.conftest import seconded
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter
 
@@ -33,8 +34,8 @@ WHERE l.locktype = 'advisory' AND l.granted AND datname = %s AND application_nam
 def _another(world: World, number: int, folder: Path) -> World:
     """Return the world with an application of its own, its targets in development and production, and an open window."""
     from environments.actions.configuration.create import create
-    from environments.actions.target.create import create_target
     from releases.actions.application.create import create_application
+    from releases.actions.target.set_settings import create_target
 
     development = world.environments["development"]
     roots = {name: folder / f"target-{number}-{name}" for name in ("development", "production")}
@@ -48,8 +49,14 @@ def _another(world: World, number: int, folder: Path) -> World:
             signers=world.built.allowed_signers.read_text(),
         )
         targets = {
-            name: create_target(
-                application_id=application.pk, environment_id=world.environments[name].pk, root=str(root), settings={}
+            name: seconded(
+                create_target(
+                    application_id=application.pk,
+                    environment_id=world.environments[name].pk,
+                    root=str(root),
+                    settings={},
+                ),
+                world.acting_as,
             )
             for name, root in roots.items()
         }
@@ -61,10 +68,7 @@ def _another(world: World, number: int, folder: Path) -> World:
             reason="one of many",
         )
     made = dataclasses.replace(
-        world,
-        application=application,
-        targets=targets,
-        configurations={"development": configuration},
+        world, application=application, targets=targets, configurations={"development": configuration}
     )
     made.open_window()
     return made

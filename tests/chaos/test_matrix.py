@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,7 +18,7 @@ import pytest
 
 from releases.demo.targets import own_database
 from releases.steps.service_control import running_service
-from tests.chaos.running import EFFECT, LEASE, Point, Running, children, command, ended, step, until
+from tests.chaos.running import LEASE, SCRIPT, Point, Running, children, command, ended, step, until
 from tests.releases.conftest import World
 from tests.releases.steps.receiver import Receiver, receiving
 
@@ -55,7 +54,7 @@ class Victim:
 
 
 def _check(folder: Path, receiver: Receiver) -> dict[str, Any]:
-    return step("check", check="log", parameters={"silent_passes": True})
+    return step("check", check="command", parameters={"argv": ["/bin/true"]})
 
 
 VICTIMS = (
@@ -69,8 +68,8 @@ VICTIMS = (
     Victim("configuration_update", lambda f, r: step("configuration_update"), "call journal_once target.py",
            {"configuration_update:written": 1}),
     Victim("service_control", lambda f, r: step("service_control", action="restart"),
-           "call _wait_until_ready service_control.py", {"service_control:stopped": 1, "service_control:started": 1}),
-    Victim("check", _check, "call look checks/log.py", {}),
+           "call _wait_until_serving service_control.py", {"service_control:stopped": 1, "service_control:started": 1}),
+    Victim("check", _check, "call look checks/command.py", {}),
     Victim("command", lambda f, r: command("victim", repeatable=True, point=f), "",
            {"command:started": 1, "command:done": 1}, {"command:started": 1}),
     Victim("command_once", lambda f, r: command("victim", point=f), "",
@@ -125,13 +124,12 @@ def whole_target(world: World, effects_folder: Path, receiver: Receiver) -> Iter
     (root / "current").symlink_to("releases/before")
     (root / "shared").mkdir()
     (root / "shared" / "app.log").write_text("quiet\n")
-    script = [sys.executable, str(EFFECT)]
+    script = SCRIPT
     settings = {
         "service": {"start": [*script, "serve", "{root}/tally"], "stop_seconds": 2, "without_port": True},
         "migrate": [*script, "migrate", address, str(effects_folder)],
         "migrate_check": [*script, "check", address],
         "postgres_bin": os.environ.get("POSTGRES_BIN", ""),
-        "scratch_database_url": address,
         "http_hosts": [receiver.host],
     }
     with world.acting_as("manager"):

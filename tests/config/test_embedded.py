@@ -126,7 +126,7 @@ def test_the_command_gets_the_addresses_and_its_status_comes_back(state: Path) -
     ran = execute(state, sys.executable, "-c", PRINT + "; raise SystemExit(3)")
     assert ran.returncode == 3, ran.stderr
     seen = json.loads(ran.stdout)
-    assert {*embedded.Servers("", "", "", Path(), "", "", "", "").environment()} <= {*seen}
+    assert {*embedded.Servers("", "", "", Path(), "", "", "", "", "").environment()} <= {*seen}
     assert seen["RINGI_STATE"] == str(state)
     assert execute(state, sys.executable, "-c", "import os; os.kill(os.getpid(), 9)").returncode == 137
 
@@ -197,11 +197,7 @@ def test_a_second_run_in_the_same_folder_is_refused(state: Path) -> None:
 @pytest.mark.parametrize(
     ("database", "queue", "said"),
     [
-        (
-            "postgres://u:secret@127.0.0.1:1/x",
-            "redis://127.0.0.1:1/0",
-            "DATABASE_URL: 127.0.0.1:1 does not answer",
-        ),
+        ("postgres://u:secret@127.0.0.1:1/x", "redis://127.0.0.1:1/0", "DATABASE_URL: 127.0.0.1:1 does not answer"),
         ("mysql://u:secret@h/x", "redis://127.0.0.1:1/0", "DATABASE_URL is not an address"),
         ("postgres//u:secret@h", "redis://127.0.0.1:1/0", "DATABASE_URL is not an address"),
         ("postgres://u:secret@h/x", "", "REDIS_URL is not set"),
@@ -242,10 +238,7 @@ def test_a_given_database_with_tables_is_not_emptied(state: Path, monkeypatch: p
             assert owner.execute("SELECT count(*) FROM precious").fetchone() == (0,)
             owner.execute("DROP TABLE precious")
         for _ in range(2):  # the second time the mark of the first allows it
-            with (
-                embedded.running(state.parent / "other", fresh=True),
-                psycopg.connect(servers.owner_url) as owner,
-            ):
+            with embedded.running(state.parent / "other", fresh=True), psycopg.connect(servers.owner_url) as owner:
                 owner.execute("CREATE TABLE of_the_demo (id int)")
 
 

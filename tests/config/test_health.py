@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 from django.utils import translation
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,7 +29,7 @@ from tests.releases.gates.asking import COMMAND
 
 pytestmark = pytest.mark.timeout(600)
 Start = Callable[..., Any]
-WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "sealer", "workers"), True)
+WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "sealer", "workers", "ledger"), True) | {"reason": ""}
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +49,7 @@ def watched(settings: Any) -> Iterator[None]:
 @pytest.fixture
 def start(database: str, tmp_path: Path, settings: Any) -> Iterator[Start]:
     """Return a function: start a management command as a process of its own."""
-    from tests.chaos.running import children
-    from tests.chaos.running import ended as has_ended
+    from tests.chaos.running import children, ended as has_ended
 
     forget()  # what the template has to tell is as old as the template, and so is what nobody has signed
     seal(Sealer(tmp_path / "sealer"))
@@ -86,7 +86,7 @@ def until(look_: Callable[[], Any], seconds: float = 300.0) -> Any:
     return found
 
 
-def probe(address: str = "/health/work/") -> tuple[int, dict[str, bool]]:
+def probe(address: str = "/health/work/") -> tuple[int, dict[str, Any]]:
     """Ask as a probe does, and let nothing of an earlier answer be told."""
     cache.clear()
     answer = Client().get(address)
@@ -135,6 +135,35 @@ def test_a_queue_without_a_worker_and_one_that_does_not_answer_are_told_apart(
     assert 'data-silent="queue"' in browsers("auditor").get("/admin/").content.decode()
 
 
+def test_an_emptied_queue_is_no_alarm_once_its_workers_have_said_that_they_live(start: Start, settings: Any) -> None:
+    from releases.silence import listeners, sign
+
+    sign("scheduler")
+    worker = start("worker", "production")
+    with redis.Redis.from_url(settings.RQ_QUEUES["production"]["URL"]) as client:
+        ((name, _state, _seen),) = until(lambda: listeners()["production"])
+        os.kill(worker.pid, signal.SIGSTOP)
+        client.flushdb()
+        assert look().silent() == [("workers", "production")]
+        os.kill(worker.pid, signal.SIGCONT)
+        # As after a restart: its connection is gone, and it opens another.
+        for known in client.client_list():
+            if known["name"] == name:
+                client.client_kill(known["addr"])
+        until(lambda: look().silent() == [])
+
+
+def test_the_page_of_the_queues_calls_nothing_that_a_job_names(
+    database: str, browsers: Callable[[str], Any], settings: Any
+) -> None:
+    with redis.Redis.from_url(settings.RQ_QUEUES["production"]["URL"]) as client:
+        named = {"data": "[]", "status": "started", "failure_callback_name": "this.s", "origin": "production"}
+        client.hset("rq:job:left", mapping=named)
+        client.zadd("rq:wip:production", {"left:1": 1.0})
+        assert browsers("auditor").get("/admin/queues/").status_code == 200
+        assert "this" not in sys.modules
+
+
 def test_a_ledger_that_nobody_signs_raises_the_alarm_until_somebody_does(
     database: str, browsers: Callable[[str], Any], settings: Any, tmp_path: Path
 ) -> None:
@@ -149,7 +178,7 @@ def test_a_ledger_that_nobody_signs_raises_the_alarm_until_somebody_does(
     page = browsers("auditor").get("/admin/", headers={"accept-language": "ja"}).content.decode()
     assert 'data-silent="sealer"' in page and "封印プロセスの応答がありません" in page
     seal(Sealer(tmp_path / "sealer"))
-    assert ("sealer", "") not in look().silent() and look().unsealed is None
+    assert ("sealer", "") not in look().silent() and look().ledger.unsigned is None
     with acting(COMMAND), change("test:write"):
         pass
     assert ("sealer", "") in look().silent(), "what came after it waits again"
@@ -193,3 +222,41 @@ def test_visitors_are_told_nothing_by_name(database: str) -> None:
     assert set(probe()[1]) == set(WELL) and "production" not in Client().get("/health/work/").content.decode()
     with translation.override("ja"):
         assert "data-silent" not in Client().get("/account/login/").content.decode()
+
+
+def test_a_probe_needs_neither_a_name_nor_tls(database: str, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT, settings.ALLOWED_HOSTS = True, ["ringi.example"]
+    assert Client().get("/health/", headers={"host": "10.1.2.3"}).status_code == 200
+    assert Client().post("/health/", headers={"host": "10.1.2.3"}).status_code == 405
+    assert Client().get("/account/login/", headers={"host": "10.1.2.3"}).status_code == 400, "pages do"
+
+
+def test_a_database_that_takes_no_writes_is_told_as_such(database: str, settings: Any) -> None:
+    settings.METRICS_TOKEN = "a-word-for-prometheus"
+    people, asked = Client(raise_request_exception=False), {"authorization": "Bearer a-word-for-prometheus"}
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    status, told = probe("/health/")
+    assert (status, told["database"], told["reason"], told["queue"]) == (503, False, "database_read_only", True)
+    assert "ringi_up 0.0" in people.get("/metrics", headers=asked).content.decode()
+    for language, words in (("en", "cannot use its database"), ("ja", "データベースを利用できません")):
+        people.cookies["django_language"] = language
+        answer = people.post("/account/login/", {"login": "manager", "password": "wrong"})
+        assert answer.status_code == 503 and words in answer.content.decode()
+
+
+def test_a_database_that_is_down_is_told_as_such(database: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.METRICS_TOKEN = "a-word-for-prometheus"
+    people, asked = Client(raise_request_exception=False), {"authorization": "Bearer a-word-for-prometheus"}
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "PORT", "1")
+    status, told = probe("/health/")
+    assert (status, told["database"], told["reason"]) == (503, False, "database_down")
+    answer = people.get("/metrics", headers=asked)
+    assert answer.status_code == 200 and "ringi_up 0.0" in answer.content.decode()
+    people.cookies["sessionid"] = "of somebody who was signed in"
+    page = people.get("/admin/")
+    assert page.status_code == 503 and page.headers["Retry-After"] == "30"
+    answer = Client().get("/api/v1/releases", headers={"authorization": "Bearer ringi_x"})
+    assert answer.status_code == 503 and answer.json()["type"].endswith("#unavailable")
+    connection.close()

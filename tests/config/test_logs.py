@@ -94,4 +94,4 @@ def test_the_environment_chooses_the_form(form: str, database: str) -> None:
     elif form == "line":
         assert ran.stderr.endswith(" WARNING a said\n")
     else:
-        assert "RINGI_LOG_FORMAT is line or json" in ran.stderr
+        assert "RINGI_LOG_FORMAT must be line or json" in ran.stderr

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from config import processes
+from config import port as ports, processes
 from config.kept import Unavailable, kept_secrets
 
 DRIVER = """
@@ -95,9 +95,7 @@ def test_a_killed_process_is_started_anew_within_half_a_second(supervise: Callab
     assert running.pid("other") == other
 
 
-def test_a_process_killed_soon_after_its_start_is_back_within_half_a_second(
-    supervise: Callable[..., Running],
-) -> None:
+def test_a_process_killed_soon_after_its_start_is_back_within_half_a_second(supervise: Callable[..., Running]) -> None:
     running = supervise({"name": "worker", "argv": WAITS})
     first = running.pid("worker")
     os.kill(first, signal.SIGKILL)
@@ -122,11 +120,7 @@ def test_one_that_keeps_dying_is_named_once_and_tried_on(supervise: Callable[...
 def test_the_end_is_in_order_and_leaves_nothing(supervise: Callable[..., Running], tmp_path: Path) -> None:
     file = str(tmp_path / "order")
     rows = [
-        {
-            "name": name,
-            "stage": stage,
-            "argv": (sys.executable, "-c", TELLS_ITS_END.format(file=file, name=name)),
-        }
+        {"name": name, "stage": stage, "argv": (sys.executable, "-c", TELLS_ITS_END.format(file=file, name=name))}
         for name, stage in (("worker", 2), ("web", 0), ("scheduler", 1))
     ]
     running = supervise(*rows)
@@ -174,23 +168,21 @@ def test_each_process_has_its_log_name_and_environment(supervise: Callable[..., 
     until(lambda: "one value" in (tmp_path / "logs" / "one.log").read_text())
 
 
-def test_the_port_is_bound_at_once_and_a_taken_one_is_refused_or_passed_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_port_is_bound_at_once_and_a_taken_one_is_refused_or_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable, match=f"port {port} is in use by another process; set RINGI_PORT to a free"):
-            processes.bind_port(str(port), said.append)
-        monkeypatch.setattr(processes, "FIRST_PORT", port)
-        with processes.bind_port(None, said.append) as bound:
+            ports.bind_port(str(port), said.append)
+        monkeypatch.setattr(ports, "FIRST_PORT", port)
+        with ports.bind_port(None, said.append) as bound:
             chosen = bound.getsockname()[1]
             assert chosen > port
             assert said == [f"Port {port} is in use; taking {chosen}."]
             with pytest.raises(OSError, match="in use"):
                 socket.create_server(("127.0.0.1", chosen))
     with pytest.raises(Unavailable, match="not a port number"):
-        processes.bind_port("80a", said.append)
+        ports.bind_port("80a", said.append)
 
 
 def test_on_a_taken_port_it_ends_with_one_sentence_and_announces_nothing() -> None:
@@ -213,7 +205,7 @@ def test_the_web_server_answers_on_the_socket_that_was_bound_before_it_started(
         "web = socket.socket(fileno=int(sys.argv[1]))\n"
         "while True:\n web.accept()[0].sendall(b'%d' % os.getpid())"
     )
-    with processes.bind_port(None, lambda line: None) as bound:
+    with ports.bind_port(None, lambda line: None) as bound:
         os.set_inheritable(bound.fileno(), True)  # into the supervisor of this test, which is a process of its own
         number = bound.fileno()
         row = {"name": "web", "argv": (sys.executable, "-c", serve, str(number)), "files": (number,)}
@@ -234,6 +226,38 @@ def test_secrets_are_random_kept_and_private(tmp_path: Path) -> None:
     (tmp_path / "secrets.json").write_text("{")
     with pytest.raises(Unavailable, match=r"secrets\.json"):
         kept_secrets(tmp_path / "secrets.json", ["SECRET_KEY"])
+
+
+def test_each_process_sees_its_own_address_and_keys_and_no_others(tmp_path: Path) -> None:
+    """Read from /proc/PID/environ, of the real table with programs that only wait."""
+    owners = {
+        f"DATABASE_{role}_URL": f"postgres://{role}@host"
+        for role in ("OWNER", "SERVER", "AUDITOR", "WORKER", "SCHEDULER", "SEALER")
+    }
+    ours = {"DATABASE_URL": "postgres://APP@host", "SECRET_KEY": "of-web", "RINGI_METRICS_TOKEN": "of-web", **owners}
+    driver = (
+        "import dataclasses, os, sys; from pathlib import Path; from config import processes as p\n"
+        f"rows = [dataclasses.replace(row, argv={WAITS!r}, files=()) for row in p.rows(3)]\n"
+        "s = p.Supervisor(rows, Path(sys.argv[1]), dict(os.environ), print); s.start(); print('started', flush=True)\n"
+        "try:\n s.tend(60)\nexcept p.Leave:\n s.stop()"
+    )
+    argv, pipe = [sys.executable, "-c", driver, str(tmp_path)], subprocess.PIPE
+    with subprocess.Popen(argv, cwd=processes.PROJECT, env=os.environ | ours, stdout=pipe, text=True) as supervisor:
+        assert supervisor.stdout and supervisor.stdout.readline() == "started\n"
+        seen = {row.name: environment_of(tmp_path, row.name) for row in processes.rows(3)}
+        supervisor.terminate()
+    role = {"web": "APP", "sealer": "SEALER", "scheduler": "SCHEDULER"}
+    for name, environment in seen.items():
+        words = {value for value in environment.values() if value.startswith("postgres://") and value.endswith("@host")}
+        assert words == {f"postgres://{role.get(name, 'WORKER')}@host"}, name
+        assert ("of-web" in environment.values()) is (name == "web"), name
+        assert environment["SECRET_KEY"]
+
+
+def environment_of(state: Path, name: str) -> dict[str, str]:
+    pid = json.loads((state / "run" / f"{name}.json").read_text())["pid"]
+    words = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(word.split("=", 1) for word in words if word)
 
 
 def test_the_table_names_every_process_of_the_product() -> None:

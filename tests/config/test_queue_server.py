@@ -113,7 +113,7 @@ def test_wakes_and_counts_go_to_whichever_server_is_the_master(site: Site, setti
     assert site.master() == site.ports["first"]
     assert client(site.url, WATCHMAN).ping() and queue_answers()
     assert Client().get("/health/").json()["queue"] is True
-    dispatch.wake("samples", "take_sample", watch_id=1, due="2026-12-16T01:00:00+09:00")
+    dispatch.wake("samples", "take_sample", watch_id=1, due=1797350400000000)
     caches["rates"].set("calls", 7)
     first = redis.Redis(port=site.ports["first"], password=PASSWORD, db=3)
     assert first.llen("rq:queue:samples") == 1 and caches["rates"].get("calls") == 7
@@ -125,7 +125,7 @@ def test_wakes_and_counts_go_to_whichever_server_is_the_master(site: Site, setti
     until(lambda: second.role()[0] == b"master")
     # The same clients, in the same process: nothing is started anew.
     until(queue_answers)
-    dispatch.wake("samples", "take_sample", watch_id=2, due="2026-12-16T01:00:00+09:00")
+    dispatch.wake("samples", "take_sample", watch_id=2, due=1797350400000000)
     assert second.llen("rq:queue:samples") == 2
     until(lambda: caches["rates"].get("calls") == 7)
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from config.processes import WORKERS, rows
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "how-to" / "operate.md"
 FILE = ROOT / "docs" / "how-to" / "compose.yaml"
+UNITS = ROOT / "docs" / "how-to" / "systemd"
 SERVERS = {"postgres", "valkey"}
 ONCE = {"migrate", "procedure", "static"}
-ROLE_OF = {"migrate": "ringi_owner", "procedure": "ringi", "static": "ringi", "web": "ringi", "sealer": "ringi_sealer"}
+ROLE_OF = {"migrate": "ringi_owner", "procedure": "ringi", "static": "ringi", "web": "ringi", "sealer": "ringi_sealer",
+           "scheduler": "ringi_scheduler"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def documented() -> set[str]:
 
 def read_by_the_code() -> set[str]:
     """Return the variables that the product reads."""
-    files = [*(ROOT / "config").glob("*.py")]
+    files = [*(ROOT / "config").glob("*.py"), ROOT / "releases" / "steps" / "sandbox.py"]
     pattern = re.compile(r"env\.\w+\(\s*\"([A-Z_]+)\"|environ(?:ment)?(?:\.get\(|\[)\"([A-Z_]+)\"")
     return {a or b for file in files for a, b in pattern.findall(file.read_text(encoding="utf-8"))}
 
@@ -113,7 +116,9 @@ def test_no_secret_stands_in_the_file_and_each_that_is_used_is_one_of_the_list(c
                 assert variable.endswith("_FILE"), (name, variable)
                 assert value.removeprefix("/run/secrets/") in one["secrets"], (name, variable)
     assert used == set(compose["secrets"])
-    assert compose["secrets"] == {name: {"file": f"./secrets/{name}"} for name in used}
+    places = {name: secret["file"] for name, secret in compose["secrets"].items()}
+    asked = "${RINGI_SECRETS:?a folder outside of the project}"
+    assert places == {name: f"{asked}/{name}" for name in used}, "no secret lies where the image is built"
     assert not re.search(r"://[^/\s]*:[^/\s]*@", FILE.read_text(encoding="utf-8"))
 
 
@@ -136,7 +141,7 @@ def test_the_page_makes_every_secret(compose: dict[str, Any], tmp_path: Path) ->
     made = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
     assert set(made) - set(compose["secrets"]) == {"url_ringi_auditor"}, "for the auditors themselves"
     assert set(compose["secrets"]) <= set(made)
-    for role in ("ringi_owner", "ringi", "ringi_worker", "ringi_sealer"):
+    for role in ("ringi_owner", "ringi", "ringi_worker", "ringi_scheduler", "ringi_sealer"):
         url = urlsplit(made[f"url_{role}"])
         assert (url.username, url.password) == (role, made[f"password_{role}"])
         assert (url.hostname, url.port, url.path) == ("postgres", 5432, "/ringi")
@@ -147,8 +152,8 @@ def test_the_page_makes_every_secret(compose: dict[str, Any], tmp_path: Path) ->
 def test_the_script_makes_the_roles_and_the_database(compose: dict[str, Any], tmp_path: Path) -> None:
     """Run for real, with names of the test's own in place of the roles."""
     mark = f"c{uuid4().hex[:8]}"
-    roles = [f"{mark}_{name}" for name in ("owner", "web", "worker", "sealer", "auditor")]
-    names = ["ringi_owner", "ringi", "ringi_worker", "ringi_sealer", "ringi_auditor"]
+    roles = [f"{mark}_{name}" for name in ("owner", "web", "worker", "scheduler", "sealer", "auditor")]
+    names = ["ringi_owner", "ringi", "ringi_worker", "ringi_scheduler", "ringi_sealer", "ringi_auditor"]
     script = compose["configs"]["roles"]["content"].replace("$$", "$").replace("/run/secrets", str(tmp_path))
     script = script.replace(" ".join(names), " ".join(roles))
     script = script.replace("DATABASE ringi OWNER ringi_owner", f"DATABASE {mark} OWNER {roles[0]}")
@@ -178,14 +183,13 @@ def test_the_script_makes_the_roles_and_the_database(compose: dict[str, Any], tm
 
 def test_the_units_and_the_environment_of_the_page() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    blocks = "\n".join(re.findall(r"```ini\n(.*?)```", text, re.DOTALL)).replace("\\\n", "")
+    files = [file.read_text(encoding="utf-8") for file in UNITS.iterdir()]
+    blocks = "\n".join([*re.findall(r"```ini\n(.*?)```", text, re.DOTALL), *files]).replace("\\\n", "")
     known = documented()
     for line in blocks.splitlines():
         name, _equals, value = line.strip().partition("=")
-        if name == "Environment":
-            name = value.partition("=")[0]
-        if name.isupper():
-            assert name in known, line
+        names = [one.partition("=")[0] for one in value.split()] if name == "Environment" else [name]
+        assert {one for one in names if one.isupper()} <= known, line
         if name == "ExecStart":
             assert value.startswith("/opt/ringi/.venv/bin/python "), line
             sound(shlex.split(value))
@@ -195,3 +199,84 @@ def test_the_units_and_the_environment_of_the_page() -> None:
         sound([word.replace("QUEUE", "production") for word in command])
     for line in re.findall(r"^\$ (?:\w+=\S+ )?(\.venv/bin/python manage\.py .*)$", text, re.MULTILINE):
         sound(shlex.split(line, comments=True))
+
+
+def unit(name: str) -> dict[str, list[str]]:
+    """Return the lines of a unit by their names, in order; an empty value takes back those before, as in systemd."""
+    found: dict[str, list[str]] = {}
+    for line in (UNITS / name).read_text(encoding="utf-8").replace("\\\n", "").splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def as_run() -> dict[str, dict[str, list[str]]]:
+    """Return the unit of each process of the product, its instance's name filled in."""
+    names = {row.name: f"ringi-{row.name}.service" for row in rows(3)}
+    of_workers = {name: unit("ringi-worker@.service") for name in names if name.startswith("worker-")}
+    filled = {
+        name: {
+            key: [value.replace("%i", name.removeprefix("worker-")) for value in values] for key, values in one.items()
+        }
+        for name, one in of_workers.items()
+    }
+    return {name: unit(file) for name, file in names.items() if name not in of_workers} | filled
+
+
+def test_no_two_units_share_an_account_a_file_of_variables_or_a_folder() -> None:
+    units = as_run()
+    assert {*units} == {row.name for row in rows(3)}
+    for key in ("User", "EnvironmentFile", "StateDirectory"):
+        values = [value for one in units.values() for value in one[key]]
+        assert len(values) == len({*values}) == len(units), (key, values)
+    for name, one in units.items():
+        assert f"RINGI_PROCESS={name} RINGI_STATE=/var/lib/{one['StateDirectory'][0]}" in one["Environment"]
+        assert "Group" not in one and set(one.get("SupplementaryGroups", ())) <= {"ringi-targets"}, name
+        assert one["EnvironmentFile"][0].startswith("/etc/ringi/") and one["InaccessiblePaths"] == ["-/etc/ringi"]
+
+
+def test_the_account_of_programs_is_no_other_ones() -> None:
+    given = unit("programs.conf")
+    accounts = {value for one in as_run().values() for value in one["User"]}
+    assert given["Environment"] == ["RINGI_PROGRAM_USER=ringi-programs"] and "ringi-programs" not in accounts
+    assert given["AmbientCapabilities"] == given["CapabilityBoundingSet"] == ["CAP_KILL CAP_SETGID CAP_SETUID"]
+
+
+@pytest.mark.parametrize("name", sorted(file.name for file in UNITS.glob("*.service")))
+def test_a_unit_is_closed(name: str) -> None:
+    one = unit(name)
+    wanted = {"NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "ProtectSystem": "strict", "ProtectHome": "yes",
+              "PrivateTmp": "yes", "ProtectProc": "invisible", "StateDirectoryMode": "0700"}  # fmt: skip
+    assert {key: one[key][0] for key in wanted} == wanted
+    if analyze := shutil.which("systemd-analyze"):
+        rated = [analyze, "security", "--offline=true", "--threshold=20", "--no-pager", str(UNITS / name)]
+        ran = subprocess.run(rated, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout[-300:] + ran.stderr
+
+
+def let_into_the_image() -> list[str]:
+    """Return what `.dockerignore` lets in; all else stays outside."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    return [line[2:] for line in rules if line.startswith("!/")]
+
+
+def test_the_image_holds_what_runs_and_no_secret(compose: dict[str, Any]) -> None:
+    let_in = let_into_the_image()
+    assert {"audit", "config", "environments", "releases", "locale", "manage.py", "requirements.lock"} <= {*let_in}
+    assert all((ROOT / name).exists() for name in let_in)
+    for closed in ("docs", "var", "secrets", ".env", ".git", "tests"):
+        assert closed not in let_in, closed
+    build = compose["services"]["migrate"]["build"]
+    copied = [line.split() for line in build["dockerfile_inline"].splitlines() if line.startswith(("COPY", "ADD"))]
+    assert build["context"] == "../.." and copied == [["COPY", ".", "."]]
+    assert not {"args", "secrets"} & {*build}
+
+
+@pytest.mark.parametrize(
+    "path", ["secrets/url_ringi", "docs/how-to/secrets/secret_key", "web.env", "configuration.keys"]
+)
+def test_git_takes_no_secret(path: str) -> None:
+    assert subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT).returncode == 0

@@ -12,6 +12,7 @@ from audit.actor import Actor, acting
 from environments.actions.access.grant import propose
 from environments.actions.account.create import create
 from environments.models import Account
+from tests.conftest import enrolled
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 
@@ -23,13 +24,9 @@ def newcomer(database: str) -> Callable[..., Account]:
     def make(username: str, *roles: Any, **fields: Any) -> Account:
         kind = fields.pop("kind", "person")
         with acting(COMMAND):
-            account = create(
-                username=username,
-                display_name=username,
-                kind=kind,
-                password="" if kind == "service" else "correct-horse-battery",
-                **fields,
-            )
+            account = create(username=username, display_name=username, kind=kind, **fields)
+            if kind == "person":
+                account = enrolled(account)
             for role in roles:
                 name, environment = role if isinstance(role, tuple) else (role, None)
                 where = environment.pk if environment is not None else None

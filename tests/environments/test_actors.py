@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from audit.actor import Actor, NoActor, current
-from environments.actors import ActorMiddleware, person
+from environments.actors import SIGNED_AT, ActorMiddleware, person
 
 
 def seen_by(account: Any, session: dict[str, Any]) -> Actor | None:
@@ -44,12 +44,23 @@ def test_an_account_acts_with_its_roles_and_address(people: dict[str, Any]) -> N
 
 def test_the_proof_of_identity_is_the_last_one(people: dict[str, Any]) -> None:
     begun = time.time()
-    methods = [{"method": "password", "at": begun - 4000}, {"method": "mfa", "at": begun - 10}]
+    again = {"reauthenticated": True}
+    methods = [again | {"method": "password", "at": begun - 4000}, again | {"method": "mfa", "at": begun - 10}]
     actor = seen_by(people["manager"], {"account_authentication_methods": methods})
     assert actor is not None and actor.method == "mfa" and actor.authenticated_at is not None
     assert timedelta(seconds=9) < datetime.now(UTC) - actor.authenticated_at < timedelta(seconds=60)
     fresh = seen_by(people["manager"], {})
     assert fresh is not None and fresh.authenticated_at is None
+
+
+def test_neither_a_sign_in_nor_a_proof_that_was_signed_with_is_a_proof(people: dict[str, Any]) -> None:
+    proof = {"method": "password", "at": time.time() - 10}
+    for session in (
+        {"account_authentication_methods": [proof]},
+        {"account_authentication_methods": [proof | {"reauthenticated": True}], SIGNED_AT: time.time() - 5},
+    ):
+        actor = seen_by(people["manager"], session)
+        assert actor is not None and (actor.authenticated_at, actor.method) == (None, "")
 
 
 def test_a_visitor_is_nobody(people: dict[str, Any]) -> None:

@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import translation
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from environments.calendar import (
     Freeze,
@@ -169,11 +168,7 @@ def test_inside_a_window_a_regular_run_may_start_until_it_closes() -> None:
 
 def test_outside_it_is_closed_with_the_next_window_named() -> None:
     answer = next_opening([TOKYO], [], [], _utc(2026, 12, 15, 20))
-    assert (answer.open, answer.next_start, answer.next_end) == (
-        False,
-        _utc(2027, 1, 19, 16),
-        _utc(2027, 1, 19, 20),
-    )
+    assert (answer.open, answer.next_start, answer.next_end) == (False, _utc(2027, 1, 19, 16), _utc(2027, 1, 19, 20))
     assert sentence(answer, "Asia/Tokyo") == (
         "Outside every window. Next window: Wed 20 Jan 2027 01:00 (late Tuesday night) JST (regular)."
     )
@@ -188,22 +183,14 @@ def test_an_extra_window_opens_it() -> None:
 def test_a_freeze_beats_a_window_and_the_rest_of_the_window_is_next() -> None:
     freeze = Freeze(_window(_utc(2026, 12, 15, 15), 3, "year end"))
     answer = next_opening([TOKYO], [], [freeze], _utc(2026, 12, 15, 17))
-    assert (answer.open, answer.next_start, answer.next_end) == (
-        False,
-        _utc(2026, 12, 15, 18),
-        _utc(2026, 12, 15, 20),
-    )
+    assert (answer.open, answer.next_start, answer.next_end) == (False, _utc(2026, 12, 15, 18), _utc(2026, 12, 15, 20))
     assert "year end" in answer.reason
 
 
 def test_a_freeze_that_begins_in_the_window_ends_the_opening() -> None:
     freeze = Freeze(_window(_utc(2026, 12, 15, 18), 1))
     answer = next_opening([TOKYO], [], [freeze], _utc(2026, 12, 15, 17))
-    assert (answer.open, answer.until, answer.next_start) == (
-        True,
-        _utc(2026, 12, 15, 18),
-        _utc(2026, 12, 15, 19),
-    )
+    assert (answer.open, answer.until, answer.next_start) == (True, _utc(2026, 12, 15, 18), _utc(2026, 12, 15, 19))
 
 
 def test_a_window_that_is_frozen_as_a_whole_is_passed_over() -> None:

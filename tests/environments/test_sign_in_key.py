@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
 from playwright.sync_api import Browser, Page
 
-from audit.models import Event
+from audit.models import Event, Link
+from audit.offline.ringi_verify import Broken, Passkeys, from_base64url, to_base64url
 from environments.models import Environment
-from tests.browser.conftest import chromium, site, static_files
-from tests.conftest import PASSWORD
+from releases.demo.site import one_time
+from tests.browser.conftest import chromium, sample_repository, site, static_files, world, world_template
+from tests.conftest import PASSWORD, factor_secret
 
-__all__ = ["chromium", "site", "static_files"]
+__all__ = ["chromium", "sample_repository", "site", "static_files", "world", "world_template"]
+
+
+def _other_digest(event: Any) -> None:
+    event["after"]["signature"]["digest"] = "0" * 64
+
+
+def _other_digests(event: Any) -> None:
+    event["after"]["signature"]["digest"] = "0" * 64
+    event["after"]["assertion"]["digests"] = ["0" * 64]
+
+
+def _other_person(event: Any) -> None:
+    event["actor"] = "person:1:somebody"
+
+
+def _other_signature(event: Any) -> None:
+    made = bytearray(from_base64url(event["after"]["assertion"]["signature"]))
+    made[-1] ^= 1
+    event["after"]["assertion"]["signature"] = to_base64url(bytes(made))
+
+
+def _unverified(event: Any) -> None:
+    data = bytearray(from_base64url(event["after"]["assertion"]["authenticator_data"]))
+    data[32] &= ~4
+    event["after"]["assertion"]["authenticator_data"] = to_base64url(bytes(data))
+
+
+FORGERIES = [_other_digest, _other_digests, _other_person, _other_signature, _unverified]
 
 
 @pytest.fixture
@@ -38,8 +69,14 @@ def sign_in(page: Page, name: str) -> None:
         page.locator("main form.r-form button.main").click()
 
 
-def test_a_key_is_added_asked_for_and_signed_with(people: dict[str, Any], page: Page) -> None:
-    sign_in(page, "administrator")
+def by_code(page: Page, name: str) -> None:
+    """Go on with the code of the authenticator app that everybody of the cast has."""
+    page.locator("#id_code").fill(one_time(factor_secret(name)))
+    with page.expect_navigation():
+        page.locator("main form.r-form button.main").first.click()
+
+
+def add_key(page: Page) -> None:
     page.goto("/account/mfa/webauthn/add/")
     if "reauthenticate" in page.url:
         page.locator("#id_password").fill(PASSWORD)
@@ -48,22 +85,76 @@ def test_a_key_is_added_asked_for_and_signed_with(people: dict[str, Any], page: 
     page.locator("#id_name").fill("desk")
     with page.expect_navigation(url="**/account/mfa/recovery-codes/"):
         page.locator("#add_key").click()
+
+
+def by_key(page: Page, name: str) -> None:
+    """Sign in anew, with password and key; what was proved for the key's page is gone."""
+    page.context.clear_cookies()
+    sign_in(page, name)
+    assert "/account/mfa/authenticate/" in page.url, "the password alone is not enough"
+    with page.expect_navigation(url="**/admin/"):
+        page.locator("#use_key").click()
+
+
+def test_a_key_is_added_asked_for_and_signed_with(people: dict[str, Any], page: Page) -> None:
+    sign_in(page, "administrator")
+    by_code(page, "administrator")
+    add_key(page)
     assert page.locator(".r-codes li").count() == 10
     assert Authenticator.objects.filter(user=people["administrator"], type="webauthn").count() == 1
     page.goto("/account/mfa/webauthn/")
     assert "desk" in page.locator("main").inner_text()
 
-    page.context.clear_cookies()
-    sign_in(page, "administrator")
-    assert "/account/mfa/authenticate/" in page.url, "the password alone is not enough"
-    with page.expect_navigation(url="**/admin/"):
-        page.locator("#use_key").click()
+    by_key(page, "administrator")
 
     production = Environment.objects.get(slug="production")
     page.goto(f"/admin/act/environment/demand_mfa/{production.pk}/")
     page.locator('[name="reason"]').fill("policy")
     with page.expect_navigation():
         page.locator("form.r-form button.main").click()
+    with page.expect_navigation():
+        page.locator("#use_key").click()
     assert Environment.objects.get(pk=production.pk).demands_mfa, page.locator("body").inner_text()
     event = Event.objects.get(action="environment:demand_mfa", kind="action")
     assert b"webauthn" in bytes(event.bytes)
+
+
+def test_an_approval_signed_with_a_passkey_keeps_what_the_key_signed(world: Any, page: Page) -> None:
+    """A password is not asked for; the export shows offline that this key signed this digest, and nothing else does."""
+    release, round_ = world.submitted()
+    sign_in(page, "committee_a")
+    by_code(page, "committee_a")
+    add_key(page)
+    by_key(page, "committee_a")
+
+    page.goto(f"/admin/act/consent/approve/{round_.pk}/")
+    page.locator('[name="comment"]').fill("read")
+    with page.expect_navigation():
+        page.locator("form.r-form button.main").click()
+    assert "/account/mfa/webauthn/reauthenticate/" in page.url, page.locator("body").inner_text()
+    assert world.fresh(round_).digest in page.locator("main").inner_text()
+    with page.expect_navigation(url=f"**/admin/release/{release.pk}/*"):
+        page.locator("#use_key").click()
+    assert round_.approvals.get().account.username == "committee_a"
+    event = Event.objects.get(action="consent:approve", kind="action", object=f"releases.ConsentRound:{round_.pk}")
+    after = json.loads(bytes(event.bytes))["after"]
+    assert after["signature"]["method"] == "webauthn" and after["assertion"]["digests"] == [world.fresh(round_).digest]
+    links = Link.objects.order_by("number").select_related("event")
+    events = [json.loads(bytes(link.event.bytes)) for link in links]
+    number = next(place for place, one in enumerate(events, 1) if one["id"] == str(event.id))
+
+    def heard(changed: dict[int, Any]) -> None:
+        passkeys = Passkeys()
+        for place, one in enumerate(events, 1):
+            passkeys.hear(place, changed.get(place, one))
+
+    heard({})
+    for forge in FORGERIES:
+        forged = json.loads(bytes(event.bytes))
+        forge(forged)
+        with pytest.raises(Broken) as broken:
+            heard({number: forged})
+        assert broken.value.number == number
+    added = next(place for place, one in enumerate(events, 1) if one["action"] == "account:add_passkey")
+    with pytest.raises(Broken):
+        heard({added: {**events[added - 1], "object": f"environments.Account:{world.people['committee_b'].pk}"}})

@@ -99,10 +99,7 @@ def _people() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def made(
-    template_database: str,
-    django_db_blocker: Any,
-    sample_repository: Built,
-    tmp_path_factory: pytest.TempPathFactory,
+    template_database: str, django_db_blocker: Any, sample_repository: Built, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Made]:
     """The database that each test copies."""
     from django.db import connection

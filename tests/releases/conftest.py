@@ -16,7 +16,7 @@ from django.utils import translation
 from psycopg.conninfo import conninfo_to_dict
 
 from releases.demo.repository import Built, build
-from tests.conftest import cloned, copy_over, dropped, enters
+from tests.conftest import cloned, copy_over, dropped, enters, seconded
 
 
 @pytest.fixture(scope="session")
@@ -258,7 +258,7 @@ class World:
                 )
                 act.about(run)
             for edge in ("schedule", "queue", "start", "verify", "watch", "succeed"):
-                with change(f"deployment:{edge}", (Deployment, run.pk)) as act:
+                with change("test:walk", (Deployment, run.pk)) as act:
                     getattr(act.get(Deployment), edge)()
         return self.fresh(run)
 
@@ -331,9 +331,9 @@ def made_world(
 ) -> World:
     """Make that world."""
     from environments.actions.configuration.create import create
-    from environments.actions.target.create import create_target
     from environments.models import Environment
     from releases.actions.application.create import create_application
+    from releases.actions.target.set_settings import create_target
 
     environments = {e.slug: e for e in Environment.objects.all()}
     targets, configurations = {}, {}
@@ -347,9 +347,10 @@ def made_world(
         for name, environment in environments.items():
             root = tmp_path / "targets" / name
             root.mkdir(parents=True)
-            targets[name] = create_target(
+            made = create_target(
                 application_id=application.pk, environment_id=environment.pk, root=str(root), settings={}
             )
+            targets[name] = seconded(made, acting_as)
             configurations[name] = create(
                 application_id=application.pk,
                 environment_id=environment.pk,
@@ -357,6 +358,6 @@ def made_world(
                 secrets={"PASSWORD": f"hidden-{name}"},
                 reason="first",
             )
-    made = World(application, environments, targets, sample_repository, acting_as, people, configurations)
-    made.open_window()
-    return made
+    world = World(application, environments, targets, sample_repository, acting_as, people, configurations)
+    world.open_window()
+    return world

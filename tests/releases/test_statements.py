@@ -35,6 +35,8 @@ def test_a_locked_row_is_as_django_reads_it(world: Any) -> None:
     for model in apps.get_models():
         if model._meta.app_label not in ("environments", "releases") or not model._meta.managed:
             continue
+        if model._meta.pk.name == "history_id":
+            continue  # a snapshot, which no role of a process may change and so none locks
         row = model._base_manager.first()
         if row is None:
             continue

@@ -18,6 +18,7 @@ from environments.models import (
     CompanyHoliday,
     Deputy,
     Freeze,
+    ProposedChange,
     Token,
 )
 from releases.actions.procedure.activate import load
@@ -48,6 +49,7 @@ from releases.models import (
     Waiver,
     Watch,
 )
+from tests.conftest import enrolled
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND, alter, make
 from tests.scenarios.stock import Stock
@@ -100,6 +102,9 @@ class Rows:
                       until=moment + timedelta(hours=5), appointed_by=people["committee_b"])  # fmt: skip
         self._keep(
             draft, step, round_, watch, obligation, waiver, pointer, another, waiting, item, review, asked, deputy, run,
+            make(ProposedChange, event="target:set_hosts", target=world.targets["production"], environment=production,
+                 before={"settings": world.targets["production"].settings}, after={"settings": {"http_hosts": ["x.example"]}},
+                 reason="x", proposed_by=people["second_operator"]),
             make(PollFailure, part="queue", object="releases.Deployment:1", deployment=run, tries=3, error="x",
                  failed_at=moment, suspended_at=moment),
             make(ReleaseImport, application=world.application, patterns=["v{version}"], requested_by=people["manager"],
@@ -152,7 +157,7 @@ class Rows:
         """Two who hold a role in staging alone."""
         with acting(COMMAND):
             for name, role in (("operator_staging", "operator"), ("committee_staging", "committee")):
-                made = create(username=name, display_name=name, kind="person", password="correct-horse-battery")
+                made = enrolled(create(username=name, display_name=name, kind="person"))
                 where = self.world.environments["staging"].pk
                 grant.propose(made.pk, role=role, environment_id=where, reason="a part")
                 self.world.people[name] = made

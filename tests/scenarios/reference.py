@@ -23,8 +23,13 @@ class Round:
     applicant: str
     state: str = "open"
     said: set[str] = field(default_factory=set)
-    yes: int = 0
+    words: list[tuple[str, str]] = field(default_factory=list)
     expired: bool = False
+
+    @property
+    def yes(self) -> int:
+        """Return how many approvals were given, whether they still count or not."""
+        return len(self.words)
 
     @property
     def live(self) -> bool:
@@ -75,10 +80,21 @@ class Reference:
         out = {self.author} | self.makers | self.editors | self.waived_by | self.starters
         return out | ({self.live.applicant} if self.live is not None else set())
 
+    def met(self) -> bool:
+        """Tell whether enough approvals count now: given for somebody who still holds the role, by nobody who is kept out."""
+        live, out = self.live, self.kept_out()
+        words = live.words if live is not None else []
+        return (
+            sum(self.has(absent or person, "committee") and not {person, absent} & out for person, absent in words)
+            >= NEEDED
+        )
+
     def stale(self) -> bool:
-        """Tell whether the live round is about something else than there is now, or is over."""
+        """Tell whether the live round is about something else than there is now, is over, or is granted by too few."""
         live = self.live
-        return live is not None and (live.expired or live.content != self.content)
+        if live is None:
+            return False
+        return live.expired or live.content != self.content or (live.state == "granted" and not self.met())
 
     def may_speak(self, person: str, absent: str = "") -> bool:
         """Tell whether a person's word counts in the open round, his own or in another's place."""
@@ -141,9 +157,9 @@ class Reference:
     def approve(self, person: str, absent: str = "", *, condition: bool = False) -> None:
         """Count a yes; the last one grants."""
         live = self.say(person, absent)
-        live.yes += 1
+        live.words.append((person, absent))
         self.conditions += condition
-        if live.yes == NEEDED:
+        if self.met():
             live.state, self.state = "granted", "approved"
 
     def sign(self, person: str) -> None:

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, settings, strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from audit.actor import acting
+from audit.reconciliation import night
 from environments.actions.access import grant as grants
 from environments.actions.account.create import create
 from environments.actions.deputy import appoint as deputies
@@ -29,6 +29,7 @@ from releases.actions.release.plan import edit
 from releases.actions.waiver import decide as waivers
 from releases.actions.waiver.propose import propose
 from releases.models import Deployment, Waiver
+from tests.conftest import enrolled
 from tests.releases.gates.asking import COMMAND, alter
 from tests.scenarios.history import COMMITTEE, DONE, FAULTS, PEOPLE, REFUSED, History
 from tests.scenarios.reference import BEFORE, WAITING
@@ -344,7 +345,7 @@ class ConsentMachine(History):
 def test_in_every_history_consent_means_what_the_rules_say(stock: Stock) -> None:
     with acting(COMMAND):
         for name in COMMITTEE[2:]:
-            made = create(username=name, display_name=name, kind="person", password="correct-horse-battery")
+            made = enrolled(create(username=name, display_name=name, kind="person"))
             stock.world.people[name] = made
             grants.propose(made.pk, role="committee", reason="a seat")
     people: dict[str, Account] = stock.world.people
@@ -361,3 +362,7 @@ def test_in_every_history_consent_means_what_the_rules_say(stock: Stock) -> None
     print(f"done {sorted(DONE.items())}\nrefused {sorted(REFUSED.items())}")
     rare = {verb: DONE[verb] for verb in COUNTED if DONE[verb] < LEAST}
     assert not rare, f"void: {rare} succeeded less than {LEAST} times"
+    # Whatever was done by the rules, and whatever was refused: nothing of it raises an alarm at night.
+    with acting(COMMAND):
+        night_ = night.reconcile()
+    assert night_ is not None and night_.found["rows"] > sum(DONE.values()) and night_.found["alarms"] == []

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from releases.actions.rollback.decide import FROM
+from releases.actions.rollback.possible import FROM
 from releases.machines.edges import edges
 from releases.models import ConsentRound, Deployment, Release
 

@@ -1,7 +1,5 @@
 """`manage.py audit_reconcile`: compares history and governed rows with the ledger; ends with 0 explained, 1 not."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

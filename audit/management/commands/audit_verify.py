@@ -1,27 +1,24 @@
 """`manage.py audit_verify`: verifies the ledger and its triggers; ends with 0 holds, 1 broken, 2 can't tell."""
 
-from __future__ import annotations
-
 import json
+import os
 import sys
 from argparse import ArgumentParser
 from concurrent.futures import BrokenExecutor
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
-from django.apps import apps
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.utils.translation import gettext as _
 
-from audit import export, guards
-from audit.apps import table_of
-from audit.governed import GOVERNED
-from audit.ledger.chain import BROKEN, UNKNOWN, Report, verify
-from audit.ledger.note import BadNote, KeyRing, PublicKey, notes_of
+from audit import export, standing, verification
+from audit.actor import Actor, acting
+from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, Report
+from audit.ledger.checkpoint import Memory
+from audit.ledger.note import BadNote, notes_of
 
 
 class Command(BaseCommand):
@@ -34,36 +31,31 @@ class Command(BaseCommand):
         folder = Path(settings.STATE) / "sealer"
         parser.add_argument("--from", dest="first", type=int, default=1, metavar="N", help="first number (1)")
         parser.add_argument("--to", dest="last", type=int, metavar="M", help="last number (the end)")
+        parser.add_argument("--scheduled", action="store_true", help="what is new, or all when due; keep the result")
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
         parser.add_argument("--export", metavar="FILE", help="also write the whole ledger as JSON Lines")
         parser.add_argument(
-            "--key", type=Path, default=folder / "key.pub", help="file of the sealer's public keys, one on each line"
+            "--key", type=Path, help="file of the signer's public keys, one on each line (RINGI_LEDGER_PUBLIC_KEY)"
         )
         parser.add_argument(
-            "--checkpoints",
-            type=Path,
-            default=folder / "checkpoints.txt",
-            help="checkpoints kept outside the database",
+            "--checkpoints", type=Path, default=folder / "checkpoints.txt", help="checkpoints kept outside the database"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Verify, export, print, and end the process with the exit status."""
+        if options["scheduled"]:
+            self._scheduled()
         try:
-            written = options["key"].read_text(encoding="utf-8") if options["key"].exists() else ""
-            keys = KeyRing(PublicKey.all_of(written))
+            keys = verification.public_keys(options["key"])
             connection.ensure_connection()
-            report = verify(
+            verdict = verification.verified(
                 connection.connection,
                 first=max(options["first"], 1),
                 last=options["last"],
                 notes=[*notes_of(options["checkpoints"]), *self._remembered(options["checkpoints"].parent)],
-                key=keys,
+                keys=keys,
                 progress=self._progress if sys.stderr.isatty() else None,
             )
-            # Apps that are not installed here have no tables to ask about.
-            governed = [one for one in GOVERNED if one.model.partition(".")[0] in apps.app_configs]
-            untold = guards.faults(connection.connection, governed, table_of)
-            strangers = guards.strangers(connection.connection, governed, table_of)
             if options["export"]:
                 with open(options["export"], "w", encoding="utf-8") as out:
                     out.writelines(export.lines(connection.connection, keys))
@@ -73,23 +65,32 @@ class Command(BaseCommand):
             else:
                 self.stderr.write(_("Can't tell: %(fault)s") % {"fault": str(fault).strip()})
             sys.exit(UNKNOWN)
-        status = BROKEN if untold else report.exit_status
         if options["json"]:
-            told = {"status": status, **asdict(report), "not_captured": untold, "unknown_tables": strangers}
-            self.stdout.write(json.dumps(told, ensure_ascii=False))
+            self.stdout.write(json.dumps(verdict.as_json(), ensure_ascii=False))
         else:
-            for what in untold:
+            for what in verdict.not_captured:
                 self.stdout.write(_("NOT CAPTURED: %(what)s") % {"what": what})
-            if strangers:
-                self.stdout.write(_("Neither governed nor known: %(tables)s") % {"tables": ", ".join(strangers)})
-            self._print(report)
-        sys.exit(status)
+            if verdict.unknown_tables:
+                tables = ", ".join(verdict.unknown_tables)
+                self.stdout.write(_("Neither governed nor known: %(tables)s") % {"tables": tables})
+            self._print(verdict.report)
+        sys.exit(verdict.status)
+
+    def _scheduled(self) -> NoReturn:
+        """Verify as the scheduler has it done, behind everything else that this machine does."""
+        os.nice(10)
+        with acting(Actor(account_id=None, name="verification", kind="worker", channel="scheduler")):
+            row = standing.run()
+        if row is None:
+            raise CommandError(_("Another process is verifying the ledger now."))
+        self.stdout.write(f"{row.first}–{row.last}: {row.result} {row.finding} {row.altered or ''}".rstrip())
+        sys.exit({"passed": HOLDS, "failed": BROKEN}.get(row.result, UNKNOWN))
 
     @staticmethod
     def _remembered(folder: Path) -> list[str]:
         """Return the note in the sealer's own memory, which outlives a file of checkpoints that was cut."""
         state = folder / "state.json"
-        return [json.loads(state.read_text(encoding="utf-8"))["note"]] if state.exists() else []
+        return [Memory.read(state).note] if state.exists() else []
 
     def _progress(self, number: int) -> None:
         self.stderr.write(f"\r{number}", ending="")

@@ -1,13 +1,12 @@
 """`manage.py sealer`: signs a checkpoint within seconds of a change, until it is told to stop."""
 
-from __future__ import annotations
-
 import fcntl
 import signal
 import threading
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ from django.db import OperationalError, close_old_connections, connection
 
 from audit.ledger.checkpoint import Sealer, Unsealable
 from audit.ledger.delivery import Delivery, Rounds
-from audit.ledger.going_on import go_on, record_refusal
+from audit.ledger.going_on import Offer, offered, record_refusal, resume
+from audit.private_files import as_its_folder, make_folder
+from audit.schema import require_own_schema
 
 
 class Command(BaseCommand):
@@ -32,18 +33,26 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="seal what there is and end")
         parser.add_argument("--every", type=float, default=2.0, help="seconds between two looks (2)")
         parser.add_argument("--renew-key", metavar="REASON", help="begin to sign with a new key, and end")
+        parser.add_argument(
+            "--resume", nargs="?", const="", metavar="CODE", help="after a restore: show what is lost, or accept it"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Look every few seconds; SIGTERM and SIGINT end the loop after the present round."""
+        with suppress(OperationalError):  # it waits for a database that is down
+            require_own_schema()
         ended = threading.Event()
         if not options["once"]:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: ended.set())
         try:
-            with self._alone():
+            with self._alone(0.0 if options["resume"] is None else 10.0):
                 sealer = Sealer(Path(settings.STATE) / "sealer")
                 if options["renew_key"]:
                     self.stdout.write(str(sealer.renew_key(connection, options["renew_key"])))
+                    return
+                if options["resume"] is not None:
+                    self._resume(sealer, options["resume"])
                     return
                 if options["once"]:
                     self._once(sealer)
@@ -57,16 +66,53 @@ class Command(BaseCommand):
 
     @staticmethod
     @contextmanager
-    def _alone() -> Iterator[None]:
-        """Hold the folder: two sealers with one memory could sign two statements about one size."""
+    def _alone(seconds: float) -> Iterator[None]:
+        """Hold the folder, waiting for so long: two sealers with one memory could sign two statements about one size."""
+        last = time.monotonic() + seconds
         folder = Path(settings.STATE) / "sealer"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         with (folder / "lock").open("a") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CommandError("another sealer holds this folder; end it first")
+            as_its_folder(held.fileno(), folder)
+            while True:
+                try:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= last:
+                        raise CommandError("another sealer holds this folder; end it first")
+                    time.sleep(0.02)
             yield
+
+    def _resume(self, sealer: Sealer, code: str) -> None:
+        """Accept what was shown by this code; without one, show it."""
+        try:
+            sealer.seal(connection)
+        except Unsealable as refusal:
+            record_refusal(sealer, connection, str(refusal))
+            if code:
+                resume(sealer, connection, code)
+                self.stdout.write(f"The signer signs again, with the key {sealer.public}")
+                self.stdout.write("Give this key to all who verify, and put it into the file RINGI_LEDGER_PUBLIC_KEY.")
+                return
+            self.stdout.write(f"The signer refuses: {refusal}.")
+            self._show(offered(sealer, connection))
+            return
+        self.stdout.write("The signer refuses nothing.")
+
+    def _show(self, offer: Offer) -> None:
+        behind = f"Events from number {offer.agreed + 1} on are others than those that were signed, or are gone."
+        self.stdout.write(f"It signed {offer.lost} events before. The ledger now has {offer.size}.")
+        self.stdout.write(f"The first {offer.agreed} are those that its keys signed. {behind}")
+        if offer.agreement is None:
+            self.stdout.write(
+                "Two persons have not agreed in Ringi to go on without them. Nothing can be accepted yet."
+            )
+            return
+        _pk, reason, *agreed = offer.agreement
+        self.stdout.write(f"Ringi says that {agreed[0]} ({agreed[1]}) and {agreed[2]} ({agreed[3]}) agreed: {reason}")
+        self.stdout.write("Whoever owns the database can write that. Ask both persons yourself, not through Ringi.")
+        self.stdout.write("Compare with what a witness or an auditor kept: manage.py audit_verify --checkpoints FILE")
+        self.stdout.write(f"To accept exactly this: manage.py sealer --resume {offer.code}")
 
     def _once(self, sealer: Sealer) -> None:
         try:
@@ -90,9 +136,6 @@ class Command(BaseCommand):
             checkpoint = sealer.seal(connection)
         except Unsealable as refusal:
             record_refusal(sealer, connection, str(refusal))
-            if not go_on(sealer, connection):
-                raise
-            self.stdout.write(f"went on after a restore, as two persons decided, with the key {sealer.public}")
-            return
+            raise
         if checkpoint is not None:
             self.stdout.write(f"sealed {checkpoint.size} events")

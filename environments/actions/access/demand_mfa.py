@@ -1,7 +1,5 @@
 """environment:demand_mfa: whether a signature for an environment needs a second factor."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change

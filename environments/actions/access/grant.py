@@ -1,7 +1,5 @@
 """access:propose, access:confirm, access:withdraw: giving people their roles (E3)."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
@@ -35,7 +33,7 @@ def propose(
         if environment_id and environment is None:
             raise Invalid(_("There is no such environment."))
         giver = None if current().kind == "command" else access.require("grant", environment)
-        if giver is not None and giver.person_key == account.person_key:
+        if giver is not None and giver.is_among(account.identities):
             raise NotYou(_("Nobody gives a right to himself."))
         grant = new_grant(account, role, environment, giver, reason=reason, begins_at=begins_at, until=until)
         if grant.confirmed_at is None and role == "administrator" and _only_one_ever():
@@ -73,6 +71,9 @@ def new_grant(
         raise Invalid(_("A service account can only hold the role CI."))
     if account.kind == Account.Kind.PERSON and role == "ci":
         raise Invalid(_("Only a service account holds the role CI."))
+    if giver is not None and role in DECIDING and account.kind == Account.Kind.PERSON and account.enrolled_at is None:
+        text = _("%(name)s has not enrolled yet. Invite them first; a deciding role is given after that.")
+        raise WrongState(text % {"name": account})
     if until is not None and until <= moment:
         raise Invalid(_("The end lies in the past."))
     if until is not None and begins_at is not None and until <= begins_at:
@@ -102,7 +103,7 @@ def _only_one_ever() -> bool:
     if accounts.count() != 1:
         return False
     # Counted anew under a lock, so that of two given at once one is the third.
-    list(earlier.select_for_update(of=("self",)).order_by("pk"))
+    list(earlier.select_for_update(of=("self",), no_key=True).order_by("pk"))
     return accounts.count() == 1
 
 
@@ -114,10 +115,11 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
         if grant.confirmed_at is not None or grant.withdrawn_at is not None:
             raise WrongState(_("This grant does not wait for anyone."))
         first = grant.granted_by
-        if first is not None and first.person_key == second.person_key:
+        if first is not None and second.is_among(first.identities):
             raise NotYou(_("A second person must confirm this."))
-        if grant.account.person_key == second.person_key:
+        if second.is_among(grant.account.identities):
             raise NotYou(_("Nobody gives a right to himself."))
+        access.require_still(first, "grant", grant.environment)
         moment = now()
         asked = AccessRequest.objects.filter(grant=grant).first()
         if asked is not None:

@@ -1,7 +1,5 @@
 """access:request, access:allow, access:decline: more access for some hours, asked for by one and given by another."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from django.utils.translation import gettext as _
@@ -82,7 +80,7 @@ def _decide(asked: AccessRequest, answer: str) -> tuple[AccessRequest, Account]:
     giver = access.require("grant", asked.environment)
     if asked.decided_at is not None:
         raise WrongState(_("This request has been answered."))
-    if giver.person_key == asked.account.person_key:
+    if giver.is_among(asked.account.identities):
         raise NotYou(_("Nobody gives a right to himself."))
     asked.decided_by, asked.decided_at, asked.answer = giver, now(), answer.strip()
     return asked, giver

@@ -1,7 +1,5 @@
 """review:open, review:keep, review:withdraw, review:close: every grant is looked at again by its due date (E3)."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 from django.db.models import Max, Min
@@ -105,7 +103,7 @@ def _decide(act: Act, verdict: AccessReviewItem.Verdict, note: str) -> AccessRev
         raise WrongState(_("This review is closed."))
     if item.verdict:
         raise WrongState(_("This grant is decided already."))
-    if grant.account.person_key == owner.person_key:
+    if owner.is_among(grant.account.identities):
         raise NotYou(_("Nobody reviews his own grant."))
     item.verdict, item.decided_by, item.decided_at, item.note = verdict, owner, now(), note.strip()
     act.signature(str(verdict))

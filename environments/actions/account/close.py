@@ -1,7 +1,5 @@
 """account:close and account:reopen: an account that is closed may nothing from that moment on."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from allauth.mfa.models import Authenticator
@@ -29,7 +27,7 @@ def close(account_id: int, *, reason: str) -> Account:
         if not reason.strip():
             raise Invalid(_("Closing an account needs a reason."))
         account.is_active = False
-        account.pending_password, account.pending_by, account.factors_pending_by = "", None, None
+        account.invitation, account.invited_until, account.enrolled_at = "", None, None
         moment = now()
         # Never refused: who has left must be out at once. What can be met no more is told.
         leaving(
@@ -72,7 +70,7 @@ def reopen(account_id: int, *, reason: str) -> Account:
 
 def _end(rows: object, column: str, moment: datetime) -> int:
     count = 0
-    for row in rows.select_for_update(of=("self",)):  # type: ignore[attr-defined]
+    for row in rows.select_for_update(of=("self",), no_key=True).order_by("pk"):  # type: ignore[attr-defined]
         setattr(row, column, moment)
         row.save()
         count += 1

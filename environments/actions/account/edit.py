@@ -1,16 +1,16 @@
 """account:edit by an administrator, and account:edit_own: what people may write of themselves."""
 
-from __future__ import annotations
-
 from datetime import time
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
-from audit.change import change
+from audit.change import Act, change
 from audit.refusals import Invalid, NotYou
 from environments import access
+from environments.actions.proposed_change.decide import OPERATIONS, put
 from environments.models import Account
 
 LANGUAGES = ("ja", "en")
@@ -28,11 +28,11 @@ def edit(
     language: str = "ja",
     email: str | None = None,
     reason: str,
-) -> Account:
-    """Change what an account says of its owner, signed by an administrator.
+) -> Any:
+    """Change what an account says of its owner, signed by an administrator; return the account, or what waits.
 
-    Git addresses and employee id decide who may approve, so nobody changes his own, nor gives his own employee id to
-    another account; and an employee id is given as a role is. Raises NotYou, Invalid.
+    Git addresses, employee id and mail address say who a person is: a second administrator accepts them. Raises NotYou,
+    Invalid.
     """
     with change("account:edit", (Account, account_id), reason=reason, sign=True) as act:
         editor = access.require("account")
@@ -41,26 +41,14 @@ def edit(
             raise Invalid(_("An account needs a name as written."))
         if not reason.strip():
             raise Invalid(_("Changing an account needs a reason."))
-        given = addresses(account, git_addresses)
-        before, renumbered = account.person_key, employee_id.strip() != account.employee_id
-        account.employee_id = employee_id.strip()
-        own = editor.person_key in (before, account.person_key)
-        if own and (renumbered or sorted(given) != sorted(account.git_addresses)):
-            raise NotYou(
-                _("Git addresses and the employee id decide who may approve: another administrator changes yours.")
-            )
-        if renumbered:
-            access.require("grant")
-            access.require_factor_anywhere()
         account.display_name = display_name.strip()
         account.affiliation, account.job_title = affiliation.strip(), job_title.strip()
         account.telephone = telephone.strip()
-        account.git_addresses = given
         account.language = _language(language)
+        identity = {"git_addresses": addresses(git_addresses), "employee_id": employee_id.strip()}
         if email is not None:
-            account.email = mail_address(email)
-        act.signature("edit")
-    return account
+            identity["email"] = mail_address(email)
+        return put_identity(act, account, identity, by=editor, reason=reason)
 
 
 def edit_own(
@@ -70,8 +58,11 @@ def edit_own(
     email: str | None = None,
     quiet_from: time | None = None,
     quiet_until: time | None = None,
-) -> Account:
-    """Change one's own telephone, language, mail address (None: as it is) and quiet hours. Raises NotYou, Invalid."""
+) -> Any:
+    """Change one's own telephone, language and quiet hours; a mail address (None: as it is) waits for an administrator.
+
+    Raises NotYou, Invalid.
+    """
     who = access.current_account()
     with change("account:edit_own", (Account, who.pk)) as act:
         account = act.get(Account)
@@ -82,26 +73,64 @@ def edit_own(
         if (quiet_from is None) != (quiet_until is None):
             raise Invalid(_("Quiet hours have a beginning and an end."))
         account.quiet_from, account.quiet_until = quiet_from, quiet_until
-        if email is not None:
-            account.email = mail_address(email)
-    return account
+        identity = {"email": mail_address(email)} if email is not None else {}
+        return put_identity(act, account, identity, by=who, reason="")
 
 
-def addresses(account: Account, given: tuple[str, ...]) -> list[str]:
-    """Return git addresses as they are kept: small letters, each once. Raises Invalid when one is another person's."""
+def put_identity(act: Act, account: Account, identity: dict[str, Any], *, by: Account | None, reason: str) -> Any:
+    """Write what says who a person is, from inside a door; what another value than now waits for a second person."""
+    changed = {name: value for name, value in identity.items() if value != getattr(account, name)}
+    if not changed:
+        return account
+    if by is None:
+        for name, value in changed.items():
+            setattr(account, name, value)
+        _require_free(account)
+        account.save()
+        return account
+    return put(act, account, changed, by=by, two=True, reason=reason)
+
+
+def _require_identity(account: Account, persons: tuple[Account, ...]) -> None:
+    """Refuse what decides who may approve where one of those who enter it is the person, before or after; keep what the
+    person gives up. An employee id is given as a role is. A person may propose a mail address of their own.
+    """
+    _require_free(account)
+    known = Account.objects.get(pk=account.pk)
+    renumbered = account.employee_id != known.employee_id
+    decides = renumbered or sorted(account.git_addresses) != sorted(known.git_addresses)
+    if decides and any(one.is_among(account.identities | known.identities) for one in persons):
+        raise NotYou(_("Git addresses and the employee id decide who may approve: other administrators change yours."))
+    if renumbered:
+        access.require("grant")
+        access.require_factor_anywhere()
+    # Who gives one up stays the person who wrote under it, wherever somebody asks who may approve.
+    had = {known.person_key, *known.git_addresses, *known.former_identities}
+    account.former_identities = sorted(had - {account.person_key, *account.git_addresses})
+
+
+OPERATIONS |= dict.fromkeys(("account:create", "account:edit", "account:edit_own"), ("account", _require_identity))
+
+
+def addresses(given: tuple[str, ...]) -> list[str]:
+    """Return git addresses as they are kept: small letters, each once. Raises Invalid."""
     kept = list(dict.fromkeys(address.strip().lower() for address in given if address.strip()))
     for address in kept:
         try:
             validate_email(address)
         except ValidationError:
             raise Invalid(_("“%(address)s” is no address.") % {"address": address}) from None
+    return kept
+
+
+def _require_free(account: Account) -> None:
+    """Raise Invalid when one of an account's git addresses is another person's."""
     for other in Account.objects.exclude(pk=account.pk).exclude(git_addresses=[]):
-        taken = set(kept) & {str(known).lower() for known in other.git_addresses}
+        taken = set(account.git_addresses) & {str(known).lower() for known in other.git_addresses}
         if taken and other.person_key != account.person_key:
             raise Invalid(
                 _("%(address)s is an address of %(who)s already.") % {"address": min(taken), "who": str(other)}
             )
-    return kept
 
 
 def mail_address(address: str) -> str:

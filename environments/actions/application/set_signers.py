@@ -1,7 +1,5 @@
 """application:set_signers: whose signatures on the tags of an application count."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change

@@ -1,9 +1,6 @@
 """configuration:create: a new version of an application's configuration in an environment (E2)."""
 
-from __future__ import annotations
-
 import re
-from urllib.parse import urlsplit
 
 from django.db.models import Max
 from django.utils.translation import gettext as _
@@ -13,6 +10,7 @@ from audit.refusals import Invalid
 from environments import access
 from environments.models import Application, ConfigurationVersion, Environment
 from environments.secrets import seal
+from environments.telling import has_password
 
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -23,12 +21,7 @@ def rights_in(environment: Environment) -> list[tuple[str, Environment | None]]:
 
 
 def create(
-    *,
-    application_id: int,
-    environment_id: int,
-    values: dict[str, str],
-    secrets: dict[str, str],
-    reason: str,
+    *, application_id: int, environment_id: int, values: dict[str, str], secrets: dict[str, str], reason: str
 ) -> ConfigurationVersion:
     """Make the next version. A secret given as an empty text keeps the value of the version before."""
     with change("configuration:create", (Environment, environment_id), reason=reason) as act:
@@ -65,13 +58,3 @@ def create(
         version.save()
         act.about(version)
     return version
-
-
-def has_password(value: str) -> bool:
-    """Tell whether a value is an address that carries a password; what cannot be read as one is taken to."""
-    if "://" not in value:
-        return False
-    try:
-        return urlsplit(value).password is not None
-    except ValueError:
-        return True

@@ -1,7 +1,5 @@
 """configuration:examine: look whether the services that a version names can be reached from here (E2)."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 from django.utils.translation import gettext as _

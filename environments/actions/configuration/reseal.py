@@ -1,7 +1,5 @@
 """configuration:reseal, account:reseal_factor: the same secrets under the key that seals now; nothing else changes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """deputy:appoint, deputy:confirm, deputy:withdraw: 代理, who gives consent in whose place while somebody is away (J1)."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django.utils.translation import gettext as _
@@ -29,7 +27,7 @@ def appoint(*, absent_id: int, deputy_id: int, begins_at: datetime, until: datet
             raise Invalid(_("There is no such account."))
         if not all(one.kind == Account.Kind.PERSON and one.is_active for one in (absent, deputy)):
             raise Invalid(_("Both are persons with an open account."))
-        if deputy.person_key == absent.person_key:
+        if deputy.is_among(absent.identities):
             raise Invalid(_("The deputy is another person."))
         if until <= now() or until <= begins_at:
             raise Invalid(_("The end lies before the beginning, or in the past."))
@@ -39,12 +37,7 @@ def appoint(*, absent_id: int, deputy_id: int, begins_at: datetime, until: datet
         if same is not None:
             raise Invalid(_("%(deputy)s is the deputy for that time already.") % {"deputy": str(same.deputy)})
         made = Deputy.objects.create(
-            absent=absent,
-            deputy=deputy,
-            begins_at=begins_at,
-            until=until,
-            reason=reason.strip(),
-            appointed_by=who,
+            absent=absent, deputy=deputy, begins_at=begins_at, until=until, reason=reason.strip(), appointed_by=who
         )
         act.signature("appoint")
         act.about(made, absent=absent.pk, deputy=deputy.pk)
@@ -58,8 +51,9 @@ def confirm(deputy_id: int, *, reason: str = "") -> Deputy:
         row = act.get(Deputy)
         if row.confirmed_at is not None or row.withdrawn_at is not None or row.until <= now():
             raise WrongState(_("This deputy does not wait for anyone."))
-        if third.person_key in {row.absent.person_key, row.deputy.person_key, row.appointed_by.person_key}:
+        if third.is_among(row.absent.identities | row.deputy.identities | row.appointed_by.identities):
             raise NotYou(_("Somebody else confirms it: neither the absent, nor the deputy, nor who appointed."))
+        access.require_still(row.appointed_by if row.appointed_by_id != row.absent_id else None, "grant")
         row.confirmed_by, row.confirmed_at = third, now()
         act.signature("confirm")
     return row

@@ -1,7 +1,5 @@
 """feed:create: a secret address under which a calendar program reads an application's windows."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change

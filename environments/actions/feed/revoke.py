@@ -1,7 +1,5 @@
 """feed:revoke: a calendar address is dead from now on."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change

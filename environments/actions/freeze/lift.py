@@ -1,7 +1,5 @@
 """freeze:lift: a freeze stops counting before its end."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -29,12 +27,12 @@ def lift(freeze_id: int, *, reason: str) -> Freeze:
         act.signature("lift")
         act.details["waits"] = False
         if freeze.absolute and not own:
-            if first is None:
+            if first is None or not access.may(first, "plan", freeze.environment):
                 freeze.lift_proposed_by = account
                 act.details["waits"] = True
                 act.tell("freeze:propose_lift")
                 return freeze
-            if first.person_key == account.person_key:
+            if account.is_among(first.identities):
                 raise WrongState(_("You have asked for it already; another person lifts it."))
         freeze.lifted_at = now()
     return freeze

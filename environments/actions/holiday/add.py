@@ -1,7 +1,5 @@
 """holiday:add: a day on which the company rests, beside the national ones."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from django.utils.translation import gettext as _

@@ -1,7 +1,5 @@
 """holiday:withdraw: a company holiday is none any more."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change

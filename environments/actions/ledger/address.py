@@ -1,7 +1,5 @@
 """checkpoint:add_address, checkpoint:withdraw_address: where signed checkpoints are sent, as an auditor asked."""
 
-from __future__ import annotations
-
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError

@@ -2,12 +2,14 @@
 one of the committee consents: those who run the servers are not enough.
 
 What they consent to is one signed note, which the sealer remembers and the restored ledger does not hold; its digest is
-taken from the refusal that the sealer itself wrote into the ledger, never from a form.
+taken from the refusal that the sealer itself wrote into the ledger, never from a form. In the same way they accept what a
+verification of the ledger found and nobody can mend: production opens again, and the finding stays where it is. The
+sealer does not act on it: the owner of the tables could have written it. Whoever runs the sealer's host accepts it there
+(`manage.py sealer --resume`).
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import connection
@@ -18,6 +20,7 @@ from audit.clock import now
 from audit.ledger.going_on import REFUSAL
 from audit.models import Continuation
 from audit.refusals import Invalid, NotYou, WrongState
+from audit.standing import standing
 from environments import access
 
 
@@ -29,16 +32,30 @@ def refusal() -> dict[str, Any] | None:
     return dict(json.loads(bytes(found[0]))["after"]) if found else None
 
 
+def _faults() -> Iterator[dict[str, Any]]:
+    """Yield what can be accepted: the sealer's refusal, and what the last verification found."""
+    if (said := refusal()) is not None:
+        yield said
+    stand = standing()
+    found = stand.fault or stand.last
+    if found is not None and found.digest and found.result != found.Result.INCONCLUSIVE:
+        yield {"digest": found.digest, "size": found.last, "note": "", "why": found.words}
+
+
 def propose(*, reason: str) -> Continuation:
-    """Propose that the sealer goes on without what it refuses to lose. Raises NotYou, WrongState, Invalid."""
+    """Propose that the sealer goes on without what it refuses to lose, or to accept what a verification found. Raises NotYou,
+    WrongState, Invalid.
+    """
     with change("ledger:propose_going_on", reason=reason, sign=True) as act:
         first = access.require("account")
-        said = refusal()
-        if said is None:
-            raise WrongState(_("The sealer refuses nothing."))
+        faults = list(_faults())
+        if not faults:
+            raise WrongState(_("The sealer refuses nothing, and the last verification found nothing wrong."))
         if not reason.strip():
             raise Invalid(_("Say what was restored, and why."))
-        if Continuation.objects.filter(digest=said["digest"]).exists():
+        known = set(Continuation.objects.values_list("digest", flat=True))
+        said = next((one for one in faults if one["digest"] not in known), None)
+        if said is None:
             raise WrongState(_("This has been proposed already."))
         made = Continuation.objects.create(
             digest=said["digest"],
@@ -56,9 +73,7 @@ def propose(*, reason: str) -> Continuation:
 
 
 def confirm(continuation_id: int, *, reason: str = "") -> Continuation:
-    """Consent to it as one of the committee, and another person; the sealer goes on with its next look. Raises NotYou,
-    WrongState.
-    """
+    """Consent to it as one of the committee, and another person. Raises NotYou, WrongState."""
     with change("ledger:confirm_going_on", (Continuation, continuation_id), reason=reason, sign=True) as act:
         second, row = access.require("consent"), act.get(Continuation)
         if row.confirmed_at is not None:

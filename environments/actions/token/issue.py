@@ -1,7 +1,5 @@
 """token:issue and token:revoke: the keys of service accounts to the API."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from django.utils.translation import gettext as _

@@ -1,7 +1,5 @@
 """window:freeze: a time in which nothing is released, once or recurring, in one environment or in several."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""manage.py administrator USERNAME --reason …: give the role when nobody is left who could confirm it.
+"""manage.py administrator USERNAME --reason …: give the role, and an invitation, when nobody is left who could.
 
 Whoever may run it has the server; its events say so.
 """
@@ -11,13 +11,14 @@ from django.core.management.base import BaseCommand, CommandError
 from audit.actor import Actor, acting
 from audit.refusals import Refused
 from environments.actions.access.grant import propose
+from environments.actions.account.invite import invite
 from environments.models import Account
 
 
 class Command(BaseCommand):
     """Make an account an administrator."""
 
-    help = "Gives the role of administrator to an open account of a person, without a second one."
+    help = "Gives the role of administrator to an open account of a person, without a second one, and prints an invitation."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the account and the reason."""
@@ -32,6 +33,7 @@ class Command(BaseCommand):
         with acting(Actor(account_id=None, name="administrator", kind="command", channel="command")):
             try:
                 grant = propose(account.pk, role="administrator", reason=options["reason"])
+                link = invite(account.pk, reason=options["reason"]).secret  # type: ignore[attr-defined]
             except Refused as refused:
                 raise CommandError(str(refused)) from refused
-        self.stdout.write(f"grant {grant.pk}: {account} is an administrator")
+        self.stdout.write(f"grant {grant.pk}: {account} is an administrator, once enrolled by {link}")

@@ -1,7 +1,5 @@
 """manage.py configuration_keys show | add | rotate | retire: the ring of keys under which secrets lie at rest."""
 
-from __future__ import annotations
-
 import time
 from argparse import ArgumentParser
 from typing import Any

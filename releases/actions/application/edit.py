@@ -1,7 +1,5 @@
 """application:edit: the name of an application, where its repository lies and how its tags are called."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -23,12 +21,13 @@ def edit(application_id: int, *, name: str, repository: str, tag_format: str, re
     releases = Release.objects.filter(application=application_id, state__in=Release.PREPARING)
     # Whoever fixes the content of one of them waits until this is done.
     rows = [(Release, pk) for pk in releases.values_list("pk", flat=True)]
+    wrong = git.wrong_address(repository) or versions.wrong_pattern(tag_format)
     with change("application:edit", (Application, application_id), *rows, reason=reason, sign=True) as act:
         access.require("plan")
         application = act.get(Application)
         if not reason.strip():
             raise Invalid(_("Say why."))
-        if wrong := git.wrong_address(repository) or versions.wrong_pattern(tag_format):
+        if wrong:
             raise Invalid(wrong)
         moved = (application.repository, application.tag_format) != (repository, tag_format)
         fixed = Release.objects.filter(application=application, state__in=HELD)

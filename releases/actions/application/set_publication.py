@@ -1,7 +1,5 @@
 """application:set_publication: where the repository of an application takes the documents of its releases (P6)."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change

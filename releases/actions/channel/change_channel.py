@@ -1,17 +1,14 @@
 """channel:create, channel:set_address, channel:disable, channel:enable, channel:try_out: the ways of telling."""
 
-from __future__ import annotations
-
 import base64
 import secrets
 import uuid
 from urllib.parse import urlsplit
 
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext as _
-from django.utils.translation import override
+from django.utils.translation import gettext as _, override
 
-from audit.change import change, label, note
+from audit.change import change, label, note, note_refusal
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, WrongState
 from environments import access
@@ -107,9 +104,9 @@ def enable(channel_id: int, *, reason: str) -> MessageChannel:
             raise Invalid(_("Say why."))
         if is_in_use(row):
             raise WrongState(_("It is not disabled."))
+        lift(act, blamed(row).select_for_update(no_key=True).order_by("pk"), account)
         if since := min(filter(None, [row.disabled_at, row.unavailable_since]), default=None):
             send_missed(act, Q(channel=row), since)
-        lift(act, blamed(row).select_for_update(), account)
         _fresh(row)
     return row
 
@@ -148,7 +145,7 @@ def try_out(channel_id: int) -> MessageChannel:
     try:
         answer = kind.send(letter, address_of(row, kind, to))
     except Undelivered as fault:
-        note("channel:try_out", object=label(row), outcome="refused", reasons=[str(fault)])
+        note_refusal("channel:try_out", str(fault), object=label(row), kind=GateClosed.kind)
         raise GateClosed(str(fault)) from fault
     note("channel:try_out", object=label(row), answer=answer)
     return row

@@ -1,7 +1,5 @@
 """channel:reseal: the same address of a channel under the key that seals now; nothing else changes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from audit.change import change

@@ -1,7 +1,5 @@
 """checklist:sign: one item, by a person, with evidence (P4)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.utils.translation import gettext as _

@@ -3,14 +3,10 @@
 A word is given in one's own name; a deputy gives it for somebody who is away, and the two count once (J1).
 """
 
-from __future__ import annotations
-
-from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from audit.change import Act, change
 from audit.clock import now
@@ -21,37 +17,22 @@ from releases.actions.consent.end import end_conditions
 from releases.actions.obligation.incur import incur
 from releases.actions.procedure import activate
 from releases.actions.release.prepare import done_milestone, require_in_time
-from releases.gates import quorum
+from releases.gates import authorship, ledger, quorum
 from releases.gates.base import procedure_of
 from releases.gates.content import clause_labels, difference, digest, document
 from releases.letters.events import ANNOUNCE
 from releases.models import Approval, ConsentRound, Meeting, MeetingDecision, Procedure, Release, StopSwitch
 
-DUTIES = {
-    "author": gettext_lazy("You are its author."),
-    "editor": gettext_lazy("You have edited it."),
-    "commit author": gettext_lazy("You wrote one of its commits."),
-    "committer": gettext_lazy("You committed what another wrote of it."),
-    "starter": gettext_lazy("You have scheduled or started it."),
-    "applicant": gettext_lazy("You have applied for it."),
-    "waiver": gettext_lazy("You have proposed or approved a waiver of one of its gates."),
-}
-
 
 def approve(
-    round_id: int,
-    *,
-    digest: str,
-    comment: str = "",
-    on_behalf_id: int | None = None,
-    meeting_id: int | None = None,
+    round_id: int, *, digest: str, comment: str = "", on_behalf_id: int | None = None, meeting_id: int | None = None
 ) -> ConsentRound:
     """Approve. `digest` is what the page showed; with the last missing approval the round is granted.
 
     on_behalf_id: whom one deputises for; meeting_id: the committee's meeting that decided so.
     """
     with change("consent:approve", *_targets(round_id), reason=comment, sign=True) as act:
-        round_ = _open_round(act, digest)
+        round_ = _open_round(act, round_id, digest)
         _say_yes(act, round_, _voice(round_, on_behalf_id), meeting_id, comment)
     return round_
 
@@ -67,7 +48,7 @@ def approve_with_condition(
 ) -> ConsentRound:
     """条件付き承認: approve, and owe a condition that blocks the start until a committee member settles it."""
     with change("consent:approve_with_condition", *_targets(round_id), reason=comment, sign=True) as act:
-        round_ = _open_round(act, digest)
+        round_ = _open_round(act, round_id, digest)
         if round_.release_id is None:
             raise Invalid(_("Only a release is approved with a condition."))
         if not condition.strip():
@@ -92,7 +73,7 @@ def reject(round_id: int, *, digest: str, comment: str) -> ConsentRound:
 
 def _refuse(round_id: int, digest: str, comment: str, meaning: Approval.Meaning) -> ConsentRound:
     with change(f"consent:{meaning}", *_targets(round_id), reason=comment, sign=True) as act:
-        round_ = _open_round(act, digest)
+        round_ = _open_round(act, round_id, digest)
         voice = _voice(round_, None)
         if not comment.strip():
             raise Invalid(_("Say why."))
@@ -109,33 +90,31 @@ def _refuse(round_id: int, digest: str, comment: str, meaning: Approval.Meaning)
         if round_.window_id is not None:
             act.get(ChangeWindow).withdrawn_at = now()
         if round_.procedure_id is not None:
-            procedure = act.get(Procedure)
+            procedure = act.get(Procedure, round_.procedure_id)
             procedure.discard() if meaning == Approval.Meaning.REJECT else procedure.send_back()
     return round_
 
 
 def _targets(round_id: int) -> list[tuple[type, int]]:
-    row = (
-        ConsentRound.objects.filter(pk=round_id).values("release", "window", "procedure", "switch", "document").first()
-    )
+    rows = {Release: "release", ChangeWindow: "window", Procedure: "procedure", StopSwitch: "switch"}
+    row = ConsentRound.objects.filter(pk=round_id).values(*rows.values(), "document").first()
     if row is None:
         raise Invalid(_("There is no such round of consent."))
     targets: list[tuple[type, int]] = [(ConsentRound, round_id)]
-    rows = (
-        (Release, row["release"]),
-        (ChangeWindow, row["window"]),
-        (Procedure, row["procedure"]),
-        (StopSwitch, row["switch"]),
-    )
-    # A new procedure writes the environments, and the open releases that it takes over, in the same act.
-    moved = [(Release, pk) for pk, _name in row["document"].get("moved", [])]
-    places = Environment.objects.values_list("pk", flat=True) if row["procedure"] is not None else ()
-    taken = [*moved, *((Environment, pk) for pk in places)]
-    return targets + [(model, pk) for model, pk in rows if pk is not None] + taken
+    targets += [(model, row[name]) for model, name in rows.items() if row[name] is not None]
+    if row["procedure"] is not None:
+        # In the same act it writes the environments, the releases that it takes over, what it replaces, and its rivals.
+        targets += [(Release, pk) for pk, _name in row["document"].get("moved", [])]
+        targets += [(Environment, pk) for pk in Environment.objects.values_list("pk", flat=True)]
+        targets += [(Procedure, pk) for pk in Procedure.objects.filter(state="active").values_list("pk", flat=True)]
+        others = ConsentRound.objects.filter(procedure__isnull=False, state="open").exclude(pk=round_id)
+        for other, procedure in others.values_list("pk", "procedure"):
+            targets += [(ConsentRound, other), (Procedure, procedure)]
+    return targets
 
 
-def _open_round(act: Act, shown: str) -> ConsentRound:
-    round_ = act.get(ConsentRound)
+def _open_round(act: Act, round_id: int, shown: str) -> ConsentRound:
+    round_ = act.get(ConsentRound, round_id)
     if round_.state != "open":
         raise WrongState(_("This round is “%(state)s”.") % {"state": round_.get_state_display()})
     if shown != round_.digest:
@@ -154,7 +133,7 @@ class Voice:
 
 def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
     """Return whose word this is; raises NotYou when it cannot count."""
-    verb = "approve" if round_.release_id else "consent"
+    verb = quorum.right_for(round_)
     account = access.current_account()
     if account.kind != Account.Kind.PERSON:
         raise NotYou(_("Service accounts never count."))
@@ -165,45 +144,45 @@ def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
             raise NotYou(_("You are not the deputy of this person now."))
         if not access.may(absent, verb, round_.environment):
             raise NotYou(_("%(name)s could not approve this either.") % {"name": absent})
+        access.require_part()
     else:
         access.require(verb, round_.environment)
-    kept_out, said = quorum.kept_out(round_), quorum.said(round_)
-    if why := _silent(account, kept_out, said):
+    where = quorum.count(round_)
+    if why := _silent(account, where):
         raise NotYou(why)
-    if absent is not None and (why := _silent(absent, kept_out, said)):
+    if absent is not None and (why := _silent(absent, where)):
         raise NotYou(f"{absent}: {why}")
     roles = access.roles_of(absent or account, round_.environment)
-    where = quorum.standing(quorum.rules_of(round_), quorum.persons_of(round_))
-    if not any(role in roles for role, _count in where.missing):
+    if not where.standing.wanted & roles:
         raise NotYou(_("The stage that is open does not wait for your role."))
     return Voice(account, absent, roles)
 
 
 def not_yours(account: Account, round_: ConsentRound) -> str:
     """Return why a person gives no word in a round, for himself or as a deputy; empty when he may."""
-    return _silent(account, quorum.kept_out(round_), quorum.said(round_))
+    return _silent(account, quorum.shown(round_))
 
 
-def _silent(person: Account, kept_out: Mapping[str, str], said: Container[str]) -> str:
-    if duty := kept_out.get(person.person_key):
-        return f"{DUTIES[duty]} {_('So you cannot approve it.')}"
-    return _("You have already given your word in this round.") if person.person_key in said else ""
+def _silent(person: Account, where: quorum.Count) -> str:
+    if duty := where.kept_out.get(person.person_key):
+        return authorship.refusal(duty)
+    return _("You have already given your word in this round.") if person.is_among(where.spoken) else ""
 
 
 def _say_yes(
     act: Act, round_: ConsentRound, voice: Voice, meeting_id: int | None, comment: str, condition: str = ""
 ) -> None:
     if round_.release is not None:
-        if not quorum.commit_authors(round_.release):
-            raise GateClosed(_("The authors of the commits are not known; observe the source first."))
         # An address taken from an account after the application would let its owner approve his own commits.
-        quorum.require_known_authors(round_.release)
+        authorship.require_known_authors(round_.release)
+    if round_.subject in (ConsentRound.Subject.REGULAR, ConsentRound.Subject.EXTRA_WINDOW):
+        ledger.require(round_.environment)
     _same_content(round_)
-    rules = quorum.rules_of(round_)
-    before = quorum.standing(rules, quorum.persons_of(round_))
+    before = quorum.count(round_).standing
     meaning = Approval.Meaning.CONDITIONAL if condition else Approval.Meaning.APPROVE
     _word(act, round_, voice, meaning, comment, condition=condition, meeting=_meeting(round_, voice, meeting_id))
-    after = quorum.standing(rules, quorum.persons_of(round_))
+    # Asked again of everybody: who approved before may have got a duty in it, or have lost the role, since.
+    after = quorum.count(round_).standing
     if after.met:
         _grant(act, round_)
     elif after.stage != before.stage:
@@ -284,9 +263,9 @@ def _grant(act: Act, round_: ConsentRound) -> None:
         switch.released_at = now()
         act.tell_also("switch:lift", switch)
     if round_.procedure_id is not None:
-        procedure = act.get(Procedure)
-        activate.put_in_force(procedure)
+        procedure = act.get(Procedure, round_.procedure_id)
         activate.end_other_applications(round_)
         for pk, _name in round_.document["moved"]:
             activate.move_over(act, act.get(Release, pk), procedure)
+        activate.put_in_force(procedure)
     act.details["granted"] = True

@@ -1,7 +1,5 @@
 """Ending live rounds from inside another act: amend, postpone, lapse and the like each end the round."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import Act
@@ -23,19 +21,15 @@ def end_rounds(release: Release, how: str, key: str = "", *, tells: Act | None =
     how: a key of EDGES; a granted round that is sent back, rejected or taken back is void. key: what changed. tells: the
     act, where it tells nobody itself that the release does not come when it was to come.
     """
-    ended = []
-    for round_ in ConsentRound.objects.select_for_update().filter(release=release, state__in=["open", "granted"]):
+    ended, live = [], ConsentRound.objects.filter(release=release, state__in=["open", "granted"])
+    for round_ in live.select_for_update(no_key=True).order_by("pk"):
         edge = EDGES[how] if round_.state == "open" or how in ("void", "expired") else EDGES["void"]
         edge(round_)
         round_.void_key = key
         round_.ended_at = now()
-        round_.save()
+        round_.save(update_fields=["state", "void_key", "ended_at"])
         ended.append(round_)
-    end_conditions(release)
-    for row in FinalCheck.objects.filter(release=release, cleared_at=None):
-        row.cleared_at = now()
-        row.save()
-    waiting = Deployment.objects.select_for_update().filter(
+    waiting = Deployment.objects.select_for_update(no_key=True).filter(
         release=release, environment__protected=True, state__in=["requested", "scheduled", "queued"]
     )
     for deployment in waiting:
@@ -46,12 +40,16 @@ def end_rounds(release: Release, how: str, key: str = "", *, tells: Act | None =
         deployment.ended_at = now()
         deployment.blockers = [key] if key else []
         deployment.save()
+    end_conditions(release)
+    for row in FinalCheck.objects.filter(release=release, cleared_at=None):
+        row.cleared_at = now()
+        row.save(update_fields=["cleared_at"])
     return ended
 
 
 def end_conditions(release: Release) -> None:
     """End what a consent that is over has asked for: nobody can meet it any more, and the next one asks anew."""
     owed = Obligation.objects.filter(release=release, blocks=Obligation.Blocks.START, settled_at=None)
-    for condition in owed.select_for_update():
+    for condition in owed.select_for_update(no_key=True):
         condition.settled_at, condition.note = now(), _("The consent that asked for it has ended.")
         condition.save()

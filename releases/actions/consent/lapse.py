@@ -1,7 +1,5 @@
 """release:lapse and window:lapse: end rounds whose content or window is no longer what was consented to."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from functools import partial
 
@@ -10,6 +8,7 @@ from audit.clock import now
 from environments.models import ChangeWindow
 from releases.actions.consent.end import end_rounds
 from releases.actions.poll.limited import limited
+from releases.gates import quorum
 from releases.gates.content import difference, document
 from releases.models import ConsentRound, Release
 
@@ -43,13 +42,17 @@ def _lapse(round_: ConsentRound) -> bool:
 
 
 def stale(round_: ConsentRound) -> str:
-    """Return what has changed since the application, `window` when its time is over; empty while it is good."""
+    """Return what has changed since the application, `window` when its time is over, `approvals` when too few of those that
+    granted it still count; empty while it is good.
+    """
     granted_for_good = round_.state == "granted" and round_.release_id is None
     if round_.window_end is not None and now() >= round_.window_end and not granted_for_good:
         return "window"
     if round_.release is None or round_.environment is None:
         return ""
-    return difference(round_.document, document(round_.release, round_.environment))
+    if key := difference(round_.document, document(round_.release, round_.environment)):
+        return key
+    return "approvals" if round_.state == "granted" and quorum.uncounted(round_) else ""
 
 
 def _lapse_release(round_: ConsentRound) -> None:

@@ -1,7 +1,5 @@
 """What is no longer sent to: a bounced address, a dead webhook; delivery:bounce, address:use_again, and what was missed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -23,9 +21,7 @@ OUT_OF_DATE = timedelta(days=1)
 def disable_address(act: Act, address: str, because: str, since: datetime) -> None:
     """Send nothing to an address any more, inside an open door."""
     row, made = DeadAddress.objects.get_or_create(
-        address__iexact=address,
-        lifted_at=None,
-        defaults={"address": address, "because": because[:300], "since": since},
+        address__iexact=address, lifted_at=None, defaults={"address": address, "because": because[:300], "since": since}
     )
     if made:
         act.details["disabled"] = row.address
@@ -75,7 +71,7 @@ def lift(act: Act, rows: Iterable[DeadAddress], account: Account) -> None:
 def send_missed(act: Act, which: Q, since: datetime) -> None:
     """Send what failed since then, inside an open door; what is out of date is marked as overtaken."""
     moment = now()
-    failed = Delivery.objects.select_for_update(of=("self",)).filter(
+    failed = Delivery.objects.select_for_update(of=("self",), no_key=True).filter(
         which, outcome=Delivery.Outcome.FAILED, ended_at__gte=since
     )
     failed = failed.exclude(channel__kind=MessageChannel.Kind.MAIL, address="")  # nobody has an address there

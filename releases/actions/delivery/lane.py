@@ -4,8 +4,6 @@
 sent next is the one try that shows whether the place takes something again.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from django.db import connection, transaction
@@ -101,7 +99,7 @@ def found_faulty(channel: MessageChannel, why: str, disabled: QuerySet[DeadAddre
         row = act.get(MessageChannel)
         if row.unavailable_since is None:
             row.unavailable_since, row.unavailable_because = now(), why[:300]
-        for address in blamed.select_for_update():
+        for address in blamed.select_for_update(no_key=True):
             address.channel = row
             address.save()
         act.details["because"] = why[:300]

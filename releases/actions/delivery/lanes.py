@@ -1,7 +1,5 @@
 """Lanes side by side: each channel sends one thing after the other, so that one that hangs delays only itself."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

@@ -4,8 +4,6 @@ A process that dies between sending and keeping leaves the lane taken; when that
 the same key, by which a receiver drops the second one.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from datetime import timedelta
@@ -23,8 +21,7 @@ from releases.actions.delivery import lane
 from releases.actions.delivery.disable import disable_address, disable_channel
 from releases.actions.notice.make import ADDRESS_OFF, CHANNEL_OFF, page_address
 from releases.actions.notice.overtaken import NEWER, is_overtaken
-from releases.actions.notice.subject import AGAIN as TOLD_AGAIN
-from releases.actions.notice.subject import asked_in, is_done, is_moved, row_of
+from releases.actions.notice.subject import AGAIN as TOLD_AGAIN, asked_in, is_done, is_moved, row_of
 from releases.channels.base import Address, ChannelKind, Letter, NotSetUp, Undelivered
 from releases.letters.events import KEYS
 from releases.letters.page import html_of

@@ -1,7 +1,5 @@
 """What people decide while a run waits: retry, skip, confirm done, give up; and stop, succeed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """deployment:queue, deployment:put_off, deployment:put_back, deployment:miss: the scheduler's verbs on a due run."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from django.utils.translation import gettext as _
@@ -85,9 +83,7 @@ def settle_lower(deployment_id: int) -> None:
     if asked.environment.protected:
         return
     stuck = Deployment.objects.filter(
-        application=asked.application,
-        environment=asked.environment,
-        state__in=["failed", "stopped", "rollback_failed"],
+        application=asked.application, environment=asked.environment, state__in=["failed", "stopped", "rollback_failed"]
     )
     for other in stuck.values_list("pk", flat=True):
         with change("deployment:settle", (Deployment, other), reason="the next run was queued") as act:

@@ -1,7 +1,5 @@
 """What was watched in an environment until a newer run took its place there: its watch is over, with all that this brings."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +40,10 @@ def cut_short(act: Act, replaced: Replaced, *, known: bool = True) -> None:
     known: it is known what lies there now; else nobody is told that the earlier run has ended well. With an alarm that is
     still open its release has failed.
     """
+    over = Q(deployment__in=[pk for pk, _release in replaced.runs]) | Q(rollback__in=replaced.rollbacks)
+    for watch in Watch.objects.select_for_update(of=("self",), no_key=True).filter(over, ended_at=None).order_by("pk"):
+        watch.ended_at, watch.verdict, watch.next_at = now(), "cut_short", None
+        watch.save()
     for pk, release_pk in replaced.runs:
         cut, release = act.get(Deployment, pk), act.get(Release, release_pk)
         cut.cut_short()
@@ -54,7 +56,3 @@ def cut_short(act: Act, replaced: Replaced, *, known: bool = True) -> None:
             release.abandon()
     for pk in replaced.rollbacks:
         act.get(Rollback, pk).report()
-    over = Q(deployment__in=[pk for pk, _release in replaced.runs]) | Q(rollback__in=replaced.rollbacks)
-    for watch in Watch.objects.select_for_update(of=("self",)).filter(over, ended_at=None):
-        watch.ended_at, watch.verdict, watch.next_at = now(), "cut_short", None
-        watch.save()

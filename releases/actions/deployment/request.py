@@ -1,7 +1,5 @@
 """deployment:request: ask for a run of a release in an environment."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -9,6 +7,7 @@ from audit.refusals import Invalid, WrongState
 from environments import access
 from environments.models import Environment, Target
 from releases.actions.release.plan import active_procedure
+from releases.gates import ledger
 from releases.models import Deployment, Release
 
 
@@ -17,16 +16,13 @@ def right_for(environment: Environment) -> str:
     return "schedule" if environment.protected else "request"
 
 
-def places_of(release: Release) -> list[Environment]:
-    """Return the environments that a release could run in: where its application has a target."""
-    return list(Environment.objects.filter(targets__application=release.application_id))
-
-
 def request(release_id: int, *, environment_id: int, reason: str = "") -> Deployment:
     """Make a run that nobody has scheduled yet; refused where the release's state does not allow one."""
     with change("deployment:request", (Environment, environment_id), (Release, release_id), reason=reason) as act:
         environment, release = act.get(Environment), act.get(Release)
         account = access.require(right_for(environment), environment)
+        if release.kind != Release.Kind.EMERGENCY:
+            ledger.require(environment)
         if release.state not in Release.MAY_RUN[environment.tier]:
             text = _("A release that is “%(state)s” may not run in %(environment)s.")
             raise WrongState(text % {"state": release.get_state_display(), "environment": environment})

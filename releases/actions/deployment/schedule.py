@@ -1,7 +1,5 @@
 """deployment:schedule and deployment:cancel: setting the hour, which in a protected environment is a signature."""
 
-from __future__ import annotations
-
 from collections.abc import Container
 from datetime import datetime, timedelta
 
@@ -76,9 +74,9 @@ def not_yours(account: Account, deployment: Deployment, spoken: Container[str] |
         return ""
     if spoken is None:
         spoken = quorum.speakers_of([deployment.release_id])[deployment.release_id]
-    if account.person_key in spoken:
+    if account.is_among(spoken):
         return _("You have approved this release; another person schedules it.")
-    if account.kind == Account.Kind.SERVICE and deployment.requested_by.person_key in spoken:
+    if account.kind == Account.Kind.SERVICE and deployment.requested_by.is_among(spoken):
         text = _("%(name)s has approved this release; another person asks for the run.")
         return text % {"name": deployment.requested_by}
     return ""
@@ -88,7 +86,7 @@ def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:
     """Refuse an hour in which another run of the application is booked there; an emergency cancels it instead."""
     release = deployment.release
     end = hour + _needed(release, deployment)
-    booked = Deployment.objects.select_for_update(of=("self",)).filter(
+    booked = Deployment.objects.select_for_update(of=("self",), no_key=True).filter(
         application=deployment.application, environment=deployment.environment, state="scheduled"
     )
     moved_aside = []

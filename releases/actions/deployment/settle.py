@@ -1,7 +1,5 @@
 """deployment:settle: in what state a run that failed left its target; whoever says so is held to what lies there."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Literal, get_args
 

@@ -1,7 +1,5 @@
 """deployment:stopped: what a stop ends in when the worker that should have told it is gone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from audit.change import change

@@ -1,7 +1,5 @@
 """Moving the pointer of what is in force, and what follows for releases and watches, inside an open door."""
 
-from __future__ import annotations
-
 from django.db.models import Q
 
 from audit.clock import now
@@ -74,7 +72,7 @@ def return_to_base(deployment: Deployment, measured: dict[str, str]) -> InForce:
 
 def _resume_watches(deployment: Deployment) -> None:
     moment = now()
-    paused = Watch.objects.select_for_update(of=("self",)).filter(
+    paused = Watch.objects.select_for_update(of=("self",), no_key=True).filter(
         Q(deployment__state="monitoring") | Q(rollback__state="monitoring"),
         deployment__application=deployment.application,
         deployment__environment=deployment.environment,
@@ -82,7 +80,7 @@ def _resume_watches(deployment: Deployment) -> None:
         paused_at__isnull=False,
         verdict="",  # whose time is over waits for a person and looks no more
     )
-    for watch in paused:
+    for watch in paused.order_by("pk"):
         watch.resume(moment)
         watch.save()
 

@@ -1,9 +1,6 @@
 """deployment:verify: the second person's word that a run is as it should be."""
 
-from __future__ import annotations
-
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
 from audit.change import change
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState

@@ -3,8 +3,6 @@
 A document is published only when that has happened. The commit is made by a worker outside of any transaction.
 """
 
-from __future__ import annotations
-
 import logging
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -81,7 +79,8 @@ def publish_again(document_id: int, *, reason: str = "") -> Document:
         if why := not_due(account, document):
             raise WrongState(why)
         document.publish_at = now()
-        dispatch.wake_on_commit(QUEUE, JOB, release_id=document.release_id)
+        if document.release_id is not None:
+            dispatch.wake_on_commit(QUEUE, JOB, release_id=document.release_id)
     return document
 
 

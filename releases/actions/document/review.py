@@ -1,7 +1,5 @@
 """document:write, document:check_content, document:approve, document:prepare: by different people (G3, B6)."""
 
-from __future__ import annotations
-
 import hashlib
 
 from django.utils.translation import gettext as _

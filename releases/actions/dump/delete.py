@@ -1,7 +1,5 @@
 """dump:delete: the backup of a deployment is deleted from its target once it is past the retention of the procedure (J5)."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta

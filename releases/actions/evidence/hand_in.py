@@ -1,7 +1,5 @@
 """evidence:hand_in: take in a report or a statement about a commit (R2)."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Sequence
@@ -15,8 +13,7 @@ from environments import access
 from environments.models import Account, Application, Environment, sign_in_name
 from releases.actions.release.repository import holding
 from releases.models import Evidence, InForce, Procedure
-from releases.sources import evidence as reading
-from releases.sources import git
+from releases.sources import evidence as reading, git
 
 # A time or a number that a tool or a pipeline puts into the name of each new file.
 _CHANGING = re.compile(r"\d{4}-\d\d-\d\d([T_-]?\d\d([-:_.]?\d\d)*)?|\d{8,}", re.ASCII)
@@ -167,10 +164,11 @@ def _authors(application: Application, repository: Path, seen: git.CommitFacts) 
 
 def _not_the_author(account: Account, reviewer: str, authors: list[str]) -> None:
     """Refuse a review that an author hands in, or that names an author as the reviewer."""
-    wrote = [a for a in Account.objects.all() if {str(g).lower() for g in a.git_addresses} & set(authors)]
-    if account.person_key in {a.person_key for a in wrote} or {str(g).lower() for g in account.git_addresses} & set(
-        authors
-    ):
+    everybody = list(Account.objects.all())
+    own = [a for a in everybody if {str(g).lower() for g in (*a.git_addresses, *a.former_identities)} & set(authors)]
+    persons = {identity for a in own for identity in a.identities}
+    wrote = [a for a in everybody if a.is_among(persons)]
+    if account in wrote:
         raise NotYou(_("You have written a part of this; another person hands in its review."))
     named = sign_in_name(reviewer)
     names = {sign_in_name(name) for a in wrote for name in (a.username, a.display_name)} | set(authors)

@@ -1,7 +1,5 @@
 """in_force:propose and in_force:adopt: taking over what already runs on a target, measured there, by two people."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -39,7 +37,7 @@ def look(target_id: int, *, version: str, configuration_id: int, service: str) -
     """Measure a target and compare it with a version, a configuration of its environment and what a person says of the
     service ("runs", "stopped" or "none"). Raises Invalid where that cannot be done.
     """
-    target = _target(target_id)
+    target = target_named(target_id)
     access.require("adopt", target.environment)
     configuration = ConfigurationVersion.objects.filter(
         pk=configuration_id, application=target.application, environment=target.environment
@@ -73,7 +71,7 @@ def look(target_id: int, *, version: str, configuration_id: int, service: str) -
 
 def propose(target_id: int, *, version: str, configuration_id: int, service: str, reason: str) -> InForce:
     """Say as the first person which version runs on a target; what is measured there must be as it says."""
-    where = _target(target_id).environment
+    where = target_named(target_id).environment
     if not access.may(access.current_account(), "adopt", where):
         with change("in_force:propose", (Target, target_id), reason=reason, sign=True):
             raise access.lacking("adopt", where)
@@ -143,6 +141,7 @@ def adopt(pointer_id: int, *, reason: str = "") -> InForce:
             raise WrongState(_("Nothing waits to be adopted here."))
         if why := not_yours(account, pointer):
             raise NotYou(why)
+        access.require_still(pointer.proposed_by, "adopt", pointer.environment)
         if (measured.code, measured.configuration) != (pointer.code, pointer.configuration_digest):
             raise GateClosed(_("The target is no longer as it was when it was proposed."))
         pointer.how, pointer.unknown, pointer.since = "adopted", False, now()
@@ -153,12 +152,13 @@ def adopt(pointer_id: int, *, reason: str = "") -> InForce:
 def not_yours(account: Account, pointer: InForce) -> str:
     """Return why a person may not confirm an adoption; empty when he may."""
     first = pointer.proposed_by
-    if first is not None and first.person_key == account.person_key:
+    if first is not None and account.is_among(first.identities):
         return _("A second person must confirm this.")
     return ""
 
 
-def _target(target_id: int) -> Target:
+def target_named(target_id: int) -> Target:
+    """Return a target with its application and environment; raises Invalid for no such one."""
     target = Target.objects.select_related("application", "environment").filter(pk=target_id).first()
     if target is None:
         raise Invalid(_("There is no such target or configuration."))

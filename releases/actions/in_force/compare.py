@@ -1,7 +1,5 @@
 """What lies on a target beside what registering a version expects there, row by row, each difference with its name."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -130,6 +128,3 @@ def _service(lies: Mapping[str, Any], stated: str) -> Row:
         )
         return Row("service", words[stated], found, "passed", text)
     return Row("service", words[stated], found, "passed")
-
-
-__all__ = ["RUNS", "Row", "compare", "differing"]

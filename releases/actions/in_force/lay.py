@@ -1,14 +1,12 @@
 """in_force:lay: a version is laid on a target as Ringi lays it, before what runs there is registered."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change, label, note
 from audit.refusals import GateClosed, Invalid
 from environments import access
 from environments.models import Target
-from releases.actions.in_force.adopt import require_untouched
+from releases.actions.in_force.adopt import require_untouched, target_named
 from releases.actions.release.repository import refreshed
 from releases.actions.watch.place import spec_of
 from releases.sources import git, versions
@@ -25,9 +23,7 @@ def lay(target_id: int, *, version: str, beside: bool = False, reason: str) -> T
 
     beside: also where the folder is not empty. Raises Invalid, GateClosed; what fails on the target is an event too.
     """
-    target = Target.objects.select_related("application", "environment").filter(pk=target_id).first()
-    if target is None:
-        raise Invalid(_("There is no such target or configuration."))
+    target = target_named(target_id)
     try:
         text = versions.normalised(version)
         tag = target.application.tag_format.format(version=text)
@@ -44,12 +40,13 @@ def lay(target_id: int, *, version: str, beside: bool = False, reason: str) -> T
             raise Invalid(_("The folder %(path)s does not exist. Make it first.") % {"path": target.root})
         if lies["current"] == "other":
             raise GateClosed(_("“current” is a folder and no link. Move it away first; Ringi does not touch it."))
+        if lies["current"] == "link" and target.environment.protected:
+            raise GateClosed(_("“current” leads to a version already. Register that one."))
         if not lies["empty"] and not beside:
             raise GateClosed(_("The folder is not empty. Confirm that the version is laid beside what is there."))
         act.details.update(version=text, tag=tag, commit=seen.commit, tree=seen.tree)
-        key = f"lay/{act.id}"
     context = StepContext(
-        key=key,
+        key=f"lay/{act.id}",
         epoch=1,
         run_token="lay",
         target=spec,

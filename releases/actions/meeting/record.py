@@ -1,7 +1,5 @@
 """meeting:record and meeting:decide: the committee's meetings, to which personal approvals link (J3)."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django.utils.translation import gettext as _

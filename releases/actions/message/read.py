@@ -1,7 +1,5 @@
 """message:read, message:read_all: what a person has read in the inbox."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -27,7 +25,7 @@ def read_all() -> Account:
     with change("message:read_all") as act:
         account = access.require_part()
         act.about(account)
-        unread = Message.objects.select_for_update().filter(account=account, read_at=None)
+        unread = Message.objects.select_for_update(no_key=True).filter(account=account, read_at=None)
         act.details["messages"] = len(unread)
         for row in unread:
             row.read_at = now()

@@ -1,7 +1,5 @@
 """message_rule:add, message_rule:withdraw: who is told of what, by which channel, how early."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change

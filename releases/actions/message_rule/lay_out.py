@@ -1,7 +1,5 @@
 """What a procedure lays out about messages when it is put in force: groups, channels, rules, and a row for each text."""
 
-from __future__ import annotations
-
 from audit.clock import now
 from releases import channels
 from releases.letters.events import EVENTS, told
@@ -42,7 +40,7 @@ def lay_out_messages(content: Content) -> None:
             # what is told inside would wait until it is released for outside.
             if not (group is not None and group.outside) or channels.kind(ways[key].kind).personal
         }  # fmt: skip
-    present = MessageRule.objects.select_for_update().filter(withdrawn_at=None)
+    present = MessageRule.objects.select_for_update(no_key=True).filter(withdrawn_at=None)
     for row in present:
         found = (row.event, row.group_id, row.channel_id, row.lead_hours)
         if found in wanted:

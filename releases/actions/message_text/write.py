@@ -1,7 +1,5 @@
 """message_text:write, message_text:restore: what messages of an event say; each version is kept."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 

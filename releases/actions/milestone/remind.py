@@ -1,7 +1,5 @@
 """milestone:remind: the owners of a milestone are told before it is due, and once when it is late (P3)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta

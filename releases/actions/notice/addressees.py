@@ -1,7 +1,5 @@
 """Who must act on an event, and to whom it goes on when they do not."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 
@@ -64,6 +62,8 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
             return holding("plan", thing.environment, without=thing.lift_proposed_by)
         case "procedure:unmet", _:
             return list({one.pk: one for one in (*holding("grant"), *holding("plan"))}.values())
+        case "ledger:alarm", _:
+            return list({one.pk: one for one in (*holding("account"), *holding("audit"))}.values())
         case "waiver:propose", _:
             return holding("waive", without=getattr(thing, "proposed_by", None))
         case (("deployment:hold" | "question:escalate"), Question()):
@@ -79,6 +79,8 @@ def must_act(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acco
             return list(dict.fromkeys(roster)) or access.holders("operator", run.environment)
         case "drift:find", _:
             return access.holders("operator", getattr(subject.row, "environment", None))
+        case "job:refuse", _:
+            return access.holders("operator", subject.row if isinstance(subject.row, Environment) else None)
         case "rollback:raise", Rollback():
             return _deciders(thing)
         case "notice:wait", Notice():

@@ -1,7 +1,5 @@
 """The documents of a release that a notification carries because the procedure's rule of its event says so (P6)."""
 
-from __future__ import annotations
-
 from django.conf import settings
 
 from releases.letters.places import LONGEST

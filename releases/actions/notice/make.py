@@ -1,7 +1,5 @@
 """notice:make: an entry of the outbox becomes one message for each person, in the same transaction that takes it out."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from datetime import datetime

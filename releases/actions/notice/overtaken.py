@@ -1,7 +1,5 @@
 """notice:supersede: what tells how a release goes on is not sent once the release has gone on further."""
 
-from __future__ import annotations
-
 import logging
 from datetime import timedelta
 
@@ -64,7 +62,7 @@ def supersede_waiting() -> None:
 
 def end_waiting(notice: Notice, outcome: str, why: str = "") -> None:
     """End the deliveries of a notice that wait for its second person, inside an open door."""
-    waiting = Delivery.objects.select_for_update(of=("self",)).filter(
+    waiting = Delivery.objects.select_for_update(of=("self",), no_key=True).filter(
         message__notice=notice, outcome=Delivery.Outcome.WAITING, next_at=None
     )
     for row in waiting:

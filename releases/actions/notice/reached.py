@@ -1,7 +1,5 @@
 """Whom a notification has reached: its deliveries counted for each recipient group (P3, B3)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _

@@ -1,7 +1,5 @@
 """Who is told by the rules: each person once, with every channel that a rule names for one of his groups."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta

@@ -1,7 +1,5 @@
 """notice:release and notice:withdraw: what goes to people outside, by another person than who caused it."""
 
-from __future__ import annotations
-
 import hashlib
 
 import rfc8785
@@ -40,7 +38,7 @@ def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
             raise Invalid(_("You were shown another text or other recipients. Read it again."))
         moment = now()
         notice.released_at, notice.released_by = moment, account
-        waiting = Delivery.objects.select_for_update(of=("self",)).filter(
+        waiting = Delivery.objects.select_for_update(of=("self",), no_key=True).filter(
             message__notice=notice, outcome=Delivery.Outcome.WAITING, next_at=None
         )
         for row in waiting.select_related("message__member__group", "message__account", "channel").order_by("pk"):
@@ -81,11 +79,11 @@ def outdated_by(notice: Notice) -> str:
 
 def why_not(notice: Notice, account: Account) -> str:
     """Return why this person can't release a notice; empty when they can."""
-    if account.person_key == notice.cause:
+    if notice.cause in account.identities:
         return _("You have caused this message; another person releases it.")
-    if notice.writer == account.person_key:
+    if notice.writer in account.identities:
         return _("You have written this text; another person releases it.")
-    if notice.release is not None and notice.release.author.person_key == account.person_key:
+    if notice.release is not None and account.is_among(notice.release.author.identities):
         return _("You have planned this release; another person releases its announcement.")
     return ""
 

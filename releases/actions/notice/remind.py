@@ -2,8 +2,6 @@
 done or has another date, of which its own reminder tells.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from audit.change import change

@@ -1,7 +1,5 @@
 """What an entry of the outbox is about: its row, release, run and rollback, and whose being done ends it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What the places of a text are filled with: facts of the release, the run and the act, in one language."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -9,9 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Model
 from django.utils.dateparse import parse_datetime
-from django.utils.translation import gettext as _
-from django.utils.translation import override
+from django.utils.translation import gettext as _, override
 
+from audit.models import Reconciliation, Verification
 from environments.models import AccessRequest, Freeze
 from releases.actions.notice.subject import Subject
 from releases.actions.release.facts import ZONE, facts_of, when, zone_of
@@ -55,6 +53,8 @@ PAGES: tuple[tuple[type[Model], str, str], ...] = (
     (Watch, "/admin/deployment/{}/#watch", "deployment_id"),
     (Drift, "/admin/environments/target/{}/change/#drift", "target_id"),
     (Freeze, "/admin/environments/freeze/{}/change/", "pk"),
+    (Reconciliation, "/admin/tests/history-unexplained/", "pk"),
+    (Verification, "/admin/audit/verification/{}/change/", "pk"),
     (MessageChannel, "/admin/releases/messagechannel/{}/change/", "pk"),
 )
 
@@ -158,8 +158,10 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
             "environment", "application"
         )
         return "\n".join(_frozen_words(each, language) for each in rows.order_by("pk"))
-    if isinstance(row, Drift):
+    if isinstance(row, Drift | Verification):
         return row.words
+    if isinstance(row, Reconciliation):
+        return _("No event explains: %(rows)s") % {"rows": ", ".join(payload["rows"])}
     if isinstance(row, Watch):
         return ", ".join(_silent_words(row, payload.get("silent", []), language))
     if isinstance(row, PollFailure):

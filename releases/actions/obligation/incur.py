@@ -1,7 +1,5 @@
 """What comes due afterwards, and when: debts are made inside the act that incurs them (P2, P3, J1)."""
 
-from __future__ import annotations
-
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -39,7 +37,7 @@ def incur(
 def incur_at_start(release: Release, environment: Environment, moment: datetime) -> list[Obligation]:
     """Make what a run owes that starts now: each waiver that lets it start, and what an emergency skips."""
     owed = []
-    waivers = Waiver.objects.select_for_update().filter(
+    waivers = Waiver.objects.select_for_update(no_key=True).filter(
         release=release,
         environment=environment,
         approved_at__isnull=False,
@@ -49,7 +47,7 @@ def incur_at_start(release: Release, environment: Environment, moment: datetime)
     )
     for waiver in waivers:
         waiver.obligation = incur(release, "waiver", moment, environment.zone, about=waiver.gate)
-        waiver.save()
+        waiver.save(update_fields=["obligation"])
         owed.append(waiver.obligation)
     if environment.protected and release.kind == Release.Kind.EMERGENCY:
         owed.append(incur(release, "retrospective_review", moment, environment.zone))

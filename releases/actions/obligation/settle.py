@@ -1,7 +1,5 @@
 """obligation:settle: paying what was owed."""
 
-from __future__ import annotations
-
 from collections.abc import Container
 
 from django.utils.translation import gettext as _
@@ -11,7 +9,7 @@ from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import access
 from environments.models import Account
-from releases.gates import quorum
+from releases.gates import authorship
 from releases.models import Obligation
 
 
@@ -39,10 +37,10 @@ def right_for(obligation: Obligation) -> str:
 def not_yours(account: Account, obligation: Obligation, parts: Container[str] | None = None) -> str:
     """Return why a person may not settle a debt; empty when he may. parts: who has one in its release, where known."""
     release = obligation.release
-    if account.person_key == release.author.person_key:
+    if account.is_among(release.author.identities):
         return _("You are its author.")
     if obligation.blocks != Obligation.Blocks.START:
         return ""
-    if account.person_key in (quorum.excluded(release) if parts is None else parts):
+    if account.is_among(authorship.excluded(release) if parts is None else parts):
         return _("You have a part in this release; another member of the committee says that it is met.")
     return ""

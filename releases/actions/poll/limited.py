@@ -1,18 +1,18 @@
 """poll:suspend and poll:resume: what is tried again by itself is tried three times, and then people are asked."""
 
-from __future__ import annotations
-
 import logging
+import re
 from collections.abc import Callable
 
-from django.db import InterfaceError, OperationalError
 from django.db.models import F, Model
 
+from audit.apart import connection_lost
 from audit.change import change, label
 from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
 from releases.models import PollFailure
+from releases.steps.masking import clean, passwords_in
 from releases.steps.words import gettext as _
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ def limited[T](
     What fails here keeps nobody else from their turn. After TRIES failures in a row it is suspended: not done any more, told,
     and shown with its error until a person lets it be tried anew. part: a key of PollFailure.PARTS. row: what it is about.
     beforehand: each try is noted before it begins, so that one that takes its process with it counts too. A refusal
-    that is no answer to `do` itself is a failure like any other. Raises what is everybody's: faults of the database's
-    connection.
+    that is no answer to `do` itself is a failure like any other. Raises what is everybody's: a lost
+    connection to the database.
     """
     about = row if isinstance(row, str) else label(row)
     known = PollFailure.objects.filter(part=part, object=about)
@@ -40,13 +40,13 @@ def limited[T](
         _note(part, about, deployment_id, tries=1)
     try:
         found = do()
-    except (OperationalError, InterfaceError):
-        raise
     except Exception as fault:
+        if connection_lost():
+            raise
         log.exception("%s of %s", part, about)
-        failure = _note(
-            part, about, deployment_id, tries=0 if beforehand else 1, error=f"{type(fault).__name__}: {fault}"
-        )
+        said = f"{type(fault).__name__}: {fault}"
+        said = clean(said, passwords_in(re.findall(r"[^\s'\"<>]+", said)))
+        failure = _note(part, about, deployment_id, tries=0 if beforehand else 1, error=said)
         if failure.tries >= TRIES:
             _suspend(failure)
         return None

@@ -1,7 +1,5 @@
 """procedure:load and procedure:activate: the first one by the command, every later one by consent."""
 
-from __future__ import annotations
-
 from datetime import time
 from typing import Any
 
@@ -105,8 +103,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
         strange = sorted(set(moved) - candidates.keys())
         if strange:
             raise Invalid(_("Not a release that is under way: %(keys)s") % {"keys": ", ".join(map(str, strange))})
-        active = Procedure.objects.get(state="active").document
-        rules = active.rules_for("procedure", "all")
+        rules = now_active.document.rules_for("procedure", "all")
         if not rules:
             raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
         content = {
@@ -150,7 +147,7 @@ def in_force() -> dict[str, str]:
 
 def end_other_applications(granted: ConsentRound) -> None:
     """Send back what was applied for under the rules that have just been replaced, inside an open door."""
-    rounds = ConsentRound.objects.select_for_update().filter(procedure__isnull=False, state="open")
+    rounds = ConsentRound.objects.select_for_update(no_key=True).filter(procedure__isnull=False, state="open")
     for other in rounds.exclude(pk=granted.pk):
         assert other.procedure is not None
         other.void()
@@ -166,7 +163,7 @@ def take_back(procedure_id: int, *, reason: str) -> Procedure:
         access.require("propose_procedure")
         procedure = act.get(Procedure)
         procedure.send_back()
-        for round_ in ConsentRound.objects.select_for_update().filter(procedure=procedure, state="open"):
+        for round_ in ConsentRound.objects.select_for_update(no_key=True).filter(procedure=procedure, state="open"):
             round_.take_back()
             round_.ended_at = now()
             round_.save()
@@ -188,13 +185,13 @@ def move_over(act: Act, release: Release, procedure: Procedure) -> None:
     """Let an open release follow another version, inside an open door: its consent is void, and what is new is asked."""
     if release.state not in Release.FIXED:
         return
+    if ended := end_rounds(release, "void", "procedure", tells=act):
+        act.tell_also("release:lapse", release, key="procedure", rounds=[one.pk for one in ended])
     content = procedure.document
     release.procedure, release.plan = procedure, step_plan(content)
     lay_out(release, content)
     if release.window_start is not None:
         lay(release, content, production_of(release), release.window_start, now())
-    if ended := end_rounds(release, "void", "procedure", tells=act):
-        act.tell_also("release:lapse", release, key="procedure", rounds=[one.pk for one in ended])
     if release.state in ("in_review", "approved", "confirmed"):
         release.lapse()
 
@@ -221,7 +218,7 @@ def _environments(content: Content) -> list[tuple[parts.Environment, Environment
     """Make the environments that a procedure names as it says, and return them."""
     if faults := environment_faults(content):
         raise Invalid(*faults)
-    there = {place.slug: place for place in Environment.objects.select_for_update()}
+    there = {place.slug: place for place in Environment.objects.select_for_update(no_key=True)}
     orders = {row.key: row.order for row in content.environments}
     last = max([*orders.values(), *(place.order for place in there.values())])
     for number, place in enumerate(there.values(), 1):
@@ -252,26 +249,14 @@ def _environments(content: Content) -> list[tuple[parts.Environment, Environment
 
 def put_in_force(procedure: Procedure) -> None:
     """Retire the active procedure and activate this one, inside an open door; make what it names exist."""
-    for earlier in Procedure.objects.select_for_update().filter(state="active"):
+    for earlier in Procedure.objects.select_for_update(no_key=True).filter(state="active"):
         earlier.retire()
         earlier.save()
     procedure.activate()
     procedure.activated_at = now()
     procedure.save()
     content = procedure.document
-    lay_out_messages(content)
-    for row, environment in _environments(content):
-        for role in content.roles:
-            level = content.level_of(role.key, row.key)
-            AccessRule.objects.update_or_create(
-                role=role.key,
-                environment=environment,
-                defaults={"level": level.key if level is not None else "none"},
-            )
-    regular = content.schedule.regular
-    for rule in AccessRule.objects.exclude(role__in=[role.key for role in content.roles]):
-        rule.level = "none"
-        rule.save()
+    laid, regular = _environments(content), content.schedule.regular
     if fault := calendar.country_fault(regular.country):
         raise Invalid(fault)
     own = ChangeWindow.objects.filter(from_procedure=True, withdrawn_at=None)
@@ -298,3 +283,13 @@ def put_in_force(procedure: Procedure) -> None:
                 "reason": content.version,
             },
         )
+    for row, environment in laid:
+        for role in content.roles:
+            level = content.level_of(role.key, row.key)
+            AccessRule.objects.update_or_create(
+                role=role.key, environment=environment, defaults={"level": level.key if level is not None else "none"}
+            )
+    for rule in AccessRule.objects.exclude(role__in=[role.key for role in content.roles]).exclude(level="none"):
+        rule.level = "none"
+        rule.save()
+    lay_out_messages(content)

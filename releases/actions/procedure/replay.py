@@ -1,7 +1,5 @@
 """What changed triggers would have done to the last watches; part of what is consented to (B1). Reads only."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +24,7 @@ def changed(old: Content, new: Content) -> list[str]:
 
 
 def _rule(trigger: Mapping[str, Any] | None) -> Any:
-    names = ("metric", "comparison", "limit", "k", "n", "critical")
+    names = ("metric", "comparison", "limit", "k", "n", "critical", "dry_run")
     return None if trigger is None else [trigger[name] for name in names]
 
 
@@ -83,7 +81,7 @@ def _fired(
     series: list[Slot],
     rounds: list[Slot],
 ) -> list[Fired]:
-    sampled, checked = named_after(checks, triggers)
+    sampled, checked = named_after(checks, [trigger for trigger in triggers if not trigger.get("dry_run")])
     found = replay(sampled, series, watch.baseline, watch.interval_seconds)
     found += replay(checked, rounds, watch.baseline, watch.check_seconds)
     return sorted(found, key=lambda fired: (fired.at, not fired.critical))

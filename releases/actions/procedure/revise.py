@@ -1,7 +1,5 @@
 """procedure:revise: change values of the procedure without its document; the next version is a draft."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,8 +15,7 @@ from environments import access
 from releases import checks, steps
 from releases.actions.procedure.activate import load
 from releases.models import Procedure
-from releases.procedures.document import Procedure as Content
-from releases.procedures.document import ProcedureFaults
+from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import digest
 from releases.procedures.origin import marked
 from releases.sources import versions
@@ -94,13 +91,13 @@ def revise(
         return load(_checked(wanted), reason=reason)
     content = _checked(wanted)
     with change("procedure:revise", (Procedure, procedure_id), reason=reason) as act:
-        access.require("propose_procedure")
-        draft = act.get(Procedure)
+        account, draft = access.require("propose_procedure"), act.get(Procedure)
         if draft.state != "draft" or draft.digest != base.digest:
             raise WrongState(_("This version has changed in the meantime, or is no draft any more. Open it again."))
         active = Procedure.objects.get(state="active")
         content = marked(content, active.document)
         draft.content, draft.digest = content.model_dump(mode="json"), digest(content)
+        draft.writers = sorted({*draft.writers, account.pk})
         act.about(draft, digest=draft.digest)
     return draft
 

@@ -3,8 +3,6 @@
 A question is put inside the door that lets the run wait, and answered inside the door of the decision.
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -18,8 +16,7 @@ from releases.actions.rollback.causes import UNANSWERED
 from releases.actions.rollback.decide import raise_
 from releases.gates.durations import Needed, durations
 from releases.models import Deployment, Question, Rollback, RosterEntry, Step
-from releases.steps.words import gettext as _
-from releases.steps.words import gettext_noop
+from releases.steps.words import gettext as _, gettext_noop
 
 # However late it is, somebody has this long to answer.
 LEAST = timedelta(minutes=1)
@@ -46,7 +43,7 @@ def put(act: Act, deployment: Deployment, step: Step, *, minutes: float | None =
 
 def answered(deployment: Deployment, answer: str, account: Account | None = None) -> None:
     """Close the open question of a run, inside an open door; the answer is the key of the act that gave it."""
-    for question in Question.objects.select_for_update().filter(deployment=deployment, answered_at=None):
+    for question in Question.objects.select_for_update(no_key=True).filter(deployment=deployment, answered_at=None):
         question.answer, question.answered_by, question.answered_at = answer, account, now()
         question.save()
 

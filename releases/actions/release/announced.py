@@ -1,7 +1,5 @@
 """Whom the announcement of a release has reached, recipient group by recipient group: the final check asks for it (P3)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _

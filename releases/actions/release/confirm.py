@@ -1,13 +1,10 @@
 """release:confirm: the T-1 final check, signed by two people of the roles that the procedure names (P3)."""
 
-from __future__ import annotations
-
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
 from audit.change import change
 from audit.clock import now
@@ -20,6 +17,7 @@ from releases.actions.release.observe import observe
 from releases.actions.release.prepare import done_milestone, require_in_time
 from releases.actions.release.steps import production_of
 from releases.actions.watch.place import spec_of
+from releases.gates import quorum
 from releases.gates.ask import answers
 from releases.gates.base import procedure_of
 from releases.gates.content import digest, document
@@ -92,22 +90,31 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         held = access.roles_of(account, environment)
         if why := not_yours(account, release, held):
             raise NotYou(why)
-        waiting = open_roles(release)
-        role = next(role for role in waiting if role in held)
         wrong = [key for key, value in facts.items() if value in BLOCKING]
         if wrong:
             missing = [announcement_of(release, environment).why] if NOTICES_SENT in wrong else []
             raise GateClosed(_("Not so: %(items)s") % {"items": ", ".join(labels(release, wrong))}, *missing)
         require_in_time(release, "confirm")
-        FinalCheck.objects.create(
+        signs = sorted(held & set(procedure_of(release).final_check.signers))
+        approved = document(release, environment)
+        content = {"approved": approved, "facts": facts, "window_start": release.window_start.isoformat()}
+        signed = FinalCheck(
             release=release,
-            role=role,
             account=account,
             facts=facts,
             window_start=release.window_start,
-            signature=act.signature("final_check", role=role),
+            signature=act.signature("final_check", digest(content), role=", ".join(signs)),
             signed_at=now(),
         )
+        rows = [*_signed(release), signed]
+        rules, persons = _places(release, rows)
+        # Who signed before in one of several roles makes room for who has one of them only.
+        filled = zip(quorum.matched(rules, persons), rules, strict=True)
+        place = {person: rule.role for person, rule in filled if person is not None}
+        for row in rows:
+            if row.role != place[row.account.person_key]:
+                row.role = place[row.account.person_key]
+                row.save()
         act.details["facts"] = facts
         if (
             facts.get(NOTICES_SENT) == WAIVED
@@ -118,7 +125,7 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
                 release, "waiver", now(), environment.zone, about=labels(release, [NOTICES_SENT])[0]
             )
             waiver.save()
-        if len(waiting) == 1:
+        if not open_roles(release):
             late = [a.reason for a in answers(release, environment) if a.kind == "tag" and not a.passes]
             if late:
                 raise GateClosed(*late)
@@ -129,23 +136,31 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
     return release
 
 
-def open_roles(release: Release) -> list[str]:
-    """Return the roles in which the final check is still to be signed, in the procedure's order."""
-    signed = {row.role for row in release.final_checks.all() if row.cleared_at is None}
-    return [role for role in procedure_of(release).final_check.signers if role not in signed]
+def _signed(release: Release) -> list[FinalCheck]:
+    return [row for row in release.final_checks.all() if row.cleared_at is None and row.account.is_active]
+
+
+def _places(release: Release, rows: Iterable[FinalCheck]) -> tuple[list[quorum.Rule], quorum.Persons]:
+    """Return the places of the final check, and who has signed with the roles held then."""
+    rules = [quorum.Rule(1, role, 1) for role in procedure_of(release).final_check.signers]
+    return rules, [(row.account.person_key, frozenset(row.signature.get("role", row.role).split(", "))) for row in rows]
+
+
+def open_roles(release: Release) -> frozenset[str]:
+    """Return the roles of which one more person may sign the final check; empty once everybody has."""
+    return quorum.standing(*_places(release, _signed(release))).wanted
 
 
 def not_yours(account: Account, release: Release, held: Collection[str] | None = None) -> str:
     """Return why a person does not sign the final check; empty when he may. held: his roles where it goes, if known."""
-    signed = [row.account for row in release.final_checks.all() if row.cleared_at is None]
-    if any(one.person_key == account.person_key for one in signed):
+    if any(account.is_among(row.account.identities) for row in _signed(release)):
         return _("You have already signed the final check.")
     roles = access.roles_of(account, production_of(release)) if held is None else held
     try:
         waiting = open_roles(release)
     except Procedure.DoesNotExist:  # of a release that was there before the first procedure
         return _("No procedure is active.")
-    if not set(waiting) & set(roles):
+    if not waiting & set(roles):
         return _("The final check does not wait for your role.")
     return ""
 

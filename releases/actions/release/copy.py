@@ -1,7 +1,5 @@
 """release:copy: the next release, or the same one again after it failed, begun from what is written already."""
 
-from __future__ import annotations
-
 import re
 
 from django.utils.translation import gettext as _

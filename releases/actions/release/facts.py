@@ -1,7 +1,5 @@
 """A release as its notes, changelog, status text and messages are made of it."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from zoneinfo import ZoneInfo
 

@@ -3,8 +3,6 @@
 A worker reads the tags, a person confirms what was found, a worker imports it in batches. The row says how far it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -37,11 +35,7 @@ def request(application_id: int, *, patterns: Sequence[str] = (), reason: str = 
             raise Invalid(*faults)
         act.details.update(patterns=wanted)
         row = ReleaseImport.objects.create(
-            application=application,
-            patterns=wanted,
-            reason=reason[:300],
-            requested_by=account,
-            next_at=now() + AGAIN,
+            application=application, patterns=wanted, reason=reason[:300], requested_by=account, next_at=now() + AGAIN
         )
         dispatch.wake_on_commit(QUEUE, "import_past_releases", import_id=row.pk)
     return row
@@ -52,7 +46,7 @@ def confirm(import_id: int) -> ReleaseImport:
     application_id = ReleaseImport.objects.values_list("application_id", flat=True).get(pk=import_id)
     with change("release:import_past", (Application, application_id)) as act:
         access.require("plan")
-        row = ReleaseImport.objects.select_for_update().get(pk=import_id)
+        row = ReleaseImport.objects.select_for_update(no_key=True).get(pk=import_id)
         if row.stage != Stage.READY:
             raise WrongState(not_ready(row))
         act.details.update(patterns=row.patterns, releases=row.total)

@@ -1,7 +1,5 @@
 """release:import_tags: the version tags that a repository has already become past releases."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

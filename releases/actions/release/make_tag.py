@@ -1,7 +1,5 @@
 """release:make_tag: the product makes the signed tag of a release; none is ever moved (V3)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path

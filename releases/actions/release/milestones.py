@@ -1,7 +1,5 @@
 """When each milestone of a release is due, counted back from T-0: inside the doors that move T-0 (P3)."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo

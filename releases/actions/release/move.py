@@ -1,7 +1,5 @@
 """release:move and release:postpone: choosing the window, and with it every milestone (P1, P3)."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import datetime, timedelta
 

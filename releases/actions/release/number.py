@@ -1,7 +1,5 @@
 """Numbers of releases without gaps per fiscal year (from April by default, Asia/Tokyo), given under a lock."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from zoneinfo import ZoneInfo
 

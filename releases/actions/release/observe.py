@@ -1,7 +1,5 @@
 """release:observe: look at the repository and keep what was seen, outside any transaction, for gates to read."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

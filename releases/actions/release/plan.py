@@ -1,7 +1,5 @@
 """release:plan, release:edit, release:add_change: writing a release while it is a draft."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -35,13 +33,7 @@ def criteria() -> dict[str, tuple[str, str]]:
 
 
 def plan(
-    *,
-    application_id: int,
-    version: str,
-    title: str,
-    kind: str = "regular",
-    reason: str = "",
-    criterion: str = "",
+    *, application_id: int, version: str, title: str, kind: str = "regular", reason: str = "", criterion: str = ""
 ) -> Release:
     """Start a release as a draft; the version is read as SemVer, full-width input included."""
     with change("release:plan", (Application, application_id), reason=reason) as act:
@@ -137,7 +129,7 @@ def clear_signatures(release: Release, group: str = "") -> None:
         item.save()
     if group:
         return
-    for document in release.documents.select_for_update().filter(state__in=["checked", "approved", "ready"]):
+    for document in release.documents.select_for_update(no_key=True).filter(state__in=["checked", "approved", "ready"]):
         document.revise()
         document.checked_by = document.approved_by = None
         document.save()
@@ -147,7 +139,7 @@ def clear_final_check(release: Release, moment: Any) -> None:
     """Clear the two signatures of the final check, inside an open door."""
     for row in FinalCheck.objects.filter(release=release, cleared_at=None):
         row.cleared_at = moment
-        row.save()
+        row.save(update_fields=["cleared_at"])  # the scheduler may write no other column of it
 
 
 def active_procedure() -> Procedure:

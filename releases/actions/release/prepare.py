@@ -1,7 +1,5 @@
 """The release manager's verbs from fixed content to the application for consent, and the ways out before it."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import Act, change
@@ -141,7 +139,7 @@ def require_in_time(release: Release, verb: str) -> None:
     if not late:
         return
     environment = production_of(release)
-    waivers = Waiver.objects.select_for_update().filter(release=release, environment=environment)
+    waivers = Waiver.objects.select_for_update(no_key=True).filter(release=release, environment=environment)
     counting = {waiver.gate: waiver for waiver in waivers if waiver.counts(moment)}
     for milestone in late:
         waiver = counting.get(f"milestone:{milestone.key}")
@@ -161,7 +159,7 @@ def done_milestone(release: Release, verb: str, account: Account | None) -> None
     """Mark the milestone that guards an edge as done, inside an open door."""
     for milestone in release.milestones.filter(guards=verb, done_at=None):
         milestone.done_at, milestone.done_by = now(), account
-        milestone.save()
+        milestone.save(update_fields=["done_at"] if account is None else ["done_at", "done_by"])
 
 
 def _not_occupied(release: Release) -> None:

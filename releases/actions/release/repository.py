@@ -1,7 +1,5 @@
 """Where an application's repository can be read on this machine; actions call it before they look, outside any door."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """release:set_source: take branch, commit and tree from the real repository into a draft."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn

@@ -1,15 +1,12 @@
 """How the commit of a release stands towards what is active in each environment: what a deployment there would bring."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext as _, ngettext
 
 from environments.models import ConfigurationVersion, Environment
 from releases.models import Fact, InForce, Release
@@ -45,7 +42,7 @@ class Since:
 
 def active(release: Release) -> Active:
     """Return each environment that a release can go to, with what is active there (None: nothing), in order."""
-    places = Environment.objects.filter(targets__application=release.application_id).order_by("order")
+    places = release.places
     found = InForce.objects.filter(application=release.application_id).exclude(how=InForce.PROPOSED)
     pointers = {row.environment_id: row for row in found.select_related("release", "configuration")}
     bound = [e for e in places if release.bound_for_production or e.tier != Environment.Tier.PRODUCTION]

@@ -1,11 +1,8 @@
 """What a procedure lays out for a release: its step plan (frozen on it), checklist and documents, and where it goes."""
 
-from __future__ import annotations
-
 from typing import Any
 
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
 from audit.refusals import Invalid
 from environments.models import Environment

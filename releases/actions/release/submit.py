@@ -1,7 +1,5 @@
 """release:submit: open the round of consent about exactly this content."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -14,7 +12,7 @@ from releases.actions.release.prepare import require_in_time
 from releases.actions.release.steps import production_of
 from releases.actions.release.suggest import wrong
 from releases.actions.release.way_back import faults
-from releases.gates import quorum
+from releases.gates import authorship
 from releases.gates.content import digest, document
 from releases.models import ConsentRound, Release
 
@@ -33,9 +31,7 @@ def submit(release_id: int, *, reason: str = "") -> ConsentRound:
         if missing := faults(release):
             raise GateClosed(*missing)
         require_in_time(release, "approve")
-        quorum.require_known_authors(release)
-        if not quorum.commit_authors(release):
-            raise GateClosed(_("The authors of the commits are not known yet; observe the source first."))
+        authorship.require_known_authors(release)
         subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
         other = ConsentRound.objects.filter(
             release__application=release.application,

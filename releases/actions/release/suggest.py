@@ -1,7 +1,5 @@
 """The version that fits next, for pages and refusals; and release:set_version, which takes another one into a draft."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

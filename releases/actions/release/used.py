@@ -1,10 +1,7 @@
 """What an application has used already: versions that are planned or were deployed, and content that was rolled back."""
 
-from __future__ import annotations
-
 from django.db.models import Exists, OuterRef, Q
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
 from audit.refusals import Invalid
 from environments.calendar import print_time

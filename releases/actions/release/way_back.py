@@ -1,7 +1,5 @@
 """Is there a way back? What the plan of a release and its migrations say about it, before anyone is asked to consent."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.utils.translation import gettext as _

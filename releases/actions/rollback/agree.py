@@ -1,11 +1,9 @@
 """rollback:agree: what a late way back asks beside 切戻し判断者, after the watch has ended (approval rule late_way_back)."""
 
-from __future__ import annotations
-
-from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit.change import Act, change
@@ -13,9 +11,9 @@ from audit.clock import now
 from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
 from environments.models import Account
-from environments.roles import ROLE_CHOICES
 from releases import dispatch
 from releases.actions.rollback.possible import is_late
+from releases.gates import quorum
 from releases.gates.content import digest as digest_of_content
 from releases.models import Rollback
 
@@ -60,21 +58,38 @@ def late_rules(rollback: Rollback) -> list[Any]:
     return list(deployment.procedure.document.rules_for("late_way_back", deployment.environment.tier))
 
 
-def missing(rollback: Rollback) -> Counter[str]:
-    """Return role → how many persons must still agree before a late way back is authorised; empty for one in time."""
+def standing(rollback: Rollback) -> quorum.Standing | None:
+    """Return where the agreement to a late way back stands, as rows read now say; None where nobody is asked beside
+    the rollback decider. An agreement counts while its person has the role then and now, and has not authorised as well.
+    """
     if not is_late(rollback.deployment):
-        return Counter()
-    wanted: Counter[str] = Counter()
-    for rule in late_rules(rollback):
-        if rule["role"] not in (DECIDER, "none"):
-            wanted[rule["role"]] += rule["number"]
-    return wanted - Counter(entry["role"] for entry in agreements(rollback))
+        return None
+    asked = [quorum.Rule(r["stage"], r["role"], r["number"]) for r in late_rules(rollback)]
+    rules = [rule for rule in asked if rule.role not in (DECIDER, "none")]
+    if not rules:
+        return None
+    entries = {entry["account"]: entry["roles"] for entry in agreements(rollback)}
+    people = Account.objects.filter(Q(pk__in=entries) | Q(pk=rollback.authorised_by_id)).in_bulk()
+    decider = people.get(rollback.authorised_by_id or 0)
+    held, place = access.held(entries), rollback.deployment.environment_id
+    counting = {
+        people[pk].person_key: access.roles_in(held[pk], place) & set(roles)
+        for pk, roles in entries.items()
+        if decider is None or not people[pk].is_among(decider.identities)
+    }
+    return quorum.standing(rules, [(person, frozenset(roles)) for person, roles in counting.items()])
+
+
+def missing(rollback: Rollback) -> dict[str, int]:
+    """Return role → how many persons must still agree before a late way back is authorised; empty for one in time."""
+    where = standing(rollback)
+    return where.missing if where is not None else {}
 
 
 def agreed_by(rollback: Rollback) -> set[str]:
-    """Return the persons (Account.person_key) who have agreed."""
+    """Return the persons (Account.identities) who have agreed."""
     found = Account.objects.filter(pk__in=[entry["account"] for entry in agreements(rollback)])
-    return {account.person_key for account in found}
+    return {identity for account in found for identity in account.identities}
 
 
 def unconsented(rollback: Rollback) -> str:
@@ -88,25 +103,20 @@ def unconsented(rollback: Rollback) -> str:
     if not late_rules(rollback):
         return _("The procedure has no approval rule for this; so nobody can consent.")
     if owed := missing(rollback):
-        return _("The watch has ended; not agreed yet: %(who)s") % {"who": words(owed)}
+        return _("The watch has ended; not agreed yet: %(who)s") % {"who": quorum.words_for(owed)}
     return ""
-
-
-def words(roles: Counter[str]) -> str:
-    """Return missing roles as people read them."""
-    names = dict(ROLE_CHOICES)
-    return ", ".join(f"{names.get(role, role)} ({number})" for role, number in sorted(roles.items()))
 
 
 def not_yours(account: Account, rollback: Rollback, held: Collection[str] | None = None) -> str:
     """Return why a person may not agree to a late way back; empty when he may. held: his roles there, where known."""
     roles = access.roles_of(account, rollback.deployment.environment) if held is None else held
-    if not set(missing(rollback)) & set(roles) or account.kind != Account.Kind.PERSON:
+    where = standing(rollback)
+    if where is None or not where.wanted & set(roles) or account.kind != Account.Kind.PERSON:
         return _("This way back does not wait for your role.")
     decider = rollback.authorised_by
-    if decider is not None and decider.person_key == account.person_key:
+    if decider is not None and account.is_among(decider.identities):
         return _("This must be another person than the one before.")
-    return _("You have already agreed.") if account.person_key in agreed_by(rollback) else ""
+    return _("You have already agreed.") if account.is_among(agreed_by(rollback)) else ""
 
 
 def agree(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
@@ -126,12 +136,12 @@ def agree(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
         held = access.roles_of(account, rollback.deployment.environment)
         if why := not_yours(account, rollback, held):
             raise NotYou(why)
-        role = next(role for role in sorted(missing(rollback)) if role in held)
         if "rows_total" not in rollback.facts:
             raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
         require_shown(rollback, digest)
-        entry = {"account": account.pk, "name": str(account), "role": role, "at": now().isoformat(), "digest": digest}
+        roles = sorted(held)
+        entry = {"account": account.pk, "name": str(account), "roles": roles, "at": now().isoformat(), "digest": digest}
         rollback.facts = {**rollback.facts, "agreed": [*agreements(rollback), entry]}
-        act.signature("late_way_back", digest, role=role)
+        act.signature("late_way_back", digest, role=", ".join(roles))
         dispatch.wake_on_commit(rollback.deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
     return rollback

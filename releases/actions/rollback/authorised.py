@@ -1,7 +1,5 @@
 """By whose word a way back goes: kept when it is given, and told on its page, its print and in its report."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal

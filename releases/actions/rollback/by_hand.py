@@ -1,7 +1,5 @@
 """In what state a rollback that was completed by hand left the target: measured there, stated by a person, and said in words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 

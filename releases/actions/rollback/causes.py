@@ -3,11 +3,8 @@
 An alarm keeps its cause as a key: of a trigger that fired or of a ground that a person chose, or one of OWN.
 """
 
-from __future__ import annotations
-
 from django.utils.functional import Promise
-from django.utils.translation import get_language, gettext_lazy
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _, gettext_lazy
 
 from releases.models import Rollback, Step
 from releases.procedures.document import Procedure as Content

@@ -1,7 +1,5 @@
 """rollback:communicate: whom the preparation of a rollback tells, each item of the procedure with its record (B3)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,7 +63,7 @@ def _send(act: Act, rollback: Rollback, key: str, words: str) -> None:
 
 
 def _settle(rollback: Rollback, account: Any) -> None:
-    owed = Obligation.objects.select_for_update().filter(
+    owed = Obligation.objects.select_for_update(no_key=True).filter(
         release=rollback.deployment.release_id, key=OBLIGATION, settled_at=None
     )
     for row in owed:

@@ -1,7 +1,5 @@
 """Who has been told that a rollback is prepared: each item of the procedure with its record (B3)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """rollback:raise, assess, authorise, pre_authorise, dismiss, retry, close: the decisions of chapter 7 (B1–B6)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.db.models import Q
@@ -15,24 +13,18 @@ from environments import access
 from environments.models import Account
 from releases import dispatch
 from releases.actions.obligation.incur import incur
-from releases.actions.rollback.agree import DECIDER, agreed_by, clear_changed, late_rules, missing, require_shown, words
+from releases.actions.rollback.agree import DECIDER, agreed_by, clear_changed, late_rules, missing, require_shown
 from releases.actions.rollback.authorised import keep
 from releases.actions.rollback.causes import FAILED_CHECK, FAILED_STEP, FAILURES, REHEARSAL, UNANSWERED
 from releases.actions.rollback.communicated import OBLIGATION, uncommunicated
-from releases.actions.rollback.possible import FROM, is_late, refusal, restores
+from releases.actions.rollback.possible import is_late, refusal, restores
+from releases.gates.quorum import words_for
 from releases.models import Deployment, Document, Question, Rollback, RosterEntry, Step
 from releases.steps.words import gettext_noop
 
-__all__ = ["FROM", "assess", "authorise", "close", "dismiss", "pre_authorise", "raise_"]
-
 
 def raise_(
-    deployment_id: int,
-    *,
-    cause: str,
-    critical: bool = True,
-    note: str = "",
-    facts: dict[str, Any] | None = None,
+    deployment_id: int, *, cause: str, critical: bool = True, note: str = "", facts: dict[str, Any] | None = None
 ) -> Rollback:
     """Raise the alarm, as a person or as the watch; one open rollback per deployment."""
     with change("rollback:raise", (Deployment, deployment_id), reason=note) as act:
@@ -91,8 +83,8 @@ def end_alarm_of_failure(deployment: Deployment) -> None:
     """Dismiss, inside the open door of a decision to go on, the alarm that the failure has raised; raises WrongState when
     its rollback is authorised already.
     """
-    alarms = Rollback.objects.select_for_update(of=("self",)).filter(deployment=deployment, cause__in=FAILURES)
-    for rollback in alarms.exclude(state__in=list(Rollback.ENDS)):
+    alarms = Rollback.objects.filter(deployment=deployment, cause__in=FAILURES).exclude(state__in=list(Rollback.ENDS))
+    for rollback in alarms.select_for_update(of=("self",), no_key=True):
         if rollback.state == "authorised":
             raise WrongState(_("The rollback of this deployment is authorised and about to start."))
         rollback.dismiss()
@@ -224,7 +216,7 @@ def not_yours(account: Account, rollback: Rollback) -> str:
     if run.environment.protected and account.person_key not in {one.person_key for one in named}:
         return _("The roster names another person to decide: %(who)s") % {"who": named[0] if named else "—"}
     asked_too = is_late(run) and any(rule["role"] == DECIDER for rule in late_rules(rollback))
-    if asked_too and account.person_key in agreed_by(rollback):
+    if asked_too and account.is_among(agreed_by(rollback)):
         return _("This must be another person than the one before.")
     return ""
 
@@ -241,19 +233,26 @@ def _require_late_consent(rollback: Rollback) -> None:
     if not late_rules(rollback):
         raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
     if owed := missing(rollback):
-        raise GateClosed(_("The watch has ended; not agreed yet: %(who)s") % {"who": words(owed)})
+        raise GateClosed(_("The watch has ended; not agreed yet: %(who)s") % {"who": words_for(owed)})
 
 
 def dismiss(rollback_id: int, *, reason: str) -> Rollback:
     """Say that it was no reason to go back."""
     with change("rollback:dismiss", (Rollback, rollback_id), reason=reason, sign=True) as act:
-        access.require("dismiss")
-        rollback = act.get(Rollback)
+        account, rollback = access.require("dismiss"), act.get(Rollback)
+        if why := not_yours_to_dismiss(account, rollback):
+            raise NotYou(why)
         if not reason.strip():
             raise Invalid(_("Say why."))
         rollback.dismiss()
         act.signature("dismiss")
     return rollback
+
+
+def not_yours_to_dismiss(account: Account, rollback: Rollback) -> str:
+    """Return why a person may not dismiss an alarm; empty when he may."""
+    run, why = rollback.deployment, _("You have scheduled this run; another person judges its watch.")
+    return why if run.environment.protected and run.was_started_by(account) else ""
 
 
 def close(rollback_id: int, *, reason: str = "") -> Rollback:

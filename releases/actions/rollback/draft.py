@@ -1,7 +1,5 @@
 """The first texts of report, cause and prevention, drafted from what was recorded (B6); people write on from there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """rollback:escalate: a critical trigger fires while an alarm that is not critical still waits for a person."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from audit.change import change

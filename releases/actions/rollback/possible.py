@@ -1,7 +1,5 @@
 """Which runs may still be taken back, newest first: asked when an alarm is raised and again when the way back begins."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from django.utils.translation import gettext as _

@@ -1,7 +1,5 @@
 """What ends the way back, inside the step's own door: the proof by digest and the pointer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from audit.change import Act
@@ -67,10 +65,10 @@ def restored(act: Act, rollback: Rollback, deployment: Deployment, release: Rele
     rollback.restored_at = now()
     deployment.restored()
     deployment.ended_at = now()
+    return_to_base(deployment, found["after"])
     production = deployment.environment.tier == "production"  # no other run moves a release
     if production and release.state in ("releasing", "monitoring", "completed"):
         taken_back(release)
-    return_to_base(deployment, found["after"])
     draft_documents(rollback)
     return deployment.steps.filter(phase="back_verify", state="pending").order_by("ordinal").first()
 

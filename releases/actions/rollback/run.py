@@ -1,7 +1,5 @@
 """rollback:run and rollback:retry: laying the steps of the way back and letting them go."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -56,9 +54,7 @@ def retry(rollback_id: int, *, reason: str) -> Rollback:
     """Try the step of the way back again that failed."""
     peek = Rollback.objects.get(pk=rollback_id)
     failed = Step.objects.filter(
-        deployment_id=peek.deployment_id,
-        phase__in=["back", "back_verify"],
-        state__in=["failed", "needs_decision"],
+        deployment_id=peek.deployment_id, phase__in=["back", "back_verify"], state__in=["failed", "needs_decision"]
     ).first()
     if failed is None:
         raise Invalid(_("No step of the way back has failed."))

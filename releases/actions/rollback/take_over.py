@@ -1,7 +1,5 @@
 """rollback:take_over: a way back that faltered was finished by hand; two people stand for it with their names."""
 
-from __future__ import annotations
-
 from typing import Any, get_args
 
 from django.utils.translation import gettext as _

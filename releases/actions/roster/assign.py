@@ -1,7 +1,5 @@
 """roster:assign: who does what in the production run (J2)."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change
@@ -38,7 +36,7 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
             raise Invalid(_("A telephone number is needed."))
         pair = {"worker": "verifier", "verifier": "worker"}.get(duty)
         other = RosterEntry.objects.filter(release=release, duty=pair).first() if pair else None
-        if other is not None and other.account.person_key == account.person_key:
+        if other is not None and account.is_among(other.account.identities):
             raise Invalid(_("Worker and verifier are two people."))
         entry, _made = RosterEntry.objects.update_or_create(
             release=release, duty=duty, defaults={"account": account, "telephone": telephone}

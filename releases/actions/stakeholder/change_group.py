@@ -1,7 +1,5 @@
 """stakeholder:create, stakeholder:edit, stakeholder:close: groups of people who are told."""
 
-from __future__ import annotations
-
 from datetime import time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 

@@ -1,7 +1,5 @@
 """member:add, member:add_outside, member:remove: who is in a group."""
 
-from __future__ import annotations
-
 from django.conf import settings
 from django.utils.translation import gettext as _
 

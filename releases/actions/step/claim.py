@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q
 
-from audit.change import Act, change
+from audit.change import Act, again, change
 from audit.clock import now
 from audit.refusals import GateClosed
 from releases.actions.deployment.queue import AHEAD, require_starter
@@ -59,6 +59,7 @@ class Claim:
         return cls(step, step.epoch, taken_over or step.epoch > 1)
 
 
+@again
 def claim(step_id: int, *, worker: str) -> Claim | None:
     """Take a step that is ready, or whose lease has ended; commit the intent. None: drop the message.
 
@@ -192,12 +193,7 @@ def _start(act: Act, deployment: Deployment) -> None:
     pointer = InForce.established(deployment.application, environment)
     deployment.base = {
         "in_force": recorded(pointer),
-        "wanted": {
-            "version": release.version,
-            "tag": release.tag,
-            "commit": release.commit,
-            "tree": release.tree,
-        },
+        "wanted": {"version": release.version, "tag": release.tag, "commit": release.commit, "tree": release.tree},
         "wanted_tree": release.tree,
         "wanted_configuration": release.configurations.get(environment.slug),
     }
@@ -206,21 +202,21 @@ def _start(act: Act, deployment: Deployment) -> None:
         round_ = act.get(ConsentRound)
         round_.consume()
         round_.ended_at = moment
-    if environment.tier == "production" and release.state == "confirmed":
-        release.start()
-        done_milestone(release, "start", None)
     owed = incur_at_start(release, environment, moment)
     if owed:
         act.details["owed"] = [str(debt) for debt in owed]
     own = Q(deployment=deployment, purpose=Watch.Purpose.BEFORE)
-    until_now = Watch.objects.select_for_update(of=("self",))
-    for watch in until_now.filter(own | Q(_watched_before(deployment), paused_at=None), ended_at=None):
+    until_now = Watch.objects.select_for_update(of=("self",), no_key=True)
+    for watch in until_now.filter(own | Q(_watched_before(deployment), paused_at=None), ended_at=None).order_by("pk"):
         if watch.deployment_id == deployment.pk:
             watch.ended_at, watch.verdict = moment, "measured"
         else:
             watch.paused_at, watch.unclear_at = moment, None
         watch.next_at = None
         watch.save()
+    if environment.tier == "production" and release.state == "confirmed":
+        release.start()
+        done_milestone(release, "start", None)
 
 
 def _require_steps_as_planned(deployment: Deployment, release: Release) -> None:

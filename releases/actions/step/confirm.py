@@ -1,7 +1,5 @@
 """step:assign and step:confirm: the named person, or one with the named role, claims a manual step and says that it was done."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from audit.change import change

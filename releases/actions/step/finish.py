@@ -1,14 +1,12 @@
 """step:finish, fail, doubt, stop, ask, pause, wait_for_target: the outcome of an attempt, and what the run does next. Fenced by the epoch."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
 
-from audit.change import Act, change
+from audit.change import Act, again, change
 from audit.clock import now
 from audit.statements import columns_of, read
 from releases.actions.deployment.verified import enter_force
@@ -37,6 +35,7 @@ ENDED_AND_NEXT = f"WITH ended AS ({ENDED} RETURNING *) {NEXT}"
 ENDED_SAID_AND_NEXT = f"WITH ended AS ({ENDED} RETURNING *), said AS ({SAID}) {NEXT}"
 
 
+@again
 def finish(
     claimed: Step,
     *,
@@ -81,6 +80,7 @@ def finish(
         return following
 
 
+@again
 def fail(
     claimed: Step,
     *,
@@ -108,6 +108,7 @@ def fail(
             raise_after_failure(act, deployment, step)
 
 
+@again
 def doubt(
     claimed: Step,
     *,
@@ -130,6 +131,7 @@ def doubt(
         _trouble(act, step, deployment)
 
 
+@again
 def stop(claimed: Step, *, epoch: int, message: str, output_digest: str = "", probe: str = "") -> None:
     """Record that a step was ended because its run is stopped, and in what state it left the target. Raises Fenced."""
     with change("step:stop", *_targets(claimed)) as act:

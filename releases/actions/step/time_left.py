@@ -1,7 +1,5 @@
 """Whether the way out may still begin a step: 切戻し判断時刻, the last moment from which the way back fits (P1, R4)."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 from django.utils.translation import get_language

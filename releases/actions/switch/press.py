@@ -1,9 +1,11 @@
 """switch:press: stop production now. One person presses, nobody is asked; releasing it takes the consent of two."""
 
-from __future__ import annotations
+import logging
+from contextlib import suppress
 
 from django.utils.translation import gettext as _
 
+from audit.apart import apart
 from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
@@ -14,6 +16,7 @@ from releases.actions.window.propose import application_named
 from releases.gates import stop_switch
 from releases.models import Deployment, Step, StopSwitch
 
+log = logging.getLogger(__name__)
 # Whoever runs, plans or consents to releases, and whoever may stop a run in some production environment.
 RIGHTS = ("raise", "cancel", "consent")
 
@@ -69,11 +72,10 @@ def stop_runs() -> list[int]:
         switch = next((s for s in switches if s.application_id in (None, application)), None)
         if switch is None:
             continue
-        try:
+        # One that has ended meanwhile is refused; one that cannot be stopped now is tried again by the sweep.
+        with apart(log, "deployment %s cannot be stopped", pk), suppress(WrongState):
             with change("deployment:stop", (Deployment, pk), reason=switch.reason) as act:
                 act.details["switch"] = switch.pk
                 stop_inside(act, act.get(Deployment))
             stopped.append(pk)
-        except WrongState:
-            continue  # it has ended meanwhile
     return stopped

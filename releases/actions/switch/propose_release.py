@@ -1,7 +1,5 @@
 """switch:propose_release: apply for production to be let go on; who applies does not consent, so it takes two."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change

@@ -4,8 +4,6 @@ What is measured of it (code, configuration file, database schema) is compared w
 a deployment is not over is left alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 

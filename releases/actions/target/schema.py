@@ -1,7 +1,5 @@
 """The one schema of a deployment target's settings: every way in (form, API, demo, acts) is judged by it."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -13,7 +11,9 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext as _
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from environments.telling import telling
 from releases.steps.configuration_file import Kept
+from releases.steps.sandbox import opens_ours
 from releases.steps.service_settings import Service
 from releases.steps.ssh.place import Place
 
@@ -31,6 +31,14 @@ def _below(text: str) -> str:
     return text
 
 
+def _opened(text: str) -> str:
+    if not PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts:
+        raise ValueError(_("write an absolute path without “..”, such as /opt/java"))
+    if ours := opens_ours(text):
+        raise ValueError(_("%(path)s holds files of Ringi's own, which no program may see") % {"path": ours})
+    return text
+
+
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
@@ -45,6 +53,7 @@ Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=LONGES
 Command = Annotated[tuple[Text, ...], Field(min_length=1)]
 Address = Annotated[Text, AfterValidator(_address)]
 Below = Annotated[Text, AfterValidator(_below)]
+Opened = Annotated[Text, AfterValidator(_opened)]
 Pattern = Annotated[Text, AfterValidator(_pattern)]
 
 
@@ -74,6 +83,13 @@ class Ansible(_Part):
     program: Text = ""
 
 
+class Programs(_Part):
+    """What the target's programs see beside its folder and the system: paths to read and run, paths to write."""
+
+    read: tuple[Opened, ...] = ()
+    write: tuple[Opened, ...] = ()
+
+
 class TargetSettings(_Part):
     """All settings. `watch`, `http_hosts` and `private_networks` are judged by what reads them."""
 
@@ -82,7 +98,6 @@ class TargetSettings(_Part):
     migrate_check: Command | None = None
     migrate_back: Command | None = None
     database_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "DATABASE_URL"
-    scratch_database_url: Text = ""
     postgres_bin: Text = ""
     configuration: Kept | None = None
     urls: Urls | None = None
@@ -92,6 +107,7 @@ class TargetSettings(_Part):
     prometheus_url: Address | None = None
     alerts_url: Address | None = None
     trusted_certificates: Text = ""
+    programs: Programs | None = None
     ssh: Place | None = None
     ansible: Ansible | None = None
     watch: Any = None
@@ -127,11 +143,15 @@ def faults_by_key(settings: Mapping[str, Any]) -> dict[str, list[str]]:
             if (sentence := _sentence(key, error)) not in found[key]:
                 found[key].append(sentence)
         return dict(found)
-    return {}
+    text = _(
+        "The setting “%(key)s” holds a password or another secret. Enter it among the secrets of the environment's "
+        "configuration: settings are kept in clear."
+    )
+    return {key: [text % {"key": key}] for key in telling(settings)}
 
 
 def faults_in(settings: Mapping[str, Any]) -> list[str]:
-    """Return all sentences, as a judge of `environments.actions.target.settings`."""
+    """Return all sentences."""
     return [sentence for sentences in faults_by_key(settings).values() for sentence in sentences]
 
 

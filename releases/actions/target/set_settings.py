@@ -1,52 +1,143 @@
-"""target:set_settings: where a target lies and how it is run, after it was made."""
+"""target:create, target:set_settings, target:set_hosts, target:set_watch: where a deployment target lies, how it is run and
+what monitors it. In a protected environment a second person accepts each of them.
+"""
 
-from __future__ import annotations
-
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from audit.change import change
-from audit.refusals import GateClosed, Invalid
+from audit.refusals import GateClosed, Invalid, NotYou
 from environments import access
-from environments.actions.target.settings import require_apart, require_sound
-from environments.models import Target
-from releases.actions.watch.set_sources import not_over
-from releases.models import ConsentRound, Deployment, Release, Rollback
+from environments.actions.proposed_change.decide import OPERATIONS, put
+from environments.models import Account, Application, Environment, ProposedChange, Target
+from releases.actions.target.sound import require_apart, require_sound, shared
+from releases.actions.watch.place import spec_of
+from releases.actions.watch.set_sources import not_over, not_yours
+from releases.models import Deployment, Rollback
+from releases.steps.base import StepFailed
 
 # What target:set_watch and target:set_hosts say.
 OWN = ("watch", "private_networks", "http_hosts")
 
 
-def set_settings(target_id: int, *, root: str, settings: dict[str, Any], reason: str) -> Target:
-    """Say anew in which folder a target lives and by which commands; refused while a run there is booked, under way,
-    watched or taken back, and while a consent is asked for or given: it was given to the commands as they are.
+def create_target(
+    *, application_id: int, environment_id: int, root: str, settings: dict[str, Any], reason: str = ""
+) -> Any:
+    """Name the folder and the commands of an application's copy in an environment; return the target or the proposal."""
+    target = Target(
+        application=Application.objects.get(pk=application_id),
+        environment=Environment.objects.get(pk=environment_id),
+        root=root,
+        settings=settings,
+    )
+    other = _shared_there(target)
+    with change("target:create", reason=reason, sign=True) as act:
+        account = access.require("configure_target")
+        _require_unshared(other)
+        values = {"root": root, "settings": settings}
+        return put(act, target, values, by=account, two=target.environment.protected, reason=reason)
 
-    settings: without what has acts of its own (OWN), which stays.
+
+def set_settings(target_id: int, *, root: str, settings: dict[str, Any], reason: str) -> Target | ProposedChange:
+    """Say anew in which folder a target lives and by which commands, without what has operations of its own (OWN).
+
+    Refused while a deployment there is scheduled, under way, monitored or rolled back. What was approved with other
+    commands is invalidated.
     """
-    application = Target.objects.values_list("application_id", flat=True).get(pk=target_id)
-    # Whoever submits one of them waits until this is done, and so does this for him.
-    releases = Release.objects.filter(application_id=application).exclude(state__in=Release.ENDS)
-    rows = [(Release, pk) for pk in releases.values_list("pk", flat=True)]
-    with change("target:set_settings", (Target, target_id), *rows, reason=reason, sign=True) as act:
-        access.require("configure_target")
+    given = {name: value for name, value in settings.items() if name not in OWN}
+    return _set("target:set_settings", target_id, reason, given, keeps=OWN, root=root)
+
+
+def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> Target | ProposedChange:
+    """Name the hosts (`api.example.org`, `10.1.2.3:8443`) that a target's steps may call from now on; no other one.
+
+    Refused and invalidating as `set_settings` is.
+    """
+    return _set("target:set_hosts", target_id, reason, {"http_hosts": list(hosts)})
+
+
+def set_watch(
+    target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = (), reason: str
+) -> Target | ProposedChange:
+    """Say by which sources a target is monitored from its next sample on; refused with the place of every fault."""
+    given = {"watch": list(sources), "private_networks": list(private_networks)}
+    return _set("target:set_watch", target_id, reason, given)
+
+
+def _set(
+    event: str, target_id: int, reason: str, given: Mapping[str, Any], *, keeps: Sequence[str] = (), root: str = ""
+) -> Any:
+    other = ""
+    if root:
+        seen = Target.objects.select_related("application", "environment").get(pk=target_id)
+        seen.root, seen.settings = root, dict(given)
+        other = _shared_there(seen)
+    with change(event, (Target, target_id), reason=reason, sign=True) as act:
+        account = access.require("configure_target")
+        _require_unshared(other)
         if not reason.strip():
             raise Invalid(_("Say why."))
         target = act.get(Target)
-        kept = {name: target.settings[name] for name in OWN if name in target.settings}
-        settings = {name: value for name, value in settings.items() if name not in OWN} | kept
-        require_sound(settings)
-        require_apart(root, settings, but=target.pk)
-        place = {"application": target.application, "environment": target.environment}
-        backs = Rollback.objects.filter(deployment__in=Deployment.objects.filter(**place))
-        back = backs.exclude(state__in=[*Rollback.ENDS, "reporting"]).first()
-        if run := not_over(target).first() or (back and back.deployment):
-            raise GateClosed(_("%(run)s is not over; the target stays as it is until then.") % {"run": run})
-        rounds = ConsentRound.objects.filter(release__application=target.application, environment=target.environment)
-        if live := rounds.filter(state__in=ConsentRound.LIVE).select_related("release").first():
-            raise GateClosed(
-                _("Consent is asked for or given for %(release)s; amend it, then change the target.")
-                % {"release": live.release}
-            )
-        target.root, target.settings = root, settings
-    return target
+        kept = {name: value for name, value in target.settings.items() if not keeps or name in keeps}
+        values: dict[str, Any] = {"settings": {**kept, **given}}
+        if root:
+            values["root"] = root
+        return put(act, target, values, by=account, two=target.environment.protected, reason=reason)
+
+
+def _require_possible(target: Target, persons: tuple[Account, ...]) -> None:
+    require_sound(target.settings)
+    require_apart(target)
+
+
+def _shared_there(target: Target) -> str:
+    """Return which target lies in the same folder of another host, asked before the door opens.
+
+    A host that cannot be reached yet is asked when a deployment starts, which it holds up.
+    """
+    if "ssh" in target.settings and access.may(access.current_account(), "configure_target"):
+        with suppress(StepFailed):
+            return shared(target, spec_of(target))
+    return ""
+
+
+def _require_unshared(other: str) -> None:
+    if other:
+        raise Invalid(_("Another target lies there: %(target)s") % {"target": other})
+
+
+def _require_new(target: Target, persons: tuple[Account, ...]) -> None:
+    known = Target.objects.filter(application=target.application, environment=target.environment).first()
+    if known is not None:
+        text = _(
+            "This application already has a deployment target in %(environment)s: %(root)s. "
+            "Change the folder and commands of that deployment target instead."
+        )
+        raise Invalid(text % {"environment": target.environment, "root": known.root})
+    _require_possible(target, persons)
+
+
+def _require_idle(target: Target, persons: tuple[Account, ...]) -> None:
+    _require_possible(target, persons)
+    deployments = Deployment.objects.filter(application=target.application, environment=target.environment)
+    back = Rollback.objects.filter(deployment__in=deployments).exclude(state__in=[*Rollback.ENDS, "reporting"]).first()
+    if run := not_over(target).first() or (back and back.deployment):
+        raise GateClosed(_("%(run)s is not over; the target stays as it is until then.") % {"run": run})
+
+
+def _require_others(target: Target, persons: tuple[Account, ...]) -> None:
+    for account in persons:
+        if why := not_yours(account, target):
+            raise NotYou(why)
+    _require_possible(target, persons)
+
+
+OPERATIONS |= {
+    "target:create": ("configure_target", _require_new),
+    "target:set_settings": ("configure_target", _require_idle),
+    "target:set_hosts": ("configure_target", _require_idle),
+    "target:set_watch": ("configure_target", _require_others),
+}

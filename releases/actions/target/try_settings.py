@@ -1,26 +1,22 @@
 """target:try: what a target's settings lead to, looked at before they are kept; nothing is changed anywhere."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from django.utils.translation import get_language, override
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _, override
 
 from audit.change import change
 from environments import access
-from environments.actions.target.settings import require_apart, require_sound
 from environments.models import Application, Environment, Target
 from releases.actions.release.repository import credentials_of
+from releases.actions.target.sound import require_apart, require_sound
 from releases.actions.watch.place import configuration_in_force, spec_of
 from releases.metrics.base import TargetSource
 from releases.metrics.looking import look, places_of
 from releases.sources import git
 from releases.steps.base import StepFailed, TargetSpec
-from releases.steps.examine import examine
+from releases.steps.examine import Found, examine
 from releases.steps.masking import clean
 from releases.steps.ssh import place as ssh
 
@@ -28,20 +24,9 @@ from releases.steps.ssh import place as ssh
 MOST_SECONDS = 40.0
 
 
-@dataclass(frozen=True)
-class Tried:
-    """One thing that was looked at. key: connection, folder, ready, log, repository or metrics; result: passed, failed or
-    unknown; says: what was seen, and what to do about it.
-    """
-
-    key: str
-    result: str
-    says: str
-
-
 def try_settings(
     *, application_id: int, environment_id: int, root: str, settings: Mapping[str, Any], target_id: int | None = None
-) -> list[Tried]:
+) -> list[Found]:
     """Look at everything that settings name, as they are given, and say of each whether it is so.
 
     Asks for the same right and signature as keeping them. It is asked from the machine of the pages, and on the target's
@@ -51,30 +36,31 @@ def try_settings(
     with change("target:try", *rows, sign=True) as act:
         access.require("configure_target")
         require_sound(settings)
-        require_apart(root, settings, but=target_id or 0)
         target = Target(
+            pk=target_id,
             application=Application.objects.get(pk=application_id),
             environment=Environment.objects.get(pk=environment_id),
             root=root,
             settings=dict(settings),
         )
+        require_apart(target)
         act.details.update(root=root, settings=dict(settings))
     # All that the database knows is read before: the looks run beside this thread, each until its time is over.
     spec = spec_of(target)
     values, secrets = configuration_in_force(target.application, target.environment)
     repository, credentials = target.application.repository, credentials_of(target.application)
-    looks: list[tuple[str, Callable[[], Iterable[Tried]]]] = [
+    looks: list[tuple[str, Callable[[], Iterable[Found]]]] = [
         ("folder", lambda: _on_target(spec)),
         ("repository", lambda: [_repository(repository, credentials)]),
         ("metrics", lambda: [_metrics(spec, values)]),
     ]
     found = [one for key, asked in looks for one in within(MOST_SECONDS, key, asked)]
-    return [Tried(one.key, one.result, clean(one.says, secrets)) for one in found]
+    return [Found(one.key, one.result, clean(one.says, secrets)) for one in found]
 
 
-def within(seconds: float, key: str, asked: Callable[[], Iterable[Tried]]) -> list[Tried]:
+def within(seconds: float, key: str, asked: Callable[[], Iterable[Found]]) -> list[Found]:
     """Return what a look found; one that takes longer, or fails in a way that nobody foresaw, is unknown."""
-    found: list[Tried] = []
+    found: list[Found] = []
     language = get_language() or "ja"
 
     def run() -> None:
@@ -82,41 +68,41 @@ def within(seconds: float, key: str, asked: Callable[[], Iterable[Tried]]) -> li
             try:
                 found.extend(asked())
             except Exception as fault:  # noqa: BLE001  whatever it is, the reader must see that nothing was found out
-                found.append(Tried(key, "unknown", f"{type(fault).__name__}: {fault}"))
+                found.append(Found(key, "unknown", f"{type(fault).__name__}: {fault}"))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        return [Tried(key, "unknown", _("There was no answer within %(seconds)d seconds.") % {"seconds": seconds})]
+        return [Found(key, "unknown", _("There was no answer within %(seconds)d seconds.") % {"seconds": seconds})]
     return found
 
 
-def _on_target(spec: TargetSpec) -> Iterable[Tried]:
+def _on_target(spec: TargetSpec) -> Iterable[Found]:
     elsewhere = ssh.lies_elsewhere(spec)
     try:
-        found = [Tried(one.key, one.result, one.says) for one in examine(spec)]
+        found = examine(spec)
     except StepFailed as fault:
-        yield Tried("connection", "failed", str(fault))
-        for key in ("folder", "ready", "log"):
-            yield Tried(key, "unknown", _("not looked at, because the host is not reached"))
+        yield Found("connection", "failed", str(fault))
+        for key in ("folder", "programs", "ready", "log"):
+            yield Found(key, "unknown", _("not looked at, because the host is not reached"))
         return
     if elsewhere:
-        yield Tried("connection", "passed", _("connected as %(where)s") % {"where": ssh.place_of(spec).label})
+        yield Found("connection", "passed", _("connected as %(where)s") % {"where": ssh.place_of(spec).label})
     yield from found
 
 
-def _repository(repository: str, credentials: git.Credentials) -> Tried:
+def _repository(repository: str, credentials: git.Credentials) -> Found:
     try:
         refs = git.reach(repository, credentials)
     except git.SourceUnavailable as fault:
-        return Tried("repository", "failed", str(fault))
+        return Found("repository", "failed", str(fault))
     if not refs:
-        return Tried("repository", "unknown", _("can be read, and has neither branch nor tag"))
-    return Tried("repository", "passed", _("can be read (%(n)d branches and tags)") % {"n": refs})
+        return Found("repository", "unknown", _("can be read, and has neither branch nor tag"))
+    return Found("repository", "passed", _("can be read (%(n)d branches and tags)") % {"n": refs})
 
 
-def _metrics(spec: TargetSpec, values: Mapping[str, str]) -> Tried:
+def _metrics(spec: TargetSpec, values: Mapping[str, str]) -> Found:
     places = places_of(spec.settings)
     here = [
         one
@@ -124,17 +110,17 @@ def _metrics(spec: TargetSpec, values: Mapping[str, str]) -> Tried:
         if not one.source.runs_program and not (ssh.lies_elsewhere(spec) and isinstance(one.source, TargetSource))
     ]
     if not here:
-        return Tried("metrics", "unknown", _("A program of the target's gives them, which is not run from here."))
+        return Found("metrics", "unknown", _("A program of the target's gives them, which is not run from here."))
     if "watch" not in spec.settings and not spec.settings.get("metrics_url"):
-        return Tried("metrics", "unknown", _("No metrics address is given, so that nothing can be measured."))
+        return Found("metrics", "unknown", _("No metrics address is given, so that nothing can be measured."))
     given = dict(values) if any(one.source.needs_configuration for one in here) else {}
     looked = look(spec, here, {}, given)
     if looked.errors:
-        return Tried("metrics", "failed", "; ".join(f"{key}: {error}" for key, error in looked.errors.items()))
+        return Found("metrics", "failed", "; ".join(f"{key}: {error}" for key, error in looked.errors.items()))
     if not looked.up:
-        return Tried("metrics", "failed", _("There is no answer."))
+        return Found("metrics", "failed", _("There is no answer."))
     known = sorted(name for name, value in looked.values.items() if value is not None)
-    return Tried("metrics", "passed", _("answers; read at once: %(names)s") % {"names": ", ".join(known) or "—"})
+    return Found("metrics", "passed", _("answers; read at once: %(names)s") % {"names": ", ".join(known) or "—"})
 
 
 def unreadable(repository: str, credentials: git.Credentials | None = None) -> str:
@@ -144,6 +130,3 @@ def unreadable(repository: str, credentials: git.Credentials | None = None) -> s
     except git.SourceUnavailable as fault:
         return str(fault)
     return ""
-
-
-__all__ = ["Tried", "try_settings", "unreadable", "within"]

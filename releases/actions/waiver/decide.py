@@ -1,7 +1,5 @@
 """waiver:approve, waiver:refuse, waiver:withdraw: the second person's word, and taking a waiver back (P2)."""
 
-from __future__ import annotations
-
 from collections.abc import Container
 
 from django.utils.translation import gettext as _
@@ -23,6 +21,7 @@ def approve(waiver_id: int, *, reason: str = "") -> Waiver:
         waiver, account = _second(act)
         if why := not_yours(account, waiver):
             raise NotYou(why)
+        access.require_still(waiver.proposed_by, "propose_waiver")
         if now() >= waiver.until:
             raise WrongState(_("Its time has passed."))
         waiver.decided_by, waiver.approved_at = account, now()
@@ -62,14 +61,14 @@ def spoken_of(release_id: int) -> set[str]:
 
 def has_spoken(account: Account, spoken: Container[str]) -> str:
     """Return why who has given his word about a release waives none of its gates; empty when he has not."""
-    if account.person_key not in spoken:
+    if not account.is_among(spoken):
         return ""
     return _("%(name)s has given a word about this release; other people waive its gates.") % {"name": account}
 
 
 def not_second(account: Account, waiver: Waiver) -> str:
     """Return why a person is not the second one who decides about a waiver; empty when he is."""
-    if account.person_key in (waiver.proposed_by.person_key, waiver.release.author.person_key):
+    if account.is_among(waiver.proposed_by.identities | waiver.release.author.identities):
         return _("This must be another person than the one before.")
     return ""
 

@@ -1,7 +1,5 @@
 """waiver:propose: ask a second person to let a closed gate, or a late milestone, pass for a time (P2, P3)."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django.utils.translation import gettext as _

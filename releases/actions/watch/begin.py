@@ -1,7 +1,5 @@
 """Lays out a watch, inside an open door; and watch:begin_before, the look at the target before a run (the baseline)."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from statistics import quantiles
 from typing import Any
@@ -18,7 +16,9 @@ def triggers_of(content: Content) -> list[dict[str, Any]]:
     """Return the measured triggers as a watch keeps them; `owed`: without its metric the watch can't end well."""
     owed = set(content.watch.metrics)
     return [
-        t.model_dump(mode="json") | {"owed": t.critical or t.metric in owed} for t in content.triggers if t.measured
+        t.model_dump(mode="json") | {"owed": t.metric in owed or (t.critical and not t.dry_run)}
+        for t in content.triggers
+        if t.measured
     ]
 
 

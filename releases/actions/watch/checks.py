@@ -1,7 +1,5 @@
 """The checks beside the metrics of a watch (no act: a measured series): logs, alerts, backups (R7, G5, B2)."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 from collections.abc import Mapping

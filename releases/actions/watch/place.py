@@ -1,7 +1,5 @@
 """What a watch looks at: the target as the leaves take it, and the configuration that is rolled out there."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What follows when triggers fire during a watch: an alarm is raised, or one that waits becomes critical (B1, B2)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +13,11 @@ from releases.steps.words import gettext as _
 
 
 def react(deployment_id: int, rollback_id: int | None, fired: Sequence[Trigger], recent: Sequence[Slot]) -> None:
-    """Raise the first trigger that fires, critical ones first; each act opens a door of its own.
+    """Raise the first trigger that fires, critical ones first; each act opens a door of its own. A dry run raises nothing.
 
     rollback_id: of the way back after which is watched; what fires then is kept and shown, and a person decides.
     """
+    fired = [trigger for trigger in fired if not trigger.get("dry_run")]
     if not fired or rollback_id is not None:
         return
     trigger = fired[0]

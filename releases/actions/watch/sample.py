@@ -1,7 +1,5 @@
 """watch:sample (no act: a measured series), watch:end, watch:judge: looking at a target after a run (R7, B5)."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math

@@ -1,6 +1,4 @@
-"""target:set_watch and target:try_watch: what a target is watched by (R7, B1), and which private networks may be asked for it."""
-
-from __future__ import annotations
+"""target:try_watch: what a target is watched by (R7, B1), and which private networks may be asked for it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,39 +7,15 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from audit.change import change
-from audit.refusals import Invalid, NotYou
 from environments import access
-from environments.actions.target.settings import require_sound
 from environments.models import Account, Target
-from environments.reach.addresses import networks
+from releases.actions.target.sound import require_sound
 from releases.actions.watch.place import configuration_in_force, spec_of
 from releases.metrics.base import TargetSource
-from releases.metrics.looking import Looked, WrongSources, look, places_of
+from releases.metrics.looking import Looked, look, places_of
 from releases.models import Deployment, Watch
 from releases.steps.masking import clean
 from releases.steps.words import gettext as _
-
-
-def faults_in(settings: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each fault of what a target's settings say of its watch and its networks."""
-    faults = []
-    try:
-        for place in places_of(settings):
-            program = getattr(place.parameters, "argv", ("",))[0]
-            if place.source.runs_program and (not program.startswith("{tree}/") or ".." in program):
-                faults.append(
-                    _("%(where)s: only a program of the release is run, from {tree}/ on.") % {"where": place.key}
-                )
-    except WrongSources as wrong:
-        faults.append(str(wrong))
-    own = settings.get("private_networks", [])
-    try:
-        if not isinstance(own, list):
-            raise ValueError
-        networks(str(text) for text in own)
-    except ValueError:
-        faults.append(_("“private_networks” must be a list of networks such as 10.1.0.0/16."))
-    return faults
 
 
 def not_over(target: Target) -> QuerySet[Deployment]:
@@ -52,25 +26,8 @@ def not_over(target: Target) -> QuerySet[Deployment]:
     return runs.filter(Q(state__in=[*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]) | Q(pk__in=watched))
 
 
-def set_watch(
-    target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = (), reason: str
-) -> Target:
-    """Say by which sources a target is watched from its next sample on; refused with the place of every fault."""
-    with change("target:set_watch", (Target, target_id), reason=reason, sign=True) as act:
-        account = access.require("configure_target")
-        if not reason.strip():
-            raise Invalid(_("Say why."))
-        target = act.get(Target)
-        if why := not_yours(account, target):
-            raise NotYou(why)
-        settings = {**target.settings, "watch": list(sources), "private_networks": list(private_networks)}
-        require_sound(settings)
-        target.settings = settings
-    return target
-
-
 def not_yours(account: Account, target: Target) -> str:
-    """Return why a person may not say by what a target is watched; empty when he may."""
+    """Return why a person may not say by what a target is monitored; empty where they may."""
     runs = not_over(target).select_related("started_by", "requested_by")
     if any(run.was_started_by(account) for run in runs):
         return _("You have scheduled the run that is watched; another person says by what.")

@@ -1,7 +1,5 @@
 """watch:unclear, watch:clear: a watch for which nothing comes in says so while there is time (the sweeper's acts)."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,8 +9,8 @@ from releases.actions.poll.limited import limited
 from releases.actions.watch.sample import owed_of
 from releases.models import Watch
 
-# Looks without a value after which it is told, where no trigger looks back further; and the shortest time for that.
-LOOKS, LEAST_SECONDS = 5, 60.0
+# The shortest time without a value that is reported.
+LEAST_SECONDS = 60.0
 # Rounds of checks likewise: one that could not be made is made up for by the next.
 ROUNDS = 2
 
@@ -36,10 +34,13 @@ def _note_change(watch: Watch, moment: datetime, *, known: bool) -> None:
 
 
 def silent_of(watch: Watch, moment: datetime) -> list[str]:
-    """Return what is owed and has had no value for as long as its triggers look back; nothing is before that time."""
+    """Return what is owed and has had no value for the procedure's `watch.error_limit` measurements, or for as long as its
+    triggers look back where that is longer; nothing is before that time.
+    """
     metrics, checks = owed_of(watch)
     since = watch.resumed_at or watch.began_at
-    most = max([LOOKS, *(trigger.get("n", 0) for trigger in watch.triggers)])
+    limit = watch.deployment.procedure.document.watch.error_limit
+    most = max([limit, *(trigger.get("n", 0) for trigger in watch.triggers)])
     # The last look may be under way, and the first only begins the counting.
     span = timedelta(seconds=max(LEAST_SECONDS, (most + 1) * watch.interval_seconds))
     silent: set[str] = set()

@@ -1,7 +1,5 @@
 """window:propose: ask the committee for one extra window (P1)."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """window:set_rule: a recurring window of an environment or an application, beside the procedure's regular one (P1)."""
 
-from __future__ import annotations
-
 from datetime import date, time
 from zoneinfo import ZoneInfo, available_timezones
 

@@ -1,7 +1,5 @@
 """window:withdraw: a window stops counting at once, and what waits for consent to it ends."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from audit.change import change

@@ -1,7 +1,5 @@
 """Every verb of the admin, in one explicit tuple; each has its own URL and its own confirmation page."""
 
-from __future__ import annotations
-
 from releases.admin.verbs import (
     access,
     consent,

@@ -6,17 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _now, gettext_lazy as _
 
 from audit.actor import NoActor, current
-from environments import access
+from environments import access, times
 from environments.actions.access import demand_mfa, grant, request, review
-from environments.actions.account import close as closing
-from environments.actions.account import create as accounts
-from environments.actions.account import edit as editing
-from environments.actions.account import factors
-from environments.actions.account import password as passwords
+from environments.actions.account import close as closing, create as accounts, edit as editing, invite as invitations
 from environments.actions.deputy import appoint as deputies
 from environments.actions.token import issue as tokens
 from environments.models import (
@@ -31,7 +26,7 @@ from environments.models import (
 )
 from environments.roles import ASKED_FOR, ROLE_CHOICES
 from releases.admin import headcount_preview as preview
-from releases.admin.verbs.base import LINE, LinesField, Verb, ZonedDateTimeField, length, row, text
+from releases.admin.verbs.base import LinesField, Verb, ZonedDateTimeField, length, must, reason, row, text
 
 Fields = Mapping[str, forms.Field]
 LANGUAGES = [("ja", "日本語"), ("en", "English")]
@@ -51,43 +46,31 @@ def _myself() -> Account | None:
     return Account.objects.filter(pk=own).first() if own is not None else None
 
 
-def _profile(of: Account | None) -> Fields:
-    return {
-        "display_name": text(
-            _("name as written"), initial=of.display_name if of else "", most=length(Account, "display_name")
-        ),
-        "affiliation": text(
-            _("affiliation"), required=False, initial=of.affiliation if of else "", most=length(Account, "affiliation")
-        ),
-        "job_title": text(
-            _("job title"), required=False, initial=of.job_title if of else "", most=length(Account, "job_title")
-        ),
-        "employee_id": text(
-            _("employee id"), required=False, initial=of.employee_id if of else "", most=length(Account, "employee_id")
-        ),
-        "telephone": text(
-            _("telephone"), required=False, initial=of.telephone if of else "", most=length(Account, "telephone")
-        ),
+def _profile(of: Account | None) -> dict[str, forms.Field]:
+    names = ("display_name", "affiliation", "job_title", "employee_id", "telephone")
+    fields: dict[str, forms.Field] = {
+        name: text(
+            getattr(Account._meta.get_field(name), "verbose_name", name),
+            required=name == "display_name",
+            initial=getattr(of, name, ""),
+            most=length(Account, name),
+        )
+        for name in names
+    }
+    addresses = "\n".join(of.git_addresses) if of else ""
+    return fields | {
         "email": forms.EmailField(label=_("mail address"), required=False, initial=of.email if of else ""),
-        "git_addresses": LinesField(
-            label=_("git addresses"), required=False, initial="\n".join(of.git_addresses) if of else ""
-        ),
+        "git_addresses": LinesField(label=_("git addresses"), required=False, initial=addresses),
         "language": forms.ChoiceField(
             label=_("language"), choices=LANGUAGES, initial=of.language if of else LANGUAGES[0][0]
         ),
     }
 
 
-def _password() -> forms.CharField:
-    widget = forms.PasswordInput(attrs={"autocomplete": "new-password"})
-    return forms.CharField(label=_("first password"), required=False, widget=widget, max_length=LINE)
-
-
 def _account(instance: Any) -> Fields:
     return {
         "username": text(_("sign-in name"), most=length(Account, "username")),
         "kind": forms.ChoiceField(label=_("kind"), choices=Account.Kind.choices),
-        "password": _password(),
         **_profile(None),
     }
 
@@ -113,10 +96,6 @@ def _own(instance: Any) -> Fields:
             label=_("quiet until"), required=False, initial=me.quiet_until if me else None, widget=clock
         ),
     }
-
-
-def _new_password(instance: Any) -> Fields:
-    return {"password": _password(), "reason": text(_("reason"))}
 
 
 def _token(instance: Any) -> Fields:
@@ -199,12 +178,10 @@ def _granted(of: AccessGrant) -> list[tuple[str, str]]:
         (_now("role"), str(of.get_role_display())),
         (_now("environment"), str(of.environment or _now("all"))),
         (_now("granted by"), str(of.granted_by or "—")),
+        (_now("enrolled"), str(of.account.enrolled_at and times.shown(of.account.enrolled_at) or "—")),
+        (_now("invited by"), str(of.account.invited_by or "—")),
         (_now("reason"), of.reason),
     ]
-
-
-def _reviewed(item: AccessReviewItem) -> list[tuple[str, str]]:
-    return _granted(item.grant)
 
 
 def _opening(instance: Any) -> Fields:
@@ -250,44 +227,31 @@ def _factor(instance: Any) -> Fields:
     }
 
 
-def _reason(instance: Any) -> Fields:
-    return {"reason": text(_("reason"), required=False)}
-
-
-def _must(instance: Any) -> Fields:
-    return {"reason": text(_("reason"))}
-
-
 ADMIN, GIVE, LOOK = ("account",), ("grant",), ("look",)
 VERBS: tuple[Verb, ...] = (
     Verb("account", "create", _("New account"), accounts.create, ADMIN, fields=_account, signs=True),
     Verb("account", "edit", _("Change the account"), editing.edit, ADMIN, Account, _edit, signs=True),
     Verb("account", "edit_own", _("Language, addresses and quiet hours"), editing.edit_own, LOOK, fields=_own),
-    Verb("account", "set_password", _("Set a first password"), passwords.set_password, ADMIN, Account, _new_password, signs=True),
-    Verb("account", "confirm_password", _("Confirm the first password"), passwords.confirm_password, ADMIN, Account, _reason, signs=True),
-    Verb("account", "drop_password", _("Drop the first password"), passwords.drop_password, LOOK, Account, _must),
-    Verb("account", "drop_factors", _("Remove the second factor"), factors.drop_factors, ADMIN, Account, _must, signs=True, danger=True),
-    Verb("account", "confirm_factors", _("Confirm that the second factor goes"), factors.confirm_factors, ADMIN, Account, _reason, signs=True, danger=True),
-    Verb("account", "keep_factors", _("Keep the second factor"), factors.keep_factors, LOOK, Account, _must),
-    Verb("account", "close", _("Close the account"), closing.close, ADMIN, Account, _must, signs=True, danger=True,
+    Verb("account", "invite", _("Invite"), invitations.invite, ADMIN, Account, must, signs=True),
+    Verb("account", "close", _("Close the account"), closing.close, ADMIN, Account, must, signs=True, danger=True,
          preview=preview.of_closing),
-    Verb("account", "reopen", _("Open the account again"), closing.reopen, ADMIN, Account, _must, signs=True),
+    Verb("account", "reopen", _("Open the account again"), closing.reopen, ADMIN, Account, must, signs=True),
     Verb("token", "issue", _("Issue a token"), _issue, ADMIN, Account, _token, signs=True),
-    Verb("token", "revoke", _("Revoke the token"), tokens.revoke, ADMIN, Token, _must, signs=True, danger=True),
+    Verb("token", "revoke", _("Revoke the token"), tokens.revoke, ADMIN, Token, must, signs=True, danger=True),
     Verb("access", "propose", _("Give a role"), grant.propose, GIVE, Account, _grant, signs=True, asked=_asked_of_grant),
-    Verb("access", "confirm", _("Confirm"), grant.confirm, GIVE, AccessGrant, _reason, signs=True, shows=_granted),
-    Verb("access", "withdraw", _("End"), grant.withdraw, GIVE, AccessGrant, _must, signs=True, danger=True, shows=_granted,
+    Verb("access", "confirm", _("Confirm"), grant.confirm, GIVE, AccessGrant, reason, signs=True, shows=_granted),
+    Verb("access", "withdraw", _("End"), grant.withdraw, GIVE, AccessGrant, must, signs=True, danger=True, shows=_granted,
          preview=preview.of_ending),
     Verb("access", "request", _("Ask for more access"), request.request, LOOK, fields=_request),
     Verb("access", "allow", _("Give it"), request.allow, GIVE, AccessRequest, _answer, signs=True, shows=_asked),
     Verb("access", "decline", _("Decline"), request.decline, GIVE, AccessRequest, _refusal, danger=True, shows=_asked),
     Verb("review", "open", _("Open a review"), review.open_review, GIVE, fields=_opening, signs=True),
-    Verb("review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=_reviewed, asked=_asked_of_item),
-    Verb("review", "withdraw", _("End the grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=_reviewed, asked=_asked_of_item),
-    Verb("review", "close", _("Close the review"), review.close, GIVE, AccessReview, _reason, signs=True),
+    Verb("review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
+    Verb("review", "withdraw", _("End the grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
+    Verb("review", "close", _("Close the review"), review.close, GIVE, AccessReview, reason, signs=True),
     Verb("deputy", "appoint", _("Appoint a deputy"), deputies.appoint, LOOK, fields=_deputy, signs=True,
          preview=preview.of_absence),
-    Verb("deputy", "confirm", _("Confirm the deputy"), deputies.confirm, GIVE, Deputy, _reason, signs=True, shows=_stands_in),
-    Verb("deputy", "withdraw", _("End the deputising"), deputies.withdraw, LOOK, Deputy, _must, danger=True, shows=_stands_in),
+    Verb("deputy", "confirm", _("Confirm the deputy"), deputies.confirm, GIVE, Deputy, reason, signs=True, shows=_stands_in),
+    Verb("deputy", "withdraw", _("End the deputising"), deputies.withdraw, LOOK, Deputy, must, danger=True, shows=_stands_in),
     Verb("environment", "demand_mfa", _("Second factor for signatures"), demand_mfa.demand_mfa, GIVE, Environment, _factor, signs=True),
 )  # fmt: skip

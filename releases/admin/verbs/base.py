@@ -132,6 +132,16 @@ def text(
     return forms.CharField(label=label, required=required, widget=widget, initial=initial, max_length=most)
 
 
+def reason(instance: Any) -> Mapping[str, forms.Field]:
+    """Return an optional reason."""
+    return {"reason": text(_("reason"), required=False)}
+
+
+def must(instance: Any) -> Mapping[str, forms.Field]:
+    """Return a reason that must be given."""
+    return {"reason": text(_("reason"))}
+
+
 def length(model: type[Model], name: str) -> int | None:
     """Return how many characters a column of a model holds."""
     longest: int | None = model._meta.get_field(name).max_length  # type: ignore[union-attr]
@@ -251,7 +261,7 @@ class Verb:
         if self.for_you(account, instance):
             return ""
         why = self.why_not(account, instance) if self.has_right(account, instance) else ""
-        return why or _("You do not have the right to do this.")
+        return why or f"{_('You do not have the right to do this.')} {access.undecided(account)}".strip()
 
     def asks(self, instance: Any) -> list[tuple[str, Environment | None]]:
         """Return its rights, each with the environment in which the action asks it; None: in all of them."""

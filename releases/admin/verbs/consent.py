@@ -1,13 +1,10 @@
 """Verbs on rounds of consent, waivers, debts, meetings of the committee, and what is signed before T-0."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext_lazy as _
 
 from environments import access
 from environments.models import Account, ConfigurationVersion, Environment
@@ -17,9 +14,8 @@ from releases.actions.document import publish, review
 from releases.actions.meeting import record
 from releases.actions.obligation import settle
 from releases.actions.roster import assign
-from releases.actions.waiver import decide as waivers
-from releases.actions.waiver import propose
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, row, text, zone_of
+from releases.actions.waiver import decide as waivers, propose
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, must, reason, row, text, zone_of
 from releases.models import (
     Approval,
     ChecklistItem,
@@ -34,16 +30,6 @@ from releases.models import (
 )
 
 Fields = Mapping[str, forms.Field]
-
-
-def reason(instance: Any) -> Fields:
-    """Return an optional reason."""
-    return {"reason": text(_("reason"), required=False)}
-
-
-def must(instance: Any) -> Fields:
-    """Return a reason that must be given."""
-    return {"reason": text(_("reason"))}
 
 
 def bound_to(digest: str) -> dict[str, forms.Field]:
@@ -89,10 +75,7 @@ def _refusal(instance: Any) -> Fields:
 
 
 def _content(round_: ConsentRound) -> list[tuple[str, str]]:
-    from releases.admin.rounds import clauses  # which needs the verbs
-
-    zone = round_.environment.zone if round_.environment is not None else ""
-    return [(clause.label, clause.text) for clause in clauses(round_.document, zone)]
+    return [(clause, "") for clause in round_.document]  # the page shows the clauses themselves
 
 
 def _item(instance: Any) -> Fields:

@@ -1,20 +1,16 @@
 """Verbs about the ledger: letting the sealer go on after a restore, and where checkpoints are sent."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.utils.html import format_html
-from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext
+from django.utils.translation import gettext as _now, gettext_lazy as _, pgettext
 
 from audit.actor import name_of
 from audit.models import CheckpointAddress, Continuation
 from environments.actions.ledger import address, go_on
-from releases.admin.verbs.base import Verb, text
+from releases.admin.verbs.base import Verb, must, reason, text
 
 Fields = Mapping[str, forms.Field]
 ADMIN = ("account",)
@@ -22,14 +18,6 @@ ADMIN = ("account",)
 
 def _why(instance: Any) -> Fields:
     return {"reason": text(_("what was restored, and why"), rows=3)}
-
-
-def _reason(instance: Any) -> Fields:
-    return {"reason": text(_("reason"), required=False)}
-
-
-def _must(instance: Any) -> Fields:
-    return {"reason": text(_("reason"))}
 
 
 def _address(instance: Any) -> Fields:
@@ -43,7 +31,7 @@ def _address(instance: Any) -> Fields:
 
 def _lost(of: Continuation) -> list[tuple[str, str]]:
     return [
-        (_now("why the sealer refuses"), format_html('<span lang="en">{}</span>', of.why)),
+        (_now("what was found"), format_html('<span lang="en">{}</span>', of.why)),
         (_now("events signed before"), str(of.size)),
         (_now("digest of the lost note"), of.digest),
         (_now("reason"), of.reason),
@@ -52,12 +40,12 @@ def _lost(of: Continuation) -> list[tuple[str, str]]:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("ledger", "propose_going_on", _("Let the sealer go on"), go_on.propose, ADMIN, fields=_why, signs=True,
+    Verb("ledger", "propose_going_on", _("Propose ledger resumption"), go_on.propose, ADMIN, fields=_why, signs=True,
          danger=True),
-    Verb("ledger", "confirm_going_on", _("Confirm that the sealer goes on"), go_on.confirm, ("consent",), Continuation, _reason,
+    Verb("ledger", "confirm_going_on", _("Confirm ledger resumption"), go_on.confirm, ("consent",), Continuation, reason,
          signs=True, danger=True, shows=_lost, over=go_on.over),
     Verb("checkpoint", "add_address", _("New address for checkpoints"), address.add_address, ADMIN, fields=_address,
          signs=True),
     Verb("checkpoint", "withdraw_address", _("End the address"), address.withdraw_address, ADMIN, CheckpointAddress,
-         _must, signs=True, danger=True, over=address.over),
+         must, signs=True, danger=True, over=address.over),
 )  # fmt: skip

@@ -1,16 +1,12 @@
 """Verbs about who is told of what: groups, members, channels, rules, texts, and what goes to people outside."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.urls import reverse
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext as _now, gettext_lazy as _
 
 from audit.refusals import Invalid
 from environments.models import Account
@@ -21,10 +17,9 @@ from releases.actions.message import read
 from releases.actions.message_rule import change_rule as rules
 from releases.actions.message_text import write as texts
 from releases.actions.notice import release as notices
-from releases.actions.stakeholder import change_group as groups
-from releases.actions.stakeholder import members
+from releases.actions.stakeholder import change_group as groups, members
 from releases.admin.messages_example import example_values
-from releases.admin.verbs.base import Verb, length, text
+from releases.admin.verbs.base import Verb, length, must, text
 from releases.channels import KINDS
 from releases.channels.webhook import PREFIX
 from releases.letters.events import EVENTS
@@ -59,10 +54,6 @@ class OwnMessage(Verb):
 
 def _not_his_notice(account: Account, notice: Notice) -> str:
     return notices.why_not(notice, account)
-
-
-def _must(instance: Any) -> Fields:
-    return {"reason": text(_("reason"))}
 
 
 def _may(instance: Any) -> Fields:
@@ -313,32 +304,32 @@ def _inbox(_row: Any) -> str:
 VERBS: tuple[Verb, ...] = (
     Verb("notice", "release", _("Release for people outside"), notices.release, RELEASE, Notice, _digest, signs=True, not_yours=_not_his_notice,
          shows=_goes_out, over=_current),
-    Verb("notice", "withdraw", _("Withdraw the message"), notices.withdraw, RELEASE, Notice, _must, signs=True,
+    Verb("notice", "withdraw", _("Withdraw the message"), notices.withdraw, RELEASE, Notice, must, signs=True,
          danger=True, over=_free),
     Verb("stakeholder", "create", _("New group"), groups.create, TELL, fields=_group),
     Verb("stakeholder", "edit", _("Name and quiet hours"), groups.edit, TELL, Stakeholder, _hours, over=_closed),
     Verb("member", "add", _("Add a member"), members.add, TELL, Stakeholder, _member, over=_closed),
     Verb("member", "add_outside", _("Add somebody without an account"), members.add_outside, TELL, Stakeholder,
          _outsider, signs=True, over=_closed),
-    Verb("stakeholder", "close", _("Close the group"), groups.close, TELL, Stakeholder, _must, signs=True, danger=True,
+    Verb("stakeholder", "close", _("Close the group"), groups.close, TELL, Stakeholder, must, signs=True, danger=True,
          over=_closed),
     Verb("member", "remove", _("Remove from the group"), members.remove, TELL, Member, _may, danger=True, over=_removed),
     Verb("channel", "create", _("New channel"), channels.create, TELL, fields=_channel, signs=True),
     Verb("channel", "set_address", _("Set the address"), channels.set_address, TELL, MessageChannel, _address,
          signs=True, over=_unusable),
     Verb("channel", "try_out", _("Send a test message"), channels.try_out, TELL, MessageChannel, over=_off),
-    Verb("channel", "disable", _("Disable the channel"), channels.disable, TELL, MessageChannel, _must, danger=True,
+    Verb("channel", "disable", _("Disable the channel"), channels.disable, TELL, MessageChannel, must, danger=True,
          over=_off),
-    Verb("channel", "enable", _("Use the channel again"), channels.enable, TELL, MessageChannel, _must, over=_on),
+    Verb("channel", "enable", _("Use the channel again"), channels.enable, TELL, MessageChannel, must, over=_on),
     Verb("message_rule", "add", _("New rule"), rules.add, TELL, fields=_rule, signs=True),
-    Verb("message_rule", "withdraw", _("Withdraw the rule"), rules.withdraw, TELL, MessageRule, _must, signs=True,
+    Verb("message_rule", "withdraw", _("Withdraw the rule"), rules.withdraw, TELL, MessageRule, must, signs=True,
          danger=True, over=_withdrawn),
     Verb("message_text", "write", _("Write the text"), texts.write, TELL, MessageText, _text, signs=True,
          preview=_filled, looks=True),
-    Verb("message_text", "restore", _("Back to the shipped text"), texts.restore, TELL, MessageText, _must, signs=True,
+    Verb("message_text", "restore", _("Back to the shipped text"), texts.restore, TELL, MessageText, must, signs=True,
          danger=True, over=_own),
-    Verb("delivery", "bounce", _("It came back"), disable.bounce, TELL, Delivery, _must, danger=True, over=_unsent),
-    Verb("address", "use_again", _("Use the address again"), disable.use_again, TELL, DeadAddress, _must, over=_used),
+    Verb("delivery", "bounce", _("It came back"), disable.bounce, TELL, Delivery, must, danger=True, over=_unsent),
+    Verb("address", "use_again", _("Use the address again"), disable.use_again, TELL, DeadAddress, must, over=_used),
     OwnMessage("message", "read", _("Open the message"), read.read, ("look",), Message, by_row=True, page=_leads_to),
     Verb("message", "read_all", _("Mark all as read"), read.read_all, ("look",), page=_inbox),
 )  # fmt: skip

@@ -1,13 +1,10 @@
 """Verbs that change values of the procedure on a page: thresholds, the checklist, the approval rules."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.utils.translation import get_language, gettext
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext, gettext_lazy as _
 
 from environments.roles import ROLE_CHOICES
 from releases.actions.procedure import revise
@@ -71,11 +68,7 @@ def _checklist(instance: Any) -> Fields:
     return {
         **found,
         "removed": forms.TypedMultipleChoiceField(
-            label=_("items to remove"),
-            choices=named,
-            coerce=int,
-            required=False,
-            widget=forms.CheckboxSelectMultiple,
+            label=_("items to remove"), choices=named, coerce=int, required=False, widget=forms.CheckboxSelectMultiple
         ),
         "new_ja": text(_("new item in Japanese"), required=False),
         "new_en": text(_("new item in English"), required=False),

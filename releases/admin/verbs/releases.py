@@ -1,13 +1,10 @@
 """Verbs on a release itself, and handing in what is known about its source."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext_lazy as _
 
 from environments import access
 from environments.calendar import print_time
@@ -17,8 +14,18 @@ from releases.actions.evidence import hand_in
 from releases.actions.release import confirm, copy, move, observe, plan, prepare, set_source, since, submit
 from releases.actions.release.steps import production_of
 from releases.admin.verbs import source
-from releases.admin.verbs.base import FilesField, Preview, Verb, ZonedDateTimeField, length, row, text, zone_of
-from releases.admin.verbs.consent import must, reason
+from releases.admin.verbs.base import (
+    FilesField,
+    Preview,
+    Verb,
+    ZonedDateTimeField,
+    length,
+    must,
+    reason,
+    row,
+    text,
+    zone_of,
+)
 from releases.gates.evidence import count_with
 from releases.models import Change, Evidence, Procedure, Release
 from releases.models.waiver import NOTICES_SENT
@@ -152,11 +159,7 @@ def _evidence(instance: Any) -> Fields:
         "environment_id": row(_("environment"), Environment),
         "kind": forms.ChoiceField(label=_("kind"), choices=EVIDENCE_KINDS),
         "test_type": forms.ChoiceField(label=_("test type"), choices=_test_types(), required=False),
-        "suite": text(
-            _("suite"),
-            required=False,
-            most=length(Evidence, "suite"),
-        ),
+        "suite": text(_("suite"), required=False, most=length(Evidence, "suite")),
         "commit": text(_("commit")),
         "files": FilesField(label=_("files"), help_text=_("All of the files are kept, or none if one cannot be read.")),
     }
@@ -166,7 +169,7 @@ def _evidence(instance: Any) -> Fields:
 
 def _hand_in(pk: int, *, files: Any, **rest: Any) -> Any:
     hand_in.check_amount([file.size for file in files])
-    return hand_in.hand_in(pk, files=[(file.name, file.read()) for file in files], **rest)[-1]
+    return hand_in.hand_in(pk, files=[(file.name, b"".join(file.chunks())) for file in files], **rest)[-1]
 
 
 def _environment(instance: Any) -> Fields:
@@ -180,19 +183,19 @@ def _environment(instance: Any) -> Fields:
 
 
 def _places_for(account: Account, release: Release) -> list[Environment]:
-    return [e for e in request.places_of(release) if access.may(account, request.right_for(e), e)]
+    return [e for e in release.places if access.may(account, request.right_for(e), e)]
 
 
 def _asked_of_run(release: Release) -> Asked:
-    return [(request.right_for(place), place) for place in request.places_of(release)]
+    return [(request.right_for(place), place) for place in release.places]
 
 
 def _asked_of_source(release: Release) -> Asked:
-    return [(right, place) for place in (None, *request.places_of(release)) for right in observe.RIGHTS]
+    return [(right, place) for place in (None, *release.places) for right in observe.RIGHTS]
 
 
 def _asked_of_check(release: Release) -> Asked:
-    places = [place for place in request.places_of(release) if place.tier == Environment.Tier.PRODUCTION]
+    places = [place for place in release.places if place.tier == Environment.Tier.PRODUCTION]
     return [("final_check", place) for place in places[-1:]]
 
 

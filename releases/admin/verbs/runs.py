@@ -1,30 +1,23 @@
 """Verbs on a run, its steps, its watch and its way back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from django import forms
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext as _now, gettext_lazy as _
 
 from environments.models import Account, Environment
 from releases.actions.deployment import decide, schedule, settle, verify
 from releases.actions.poll import limited
 from releases.actions.release.steps import manual_checks
-from releases.actions.rollback import agree as late
-from releases.actions.rollback import communicate
-from releases.actions.rollback import decide as rollbacks
-from releases.actions.rollback import take_over as by_hand
+from releases.actions.rollback import agree as late, communicate, decide as rollbacks, possible, take_over as by_hand
 from releases.actions.rollback.causes import OWN, REHEARSAL
 from releases.actions.rollback.communicated import communications
 from releases.actions.rollback.run import retry
 from releases.actions.step import confirm
 from releases.actions.watch import sample
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, environment_of, text, zone_of
-from releases.admin.verbs.consent import bound_to, must, reason
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, environment_of, must, reason, text, zone_of
+from releases.admin.verbs.consent import bound_to
 from releases.models import Deployment, PollFailure, Rollback, Step, Watch
 from releases.steps.words import told
 
@@ -45,10 +38,7 @@ def _confirmations(instance: Any) -> Fields:
         choices = [(c.key, c.label(get_language() or "ja")) for c in manual_checks(content, "deployment")]
     return {
         "confirmed": forms.MultipleChoiceField(
-            label=_("I have looked at"),
-            choices=choices,
-            required=False,
-            widget=forms.CheckboxSelectMultiple(),
+            label=_("I have looked at"), choices=choices, required=False, widget=forms.CheckboxSelectMultiple()
         ),
         "reason": text(_("reason"), required=False),
     }
@@ -62,11 +52,7 @@ def _settle(instance: Any) -> Fields:
     return {
         "how": forms.ChoiceField(
             label=_("the target is"),
-            choices=[
-                ("as_before", _("as before")),
-                ("as_planned", _("as planned")),
-                ("unknown", _("unknown")),
-            ],
+            choices=[("as_before", _("as before")), ("as_planned", _("as planned")), ("unknown", _("unknown"))],
         ),
         "reason": text(_("reason")),
     }
@@ -202,12 +188,12 @@ VERBS: tuple[Verb, ...] = (
     Verb("step", "confirm_done", _("It was done"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True, not_yours=_of_its_run(decide.not_yours)),
     Verb("step", "assign", _("Claim step"), confirm.assign, (), Step, reason, states=frozenset({"needs_decision"}), not_yours=confirm.not_named),
     Verb("step", "confirm", _("Confirm that it was done"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True, not_yours=confirm.not_yours),
-    Verb("rollback", "raise", _("Raise a rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(rollbacks.FROM), danger=True),
+    Verb("rollback", "raise", _("Raise a rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(possible.FROM), danger=True),
     Verb("rollback", "assess", _("Assess"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
     Verb("rollback", "communicate", _("Communicate rollback"), communicate.communicate, ("assess", "authorise_rollback"), Rollback, _communication, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
     Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, _go, edge="authorise", signs=True, danger=True, shows=_lost, not_yours=rollbacks.not_yours),
     Verb("rollback", "agree", _("Agree to the late way back"), late.agree, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost, not_yours=late.not_yours),
-    Verb("rollback", "dismiss", _("Dismiss"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True, everywhere=True),
+    Verb("rollback", "dismiss", _("Dismiss"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True, everywhere=True, not_yours=rollbacks.not_yours_to_dismiss),
     Verb("rollback", "retry", _("Try again"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
     Verb("rollback", "take_over", _("It was done by hand"), by_hand.take_over, ("roll_back",), Rollback, _by_hand, edge="take_over", signs=True, danger=True, not_yours=by_hand.not_yours),
     Verb("rollback", "close", _("Close"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True, everywhere=True),

@@ -1,7 +1,5 @@
 """Verbs about applications, versions and tags: where they come from, another version for a draft, the signed tag of a release, the import of old tags."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -161,89 +159,13 @@ def _patterns(instance: Any) -> Fields:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb(
-        "release",
-        "set_version",
-        gettext_lazy("Choose the version"),
-        suggest.set_version,
-        ("plan", "prepare"),
-        Release,
-        _version,
-        states=frozenset({"draft"}),
-        shows=_suggestion,
-    ),
-    Verb(
-        "release",
-        "make_tag",
-        gettext_lazy("Make the signed tag"),
-        make_tag.make_tag,
-        ("prepare",),
-        Release,
-        lambda instance: {"reason": text(gettext_lazy("reason"), required=False)},
-        states=frozenset(Release.FIXED),
-        shows=_message,
-    ),
-    Verb(
-        "release",
-        "import_tags",
-        gettext_lazy("Take over old tags"),
-        import_past.request,
-        ("plan",),
-        Application,
-        _patterns,
-    ),
-    Verb(
-        "release",
-        "import_past",
-        gettext_lazy("Import past releases"),
-        import_past.confirm,
-        ("plan",),
-        ReleaseImport,
-        over=import_past.not_ready,
-    ),
-    Verb(
-        "application",
-        "create",
-        gettext_lazy("New application"),
-        create_application,
-        ("plan",),
-        fields=_application,
-        signs=True,
-        preview=_unreadable,
-        looks=True,
-        warns=True,
-    ),
-    Verb(
-        "application",
-        "edit",
-        gettext_lazy("Change name and repository"),
-        edit,
-        ("plan",),
-        Application,
-        _edited,
-        signs=True,
-        preview=_unreadable,
-        looks=True,
-        warns=True,
-    ),
-    Verb(
-        "application",
-        "set_publication",
-        gettext_lazy("Choose where documents are committed"),
-        set_publication,
-        ("plan",),
-        Application,
-        _publication,
-        signs=True,
-    ),
-    Verb(
-        "application",
-        "set_signers",
-        gettext_lazy("Change the allowed signers"),
-        set_signers,
-        ("plan",),
-        Application,
-        _signers,
-        signs=True,
-    ),
-)
+    Verb("release", "set_version", gettext_lazy("Choose the version"), suggest.set_version, ("plan", "prepare"), Release, _version, states=frozenset({"draft"}), shows=_suggestion),
+    Verb("release", "make_tag", gettext_lazy("Make the signed tag"), make_tag.make_tag, ("prepare",), Release,
+         lambda instance: {"reason": text(gettext_lazy("reason"), required=False)}, states=frozenset(Release.FIXED), shows=_message),
+    Verb("release", "import_tags", gettext_lazy("Take over old tags"), import_past.request, ("plan",), Application, _patterns),
+    Verb("release", "import_past", gettext_lazy("Import past releases"), import_past.confirm, ("plan",), ReleaseImport, over=import_past.not_ready),
+    Verb("application", "create", gettext_lazy("New application"), create_application, ("plan",), fields=_application, signs=True, preview=_unreadable, looks=True, warns=True),
+    Verb("application", "edit", gettext_lazy("Change name and repository"), edit, ("plan",), Application, _edited, signs=True, preview=_unreadable, looks=True, warns=True),
+    Verb("application", "set_publication", gettext_lazy("Choose where documents are committed"), set_publication, ("plan",), Application, _publication, signs=True),
+    Verb("application", "set_signers", gettext_lazy("Change the allowed signers"), set_signers, ("plan",), Application, _signers, signs=True),
+)  # fmt: skip

@@ -1,19 +1,15 @@
 """Verbs on the stop switch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _now, gettext_lazy as _
 
 from environments.models import Account, Application
 from releases.actions.switch import press, propose_release
-from releases.admin.verbs.base import Verb
-from releases.admin.verbs.consent import must
+from releases.admin.verbs.base import Verb, must
 from releases.models import StopSwitch
 
 

@@ -1,36 +1,27 @@
 """Verbs about targets, what is configured and in force there, and the procedure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy as _
 
 from environments import access
-from environments.actions.configuration import create as configurations
-from environments.actions.configuration import examine
-from environments.actions.target.create import create_target
-from environments.models import (
-    Application,
-    ConfigurationVersion,
-    Environment,
-    Target,
-)
+from environments.actions.configuration import create as configurations, examine
+from environments.actions.proposed_change import decide as proposed
+from environments.admin.people import differences_of
+from environments.models import Application, ConfigurationVersion, Environment, ProposedChange, Target
 from releases import checks, steps
 from releases.actions.in_force import adopt, lay
 from releases.actions.procedure import activate
 from releases.actions.target import measure
-from releases.actions.target.set_settings import OWN, set_settings
+from releases.actions.target.set_settings import OWN, create_target, set_settings
 from releases.actions.target.try_settings import try_settings
 from releases.admin import target_form
 from releases.admin.replayed import replay_lines
-from releases.admin.verbs.base import PairsField, Shown, Verb, WriteOnly, length, row, text
+from releases.admin.verbs.base import PairsField, Shown, Verb, WriteOnly, length, must, reason, row, text
 from releases.models import InForce, Procedure, Release
-from releases.procedures.document import Procedure as Content
-from releases.procedures.document import ProcedureFaults
+from releases.procedures.document import Procedure as Content, ProcedureFaults
 
 Fields = Mapping[str, forms.Field]
 
@@ -50,12 +41,12 @@ def _folder(initial: str) -> forms.CharField:
     return field
 
 
-def _create(*, application_id: int, environment_id: int, root: str, **given: Any) -> Target:
+def _create(*, application_id: int, environment_id: int, root: str, **given: Any) -> Any:
     settings = target_form.settings_of(given)
     return create_target(application_id=application_id, environment_id=environment_id, root=root, settings=settings)
 
 
-def _set_settings(pk: int, *, root: str, reason: str, **given: Any) -> Target:
+def _set_settings(pk: int, *, root: str, reason: str, **given: Any) -> Any:
     return set_settings(pk, root=root, settings=target_form.settings_of(given), reason=reason)
 
 
@@ -77,12 +68,22 @@ def _tried(instance: Any, values: dict[str, Any]) -> list[Shown]:
     names = {
         "connection": gettext("connection"),
         "folder": gettext("folder"),
+        "programs": gettext("what programs see"),
         "ready": gettext("ready address"),
         "log": gettext("log"),
         "repository": gettext("repository"),
         "metrics": gettext("metrics"),
     }
     return [Shown(names[one.key], one.result, one.says) for one in found]
+
+
+def _asked_of_proposed(instance: Any) -> list[tuple[str, Environment | None]]:
+    return [(proposed.OPERATIONS[instance.event][0], None)]
+
+
+def _proposed(row: ProposedChange) -> list[tuple[str, str]]:
+    parties = [(gettext("proposed by"), str(row.proposed_by)), (gettext("reason"), row.reason)]
+    return [*parties, *differences_of(row)]
 
 
 def _changed_target(instance: Any) -> Fields:
@@ -150,10 +151,7 @@ def _laying(instance: Any) -> Fields:
 
 
 def _procedure(instance: Any) -> Fields:
-    return {
-        "content": text(_("procedure (TOML)"), rows=30),
-        "reason": text(_("reason")),
-    }
+    return {"content": text(_("procedure (TOML)"), rows=30), "reason": text(_("reason"))}
 
 
 def _load(*, content: str, reason: str) -> Procedure:
@@ -163,14 +161,6 @@ def _load(*, content: str, reason: str) -> Procedure:
         )
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
-
-
-def _reason(instance: Any) -> Fields:
-    return {"reason": text(_("reason"), required=False)}
-
-
-def _must(instance: Any) -> Fields:
-    return {"reason": text(_("reason"))}
 
 
 def _moves(instance: Any) -> Fields:
@@ -203,129 +193,20 @@ def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb(
-        "target",
-        "create",
-        _("New target"),
-        _create,
-        ("configure_target",),
-        fields=_target,
-        signs=True,
-        tries=_tried,
-        try_label=_("Test it"),
-    ),
-    Verb(
-        "target",
-        "set_settings",
-        _("Change folder and commands"),
-        _set_settings,
-        ("configure_target",),
-        Target,
-        _changed_target,
-        signs=True,
-        everywhere=True,
-        tries=_tried,
-        try_label=_("Test it"),
-    ),
-    Verb(
-        "target",
-        "measure",
-        _("Measure now"),
-        measure.ask,
-        ("configure_target",),
-        Target,
-        everywhere=True,
-    ),
-    Verb(
-        "configuration",
-        "create",
-        _("New configuration"),
-        configurations.create,
-        ("configure_target", "configure"),
-        fields=_configuration,
-        asked=_asked_anywhere,
-    ),
-    Verb(
-        "configuration",
-        "examine",
-        _("Look at database, cache and storage"),
-        examine.examine,
-        ("configure_target", "configure"),
-        ConfigurationVersion,
-        everywhere=True,
-    ),
-    Verb(
-        "in_force",
-        "propose",
-        _("Adopt what runs here"),
-        adopt.propose,
-        ("adopt",),
-        Target,
-        _adoption,
-        signs=True,
-        tries=_compared,
-        try_label=_("Compare with what lies there"),
-    ),
-    Verb(
-        "in_force",
-        "lay",
-        _("Lay a version from the repository"),
-        lay.lay,
-        ("adopt",),
-        Target,
-        _laying,
-        signs=True,
-    ),
-    Verb(
-        "in_force",
-        "adopt",
-        _("Confirm the adoption"),
-        adopt.adopt,
-        ("adopt",),
-        InForce,
-        _reason,
-        signs=True,
-        not_yours=adopt.not_yours,
-    ),
-    Verb(
-        "procedure",
-        "load",
-        _("New version of the procedure"),
-        _load,
-        ("propose_procedure",),
-        fields=_procedure,
-    ),
-    Verb(
-        "procedure",
-        "submit",
-        _("Apply for activation"),
-        _submit,
-        ("propose_procedure",),
-        Procedure,
-        _moves,
-        edge="submit",
-        shows=_replayed,
-    ),
-    Verb(
-        "procedure",
-        "take_back",
-        _("Take back"),
-        activate.take_back,
-        ("propose_procedure",),
-        Procedure,
-        _reason,
-        edge="send_back",
-        states=frozenset({"in_review"}),
-    ),
-    Verb(
-        "procedure",
-        "discard",
-        _("Discard"),
-        activate.discard,
-        ("propose_procedure",),
-        Procedure,
-        _must,
-        states=frozenset({"draft"}),
-        danger=True,
-    ),
-)
+    Verb("target", "create", _("New target"), _create, ("configure_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test it")),
+    Verb("target", "set_settings", _("Change folder and commands"), _set_settings, ("configure_target",), Target, _changed_target, signs=True,
+         everywhere=True, tries=_tried, try_label=_("Test it")),
+    Verb("proposed_change", "accept", _("Accept the change"), proposed.accept, ("configure_target", "account"), ProposedChange, reason, signs=True,
+         asked=_asked_of_proposed, not_yours=proposed.not_yours, shows=_proposed),
+    Verb("proposed_change", "decline", _("Decline the change"), proposed.decline, ("configure_target", "account"), ProposedChange, must, asked=_asked_of_proposed, shows=_proposed),
+    Verb("target", "measure", _("Measure now"), measure.ask, ("configure_target",), Target, everywhere=True),
+    Verb("configuration", "create", _("New configuration"), configurations.create, ("configure_target", "configure"), fields=_configuration, asked=_asked_anywhere),
+    Verb("configuration", "examine", _("Look at database, cache and storage"), examine.examine, ("configure_target", "configure"), ConfigurationVersion, everywhere=True),
+    Verb("in_force", "propose", _("Adopt what runs here"), adopt.propose, ("adopt",), Target, _adoption, signs=True, tries=_compared, try_label=_("Compare with what lies there")),
+    Verb("in_force", "lay", _("Lay a version from the repository"), lay.lay, ("adopt",), Target, _laying, signs=True),
+    Verb("in_force", "adopt", _("Confirm the adoption"), adopt.adopt, ("adopt",), InForce, reason, signs=True, not_yours=adopt.not_yours),
+    Verb("procedure", "load", _("New version of the procedure"), _load, ("propose_procedure",), fields=_procedure),
+    Verb("procedure", "submit", _("Apply for activation"), _submit, ("propose_procedure",), Procedure, _moves, edge="submit", shows=_replayed),
+    Verb("procedure", "take_back", _("Take back"), activate.take_back, ("propose_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),
+    Verb("procedure", "discard", _("Discard"), activate.discard, ("propose_procedure",), Procedure, must, states=frozenset({"draft"}), danger=True),
+)  # fmt: skip

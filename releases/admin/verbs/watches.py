@@ -1,18 +1,15 @@
 """Verbs about what a target is watched by, and whom its steps may call."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.utils.translation import get_language, gettext
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext, gettext_lazy as _
 
 from audit.refusals import Invalid
-from environments.actions.target.set_hosts import set_hosts
 from environments.models import Target
 from releases.actions.release.plan import active_procedure
+from releases.actions.target.set_settings import set_hosts, set_watch
 from releases.actions.watch import set_sources
 from releases.admin.chart import figure
 from releases.admin.verbs.base import JSONText, LinesField, Verb, text
@@ -85,29 +82,7 @@ def _seen(target: Target, values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb(
-        "target",
-        "set_watch",
-        _("Choose what it is watched by"),
-        set_sources.set_watch,
-        ("configure_target",),
-        Target,
-        _sources,
-        signs=True,
-        everywhere=True,
-        not_yours=set_sources.not_yours,
-        preview=_seen,
-        looks=True,
-    ),
-    Verb(
-        "target",
-        "set_hosts",
-        _("Choose the hosts that its steps may call"),
-        set_hosts,
-        ("configure_target",),
-        Target,
-        _hosts,
-        signs=True,
-        everywhere=True,
-    ),
-)
+    Verb("target", "set_watch", _("Choose what it is watched by"), set_watch, ("configure_target",), Target, _sources, signs=True, everywhere=True,
+         not_yours=set_sources.not_yours, preview=_seen, looks=True),
+    Verb("target", "set_hosts", _("Choose the hosts that its steps may call"), set_hosts, ("configure_target",), Target, _hosts, signs=True, everywhere=True),
+)  # fmt: skip

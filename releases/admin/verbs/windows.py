@@ -1,7 +1,6 @@
 """Verbs about windows, freezes, company holidays and calendar addresses."""
 
-from __future__ import annotations
-
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,25 +8,20 @@ from django import forms
 from django.conf import settings
 from django.db.models import Model
 from django.urls import reverse
-from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
+from django.utils.dates import WEEKDAYS
+from django.utils.translation import gettext as _now, gettext_lazy as _
 
-from environments.actions.feed import create as feeds
-from environments.actions.feed import revoke
+from environments.actions.feed import create as feeds, revoke
 from environments.actions.freeze import lift
-from environments.actions.holiday import add as holidays
-from environments.actions.holiday import withdraw as holiday_withdraw
+from environments.actions.holiday import add as holidays, withdraw as holiday_withdraw
 from environments.actions.window import freeze as freezes
 from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.actions.window import propose, set_rule, withdraw
 from releases.admin import calendar_preview as preview
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, text, zone_of
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, must, text, zone_of
 
 Fields = Mapping[str, forms.Field]
-
-
-def _must(instance: Any) -> Fields:
-    return {"reason": text(_("reason"))}
+_WEEKLY = re.compile(r"FREQ=WEEKLY;BYDAY=((?:MO|TU|WE|TH|FR|SA|SU)(?:,(?:MO|TU|WE|TH|FR|SA|SU))*)")
 
 
 def _moment(label: Any, instance: Any) -> forms.Field:
@@ -82,14 +76,48 @@ def _recurring(instance: Any) -> Fields:
     }
 
 
+class _DaysWidget(forms.MultiWidget):
+    """A box for each weekday, and below them a line for a rule."""
+
+    use_fieldset = True
+
+    def decompress(self, value: str | None) -> list[Any]:
+        weekly = _WEEKLY.fullmatch(value or "")
+        return [weekly[1].split(","), ""] if weekly else [[], value or ""]
+
+
+class _DaysField(forms.MultiValueField):
+    """The days of something that recurs: weekdays, or a recurrence rule (RFC 5545) for all else. Gives the rule."""
+
+    def __init__(self, rule: forms.CharField, **options: Any) -> None:
+        names = [(code, WEEKDAYS[number]) for number, code in enumerate(["MO", "TU", "WE", "TH", "FR", "SA", "SU"])]
+        days = forms.MultipleChoiceField(choices=names, required=False, widget=forms.CheckboxSelectMultiple)
+        days.widget.choices = names
+        super().__init__(
+            [days, rule],
+            widget=_DaysWidget({"days": days.widget, "": rule.widget}),
+            require_all_fields=False,
+            **options,
+        )
+
+    def compress(self, given: list[Any]) -> str:
+        days, rule = given or ([], "")
+        if days and rule:
+            raise forms.ValidationError(_now("Choose weekdays or write a rule, not both."))
+        return rule or f"FREQ=WEEKLY;BYDAY={','.join(days)}"
+
+
 def _days(initial: str, model: type[Model]) -> forms.Field:
-    return forms.CharField(
-        label=_("days (recurrence rule)"),
+    return _DaysField(
+        forms.CharField(
+            required=False,
+            max_length=length(model, "rrule"),
+            widget=forms.TextInput(attrs={"aria-label": _("recurrence rule")}),
+        ),
+        label=_("weekdays, or a recurrence rule"),
         initial=initial,
-        max_length=length(model, "rrule"),
         help_text=_(
-            "FREQ=MONTHLY;BYDAY=3WE: each third Wednesday. FREQ=WEEKLY;BYDAY=TU,TH: each Tuesday and Thursday. "
-            "FREQ=MONTHLY;BYMONTHDAY=-1: the last day of each month."
+            "FREQ=MONTHLY;BYDAY=3WE: each third Wednesday. FREQ=MONTHLY;BYMONTHDAY=-1: the last day of each month."
         ),
     )
 
@@ -187,17 +215,17 @@ VERBS: tuple[Verb, ...] = (
          preview=preview.of_extra),
     Verb("window", "set_rule", _("Set a recurring window"), _set_rule, ("propose_window",), Environment, _rule,
          preview=preview.of_new_rule),
-    Verb("window", "withdraw", _("Withdraw the window"), withdraw.withdraw, ("propose_window",), ChangeWindow, _must,
+    Verb("window", "withdraw", _("Withdraw the window"), withdraw.withdraw, ("propose_window",), ChangeWindow, must,
          signs=True, danger=True, over=withdraw.over, preview=preview.of_withdrawal),
     Verb("window", "freeze", _("Freeze"), _freeze_there, ("plan",), Environment, _freeze, signs=True,
          preview=preview.of_freeze),
     Verb("window", "freeze_recurring", _("Set recurring freeze"), _freeze_again_and_again, ("plan",), Environment,
          _recurring, signs=True, preview=preview.of_recurring_freeze),
-    Verb("freeze", "lift", _("Lift the freeze"), lift.lift, ("plan",), Freeze, _must, signs=True, danger=True,
+    Verb("freeze", "lift", _("Lift the freeze"), lift.lift, ("plan",), Freeze, must, signs=True, danger=True,
          over=lift.over, preview=preview.of_lifting),
     Verb("holiday", "add", _("New company holiday"), holidays.add, ("plan",), fields=_holiday, signs=True,
          preview=preview.of_holiday),
-    Verb("holiday", "withdraw", _("Withdraw the holiday"), holiday_withdraw.withdraw, ("plan",), CompanyHoliday, _must,
+    Verb("holiday", "withdraw", _("Withdraw the holiday"), holiday_withdraw.withdraw, ("plan",), CompanyHoliday, must,
          signs=True, danger=True, over=_withdrawn, preview=preview.of_working),
     Verb("feed", "create", _("New calendar address"), _address, feeds.RIGHTS, Application),
     Verb("feed", "revoke", _("Revoke the address"), revoke.revoke, (), CalendarFeed, danger=True,

@@ -25,10 +25,13 @@ def play(stage: Stage) -> dict[str, Any]:
         seen[action] = page.count(action)
     refusals = _tries(stage)
     holds = _verify(stage)
+    compared = _manage("audit_reconcile")
+    stage.check(compared.returncode == 0, f"the nightly comparison raises an alarm: {compared.stdout}")
     return {
         "events seen by the auditor": seen,
         "what the auditor may not do": refusals,
         "ledger": holds,
+        "history and rows against the ledger": compared.stdout.strip(),
         "one row of a copy altered": _altered(stage),
     }
 
@@ -85,8 +88,9 @@ def _altered(stage: Stage) -> dict[str, Any]:
     copy.write_text("\n".join(lines) + "\n", "utf-8")
     told = {}
     for path, wanted in ((source, 0), (copy, 1)):
+        key = ("--key", str(stage.state / "ledger.pub"))
         ran = subprocess.run(
-            [sys.executable, "audit/offline/ringi_verify.py", str(path)], capture_output=True, text=True
+            [sys.executable, "audit/offline/ringi_verify.py", str(path), *key], capture_output=True, text=True
         )
         told[path.name] = f"exit {ran.returncode}: {ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else ''}"
         if ran.returncode != wanted or (wanted and str(row["number"]) not in ran.stdout):

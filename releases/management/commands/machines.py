@@ -1,7 +1,5 @@
 """manage.py machines [--check]: write docs/reference/machines.md from the edges, or say that it is stale."""
 
-from __future__ import annotations
-
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any

@@ -8,10 +8,10 @@ from django.core.management.base import BaseCommand, CommandParser
 from rq.serializers import JSONSerializer
 
 from audit.roles import guard
-from releases import jobs  # noqa: F401  imported beforehand, so that no job pays for it
+from releases.jobs import JOBS
 from releases.steps import words
 from releases.worker.loaded import keep_what_is_loaded
-from releases.worker.rq_worker import RingiWorker
+from releases.worker.rq_worker import RingiJob, RingiWorker
 
 
 class Command(BaseCommand):
@@ -31,6 +31,7 @@ class Command(BaseCommand):
         words.record()  # it does not know in which language its texts are read
         queue = django_rq.get_queue(options["queue"])
         keep_what_is_loaded()
+        RingiJob.functions = JOBS
         # It shows itself every 45 s, so that one that is gone is missed within two minutes.
         RingiWorker([queue], connection=queue.connection, serializer=JSONSerializer, worker_ttl=60).work(
             with_scheduler=False, logging_level="WARNING"

@@ -4,8 +4,6 @@
 nothing is unknown, never a pass.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import InvalidOperation
@@ -167,7 +165,4 @@ def judge_all(kind: str, reports: Sequence[Mapping[str, str | int]], thresholds:
 
 
 def _unknown_kind(kind: str) -> str:
-    return _("“%(kind)s” is not a kind of evidence. Use one of: %(known)s.") % {
-        "kind": kind,
-        "known": ", ".join(NAMES),
-    }
+    return _("“%(kind)s” is not a kind of evidence. Use one of: %(known)s.") % {"kind": kind, "known": ", ".join(NAMES)}

@@ -1,7 +1,5 @@
 """Bandit's JSON: the severity of each issue, and the files that it could not read."""
 
-from __future__ import annotations
-
 from releases.sources.evidence.base import Document, Form, Reading
 from releases.sources.evidence.security_scan import counted, objects
 

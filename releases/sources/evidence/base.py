@@ -3,8 +3,6 @@
 A reader is a file with one FORM and a line in FORMS; it gets hostile bytes as a Document and raises BadEvidence.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata
@@ -152,10 +150,7 @@ def read_json(content: bytes) -> Any:
 
     try:
         return json.loads(
-            content.decode("utf-8-sig"),
-            parse_float=Decimal,
-            parse_constant=constant,
-            object_pairs_hook=unique,
+            content.decode("utf-8-sig"), parse_float=Decimal, parse_constant=constant, object_pairs_hook=unique
         )
     except UnicodeDecodeError:
         raise BadEvidence(_("The file is not UTF-8.")) from None

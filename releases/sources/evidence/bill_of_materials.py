@@ -1,7 +1,5 @@
 """CycloneDX with vulnerabilities, by their worst rating. A list of components alone, also of SPDX, is no scan."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.utils.translation import gettext as _

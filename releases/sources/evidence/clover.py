@@ -1,7 +1,5 @@
 """Clover's XML: statements and covered statements of the project."""
 
-from __future__ import annotations
-
 from releases.sources.evidence.base import Document, Form, Reading, count_of
 from releases.sources.evidence.coverage import lines
 

@@ -1,7 +1,5 @@
 """Coverage XML (Cobertura): covered and valid lines, compared unrounded."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """coverage.py's JSON: covered statements in all."""
 
-from __future__ import annotations
-
 from releases.sources.evidence.base import Document, Form, Reading
 from releases.sources.evidence.coverage import lines
 

@@ -1,7 +1,5 @@
 """Reports of tests in the forms of .NET: xUnit.net v2 and NUnit 3. What their roots state must agree with what they list."""
 
-from __future__ import annotations
-
 from xml.etree.ElementTree import Element
 
 from django.utils.translation import gettext as _

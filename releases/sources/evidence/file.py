@@ -1,7 +1,5 @@
 """Any file, kept with its digest as proof for people; no gate reads it, so it never passes one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from django.utils.translation import gettext as _

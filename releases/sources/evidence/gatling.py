@@ -1,7 +1,5 @@
 """Gatling's js/stats.json or global_stats.json: the numbers of all requests together."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from releases.sources.evidence.base import Document, Form, Reading

@@ -1,7 +1,5 @@
 """Grype's JSON: the severity of each match."""
 
-from __future__ import annotations
-
 from releases.sources.evidence.base import Document, Form, Reading
 from releases.sources.evidence.security_scan import counted, objects
 

@@ -1,7 +1,5 @@
 """JaCoCo's XML: covered and missed lines of the whole report."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from releases.sources.evidence.base import BadEvidence, Document, Form, Reading, count_of

@@ -1,7 +1,5 @@
 """JMeter's results (JTL) as CSV: the time of each sample."""
 
-from __future__ import annotations
-
 import csv
 import io
 from math import ceil

@@ -1,7 +1,5 @@
 """JUnit XML as its many writers mean it: tests are counted from their cases, and what a suite states must agree."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """lcov's trace file: the lines of each source file, counted once where files stand in it several times."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from releases.sources.evidence.base import BadEvidence, Document, Form, Reading

@@ -1,7 +1,5 @@
 """Locust's `…_stats.csv`: the row of all requests together."""
 
-from __future__ import annotations
-
 import csv
 import io
 

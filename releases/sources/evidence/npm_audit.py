@@ -1,7 +1,5 @@
 """npm audit --json: its own counts by severity."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from releases.sources.evidence.base import BadEvidence, Document, Form, Reading

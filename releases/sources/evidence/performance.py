@@ -1,7 +1,5 @@
 """Response time against a baseline: k6's summary, or a plain JSON with both times in seconds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """pip-audit's JSON: known vulnerabilities of each package. It states no severities."""
 
-from __future__ import annotations
-
 from releases.sources.evidence.base import Document, Form, Reading
 from releases.sources.evidence.security_scan import counted, objects
 

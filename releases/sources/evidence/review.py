@@ -1,7 +1,5 @@
 """A statement about a review of the code: who reviewed it, and the verdict."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from django.utils.translation import gettext as _

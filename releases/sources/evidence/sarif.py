@@ -3,8 +3,6 @@
 A level that cannot be resolved, a result that lies in another file and a run that did not end well are unknown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """SARIF as a security scan: findings by the `security-severity` of their rule, else by their level."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from releases.sources.evidence import sarif

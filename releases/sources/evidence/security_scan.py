@@ -1,7 +1,5 @@
 """Findings of a security scan by severity: what scanners' reports are read into, and a plain statement."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Semgrep's JSON: the severity of each result, and the errors of the scan itself."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from releases.sources.evidence.base import Document, Form, Reading

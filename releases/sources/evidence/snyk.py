@@ -1,7 +1,5 @@
 """Snyk's JSON, of one project or a list of them: the severity of each issue, once however many paths lead to it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.utils.translation import gettext as _

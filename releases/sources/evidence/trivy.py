@@ -1,7 +1,5 @@
 """Trivy's JSON: vulnerabilities, failed settings and secrets of everything that was scanned."""
 
-from __future__ import annotations
-
 from django.utils.translation import gettext as _
 
 from releases.sources.evidence.base import BadEvidence, Document, Form, Reading

@@ -1,7 +1,5 @@
 """Facts from a real git repository, its mirror when it lies elsewhere, and the tags that the product makes."""
 
-from __future__ import annotations
-
 from releases.sources.git.branch_files import FilesRefused, commit_files
 from releases.sources.git.facts import (
     CommitFacts,
@@ -17,10 +15,10 @@ from releases.sources.git.facts import (
     has_branch,
     head_accepts,
     resolve,
+    unreadable,
 )
 from releases.sources.git.files import changed_files
-from releases.sources.git.message import changes as named_changes
-from releases.sources.git.message import kind_of, tag_message
+from releases.sources.git.message import changes as named_changes, kind_of, tag_message
 from releases.sources.git.program import SourceUnavailable
 from releases.sources.git.remote import Credentials, is_remote, publish, push_files, reach, refresh, wrong_address
 from releases.sources.git.signing import BadKey, Signature, Signers, accepted_as, known, public_key
@@ -71,5 +69,6 @@ __all__ = [
     "subjects",
     "tag_message",
     "tag_object",
+    "unreadable",
     "wrong_address",
 ]

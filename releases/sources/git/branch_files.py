@@ -1,7 +1,5 @@
 """Files committed to a branch without a work tree: what a release publishes in the repository of its application."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,7 +1,5 @@
 """What a repository says of tags, commits, branches and authors; observed by actions before a gate is asked."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +12,11 @@ from releases.sources.git import message as words
 from releases.sources.git.program import OBJECT, names_ref, object_id, read, run
 from releases.sources.git.signing import Signature, Signers, checked
 
-_ADDRESS = re.compile(r"<([^<>\s]+)>")
-_WROTE = "--format=%ae%n%(trailers:key=Co-authored-by,valueonly,unfold)"
+_ADDRESS = re.compile(r"[^\s<>,;@]+@[^\s<>,;@]+")
+_BRACKETS = re.compile(r"<([^<>]*)>")
+_WROTE = "--format=%H%x00%an%x00%ae%x00%(trailers:key=Co-authored-by,valueonly,unfold)%x00"
+_COMMITTED = "--format=%H%x00%cn%x00%ce%x00%x00"
+_UNREADABLE = re.compile(r"([0-9a-f]{40,64}) (.*)")
 
 
 class NoSuchTag(Exception):
@@ -28,7 +29,7 @@ class NoSuchRevision(Exception):
 
 @dataclass(frozen=True)
 class CommitFacts:
-    """A commit and its tree (object ids) and who wrote it (addresses, co-authors included)."""
+    """A commit and its tree (object ids) and who wrote it (as `authors` returns them)."""
 
     commit: str
     tree: str
@@ -151,8 +152,9 @@ def head_accepts(heads: Iterable[str], patterns: Sequence[str]) -> list[str]:
 def authors(repository: Path, base: str | None, commit: str) -> list[str]:
     """Return the addresses of all who wrote the commits after `base` up to `commit`, co-authors included.
 
-    Addresses are those of the commits, in lower case; a mail map in the repository changes nothing. base
-    None: from the beginning. Raises as commit_facts.
+    Addresses are those of the commits, in lower case; a mail map in the repository changes nothing. A person without
+    a readable address stands there as `unreadable` reads it, which no address can equal. base None: from the beginning.
+    Raises as commit_facts.
     """
     return _people(repository, _span(repository, base, commit))
 
@@ -161,7 +163,13 @@ def committers(repository: Path, base: str | None, commit: str) -> list[str]:
     """Return the addresses of all who put these commits there, as `authors` does of who wrote them: who amends or rebases
     what another has written can change it, and stands in it as its committer alone.
     """
-    return _people(repository, _span(repository, base, commit), "--format=%ce")
+    return _people(repository, _span(repository, base, commit), _COMMITTED)
+
+
+def unreadable(entry: str) -> tuple[str, str] | None:
+    """Return (commit, name as written) of somebody without a readable address; None for an address."""
+    found = _UNREADABLE.fullmatch(entry)
+    return (found[1], found[2]) if found else None
 
 
 def _span(repository: Path, base: str | None, commit: str) -> list[str]:
@@ -169,12 +177,17 @@ def _span(repository: Path, base: str | None, commit: str) -> list[str]:
 
 
 def _people(repository: Path, revisions: Sequence[str], form: str = _WROTE) -> list[str]:
-    listing = read(repository, ["log", "--no-mailmap", form, *revisions, "--"])
+    fields = read(repository, ["log", "--no-mailmap", form, *revisions, "--"]).split("\0")[:-1]
     people: dict[str, None] = {}
-    for line in listing.splitlines():
-        address = _ADDRESS.search(line)
-        if bare := (address[1] if address else line).strip().lower():
-            people[bare] = None
+    for commit, name, address, trailers in zip(*(fields[start::4] for start in range(4)), strict=True):
+        named = [(name, [address])]
+        for line in filter(str.strip, trailers.splitlines()):
+            found = [*_BRACKETS.findall(line), *_ADDRESS.findall(_BRACKETS.sub(",", line))]
+            named.append((line, found or [""]))
+        for text, found in named:
+            for one in found:
+                readable = _ADDRESS.fullmatch(one := one.strip().lower())
+                people[one if readable else f"{commit.strip()} {' '.join(text.split())}"[:200]] = None
     return list(people)
 
 

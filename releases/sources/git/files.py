@@ -1,7 +1,5 @@
 """Which files a span of commits adds or changes, and their content at its end; nothing is checked out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

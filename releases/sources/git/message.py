@@ -1,7 +1,5 @@
 """The words of a tag: what a message names (version, date, changes), and the message that the product writes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from datetime import date

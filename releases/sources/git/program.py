@@ -5,8 +5,6 @@ configuration could name (hooks, monitors, signing tools) are replaced by fixed 
 with everything it has started.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import signal

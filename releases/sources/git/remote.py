@@ -24,14 +24,16 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
+from environments.reach.addresses import NoSuchHost, NotAllowed, networks, places_of
 from releases.sources.git.branch_files import committed
 from releases.sources.git.program import SourceUnavailable, last, read, run
 from releases.sources.git.tags import TagRefused, tag_object, take_away
 
 FETCH_SECONDS, REACH_SECONDS = 120, 15
-PROTOCOLS = ("https", "ssh", "file", "http")
+PORTS = {"https": 443, "ssh": 22, "http": 80}
 HEADS_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 # What a site may have to say about its way out, and nothing else of the process's variables.
 _WAY_OUT = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
@@ -78,7 +80,7 @@ def is_remote(repository: str) -> bool:
 
 
 def wrong_address(repository: str) -> str:
-    """Return why an address is not taken, empty when it is; a path is always taken here."""
+    """Return why an address is not taken, empty when it is; a path is always taken here. The name of a host is looked up."""
     if not is_remote(repository):
         return ""
     try:
@@ -86,7 +88,7 @@ def wrong_address(repository: str) -> str:
         port = address.port
     except ValueError:
         return _("“%(address)s” is not an address of a repository.") % {"address": repository[:100]}
-    if address.scheme not in PROTOCOLS or "://" not in repository:
+    if address.scheme not in (*PORTS, "file") or "://" not in repository:
         return _("A repository is a path or an https, ssh or file address, such as ssh://git@host/path.")
     if address.password is not None:
         return _("A password does not belong in the address; give it as GIT_PASSWORD among the secrets.")
@@ -101,7 +103,26 @@ def wrong_address(repository: str) -> str:
         return _("“%(address)s” is not an address of a repository.") % {"address": repository[:100]}
     if address.scheme == "http" and not _loopback(address.hostname or ""):
         return _("http is taken from this machine only; use https.")
+    try:
+        _judged(address)
+    except NotAllowed:
+        text = _("%(host)s has an address that is not allowed; RINGI_GIT_NETWORKS lists private networks.")
+        return text % {"host": address.hostname}
+    except NoSuchHost:
+        pass  # it is judged again whenever git goes there
     return ""
+
+
+def _judged(address: SplitResult) -> list[str]:
+    """Return the addresses of a host, each of which may be asked; none for a file. Raises NotAllowed, NoSuchHost."""
+    if address.scheme == "file":
+        return []
+    try:
+        return [at.sockaddr[0] for at in places_of(address.hostname or "", 0, listed=networks(settings.GIT_NETWORKS))]
+    except NoSuchHost:
+        if address.scheme != "https" or not {"HTTPS_PROXY", "https_proxy"} & os.environ.keys():
+            raise
+        return []  # the proxy looks the name up
 
 
 def reach(repository: str, credentials: Credentials = NOBODY, seconds: float = REACH_SECONDS) -> int:
@@ -185,8 +206,9 @@ def push_files(
 
 
 def _push(address: SplitResult, mirror: Path, credentials: Credentials, refs: str, seconds: float) -> None:
-    # The hooks of a repository on this machine would run as the product.
-    receive = ["--receive-pack=git -c core.hooksPath=/dev/null receive-pack"] if address.scheme == "file" else []
+    # What the configuration of a repository on this machine names would run as the product: hooks, filters, commands.
+    closed = "-c core.hooksPath=/dev/null -c core.alternateRefsCommand=true -c receive.denyCurrentBranch=refuse"
+    receive = [f"--receive-pack=git {closed} -c receive.autogc=false receive-pack"] if address.scheme == "file" else []
     words = ["push", "--quiet", "--no-verify", *receive, "--", address.geturl(), refs]
     _reach(address, mirror, credentials, words, ["push.followTags=false", "push.gpgSign=false"], seconds)
 
@@ -249,6 +271,13 @@ def _reason(address: SplitResult, credentials: Credentials, done: CompletedProce
 def _access(address: SplitResult, credentials: Credentials) -> Iterator[tuple[list[str], dict[str, str]]]:
     """Yield options and variables with which git gets in; the secrets lie in a folder that is gone afterwards."""
     options = ["http.followRedirects=false", "http.lowSpeedLimit=1000", "http.lowSpeedTime=30", "credential.helper="]
+    try:
+        places = _judged(address)
+    except (NotAllowed, NoSuchHost) as fault:
+        raise SourceUnavailable(str(fault)) from fault
+    if places and address.scheme != "ssh" and "[" not in address.netloc:
+        pinned = ",".join(f"[{place}]" if ":" in place else place for place in places)
+        options.append(f"http.curloptResolve={address.hostname}:{address.port or PORTS[address.scheme]}:{pinned}")
     variables = {"GIT_ALLOW_PROTOCOL": address.scheme, "GIT_SSH_VARIANT": "ssh"}
     variables |= {name: os.environ[name] for name in _WAY_OUT if name in os.environ}
     with tempfile.TemporaryDirectory(prefix="ringi-git-") as folder:
@@ -258,7 +287,7 @@ def _access(address: SplitResult, credentials: Credentials) -> Iterator[tuple[li
             path = unquote(address.path).replace("\\", "\\\\").replace('"', '\\"')
             variables["GIT_CONFIG_GLOBAL"] = str(_secret(place / "config", f'[safe]\n\tdirectory = "{path}"\n'))
         elif address.scheme == "ssh":
-            variables["GIT_SSH_COMMAND"] = _ssh(place, address, credentials)
+            variables["GIT_SSH_COMMAND"] = _ssh(place, address, credentials, places[0])
         elif credentials.password:
             name = quote(credentials.username or unquote(address.username or ""), safe="")
             host = address.netloc.rpartition("@")[2]
@@ -268,7 +297,7 @@ def _access(address: SplitResult, credentials: Credentials) -> Iterator[tuple[li
         yield options, variables
 
 
-def _ssh(place: Path, address: SplitResult, credentials: Credentials) -> str:
+def _ssh(place: Path, address: SplitResult, credentials: Credentials, judged: str) -> str:
     if not credentials.ssh_key or not credentials.known_hosts:
         raise SourceUnavailable(
             _("%(host)s is reached with GIT_SSH_KEY and GIT_KNOWN_HOSTS; both belong among the secrets.")
@@ -276,6 +305,8 @@ def _ssh(place: Path, address: SplitResult, credentials: Credentials) -> str:
         )
     key, hosts = _secret(place / "key", credentials.ssh_key), _secret(place / "hosts", credentials.known_hosts)
     fixed = {
+        "HostName": judged,
+        "HostKeyAlias": address.hostname if address.port in (None, 22) else f"[{address.hostname}]:{address.port}",
         "IdentityFile": str(key),
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",

@@ -1,7 +1,5 @@
 """Whose signatures count: the known keys of an application (SSH and GPG), and the key that the product signs with."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

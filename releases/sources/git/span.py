@@ -1,7 +1,5 @@
 """What a commit says of itself, and how it stands towards another one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """All tags of a repository at once, what each brings, and the making of a new one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

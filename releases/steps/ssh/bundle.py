@@ -1,7 +1,5 @@
 """The code that runs on a target's host, in one file: made of this installation's own source, named by its digest."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

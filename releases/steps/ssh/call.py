@@ -1,7 +1,5 @@
 """What is asked of a target's host: an attempt of a step, and everything that only looks."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -15,8 +13,7 @@ from releases.steps.runner import base_environment, demand, run_command, secrets
 from releases.steps.ssh.bundle import bundle, carries
 from releases.steps.ssh.connection import PATIENCE_SECONDS, Lost, converse, raised
 from releases.steps.ssh.place import KEY, place_of
-from releases.steps.words import gettext as _
-from releases.steps.words import is_recording
+from releases.steps.words import gettext as _, is_recording
 
 # How often a repeatable step whose effect is not there is begun again after a lost connection.
 MOST_BEGINNINGS = 3

@@ -1,7 +1,5 @@
 """One connection to a target's host: starts the bundle there, gives it a request, passes on what it says."""
 
-from __future__ import annotations
-
 import base64
 import os
 import selectors
@@ -80,13 +78,10 @@ def converse(
 @contextmanager
 def _unnamed(name: str, content: bytes) -> Iterator[str]:
     """Hold the content in a file without a name and yield a path under which a child of this process can read it."""
-    descriptor = os.memfd_create(f"ringi-{name}", os.MFD_CLOEXEC)
-    try:
-        os.fchmod(descriptor, 0o600)
-        os.write(descriptor, content)
-        yield f"/proc/{os.getpid()}/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
+    with open(os.memfd_create(f"ringi-{name}"), "wb", buffering=0) as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(content)
+        yield f"/proc/{os.getpid()}/fd/{file.fileno()}"
 
 
 class _Talk:

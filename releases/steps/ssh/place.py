@@ -1,7 +1,5 @@
 """Where a target's host is and how it is known: the target's setting `ssh`, and the arguments of the `ssh` program."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import shlex

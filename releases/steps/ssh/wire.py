@@ -1,7 +1,5 @@
 """How a request to a host and its answer are written: one line of JSON each, with decimal numbers and times kept exact."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 from decimal import Decimal

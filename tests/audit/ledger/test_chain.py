@@ -102,7 +102,7 @@ with psycopg.connect(sys.argv[1], autocommit=True) as connection:
     while True:
         keep = chance.random() < 0.7
         with connection.transaction(force_rollback=not keep):
-            connection.execute("SELECT set_config('ringi.context', '{\\"actor\\": \\"worker:w\\"}', true)")
+            connection.execute("SELECT set_config('ringi.context', '{\\"actor\\": \\"worker:w\\", \\"action\\": \\"toy:write\\"}', true)")
             for _ in range(chance.randint(1, 4)):
                 with connection.transaction(force_rollback=chance.random() < 0.3):
                     connection.execute("INSERT INTO toy (title) VALUES ('x')")
@@ -155,7 +155,7 @@ def test_eight_writers_rolling_back_and_killed_leave_no_gap(ledger: LedgerDataba
 
 def test_two_transactions_are_linked_in_the_order_of_their_commits(ledger: LedgerDatabase) -> None:
     one, other = ledger.as_app(), ledger.as_app()
-    context = """SELECT set_config('ringi.context', '{"actor": "worker:w"}', true)"""
+    context = """SELECT set_config('ringi.context', '{"actor": "worker:w", "action": "toy:write"}', true)"""
     with one.transaction():
         one.execute(context)
         one.execute("INSERT INTO toy (title) VALUES ('begun first')")
@@ -174,7 +174,7 @@ def test_constraints_made_immediate_change_nothing(ledger: LedgerDatabase) -> No
     app = ledger.as_app()
     with app.transaction():
         app.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        app.execute("""SELECT set_config('ringi.context', '{"actor": "worker:w"}', true)""")
+        app.execute("""SELECT set_config('ringi.context', '{"actor": "worker:w", "action": "toy:write"}', true)""")
         app.execute("INSERT INTO toy (title) SELECT n::text FROM generate_series(1, 5) n")
         with app.transaction(force_rollback=True):
             app.execute("INSERT INTO toy (title) VALUES ('never')")

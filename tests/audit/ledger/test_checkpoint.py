@@ -229,7 +229,7 @@ def test_the_sealer_refuses_new_events_that_do_not_fit(ledger: LedgerDatabase, t
         "UPDATE audit_event SET bytes = bytes || ' '::bytea"
         " WHERE id = (SELECT event_id FROM audit_link WHERE number = 4)"
     )
-    with pytest.raises(cp.Unsealable, match="number 4 does not fit"):
+    with pytest.raises(cp.Unsealable, match="number 4: the bytes of the event do not hash"):
         cp.Sealer(tmp_path).seal(app)
 
 

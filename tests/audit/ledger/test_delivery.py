@@ -19,8 +19,7 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from audit.ledger import checkpoint as cp
-from audit.ledger import delivery
+from audit.ledger import checkpoint as cp, delivery
 from audit.ledger.delivery import RETRY_SECONDS, Delivery
 from audit.ledger.note import Checkpoint, notes_of, read, sign
 from audit.offline import ringi_verify, ringi_witness
@@ -134,10 +133,7 @@ def test_a_witness_refuses_what_is_not_signed_not_proved_or_older(
 
 
 def test_a_restored_ledger_is_refused_by_the_witness_for_ever(
-    ledger: LedgerDatabase,
-    clone: Callable[..., LedgerDatabase],
-    tmp_path: Path,
-    witness: Callable[[Any], Running],
+    ledger: LedgerDatabase, clone: Callable[..., LedgerDatabase], tmp_path: Path, witness: Callable[[Any], Running]
 ) -> None:
     fill(ledger.as_app(), 5)
     backup = clone(ledger)

@@ -1,4 +1,4 @@
-"""A new key that the ledger vouches for, and going on after a restore, seen by both verifiers."""
+"""A new key that the old one signed, and resumption after a restore, seen by both verifiers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pytest
 from audit import export
 from audit.ledger import checkpoint as cp
 from audit.ledger.chain import BROKEN, HOLDS, verify
-from audit.ledger.going_on import REFUSAL, go_on, record_refusal
-from audit.ledger.note import RENEWAL, BadNote, KeyRing, notes_of, read
+from audit.ledger.going_on import REFUSAL, offered, record_refusal, resume
+from audit.ledger.note import BadNote, Checkpoint, KeyRing, notes_of, read, sign
 from audit.offline import ringi_verify
+from audit.offline.ringi_verify import RENEWAL
 from tests.audit.conftest import LedgerDatabase, act, events, fill
 from tests.audit.ledger.test_checkpoint import _rechain, _unguard
 
@@ -31,7 +32,13 @@ def _offline(lines: list[str], keys: list[Any], notes: list[str] = []) -> tuple[
     return 0, ""
 
 
-def test_who_believes_the_old_key_believes_the_new_one_that_it_sealed(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def app_note(app: psycopg.Connection[Any], size: int) -> str:
+    """Return the checkpoint of a size as the ledger has it."""
+    (note,) = app.execute("SELECT note FROM audit_checkpoint WHERE number = %s", [size]).fetchall()
+    return str(note[0])
+
+
+def test_who_believes_the_old_key_believes_the_new_one_that_it_signed(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app = ledger.as_app()
     fill(app, 3)
     sealer = cp.Sealer(tmp_path)
@@ -46,6 +53,7 @@ def test_who_believes_the_old_key_believes_the_new_one_that_it_sealed(ledger: Le
     named = events(app)[3]
     assert (named["action"], named["actor"], named["reason"]) == (RENEWAL, "worker:sealer", "yearly")
     assert (named["after"]["previous"], named["after"]["key"]) == (str(old), str(new))
+    assert read(named["after"]["note"], old) == read(app_note(app, 3))
     notes = list(notes_of(tmp_path / "checkpoints.txt"))
     assert [read(note).size for note in notes] == [3, 4, 6]
     assert read(notes[1], old).size == 4 and read(notes[2], new).size == 6
@@ -103,6 +111,71 @@ def test_a_renewal_cut_short_anywhere_is_taken_up_again(ledger: LedgerDatabase, 
     assert verify(app, key=old).exit_status == HOLDS
 
 
+def _renewed_by_the_owner(ledger: LedgerDatabase, forger: cp.Sealer, details: dict[str, Any], key: Any = None) -> None:
+    ledger.as_owner().execute(
+        "SELECT ringi_renew_key('x', %s, %s::jsonb, 'yearly')", [str(key or forger.public), json.dumps(details)]
+    )
+
+
+def test_a_key_that_the_owner_of_the_tables_names_is_refused_and_found(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    app, forger = ledger.as_app(), cp.Sealer(tmp_path / "false")
+    fill(app, 3)
+    sealer = cp.Sealer(tmp_path / "true")
+    sealer.seal(app)
+    _renewed_by_the_owner(ledger, forger, {})
+    with pytest.raises(cp.Unsealable, match="number 4 names another key, and this signer did not make it"):
+        sealer.seal(app)
+    found = verify(app, key=sealer.public).finding
+    assert found is not None and (found.number, "without the signature" in found.what) == (4, True)
+    lines = list(export.lines(app, sealer.public))
+    assert _offline(lines, [sealer.public])[1].startswith("4: it names another key")
+    # The owner signs with that key from now on, also what lies behind: nobody believes it.
+    forger.frontier, forger.chain, forger.note = sealer.frontier, sealer.chain, sealer.note
+    forger.remembers, forger.origin = True, sealer.origin
+    tree, chain, _keyed = cp.grown(app.cursor(), forger.frontier, forger.chain)
+    forger.sign_and_publish(app.cursor(), tree, chain)
+    found = verify(app, key=sealer.public).finding
+    assert found is not None and "bears no signature" in found.what
+    assert "bears no signature" in _offline(list(export.lines(app, sealer.public)), [sealer.public])[1]
+
+
+@pytest.mark.parametrize("forgery", ["its own note", "another key's line", "an older note", "another root"])
+def test_a_renewal_that_borrows_or_makes_up_its_signature_is_refused_and_found(
+    ledger: LedgerDatabase, tmp_path: Path, forgery: str
+) -> None:
+    app, forger, sealer = ledger.as_app(), cp.Sealer(tmp_path / "false"), cp.Sealer(tmp_path / "true")
+    fill(app, 3)
+    sealer.seal(app)
+    claim = read(sealer.note)
+    if forgery == "its own note":
+        details = {"note": sign(claim, forger.private, forger.public)}
+    elif forgery == "another key's line":
+        details = {"note": sign(claim, sealer.private, sealer.public)}
+    elif forgery == "an older note":
+        fill(app, 2)
+        sealer.seal(app)
+        details = {"note": sign(claim, sealer.private, forger.public)}
+    else:
+        details = {"note": sign(Checkpoint(claim.origin, claim.size, bytes(32)), sealer.private, forger.public)}
+    _renewed_by_the_owner(ledger, forger, details)
+    with pytest.raises(cp.Unsealable, match="names another key"):
+        sealer.seal(app)
+    assert verify(app, key=sealer.public).exit_status == BROKEN
+    assert _offline(list(export.lines(app, sealer.public)), [sealer.public])[0] == 1
+
+
+def test_a_key_that_is_not_in_the_folder_is_refused_also_when_an_old_key_signed_it(
+    ledger: LedgerDatabase, tmp_path: Path
+) -> None:
+    """Whoever got hold of a key that was retired could sign the next one; the signer knows which ones it made."""
+    app, forger, sealer = ledger.as_app(), cp.Sealer(tmp_path / "false"), cp.Sealer(tmp_path / "true")
+    fill(app, 3)
+    sealer.seal(app)
+    _renewed_by_the_owner(ledger, forger, {"note": sign(read(sealer.note), sealer.private, forger.public)})
+    with pytest.raises(cp.Unsealable, match="did not make it"):
+        sealer.seal(app)
+
+
 def _consent(admin: psycopg.Connection[Any], digest: str, second: str = "employee:2") -> None:
     """Two persons' decision, as environments/actions/ledger records it."""
     admin.execute(
@@ -135,34 +208,46 @@ def _refused(folder: Path, app: psycopg.Connection[Any]) -> str:
     return str(refusal.value)
 
 
-def test_it_goes_on_only_with_the_consent_of_two_persons_to_this_very_loss(restored: Any, tmp_path: Path) -> None:
+def test_it_resumes_only_by_a_code_given_on_its_host_and_with_two_persons(restored: Any, tmp_path: Path) -> None:
     backup, notes, old = restored
     app, admin = backup.as_app(), backup.as_superuser()
     assert "from number 11 on are missing" in _refused(tmp_path, app)
     _refused(tmp_path, app)  # said once
     (said,) = [event for event in events(app) if event["action"] == REFUSAL]
     assert said["after"]["note"] == notes[-1] and said["after"]["size"] == 15
-    assert not go_on(cp.Sealer(tmp_path), app)
+    unagreed = offered(cp.Sealer(tmp_path), app)
+    assert (unagreed.agreement, unagreed.agreed, unagreed.lost, unagreed.size) == (None, 10, 15, 11)
+    with pytest.raises(cp.Unsealable, match="two persons have not agreed"):
+        resume(cp.Sealer(tmp_path), app, unagreed.code)
     with admin.transaction(force_rollback=True), pytest.raises(psycopg.errors.CheckViolation):
         _consent(admin, said["after"]["digest"], second="employee:1")
     _consent(admin, "ab" * 32)
-    assert not go_on(cp.Sealer(tmp_path), app)
+    assert offered(cp.Sealer(tmp_path), app).agreement is None
     _consent(admin, said["after"]["digest"])
+    with pytest.raises(cp.Unsealable):
+        cp.Sealer(tmp_path).seal(app)  # what stands in the database is not enough
+    offer = offered(cp.Sealer(tmp_path), app)
+    fill(app, 1)  # work goes on meanwhile
+    for wrong in ("", "x", unagreed.code, offer.code[:-1], offer.code.replace("11-", "12-"), "11", "99-" + "0" * 16):
+        with pytest.raises(cp.Unsealable, match="is not the code"):
+            resume(cp.Sealer(tmp_path), app, wrong)
     sealer = cp.Sealer(tmp_path)
-    assert go_on(sealer, app)
+    resume(sealer, app, offer.code)
     named = events(app)[-1]
     assert named["action"] == RENEWAL and named["reason"] == "復元"
     assert named["after"] | {"agreed": 10, "lost": 15, "lost_note": notes[-1]} == named["after"]
+    assert named["after"]["accepted"] == offer.code and "@" in named["after"]["accepted_by"]
     assert sealer.public != old
     fill(app, 4)
     assert cp.Sealer(tmp_path).seal(app) is not None
     # From now on the sealer's own folder agrees with the ledger …
     kept = list(notes_of(tmp_path / "checkpoints.txt"))
-    assert [read(note).size for note in kept] == [10, 12, 16]
+    assert [read(note).size for note in kept] == [10, 13, 17]
     assert verify(app, key=cp.Sealer(tmp_path).keys, notes=kept).exit_status == HOLDS
     # … what was remembered is kept beside …
     (before,) = tmp_path.glob("before-*")
     assert list(notes_of(before / "checkpoints.txt")) == notes
+    assert json.loads((before / "accepted.json").read_text())["accepted"] == offer.code
     # … and whoever holds the lost checkpoint still finds that events are gone.
     lines, keys = list(export.lines(app, None)), cp.Sealer(tmp_path).keys
     found = verify(app, key=keys, notes=notes)
@@ -173,7 +258,38 @@ def test_it_goes_on_only_with_the_consent_of_two_persons_to_this_very_loss(resto
     assert _offline(lines, [old], notes[:1])[0] == 1
 
 
-def test_it_does_not_go_on_with_a_ledger_that_was_altered(restored: Any, tmp_path: Path) -> None:
+def test_a_rewritten_past_is_shown_for_what_it_is_before_it_is_accepted(ledger: LedgerDatabase, tmp_path: Path) -> None:
+    """The owner rewrites an event, deletes the checkpoints, and writes that two persons agreed."""
+    app = ledger.as_app()
+    for _ in range(2):
+        fill(app, 5)
+        cp.Sealer(tmp_path).seal(app)
+    admin = _unguard(ledger)
+    admin.execute(
+        "UPDATE audit_event SET actor = 'person:8:x', bytes = convert_to(replace(convert_from(bytes, 'UTF8'),"
+        " 'person:7:佐藤 花子', 'person:8:x'), 'UTF8') WHERE id = (SELECT event_id FROM audit_link WHERE number = 7)"
+    )
+    _rechain(admin)
+    admin.execute("DELETE FROM audit_checkpoint")
+    admin.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_link")
+    assert "the first 10 events are not those" in _refused(tmp_path, app)
+    (said,) = [event for event in events(app) if event["action"] == REFUSAL]
+    _consent(admin, said["after"]["digest"])
+    with pytest.raises(cp.Unsealable):
+        cp.Sealer(tmp_path).seal(app)
+    offer = offered(cp.Sealer(tmp_path), app)
+    assert (offer.agreed, offer.lost, offer.size) == (5, 10, 11) and offer.agreement is not None
+    # Checkpoints that the owner made up do not count as what the signer signed.
+    forger = cp.Sealer(tmp_path / "false")
+    forger.sign_and_publish(admin.cursor(), *cp.grown(admin.cursor(), cp.Frontier(), bytes(32))[:2])
+    assert offered(cp.Sealer(tmp_path), app).agreed == 5
+    forged = sign(Checkpoint(forger.origin, 7, bytes(32)), forger.private)
+    admin.execute("INSERT INTO audit_checkpoint VALUES (7, %s, %s, now())", [bytes(32), forged])
+    with pytest.raises(cp.Unsealable, match="contradicts its own checkpoint of 7 events"):
+        offered(cp.Sealer(tmp_path), app)
+
+
+def test_it_does_not_resume_with_a_ledger_that_was_altered(restored: Any, tmp_path: Path) -> None:
     backup, _notes, _old = restored
     app = backup.as_app()
     _refused(tmp_path, app)
@@ -184,14 +300,19 @@ def test_it_does_not_go_on_with_a_ledger_that_was_altered(restored: Any, tmp_pat
         "UPDATE audit_event SET bytes = bytes || ' '::bytea"
         " WHERE id = (SELECT event_id FROM audit_link WHERE number = 3)"
     )
-    with pytest.raises(cp.Unsealable, match="number 3 does not fit"):
-        go_on(cp.Sealer(tmp_path), app)
+    with pytest.raises(cp.Unsealable, match="number 3: the bytes of the event do not hash"):
+        offered(cp.Sealer(tmp_path), app)
+    admin.execute("UPDATE audit_event SET bytes = rtrim(bytes, ' '), actor = 'person:8:x'")
+    admin.execute(
+        'UPDATE audit_event SET bytes = convert_to(regexp_replace(convert_from(bytes, \'UTF8\'), \'"actor":"[^"]*"\','
+        " '\"actor\":\"person:8:x\"'), 'UTF8')"
+    )
     _rechain(admin)
     with pytest.raises(cp.Unsealable, match="contradicts its own checkpoint of 10 events"):
-        go_on(cp.Sealer(tmp_path), app)
+        offered(cp.Sealer(tmp_path), app)
 
 
-def test_a_sealer_that_lost_its_memory_goes_on_in_the_same_way(ledger: LedgerDatabase, tmp_path: Path) -> None:
+def test_a_sealer_that_lost_its_memory_resumes_in_the_same_way(ledger: LedgerDatabase, tmp_path: Path) -> None:
     app = ledger.as_app()
     fill(app, 4)
     cp.Sealer(tmp_path / "lost").seal(app)
@@ -199,12 +320,14 @@ def test_a_sealer_that_lost_its_memory_goes_on_in_the_same_way(ledger: LedgerDat
     (said,) = [event for event in events(app) if event["action"] == REFUSAL]
     _consent(ledger.as_superuser(), said["after"]["digest"])
     sealer = cp.Sealer(tmp_path / "new")
-    assert go_on(sealer, app) and sealer.seal(app) is None
+    assert offered(sealer, app).agreed == 0, "an empty folder can't tell what was signed"
+    resume(sealer, app, offered(sealer, app).code)
+    assert sealer.seal(app) is None
     keys = [*cp.Sealer(tmp_path / "lost").keys, *sealer.keys]
     assert verify(app, key=keys).exit_status == HOLDS
 
 
-def test_a_going_on_cut_short_between_key_and_memory_is_taken_up_again(restored: Any, tmp_path: Path) -> None:
+def test_a_resumption_cut_short_between_key_and_memory_is_taken_up_again(restored: Any, tmp_path: Path) -> None:
     backup, _notes, _old = restored
     app = backup.as_app()
     _refused(tmp_path, app)
@@ -219,11 +342,12 @@ def test_a_going_on_cut_short_between_key_and_memory_is_taken_up_again(restored:
         raise Cut
 
     sealer.sign_and_publish = cut  # type: ignore[method-assign]
+    code = offered(sealer, app).code
     with pytest.raises(Cut):
-        go_on(sealer, app)
+        resume(sealer, app, code)
     again = cp.Sealer(tmp_path)
     with pytest.raises(cp.Unsealable):
         again.seal(app)
-    assert go_on(again, app)
+    resume(again, app, code)
     assert verify(app, key=cp.Sealer(tmp_path).keys).exit_status == HOLDS
     assert base64.b64decode((tmp_path / "key").read_text().split()[1])

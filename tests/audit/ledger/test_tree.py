@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from audit.ledger import tree as module
-from audit.ledger.proof import inclusion_proof, tree_hash, verify_inclusion
+from audit.ledger.proof import tree_hash, verify_inclusion
 from audit.ledger.tree import Tree
 from tests.audit.conftest import LedgerDatabase, act
+from tests.audit.ledger.reference import inclusion_proof
 
 
 @pytest.mark.parametrize("level", [1, 3])

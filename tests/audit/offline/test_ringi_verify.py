@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import importlib.util
 import json
 import subprocess
@@ -12,11 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from audit import export
 from audit.ledger.checkpoint import Sealer
-from audit.offline import ringi_verify
+from audit.ledger.note import notes_of
+from audit.offline import ringi_verify, ringi_witness
 from tests.audit.conftest import LedgerDatabase, fill
 
 PROGRAM = Path(ringi_verify.__file__)
@@ -38,10 +45,7 @@ def _run(tmp_path: Path, lines: list[str] | str, *arguments: str) -> tuple[int, 
     file = tmp_path / "export.jsonl"
     file.write_text("".join(lines), encoding="utf-8", newline="")
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(PROGRAM), str(file), *arguments],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
+        [sys.executable, "-I", "-S", str(PROGRAM), str(file), *arguments], capture_output=True, text=True, cwd=tmp_path
     )
     assert not done.stderr
     return done.returncode, done.stdout
@@ -54,11 +58,21 @@ def _changed(line: str, **fields: Any) -> str:
 def test_a_true_export_holds(exported: tuple[list[str], Path], tmp_path: Path) -> None:
     lines, folder = exported
     assert len(lines) == 1 + SIZE + 2 + 1
-    status, said = _run(tmp_path, lines)
-    assert status == 0 and said.startswith("HOLDS: 12 events, 2 checkpoints") and "came from the file" in said
     checkpoints = str(folder / "checkpoints.txt")
     status, said = _run(tmp_path, lines, "--key", str(folder / "key.pub"), "--checkpoint", checkpoints)
-    assert status == 0 and said.startswith("HOLDS: 12 events, 4 checkpoints") and "came from" not in said
+    assert status == 0 and said.startswith("HOLDS: 12 events, 4 checkpoints")
+
+
+def test_nothing_from_outside_the_file_is_no_verdict(exported: tuple[list[str], Path], tmp_path: Path) -> None:
+    """Who makes the file could make the key in it: then it holds as far as can be seen, which is 2."""
+    lines, folder = exported
+    status, said = _run(tmp_path, lines)
+    assert status == 2 and "hold as far as can be seen" in said and "came from the file" in said
+    assert _run(tmp_path, lines, "--key", str(folder / "key.pub"))[0] == 0
+    first = tmp_path / "march.txt"
+    first.write_text(notes_of(folder / "checkpoints.txt")[0])
+    status, said = _run(tmp_path, lines, "--checkpoint", str(first))
+    assert status == 0 and said.startswith("HOLDS: 12 events, signed up to 5 of 12, 3 checkpoints")
 
 
 def test_it_needs_nothing_but_the_standard_library() -> None:
@@ -92,7 +106,7 @@ def test_what_lies_behind_the_last_checkpoint_is_not_said_to_be_signed(
     last = len(lines) - 2
     assert "checkpoint" in json.loads(lines[last])
     later = [*lines[:last], *lines[last + 1 :]]
-    status, said = _run(tmp_path, later)
+    status, said = _run(tmp_path, later, "--key", str(folder / "key.pub"))
     assert status == 0 and said.startswith("HOLDS: 12 events, signed up to 5 of 12, 1 checkpoints, root ")
     status, said = _run(tmp_path, later, "--checkpoint", str(folder / "checkpoints.txt"))
     assert status == 0 and said.startswith("HOLDS: 12 events, 3 checkpoints, root ")
@@ -107,10 +121,7 @@ def test_a_forged_checkpoint_is_found(exported: tuple[list[str], Path], tmp_path
     lines, folder = exported
     forged = [line.replace("\\n\\n— ", "\\nmore\\n\\n— ") for line in lines]
     status, said = _run(tmp_path, forged)
-    assert (status, said) == (
-        1,
-        "BROKEN at number 5: checkpoint after this event: the signature does not verify\n",
-    )
+    assert (status, said) == (1, "BROKEN at number 5: checkpoint after this event: the signature does not verify\n")
 
 
 def test_what_can_not_be_told_is_said(exported: tuple[list[str], Path], tmp_path: Path) -> None:
@@ -126,7 +137,93 @@ def test_what_can_not_be_told_is_said(exported: tuple[list[str], Path], tmp_path
     assert status == 2 and "no public key" in said and "HOLDS" not in said
     other = Sealer(tmp_path / "other").public
     status, said = _run(tmp_path, lines, "--key", str(other), "--checkpoint", str(folder / "checkpoints.txt"))
-    assert status == 2 and "bears no signature" in said
+    assert status == 1 and "bears no signature" in said
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [
+        (3, lambda line: line.replace('{"number"', '{"x":NaN,"number"')),
+        (3, lambda line: line.replace('{"number"', '{"number":3,"number"')),
+        (0, lambda line: line.replace('"v":1', '"v":1.0')),
+        (0, lambda line: line.replace('"v":1', '"v":true')),
+    ],
+)
+def test_a_line_that_readers_could_read_in_two_ways_is_refused(
+    exported: tuple[list[str], Path], tmp_path: Path, place: int, wrong: Callable[[str], str]
+) -> None:
+    lines, folder = exported
+    altered = [*lines[:place], wrong(lines[place]), *lines[place + 1 :]]
+    assert altered != lines
+    status, _said = _run(tmp_path, altered, "--key", str(folder / "key.pub"))
+    assert status == (1 if place else 2)
+
+
+def test_a_cosignature_is_checked_and_missed(exported: tuple[list[str], Path], tmp_path: Path) -> None:
+    lines, folder = exported
+    witness, other = (
+        ringi_witness.Witness(tmp_path / name, f"{name}.example/w", [ringi_witness.read_key((folder / "key.pub").read_text())])
+        for name in ("one", "other")
+    )  # fmt: skip
+    note = list(notes_of(folder / "checkpoints.txt"))[0]
+    line = witness.add_checkpoint(f"old 0\n\n{note}".encode())
+    cosigned = tmp_path / "cosignatures.txt"
+    cosigned.write_text(note + line)
+    given = ("--key", str(folder / "key.pub"), "--checkpoint", str(cosigned), "--witness")
+    status, said = _run(tmp_path, lines, *given, witness.public())
+    assert status == 0 and said.endswith("cosigned by one.example/w up to 5\n")
+    status, said = _run(tmp_path, lines, *given, other.public())
+    assert (status, said) == (2, "CAN'T TELL: no earlier checkpoint bears a cosignature of other.example/w\n")
+    raw = bytearray(base64.b64decode(line.split(" ")[2]))
+    raw[11] ^= 1  # another time
+    cosigned.write_text(note + f"\N{EM DASH} one.example/w {base64.b64encode(raw).decode()}\n")
+    status, said = _run(tmp_path, lines, *given, witness.public())
+    assert status == 2 and "the cosignature of one.example/w does not verify" in said
+
+
+def test_what_the_two_programs_have_in_common_is_the_same(tmp_path: Path) -> None:
+    """Each is one file for people who trust nothing beside it; so a part of one stands in the other, word for word."""
+    one, other = (
+        {node.name: ast.get_source_segment(text, node) for node in ast.parse(text).body if hasattr(node, "name")}
+        for text in (Path(tool.__file__).read_text() for tool in (ringi_verify, ringi_witness))
+    )
+    shared = set(one) & set(other) - {"main"}
+    assert shared >= {"add", "point_of", "sum_of", "ed25519_verifies", "key_id", "from_base64", "begins_with"}
+    assert {name for name in shared if one[name] != other[name]} == set()
+
+
+def _jwk(public: Any) -> dict[str, str]:
+    numbers = public.public_numbers()
+    names = (
+        {"kty": "RSA", "n": numbers.n, "e": numbers.e}
+        if hasattr(numbers, "n")
+        else {"kty": "EC", "x": numbers.x, "y": numbers.y}
+    )
+    return {
+        name: value
+        if isinstance(value, str)
+        else ringi_verify.to_base64url(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+        for name, value in names.items()
+    }
+
+
+def test_the_signatures_of_passkeys_agree_with_another_implementation() -> None:
+    one, other = generate_private_key(SECP256R1()), rsa.generate_private_key(65537, 2048)
+    for n in range(6):
+        message = b"m" * n
+        signed = [
+            (_jwk(one.public_key()), one.sign(message, ECDSA(SHA256()))),
+            (_jwk(other.public_key()), other.sign(message, PKCS1v15(), SHA256())),
+        ]
+        for key, signature in signed:
+            assert ringi_verify.jwk_verifies(key, message, signature)
+            assert not ringi_verify.jwk_verifies(key, message + b"x", signature)
+            assert not ringi_verify.jwk_verifies(key, message, signature[:-1] + bytes([signature[-1] ^ 1]))
+    elsewhere = _jwk(one.public_key()) | {"y": _jwk(generate_private_key(SECP256R1()).public_key())["y"]}
+    assert not ringi_verify.jwk_verifies(elsewhere, b"", one.sign(b"", ECDSA(SHA256())))
+    r, s = decode_dss_signature(one.sign(b"", ECDSA(SHA256())))
+    for wrong in ((0, s), (r, 0), (r, s + ringi_verify.N256)):
+        assert not ringi_verify.jwk_verifies(_jwk(one.public_key()), b"", encode_dss_signature(*wrong))
 
 
 def test_ed25519_agrees_with_another_implementation() -> None:

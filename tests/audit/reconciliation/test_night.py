@@ -22,6 +22,7 @@ from audit.change import change
 from audit.clock import now
 from audit.models import Event, Outbox, Reconciliation
 from audit.reconciliation import compare, night
+from audit.standing import standing
 from environments.models import AccessGrant, Environment
 from releases.worker.sweeper import RARELY, nightly_comparison
 from tests.releases.audit_tests.asking import ask, texts
@@ -194,7 +195,7 @@ def test_an_invented_row_is_found_between_true_ones(database: str) -> None:
 
 def test_a_removed_row_shows_as_an_event_that_the_history_does_not_tell(database: str) -> None:
     gone = Environment.history.order_by("history_id").first()
-    gone.delete()
+    past_every_guard(database, "DELETE FROM environments_historicalenvironment WHERE history_id = %s", gone.pk)
     said = compared()
     assert (said["bulk"], said["unexplained"]) == (1, 0) and said["writes"][0]["table"] == "environments.Environment"
 
@@ -275,3 +276,41 @@ def test_a_long_life_is_compared_in_constant_memory(database: str, monkeypatch: 
 
     few = peak(20)
     assert peak(60) < few * 1.5 + 200_000
+
+
+def test_a_row_that_says_when_it_ended_keeps_no_comparison_from_being_due(database: str) -> None:
+    compared()
+    insert = (
+        "INSERT INTO audit_reconciliation (begun_at, ended_at, place, found) VALUES ('2999-01-01', now(), '[]', '{}')"
+    )
+    past_every_guard(database, insert)
+    assert night.due(now() + timedelta(days=1, hours=1))
+
+
+LAST = """UPDATE audit_reconciliation SET place = '["auth.Group.permissions", "untold_rows", ""]', found = found || '{"unexplained": 0}'"""
+
+
+@pytest.mark.parametrize("written", [LAST, "UPDATE audit_reconciliation SET begun_at = '2999-01-01'"])
+def test_a_comparison_that_somebody_else_has_written_begins_anew(database: str, written: str) -> None:
+    for statement in (
+        "DISABLE TRIGGER USER",
+        "ENABLE ALWAYS TRIGGER ringi_capture",
+        "ENABLE ALWAYS TRIGGER ringi_no_truncate",
+    ):
+        past_every_guard(database, f"ALTER TABLE environments_environment {statement}")
+        if "DISABLE" in statement:
+            past_every_guard(database, "UPDATE environments_environment SET name_en = 'Elsewhere'")
+    with acting(SCHEDULER):
+        assert night.reconcile(0.0) is None
+        past_every_guard(database, written)
+        run = night.reconcile()
+    assert run is not None and run.found["unexplained"] > 0
+
+
+def test_a_comparison_that_does_not_come_about_is_told(database: str) -> None:
+    """Whoever has a session can hold the lock."""
+    compared()
+    assert not standing().late
+    moved = "UPDATE audit_event SET at = at - interval '49 hours' WHERE action = 'audit:reconcile'"
+    past_every_guard(database, f"ALTER TABLE audit_event DISABLE TRIGGER USER; {moved}")
+    assert standing().late

@@ -46,7 +46,7 @@ def test_every_kind_of_column_is_what_its_events_say(shared: str, governed: Gove
 def test_the_chain_says_which_event_is_later_when_the_clock_steps_back(
     shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.reconciliation.rows.PART", 2)
+    monkeypatch.setattr("audit.as_of.PART", 2)
     (governed,) = (one for one in GOVERNED if one.model == "environments.CompanyHoliday")
     insert = "INSERT INTO environments_companyholiday (id, day, name_ja, name_en) VALUES (%s, %s, 'あ', 'a')"
     update = "UPDATE environments_companyholiday SET name_ja = 'い{}' WHERE id = %s"
@@ -77,7 +77,7 @@ def test_the_chain_says_which_event_is_later_when_the_clock_steps_back(
 
 def test_it_goes_on_behind_the_place_that_it_told(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.reconciliation.rows.BATCH", 2)
-    monkeypatch.setattr("audit.reconciliation.rows.PART", 3)
+    monkeypatch.setattr("audit.as_of.PART", 3)
     (governed,) = (one for one in GOVERNED if one.model == "environments.AccessRule")
     with connection.cursor() as cursor:
         table = Table.of(cursor, governed)

@@ -11,15 +11,15 @@ from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments import access
 from environments.actions.account.create import create
+from environments.actions.account.invite import enrol, invite
 from environments.actions.token.issue import issue_token
 from environments.models import Account, Environment, Token
 
 
 def test_a_new_account_may_nothing(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     with acting_as("administrator"):
-        made = create(username="sato", display_name="佐藤 花子", password="correct-horse-battery")
-    assert not access.may(made, "look") and not made.is_superuser
-    assert made.check_password("correct-horse-battery")
+        made = create(username="sato", display_name="佐藤 花子")
+    assert not access.may(made, "look") and not made.is_superuser and not made.has_usable_password()
 
 
 def test_a_name_that_only_looks_different_is_taken(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
@@ -27,27 +27,30 @@ def test_a_name_that_only_looks_different_is_taken(people: dict[str, Any], actin
     with acting_as("administrator"):
         for name in ("Operator", "ｏｐｅｒａｔｏｒ", " operator "):
             with pytest.raises(Invalid, match="already"):
-                create(username=name, display_name="x", password="correct-horse-battery")
+                create(username=name, display_name="x")
 
 
 def test_a_weak_password_is_refused(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     with acting_as("administrator"):
+        made = create(username="sato-hanako", display_name="x")
+        secret = invite(made.pk).secret.split("/")[-2]
         for password in ("", "eleven-char", "sato-hanako-1"):
             with pytest.raises(Invalid):
-                create(username="sato-hanako", display_name="x", password=password)
-    assert not Account.objects.filter(username="sato-hanako").exists()
+                enrol(made.pk, secret=secret, password=password)
+    assert not Account.objects.get(username="sato-hanako").has_usable_password()
 
 
 def test_only_administrators_make_accounts(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     for name in ("manager", "operator", "auditor"):
         with acting_as(name), pytest.raises(NotYou):
-            create(username="sato", display_name="x", password="correct-horse-battery")
+            create(username="sato", display_name="x")
 
 
 def test_the_ledger_holds_no_password(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     with acting_as("administrator"):
-        made = create(username="sato", display_name="x", password="correct-horse-battery")
-    row = Event.objects.get(kind="row", object=f"environments.Account:{made.pk}")
+        made = create(username="sato", display_name="x")
+        made = enrol(made.pk, secret=invite(made.pk).secret.split("/")[-2], password="correct-horse-battery")
+    row = Event.objects.get(kind="row", action="account:enrol", object=f"environments.Account:{made.pk}")
     text = bytes(row.bytes).decode()
     assert "pbkdf2" not in text and made.password not in text and "correct-horse" not in text
     assert row.contents["after"]["password"].startswith("hmac-sha256:")

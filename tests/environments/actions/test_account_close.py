@@ -15,10 +15,13 @@ from environments import access
 from environments.actions.access.grant import propose
 from environments.actions.access.request import request
 from environments.actions.account.close import close, reopen
+from environments.actions.account.create import create
 from environments.actions.account.edit import edit, edit_own
 from environments.actions.deputy.appoint import appoint, confirm
+from environments.actions.proposed_change.decide import accept
 from environments.actions.token.issue import issue_token, revoke
-from environments.models import AccessGrant, AccessRequest, Account, Environment, Token
+from environments.models import AccessGrant, AccessRequest, Account, Environment, ProposedChange, Token
+from tests.conftest import seconded
 
 
 def written(account: Account, **fields: Any) -> dict[str, Any]:
@@ -43,10 +46,12 @@ def test_an_administrator_changes_what_an_account_says(people: dict[str, Any], a
     with acting_as("administrator", proved=False), pytest.raises(SignatureNeeded):
         edit(people["developer"].pk, **given)
     with acting_as("administrator"):
-        changed = edit(people["developer"].pk, **given)
-    changed.refresh_from_db()
-    assert (changed.display_name, changed.employee_id, changed.language) == ("佐藤 花子", "E-1", "en")
-    assert changed.git_addresses == ["hanako@datasets.example"]
+        proposed = edit(people["developer"].pk, **given)
+    changed = Account.objects.get(username="developer")
+    assert (changed.display_name, changed.employee_id, changed.language) == ("佐藤 花子", "", "en")
+    assert changed.git_addresses == ["developer@datasets.example"], "who a person is takes two"
+    changed = seconded(proposed, acting_as, "second_administrator")
+    assert (changed.employee_id, changed.git_addresses) == ("E-1", ["hanako@datasets.example"])
     for name in ("manager", "developer", "auditor"):
         with acting_as(name), pytest.raises(NotYou):
             edit(people["tester"].pk, **written(people["tester"]))
@@ -61,11 +66,40 @@ def test_nobody_changes_what_decides_about_his_own_approvals(
     night = newcomer("night", employee_id="e-9")
     for name, account in (("administrator", people["administrator"]), ("day", people["day"]), ("day", night)):
         with acting_as(name):
-            with pytest.raises(NotYou, match="another administrator"):
+            with pytest.raises(NotYou, match="other administrators"):
                 edit(account.pk, **written(account, **field))
             edit(account.pk, **written(account, affiliation="Office"))
     with acting_as("second_administrator"):
-        edit(people["administrator"].pk, **written(people["administrator"], **field))
+        proposed = edit(people["administrator"].pk, **written(people["administrator"], **field))
+    with acting_as("administrator"), pytest.raises(NotYou, match="Another person accepts"):
+        accept(proposed.pk)
+    seconded(proposed, acting_as, "day")
+
+
+def test_one_administrator_gives_nobody_an_address(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    """Neither moved from an approver to a service, nor entered with a new account, nor as one's own mail address."""
+    taken = ("committee_a@datasets.example",)
+    with acting_as("administrator"):
+        moved = edit(people["committee_a"].pk, **written(people["committee_a"], git_addresses=()))
+        made = create(username="bot", display_name="Bot", kind="service", git_addresses=("bot@datasets.example",))
+        with pytest.raises(NotYou, match="Another person accepts"):
+            accept(moved.pk)
+        with pytest.raises(Invalid, match="already"):
+            edit(people["ci"].pk, **written(people["ci"], git_addresses=taken))
+    assert Account.objects.get(username="committee_a").git_addresses == list(taken)
+    assert Account.objects.get(pk=made.pk).git_addresses == []
+    with acting_as("committee_a"), pytest.raises(NotYou):
+        accept(moved.pk)
+    with acting_as("developer"):
+        own = edit_own(telephone="1", language="en", email="own@datasets.example")
+    assert Account.objects.get(username="developer").email == ""
+    for name in ("developer", "manager"):
+        with acting_as(name), pytest.raises(NotYou):
+            accept(own.pk)
+    with acting_as("administrator"):
+        assert accept(own.pk).email == "own@datasets.example"
+    asked = ProposedChange.objects.get(account=made)
+    assert seconded(asked, acting_as, "second_administrator").git_addresses == ["bot@datasets.example"]
 
 
 def test_an_address_belongs_to_one_person(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:

@@ -12,9 +12,9 @@ from cryptography.exceptions import InvalidTag
 from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments.actions.configuration.create import create
-from environments.actions.target.create import create_target
 from environments.models import ConfigurationVersion, Environment
 from releases.actions.application.create import create_application
+from releases.actions.target.set_settings import create_target
 
 
 @pytest.fixture

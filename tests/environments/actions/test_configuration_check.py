@@ -14,9 +14,10 @@ from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments.actions.configuration.create import create
 from environments.actions.configuration.examine import examine
-from environments.actions.target.create import create_target
 from environments.models import ConfigurationCheck, ConfigurationVersion, Environment, Target
 from releases.actions.application.create import create_application
+from releases.actions.target.set_settings import create_target
+from tests.conftest import seconded
 from tests.environments.reach.test_reach import address
 
 
@@ -28,7 +29,10 @@ def version(acting_as: Callable[..., Any], database: str, tmp_path: Path) -> Con
     production = Environment.objects.get(slug="production").pk
     with acting_as("operator"):
         listed = {"private_networks": ["127.0.0.0/8", "::1"]}
-        create_target(application_id=application.pk, environment_id=production, root=str(tmp_path), settings=listed)
+        made = create_target(
+            application_id=application.pk, environment_id=production, root=str(tmp_path), settings=listed
+        )
+        seconded(made, acting_as)
         return create(
             application_id=application.pk,
             environment_id=production,

@@ -12,8 +12,7 @@ from audit.clock import now
 from audit.models import Event
 from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
 from environments import access
-from environments.actions.access.grant import propose
-from environments.actions.access.grant import withdraw as end_grant
+from environments.actions.access.grant import propose, withdraw as end_grant
 from environments.actions.access.review import close, keep, open_review, undecided, withdraw
 from environments.models import AccessGrant, AccessReview, AccessReviewItem
 

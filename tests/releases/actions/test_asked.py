@@ -225,9 +225,19 @@ def seen(watch: Watch, value: float | None, at: datetime) -> None:
     make(Sample, watch=watch, due_at=at, at=at, up=True, values={"error_rate": entry})
 
 
-def look() -> None:
+def look(later: timedelta = timedelta()) -> None:
     with acting(WORKER):
-        tell_unclear(now())
+        tell_unclear(now() + later)
+
+
+def test_the_procedure_says_after_how_many_measurements_without_a_value_monitoring_is_unclear(watch: Watch) -> None:
+    procedure = watch.deployment.procedure
+    content = procedure.document.model_dump(mode="json")
+    for limit, unclear in ((12, False), (8, True)):
+        content["watch"]["error_limit"] = limit
+        alter(procedure, content=content)
+        look()
+        assert (Watch.objects.get(pk=watch.pk).unclear_at is not None) is unclear, limit
 
 
 def test_a_watch_without_values_wakes_the_roster_once_until_there_are_some(
@@ -241,11 +251,9 @@ def test_a_watch_without_values_wakes_the_roster_once_until_there_are_some(
     seen(watch, 0.0, now() - timedelta(minutes=2))
     look()
     assert tell() == [], "a value two minutes ago is known"
-    Sample.objects.all().delete()
-    seen(watch, 0.0, now() - timedelta(minutes=8))
     seen(watch, None, now() - timedelta(minutes=1))
     for _again in range(2):
-        look()
+        look(timedelta(minutes=6))
     notice = told("watch:unclear")
     assert names(notice) == roster and notice.path == f"/admin/deployment/{watch.deployment_id}/#watch"
     assert "Error rate" in notice.texts["en"]["body"] and "エラーレート" in notice.texts["ja"]["body"]

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from audit.actor import acting
+from environments.admin.rights import Rights
 from releases.actions.rollback import decide
 from releases.actions.rollback.causes import (
     FAILED_CHECK,
@@ -137,14 +138,14 @@ def test_what_is_waived_is_named_in_both_languages(world: Any, gate: str, ja: st
 def test_the_waivers_that_are_consented_to_are_shown_in_words(world: Any) -> None:
     from releases.actions.waiver import decide as waivers
 
-    release, _round = world.submitted()
-    found = document(release, world.environments["production"])
-    assert next(one.text for one in clauses(found) if one.key == "waivers") == "—"
+    release, round_ = world.submitted()
+    nobody = Rights(None)
+    assert next(one.text for one in clauses(round_, nobody) if one.key == "waivers") == "—"
     release = world.planned("1.4.0")
     waiver = proposed(world, release)
     with world.acting_as("project_manager"):
         waivers.approve(waiver.pk)
-    found |= {"waivers": document(release, world.environments["production"])["waivers"]}
+    round_.document |= {"waivers": document(release, world.environments["production"])["waivers"]}
     for language, said in (("ja", "カバレッジ"), ("en", "overage")):
         with translation.override(language):
-            assert said in next(one.text for one in clauses(found) if one.key == "waivers")
+            assert said in next(one.text for one in clauses(round_, nobody) if one.key == "waivers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -16,7 +17,10 @@ from tests.releases.gates.asking import COMMAND, alter, make
 
 
 def test_no_key_is_retired_that_an_address_needs(people: Any, tmp_path: Any, settings: Any) -> None:
+    ring = key_ring.path()
     settings.STATE = tmp_path
+    key_ring.path().parent.mkdir(mode=0o700)
+    shutil.copy(ring, key_ring.path())
     with acting(COMMAND):
         row = make(MessageChannel, key="desk", kind="slack", label_ja="x", label_en="x", language="ja")
     row = alter(row, sealed={"url": seal("https://hooks.example/1", row.bound_to("url"))})

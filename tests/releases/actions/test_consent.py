@@ -153,8 +153,7 @@ def test_taking_back_ends_the_round(world: Any) -> None:
 
 
 def test_an_approver_does_not_schedule(world: Any, people: dict[str, Any]) -> None:
-    from environments.actions.access.grant import confirm as second
-    from environments.actions.access.grant import propose
+    from environments.actions.access.grant import confirm as second, propose
 
     with world.acting_as("administrator"):
         grant = propose(people["committee_a"].pk, role="operator", reason="night shift")

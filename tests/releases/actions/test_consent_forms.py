@@ -11,8 +11,7 @@ from audit.refusals import Invalid, NotYou
 from environments.actions.deputy import appoint as deputies
 from environments.models import AccessGrant
 from releases.actions.consent import decide
-from releases.actions.meeting.record import decide as decided
-from releases.actions.meeting.record import record
+from releases.actions.meeting.record import decide as decided, record
 from releases.actions.obligation.settle import settle
 from releases.gates import quorum
 from releases.models import Approval, Meeting, Obligation
@@ -157,7 +156,7 @@ def test_a_meeting_has_attendees_minutes_and_lies_in_the_past(world: Any) -> Non
 
 def test_who_is_lacking_is_told_before_anyone_applies(world: Any) -> None:
     release, production = world.planned(), world.environments["production"]
-    assert quorum.lacking(release, production) == []
+    assert quorum.lacking(release, production) == {}
     kept = AccessGrant.objects.get(account=world.people["committee_b"], role="committee")
     alter(kept, withdrawn_at=datetime.now(UTC))
-    assert quorum.lacking(release, production) == [("committee", 1)]
+    assert quorum.lacking(release, production) == {"committee": 1}

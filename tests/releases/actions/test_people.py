@@ -13,8 +13,7 @@ from environments.models import AccessRule, Environment
 from releases.actions.consent.decide import approve as consent
 from releases.actions.document import review
 from releases.actions.obligation.settle import settle
-from releases.actions.procedure.activate import activate_first, load
-from releases.actions.procedure.activate import submit as apply_for
+from releases.actions.procedure.activate import activate_first, load, submit as apply_for
 from releases.actions.release.prepare import fix_content
 from releases.actions.roster.assign import assign
 from releases.models import Obligation, Procedure, RosterEntry, Stakeholder
@@ -102,7 +101,7 @@ def test_a_new_procedure_needs_the_consent_that_the_old_one_asks_for(world: Any)
     with world.acting_as("author_on_committee"):
         draft = load(another(), reason="CI left staging")
         round_ = apply_for(draft.pk, reason="CI left staging")
-        with pytest.raises(NotYou, match="applied"):
+        with pytest.raises(NotYou, match="submitted it for approval"):
             consent(round_.pk, digest=round_.digest)
     staging = Environment.objects.get(slug="staging")
     with world.acting_as("committee_a"):

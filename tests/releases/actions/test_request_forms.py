@@ -12,6 +12,7 @@ from audit.actor import acting
 from environments.actions.access.grant import propose
 from releases.actions.deployment.schedule import cancel
 from releases.actions.release.confirm import confirm
+from tests.conftest import enrolled
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND
 
@@ -62,6 +63,7 @@ def test_the_form_offers_the_environments_where_one_may_ask(world: World, browse
     assert 'data-verb="deployment:request"' in _release(browsers, "developer", release)
     with acting(COMMAND):
         propose(world.people["outsider"].pk, role="operator", environment_id=sent["environment_id"], reason="a part")
+        enrolled(world.people["outsider"])
     offered = browsers("outsider").get(form).context["form"].fields["environment_id"].queryset
     assert [place.slug for place in offered] == ["production"]
 

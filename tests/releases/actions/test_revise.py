@@ -9,6 +9,7 @@ import pytest
 from django.urls import reverse
 
 from audit.refusals import Invalid, WrongState
+from environments.admin.rights import Rights
 from releases.actions.procedure.activate import submit
 from releases.actions.procedure.revise import revise
 from releases.admin.procedure_difference import differences
@@ -53,7 +54,7 @@ def test_what_is_approved_shows_the_difference(acting_as: Callable[..., Any], br
         values = {cell("approvals", "number", subject="regular", tier="production"): 3}
         draft = revise(active().pk, reason="stricter", values=values)
         round_ = submit(draft.pk, reason="stricter")
-    (shown,) = [clause for clause in clauses(round_.document) if clause.key == "difference"]
+    (shown,) = [clause for clause in clauses(round_, Rights(None)) if clause.key == "difference"]
     assert "2 → 3" in shown.text and "1.0.1" in shown.label
     page = browsers("committee_a").get(reverse("act", args=["consent", "approve", round_.pk])).content.decode()
     assert "2 → 3" in page

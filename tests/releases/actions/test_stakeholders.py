@@ -10,8 +10,7 @@ import pytest
 from audit.models import Event
 from audit.refusals import Invalid, NotYou, SignatureNeeded, WrongState
 from releases.actions.message.read import read, read_all
-from releases.actions.message_rule.change_rule import add as add_rule
-from releases.actions.message_rule.change_rule import withdraw as withdraw_rule
+from releases.actions.message_rule.change_rule import add as add_rule, withdraw as withdraw_rule
 from releases.actions.message_rule.lay_out import lay_out_messages
 from releases.actions.stakeholder.change_group import close, create, edit
 from releases.actions.stakeholder.members import add, add_outside, remove

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from audit.models import Event
 from audit.refusals import Invalid
-from environments.actions.target.create import create_target
 from releases.actions.application.create import create_application
 from releases.actions.target.schema import faults_by_key, keys
-from releases.actions.target.set_settings import set_settings
+from releases.actions.target.set_settings import create_target, set_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 # How the code reads a setting, and under which part.
@@ -62,6 +62,45 @@ def test_a_value_of_another_kind_is_refused_with_the_name_of_its_setting() -> No
     ):
         found = faults_by_key(settings)
         assert list(found) == [key] and said in found[key][0], found
+
+
+TELLING: list[tuple[dict[str, Any], str]] = [
+    ({"metrics_url": "http://probe:geheim@127.0.0.1/metrics"}, "metrics_url"),
+    ({"migrate": ["migrate", "--database", "postgresql://app:geheim@db/app"]}, "migrate"),
+    ({"migrate": ["migrate", "--password", "geheim"]}, "migrate"),
+    ({"migrate": ["/bin/sh", "-c", "PGPASSWORD=geheim psql"]}, "migrate"),
+    ({"service": {"start": ["run", "--api-key=geheim"]}}, "service.start"),
+    ({"alerts_url": "http://127.0.0.1/alerts?token=geheim"}, "alerts_url"),
+    ({"ansible": {"inventory": "web1 ansible_password=geheim"}}, "ansible.inventory"),
+    (
+        {"ansible": {"inventory": {"all": {"vars": {"ansible_become_pass": "geheim"}}}}},
+        "ansible.inventory.all.vars.ansible_become_pass",
+    ),
+    ({"ansible": {"inventory": "-----BEGIN OPENSSH PRIVATE KEY-----"}}, "ansible.inventory"),
+]
+
+
+@pytest.mark.parametrize(("settings", "key"), TELLING)
+def test_a_secret_in_a_setting_is_refused_and_not_repeated(settings: dict[str, Any], key: str) -> None:
+    found = faults_by_key(settings)
+    assert list(found) == [key] and "configuration" in found[key][0] and "geheim" not in found[key][0]
+
+
+def test_a_secret_that_is_filled_in_elsewhere_is_none() -> None:
+    for settings in (
+        {"migrate": ["migrate", "--password-file", "/run/secrets/db", "--config", "{config}"]},
+        {"ansible": {"inventory": "web1 ansible_password={{ lookup('env', 'WEB_PASSWORD') }}"}},
+        {"log_error_pattern": "(?:password|token): (wrong|expired)", "database_key": "PASSWORD_URL"},
+        {"metrics_url": "http://127.0.0.1:9090/metrics", "service": {"start": ["run", "--token", "{config}"]}},
+    ):
+        assert faults_by_key(settings) == {}
+
+
+def test_a_target_with_a_password_is_neither_made_nor_recorded(world: Any) -> None:
+    target = world.targets["staging"]
+    with world.acting_as("operator"), pytest.raises(Invalid, match="“metrics_url” holds a password"):
+        set_settings(target.pk, root=target.root, settings=TELLING[0][0], reason="a page with a password")
+    assert not [row for row in Event.objects.all() if b"geheim" in bytes(row.bytes)]
 
 
 def test_every_setting_that_the_code_reads_is_in_the_schema() -> None:

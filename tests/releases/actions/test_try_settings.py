@@ -12,12 +12,15 @@ import pytest
 from audit.models import Event
 from audit.refusals import Invalid, NotYou
 from environments.models import Target
-from releases.actions.target.try_settings import Tried, try_settings, within
+from releases.actions.target.try_settings import try_settings, within
+from releases.steps.examine import Found
+from releases.steps.landlock import landlock
 from tests.releases.gates.asking import alter
 from tests.releases.metrics.pages import Page, Site, site
 from tests.releases.steps.conftest import Host, host
 
 __all__ = ["host"]
+PROGRAMS = "passed" if landlock() else "unknown"
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def pages() -> Iterator[Site]:
         yield made
 
 
-def tried(world: Any, settings: dict[str, Any], *, root: str = "", who: str = "operator") -> dict[str, Tried]:
+def tried(world: Any, settings: dict[str, Any], *, root: str = "", who: str = "operator") -> dict[str, Found]:
     target = world.targets["staging"]
     with world.acting_as(who):
         found = try_settings(
@@ -39,7 +42,7 @@ def tried(world: Any, settings: dict[str, Any], *, root: str = "", who: str = "o
     return {one.key: one for one in found}
 
 
-def results(found: dict[str, Tried]) -> dict[str, str]:
+def results(found: dict[str, Found]) -> dict[str, str]:
     return {key: one.result for key, one in found.items()}
 
 
@@ -58,7 +61,7 @@ def test_everything_that_is_so_is_said_with_what_was_seen(world: Any, pages: Sit
         },
     )
     keys = ("folder", "ready", "log", "repository", "metrics")
-    assert results(found) == dict.fromkeys(keys, "passed"), found
+    assert results(found) == {**dict.fromkeys(keys, "passed"), "programs": PROGRAMS}, found
     assert "status 200" in found["ready"].says and "8 bytes" in found["log"].says
     assert world.fresh(world.targets["staging"]).settings == {}, "nothing is kept"
     assert not any(Path(world.targets["staging"].root).glob(".ringi*")), "nothing is laid there"
@@ -76,13 +79,13 @@ def test_what_is_wrong_is_named_with_what_to_do(world: Any, pages: Site, tmp_pat
     Path(world.targets["staging"].root, "elsewhere.log").symlink_to("/etc/hostname")
     found = tried(world, settings)
     assert results(found) == {
-        "folder": "passed", "ready": "failed", "log": "failed", "repository": "failed", "metrics": "failed",
+        "folder": "passed", "programs": PROGRAMS, "ready": "failed", "log": "failed", "repository": "failed", "metrics": "failed",
     }  # fmt: skip
     assert "404" in found["ready"].says and "outside the folder" in found["log"].says
     assert str(tmp_path) in found["repository"].says
     found = tried(world, {"service": {"ready": {"url": "http://127.0.0.1:9/"}}}, root="/srv/is-not-there")
     assert results(found) | {"repository": ""} == {
-        "folder": "failed", "ready": "unknown", "log": "unknown", "repository": "", "metrics": "unknown",
+        "folder": "failed", "programs": PROGRAMS, "ready": "unknown", "log": "unknown", "repository": "", "metrics": "unknown",
     }  # fmt: skip
     assert "does not exist" in found["folder"].says and "nothing runs yet" in found["ready"].says
 
@@ -122,6 +125,7 @@ def test_another_host_is_connected_to_and_asked_there(world: Any, host: Host, tm
         )
     found = tried(world, {"ssh": host.settings})
     assert results(found)["connection"] == results(found)["folder"] == "passed", found
+    assert results(found)["programs"] == "unknown" and "signs in on the host" in found["programs"].says
 
 
 def test_the_button_of_the_form_shows_the_table_and_keeps_nothing(world: Any, browsers: Any) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from audit.models import Event
 from audit.refusals import Invalid, NotYou, SignatureNeeded
-from environments.actions.target.create import create_target
 from releases.actions.application.create import create_application
-from releases.actions.watch.set_sources import set_watch, try_watch
+from releases.actions.target.set_settings import create_target, set_watch
+from releases.actions.watch.set_sources import try_watch
 from tests.releases.metrics.pages import Page, Site, site
 
 LOAD = {"source": "json_http", "parameters": {"values": {"resource_use": "load"}}}

@@ -13,6 +13,7 @@ from audit.actor import acting
 from audit.clock import now
 from audit.models import Event
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from environments.actions.access.grant import propose
 from releases.actions.deployment.settle import settle
 from releases.actions.release.observe import observe
 from releases.actions.release.submit import submit
@@ -74,7 +75,37 @@ def test_after_the_watch_the_decider_and_one_of_the_committee_say_so_anew(world:
     with world.acting_as("second_operator"):
         decide.authorise(alarm.pk, digest=shown(alarm))
     assert world.fresh(alarm).state == "authorised"
-    assert [entry["role"] for entry in world.fresh(alarm).facts["agreed"]] == ["committee"]
+    assert [entry["roles"] for entry in world.fresh(alarm).facts["agreed"]] == [["committee"]]
+
+
+def test_who_can_fill_only_the_other_place_agrees_as_well_and_who_lost_the_role_does_not_count(
+    world: Any, ended: Deployment
+) -> None:
+    procedure = ended.procedure
+    late = {"subject": "late_way_back", "tier": "production", "stage": 1, "number": 1, "source": "ours", "ours": []}
+    kept = [
+        row
+        for row in procedure.content["approvals"]
+        if (row["subject"], row["tier"]) != (late["subject"], late["tier"])
+    ]
+    rows = [{**late, "role": role} for role in ("rollback_decider", "committee", "project_manager")]
+    ended = alter(
+        alter(ended, consent=None), procedure=alter(procedure, content={**procedure.content, "approvals": kept + rows})
+    )
+    alarm = assessed(world, ended)
+    counted(alarm)
+    with acting(COMMAND):
+        grant = propose(world.people["committee_a"].pk, role="project_manager", reason="two hats")
+    for name in ("committee_a", "committee_b"):
+        with world.acting_as(name):
+            agree(alarm.pk, digest=shown(alarm))
+    alter(grant, withdrawn_at=now())
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="not agreed yet: Project manager"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+    with world.acting_as("project_manager"):
+        agree(alarm.pk, digest=shown(alarm))
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
 
 
 def test_after_the_watch_nothing_was_authorised_beforehand(world: Any, ended: Deployment) -> None:

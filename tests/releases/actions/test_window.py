@@ -116,7 +116,7 @@ def test_an_extra_window_opens_with_the_second_consent_only(world: Any) -> None:
 
 def test_who_asks_for_a_window_does_not_consent_to_it(world: Any) -> None:
     round_ = extra(world, "author_on_committee")
-    with world.acting_as("author_on_committee"), pytest.raises(NotYou, match="applied"):
+    with world.acting_as("author_on_committee"), pytest.raises(NotYou, match="submitted it"):
         approve(round_.pk, digest=round_.digest)
 
 

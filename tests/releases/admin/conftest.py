@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db.models import Model
 from django.utils import translation
 from psycopg.conninfo import conninfo_to_dict
@@ -47,3 +48,9 @@ def seeded(pages_template: PagesTemplate, database: str) -> dict[str, Any]:
 def world(seeded: dict[str, Any]) -> dict[str, Any]:
     """The same, as the tests of the pages call it."""
     return seeded
+
+
+@pytest.fixture(autouse=True)
+def nothing_silent() -> None:
+    """Pages look for what is silent every few seconds: not between two counts of their queries."""
+    cache.set("silences", [], 600)

@@ -18,7 +18,6 @@ from typing import Any
 from audit.change import change
 from audit.clock import now
 from environments.actions.configuration.create import create as create_configuration
-from environments.actions.target.create import create_target
 from environments.actions.window.freeze import freeze
 from environments.models import Account, Application, Environment
 from releases.actions.application.create import create_application
@@ -26,6 +25,7 @@ from releases.actions.consent.decide import approve
 from releases.actions.release import move, plan, prepare, submit
 from releases.actions.rollback.draft import draft_documents
 from releases.actions.roster.assign import assign
+from releases.actions.target.set_settings import create_target
 from releases.actions.watch.begin import checks_of, triggers_of
 from releases.actions.window.propose import propose
 from releases.metrics.triggers import judge
@@ -47,6 +47,7 @@ from releases.models import (
     Watch,
     WatchCheck,
 )
+from tests.conftest import seconded
 
 ActingAs = Callable[..., AbstractContextManager[Any]]
 TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's empty tree
@@ -88,12 +89,13 @@ def application(acting_as: ActingAs, slug: str = "datasets", name: str = "デー
         made = create_application(slug=slug, name=name, repository=str(repository()))
     with acting_as("operator"):
         for environment in Environment.objects.all():
-            create_target(
+            target = create_target(
                 application_id=made.pk,
                 environment_id=environment.pk,
                 root=f"/srv/{slug}/{environment.slug}",
                 settings={},
             )
+            seconded(target, acting_as)
             create_configuration(
                 application_id=made.pk,
                 environment_id=environment.pk,

@@ -13,12 +13,11 @@ from django.test.utils import CaptureQueriesContext
 from audit.actor import Actor, acting
 from audit.change import change
 from audit.clock import now
-from environments.actions.access.grant import propose
-from environments.actions.access.grant import withdraw as end_grant
+from environments.actions.access.grant import propose, withdraw as end_grant
 from environments.actions.access.request import request
 from environments.actions.access.review import open_review
 from environments.actions.account.close import close
-from environments.actions.account.password import set_password
+from environments.actions.account.edit import edit
 from environments.actions.deputy.appoint import appoint
 from environments.actions.token.issue import issue_token
 from environments.models import AccessGrant, AccessReview, Environment
@@ -46,7 +45,7 @@ def busy(people: dict[str, Any], acting_as: Callable[..., Any]) -> AccessReview:
         propose(people["outsider"].pk, role="committee", reason="new member")
         propose(people["outsider"].pk, role="tester", reason="from May", begins_at=moment + timedelta(days=9))
         end_grant(AccessGrant.objects.get(account=people["tester"]).pk, reason="left")
-        set_password(people["committee_b"].pk, password="a-longer-way-in-2026", reason="forgotten")
+        edit(people["committee_b"].pk, display_name="Committee B", employee_id="E-9", reason="a new number")
         issue_token(people["ci"].pk)
         return open_review(due_at=moment + timedelta(days=14), reason="half-year")
 
@@ -126,10 +125,10 @@ def test_an_overdue_review_is_marked(busy: AccessReview, browsers: Callable[[str
 
 def test_my_work_names_what_waits_for_whom(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
     second = html_of(browsers("second_administrator"), "/admin/")
-    for words in ("Answer a request for access", "Confirm a deputy", "Confirm the first password", "Confirm a role"):
+    for words in ("Answer a request for access", "Confirm a deputy", "Accept or decline a change", "Confirm a role"):
         assert words in second, words
     first = html_of(browsers("administrator"), "/admin/")
-    assert "Confirm the first password" not in first, "the second person is another one"
+    assert "Accept or decline a change" not in first, "the second person is another one"
     assert "Answer a request for access" not in html_of(browsers("committee_a"), "/admin/")
 
 
@@ -138,16 +137,14 @@ def test_an_account_offers_what_fits_it(
 ) -> None:
     def offered(name: str, reader: str = "administrator") -> set[str]:
         html = html_of(browsers(reader), f"/admin/environments/account/{people[name].pk}/change/")
-        keys = ("edit", "close", "reopen", "set_password", "confirm_password", "drop_password")
+        keys = ("edit", "close", "reopen", "invite")
         found = {key for key in keys if f'data-verb="account:{key}"' in html}
         return found | {key for key in ("token:issue", "access:propose") if f'data-verb="{key}"' in html}
 
-    assert offered("developer") == {"edit", "close", "set_password", "access:propose"}
+    assert offered("developer") == {"edit", "close", "invite", "access:propose"}
     assert offered("administrator") == {"edit"}, "nothing of his own but what he is called"
     assert offered("ci") == {"edit", "close", "token:issue", "access:propose"}
-    assert "confirm_password" in offered("committee_b", "second_administrator")
-    assert "confirm_password" not in offered("committee_b")
-    assert offered("committee_b", "committee_b") == {"drop_password"} and offered("committee_b", "manager") == set()
+    assert offered("committee_b", "committee_b") == set() == offered("committee_b", "manager")
     with acting_as("administrator"):
         close(people["developer"].pk, reason="left")
     assert offered("developer") == {"edit", "reopen"}

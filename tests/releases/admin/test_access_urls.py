@@ -12,8 +12,6 @@ from django.urls import URLPattern, URLResolver, get_resolver
 # What answers anyone, and why.
 PUBLIC = {
     "": "leads to the first page",
-    "health/": "tells that things answer, and nothing else",
-    "health/work/": "the same, for the probe that calls somebody",
     "language/": "sets a cookie",
     "account/login/": "the sign-in",
     "account/logout/": "ends a session; without one it leads on",

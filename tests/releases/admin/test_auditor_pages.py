@@ -10,6 +10,7 @@ import pytest
 from django.urls import reverse
 
 from audit import search
+from audit.actor import acting
 from audit.change import change
 from audit.clock import now
 from audit.models import Event, Head
@@ -20,8 +21,8 @@ from environments.actions.deputy import appoint
 from environments.models import Environment, Target
 from releases.admin.could_page import could, duties, uses
 from releases.evidence_pack import scope
-from tests.conftest import seal
-from tests.releases.gates.asking import make
+from tests.conftest import enrolled, seal
+from tests.releases.gates.asking import COMMAND, make
 
 
 @pytest.fixture
@@ -212,6 +213,16 @@ def test_who_could_and_who_did(world: dict[str, Any], auditor: Any, people: dict
     assert {(use.allowed, use.happening.actor_label) for use in odd} == {(None, "command:tests")}
 
 
+def test_the_access_report_is_taken_along_as_tables(world: dict[str, Any], auditor: Any) -> None:
+    production = Environment.objects.get(slug="production")
+    for take, line in (("could", "Committee A,"), ("did", "Committee A,Approve,")):
+        answer = auditor.get(reverse("who-could"), {"take": take, "environment": production.pk})
+        table = b"".join(answer.streaming_content).decode()
+        assert line in table and answer["Content-Type"].startswith("text/csv"), table
+        event = Event.objects.filter(action="audit:export_access").order_by("-link__number")[0]
+        assert event.contents["after"]["table"] == take and event.contents["after"]["environment"] == "production"
+
+
 def test_an_act_without_a_right_is_seen(
     world: dict[str, Any], auditor: Any, people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
@@ -308,6 +319,8 @@ def test_a_look_at_the_source_takes_a_right_where_the_release_goes(
     elsewhere = make(Environment, slug="elsewhere", name_ja="x", name_en="x", tier="staging", order=9)
     given(acting_as, people["outsider"], "operator", "production")
     given(acting_as, people["auditor"], "operator", elsewhere.slug)
+    with acting(COMMAND):
+        enrolled(people["outsider"])
     for name in ("outsider", "auditor"):
         with acting_as(name), change("release:observe", (type(release), release.pk)):
             pass

@@ -207,15 +207,17 @@ def test_a_recurring_freeze_is_made_on_a_page_that_shows_each_time_and_what_it_h
 ) -> None:
     client, review = browsers("manager"), world["review"]
     address = reverse("act", args=["window", "freeze_recurring", production().pk])
-    assert "FREQ=WEEKLY;BYDAY=FR" in client.get(address).content.decode()
+    form = client.get(address).content.decode()
+    assert re.findall(r'name="rrule_days" value="(..)"[^>]* checked', form) == ["FR"]
     day = review.window_start.astimezone(TOKYO).date()
     staging = Environment.objects.get(slug="staging")
     given = {
-        "name": "週末", "reason": "x", "rrule": f"FREQ=WEEKLY;BYDAY={('MO', 'TU', 'WE', 'TH', 'FR', 'SA', 'SU')[day.weekday()]}",
+        "name": "週末", "reason": "x", "rrule_days": [("MO", "TU", "WE", "TH", "FR", "SA", "SU")[day.weekday()]],
         "start": "00:00", "length_minutes": "600", "first_day": f"{day}", "last_day": f"{day + timedelta(days=364)}",
         "also_in": [staging.pk],
     }  # fmt: skip
-    faulty = preview(client.post(address, given | {"rrule": "FREQ=HOURLY"}).content.decode())
+    assert "not both" in client.post(address, given | {"rrule": "FREQ=HOURLY"}).content.decode()
+    faulty = preview(client.post(address, given | {"rrule": "FREQ=HOURLY", "rrule_days": []}).content.decode())
     assert "needs FREQ=DAILY" in faulty
     html = client.post(address, given).content.decode()
     shown = preview(html)

@@ -239,10 +239,11 @@ def test_another_applications_releases_and_freezes_are_not_in_it(
 def test_a_recurring_freeze_is_an_event_for_each_time(
     world: dict[str, Any], feed: Callable[..., Answer], acting_as: Callable[..., Any]
 ) -> None:
-    day = now().date() + timedelta(days=1)
+    place = Environment.objects.get(slug="staging")
+    day = now().astimezone(ZoneInfo(place.zone)).date() + timedelta(days=1)
     with acting_as("manager"):
         row = freeze_recurring(
-            Environment.objects.get(slug="staging").pk, name="weekend", rrule="FREQ=DAILY", start=time(0), length_minutes=60,
+            place.pk, name="weekend", rrule="FREQ=DAILY", start=time(0), length_minutes=60,
             first_day=day, last_day=day + timedelta(days=2), reason="x",
         )  # fmt: skip
     found = of(events(feed()), f"freeze-{row.pk}-")

@@ -23,6 +23,7 @@ from releases.admin.rounds import standing_of
 from releases.admin.shown import buttons
 from releases.admin.verbs import verb as find
 from releases.models import Approval, Deployment, Document, Notice, Obligation, Rollback, Waiver
+from tests.conftest import give_factor
 from tests.releases.admin.seed import walk
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown
 
@@ -220,6 +221,7 @@ def test_who_gives_roles_in_one_environment_does_so_there_on_the_pages_too(
 ) -> None:
     """As the actions let him: his form offers that environment alone, and he reviews its grants and no others."""
     places = {place.slug: place for place in Environment.objects.all()}
+    give_factor(people["outsider"])
     with acting(COMMAND):
         propose(people["outsider"].pk, role="administrator", environment_id=places["staging"].pk, reason="a part")
         grants = [

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from releases.admin.series import BOTTOM, HEIGHT, LEFT, MOST_TICKS, TOP, WIDTH, Mark, Point, draw, ticks_of, top_of
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.urls import reverse
 
 from environments.models import Target
 from releases.actions.target.schema import faults_by_key, keys
 from releases.admin.target_form import ELSEWHERE, fields_of, settings_of
+from releases.steps.landlock import landlock
 
 HOST_LINE = "app1.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFPa0x3cJ0tTQcD2yQ3cZ8o0Vd0e1Yx0h5mC3fQ0x3cJ"
 
@@ -74,3 +76,10 @@ def test_the_page_of_a_new_target_explains_each_field_with_an_example(world: Any
     page = browsers("operator").get("/admin/act/target/create/").text
     assert "Exit status 0: the service runs" in page and 'placeholder="http://127.0.0.1:8000/health"' in page
     assert ">null<" not in page
+
+
+def test_the_page_of_a_target_says_what_programs_see(world: Any, browsers: Any) -> None:
+    there: Any = Target.objects.filter(environment__slug="production").first()
+    page = browsers("operator").get(reverse("admin:environments_target_change", args=[there.pk]))
+    told = "They see the folder, the system" if landlock() else "has no Landlock"
+    assert "What programs see" in page.text and told in page.text

@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.db import connection
 
+from audit.actor import acting
+from audit.change import change
 from audit.clock import now
 from environments.actions.access.grant import withdraw
-from environments.models import AccessGrant, ConfigurationVersion
-from releases.models import Approval, ConsentRound, Fact, Release
+from environments.models import AccessGrant, ConfigurationVersion, ProposedChange
+from releases.models import Approval, ChecklistItem, ConsentRound, Fact, Release, Waiver, Watch
 
-from .asking import ask, forge, make, texts
+from .asking import COMMAND, ask, forge, make, texts
+from .test_operation_tests import past_the_ledger
 
 
 def word(run: Any, name: str) -> Approval:
@@ -23,6 +27,30 @@ def test_an_approval_after_the_start_is_named(run: Any) -> None:
     forge(word(run, "committee_b"), at=run.started_at + timedelta(seconds=1))
     (found,) = texts(ask("approved-late"))
     assert str(run) in found and "An approval came after the start." in found
+
+
+def test_an_approval_that_was_written_after_the_start_under_an_earlier_time_is_named(run: Any) -> None:
+    """Whoever writes the row chooses the time in it, and not that of its event."""
+    late = word(run, "committee_b")
+    columns = {
+        field.attname: getattr(late, field.attname) for field in late._meta.concrete_fields if field.name != "id"
+    }
+    with acting(COMMAND), change("test:forge") as act:
+        late.delete()
+        act.about(run)
+    make(Approval, **columns)
+    (found,) = texts(ask("approved-late"))
+    assert str(run) in found and "An approval came after the start." in found
+
+
+def test_an_approval_that_the_ledger_does_not_know_is_named(run: Any, database: str) -> None:
+    late = word(run, "committee_b")
+    past_the_ledger(
+        database,
+        "ALTER TABLE releases_approval DISABLE TRIGGER ALL",
+        f"UPDATE releases_approval SET id = id + 1000 WHERE id = {late.pk}",
+    )
+    assert "An approval came after the start." in texts(ask("approved-late"))[0]
 
 
 def test_a_start_without_enough_approvals_is_named(run: Any) -> None:
@@ -161,6 +189,21 @@ def test_a_service_account_that_decided_is_named(run: Any, people: dict[str, Any
     forge(run, verified_by=people["ci"])
     found = texts(ask("service-decided"))
     assert len(found) == 2 and all("Ci" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("model", "column"),
+    [(ProposedChange, "decided_by"), (Watch, "judged_by"), (ChecklistItem, "signed_by"), (Waiver, "decided_by")],
+)
+def test_a_service_account_is_named_in_each_duty(run: Any, people: dict[str, Any], model: Any, column: str) -> None:
+    if model is Waiver:
+        make(
+            Waiver, release=run.release, gate="coverage", environment=run.environment, reason="late", until=now(),
+            proposed_by=people["manager"], refused_at=now(),
+        )  # fmt: skip
+    forge(model.objects.order_by("pk")[0], **{column: people["ci"]})
+    (found,) = texts(ask("service-decided"))
+    assert "Ci" in found
 
 
 def test_an_account_that_was_a_service_when_it_decided_is_named(run: Any, people: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
+from django.urls import reverse
 
 from audit.clock import now
 from environments.actions.window.freeze import freeze
@@ -372,3 +373,23 @@ def test_each_drift_of_the_period_is_listed_with_its_end(run: Any) -> None:
     assert [line.split(" | ")[1] for line in found] == ["code", "configuration · database schema"]
     assert [line.endswith("None") for line in found] == [False, True]
     assert len(ask("drift").rows) == 3 and not ask("drift", until=moment - 10 * hour).rows
+
+
+def test_what_was_changed_under_break_glass_is_named_act_by_act(run: Any, database: str, browsers: Any) -> None:
+    """Who, why and what, also where no history is kept of the table."""
+    import os
+
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    address = make_conninfo(os.environ["DATABASE_OWNER_URL"], dbname=str(conninfo_to_dict(database)["dbname"]))
+    assert ask("by-hand").examined > 100 and texts(ask("by-hand")) == []
+    for statement in ("UPDATE releases_approval SET comment = 'x'", "SELECT 1"):
+        with psycopg.connect(address) as owner:
+            owner.execute("SELECT ringi_break_glass('mori', 'it stood in the way')")
+            owner.execute(statement)  # type: ignore[arg-type]
+    changed, opened = ask("by-hand").rows
+    assert "mori" in str(changed.cells[0]) and changed.cells[1] == "it stood in the way"
+    assert changed.cells[4:] == ("releases.Approval", Approval.objects.count())
+    assert opened.cells[4:] == (None, 0)
+    page = browsers("auditor").get(reverse("audit-test", args=["by-hand"])).content.decode()
+    assert "it stood in the way" in page and "releases.Approval" in page

@@ -36,8 +36,7 @@ class TestEveryKind:
             known.parameters.model_validate({**LEAST.get(known.name, {}), "no_such_parameter": 1})
 
     @pytest.mark.parametrize(
-        "settings",
-        [{}, {"urls": {"base": "http://127.0.0.1:1"}, "metrics_url": "http://127.0.0.1:1/metrics"}],
+        "settings", [{}, {"urls": {"base": "http://127.0.0.1:1"}, "metrics_url": "http://127.0.0.1:1/metrics"}]
     )
     def test_where_nothing_is_there_it_never_passes_and_never_raises(
         self, known: CheckKind, tmp_path: Path, settings: dict[str, Any]

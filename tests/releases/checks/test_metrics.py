@@ -43,22 +43,14 @@ def check(pages: Site, *given: Page, limits: Any = ERRORS, **parameters: Any) ->
 
 def test_it_compares_what_happened_in_between(pages: Site) -> None:
     passed = check(pages, page(100, 90), page(200, 100))
-    assert (passed.verdict, passed.value, passed.limit) == (
-        Verdict.PASS,
-        "error_rate 0.1",
-        "error_rate ≤ 0.1",
-    )
+    assert (passed.verdict, passed.value, passed.limit) == (Verdict.PASS, "error_rate 0.1", "error_rate ≤ 0.1")
     failed = check(pages, page(100, 0), page(200, 11))
     assert failed.verdict is Verdict.FAIL
     assert "error_rate" in failed.output
 
 
 def test_every_limit_must_hold(pages: Site) -> None:
-    limits = [
-        *ERRORS,
-        {"metric": "response_time", "at_most": 0.02},
-        {"metric": "resource_use", "at_most": 0.4},
-    ]
+    limits = [*ERRORS, {"metric": "response_time", "at_most": 0.02}, {"metric": "resource_use", "at_most": 0.4}]
     result = check(pages, page(100, 0), page(200, 0), limits=limits)
     assert result.verdict is Verdict.FAIL
     assert result.value == "error_rate 0, response_time 0.01, resource_use 0.5"

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 from django.urls import reverse
+from psycopg.conninfo import make_conninfo
 
 from audit.actor import Actor, acting
 from audit.change import change as door
 from audit.clock import now
-from audit.dsse import Signer, opened
+from audit.dsse import Signer
+from audit.ledger.checkpoint import Sealer
 from audit.models import Event
 from releases.actions.meeting.record import decide, record
 from releases.admin.happened import act_name
 from releases.evidence_pack import pack
-from releases.models import Document, Rollback, Sample, Waiver, Watch
+from releases.models import Document, Question, Release, Rollback, Sample, Waiver, Watch
+from releases.steps.message import Message
 from tests.architecture.files import ROOT
+from tests.audit.envelopes import opened
 from tests.releases.audit_tests.asking import forge, make
-from tests.releases.audited import Made
+from tests.releases.audited import WORKER, Made, seal
 
 VERIFIER = ROOT / "audit" / "offline" / "ringi_verify_pack.py"
 
@@ -206,6 +215,47 @@ def test_it_holds_all_that_auditors_ask_for(run: Any, state: Path) -> None:
     assert "03-0000-0000" not in json.dumps(change) and "hidden-production" not in json.dumps(change)
 
 
+def test_each_duty_has_the_time_at_which_it_was_taken(run: Any, state: Path, people: dict[str, Any]) -> None:
+    """Not that of the start or of the alarm, which may be days away; and nobody's duty is in the other language."""
+    waiver = make(
+        Waiver, release=run.release, gate="coverage", environment=run.environment, reason="late", until=now(),
+        proposed_by=people["manager"], proposed_at=now(), decided_by=people["project_manager"], approved_at=now(),
+    )  # fmt: skip
+    rollback = make(Rollback, deployment=run, cause="manual", raised_at=now(), raised_by=people["operator"])
+    forge(rollback, authorised_by=people["second_operator"])
+    make(
+        Question, deployment=run, step=run.steps.all()[0], asked_at=now(), due_at=now(), default="stay", answer="retry",
+        answered_by=people["operator"], answered_at=now(),
+    )  # fmt: skip
+    change, pages = told(run)
+
+    def written(column: str, row: Any) -> str:
+        events = Event.objects.filter(kind="row", object=f"{row._meta.label}:{row.pk}").order_by("link__number")
+        return next(e.contents["ts"] for e in events if (e.contents["after"] or {}).get(column) is not None)
+
+    at = {duty["duty"]: duty for duty in change["people"]}
+    assert at["scheduler"]["at"] == written("started_by_id", run) and at["scheduler"]["roles"] == ["operator"]
+    assert at["scheduler"]["at"] < change["runs"][-1]["started_at"]
+    assert at["rollback"]["at"] == written("authorised_by_id", rollback)
+    assert (at["waiver proposed"]["name"], at["waiver decided"]["name"]) == ("Manager", "Project Manager")
+    assert at["waiver decided"]["at"] == waiver.approved_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    assert "回答者" in pages["ja"] and not any(duty in pages["ja"] for duty in ("decided how", "waiver decided"))
+
+
+def test_a_reason_that_a_worker_gave_is_in_the_language_of_its_page(
+    run: Any, state: Path, browsers: Callable[[str], Any]
+) -> None:
+    """A worker records a sentence with its values, and each page puts it into words."""
+    reason = str(Message("%(k)d of %(n)d samples over the limit", {"k": 3, "n": 5}))
+    with acting(WORKER), door("release:conclude", (Release, run.release_id), reason=reason) as act:
+        act.get(Release).title = "x"
+    _change, pages = told(run)
+    assert "3 of 5 samples over the limit" in pages["en"] and "5 回の測定のうち 3 回" in pages["ja"]
+    page = browsers("auditor").get(reverse("timeline")).content.decode()
+    assert "3 of 5 samples over the limit" in page
+    assert not any("⟦" in one for one in (*pages.values(), page))
+
+
 def test_the_series_of_a_watch_is_in_it(run: Any, state: Path) -> None:
     from datetime import timedelta
 
@@ -218,16 +268,41 @@ def test_the_series_of_a_watch_is_in_it(run: Any, state: Path) -> None:
     assert [json.loads(line)["values"]["error_rate"]["value"] for line in lines] == ["0.0", "0.1", "0.2"]
 
 
-def test_it_verifies_offline_with_keys_from_elsewhere(run: Any, state: Path, made: Made, tmp_path: Path) -> None:
+def test_it_verifies_offline_with_keys_from_elsewhere(
+    run: Any, state: Path, made: Made, tmp_path: Path, browsers: Callable[[str], Any]
+) -> None:
+    """The signer's file, and what the page of the export showed at an earlier visit."""
+    shown = browsers("auditor").get(reverse("ledger-export")).content.decode()
     archive = packed(run)
     status, said = verify(archive, tmp_path)
-    assert status == 0 and said.startswith(f"HOLDS: {run.release.number}") and "From the pack itself" in said
+    assert status == 2 and said.startswith(f"CAN'T TELL: {run.release.number}") and "came from the pack itself" in said
     with zipfile.ZipFile(io.BytesIO(archive)) as read:
-        (tmp_path / "statements.pub").write_bytes(read.read("keys/statements.pub"))
+        (tmp_path / "statements.pub").write_text(read.read("keys/statements.pub").decode())
+    assert f'<code class="r-digest">{(tmp_path / "statements.pub").read_text().strip()}</code>' in shown
     keys = ("--key", str(made.sealer / "key.pub"), "--statements", str(tmp_path / "statements.pub"))
     status, said = verify(archive, tmp_path, *keys)
-    assert status == 0 and "From the pack itself" not in said
+    assert status == 0 and said.startswith(f"HOLDS: {run.release.number}")
     assert verify(b"none", tmp_path)[0] == 1
+
+
+def test_a_key_from_before_its_renewal_is_no_proof_of_a_forgery(
+    run: Any, state: Path, made: Made, tmp_path: Path
+) -> None:
+    """Who kept the old key alone can't tell; with the later one, which the ledger's export names, it holds."""
+    signer = tmp_path / "signer"
+    shutil.copytree(made.sealer, signer)
+    database = str(connection.settings_dict["NAME"])
+    with psycopg.connect(make_conninfo(os.environ["DATABASE_SEALER_URL"], dbname=database), autocommit=True) as own:
+        Sealer(signer).renew_key(own, "yearly")
+    forge(run.release, title="after the renewal")
+    seal(signer)
+    archive = packed(run)
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        (tmp_path / "statements.pub").write_bytes(read.read("keys/statements.pub"))
+    statements = ("--statements", str(tmp_path / "statements.pub"))
+    status, said = verify(archive, tmp_path, "--key", str(made.sealer / "key.pub"), *statements)
+    assert status == 2 and said.startswith("CAN'T TELL: no key that was given signed"), said
+    assert verify(archive, tmp_path, "--key", str(signer / "key.pub"), *statements)[0] == 0
 
 
 def test_every_alteration_is_found(run: Any, state: Path, tmp_path: Path) -> None:
@@ -280,3 +355,22 @@ def test_what_is_not_sealed_yet_is_said(run: Any, state: Path, tmp_path: Path) -
     forge(run.release, title="after the last checkpoint")
     status, said = verify(packed(run), tmp_path)
     assert status == 2 and "2 of " in said and "signed up to number" in said and "HOLDS" not in said
+
+
+def test_a_file_beside_those_of_the_manifest_is_found_wherever_it_stands(run: Any, state: Path, tmp_path: Path) -> None:
+    first, keys = packed(run), ("--key", str(state / "sealer" / "key.pub"))
+    other = io.BytesIO()
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("index.en.html", "what some readers show")
+    before = other.getvalue()[: other.getvalue().index(b"PK\x01\x02")]
+    status, said = verify(before + first, tmp_path, *keys)
+    assert (status, said) == (1, "BROKEN: something stands before the first file, which some readers take for one\n")
+    for name in ("manifest.json", "index.en.html"):
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(first)) as old, zipfile.ZipFile(out, "w") as new:
+            with warnings.catch_warnings(action="ignore"):
+                new.writestr(name, "another")
+                for entry in old.infolist():
+                    new.writestr(entry, old.read(entry))
+        status, said = verify(out.getvalue(), tmp_path, *keys)
+        assert (status, said) == (1, "BROKEN: the files are not those of the manifest\n"), name

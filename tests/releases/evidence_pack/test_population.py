@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import csv
 import io
 import json
+import re
+import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,17 +19,21 @@ from typing import Any
 
 from django.urls import reverse
 
+from audit.actor import acting
 from audit.change import change
 from audit.clock import now
-from audit.dsse import opened
 from audit.models import Event
 from releases.actions.release.number import next_number
 from releases.admin.period import fiscal_year
+from releases.admin.shown import when
 from releases.evidence_pack import pack
-from releases.evidence_pack.population import STATEMENT, population, sample
-from releases.models import Release
-from tests.releases.audit_tests.asking import forge
+from releases.evidence_pack.population import STATEMENT, deployments, population, sample
+from releases.models import Deployment, Release, Rollback
+from tests.architecture.files import ROOT
+from tests.audit.envelopes import opened
+from tests.releases.audit_tests.asking import ask, forge, make, texts
 from tests.releases.audit_tests.test_operation_tests import past_the_ledger
+from tests.releases.audited import WORKER, Made
 
 
 def this_year() -> Any:
@@ -118,25 +128,155 @@ def test_the_sample_can_be_drawn_again_by_hand(run: Any, again: Any) -> None:
     assert sample(list(reversed(changes)), "seed", 3) == drawn and len(sample(changes, "seed", 99)) == 5
 
 
-def test_the_count_is_signed(run: Any, browsers: Callable[[str], Any], settings: Any, tmp_path: Path) -> None:
+def rolled_back(run: Any, people: dict[str, Any]) -> Any:
+    """Begin a rollback, as its worker does."""
+    rollback = make(Rollback, deployment=run, cause="manual", raised_at=now(), raised_by=people["operator"])
+    with acting(WORKER), change("rollback:run", (Rollback, rollback.pk)) as act:
+        act.get(Rollback).began_at = now()
+    return Rollback.objects.get(pk=rollback.pk)
+
+
+def production() -> Any:
+    period = fiscal_year(now())
+    return deployments(period.since, period.until)
+
+
+def test_production_deployments_are_a_population_of_their_own(
+    run: Any, again: Any, people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """With all that an auditor asks of one; what never went to production is not in it, a rollback is."""
+    more(again, 1)
+    lower = Deployment.objects.filter(environment__protected=False)[0]
+    with acting(WORKER), change("step:claim", (Deployment, lower.pk)) as act:
+        act.get(Deployment).started_at = now()
+    rollback = rolled_back(run, people)
+    whole = production()
+    assert whole.whole
+    assert [(c.number, c.run) for c in whole.changes] == [("P-00001", run), ("P-00002", rollback)]
+    table = b"".join(browsers("auditor").get(reverse("sampling"), {"take": "population"}).streaming_content).decode()
+    head, first, second = list(csv.reader(io.StringIO(table.removeprefix("\ufeff"))))
+    said = dict(zip(head, first, strict=True))
+    assert (said["number"], said["change number"], said["version"]) == (
+        "P-00001",
+        run.release.number,
+        run.release.version,
+    )
+    assert (said["application"], said["environment"]) == (str(run.application), str(run.environment))
+    assert (said["kind"], said["result"]) == ("Regular", run.get_state_display())
+    assert said["scheduled start"] == when(run.scheduled_for) and said["scheduled end"] == when(run.window_end)
+    assert said["started at"] == when(run.started_at) and said["steps ended at"]
+    assert said["approved by"] == "Committee A; Committee B" and said["scheduled by"] == str(run.started_by)
+    assert said["executed by"] == "worker-1"
+    again_ = dict(zip(head, second, strict=True))
+    assert (again_["kind"], again_["change number"], again_["scheduled by"]) == (
+        "Rollback",
+        run.release.number,
+        "Operator",
+    )
+
+
+def test_a_production_deployment_whose_row_is_gone_or_that_the_ledger_does_not_know_is_named(
+    run: Any, people: dict[str, Any], database: str
+) -> None:
+    gone = rolled_back(run, people)
+    past_the_ledger(
+        database,
+        "SET session_replication_role = replica; ALTER TABLE releases_rollback DISABLE TRIGGER ALL;"
+        f" DELETE FROM releases_rollback WHERE id = {gone.pk}",
+    )
+    assert (
+        production().gone == [f"releases.Rollback:{gone.pk}"]
+        and [c.number for c in production().changes][-1] == "P-00002"
+    )
+    first = Deployment.objects.exclude(pk=run.pk).order_by("pk")[0]
+    past_the_ledger(
+        database,
+        "SET session_replication_role = replica; ALTER TABLE releases_deployment DISABLE TRIGGER ALL;"
+        f" UPDATE releases_deployment SET started_at = now(), environment_id = {run.environment_id} WHERE id = {first.pk}",
+    )
+    assert production().unexplained == [f"releases.Deployment:{first.pk}"] and not production().whole
+
+
+def test_a_deployment_stays_in_the_population_when_its_environment_is_protected_no_more(run: Any) -> None:
+    """And in the saved tests: whoever takes the protection away by hand does not empty what is signed."""
+    asked = (
+        "approved-late",
+        "two-duties",
+        "different-content",
+        "outside-window",
+        "changed-then-used",
+        "approve-and-start",
+    )
+    before = {key: ask(key).examined for key in asked}
+    forge(run.environment, protected=False)
+    assert [c.number for c in production().changes] == ["P-00001"] and production().whole
+    assert {key: ask(key).examined for key in asked} == before and all(before.values())
+    forge(run, consent=None)
+    assert len(texts(ask("without-change"))) == run.steps.count()
+
+
+def test_a_start_that_the_register_has_at_another_time_is_named(run: Any) -> None:
+    """In the period in which it began, and in the one to which it was moved."""
+    forge(run, started_at=run.started_at - timedelta(days=800))
+    assert production().unexplained == [f"releases.Deployment:{run.pk}"] and not production().whole
+    earlier = deployments(run.started_at - timedelta(days=801), run.started_at - timedelta(days=799))
+    assert earlier.unexplained == [f"releases.Deployment:{run.pk}"]
+
+
+def test_a_sample_of_production_deployments_brings_the_evidence_of_their_changes(
+    run: Any, people: dict[str, Any], browsers: Callable[[str], Any], settings: Any, tmp_path: Path
+) -> None:
+    settings.STATE = tmp_path
+    rolled_back(run, people)
+    client = browsers("auditor")
+    html = client.get(reverse("sampling")).content.decode()
+    assert "P-00001" in html and "P-00002" in html and "no gap" in html
+    with zipfile.ZipFile(io.BytesIO(b"".join(client.get(reverse("evidence-packs")).streaming_content))) as archive:
+        drawn = json.loads(archive.read("sample.json"))
+        _kind, body = opened(archive.read("population.dsse.json"), pack.signer().public)
+    assert (drawn["of"], sorted(drawn["numbers"])) == ("deployments", ["P-00001", "P-00002"])
+    assert list(drawn["packs"]) == [run.release.number]
+    said = json.loads(body)
+    assert (said["of"], said["count"], said["first"], said["last"]) == ("deployments", 2, "P-00001", "P-00002")
+
+
+def test_the_count_is_signed(
+    run: Any, made: Made, browsers: Callable[[str], Any], settings: Any, tmp_path: Path
+) -> None:
     settings.STATE = tmp_path
     client = browsers("auditor")
-    envelope = client.get(reverse("sampling"), {"take": "statement"}).content
+    envelope = client.get(reverse("sampling"), {"of": "changes", "take": "statement"}).content
     kind, body = opened(envelope, pack.signer().public)
     said = json.loads(body)
     assert kind == STATEMENT and (said["count"], said["first"]) == (1, run.release.number)
     assert said["digest"] == sha256(f"{run.release.number}\n".encode()).hexdigest() and said["checkpoint"]
     assert Event.objects.get(action="audit:export_statement").contents["after"]["digest"] == said["digest"]
-    table = b"".join(client.get(reverse("sampling"), {"take": "population"}).streaming_content).decode()
+    table = b"".join(
+        client.get(reverse("sampling"), {"of": "changes", "take": "population"}).streaming_content
+    ).decode()
     assert table.count("\r\n") == 2 and run.release.number in table
+    # A stranger verifies it by the documentation alone.
+    page = (ROOT / "docs" / "reference" / "evidence-pack.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"python3 - population\.dsse\.json [^\n]* <<'END'\n(.*?)END\n", page, re.DOTALL)
+    shutil.copy(ROOT / "audit" / "offline" / "ringi_verify.py", tmp_path)
+    public = base64.b64encode(pack.signer().public).decode()
+    files = {"p.json": envelope.decode(), "s.pub": public, "r.pub": (made.sealer / "key.pub").read_text()}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    call = [sys.executable, "-", *files]
+    done = subprocess.run(call, input=script, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[0] == f"changes 1 {said['first']} {said['last']} {said['digest']}", done.stderr
+    (tmp_path / "s.pub").write_text(base64.b64encode(b"x" * 32).decode())
+    done = subprocess.run(call, input=script, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and "BROKEN" in done.stderr
 
 
 def test_the_sample_is_one_archive(run: Any, browsers: Callable[[str], Any], settings: Any, tmp_path: Path) -> None:
     settings.STATE = tmp_path
     client = browsers("auditor")
-    html = client.get(reverse("sampling")).content.decode()
+    html = client.get(reverse("sampling"), {"of": "changes"}).content.decode()
     assert run.release.number in html and "no gap" in html
-    answer = client.get(reverse("evidence-packs"), {"seed": "s", "size": "25"})
+    answer = client.get(reverse("evidence-packs"), {"of": "changes", "seed": "s", "size": "25"})
     raw = b"".join(answer.streaming_content)
     assert int(answer["Content-Length"]) == len(raw)
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,13 @@ def alter(row: Any, **fields: Any) -> Any:
         for name, value in fields.items():
             setattr(act.get(type(row)), name, value)
     return type(row)._default_manager.get(pk=row.pk)
+
+
+def open_to_programs(target: Any, *paths: object) -> Any:
+    """Let programs of a target write folders of a test, and read what is installed beside the interpreter."""
+    settings = type(target)._default_manager.get(pk=target.pk).settings
+    given = {"read": [sys.prefix], "write": [str(path) for path in paths]}
+    return alter(target, settings={**settings, "programs": given})
 
 
 def make(model: Any, **fields: Any) -> Any:

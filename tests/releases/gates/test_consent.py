@@ -5,13 +5,26 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from audit.actor import acting
 from audit.change import change
 from audit.clock import now
+from audit.refusals import GateClosed
+from environments.actions.account.edit import edit
+from environments.models import AccessGrant
+from releases.actions.consent.decide import approve
+from releases.actions.consent.lapse import lapse_stale
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
+from releases.actions.step.claim import claim
 from releases.gates.content import clause_labels, difference, digest, document
-from releases.models import ConsentRound, Release
+from releases.models import ConsentRound, Fact, Release
+from tests.conftest import seconded
 
 from .asking import COMMAND, alter, ask
+from .test_evidence import coverage, given
 
 COVERED = {
     "preauthorised": {"preauthorised": True},
@@ -29,8 +42,6 @@ COVERED = {
 def test_only_a_granted_round_opens_it(world: Any) -> None:
     release, round_ = world.submitted()
     assert ask(world, release, "consent").verdict == "fail"
-    from releases.actions.consent.decide import approve
-
     for name in ("committee_a", "committee_b"):
         assert ask(world, release, "consent").verdict == "fail", "an open round is no consent"
         with world.acting_as(name):
@@ -84,3 +95,113 @@ def test_the_digest_is_of_the_canonical_form(world: Any) -> None:
     assert difference(content, content) == ""
     assert difference(content, content | {"unanswered": "stay"}) == "unanswered"
     assert difference(content | {"gone": 1}, content) == "gone"
+
+
+def test_granted_alone_opens_nothing(world: Any) -> None:
+    """With one of two approvals an update of the state lets it be neither scheduled nor started."""
+    release, round_ = world.submitted()
+    with world.acting_as("committee_a"):
+        approve(round_.pk, digest=round_.digest)
+    with acting(COMMAND), change("test:update"):
+        for state in ("approved", "confirmed"):
+            Release.objects.filter(pk=release.pk).update(state=state)
+        ConsentRound.objects.filter(pk=round_.pk).update(state="granted")
+    answer = ask(world, release, "consent")
+    assert answer.verdict == "fail" and "Too few approvals count. Missing: Committee member (1)." in answer.reason
+    with world.acting_as("operator"):
+        run = request(release.pk, environment_id=world.environments["production"].pk)
+        with pytest.raises(GateClosed, match="Too few approvals count"):
+            schedule(run.pk)
+    alter(round_, rules=[{**round_.rules[0], "number": 1}])
+    assert "asks for other approvals than the procedure" in ask(world, release, "consent").reason
+
+
+def test_an_approval_is_counted_anew_wherever_it_opens_something(world: Any, people: dict[str, Any]) -> None:
+    """Who wrote, committed, edited, waived, lost the role or left since does not count; and is named with the reason."""
+    release, round_ = world.granted()
+    account, grant = people["committee_a"], AccessGrant.objects.get(account=people["committee_a"], role="committee")
+    own = account.git_addresses
+    observed = Fact.objects.get(release=release, kind="committers")
+    cases = [
+        (account, {"git_addresses": ["developer@datasets.example"]}, {"git_addresses": own}, "the author of one of its commits"),
+        (account, {"former_identities": ["developer@datasets.example"]}, {"former_identities": []}, "the author of one of its"),
+        (account, {"is_active": False}, {"is_active": True}, "the account is closed or"),
+        (grant, {"withdrawn_at": now()}, {"withdrawn_at": None}, "(Committee member) has ended"),
+        (grant, {"environment": world.environments["staging"]}, {"environment": None}, "(Committee member) has ended"),
+        (observed, {"value": own}, {"value": observed.value}, "the committer of one of its commits"),
+    ]  # fmt: skip
+    for row, fields, kept, why in cases:
+        alter(row, **fields)
+        answer = ask(world, release, "consent")
+        assert answer.verdict == "fail" and "The approval of Committee A does not count" in answer.reason, fields
+        assert why in answer.reason and "Missing: Committee member (1)" in answer.reason, answer.reason
+        alter(row, **kept)
+        assert ask(world, release, "consent").verdict == "pass", fields
+    with acting(COMMAND), change("test:edit", (Release, release.pk)) as act:
+        act.get(Release).editors.add(account)
+    assert "a person who edited the release" in ask(world, release, "consent").reason
+    with acting(COMMAND):
+        assert lapse_stale() == [release.pk]
+    assert (world.fresh(round_).state, world.fresh(round_).void_key) == ("void", "approvals")
+    assert world.fresh(release).state == "tested", "and can be submitted again"
+
+
+def test_a_role_that_ends_before_the_hour_asked_about_does_not_count_then(world: Any, people: dict[str, Any]) -> None:
+    release, _round = world.granted()
+    grant = AccessGrant.objects.get(account=people["committee_b"], role="committee")
+    alter(grant, until=now() + timedelta(minutes=10))
+    assert ask(world, release, "consent").verdict == "pass"
+    answer = ask(world, release, "consent", at=now() + timedelta(minutes=20))
+    assert answer.verdict == "fail" and "Committee B" in answer.reason and "ends before then" in answer.reason
+
+
+def test_who_was_one_person_with_the_author_before_does_not_count(world: Any, people: dict[str, Any]) -> None:
+    """An employee id that is given up joins the two accounts still, and so does a git address that moved on."""
+    release, _round = world.granted()
+    for name in ("author_on_committee", "committee_a"):
+        alter(people[name], employee_id="4711")
+    assert "is the author of what is approved" in ask(world, release, "consent").reason
+    with world.acting_as("administrator"):
+        asked = edit(people["committee_a"].pk, display_name="Committee A", reason="wrong number")
+    seconded(asked, world.acting_as, "second_administrator")
+    assert "is the author of what is approved" in ask(world, release, "consent").reason
+
+
+def test_an_identity_that_moves_between_queue_and_claim_keeps_the_run_from_starting(
+    world: Any, people: dict[str, Any]
+) -> None:
+    run = world.scheduled()
+    with acting(COMMAND):
+        queue(run.pk)
+    alter(people["committee_a"], git_addresses=["developer@datasets.example"])
+    with acting(COMMAND), pytest.raises(GateClosed, match="the author of one of its commits"):
+        claim(run.steps.get(ordinal=1).pk, worker="w")
+    assert (world.fresh(run).state, world.fresh(run.consent).state) == ("queued", "granted")
+
+
+def test_who_approved_first_is_counted_again_when_the_last_one_approves(world: Any, people: dict[str, Any]) -> None:
+    _release, round_ = world.submitted()
+    with world.acting_as("committee_a"):
+        approve(round_.pk, digest=round_.digest)
+    alter(people["committee_a"], git_addresses=["developer@datasets.example"])
+    with world.acting_as("committee_b"):
+        approve(round_.pk, digest=round_.digest)
+    assert world.fresh(round_).state == "open"
+
+
+def test_worse_evidence_after_the_approval_closes_it(world: Any) -> None:
+    """What fails, and what says less than what the approvers saw; as good or better closes nothing."""
+    given(world, "coverage", coverage(95, 100))
+    release, _round = world.granted()
+    for content, verdict in (
+        (coverage(95, 100), "pass"),
+        (coverage(96, 100), "pass"),
+        (coverage(91, 100), "fail"),
+        (coverage(92, 100), "fail"),
+        (coverage(95, 100), "pass"),
+        (coverage(50, 100), "fail"),
+    ):
+        given(world, "coverage", content)
+        answer = ask(world, release, "consent")
+        assert answer.verdict == verdict, (content, answer.reason)
+    assert "after the approval" in answer.reason and "50 of 100" in answer.reason

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from audit.clock import now
 from audit.models import Event
@@ -16,6 +17,7 @@ from environments.actions.access.grant import withdraw
 from environments.actions.account.close import close
 from environments.actions.deputy import appoint
 from environments.models import AccessGrant, AccessReviewItem, Deputy
+from releases.actions.consent.decide import approve
 from releases.actions.procedure import activate
 from releases.gates.headcount import FINAL_CHECK, shortfalls
 from releases.gates.quorum import lacking
@@ -146,21 +148,42 @@ def test_people_are_counted_once_over_all_rules(world: Any) -> None:
 def test_a_release_is_warned_of_what_ends_before_t_0(world: Any) -> None:
     """The author is kept out, so that both others are needed: at T-0 too, and by no deputy who is kept out."""
     release, place = world.planned(), world.environments["production"]
-    assert lacking(release, place) == []
+    assert lacking(release, place) == {}
     t0 = now() + timedelta(days=20)
     later = alter(release, window_start=t0, window_end=t0 + timedelta(hours=4))
     alter(grant_of(world, "committee_a"), until=t0 - timedelta(days=1))
-    assert lacking(later, place) == [("committee", 1)], "a role that ends before T-0"
+    assert lacking(later, place) == {"committee": 1}, "a role that ends before T-0"
     alter(grant_of(world, "committee_a"), until=None)
     make(Deputy, absent=world.people["committee_b"], deputy=world.people["author_on_committee"], reason="leave",
          begins_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), appointed_by=world.people["manager"],
          confirmed_by=world.people["administrator"], confirmed_at=now())  # fmt: skip
-    assert lacking(world.fresh(later), place) == [("committee", 1)], "the deputy is the author"
+    assert lacking(world.fresh(later), place) == {"committee": 1}, "the deputy is the author"
+
+
+def test_a_release_in_review_is_warned_of_t_0_with_what_was_approved_counted(world: Any) -> None:
+    release, round_ = world.submitted()
+    with world.acting_as("committee_a"):
+        approve(round_.pk, digest=round_.digest)
+    place, t0 = world.environments["production"], now() + timedelta(days=20)
+    later = alter(release, window_start=t0)
+    assert lacking(later, place) == {}
+    make(Deputy, absent=world.people["committee_b"], deputy=world.people["author_on_committee"], reason="leave",
+         begins_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), appointed_by=world.people["manager"],
+         confirmed_by=world.people["administrator"], confirmed_at=now())  # fmt: skip
+    assert lacking(later, place) == {"committee": 1}, "the deputy is the author, and the other has approved already"
+
+
+def test_an_approved_release_is_warned_of_an_approval_that_will_not_count_at_t_0(world: Any, browsers: Any) -> None:
+    release, _round = world.granted()
+    page, client = reverse("release", args=[release.pk]), browsers("manager")
+    alter(release, window_start=now() + timedelta(days=20))
+    assert "data-uncounted" not in client.get(page).content.decode()
+    alter(grant_of(world, "committee_b"), until=now() + timedelta(days=10))
+    html = client.get(page).content.decode()
+    assert "data-uncounted" in html and "The approval of Committee B does not count" in html
 
 
 def test_the_forms_show_what_could_no_longer_be_met(world: Any, browsers: Any) -> None:
-    from django.urls import reverse
-
     end(world, "committee_a")
     client = browsers("administrator")
     closing = reverse("act", args=["account", "close", world.people["committee_b"].pk])

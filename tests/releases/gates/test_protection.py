@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from releases.models import Procedure
-from releases.procedures.document import Procedure as Content
-from releases.procedures.document import ProcedureFaults
+from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import default
 
 from .asking import alter, ask, git, own_repository

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import pytest
+from hypothesis import given, settings, strategies as st
 
-from releases.gates.quorum import Rule, candidates, excluded, matched, standing, unknown_authors
-from releases.models import Fact
+from audit.actor import acting
+from audit.change import change
+from audit.refusals import GateClosed, Invalid
+from releases.actions.release.observe import observe
+from releases.gates.authorship import excluded, require_known_authors, unknown_authors
+from releases.gates.quorum import Rule, candidates, matched, standing
+from releases.models import Fact, Release
 
-from .asking import alter
+from .asking import COMMAND, alter, git, own_repository
 
 ROLES = ("committee", "security", "owner")
 PERSONS = st.lists(st.frozensets(st.sampled_from(ROLES), max_size=3), max_size=8).map(
@@ -50,7 +56,7 @@ def test_it_is_met_when_every_stage_is(rules: list[Rule], persons: list[tuple[st
     assert where.met == (bool(rules) and most_filled(rules, persons) == number)
     if rules and not where.met:
         upto = [rule for rule in rules if rule.stage <= where.stage]
-        assert sum(count for _role, count in where.missing) == sum(r.number for r in upto) - most_filled(upto, persons)
+        assert sum(where.missing.values()) == sum(r.number for r in upto) - most_filled(upto, persons)
         before = [rule for rule in rules if rule.stage < where.stage]
         assert most_filled(before, persons) == sum(rule.number for rule in before), "stages open one after the other"
 
@@ -68,6 +74,101 @@ def test_shared_people_do_not_dead_lock() -> None:
     rules = [Rule(1, "committee", 1), Rule(1, "security", 1)]
     both, one = ("a", frozenset({"committee", "security"})), ("b", frozenset({"committee"}))
     assert standing(rules, [both, one]).met and standing(rules, [one, both]).met
+
+
+@given(rules=RULES, persons=PERSONS, roles=st.frozensets(st.sampled_from(ROLES)))
+@settings(max_examples=200, deadline=None)
+def test_whoever_increases_what_is_filled_is_wanted(
+    rules: list[Rule], persons: list[tuple[str, frozenset[str]]], roles: frozenset[str]
+) -> None:
+    where = standing(rules, persons)
+    upto = [rule for rule in rules if rule.stage <= where.stage]
+    increases = most_filled(upto, [*persons, ("one more", roles)]) > most_filled(upto, persons)
+    assert bool(where.wanted & roles) == (increases and not where.met)
+
+
+def test_who_can_fill_only_the_other_place_approves_or_rejects_and_is_a_candidate(
+    world: Any, people: dict[str, Any]
+) -> None:
+    """One of each role: whoever holds both and approves first may have filled either place."""
+    from environments.actions.access.grant import propose
+    from releases.actions.consent.decide import approve, reject
+
+    _release, round_ = world.submitted()
+    rules = [{"stage": 1, "role": role, "number": 1} for role in ("committee", "project_manager")]
+    alter(round_, rules=rules)
+    with acting(COMMAND):
+        propose(people["committee_a"].pk, role="project_manager", reason="two hats")
+    with world.acting_as("committee_a"):
+        approve(round_.pk, digest=round_.digest)
+    assert {account.username for account in candidates(world.fresh(round_))} == {"committee_b"}, "not who has no right"
+    with world.acting_as("committee_b"), pytest.raises(Invalid, match="Say why"):
+        reject(round_.pk, digest=round_.digest, comment="")
+    with world.acting_as("committee_b"):
+        approve(round_.pk, digest=round_.digest)
+    assert world.fresh(round_).state == "granted"
+
+
+def test_what_a_caller_has_read_before_changes_nothing(world: Any, people: dict[str, Any]) -> None:
+    release = world.tested()
+    rows = ("editors", "facts", "rounds", "waivers", "deployments", "author")
+    read = Release.objects.prefetch_related(*rows).get(pk=release.pk)
+    with acting(COMMAND), change("test:edit", (Release, release.pk)) as act:
+        act.get(Release).editors.add(people["committee_b"])
+    alter(people["committee_a"], employee_id="7")
+    alter(read.author, employee_id="7")
+    kept_out = excluded(read)
+    assert kept_out[people["committee_b"].person_key] == "editor"
+    assert kept_out[world.fresh(people["committee_a"]).person_key] == "author"
+
+
+def test_somebody_without_a_readable_address_keeps_every_approval_closed(world: Any, people: dict[str, Any]) -> None:
+    """The commit is named, why, and what to do; a committer is asked for where the procedure counts them as authors."""
+    release, round_ = world.submitted()
+    commit = release.commit
+    entry = f"{commit} Mallory"
+    observed = Fact.objects.get(release=release, kind="authors")
+    alter(observed, value=[*observed.value, entry])
+    (fault,) = unknown_authors(release)
+    assert (
+        f"Commit {commit[:12]} gives no readable email address for Mallory, so the product cannot tell who may" in fault
+    )
+    assert "Write the commit anew with the address, select the new commit" in fault
+    with world.acting_as("committee_a"), pytest.raises(GateClosed, match="no readable email address"):
+        approve_(round_)
+    alter(observed, value=[])
+    assert "not known yet" in unknown_authors(release)[0]
+    alter(observed, value=["developer@datasets.example"])
+    alter(Fact.objects.get(release=release, kind="committers"), value=[f"{commit} Forge", "forge@x.example"])
+    assert unknown_authors(release) == []
+    strict = release.procedure.content | {
+        "versions": {**release.procedure.content["versions"], "committers_are_authors": True}
+    }
+    alter(release.procedure, content=strict)
+    names, stranger = unknown_authors(world.fresh(release))
+    assert "no readable email address for Forge" in names and "forge@x.example" in stranger
+
+
+def test_a_commit_without_an_author_address_in_the_repository_keeps_approval_closed(world: Any, tmp_path: Path) -> None:
+    """Beside the commits of others: who left the address out is not among those who may not approve."""
+    release = world.tested()
+    repository = own_repository(world, tmp_path)
+    lines = f"tree {release.tree}\nparent {release.commit}\nauthor Committee A <> 1790000000 +0000\n"
+    lines += "committer Developer <developer@datasets.example> 1790000000 +0000\n\nmine\n"
+    commit = git(repository, "hash-object", "-t", "commit", "-w", "--literally", "--stdin", words=lines)
+    alter(release, commit=commit)
+    with world.acting_as("manager"):
+        observe(release.pk)
+    assert "developer@datasets.example" in Fact.objects.get(release=release, kind="authors").value
+    with pytest.raises(GateClosed, match=f"Commit {commit[:12]} gives no readable email address for Committee A"):
+        require_known_authors(world.fresh(release))
+
+
+def approve_(round_: Any) -> None:
+    """Approve what was submitted."""
+    from releases.actions.consent.decide import approve
+
+    approve(round_.pk, digest=round_.digest)
 
 
 def test_the_page_names_who_could_still_give_it(world: Any, people: dict[str, Any]) -> None:
@@ -88,7 +189,7 @@ def test_authors_editors_and_commit_authors_are_kept_out(world: Any, people: dic
     assert people["committee_a"].person_key not in kept_out
     alter(Fact.objects.get(release=release, kind="authors"), value=["COMMITTEE_A@datasets.example", "nobody@x.example"])
     assert excluded(release)[people["committee_a"].person_key] == "commit author"
-    assert unknown_authors(release) == ["nobody@x.example"]
+    assert unknown_authors(release) == ["Nobody is known by the git address nobody@x.example; enter it at the account."]
 
 
 def test_who_committed_what_another_wrote_is_kept_out(world: Any, people: dict[str, Any]) -> None:

@@ -51,8 +51,8 @@ def test_a_jump_by_sql_is_refused(world: Any, database: str) -> None:
 
 def test_a_row_begins_at_the_beginning(database: str) -> None:
     insert = (
-        "INSERT INTO releases_procedure (version, content, digest, reason, state, created_at)"
-        " VALUES ('9.9.9', '{}', 'x', 'y', %s, now())"
+        "INSERT INTO releases_procedure (version, content, digest, reason, writers, state, created_at)"
+        " VALUES ('9.9.9', '{}', 'x', 'y', '[]', %s, now())"
     )
     assert refused(database, insert, "in_review") == "RI002"
     assert refused(database, insert, "draft") == ""

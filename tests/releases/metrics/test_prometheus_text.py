@@ -50,13 +50,7 @@ def derive(earlier: dict[str, float] | None, now: dict[str, float], seconds: flo
 
 
 def numbers(requests: float, errors: float, seconds: float, **more: float) -> dict[str, float]:
-    return {
-        "requests": requests,
-        "errors": errors,
-        "duration_sum": seconds,
-        "duration_count": requests,
-        **more,
-    }
+    return {"requests": requests, "errors": errors, "duration_sum": seconds, "duration_count": requests, **more}
 
 
 def test_it_reads_the_numbers_and_the_worst_resource(pages: Site) -> None:
@@ -129,9 +123,7 @@ def test_after_a_restart_everything_counts_from_zero() -> None:
 def test_a_reading_that_is_not_later_or_was_not_up_gives_no_rates() -> None:
     assert derive(numbers(100, 0, 1), numbers(200, 0, 2), seconds=0)["error_rate"] is None
     gone = PrometheusText().derive(
-        Reading(AT, False, {}),
-        Reading(AT + timedelta(seconds=1), True, numbers(9, 9, 1)),
-        PrometheusTextParameters(),
+        Reading(AT, False, {}), Reading(AT + timedelta(seconds=1), True, numbers(9, 9, 1)), PrometheusTextParameters()
     )
     assert (gone["error_rate"], gone["service_down"]) == (None, 0)
 

@@ -227,11 +227,7 @@ def test_production_asks_two_of_the_committee_and_unprotected_tiers_say_none(pro
             tier: [(rule.role, rule.number) for rule in procedure.approvals_for(subject, tier)]
             for tier in ("development", "staging", "production")
         }
-        assert asked == {
-            "development": [("none", 0)],
-            "staging": [("none", 0)],
-            "production": [("committee", 2)],
-        }
+        assert asked == {"development": [("none", 0)], "staging": [("none", 0)], "production": [("committee", 2)]}
 
 
 def test_only_an_emergency_takes_production_from_a_hotfix(procedure: Procedure) -> None:

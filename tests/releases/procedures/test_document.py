@@ -35,8 +35,7 @@ def _line(fragment: str) -> int:
 def test_all_faults_are_listed_at_once_with_their_lines() -> None:
     text = (
         TEXT.replace(
-            'kind = "code_deploy", parameters = { direction = "forward" }',
-            'kind = "telepathy", parameters = {}',
+            'kind = "code_deploy", parameters = { direction = "forward" }', 'kind = "telepathy", parameters = {}'
         )
         .replace('"review", tiers = ["staging", "production"]', '"review", tiers = ["staging", "moon"]')
         .replace("duration_seconds = 86400", 'duration_seconds = "long"')
@@ -94,6 +93,21 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("approvals", 0, "number", 1), "approvals[0]"),
         (_set("approvals", 2, {"subject": "regular", "tier": "production", "stage": 0, "role": "none",
                               "number": 0, "source": "ours"}), "approvals[2].role"),
+        (_set("approvals", 2, "role", "project_manager"), "approvals[2].role"),
+        (_set("approvals", 5, "role", "operator"), "approvals[5].role"),
+        (_set("approvals", 8, "role", "auditor"), "approvals[8].role"),
+        (_set("approvals", 11, "role", "verifier"), "approvals[11].role"),
+        (_set("approvals", 12, "role", "developer"), "approvals[12].role"),
+        (_set("approvals", 13, "role", "project_manager"), "approvals[13].role"),
+        (_set("approvals", 14, "role", "operator"), "approvals[14].role"),
+        (_set("approvals", 1, {"subject": "regular", "tier": "staging", "stage": 1, "role": "committee",
+                               "number": 1, "source": "ours"}), "approvals[1].tier"),
+        (_set("final_check", "signers", ["release_manager", "committee"]), "final_check.signers[1]"),
+        (_set("environments", 1, "tier", "production"), "environments[2].tier"),
+        (_set("environments", 1, "order", 4), "environments[2].order"),
+        (_set("environments", 1, "protected", True), "environments[1].protected"),
+        (_set("gates", 14, "tiers", ["staging", "production"]), "gates[14].tiers[0]"),
+        (_set("gates", 11, "tiers", ["staging", "production"]), "gates[11].tiers[0]"),
         (_append("gates", 0), "gates[18].key"),
         (_drop("gates", key="consent"), "environments[2].protected"),
         (_drop("gates", key="window"), "environments[2].protected"),

@@ -68,7 +68,7 @@ def key(place: Path) -> Path:
 
 
 @contextmanager
-def over_http(root: Path, asked: list[str] | None = None) -> Iterator[str]:
+def over_http(root: Path, asked: list[str] | None = None, *, address: str = "127.0.0.1") -> Iterator[str]:
     """Serve the repositories below a folder by git's own http-backend, for one name and password; yield the address."""
     wanted = "Basic " + base64.b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
 
@@ -117,11 +117,11 @@ def over_http(root: Path, asked: list[str] | None = None) -> Iterator[str]:
             self.rfile.readline()
             return whole
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Backend)
+    server = ThreadingHTTPServer((address, 0), Backend)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{address}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

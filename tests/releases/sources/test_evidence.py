@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from django.utils import translation
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from releases.procedures.load import default
 from releases.sources.evidence import FORMS, KINDS, LARGEST, NAMES, BadEvidence, judge, read

@@ -29,6 +29,7 @@ from releases.sources.git import (
     facts,
     head_accepts,
     tag_message,
+    unreadable,
 )
 
 GOOD = "1.2.0 (2026-12-16)\n\n- a table of tags\n"
@@ -55,11 +56,7 @@ class Repository:
             **environment,
         }
         done = subprocess.run(
-            ["git", "-C", str(self.path), *arguments],
-            env=isolated,
-            capture_output=True,
-            text=True,
-            check=True,
+            ["git", "-C", str(self.path), *arguments], env=isolated, capture_output=True, text=True, check=True
         )
         return done.stdout.strip()
 
@@ -111,12 +108,7 @@ def test_a_signed_annotated_tag_is_read_whole(repository: Repository) -> None:
     assert found.object_id == object_id == repository.git("rev-parse", "v1.2.0")
     assert found.commit == repository.git("rev-parse", "main")
     assert found.tree == repository.git("rev-parse", "main^{tree}")
-    assert (found.annotated, found.signed, found.signature_good, found.signer) == (
-        True,
-        True,
-        True,
-        "dev@example.com",
-    )
+    assert (found.annotated, found.signed, found.signature_good, found.signer) == (True, True, True, "dev@example.com")
     assert (found.version_named, found.date_named, found.changes_named) == (True, True, True)
     assert found.tagger == "Dev <dev@example.com>"
     assert found.message == GOOD.strip()
@@ -217,8 +209,7 @@ def test_a_tag_is_not_made_without_its_key(repository: Repository, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["", "-d", "--list", "a..b", "a b", "v1\nv2", "v1\0", "a^{}", "v1.lock", "@{-1}", "x/-f", "v1:app.py"],
+    "name", ["", "-d", "--list", "a..b", "a b", "v1\nv2", "v1\0", "a^{}", "v1.lock", "@{-1}", "x/-f", "v1:app.py"]
 )
 def test_names_that_could_mean_something_else_are_refused(repository: Repository, name: str) -> None:
     with pytest.raises(NoSuchTag):
@@ -248,9 +239,7 @@ def test_a_tag_of_something_else_than_a_commit_is_none(repository: Repository) -
         facts(repository.path, tag="v1.2.0")
 
 
-def test_heads_from_which_a_commit_is_reachable_are_matched_with_what_a_tier_accepts(
-    repository: Repository,
-) -> None:
+def test_heads_from_which_a_commit_is_reachable_are_matched_with_what_a_tier_accepts(repository: Repository) -> None:
     first = repository.git("rev-parse", "main")
     repository.git("checkout", "-q", "-b", "feature/search/new")
     second = repository.commit("second")
@@ -280,11 +269,7 @@ def test_authors_are_all_who_wrote_and_no_mail_map_hides_them(repository: Reposi
     (repository.path / ".mailmap").write_text("Ann <ann@example.com> <bob@example.com>\n", "utf-8")
     repository.git("add", ".mailmap")
     last = repository.commit("b")
-    assert sorted(authors(repository.path, base, last)) == [
-        "bob@example.com",
-        "dev@example.com",
-        "eve@example.com",
-    ]
+    assert sorted(authors(repository.path, base, last)) == ["bob@example.com", "dev@example.com", "eve@example.com"]
     assert sorted(authors(repository.path, None, base)) == ["dev@example.com"]
     assert authors(repository.path, last, last) == []
     assert commit_facts(repository.path, last).authors == ("dev@example.com",)
@@ -296,6 +281,47 @@ def test_committers_are_all_who_put_the_commits_there(repository: Repository) ->
     last = repository.commit("b\n\nCo-authored-by: Ann <ann@example.com>")
     assert sorted(committers(repository.path, base, last)) == ["dev@example.com", "eve@example.com"]
     assert committers(repository.path, last, last) == []
+
+
+@pytest.mark.parametrize("line", ["Eve <>", "Eve < >", "Eve <eve>", "Eve <e ve@example.com>", "Eve", "eve@example.com"])
+def test_an_author_or_committer_without_a_readable_address_is_named_by_the_commit(
+    repository: Repository, line: str
+) -> None:
+    base = repository.git("rev-parse", "HEAD")
+    tree = repository.git("rev-parse", "HEAD^{tree}")
+    for part in ("author", "committer"):
+        lines = {"author": "Dev <dev@example.com>", "committer": "Dev <dev@example.com>", part: line}
+        text = f"tree {tree}\nparent {base}\n" + "".join(f"{k} {v} 1790000000 +0000\n" for k, v in lines.items())
+        raw = repository.path / "raw"
+        raw.write_text(f"{text}\nwords\n")
+        commit = repository.git("hash-object", "-t", "commit", "-w", "--literally", str(raw))
+        seen = {
+            "author": authors(repository.path, base, commit),
+            "committer": committers(repository.path, base, commit),
+        }
+        (entry,) = seen.pop(part)
+        found = unreadable(entry)
+        assert found is not None and found[0] == commit, entry
+        assert list(seen.values()) == [["dev@example.com"]]
+
+
+def test_every_address_of_a_co_author_counts_and_one_that_cannot_be_read_is_named(repository: Repository) -> None:
+    base = repository.git("rev-parse", "HEAD")
+    lines = ["Eve <eve@example.com>, Ann <Ann@example.com>; bob@example.com", "Doe, Jane <jane@example.com>"]
+    lines += ["Mallory <>", "Nobody"]
+    last = repository.commit("b\n\n" + "\n".join(f"Co-authored-by: {line}" for line in lines))
+    assert authors(repository.path, base, last) == [
+        "dev@example.com", "eve@example.com", "ann@example.com", "bob@example.com", "jane@example.com",
+        f"{last} Mallory <>", f"{last} Nobody",
+    ]  # fmt: skip
+    assert unreadable(f"{last} Nobody") == (last, "Nobody")
+    assert unreadable("eve@example.com") is None
+
+
+def test_an_empty_address_of_the_environment_is_no_address(repository: Repository) -> None:
+    base = repository.git("rev-parse", "HEAD")
+    last = repository.commit("c", GIT_AUTHOR_EMAIL="")
+    assert [unreadable(entry) for entry in authors(repository.path, base, last)] == [(last, "Dev")]
 
 
 def test_a_replaced_object_does_not_change_the_facts(repository: Repository) -> None:

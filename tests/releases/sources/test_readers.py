@@ -132,11 +132,7 @@ def test_a_list_of_components_is_no_scan(listed: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "covered", "valid", "tool"),
-    [
-        ("coverage.json", 5, 6, "coverage.py"),
-        ("coverage.lcov", 5, 6, "lcov"),
-        ("clover.xml", 2, 2, "Clover"),
-    ],
+    [("coverage.json", 5, 6, "coverage.py"), ("coverage.lcov", 5, 6, "lcov"), ("clover.xml", 2, 2, "Clover")],
 )
 def test_coverage_as_the_tools_write_it(name: str, covered: int, valid: int, tool: str) -> None:
     found = sample("coverage", name)

@@ -6,10 +6,13 @@ import base64
 import os
 import socket
 import stat
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,11 +27,12 @@ from releases.sources.git import (
     facts,
     is_remote,
     publish,
+    push_files,
     refresh,
+    remote as module,
     tag_object,
     wrong_address,
 )
-from releases.sources.git import remote as module
 
 from .repositories import NAME, PASSWORD, SSHD, git, history, key, over_http, over_ssh
 
@@ -194,6 +198,32 @@ def test_hooks_of_a_repository_on_this_machine_are_not_run_by_publishing(
     publish(f"file://{origin}", mirror, "v1.1.0", lambda: signed(mirror, tmp_path, "v1.1.0"))
     assert not any(path.exists() for path in sprung)
     assert git(origin, "rev-parse", "v1.1.0") == tag_object(mirror, "v1.1.0")
+
+
+def test_no_command_that_a_repository_on_this_machine_configures_is_run_by_publishing(
+    mirror: Path, tmp_path: Path
+) -> None:
+    """Commands for borrowed objects, and filters of a checked-out branch that a push would bring up to date."""
+    place, sprung, script = tmp_path / "place", tmp_path / "sprung", tmp_path / "script"
+    place.mkdir()
+    script.write_text(f"#!/bin/sh\ntouch {sprung}\n")
+    script.chmod(0o755)
+    for words in (["init", "-q", "-b", "main"], ["clone", "-q", "--bare", ".", str(tmp_path / "lent")]):
+        subprocess.run(["git", "-C", str(place), *words], check=True, capture_output=True)
+    (place / ".git/objects/info/alternates").write_text(f"{tmp_path / 'lent' / 'objects'}\n")
+    blob = git(place / ".git", "hash-object", "-w", "--stdin", stdin=b"* filter=x\n")
+    tree = git(place / ".git", "mktree", stdin=f"100644 blob {blob}\t.gitattributes\n".encode())
+    git(place / ".git", "update-ref", "refs/heads/main", git(place / ".git", "commit-tree", "-m", "x", tree))
+    git(place / ".git", f"--work-tree={place}", "reset", "-q", "--hard")
+    for name in ("core.alternateRefsCommand", "filter.x.smudge"):
+        git(place / ".git", "config", name, str(script))
+    git(place / ".git", "config", "receive.denyCurrentBranch", "updateInstead")
+    for branch, taken in (("docs", True), ("main", False)):
+        with nullcontext() if taken else pytest.raises(SourceUnavailable):
+            push_files(
+                f"file://{place}", mirror, branch, {"a.txt": "1"}, message="m", who=("a", "a@b.c"), at=datetime.now(UTC)
+            )
+    assert not sprung.exists()
 
 
 def test_a_tag_that_could_not_be_handed_on_is_not_kept(origin: Path, mirror: Path, tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.utils import translation
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from releases.procedures.load import default
 from releases.sources.versions import (

@@ -110,10 +110,7 @@ class Versions:
 
 
 def _version(repository: Path, tag: str) -> Version:
-    commit, tree = (
-        git(repository, "rev-parse", f"{tag}^{{commit}}"),
-        git(repository, "rev-parse", f"{tag}^{{tree}}"),
-    )
+    commit, tree = (git(repository, "rev-parse", f"{tag}^{{commit}}"), git(repository, "rev-parse", f"{tag}^{{tree}}"))
     return Version(tag.removeprefix("v"), tag, commit, tree)
 
 
@@ -284,7 +281,8 @@ def _with_receiver(tmp_path: Path, versions: Versions, database: str, receiver: 
         "migrate": [python, "{tree}/migrate.py", "{config}"],
         "migrate_check": [python, "{tree}/migrate.py", "{config}", "--check"],
         "postgres_bin": os.environ["POSTGRES_BIN"],
-        "scratch_database_url": database,
+        # Scripts of the tests start what is installed beside the interpreter.
+        "programs": {"read": [sys.prefix]},
         "ansible": {
             "inventory": "localhost ansible_connection=local\n",
             "program": shutil.which("ansible-playbook") or "ansible-playbook",

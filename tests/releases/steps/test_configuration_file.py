@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from releases.steps import kind
 from releases.steps.base import Probe, StepFailed, TargetSpec
@@ -108,6 +107,7 @@ def stored(bare_target: Target, tmp_path: Path) -> Target:
     """A target whose configuration is kept by two commands."""
     script = tmp_path / "store.py"
     script.write_text(STORE)
+    bare_target.spec.settings["programs"] = {"read": [str(script)]}
     base, kept = [sys.executable, str(script)], "{root}/kept.json"
     return kept_as(
         bare_target, format="command", write=[*base, "write", kept, "{values}"], digest=[*base, "digest", kept]

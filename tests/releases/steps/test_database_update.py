@@ -59,9 +59,7 @@ def test_rows_rewritten_by_the_migration_alone_do_not_count(out: tuple[Target, d
     assert written_since(target.spec, target.configuration, earlier) == (counted, True)
 
 
-def test_back_restores_exactly_what_the_backup_saw_and_keeps_the_rest(
-    out: tuple[Target, dict[str, Any]],
-) -> None:
+def test_back_restores_exactly_what_the_backup_saw_and_keeps_the_rest(out: tuple[Target, dict[str, Any]]) -> None:
     target, earlier = out
     _forward(target, earlier)
     _write_after(target)

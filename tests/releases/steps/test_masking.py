@@ -7,8 +7,7 @@ import json
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from releases.steps.masking import MASK, Mask, masked
 
@@ -59,11 +58,7 @@ def test_no_secret_changes_nothing() -> None:
     assert _stream(b"plain", 2, "") == b"plain"
 
 
-@given(
-    st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
-    st.text("abc", max_size=30),
-    st.integers(1, 9),
-)
+@given(st.lists(st.text("ab", min_size=1, max_size=4), max_size=3), st.text("abc", max_size=30), st.integers(1, 9))
 def test_chunks_make_no_difference(secrets: list[str], text: str, size: int) -> None:
     shown = _stream(text.encode(), size, *secrets)
     assert shown == _stream(text.encode(), 1000, *secrets)

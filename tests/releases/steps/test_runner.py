@@ -40,7 +40,7 @@ def test_the_environment_is_nothing_but_the_list(target: Target, monkeypatch: py
         held.run([PYTHON, "-c", "import os, json; print(json.dumps(dict(os.environ)))"])
     shown = json.loads(target.shown)
     assert shown.keys() - {"LC_CTYPE"} == {
-        *("PATH", "HOME", "LANG", "PYTHONDONTWRITEBYTECODE"),
+        *("PATH", "HOME", "TMPDIR", "LANG", "PYTHONDONTWRITEBYTECODE"),
         *("RINGI_TARGET_ROOT", "RINGI_KEY", "RINGI_EPOCH"),
     }
     assert (shown["RINGI_KEY"], shown["RINGI_EPOCH"]) == ("1/1/x", "7")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from releases.steps.base import StepContext
 from releases.steps.database import Database, data_digest
-from releases.steps.runner import run_plain
+from releases.steps.runner import run_tool
 from releases.steps.written_rows import written_since
 
 from .conftest import Target
@@ -28,7 +29,7 @@ def _back(target: Target, run: int, earlier: dict[str, Any]) -> dict[str, Any]:
 
 def _data(target: Target) -> str:
     binaries = str(target.spec.settings["postgres_bin"])
-    return data_digest(Database(target.database, binaries), run_plain).total
+    return data_digest(Database(target.database, binaries), partial(run_tool, target.spec)).total
 
 
 def test_each_version_goes_back_to_its_own_dump_newest_first(target: Target) -> None:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import django_rq
@@ -23,7 +24,7 @@ from releases.actions.release.confirm import confirm
 from releases.actions.release.submit import submit
 from releases.models import Deployment, Step
 from releases.worker.executor import run_from
-from tests.releases.gates.asking import alter
+from tests.releases.gates.asking import alter, open_to_programs
 
 WORKER = Actor(account_id=None, name="worker-1", kind="worker", channel="worker")
 TRUE = ["/bin/true"]
@@ -99,10 +100,11 @@ def working() -> Callable[[], AbstractContextManager[Actor]]:
 
 
 @pytest.fixture
-def queued(world: Any) -> Callable[..., Deployment]:
+def queued(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
     """Return a function: a run in development with this plan, queued, its first step ready."""
 
     def make(*forward: dict[str, Any], **options: Any) -> Deployment:
+        open_to_programs(world.targets["development"], tmp_path)
         release = alter(world.planned(), plan=plan(*forward, **options))
         world.evidence("1.3.0")
         with world.acting_as("developer"):
@@ -116,10 +118,11 @@ def queued(world: Any) -> Callable[..., Deployment]:
 
 
 @pytest.fixture
-def consented(world: Any) -> Callable[..., Deployment]:
+def consented(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
     """Return a function: a run in production with this plan, consented to and scheduled by `operator`."""
 
     def make(*forward: dict[str, Any], **options: Any) -> Deployment:
+        open_to_programs(world.targets["production"], tmp_path)
         release = alter(world.tested(), plan=plan(*forward, **options))
         with world.acting_as("manager"):
             round_ = submit(release.pk)

@@ -15,6 +15,7 @@ import pytest
 from audit.actor import acting
 from audit.refusals import Invalid, NotYou, WrongState
 from environments import key_ring
+from environments.models import Target
 from releases import steps
 from releases.actions.deployment import decide
 from releases.actions.deployment.queue import queue
@@ -25,6 +26,7 @@ from releases.steps.base import StepFailed
 from releases.worker.context import context_of, facts_of
 from releases.worker.executor import run_from
 from releases.worker.sweeper import stopping_deployments
+from tests.releases.gates.asking import alter
 
 from .conftest import TRUE, WORKER, at_work, expire, first, row, states
 
@@ -61,6 +63,28 @@ def test_a_run_goes_through_all_its_steps_to_a_good_end(
     assert run.state == "succeeded"
     assert InForce.objects.get(environment=run.environment).release_id == run.release_id
     assert set(StepAttempt.objects.values_list("epoch", "outcome")) == {(1, "done")}
+
+
+def test_nothing_begins_in_a_folder_that_became_another_targets(
+    world: Any, queued: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    run = queued(row(appending(tmp_path / "seen", "one")))
+    own = Path(world.targets["development"].root)
+    own.rename(own.with_name("kept"))
+    own.symlink_to(world.targets["production"].root)
+    with acting(WORKER):
+        run_from(first(run).pk)
+    assert "Another target lies there" in first(run).failure and not (tmp_path / "seen").exists()
+
+
+def test_a_deployment_begins_on_the_target_that_was_approved(world: Any, consented: Callable[..., Deployment]) -> None:
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        queue(run.pk)
+    assert facts_of(first(run)).target.settings == Target.objects.get(pk=world.targets["production"].pk).settings
+    alter(world.targets["production"], settings={"migrate": ["/bin/other"]})
+    with pytest.raises(StepFailed, match="not those that were approved"):
+        facts_of(first(run))
 
 
 def test_its_output_is_kept_and_its_secrets_are_masked(

@@ -17,10 +17,10 @@ from audit.actor import acting
 from audit.clock import now
 from audit.refusals import Invalid
 from environments.actions.configuration.create import create
-from environments.actions.target.settings import require_sound
 from environments.models import ConfigurationVersion, Target
 from releases.actions.dump.delete import delete
 from releases.actions.release.confirm import NOT_MEASURED, facts_now
+from releases.actions.target.sound import require_sound
 from releases.actions.watch.place import configuration_of, spec_of
 from releases.models import Deployment, InForce, Release, StepOutput
 from releases.steps.target import journal_lines

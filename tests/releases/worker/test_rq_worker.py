@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import pickle
 import signal
 import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import django_rq
 import pytest
 import redis
+from django.db import OperationalError, connection
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import BaseWorker
 
-from releases.worker.rq_worker import RingiWorker
+from audit.actor import acting
+from audit.models import Event, Outbox
+from releases import dispatch, jobs, silence
+from releases.actions.deployment.queue import queue as queue_run
+from releases.models import Deployment
+from releases.worker.rq_worker import RingiJob, RingiWorker
+
+from .conftest import TRUE, WORKER, first, row
 
 
 class Worker(RingiWorker):
@@ -60,6 +74,7 @@ def test_beside_a_long_job_it_says_that_it_lives(valkey: redis.Redis) -> None:
 def test_told_to_end_during_a_job_it_asks_nothing_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = django_rq.get_queue("production")
     worker, asked = worker_of(queue), []
+    worker.register_birth()
     monkeypatch.setattr(BaseWorker, "request_stop", lambda *given: asked.append(given))
     job = queue.enqueue(be_told_to_end, result_ttl=0)
     before = signal.signal(signal.SIGTERM, worker.request_stop)
@@ -70,3 +85,224 @@ def test_told_to_end_during_a_job_it_asks_nothing_of_redis(monkeypatch: pytest.M
         assert asked, "at rest RQ's own ends it"
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def ours() -> None:
+    """Stands for a job of Ringi's."""
+    SEEN.append("ours")
+
+
+def stepping(step_id: int) -> None:
+    """Stands for a job of Ringi's with an argument."""
+    SEEN.append(step_id)
+
+
+def hostile(*given: Any) -> None:
+    """What somebody else names: it must never be called."""
+    SEEN.append("hostile")
+
+
+def beside() -> None:
+    """A function of the same file that is no job."""
+    SEEN.append("beside")
+
+
+SEEN: list[Any] = []
+HERE = "tests.releases.worker.test_rq_worker"
+JOBS = {f"{HERE}.ours": ours, f"{HERE}.stepping": stepping}
+
+
+class Pickled:
+    """Unpickled, it would call."""
+
+    def __reduce__(self) -> Any:
+        return hostile, ()
+
+
+def call(name: str, listed: Any = (), named: Any = None, instance: Any = None) -> bytes:
+    return zlib.compress(json.dumps([name, instance, list(listed), named or {}]).encode())
+
+
+STEP, OURS = call(f"{HERE}.stepping", named={"step_id": 1}), call(f"{HERE}.ours")
+HOSTILE: dict[str, dict[str, Any]] = {
+    "a program": {"data": call("subprocess.check_output", [["/bin/true"]])},
+    "a function beside": {"data": call(f"{HERE}.beside")},
+    "a function through a module": {"data": call("releases.jobs.subprocess.run")},
+    "a pickle": {"data": zlib.compress(pickle.dumps((f"{HERE}.ours", None, Pickled(), {})))},
+    "a pickle beside": {"data": OURS, "meta": pickle.dumps(Pickled())},
+    "a pickled result": {"data": OURS, "result": pickle.dumps(Pickled())},
+    "a method of an object": {"data": call("system", instance="os")},
+    "an argument too many": {"data": call(f"{HERE}.ours", named={"step_id": 1})},
+    "a listed argument": {"data": call(f"{HERE}.stepping", [1])},
+    "an argument too few": {"data": call(f"{HERE}.stepping")},
+    "a text": {"data": call(f"{HERE}.stepping", named={"step_id": "1"})},
+    "a truth": {"data": call(f"{HERE}.stepping", named={"step_id": True})},
+    "a list for a name": {"data": zlib.compress(b'[["a"],null,[],{}]')},
+    "deep": {"data": zlib.compress(b"[" * 1900)},
+    "bytes": {"data": b"[]"},
+    "a bomb": {"data": zlib.compress(b" " * 10_000_000)},
+    "no call": {"status": "queued"},
+    "a success callback": {"data": OURS, "success_callback_name": f"{HERE}.hostile"},
+    "a failure callback": {"data": STEP, "failure_callback_name": f"{HERE}.hostile"},
+    "a stop callback": {"data": OURS, "stopped_callback_name": f"{HERE}.hostile"},
+    "a webhook": {"data": OURS, "webhooks": '[{"url": "http://127.0.0.1:1/"}]'},
+    "a dependency": {"data": OURS, "dependency_ids": '["x"]'},
+    "a repetition": {"data": OURS, "repeats_left": "9", "repeat_intervals": "[0]"},
+    "a field that is no text": {"data": OURS, b"\xff": "x"},
+}
+
+
+@pytest.fixture
+def worker(valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    monkeypatch.setattr(RingiJob, "functions", JOBS)
+    SEEN.clear()
+    made = worker_of(django_rq.get_queue("production"))
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield made
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(number, handler)
+
+
+def put(valkey: redis.Redis, key: Any, fields: dict[str, Any]) -> None:
+    """Queue a job with a bare client, as whoever may write to Redis does."""
+    valkey.hset(f"rq:job:{key}", mapping=fields)
+    valkey.rpush("rq:queue:production", key)
+
+
+def asked_of_ledger() -> list[tuple[str, str]]:
+    return list(Event.objects.filter(action="job:refuse", kind="action").values_list("reason", "object"))
+
+
+def test_it_drops_what_is_no_job_of_ringi_with_an_alarm_and_goes_on(
+    worker: Worker, valkey: redis.Redis, world: Any
+) -> None:
+    for number, (what, fields) in enumerate(HOSTILE.items()):
+        put(valkey, "hostile-1", fields)
+        put(valkey, "ours-1", {"data": call(f"{HERE}.stepping", named={"step_id": number}), "status": "queued"})
+        worker._alarm_at = 0.0
+        worker.work(burst=True)
+        assert SEEN.pop() == number and not SEEN, f"{what}: the job of Ringi's behind it is done, and nothing else"
+        reason, row = asked_of_ledger()[-1]
+        assert "hostile-1" in reason and row.startswith("environments.Environment:"), what
+        assert not valkey.exists("rq:job:hostile-1")
+    assert len(asked_of_ledger()) == len(HOSTILE)
+    told = Outbox.objects.filter(event="job:refuse")
+    assert [entry.payload for entry in told] == [{"queue": "production", "jobs": 1}] * len(HOSTILE)
+
+
+def test_a_flood_of_them_is_one_alarm_and_ends_no_worker(worker: Worker, valkey: redis.Redis, world: Any) -> None:
+    for number in range(30):
+        put(valkey, f"flood-{number}", HOSTILE["a program"])
+    for key in (b"\xff\xfe", "no id !", "x" * 5000):
+        valkey.rpush("rq:queue:production", key)
+    valkey.set("rq:job:wrong", "no hash")
+    valkey.rpush("rq:queue:production", "wrong", "gone")
+    put(valkey, "ours-1", {"data": OURS, "origin": "production", "status": "queued"})
+    worker.work(burst=True)
+    assert SEEN == ["ours"] and len(asked_of_ledger()) == 1
+
+
+def test_what_lies_in_its_registries_is_forgotten_and_never_called(worker: Worker, valkey: redis.Redis) -> None:
+    """RQ's maintenance calls the failure callback of a job whose worker is gone, and unpickles results of groups."""
+    fields = {"data": STEP, "failure_callback_name": f"{HERE}.hostile", "status": "started", "origin": "production"}
+    valkey.hset("rq:job:left", mapping=fields)
+    valkey.zadd("rq:wip:production", {"left:1": 1.0})
+    valkey.sadd("rq:groups", "g")
+    valkey.sadd("rq:group:g", "grouped")
+    valkey.hset("rq:job:grouped", mapping={**HOSTILE["a pickled result"], "status": "queued"})
+    worker.work(burst=True)
+    assert SEEN == [] and not valkey.exists("rq:job:left", "rq:wip:production")
+
+
+def test_nobody_ends_or_suspends_it_through_redis(worker: Worker, valkey: redis.Redis) -> None:
+    valkey.set("rq:suspended", 1)
+    put(valkey, "ours-1", {"data": OURS, "origin": "production", "status": "queued"})
+    worker.bootstrap("WARNING")
+    assert valkey.publish(worker.pubsub_channel_name, '{"command": "shutdown"}') == 0, "nobody listens"
+    worker.register_death()
+    worker.work(burst=True)
+    assert SEEN == ["ours"]
+
+
+def test_emptied_redis_knows_it_again_with_its_next_sign_of_life(worker: Worker, valkey: redis.Redis) -> None:
+    worker.register_birth()
+    valkey.flushdb()
+    assert not silence.listeners()["production"]
+    worker.heartbeat()
+    (known,) = silence.listeners()["production"]
+    assert known[0] == worker.name and known[2]
+    valkey.flushdb()
+    queue = django_rq.get_queue("production")
+    job = queue.enqueue(forget_then_sleep, worker.key, 0, result_ttl=0)
+    worker.maintain_heartbeats(job, worker.prepare_execution(job))
+    assert len(silence.listeners()["production"]) == 1
+    worker.register_death()
+    assert not silence.listeners()["production"]
+
+
+def test_the_allowed_jobs_are_those_of_the_module_by_name() -> None:
+    assert {name.rpartition(".")[0] for name in jobs.JOBS} == {"releases.jobs"}
+    for job in jobs.JOBS.values():
+        assert all(kind.annotation is int for kind in inspect.signature(job).parameters.values()), job
+
+
+@contextmanager
+def no_database() -> Iterator[None]:
+    """Let nothing answer where the database is looked for."""
+    port = connection.settings_dict["PORT"]
+    connection.close()
+    connection.settings_dict["PORT"] = 1
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict["PORT"] = port
+
+
+def test_a_database_that_is_away_refuses_no_job_and_ends_no_worker(
+    worker: Worker, valkey: redis.Redis, world: Any
+) -> None:
+    """The step is found by the next poll; nobody is told of a job that is not of Ringi's."""
+    step = {"data": STEP, "origin": "production", "status": "queued"}
+    for key in ("step-0", "step-1"):
+        put(valkey, key, step)
+    with no_database():
+        with pytest.raises(OperationalError):
+            connection.ensure_connection()
+        worker.work(burst=True)
+    assert SEEN == [] and not valkey.exists("rq:queue:production", "rq:job:step-0", "rq:job:step-1")
+    put(valkey, "step-2", step)
+    put(valkey, "hostile-1", HOSTILE["a program"])
+    worker.work(burst=True)
+    assert SEEN == [1] and Outbox.objects.get(event="job:refuse").payload["jobs"] == 1
+
+
+def test_what_is_no_job_ends_no_worker_while_the_database_is_away(
+    worker: Worker, valkey: redis.Redis, world: Any
+) -> None:
+    for key in ("hostile-1", "hostile-2"):
+        put(valkey, key, HOSTILE["a program"])
+    with no_database():
+        worker.work(burst=True)
+    assert not valkey.exists("rq:queue:production") and asked_of_ledger() == []
+    put(valkey, "hostile-3", HOSTILE["a program"])
+    worker.work(burst=True)
+    assert len(asked_of_ledger()) == 1
+    assert Outbox.objects.get(event="job:refuse").payload == {"queue": "production", "jobs": 3}
+
+
+def test_it_takes_no_step_of_another_environment(
+    consented: Callable[..., Deployment], world: Any, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes to Redis has no production deployed from the host of development."""
+    run = consented(row(TRUE))
+    with acting(WORKER):
+        queue_run(run.pk)
+    monkeypatch.setattr(RingiJob, "functions", jobs.JOBS)
+    for name, state in (("development", "ready"), ("production", "done")):
+        dispatch.wake(name, "run_step", step_id=first(run).pk)
+        worker_of(django_rq.get_queue(name)).work(burst=True)
+        assert first(run).state == state, name
+    assert [event.object for event in Event.objects.filter(action="job:refuse", kind="action")] == [
+        f"environments.Environment:{world.environments['development'].pk}"
+    ]

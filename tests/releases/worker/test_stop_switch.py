@@ -262,7 +262,7 @@ def test_it_takes_two_to_release_it(world: Any) -> None:
         round_ = propose_release(switch.pk, reason="over")
         with pytest.raises(WrongState, match="applied for already"):
             propose_release(switch.pk, reason="over")
-        with pytest.raises(NotYou, match="applied for it"):
+        with pytest.raises(NotYou, match="submitted it for approval"):
             consent.approve(round_.pk, digest=round_.digest)
     for name in ("operator", "manager", "ci", "auditor"):
         with world.acting_as(name), pytest.raises((NotYou, SignatureNeeded)):

@@ -22,8 +22,7 @@ from releases import dispatch
 from releases.actions.deployment.queue import AHEAD, queue
 from releases.actions.step.claim import claim
 from releases.models import Deployment, Rollback, Step, Watch
-from releases.worker import scheduler as scheduler_module
-from releases.worker import sweeper
+from releases.worker import scheduler as scheduler_module, sweeper
 from releases.worker.executor import run_from
 from releases.worker.scheduler import Scheduler
 from releases.worker.sweeper import next_due, sweep

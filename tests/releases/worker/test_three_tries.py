@@ -87,6 +87,15 @@ def test_what_the_database_refuses_about_one_row_is_that_row_alone(world: Any) -
     assert PollFailure.objects.get().error.startswith("DataError")
 
 
+def test_the_error_that_is_kept_shows_no_password_of_an_address(world: Any) -> None:
+    def fail() -> None:
+        raise ValueError("no answer of 'https://reader:s3cret-word@host.example/path'")
+
+    with acting(WORKER):
+        limited("reminder", "audit.Event:1", fail)
+    assert PollFailure.objects.get().error == "ValueError: no answer of 'https://reader:****@host.example/path'"
+
+
 def test_a_try_that_takes_its_process_with_it_counts(world: Any) -> None:
     tried = []
 

@@ -12,13 +12,16 @@ from audit.actor import acting
 from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, NotYou, WrongState
+from releases import dispatch
 from releases.actions.deployment.queue import queue
 from releases.actions.deployment.request import request
 from releases.actions.deployment.schedule import schedule
 from releases.actions.deployment.verified import return_to_base
 from releases.actions.step.claim import claim
+from releases.actions.watch.begin import triggers_of
 from releases.actions.watch.sample import completeness, end_due, judge_watch, sample
 from releases.models import Deployment, Obligation, Procedure, Rollback, Sample, Watch, WatchCheck
+from releases.procedures.document import Procedure as Content
 from releases.worker.sweeper import due_samples
 from tests.releases.gates.asking import alter, make, shown, walk
 from tests.releases.metrics.pages import Page, Site, site
@@ -108,6 +111,23 @@ def test_a_trigger_fires_once_when_k_of_n_samples_hold(watched: Callable[..., Wa
     assert woken == [("releases.jobs.prepare_rollback", {"rollback_id": alarm.pk})]
 
 
+def test_a_dry_run_is_measured_and_raises_nothing(watched: Callable[..., Watch], service: Site) -> None:
+    watch = watched({**ERRORS, "dry_run": True}, {**ERRORS, "key": "later", "critical": False, "k": 5})
+    seen = look(watch, service, page(100, 0), page(200, 50), page(300, 100), page(400, 150), page(500, 200))
+    assert [values["error_rate"]["verdict"] for values in seen[1:]] == ["fail"] * 4
+    assert not Rollback.objects.exists(), "only the dry run has its three of five"
+    look(watch, service, page(600, 250))
+    assert Rollback.objects.get().cause == "later", "it stands in no other trigger's way"
+
+
+def test_a_critical_dry_run_is_not_needed_for_a_good_end(world: Any) -> None:
+    content = Procedure.objects.get(state="active").document.model_dump(mode="json")
+    for trigger in content["triggers"]:
+        trigger["dry_run"] = trigger["key"] in ("service_down", "error_rate")
+    needed = {t["key"]: t["owed"] for t in triggers_of(Content.model_validate(content))}
+    assert (needed["service_down"], needed["error_rate"], needed["response_time"]) == (False, True, True)
+
+
 def test_samples_that_failed_long_ago_do_not_count(watched: Callable[..., Watch], service: Site) -> None:
     watch = watched({**ERRORS, "k": 2, "n": 2})
     look(watch, service, page(100, 0), page(200, 50), page(300, 50), page(400, 100), page(500, 100))
@@ -148,7 +168,7 @@ def test_a_due_watch_wakes_the_sampler_and_moves_on(watched: Callable[..., Watch
         due_samples(now())
         due_samples(now())
     (job,) = jobs("samples")
-    assert job == ("releases.jobs.take_sample", {"watch_id": watch.pk, "due": watch.next_at.isoformat()})
+    assert job == ("releases.jobs.take_sample", {"watch_id": watch.pk, "due": dispatch.microseconds(watch.next_at)})
     assert world.fresh(watch).next_at > now() + timedelta(seconds=50)
 
 
@@ -222,7 +242,7 @@ def test_a_watch_that_cannot_be_ended_keeps_no_other_from_its_sample(watched: Ca
     )
     with acting(WORKER):
         due_samples(now())
-    job = ("releases.jobs.take_sample", {"watch_id": other.pk, "due": other.next_at.isoformat()})
+    job = ("releases.jobs.take_sample", {"watch_id": other.pk, "due": dispatch.microseconds(other.next_at)})
     assert jobs("samples") == [job]
 
 

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.actor import acting
 from audit.clock import now
 from environments.actions.configuration.create import create
-from releases import checks
+from releases import checks, dispatch
 from releases.actions.rollback.decide import assess, dismiss, pre_authorise
 from releases.actions.step.claim import claim
 from releases.actions.watch.begin import baseline, begin_before, checks_of, triggers_of, wants_before
@@ -63,12 +63,7 @@ def test_a_sample_costs_one_statement_to_read_and_one_to_keep(watched: Callable[
     watch = watched()
     look(watch, service, page(100, 0))
     service.pages["/metrics"] = [page(200, 0)]
-    with (
-        acting(WORKER),
-        CaptureQueriesContext(
-            connection,
-        ) as asked,
-    ):
+    with acting(WORKER), CaptureQueriesContext(connection) as asked:
         assert sample(watch.pk, due=watch.began_at + timedelta(minutes=9)) is not None
     spoken = [query["sql"].split()[0] for query in asked.captured_queries]
     assert [word for word in spoken if word not in ("BEGIN", "COMMIT")] == ["SELECT", "INSERT"]
@@ -275,7 +270,7 @@ def test_due_checks_wake_their_worker_and_move_on(watched: Callable[..., Watch],
     with acting(WORKER):
         due_checks(now())
         due_checks(now())
-    job = ("releases.jobs.check_watch", {"watch_id": watch.pk, "due": watch.checks_at.isoformat()})
+    job = ("releases.jobs.check_watch", {"watch_id": watch.pk, "due": dispatch.microseconds(watch.checks_at)})
     assert [found for found in jobs("checks") if found[0].endswith("check_watch")] == [job]
     assert world.fresh(watch).checks_at > now() + timedelta(minutes=59)
 

@@ -1,7 +1,5 @@
 """Parameters on a target's host: they were judged by pydantic before they were sent and are only carried here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 

@@ -1,7 +1,5 @@
 """The line between a request on a target's host and the worker that made it: whoever is cut off from it ends."""
 
-from __future__ import annotations
-
 import base64
 import os
 import select

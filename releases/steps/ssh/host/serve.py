@@ -1,7 +1,5 @@
 """Does one request on a target's host: a step's attempt, a check, a look, a measurement. Started by the bundle."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import sys
@@ -70,6 +68,10 @@ def _done(request: dict[str, Any], line: Line) -> Any:
         from releases.steps import examine
 
         return examine.answers_of(examine.examine(target)) if what == "examine" else examine.layout_of(target)
+    if what == "shared_with":
+        from releases.steps.lies import shared_with
+
+        return shared_with(target, request["roots"])
     if what == "look":
         kind, parameters = _named(request)
         return kind.answer(target, parameters, request)
@@ -83,7 +85,7 @@ def _named(request: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _target(given: dict[str, Any]) -> TargetSpec:
-    return TargetSpec(given["application"], given["environment"], Path(given["root"]), given["settings"])
+    return TargetSpec(given["application"], given["environment"], Path(given["root"]), given["settings"], there=True)
 
 
 def _version(given: dict[str, str] | None) -> Version | None:

@@ -1,7 +1,5 @@
 """The texts of what runs on a target's host: to be told later, or as the request brought them, in its reader's language."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from releases.steps.message import Message

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -19,6 +20,7 @@ from audit.apps import table_of
 from audit.roles import Roles
 from tests.audit.conftest import GOVERNED, TABLE_OF, LedgerDatabase, Listed, events, fill
 from tests.audit.ledger.test_delivery import _enter, dripping
+from tests.audit.ledger.test_going_on import _consent
 
 PROJECT = Path(__file__).parents[4]
 
@@ -50,7 +52,8 @@ def _run(ledger: LedgerDatabase, state: Path, *arguments: str) -> tuple[int, str
 @pytest.fixture
 def captured(ledger: LedgerDatabase) -> LedgerDatabase:
     """The ledger with the tables governed that the audit app has itself, as a migrated database has them."""
-    listed = (*GOVERNED, Listed("audit.Continuation"), Listed("audit.CheckpointAddress"))
+    own = ("audit.Continuation", "audit.Verification", "audit.CheckpointAddress")
+    listed = (*GOVERNED, *map(Listed, own))
     owner = ledger.as_owner()
     with owner.transaction():
         capture.install(
@@ -92,6 +95,33 @@ def test_a_changed_row_is_named_and_the_sealer_refuses(ledger: LedgerDatabase, t
     admin.execute("DELETE FROM audit_link WHERE number = 7")
     status, _, err = _run(ledger, tmp_path, "sealer", "--once")
     assert status == 1 and "the sealer refuses" in err and "Traceback" not in err
+
+
+def test_after_a_restore_nothing_in_the_database_lets_the_signer_sign(
+    captured: LedgerDatabase, clone: Callable[..., LedgerDatabase], tmp_path: Path
+) -> None:
+    """Two persons agreed, or the owner wrote so: it takes somebody on the signer's host, and the code that is shown there."""
+    fill(captured.as_app(), 4)
+    assert _run(captured, tmp_path, "sealer", "--once")[0] == 0
+    assert _run(captured, tmp_path, "sealer", "--resume")[:2] == (0, "The signer refuses nothing.\n")
+    backup = clone(captured)
+    fill(captured.as_app(), 3)
+    assert _run(captured, tmp_path, "sealer", "--once")[0] == 0
+    assert _run(backup, tmp_path, "sealer", "--once")[0] == 1
+    status, out, _ = _run(backup, tmp_path, "sealer", "--resume")
+    assert status == 0 and "The first 4 are those" in out and "Nothing can be accepted yet." in out
+    (digest,) = [e["after"]["digest"] for e in events(backup.as_app()) if e["action"] == "audit:refuse_seal"]
+    backup.as_superuser().execute("ALTER TABLE audit_continuation DISABLE TRIGGER ringi_capture")
+    _consent(backup.as_superuser(), digest)
+    assert _run(backup, tmp_path, "sealer", "--once")[0] == 1
+    status, out, _ = _run(backup, tmp_path, "sealer", "--resume")
+    assert status == 0 and "person:1:a" in out and "Ask both persons yourself" in out
+    code = out.split()[-1]
+    status, _, err = _run(backup, tmp_path, "sealer", "--resume", code[:-1] + "x")
+    assert status == 1 and "is not the code" in err
+    assert "The signer signs again" in _run(backup, tmp_path, "sealer", "--resume", code)[1]
+    fill(backup.as_app(), 1)
+    assert _run(backup, tmp_path, "sealer", "--once")[0] == 0
 
 
 def test_without_a_key_or_a_database_it_can_not_tell(captured: LedgerDatabase, tmp_path: Path) -> None:

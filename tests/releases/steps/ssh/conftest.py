@@ -8,15 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.releases.steps.conftest import (
-    Host,
-    Target,
-    bare_target,
-    host,
-    new_database,
-    target,
-    versions,
-)
+from tests.releases.steps.conftest import Host, Target, bare_target, host, new_database, target, versions
 
 __all__ = ["bare_target", "host", "new_database", "target", "versions"]
 

@@ -7,15 +7,7 @@ import psycopg
 
 from dataset_service.titles import normalised
 
-SUBJECTS = (
-    "river levels",
-    "bus journeys",
-    "library loans",
-    "rainfall",
-    "harvests",
-    "air quality",
-    "visitors",
-)
+SUBJECTS = ("river levels", "bus journeys", "library loans", "rainfall", "harvests", "air quality", "visitors")
 PLACES = ("Akita", "Kanazawa", "Matsuyama", "Niigata", "Sendai", "Takamatsu", "松江", "長崎")
 FIRST = datetime(2024, 3, 21, tzinfo=UTC)
 

@@ -23,10 +23,7 @@ def test_it_migrates_checks_and_seeds(config: Path, url: str, capsys: pytest.Cap
     assert main(seeding) == 0
     assert capsys.readouterr().out.endswith("30 datasets added\n0 datasets added\n")
     with psycopg.connect(url) as connection:
-        assert connection.execute("SELECT count(*), count(DISTINCT title) FROM datasets").fetchone() == (
-            30,
-            30,
-        )
+        assert connection.execute("SELECT count(*), count(DISTINCT title) FROM datasets").fetchone() == (30, 30)
 
 
 def test_it_says_what_the_configuration_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

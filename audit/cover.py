@@ -1,0 +1,111 @@
+"""Rows that come too often for an event each, and that pages show as evidence: events hold their digests, many at a time.
+
+The scheduler covers what is new every few minutes (`cover`, event `audit:cover`). Pages and packs ask `warning` before they
+show a row, and the verification of the ledger asks `faults`. Nobody but the owner of the tables may change such a row
+(audit.roles).
+
+A digest is the SHA-256, in hex, of the UTF-8 of PostgreSQL's `to_jsonb(row)::text`, times in UTC, without LATER.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.apps import apps
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from audit import capture
+from audit.actor import current
+from audit.apps import table_of
+from audit.change import Act, append
+from audit.models import Event
+
+COVER = "audit:cover"
+COVERED = ("releases.StepOutput", "releases.Sample", "releases.WatchCheck", "audit.Outbox")
+# What is written on a row after it was made.
+LATER = ("covered_by", "sent_at")
+EVERY = timedelta(minutes=5)
+BATCH, MOST = 500, 200
+_DIGEST = f"encode(sha256(convert_to((to_jsonb({{table}}) - ARRAY{list(LATER)})::text, 'UTF8')), 'hex')"
+_NEW = f"""
+UPDATE {{table}} SET covered_by = %s WHERE id IN (
+  SELECT id FROM {{table}} WHERE covered_by IS NULL ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id, {_DIGEST}
+"""
+# Canonical JSON: a row and its digest stand in the bytes in this one way.
+ALTERED = f"""({{table}}.covered_by IS NOT NULL AND NOT EXISTS (
+  SELECT FROM audit_event e JOIN audit_link l ON l.event_id = e.id
+  WHERE e.act = {{table}}.covered_by AND e.action = '{COVER}' AND sha256('\\x00'::bytea || e.bytes) = l.leaf
+    AND position(convert_to('[' || {{table}}.id || ',"' || {_DIGEST} || '"]', 'UTF8') IN e.bytes) > 0))
+"""
+_FAULTS = f"""
+SELECT coalesce(r.id, {{table}}.id), r.id IS NULL, {{table}}.id IS NULL FROM (
+  SELECT (pair ->> 0)::bigint AS id, pair ->> 1 AS digest
+  FROM audit_event e, jsonb_array_elements(convert_from(e.bytes, 'UTF8')::jsonb #> '{{{{after,rows}}}}') AS pair
+  WHERE e.action = '{COVER}' AND e.object = %s AND e.at >= %s) AS r
+{{side}} JOIN (SELECT * FROM {{table}} WHERE covered_by IS NOT NULL) AS {{table}} ON {{table}}.id = r.id
+WHERE r.id IS NULL OR {{table}}.id IS NULL OR {_DIGEST} <> r.digest ORDER BY 1 LIMIT %s
+"""
+
+
+def due(moment: datetime) -> bool:
+    """Tell whether the last rows were covered so long ago that it is time again."""
+    return not Event.objects.filter(action=COVER, at__gt=moment - EVERY).exists()
+
+
+def cover() -> None:
+    """Write the digests of the rows that no event holds yet into events, BATCH rows each."""
+    for label in _there():
+        while _cover(label) == BATCH:
+            pass
+
+
+def _there() -> list[str]:
+    return [label for label in COVERED if label.partition(".")[0] in apps.app_configs]
+
+
+def _cover(label: str) -> int:
+    act = Act(COVER, current(), uuid4(), object=label)
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        capture.set_context(act.actor, action=COVER, action_id=act.id)
+        cursor.execute(_NEW.format(table=table_of(label)), [act.id, BATCH])
+        act.details["rows"] = sorted(cursor.fetchall())
+        if act.details["rows"]:
+            append("action", act, reason="", outcome="done")
+    return len(act.details["rows"])
+
+
+def altered(rows: QuerySet[Any]) -> list[int]:
+    """Return the primary keys of those rows of a covered model that are not what their events say. What was written in the
+    last minutes no event covers yet.
+    """
+    table = rows.model._meta.db_table
+    keys, values = rows.order_by().values("pk").query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id FROM {table} WHERE id IN ({keys}) AND {ALTERED.format(table=table)} ORDER BY id", values
+        )
+        return [pk for (pk,) in cursor.fetchall()]
+
+
+def warning(*shown: QuerySet[Any]) -> str:
+    """Return a sentence that names what was altered of the rows that are shown; empty where nothing was."""
+    rows = [f"{each.model._meta.verbose_name} {pk}" for each in shown for pk in altered(each)]
+    text = _("Altered after it was recorded, so this is not what happened: %(rows)s.")
+    return text % {"rows": ", ".join(rows)} if rows else ""
+
+
+def faults(since: datetime | None) -> list[list[str]]:
+    """Return [label, why] of the rows that are not what the events since a time say; None: of all, and rows that are said
+    to be covered by events that do not name them.
+    """
+    found = []
+    with connection.cursor() as cursor:
+        for label in _there():
+            statement = _FAULTS.format(table=table_of(label), side="FULL" if since is None else "LEFT")
+            cursor.execute(statement, [label, since or capture.EPOCH, MOST])
+            for pk, unnamed, gone in cursor.fetchall():
+                why = "no event covers it" if unnamed else "it was deleted" if gone else "it was changed"
+                found.append([f"{label}:{pk}", why])
+    return found

@@ -1,0 +1,43 @@
+"""Whether the database has the schema of this code. Web, scheduler, ledger signer and workers ask as they connect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.apps import apps
+from django.core.management.base import CommandError
+from django.db import connection
+
+COLUMNS = """
+SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relname = ANY (%s) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
+
+class WrongSchema(CommandError):
+    """The database has another schema than the code; the message says in what they differ and what to do."""
+
+
+def differences() -> list[str]:
+    """Return the columns and migrations that only the code or only the database has."""
+    models = [model for model in apps.get_models(include_auto_created=True) if model._meta.managed]
+    wanted = {(m._meta.db_table, str(column.column)) for m in models for column in m._meta.local_concrete_fields}
+    with connection.cursor() as cursor:
+        cursor.execute(COLUMNS, [sorted({table for table, _column in wanted})])
+        found = sorted(f"column {table}.{column}" for table, column in wanted ^ set(cursor.fetchall()))
+        cursor.execute("SELECT coalesce(has_table_privilege(to_regclass('django_migrations'), 'SELECT'), false)")
+        if not cursor.fetchone()[0]:
+            return found  # the ledger signer may not read it; nothing is there at all
+        folders = {app.label: Path(app.path) / "migrations" for app in apps.get_app_configs()}
+        here = {(label, file.stem) for label, folder in folders.items() for file in folder.glob("[0-9]*.py")}
+        cursor.execute("SELECT app, name FROM django_migrations WHERE app = ANY (%s)", [sorted(folders)])
+        return found + sorted(f"migration {label}.{name}" for label, name in here ^ set(cursor.fetchall()))
+
+
+def require_own_schema() -> None:
+    """Raise WrongSchema when the database has another schema than this code."""
+    if found := differences():
+        raise WrongSchema(
+            f"The database has another schema than this version of Ringi ({len(found)} differences: {', '.join(found[:3])}). "
+            "Run “manage.py migrate” of this version as the owner, or start the version that the database belongs to."
+        )

@@ -1,0 +1,130 @@
+"""The ledger verified by itself: the new part every hour, all of it every night, and at once again while it does not hold.
+
+The scheduler starts `manage.py audit_verify --scheduled` when one is due. Its outcome is a row and an event
+(`ledger:verify`); what is wrong is told once, as `ledger:alarm`, and again every night. Gates, pages and probes ask
+`standing`.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from django.db import connection
+
+from audit.change import change
+from audit.clock import now
+from audit.cover import cover, faults
+from audit.ledger.note import BadNote
+from audit.ledger.parts import Finding
+from audit.models import Continuation, Event, Verification
+from audit.reconciliation.night import OUTCOME as COMPARED, night_before
+from audit.verification import remember, remembered, verified
+
+OUTCOME, ALARM = "ledger:verify", "ledger:alarm"
+INTERVAL, DAY = timedelta(hours=1), timedelta(days=1)
+LATE = 3 * INTERVAL
+LOCK = "hashtext('ringi_verification')"
+Result = Verification.Result
+# Since an event waits that no checkpoint covers.
+UNSIGNED = """
+SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_link l JOIN audit_event e ON e.id = l.event_id
+WHERE l.number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)
+"""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the ledger stands. fault: the last verification that could tell, when it failed and nobody has accepted that;
+    alarm: the same, or what else the last one found; unsigned: seconds since an event waits for a signature; late: no
+    verification has ended lately, or no nightly comparison.
+    """
+
+    fault: Verification | None = None
+    alarm: Verification | None = None
+    last: Verification | None = None
+    unsigned: float | None = None
+    late: bool = False
+
+
+def standing() -> Standing:
+    """Return how the ledger stands now."""
+    last = Verification.objects.order_by("-pk").first()
+    # One that could not tell opens nothing that an earlier one has closed.
+    told = last
+    if last is not None and last.result == Result.INCONCLUSIVE:
+        told = Verification.objects.exclude(result=Result.INCONCLUSIVE).order_by("-pk").first()
+    fault = told if told is not None and told.result == Result.FAILED and not told.accepted else None
+    alarm = fault or (last if last is not None and last.digest and not last.accepted else None)
+    times = Event.objects.order_by("-at").values_list("at", flat=True)
+    began = times.filter(link=1).first()
+    since, compared = last.ended_at if last is not None else began, times.filter(action=COMPARED).first() or began
+    with connection.cursor() as cursor:
+        cursor.execute(UNSIGNED)
+        waiting = cursor.fetchone()
+    late = since is not None and since < now() - LATE or compared is not None and compared < now() - 2 * DAY
+    return Standing(fault, alarm, last, waiting and waiting[0], late)
+
+
+def due(moment: datetime) -> bool:
+    """Tell whether a verification is due: an hour after the last one, and at the hour of the night."""
+    last = Verification.objects.order_by("-pk").first()
+    if last is None:
+        return Event.objects.filter(at__lt=moment - INTERVAL).exists()
+    return last.began_at < max(moment - INTERVAL, night_before(moment))
+
+
+def run(*, whole: bool = False) -> Verification | None:
+    """Verify what came since the last time, or everything: at night, while something is wrong, and when `whole`. Returns None
+    when another process is at it. Memory is bounded, and one process does all.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_try_advisory_lock({LOCK})")
+        if not cursor.fetchone()[0]:
+            return None
+        try:
+            return _run(whole)
+        finally:
+            cursor.execute(f"SELECT pg_advisory_unlock({LOCK})")
+
+
+def _run(whole: bool) -> Verification:
+    stand, moment = standing(), now()
+    known = remembered()
+    nightly = Verification.objects.filter(whole=True, began_at__gte=night_before(moment)).exists()
+    whole = whole or known is None or stand.fault is not None or not nightly
+    row = Verification(began_at=moment, whole=whole, first=0, last=0, signed=0, result=Result.INCONCLUSIVE, digest="")
+    found: Finding | None = None
+    try:
+        begun = None if whole else known
+        verdict = verified(connection.connection, begun=begun, processes=1, accepted=_accepted())
+        remember(verdict)
+        report, untold = verdict.report, "; ".join(verdict.not_captured)
+        found = report.finding or next(iter(report.accepted), None) or (Finding(0, untold) if untold else None)
+        row.first, row.last, row.signed, row.finding = report.first, report.last, report.signed, report.unknown
+        if found is not None:
+            row.result, row.number, row.finding = Result.FAILED, found.number, found.what
+        elif not report.unknown:
+            row.result = Result.PASSED
+    except (BadNote, OSError, ValueError, KeyError) as fault:
+        row.finding = str(fault)
+    cover()
+    row.altered = faults(None if whole else moment - DAY)
+    if row.result != Result.PASSED or row.altered:
+        what = [str(row.result), *([found.number, found.what] if found else []), row.altered]
+        row.digest = sha256(json.dumps(what, ensure_ascii=False).encode()).hexdigest()
+    with change(OUTCOME) as act:
+        row.ended_at = now()
+        row.save()
+        act.about(row, result=row.result, first=row.first, last=row.last, number=row.number, altered=row.altered)
+        last = stand.last
+        new = last is None or last.digest != row.digest or last.began_at < night_before(moment)
+        if row.digest and new and not row.accepted:
+            act.tell(ALARM)
+    return row
+
+
+def _accepted() -> list[Finding]:
+    agreed = Continuation.objects.exclude(confirmed_at=None).values("digest")
+    rows = Verification.objects.filter(digest__in=agreed, number__gt=0).values_list("number", "finding")
+    return [Finding(int(number or 0), what) for number, what in rows.distinct()]

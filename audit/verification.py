@@ -1,0 +1,104 @@
+"""The verdict about the ledger and what writes it; the command, the schedule and the pages ask here, and nowhere else.
+
+A verdict needs something from outside the database: the signer's public key, in the file that RINGI_LEDGER_PUBLIC_KEY
+names. What was verified last is kept in a folder of its own, so that a later past is compared with it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+
+from audit import guards
+from audit.apps import table_of
+from audit.governed import GOVERNED
+from audit.ledger.chain import BROKEN, Report, verify
+from audit.ledger.checkpoint import Memory
+from audit.ledger.note import KeyRing, PublicKey
+from audit.models import Continuation
+from audit.private_files import make_folder
+from audit.roles import Roles
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found. `not_captured`: each trigger or function that is not as installed; `unknown_tables`: in no list."""
+
+    report: Report
+    not_captured: list[str]
+    unknown_tables: list[str]
+
+    @property
+    def status(self) -> int:
+        """0 holds, 1 broken, 2 holds as far as can be seen."""
+        return BROKEN if self.not_captured else self.report.exit_status
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `audit_verify --json` prints."""
+        report = asdict(self.report)
+        del report["memory"]
+        told = {"not_captured": self.not_captured, "unknown_tables": self.unknown_tables}
+        return {"status": self.status, **report, **told}
+
+
+def key_file() -> Path:
+    """Return where the signer's public key was put for those who verify; without the setting, the signer's own file."""
+    return Path(settings.LEDGER_PUBLIC_KEY or Path(settings.STATE) / "sealer" / "key.pub")
+
+
+def public_keys(file: Path | None = None) -> KeyRing:
+    """Return the keys that were given from outside the database; none where there is no file. Raises OSError, BadNote."""
+    given = file or key_file()
+    return KeyRing(PublicKey.all_of(given.read_text(encoding="utf-8")) if given.exists() else ())
+
+
+def _memory() -> Path:
+    return Path(settings.STATE) / "verifier" / "verified.json"
+
+
+def remembered() -> Memory | None:
+    """Return what was verified last on this host, to go on behind it; None before the first time, and after two people have
+    accepted a loss since.
+    """
+    if not _memory().exists():
+        return None
+    kept = datetime.fromtimestamp(_memory().stat().st_mtime, UTC)
+    return Memory.read(_memory()) if not Continuation.objects.filter(confirmed_at__gte=kept).exists() else None
+
+
+def remember(verdict: Verdict) -> None:
+    """Keep the last checkpoint that was verified, once all holds."""
+    if verdict.status == 0 and verdict.report.memory is not None:
+        make_folder(_memory().parent)
+        verdict.report.memory.write(_memory())
+
+
+def verified(
+    connection: Any,
+    *,
+    keys: KeyRing | None = None,
+    notes: Iterable[str] = (),
+    begun: Memory | None = None,
+    first: int = 1,
+    last: int | None = None,
+    **options: Any,
+) -> Verdict:
+    """Verify the ledger in one snapshot, and ask whether all that writes it stands as it was installed.
+
+    connection: of psycopg, in no transaction. keys: else those of `public_keys`. notes: checkpoints from outside the
+    database, beside the one that this host verified last. begun: `remembered()`, to verify only what came behind it;
+    first, last: numbers of events. options: as `verify` takes them. Raises OSError, psycopg's errors, and BadNote for a key or note that can't be used.
+    """
+    if keys is None:
+        keys = public_keys()
+    kept = remembered()
+    outside = [*notes, *([kept.note] if kept is not None and begun is None else [])]
+    report = verify(connection, first=first, last=last, notes=outside, key=keys, begun=begun, **options)
+    # Apps that are not installed here have no tables to ask about.
+    governed = [one for one in GOVERNED if one.model.partition(".")[0] in apps.app_configs]
+    faults = guards.faults(connection, governed, table_of, Roles(**settings.RINGI_ROLES), beside=guards.BESIDE)
+    return Verdict(report, faults, guards.strangers(connection, governed, table_of))

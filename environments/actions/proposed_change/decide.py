@@ -1,0 +1,120 @@
+"""proposed_change:accept and proposed_change:decline: what takes two persons waits, as it was proposed, for the second.
+
+Operations that change what production runs, or who a person is, write through `put`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from audit.change import Act, change
+from audit.clock import now
+from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from environments import access
+from environments.models import Account, ProposedChange, Target
+
+# Operation → the right that both persons need, and what is asked of the row with its new values: it raises a Refused, and
+# writes what follows from them.
+Check = Callable[[Any, tuple[Account, ...]], object]
+OPERATIONS: dict[str, tuple[str, Check]] = {}
+
+
+def put(act: Act, row: Any, after: dict[str, Any], *, by: Account, two: bool, reason: str) -> Model:
+    """Write values to a row behind the open door, or keep them for a second person; return the row or the proposal.
+
+    row: behind the door, or not saved yet. after: column → value as JSON. two: whether it takes a second person.
+    """
+    new, kept = row.pk is None, {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+    before = {} if new else {name: kept[name] for name in after}
+    _write(row, after)
+    OPERATIONS[act.event][1](row, (by,))
+    if not two:
+        if new:
+            row.save()
+            act.about(row)
+        return row  # type: ignore[no-any-return]
+    _write(row, kept)
+    proposed = ProposedChange.objects.create(
+        event=act.event,
+        target=row if isinstance(row, Target) and not new else None,
+        account=row if isinstance(row, Account) else None,
+        environment=getattr(row, "environment", None),
+        before=before,
+        after=after if not new else {**after, "application_id": row.application_id},
+        reason=reason,
+        proposed_by=by,
+    )
+    if new:
+        act.about(proposed)
+    else:
+        act.details["proposed_change"] = proposed.pk
+        act.made.append(proposed)
+    return proposed
+
+
+def accept(proposed_id: int, *, reason: str = "") -> Model:
+    """Accept a proposed change as the second person: it is written as it was proposed. Return the changed row.
+
+    Raises NotYou, WrongState, GateClosed for a row that has changed since, and what the operation itself refuses.
+    """
+    asked = ProposedChange.objects.get(pk=proposed_id)
+    rows: list[tuple[type[Model], int]] = [(ProposedChange, proposed_id)]
+    rows += [(kind, pk) for kind, pk in ((Target, asked.target_id), (Account, asked.account_id)) if pk is not None]
+    with change("proposed_change:accept", *rows, reason=reason, sign=True) as act:
+        proposed = act.get(ProposedChange)
+        right, check = OPERATIONS[proposed.event]
+        second = access.require(right)
+        _require_open(proposed)
+        if why := not_yours(second, proposed):
+            raise NotYou(why)
+        access.require_still(proposed.proposed_by if proposed.proposed_by_id != proposed.account_id else None, right)
+        row: Any = (
+            Target(environment=proposed.environment)
+            if len(rows) == 1
+            else act.get(Target if proposed.target_id is not None else Account)
+        )
+        if any(getattr(row, name) != value for name, value in proposed.before.items()):
+            raise GateClosed(_("It was changed after this was proposed. Decline this change and propose it anew."))
+        _write(row, proposed.after)
+        check(row, (proposed.proposed_by, second))
+        if row.pk is None:
+            row.save()
+            proposed.target = row
+        proposed.accepted, proposed.decided_by, proposed.decided_at = True, second, now()
+        act.details.update(event=proposed.event, row=f"{row._meta.label}:{row.pk}")
+    return row  # type: ignore[no-any-return]
+
+
+def decline(proposed_id: int, *, reason: str) -> ProposedChange:
+    """Decline a proposed change, or withdraw one's own: nothing is written. Raises NotYou, Invalid, WrongState."""
+    with change("proposed_change:decline", (ProposedChange, proposed_id), reason=reason) as act:
+        proposed, who = act.get(ProposedChange), access.current_account()
+        if who.pk != proposed.proposed_by_id:
+            access.require(OPERATIONS[proposed.event][0])
+        _require_open(proposed)
+        if not reason.strip():
+            raise Invalid(_("Say why."))
+        proposed.decided_by, proposed.decided_at = who, now()
+    return proposed
+
+
+def not_yours(account: Account, proposed: ProposedChange) -> str:
+    """Return why a person may not accept a change; empty where they may."""
+    parties = [proposed.proposed_by, *([proposed.account] if proposed.account is not None else [])]
+    if any(account.is_among(party.identities) for party in parties):
+        return _(
+            "Another person accepts this change: neither the person who proposed it, nor the person whom it is about."
+        )
+    return ""
+
+
+def _require_open(proposed: ProposedChange) -> None:
+    if proposed.decided_at is not None:
+        raise WrongState(_("This change has been accepted or declined already."))
+
+
+def _write(row: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)

@@ -1,0 +1,53 @@
+"""What takes two persons waits here until the second one has accepted it, or somebody has declined it."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from environments.models.account import Account
+from environments.models.environment import Environment, Target
+
+
+class ProposedChange(models.Model):
+    """New values of one row, as the first person proposed them. Never edited, decided once.
+
+    event: the operation that the first person asked for (`target:set_settings`). before, after: column → value as JSON;
+    before is empty where the row is yet to be made.
+    """
+
+    EVENTS = (
+        ("target:create", _("New target")),
+        ("target:set_settings", _("Change folder and commands")),
+        ("target:set_hosts", _("Choose the hosts that its steps may call")),
+        ("target:set_watch", _("Choose what it is watched by")),
+        ("account:create", _("New account")),
+        ("account:edit", _("Change the account")),
+        ("account:edit_own", _("Language, addresses and quiet hours")),
+    )
+
+    event = models.CharField(_("operation"), max_length=40, choices=EVENTS)
+    target = models.ForeignKey(
+        Target, models.PROTECT, null=True, related_name="proposed_changes", verbose_name=_("deployment target")
+    )
+    account = models.ForeignKey(
+        Account, models.PROTECT, null=True, related_name="proposed_changes", verbose_name=_("account")
+    )
+    environment = models.ForeignKey(
+        Environment, models.PROTECT, null=True, related_name="+", verbose_name=_("environment")
+    )
+    before = models.JSONField(_("before"))
+    after = models.JSONField(_("after"))
+    reason = models.CharField(_("reason"), max_length=300, blank=True)
+    proposed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("proposed by"))
+    proposed_at = models.DateTimeField(_("proposed at"), auto_now_add=True)
+    decided_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, related_name="+", verbose_name=_("accepted or declined by")
+    )
+    decided_at = models.DateTimeField(_("accepted or declined at"), null=True)
+    accepted = models.BooleanField(_("accepted"), default=False)
+
+    class Meta:
+        verbose_name = _("proposed change")
+        verbose_name_plural = _("proposed changes")
+
+    def __str__(self) -> str:
+        return str(self.target or self.account or self.environment)

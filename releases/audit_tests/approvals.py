@@ -1,0 +1,157 @@
+"""Approvals: given in time, in a role that was held, by a person, and not from the machine of the applicant."""
+
+from django.db.models import Max, Model, TextField, Value
+from django.db.models.functions import Cast, Concat
+from django.utils.translation import gettext_lazy as _
+
+from audit.models import Event
+from environments import models as e
+from environments.models import Account
+from releases import models as r
+from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, counting, words_for
+from releases.gates import quorum
+from releases.models import Approval, ConsentRound
+
+
+def approved_late(scope: Scope) -> Outcome:
+    """Look at each run in a protected environment: its round, and the words that the ledger knew when it started."""
+    rows = Event.objects.filter(kind="row", object__startswith="releases.Approval:").order_by()
+    outcome, told = Outcome(), dict(rows.values_list("object").annotate(Max("at")))
+    for deployment in scope.runs().iterator(chunk_size=CHUNK):
+        outcome.examined += 1
+        round_, start = deployment.consent, deployment.started_at
+        if round_ is None:
+            outcome.found(deployment, str(deployment), start, None, _("There is no consent."))
+            continue
+        words = words_for(deployment)
+        there = {word: max(word.at, told.get(f"releases.Approval:{word.pk}", scope.until)) for word in words}
+        before = [word for word in words if start is not None and there[word] <= start]
+        last = max(there.values(), default=None)
+        if len(before) < len(words):
+            outcome.found(deployment, str(deployment), start, last, _("An approval came after the start."))
+        elif not _met(round_, before):
+            outcome.found(deployment, str(deployment), start, last, _("The rules were not met at the start."))
+    return outcome
+
+
+def _met(round_: ConsentRound, words: list[Approval]) -> bool:
+    rules = quorum.rules_of(round_)
+    yes = (word for word in words if word.meaning in word.COUNTING and word.digest == round_.digest)
+    persons = [(word.account.person_key, frozenset(word.roles)) for word in yes]
+    # A rule that asks nobody is met by nobody; no rule at all is never met.
+    return bool(round_.rules) and (not rules or quorum.standing(rules, persons).met)
+
+
+APPROVED_LATE = SavedTest(
+    key="approved-late",
+    title=_("Approval later than start"),
+    question=_("Was each run in a protected environment consented to before it started?"),
+    columns=(_("run"), _("started"), _("last approval"), _("finding")),
+    run=approved_late,
+)
+
+
+def role_missing(scope: Scope) -> Outcome:
+    """Look at each word: had the one for whom it counts one of the roles, and was the other his deputy?"""
+    outcome = Outcome()
+    for word in scope.approvals():
+        outcome.examined += 1
+        whose = word.on_behalf or word.account
+        held = scope.then.roles(whose.pk, word.at, word.round.environment_id)
+        said = ", ".join(word.roles)
+        asked = {rule["role"] for rule in word.round.rules}
+        if not held & set(word.roles) & asked:
+            finding = _("None of the roles was held.")
+        elif set(word.roles) - held:
+            finding = _("Not all of the roles were held.")
+        elif word.on_behalf is not None and whose.pk not in scope.then.stood_in_for(word.account_id, word.at):
+            finding = _("There was no deputy in force.")
+        else:
+            continue
+        about = word.round.release or word.round
+        outcome.found(about, str(about), str(word.account), word.at, said, ", ".join(sorted(held)), finding)
+    return outcome
+
+
+ROLE_MISSING = SavedTest(
+    key="role-missing",
+    title=_("Approver without the role at the time"),
+    question=_("Did everybody who decided in a round hold the role at that very moment?"),
+    columns=(_("release"), _("person"), _("time"), _("roles claimed"), _("roles held"), _("finding")),
+    run=role_missing,
+)
+
+
+def same_address(scope: Scope) -> Outcome:
+    """Compare the address of each word of consent with that of the application for the same round."""
+    outcome = Outcome()
+    said = scope.approvals().filter(round__release__isnull=False)
+    label = Concat(Value("releases.Release:"), Cast("round__release_id", TextField()), output_field=TextField())
+    applied: dict[str, list[Event]] = {}
+    found = Event.objects.filter(
+        object__in=said.order_by().values(label_=label), action="release:submit", kind="action", at__lt=scope.until
+    )
+    for event in found.order_by("at"):
+        applied.setdefault(event.object, []).append(event)
+    for word in counting(said):
+        outcome.examined += 1
+        earlier = [e for e in applied.get(f"releases.Release:{word.round.release_id}", []) if e.at <= word.at]
+        if not earlier:
+            continue
+        address, his = earlier[-1].contents["request"]["address"], word.signature.get("address", "")
+        if address and address == his:
+            release = word.round.release
+            outcome.found(release, str(release), str(word.round.applicant), str(word.account), address, word.at)
+    return outcome
+
+
+SAME_ADDRESS = SavedTest(
+    key="same-address",
+    title=_("Applicant and approver at the same address"),
+    question=_("Did an application and a word of consent to it come from the same machine?"),
+    columns=(_("release"), _("applicant"), _("approver"), _("address"), _("time")),
+    run=same_address,
+)
+
+
+# Model, the columns of who decided, the column of when.
+DECISIONS: tuple[tuple[type[Model], str, str], ...] = (
+    (r.Approval, "account on_behalf", "at"), (r.FinalCheck, "account", "signed_at"), (r.Question, "answered_by", "answered_at"),
+    (r.Deployment, "verified_by", "started_at"), (r.Watch, "judged_by", "began_at"), (r.ChecklistItem, "signed_by", "signed_at"),
+    (r.Rollback, "authorised_by assessed_by", "raised_at"), (r.Waiver, "proposed_by decided_by", "proposed_at"),
+    (r.Obligation, "settled_by", "settled_at"), (r.Document, "approved_by checked_by", "updated_at"),
+    (e.AccessGrant, "granted_by", "created_at"), (e.AccessGrant, "confirmed_by", "confirmed_at"),
+    (e.AccessRequest, "decided_by", "decided_at"), (e.AccessReviewItem, "decided_by", "decided_at"),
+    (e.Deputy, "confirmed_by", "confirmed_at"), (e.ProposedChange, "decided_by", "decided_at"),
+)  # fmt: skip
+
+
+def service_decided(scope: Scope) -> Outcome:
+    """Look at each decision of the period; an account that was a service when it decided counts, whatever it is now."""
+    outcome = Outcome()
+    lives = scope.then.accounts.items()
+    once = {
+        int(pk) for pk, life in lives if any(past.values.get("kind") == Account.Kind.SERVICE for past in life.states)
+    }
+    once |= set(Account.objects.filter(kind=Account.Kind.SERVICE).values_list("pk", flat=True))
+    for model, who, when in ((model, who, when) for model, columns, when in DECISIONS for who in columns.split()):
+        made = model._default_manager.filter(
+            **{f"{who}__isnull": False, f"{when}__gte": scope.since, f"{when}__lt": scope.until}
+        )
+        outcome.examined += made.count()
+        field = str(model._meta.get_field(who).verbose_name)  # type: ignore[union-attr]
+        for row in made.filter(**{f"{who}__in": once}).select_related(who):
+            account, at = getattr(row, who), getattr(row, when)
+            past = scope.then.person(account.pk, at)
+            if Account.Kind.SERVICE in (account.kind, past.kind if past is not None else ""):
+                outcome.found(row, str(model._meta.verbose_name), str(row), field, str(account), at)
+    return outcome
+
+
+SERVICE_DECIDED = SavedTest(
+    key="service-decided",
+    title=_("Service accounts that decided"),
+    question=_("Was every decision a person's?"),
+    columns=(_("kind"), _("object"), _("duty"), _("account"), _("time")),
+    run=service_decided,
+)

@@ -1,0 +1,179 @@
+"""Who wrote what a release brings and so may not approve it, and whether that is known: from rows read each time."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from django.db.models import Q
+
+from audit.refusals import GateClosed
+from environments.models import Account, ConfigurationVersion
+from releases.gates.base import procedure_of
+from releases.models import ConsentRound, Deployment, Fact, InForce, Release, Waiver
+from releases.sources import git
+from releases.steps.words import gettext as _
+
+# What was observed of the commits → the duty of those whose addresses it names; who has two bears the first.
+COMMITS = {"authors": "commit author", "committers": "committer"}
+
+
+def words(duty: str) -> str:
+    """Return a duty that keeps a person from approving, as a sentence names it."""
+    return {
+        "author": _("the author of what is approved"),
+        "editor": _("a person who edited the release or its configuration"),
+        "commit author": _("the author of one of its commits"),
+        "committer": _("the committer of one of its commits"),
+        "applicant": _("the person who submitted it for approval"),
+        "starter": _("a person who scheduled or started its deployment"),
+        "waiver": _("a person who proposed or approved one of its waivers"),
+    }[duty]
+
+
+def refusal(duty: str) -> str:
+    """Return why a person with a duty in it does not approve, as that person reads it."""
+    return _("You cannot approve this, because you are %(duty)s.") % {"duty": words(duty)}
+
+
+def kept_out_of(rounds: Sequence[ConsentRound]) -> dict[int, dict[str, str]]:
+    """Return round → person → the duty that keeps the person from giving a word in it.
+
+    In a round about a window, a switch or a procedure: who applied, and who wrote the procedure.
+    """
+    about = defaultdict[int, list[int]](list)
+    duties = []
+    for round_ in rounds:
+        if round_.release_id is not None:
+            about[round_.release_id].append(round_.pk)
+            continue
+        duties.append((round_.pk, round_.applicant_id, "applicant"))
+        if (procedure := round_.procedure) is not None:
+            duties += [(round_.pk, pk, "author") for pk in (procedure.author_id, *procedure.writers) if pk is not None]
+    theirs, wrote = _duties(list(about))
+    duties += [(round_, account, duty) for pk, account, duty in theirs for round_ in about[pk]]
+    commits = [(round_, duty, addresses) for pk, duty, addresses in wrote for round_ in about[pk]]
+    return _by_person((round_.pk for round_ in rounds), duties, commits)
+
+
+def excluded(release: Release) -> dict[str, str]:
+    """Return person key → the duty that keeps the person from approving (see `words`)."""
+    return excluded_of([release.pk])[release.pk]
+
+
+def excluded_of(releases: Iterable[int]) -> dict[int, dict[str, str]]:
+    """Return the same for many releases by their keys, in a number of queries that does not grow with them."""
+    ids = list(releases)
+    return _by_person(ids, *_duties(ids))
+
+
+def _duties(ids: Sequence[int]) -> tuple[list[tuple[int, int, str]], list[tuple[int, str, set[str]]]]:
+    """Return (release, account, duty), and (release, duty, addresses of its commits)."""
+    if not ids:
+        return [], []
+    rows = Release.objects.in_bulk(ids)
+    duties = [(pk, row.author_id, "author") for pk, row in rows.items()]
+    edited = Release.editors.through._default_manager.filter(release__in=ids)
+    duties += [(pk, account, "editor") for pk, account in edited.values_list("release", "account")]
+    duties += [(pk, account, "editor") for pk, account in _configured(list(rows.values()))]
+    live = ConsentRound.objects.filter(release__in=ids, state__in=ConsentRound.LIVE)
+    duties += [(pk or 0, account, "applicant") for pk, account in live.values_list("release", "applicant")]
+    waivers = Waiver.objects.filter(release__in=ids).exclude(approved_at=None)
+    for pk, *both in waivers.values_list("release", "proposed_by", "decided_by"):
+        duties += [(pk, account, "waiver") for account in both if account is not None]
+    runs = Deployment.objects.filter(release__in=ids, environment__protected=True).exclude(started_by=None)
+    for run in runs.select_related("started_by", "requested_by"):
+        duties += [(run.release_id, account.pk, "starter") for account in run.starters]
+    wrote = [
+        (fact.release_id, COMMITS[fact.kind], {str(address).lower() for address in fact.value})
+        for fact in Fact.objects.filter(release__in=ids, kind__in=COMMITS).order_by("kind")
+        if isinstance(fact.value, list)
+    ]
+    return duties, wrote
+
+
+def _by_person(
+    keys: Iterable[int], duties: list[tuple[int, int, str]], wrote: Sequence[tuple[int, str, set[str]]]
+) -> dict[int, dict[str, str]]:
+    """Return key → person → the first duty of (key, account, duty) and of (key, duty, addresses of commits).
+
+    A person counts by the identities given up as well: who had one employee id with somebody stays one person with them.
+    """
+    addresses = sorted(set().union(*(theirs for _key, _duty, theirs in wrote)))
+    named = Q(pk__in={account for _key, account, _duty in duties}) | Q(git_addresses__has_any_keys=addresses)
+    people = {person.pk: person for person in Account.objects.filter(named | ~Q(former_identities=[]))}
+    for person in people.values():
+        own = {str(address).lower() for address in (*person.git_addresses, *person.former_identities)}
+        duties += [(key, person.pk, duty) for key, duty, theirs in wrote if theirs & own]
+    found: dict[int, dict[str, str]] = {key: {} for key in keys}
+    for key, account, duty in duties:
+        for identity in people[account].identities:
+            found[key].setdefault(identity, duty)
+    for theirs in found.values():
+        known = -1
+        while known != (known := len(theirs)):  # who was one person with somebody found so is found the next time
+            for person in people.values():
+                if duty := next((theirs[identity] for identity in person.identities if identity in theirs), ""):
+                    theirs.setdefault(person.person_key, duty)
+    return found
+
+
+def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, int]]:
+    """Return (release, account) of all who made a version of the configurations that releases bring: of those since what
+    is in force as well, for a secret that a version leaves empty is that of the version before.
+    """
+    brought = {pk for release in releases for pk in release.configurations.values()}
+    chosen = ConfigurationVersion.objects.defer("values", "sealed").in_bulk(brought)
+    if not chosen:
+        return
+    applications = {version.application_id for version in chosen.values()}
+    there = InForce.objects.exclude(how=InForce.PROPOSED).filter(application__in=applications)
+    numbers = {(a, e): n or 0 for a, e, n in there.values_list("application", "environment", "configuration__number")}
+    spans, since = Q(pk__in=chosen), {}
+    for version in chosen.values():
+        place = version.application_id, version.environment_id
+        number = numbers.get(place, 0)
+        # One that lies before what is in force may bring what never was: then all before it count.
+        since[version.pk] = number if number < version.number else 0
+        spans |= Q(application=place[0], environment=place[1], number__gt=since[version.pk], number__lt=version.number)
+    made = defaultdict(list)
+    for version in ConfigurationVersion.objects.filter(spans).defer("values", "sealed"):
+        made[version.application_id, version.environment_id].append(version)
+    for release in releases:
+        for last in (chosen[pk] for pk in release.configurations.values() if pk in chosen):
+            for version in made[last.application_id, last.environment_id]:
+                if version.pk == last.pk or since[last.pk] < version.number < last.number:
+                    yield release.pk, version.created_by_id
+
+
+def unknown_authors(release: Release) -> list[str]:
+    """Return why nobody can tell who wrote a release, a sentence each, so that nobody may approve it; empty when it is known.
+
+    Committers are asked for as well where the procedure counts them as authors.
+    """
+    kinds = ["authors", *(["committers"] if procedure_of(release).versions.committers_are_authors else [])]
+    facts = Fact.objects.filter(release=release, kind__in=kinds).values_list("kind", "value")
+    seen = {kind: value for kind, value in facts if isinstance(value, list)}
+    if not all(seen.get(kind) for kind in kinds):
+        return [_("The authors of the commits are not known yet; observe the source first.")]
+    entries = dict.fromkeys(str(entry) for value in seen.values() for entry in value)
+    rows = Account.objects.filter(git_addresses__has_any_keys=[entry.lower() for entry in entries])
+    known = {str(a).lower() for theirs in rows.values_list("git_addresses", flat=True) for a in theirs}
+    found, strangers = [], []
+    for entry in entries:
+        if (nameless := git.unreadable(entry)) is not None:
+            text = _(
+                "Commit %(commit)s gives no readable email address for %(name)s, so the product cannot tell who may "
+                "approve. Write the commit anew with the address, select the new commit, and refresh from Git."
+            )
+            found.append(text % {"commit": nameless[0][:12], "name": nameless[1] or "—"})
+        elif entry.lower() not in known:
+            strangers.append(entry)
+    if strangers:
+        text = _("Nobody is known by the git address %(addresses)s; enter it at the account.")
+        found.append(text % {"addresses": ", ".join(strangers)})
+    return found
+
+
+def require_known_authors(release: Release) -> None:
+    """Raise GateClosed while it is not known who wrote a release."""
+    if faults := unknown_authors(release):
+        raise GateClosed(*faults)

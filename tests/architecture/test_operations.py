@@ -1,0 +1,39 @@
+"""Every operation that the code begins stands in audit/operations.toml; what does not, PostgreSQL refuses to everybody."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from releases.admin.happened import OTHER_ACTS
+from releases.admin.verbs import VERBS
+from tests.operations import DECLARED
+
+PROJECT = Path(__file__).parents[2]
+STARTS = {"change", "then", "note", "note_refusal"}
+
+
+def _started() -> Iterator[tuple[str, str]]:
+    """Yield each operation that the product's code begins, and where: the literals of the first argument."""
+    for folder in ("audit", "environments", "releases"):
+        for file in (PROJECT / folder).rglob("*.py"):
+            if {"migrations", "demo"} & set(file.parts):
+                continue
+            for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(call, ast.Call) and call.args and _name(call.func) in STARTS:
+                    for one in ast.walk(call.args[0]):
+                        if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value[-1:] not in ":_":
+                            yield one.value, file.name
+
+
+def _name(called: ast.expr) -> str:
+    return called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+
+
+def test_every_operation_that_the_code_begins_is_declared_and_every_declared_one_has_words() -> None:
+    started = {operation for operation, _place in _started() if ":" in operation}
+    assert len(started) > 180
+    assert started | {verb.key for verb in VERBS} <= DECLARED.keys()
+    assert {verb.key for verb in VERBS if "web" not in DECLARED[verb.key]} == set()
+    assert DECLARED.keys() - {verb.key for verb in VERBS} - OTHER_ACTS.keys() == set()

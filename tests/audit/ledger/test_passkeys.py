@@ -1,0 +1,141 @@
+"""What a passkey signed, made here with a key of our own: verification finds each event that says so falsely."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from audit import export
+from audit.actor import acting, current
+from audit.change import change, note
+from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, verify
+from audit.ledger.checkpoint import Sealer
+from audit.ledger.note import PublicKey
+from audit.models import Link
+from audit.offline import ringi_verify
+from audit.offline.ringi_verify import signing_challenge, to_base64url
+from audit.refusals import SignatureNeeded
+from tests.conftest import seal
+
+DIGEST, OTHER = "a" * 64, "b" * 64
+SITE = "ringi.example"
+
+
+def added(account: int, private: EllipticCurvePrivateKey | None) -> None:
+    numbers = private.public_key().public_numbers() if private else None
+    key = {"kty": "", "alg": "-35"}
+    if numbers:
+        key = {"kty": "EC", "crv": "P-256"}
+        key |= {name: to_base64url(getattr(numbers, name).to_bytes(32, "big")) for name in ("x", "y")}
+    note(
+        "account:add_passkey", object=f"environments.Account:{account}", passkey=7, credential="Y3I", site=SITE, key=key
+    )
+
+
+def answer(
+    private: EllipticCurvePrivateKey, *digests: str, flags: int = 5, site: str = SITE, kind: str = "webauthn.get"
+) -> dict[str, Any]:
+    """Return what a browser and a passkey answer when they are asked to sign these digests."""
+    asked = {"nonce": "00" * 16, "digests": list(digests)}
+    challenge = to_base64url(signing_challenge(asked["nonce"], digests))
+    client = json.dumps({"type": kind, "challenge": challenge, "origin": f"https://{site}"}).encode()
+    data = sha256(site.encode()).digest() + bytes([flags]) + bytes(4)
+    signature = private.sign(data + sha256(client).digest(), ECDSA(SHA256()))
+    raw = {"client_data": client, "authenticator_data": data, "signature": signature}
+    return {**asked, **{name: to_base64url(part) for name, part in raw.items()}, "credential": "Y3I"}
+
+
+def signs(assertion: dict[str, Any], digest: str = DIGEST) -> None:
+    with acting(replace(current(), assertion=assertion, method="webauthn")), change("test:sign", sign=True) as act:
+        act.signature("approve", digest)
+
+
+@pytest.fixture
+def verdict(database: str, tmp_path: Path) -> Callable[[], tuple[int, int]]:
+    """Return a function that seals and verifies; it returns the exit status and the number of the first fault."""
+    sealer = Sealer(tmp_path / "sealer")
+
+    def look() -> tuple[int, int]:
+        seal(sealer)
+        with psycopg.connect(database, autocommit=True) as own:
+            report = verify(own, key=PublicKey.parse(str(sealer.public)))
+            lines = list(export.lines(own, sealer.public))
+        offline, place = HOLDS, 0
+        try:
+            ringi_verify.verify(lines, [], [ringi_verify.parse_key(str(sealer.public))])
+        except ringi_verify.Broken as broken:
+            offline, place = BROKEN, broken.number
+        except ringi_verify.CannotTell:
+            offline = UNKNOWN
+        found = report.exit_status, report.finding.number if report.finding else 0
+        assert found == (offline, place), "the product and the offline verifier say the same"
+        return found
+
+    return look
+
+
+def test_an_act_that_a_passkey_of_the_actor_signed_holds(acting_as: Any, verdict: Callable[[], Any]) -> None:
+    private = generate_private_key(SECP256R1())
+    with acting_as("committee_a") as actor:
+        added(actor.account_id, private)
+        signs(answer(private, OTHER, DIGEST))
+    assert verdict() == (HOLDS, 0)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"flags": 1},
+        {"flags": 4},
+        {"site": "elsewhere.example"},
+        {"kind": "webauthn.create"},
+    ],
+)  # fmt: skip
+def test_what_the_key_answered_to_something_else_is_found(
+    acting_as: Any, verdict: Callable[[], Any], how: dict[str, Any]
+) -> None:
+    private = generate_private_key(SECP256R1())
+    with acting_as("committee_a") as actor:
+        added(actor.account_id, private)
+        signs(answer(private, DIGEST, **how))
+    assert verdict() == (BROKEN, Link.objects.count())
+
+
+def test_what_another_key_signed_is_found(acting_as: Any, verdict: Callable[[], Any]) -> None:
+    with acting_as("committee_a") as actor:
+        added(actor.account_id, generate_private_key(SECP256R1()))
+        signs(answer(generate_private_key(SECP256R1()), DIGEST))
+    assert verdict() == (BROKEN, Link.objects.count())
+
+
+def test_what_somebody_elses_key_signed_is_found(
+    people: dict[str, Any], acting_as: Any, verdict: Callable[[], Any]
+) -> None:
+    private = generate_private_key(SECP256R1())
+    with acting_as("committee_a"):
+        added(people["committee_b"].pk, private)
+        signs(answer(private, DIGEST))
+    assert verdict() == (BROKEN, Link.objects.count())
+
+
+def test_a_passkey_of_a_kind_that_nobody_can_read_is_no_verdict(acting_as: Any, verdict: Callable[[], Any]) -> None:
+    with acting_as("committee_a") as actor:
+        added(actor.account_id, None)
+        signs(answer(generate_private_key(SECP256R1()), DIGEST))
+    assert verdict() == (UNKNOWN, 0)
+
+
+def test_a_passkey_signs_what_it_was_asked_and_nothing_else(acting_as: Any) -> None:
+    """The person is asked anew, with what they are about to sign now."""
+    with acting_as("committee_a"), pytest.raises(SignatureNeeded) as needed:
+        signs(answer(generate_private_key(SECP256R1()), OTHER))
+    assert needed.value.digests == (DIGEST,)

@@ -1,0 +1,88 @@
+"""The one verdict about the ledger: what it needs from outside the database, and where it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit import verification
+from audit.ledger.checkpoint import Sealer
+from audit.ledger.note import Checkpoint, PublicKey, sign
+from tests.conftest import seal
+
+
+@pytest.fixture
+def signed(database: str, tmp_path: Path, settings: Any) -> Sealer:
+    """A ledger that was signed in another folder than the verifier's; its key is in a file outside both."""
+    sealer = Sealer(tmp_path / "signer")
+    _happened()
+    seal(sealer)
+    (tmp_path / "ledger.pub").write_text(f"{sealer.public}\n")
+    settings.LEDGER_PUBLIC_KEY = str(tmp_path / "ledger.pub")
+    return sealer
+
+
+def _happened(events: int = 3) -> None:
+    with connection.cursor() as cursor:
+        for _ in range(events):
+            cursor.execute("SELECT set_config('ringi.context', '{\"actor\": \"worker:w\"}', false)")
+            cursor.execute("SELECT ringi_append('action', 'toy:change', '', NULL, '{}', '', 'done')")
+
+
+def _verified(**options: Any) -> verification.Verdict:
+    connection.ensure_connection()
+    return verification.verified(connection.connection, **options)
+
+
+def test_it_holds_with_the_key_in_the_file_that_the_setting_names(signed: Sealer) -> None:
+    assert verification.public_keys() == (signed.public,)
+    assert (_verified().status, _verified().not_captured) == (0, [])
+
+
+def test_without_anything_from_outside_the_database_it_does_not_hold(signed: Sealer, settings: Any) -> None:
+    settings.LEDGER_PUBLIC_KEY = ""
+    verdict = _verified()
+    assert verdict.status == 2 and "no public key was given from outside the database" in verdict.report.unknown
+
+
+def test_another_key_in_the_file_finds_that_the_signer_is_another(
+    signed: Sealer, tmp_path: Path, settings: Any
+) -> None:
+    (tmp_path / "ledger.pub").write_text(str(PublicKey(signed.public.name, bytes(32))))
+    assert _verified().status == 1
+
+
+def test_it_goes_on_behind_what_it_verified_last(signed: Sealer) -> None:
+    assert verification.remembered() is None
+    verification.remember(_verified())
+    kept = verification.remembered()
+    assert kept is not None and kept.frontier.size == signed.frontier.size and kept.chain == signed.chain
+    assert (kept.note, kept.keys) == (signed.note, (str(signed.public),))
+    idle = _verified(begun=kept)
+    assert (idle.status, idle.report.events, idle.report.signed) == (0, 0, kept.frontier.size)
+    _happened()
+    seal(signed)
+    _happened(1)
+    verdict = _verified(begun=kept)
+    assert (verdict.status, verdict.report.first, verdict.report.events) == (0, kept.frontier.size + 1, 4)
+    assert (verdict.report.signed, verdict.report.root != "") == (kept.frontier.size + 3, True)
+    verification.remember(verdict)
+    later = verification.remembered()
+    assert later is not None and later.note == signed.note and later.keys == kept.keys
+
+
+def test_what_it_verified_last_tells_of_an_exchanged_past(signed: Sealer, database: str) -> None:
+    """Each event behind the first is gone, and signed anew by the very key: only what this host kept knows better."""
+    verdict = _verified()
+    verification.remember(verdict)
+    kept = verification.remembered()
+    assert kept is not None
+    exchanged = verification.Memory(kept.frontier, bytes(32), kept.note, kept.keys)
+    found = _verified(begun=exchanged).report.finding
+    assert found is not None and found.number == kept.frontier.size
+    other = Checkpoint(signed.origin, kept.frontier.size, bytes(32))
+    verification.Memory(kept.frontier, kept.chain, sign(other, signed.private)).write(verification._memory())
+    assert _verified().status == 1

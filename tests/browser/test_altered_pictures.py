@@ -1,0 +1,64 @@
+"""Pictures of what pages say after somebody altered the ledger and the evidence, in each look, under var/test/pictures/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit import cover, standing
+from audit.actor import acting
+from audit.ledger.checkpoint import Sealer
+from audit.models import Event
+from releases.models import Sample
+from tests.audit.tampered import set_event, set_row
+from tests.browser.person import Person
+from tests.browser.test_pictures import LOOKS, PICTURES
+from tests.conftest import seal
+from tests.releases.gates.asking import COMMAND
+
+
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("look", LOOKS)
+def test_what_was_altered_is_said_on_every_page(
+    look: str, seeded: dict[str, Any], person: Callable[..., Person], state_folder: Path
+) -> None:
+    """The banner, the event, the series and the list of verifications; nothing reaches over the screen."""
+    folder = PICTURES / look
+    folder.mkdir(parents=True, exist_ok=True)
+    with acting(COMMAND):
+        cover.cover()
+    seal(Sealer(state_folder / "sealer"))
+    with acting(COMMAND):
+        passed = standing.run()
+    event = Event.objects.filter(action="consent:approve", kind="action").select_related("link").latest("at")
+    sound = Event.objects.filter(action="release:submit", kind="action").select_related("link").latest("at")
+    sample = Sample.objects.latest("pk")
+    set_event(event.link.number, "reason = '問題なし'")
+    set_row("releases_sample", "values = '{}'", f"id = {sample.pk}")
+    with acting(COMMAND):
+        found = standing.run(whole=True)
+    assert passed is not None and passed.result == "passed" and found is not None and found.result == "failed"
+    shown = {
+        "altered-event": reverse("event", args=[event.link.number]),
+        "sound-event": reverse("event", args=[sound.link.number]),
+        "altered-series": reverse("watch", args=[sample.watch_id]),
+        "list-verifications": reverse("admin:audit_verification_changelist"),
+        "verification": reverse("admin:audit_verification_change", args=[found.pk]),
+        "my-work-altered": reverse("admin:index"),
+    }
+    reader, wrong = person("auditor", **LOOKS[look]), []
+    for name, address in shown.items():
+        status = reader.go(address).status
+        if status != 200:
+            wrong.append(f"{name}: {status}")
+        if over := reader.wider_than_the_screen:
+            wrong.append(f"{name}: wider than the screen: {over}")
+        if 'data-silent="ledger"' not in reader.page.content():
+            wrong.append(f"{name}: no banner")
+        reader.page.screenshot(path=folder / f"{name}.png", full_page=True)
+    wrong += [f"console: {heard}" for heard in reader.complaints]
+    assert not wrong, "\n".join(wrong)

@@ -1,0 +1,303 @@
+"""What one person could do with another's identity, words or unfinished business: drafts, former ids, what leavers left."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.clock import now
+from audit.refusals import GateClosed, NotYou
+from environments.actions.access import grant
+from environments.actions.account.close import close
+from environments.actions.deputy import appoint
+from environments.actions.freeze.lift import lift
+from environments.actions.proposed_change.decide import accept
+from environments.actions.window.freeze import freeze
+from environments.models import AccessGrant, Account, Freeze, ProposedChange
+from releases.actions.consent import decide
+from releases.actions.document.review import check_content, write
+from releases.actions.evidence.hand_in import hand_in
+from releases.actions.in_force.lay import lay
+from releases.actions.procedure import revise
+from releases.actions.procedure.activate import submit as apply_for
+from releases.actions.release.confirm import confirm
+from releases.actions.rollback import decide as rollbacks
+from releases.actions.target.set_settings import set_hosts
+from releases.actions.waiver import decide as waivers
+from releases.actions.waiver.propose import propose, waivable
+from releases.gates import authorship, quorum
+from releases.models import ConsentRound, Deployment, Procedure, Release
+from tests.bypasses.test_access_bypasses import newcomer
+from tests.bypasses.test_consent_bypasses import approved, say_yes, scheduled, submitted
+from tests.releases.gates.asking import COMMAND, alter, shown, walk
+from tests.scenarios.stock import Stock
+
+LEFT = "no longer has the right"
+
+
+def lose(account: Account, role: str) -> None:
+    """Let a person have lost a role, as the end of a grant's time does."""
+    alter(AccessGrant.objects.get(account=account, role=role), withdrawn_at=now())
+
+
+def review(stock: Stock, by: str, reviewer: str) -> None:
+    """Hand in a review of what the developer wrote."""
+    world = stock.world
+    with world.acting_as(by):
+        hand_in(
+            world.application.pk,
+            environment_id=world.environments["staging"].pk,
+            kind="review",
+            commit=world.built.commits["v1.3.0"],
+            files=[("", json.dumps({"reviewer": reviewer, "verdict": "approved"}).encode())],
+        )
+
+
+def waiver_of(stock: Stock, release: Release) -> Any:
+    """Propose to waive a gate, as the release manager."""
+    key, _ja, _en = waivable(release)[0]
+    with stock.world.acting_as("manager"):
+        return propose(
+            release.pk, environment_id=stock.world.environments["production"].pk, gate=key,
+            until=now() + timedelta(days=1), reason="x",
+        )  # fmt: skip
+
+
+def test_who_revised_the_draft_of_a_procedure_does_not_approve_it(stock: Stock) -> None:
+    active = Procedure.objects.get(state="active")
+    first, second, *_more = revise.cells(active.content, ["checklist"])
+    with stock.world.acting_as("manager"):
+        draft = revise.revise(active.pk, reason="mine", values={first.name: "one"})
+    with stock.world.acting_as("author_on_committee"):
+        revise.revise(draft.pk, reason="my words", values={second.name: "two"})
+    with stock.world.acting_as("manager"):
+        round_ = apply_for(draft.pk, reason="x")
+    with stock.world.acting_as("author_on_committee"), pytest.raises(NotYou, match="author"):
+        decide.approve(round_.pk, digest=round_.digest)
+
+
+def test_who_was_one_person_with_who_has_spoken_has_spoken(stock: Stock) -> None:
+    people = stock.world.people
+    alter(people["committee_a"], employee_id="E1")
+    alter(people["committee_b"], employee_id="E2", former_identities=["employee:e1"])
+    _release, round_ = submitted(stock)
+    say_yes(stock, round_, "committee_a")
+    with stock.world.acting_as("committee_b"), pytest.raises(NotYou, match="already given"):
+        decide.approve(round_.pk, digest=round_.digest)
+    assert people["committee_b"] not in quorum.candidates(round_)
+
+
+def test_two_voices_of_one_person_are_one_after_an_identity_was_edited(stock: Stock) -> None:
+    people = stock.world.people
+    _release, round_ = approved(stock)
+    alter(people["committee_a"], employee_id="E1")
+    alter(people["committee_b"], employee_id="E2", former_identities=["employee:e1"])
+    assert not quorum.count(ConsentRound.objects.get(pk=round_.pk)).standing.met
+
+
+def test_who_was_one_person_with_a_starter_counts_as_the_starter(stock: Stock) -> None:
+    people = stock.world.people
+    alter(people["operator"], employee_id="E1")
+    other = alter(people["second_operator"], employee_id="E2", former_identities=["employee:e1"])
+    run = Deployment(started_by=Account.objects.get(username="operator"), requested_by=people["manager"])
+    assert run.was_started_by(other) and not run.was_started_by(people["manager"])
+
+
+def test_who_was_one_person_with_the_first_is_no_second_for_a_waiver(stock: Stock) -> None:
+    people = stock.world.people
+    waiver = waiver_of(stock, stock.take())
+    alter(people["manager"], employee_id="E1")
+    alter(people["project_manager"], employee_id="E2", former_identities=["employee:e1"])
+    with stock.world.acting_as("project_manager"), pytest.raises(NotYou, match="another person"):
+        waivers.approve(waiver.pk)
+
+
+def were_one(first: Account, second: Account) -> None:
+    """Let two accounts have been one person's before the employee id of the second was edited."""
+    alter(first, employee_id="E1")
+    alter(second, employee_id="E2", former_identities=["employee:e1"])
+
+
+def test_who_was_one_person_with_the_first_signs_no_final_check_as_the_second(stock: Stock) -> None:
+    release, _round = approved(stock)
+    were_one(stock.world.people["operator"], stock.world.people["manager"])
+    with stock.world.acting_as("operator"):
+        confirm(release.pk)
+    with stock.world.acting_as("manager"), pytest.raises(NotYou, match="already signed"):
+        confirm(release.pk)
+
+
+def test_who_was_one_person_with_the_writer_checks_no_text(stock: Stock) -> None:
+    document = stock.take().documents.first()
+    assert document is not None
+    were_one(stock.world.people["developer"], stock.world.people["operator"])
+    with stock.world.acting_as("developer"):
+        write(document.pk, body="mine")
+    with stock.world.acting_as("operator"), pytest.raises(NotYou, match="another person"):
+        check_content(document.pk, digest=shown(document))
+
+
+def test_who_was_one_person_with_the_first_accepts_no_change(stock: Stock) -> None:
+    target = stock.world.targets["production"]
+    were_one(stock.world.people["operator"], stock.world.people["second_operator"])
+    with stock.world.acting_as("operator"):
+        made = set_hosts(target.pk, hosts=["evil.example"], reason="x")
+    with stock.world.acting_as("second_operator"), pytest.raises(NotYou, match="Another person"):
+        accept(made.pk)
+
+
+def test_who_was_one_person_with_the_giver_or_the_receiver_gives_no_role(
+    people: dict[str, Any], acting_as: Any
+) -> None:
+    were_one(people["administrator"], people["second_administrator"])
+    with acting_as("administrator"):
+        waits = grant.propose(people["tester"].pk, role="committee", reason="x")
+    with acting_as("second_administrator"), pytest.raises(NotYou, match="second person"):
+        grant.confirm(waits.pk)
+    were_one(people["administrator"], people["developer"])
+    with acting_as("administrator"), pytest.raises(NotYou, match="to himself"):
+        grant.propose(people["developer"].pk, role="committee", reason="x")
+
+
+def test_a_duty_reaches_everybody_who_was_one_person_by_way_of_a_third(stock: Stock) -> None:
+    people = stock.world.people
+    release = stock.take()
+    alter(release.author, employee_id="E1")
+    # The one who is found by way of the other is read first.
+    alter(people["committee_b"], employee_id="E3", former_identities=["employee:e2"])
+    alter(people["committee_a"], employee_id="E2", former_identities=["employee:e1"])
+    assert {"employee:e1", "employee:e2", "employee:e3"} <= set(authorship.excluded(release))
+
+
+def test_an_invisible_character_makes_no_second_person(stock: Stock) -> None:
+    people = stock.world.people
+    one, two = (
+        alter(people[name], employee_id=number) for name, number in (("developer", "AB12"), ("tester", "ab\u200b12 "))
+    )
+    assert one.person_key == two.person_key and one.accounts == {one.pk, two.pk}
+
+
+def test_a_review_is_not_by_the_second_account_of_its_author(stock: Stock) -> None:
+    people = stock.world.people
+    alter(people["developer"], employee_id="E1")
+    alter(people["outsider"], employee_id="E1")
+    with pytest.raises(NotYou, match="does not review"):
+        review(stock, "ci", "Outsider")
+
+
+@pytest.mark.parametrize(("by", "reviewer"), [("developer", "Tester"), ("ci", "Developer")])
+def test_a_review_is_not_by_an_author_whose_address_was_taken_away(stock: Stock, by: str, reviewer: str) -> None:
+    people = stock.world.people
+    (address,) = people["developer"].git_addresses
+    alter(people["developer"], git_addresses=[], former_identities=[address])
+    alter(people["outsider"], git_addresses=[address])
+    with pytest.raises(NotYou):
+        review(stock, by, reviewer)
+    review(stock, "ci", "Tester")
+
+
+def test_who_only_audits_gives_no_word_for_somebody_who_is_away(stock: Stock) -> None:
+    people, given = stock.world.people, {"begins_at": now() - timedelta(hours=1), "until": now() + timedelta(days=1)}
+    with stock.world.acting_as("committee_a"):
+        row = appoint.appoint(
+            absent_id=people["committee_a"].pk, deputy_id=people["auditor"].pk, reason="away", **given
+        )
+    with stock.world.acting_as("administrator"):
+        appoint.confirm(row.pk)
+    _release, round_ = submitted(stock)
+    with stock.world.acting_as("auditor"), pytest.raises(NotYou, match="only audits"):
+        decide.approve(round_.pk, digest=round_.digest, on_behalf_id=people["committee_a"].pk)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_nobody_accepts_alone_what_somebody_proposed_who_may_no_longer(stock: Stock, closed: bool) -> None:
+    target, people = stock.world.targets["production"], stock.world.people
+    with stock.world.acting_as("operator"):
+        made = set_hosts(target.pk, hosts=["evil.example"], reason="x")
+    assert isinstance(made, ProposedChange)
+    if closed:
+        with stock.world.acting_as("administrator"):
+            close(people["operator"].pk, reason="left")
+    else:
+        lose(people["operator"], "operator")
+    with stock.world.acting_as("second_operator"), pytest.raises(GateClosed, match=LEFT):
+        accept(made.pk)
+
+
+def test_the_starter_does_not_dismiss_the_alarm_about_the_own_deployment(stock: Stock) -> None:
+    _release, _round, run = scheduled(stock)
+    walk(run, "queue", "start", "verify", "watch")
+    with acting(COMMAND):
+        grant.propose(stock.world.people["operator"].pk, role="release_manager", reason="x")
+    with stock.world.acting_as("second_operator"):
+        alarm = rollbacks.raise_(run.pk, cause="data_inconsistent", note="two totals differ")
+    with stock.world.acting_as("operator"), pytest.raises(NotYou, match="another person judges"):
+        rollbacks.dismiss(alarm.pk, reason="trust me")
+    with stock.world.acting_as("manager"):
+        rollbacks.dismiss(alarm.pk, reason="the totals are of two days")
+
+
+def test_one_person_does_not_exchange_what_is_active_in_production_by_laying_a_version(world: Any) -> None:
+    with world.acting_as("operator"):
+        for name in ("production", "development"):
+            lay(world.targets[name].pk, version="1.2.0", beside=True, reason="as it ran there")
+        with pytest.raises(GateClosed, match="leads to a version already"):
+            lay(world.targets["production"].pk, version="1.3.0", beside=True, reason="mine")
+        lay(world.targets["development"].pk, version="1.3.0", beside=True, reason="nobody approves it here")
+
+
+def test_nobody_confirms_alone_a_role_that_somebody_gave_who_may_no_longer(
+    people: dict[str, Any], acting_as: Any
+) -> None:
+    newcomer("third", ("administrator", None))
+    with acting_as("administrator"):
+        waits = grant.propose(people["tester"].pk, role="committee", reason="x")
+        row = appoint.appoint(
+            absent_id=people["committee_a"].pk, deputy_id=people["tester"].pk, begins_at=now() - timedelta(hours=1),
+            until=now() + timedelta(days=1), reason="away",
+        )  # fmt: skip
+    with acting_as("second_administrator"):
+        close(people["administrator"].pk, reason="left")
+        with pytest.raises(GateClosed, match=LEFT):
+            grant.confirm(waits.pk)
+        with pytest.raises(GateClosed, match=LEFT):
+            appoint.confirm(row.pk)
+
+
+def test_nobody_waives_alone_what_somebody_proposed_who_may_no_longer(stock: Stock) -> None:
+    waiver = waiver_of(stock, stock.take())
+    lose(stock.world.people["manager"], "release_manager")
+    with stock.world.acting_as("project_manager"), pytest.raises(GateClosed, match=LEFT):
+        waivers.approve(waiver.pk)
+
+
+def test_nobody_lifts_an_absolute_freeze_alone_that_a_leaver_asked_to_lift(stock: Stock) -> None:
+    people, production = stock.world.people, stock.world.environments["production"]
+    with stock.world.acting_as("project_manager"):
+        row = freeze(
+            production.pk, name="year end", starts_at=now(), ends_at=now() + timedelta(days=9), reason="x", absolute=True
+        )  # fmt: skip
+    with stock.world.acting_as("manager"):
+        lift(row.pk, reason="x")
+    lose(people["manager"], "release_manager")
+    with stock.world.acting_as("author_on_committee"):
+        lift(row.pk, reason="y")
+    assert Freeze.objects.get(pk=row.pk).lifted_at is None
+
+
+def test_the_final_check_does_not_count_who_has_left(stock: Stock) -> None:
+    release, _round = approved(stock)
+    with stock.world.acting_as("operator"):
+        confirm(release.pk)
+    with stock.world.acting_as("administrator"):
+        close(stock.world.people["operator"].pk, reason="left")
+    with stock.world.acting_as("manager"):
+        confirm(release.pk)
+    assert Release.objects.get(pk=release.pk).state == "approved"
+    with stock.world.acting_as("second_operator"):
+        confirm(release.pk)
+    assert Release.objects.get(pk=release.pk).state == "confirmed"

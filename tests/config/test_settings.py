@@ -1,0 +1,40 @@
+"""A setting that cannot be meant keeps every process from starting, with its name and what it must be."""
+
+from __future__ import annotations
+
+import runpy
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config.processes import PROJECT
+from releases.api.rate import parsed
+
+REFUSED = {
+    "RINGI_API_RATE": ("120/day", "120", "0/m", "many/m", "120/m/h"),
+    "RINGI_FISCAL_YEAR_FROM": ("0", "13"),
+    "RINGI_RECONCILE_HOUR": ("24", "-1"),
+    "RINGI_LEASE": ("5", "0"),
+    "RINGI_SWEEP": ("0",),
+    "RINGI_SILENT": ("-1",),
+    "RINGI_PROXIES": ("-1",),
+    "RINGI_LOG_FORMAT": ("yaml",),
+}
+
+
+def settings() -> dict[str, Any]:
+    return runpy.run_path(str(PROJECT / "config" / "settings.py"))
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values])
+def test_what_cannot_be_meant_is_refused_at_the_start(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured, match=name):
+        settings()
+
+
+def test_a_rate_that_starts_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rate in ("120/m", "1/s", "9999/h"):
+        monkeypatch.setenv("RINGI_API_RATE", rate)
+        assert parsed(settings()["API_RATE"])[0] > 0

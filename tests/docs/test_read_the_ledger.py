@@ -1,0 +1,58 @@
+"""What docs/how-to/read-the-ledger.md tells auditors to run finds what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.urls import reverse
+
+from audit.actor import acting
+from audit.change import change
+from audit.export import lines
+from audit.models import Event
+from audit.refusals import NotYou
+from tests.architecture.files import ROOT
+from tests.releases.api.conftest import ask
+from tests.releases.conftest import sample_repository, world, world_template
+from tests.releases.gates.asking import COMMAND
+
+__all__ = ["sample_repository", "world", "world_template"]
+PAGE = ROOT / "docs" / "how-to" / "read-the-ledger.md"
+
+
+def test_the_script_finds_every_refusal(
+    world: Any, database: str, browsers: Callable[[str], Any], tmp_path: Path
+) -> None:
+    """By an act, on the page of a verb, by a tick that was not offered, over the API and at the sign-in."""
+    release = world.planned()
+    with acting(COMMAND), pytest.raises(NotYou), change("test:refuse"):
+        raise NotYou("Not you.")
+    auditor = browsers("auditor")
+    auditor.post(reverse("act", args=["release", "withdraw", release.pk]), {"reason": "x"})
+    auditor.post(reverse("sign-all", args=[release.pk]), {"sign": "release:confirm"})
+    ask("post", "/runs", {}, token="nonsense")
+    auditor.logout()
+    auditor.post("/account/login/", {"login": "operator", "password": "wrong-password"})
+    refused = Event.objects.filter(outcome="refused")
+    assert set(refused.values_list("action", flat=True)) == {
+        *("test:refuse", "release:withdraw", "release:sign", "api:call", "session:sign_in")
+    }
+    assert set(refused.values_list("kind", flat=True)) == {"refusal"}
+    export = tmp_path / "ledger.jsonl"
+    with psycopg.connect(database, autocommit=True) as own:
+        export.write_text("".join(lines(own)), encoding="utf-8")
+    (script,) = re.findall(r"python3 - ledger\.jsonl <<'END'\n(.*?)END\n", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    told = subprocess.run(
+        [sys.executable, "-", str(export)], input=script, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    numbers = [str(number) for number in refused.order_by("link__number").values_list("link__number", flat=True)]
+    assert [line.split()[0] for line in told] == numbers
+    assert len(numbers) >= 5
+    assert len(told) == len(browsers("auditor").get(reverse("timeline"), {"outcome": "refused"}).context["happenings"])

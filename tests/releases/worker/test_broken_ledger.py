@@ -1,0 +1,240 @@
+"""A ledger that is broken in the middle of a deployment: what runs ends, a rollback goes, and nothing new starts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django.conf import settings
+from psycopg.conninfo import conninfo_to_dict
+
+from audit import standing
+from audit.actor import acting
+from audit.clock import now
+from audit.ledger.checkpoint import Sealer
+from audit.models import Event, Verification
+from audit.refusals import GateClosed
+from audit.roles import Roles, grant
+from environments.actions.ledger import go_on
+from releases.actions.consent.decide import approve
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import cancel, schedule
+from releases.actions.deployment.verify import verify
+from releases.actions.rollback import decide, run as rollback
+from releases.actions.window.propose import propose
+from releases.models import Deployment, Release
+from releases.worker import sweeper
+from releases.worker.executor import run_from
+from tests.audit.tampered import as_owner, set_event
+from tests.conftest import seal
+from tests.operations import DECLARED
+from tests.releases.gates.asking import alter, communicated, shown
+
+from .conftest import TRUE, WORKER, at_work, first, row
+
+BROKEN = "decode('7b7d', 'hex')"
+
+
+@pytest.fixture
+def check(state_folder: Path) -> Callable[[], Verification]:
+    """Return a function: sign what there is, and verify the ledger as the scheduler has it done."""
+    sealer = Sealer(state_folder / "sealer")
+
+    def make() -> Verification:
+        seal(sealer)
+        with acting(WORKER):
+            row = standing.run()
+        assert row is not None
+        return row
+
+    return make
+
+
+def broken() -> tuple[int, str]:
+    """Alter the event of the first sign-in of the world; return its number and how it is put right again."""
+    event = Event.objects.filter(kind="action").order_by("link__number").first()
+    assert event is not None
+    number, bytes_ = event.link.number, bytes(event.bytes).hex()
+    set_event(number, f"bytes = {BROKEN}")
+    return number, f"bytes = decode('{bytes_}', 'hex')"
+
+
+def test_what_runs_ends_a_rollback_goes_and_nothing_new_starts(
+    world: Any,
+    consented: Callable[..., Deployment],
+    check: Callable[[], Verification],
+    state_folder: Path,
+    tmp_path: Path,
+) -> None:
+    flag = tmp_path / "go"
+    run = consented(row(["/bin/sh", "-c", f"while [ ! -e {flag} ]; do sleep 0.05; done"]))
+    with world.acting_as("manager"):
+        window = propose(run.environment_id, application_id=run.application_id, name="extra", reason="for the test",
+                         starts_at=run.release.window_start, ends_at=run.release.window_end)  # fmt: skip
+    with acting(WORKER):
+        queue(run.pk)
+    worker = at_work(first(run).pk)
+    while world.fresh(run).state != "running":
+        time.sleep(0.01)
+    assert check().result == "passed"
+    number, mended = broken()
+    found = check()
+    assert (found.result, found.number) == ("passed", None), "the hour looks at what is new"
+    with acting(WORKER):
+        found = standing.run(whole=True)  # type: ignore[assignment]
+    assert (found.result, found.number, found.whole) == ("failed", number, True)
+    flag.touch()
+    worker.join()
+    assert world.fresh(run).state == "verifying"
+    with world.acting_as("second_operator"):
+        verify(run.pk, confirmed=("data_integrity", "security_settings"))
+    with world.acting_as("operator"), pytest.raises(GateClosed, match=f"event {number}"):
+        request(run.release_id, environment_id=run.environment_id)
+    with world.acting_as("committee_a"), pytest.raises(GateClosed, match=f"event {number}"):
+        approve(window.pk, digest=window.digest)
+    with world.acting_as("operator"):
+        alarm = decide.raise_(run.pk, cause="slower", note="the lists")
+    with world.acting_as("manager"):
+        decide.assess(alarm.pk, impact="all users", method="the whole plan", timing="now")
+    with acting(WORKER):
+        decide.pre_authorise(alarm.pk, rows={})
+    communicated(alarm)
+    with world.acting_as("second_operator"):
+        decide.authorise(alarm.pk, digest=shown(alarm))
+    with acting(WORKER):
+        run_from(rollback.run(alarm.pk))
+    assert world.fresh(run).state == "rolled_back"
+    set_event(number, mended)
+    found = check()
+    assert (found.result, found.whole) == ("passed", True), "while it does not hold, all of it is verified each time"
+    with world.acting_as("committee_a"):
+        approve(window.pk, digest=window.digest)
+
+
+def test_what_is_scheduled_waits_until_two_people_have_accepted_it(
+    world: Any, consented: Callable[..., Deployment], check: Callable[[], Verification], state_folder: Path
+) -> None:
+    run = consented(row(TRUE))
+    check()
+    number, _mended = broken()
+    with acting(WORKER):
+        found = standing.run(whole=True)
+    assert found is not None and found.number == number
+    with acting(WORKER), pytest.raises(GateClosed, match="two people accept"):
+        queue(run.pk)
+    with world.acting_as("operator"):
+        cancel(run.pk, reason="again")
+    with world.acting_as("administrator"):
+        proposed = go_on.propose(reason="the disk flipped a bit, and no copy has the event")
+    with acting(WORKER), pytest.raises(GateClosed):
+        _again(world, run)
+    with world.acting_as("committee_a"):
+        go_on.confirm(proposed.pk)
+    with acting(WORKER):
+        queue(_again(world, run).pk)
+    found = check()
+    assert (found.result, found.number, found.accepted) == ("failed", number, True), "it is said for ever"
+    other = number + 5
+    set_event(other, "reason = 'nothing to see'")
+    with acting(WORKER):
+        found = standing.run(whole=True)  # type: ignore[assignment]
+    assert (found.result, found.number, found.accepted) == ("failed", other, False), (
+        "and hides nothing that comes after"
+    )
+
+
+def _again(world: Any, run: Deployment) -> Deployment:
+    with world.acting_as("operator"):
+        waiting = Deployment.objects.filter(release=run.release_id, state="requested").first()
+        waiting = waiting or request(run.release_id, environment_id=run.environment_id)
+        return schedule(waiting.pk)
+
+
+def test_an_emergency_passes(world: Any, check: Callable[[], Verification], state_folder: Path) -> None:
+    from releases.gates import ask
+
+    release = world.tested()
+    check()
+    number, _mended = broken()
+    with acting(WORKER):
+        standing.run(whole=True)
+    asked = [one for one in ask.answers(release, world.environments["production"]) if one.gate == "ledger"]
+    assert [one.verdict for one in asked] == ["fail"] and f"event {number}" in asked[0].reason
+    assert not [one for one in ask.answers(release, world.environments["staging"]) if one.gate == "ledger"]
+    emergency = alter(release, kind=Release.Kind.EMERGENCY)
+    assert not [one for one in ask.answers(emergency, world.environments["production"]) if one.gate == "ledger"]
+
+
+def test_a_signer_that_does_not_sign_stops_what_is_new(
+    world: Any, consented: Callable[..., Deployment], check: Callable[[], Verification], settings: Any
+) -> None:
+    run = consented(row(TRUE))
+    settings.SILENT_SECONDS = 0.001
+    with acting(WORKER), pytest.raises(GateClosed, match="signer is unresponsive"):
+        queue(run.pk)
+    settings.SILENT_SECONDS = 60.0
+    check()
+    with acting(WORKER):
+        queue(run.pk)
+
+
+def test_a_verification_that_can_not_tell_alarms_and_closes_nothing(
+    world: Any, consented: Callable[..., Deployment], state_folder: Path, check: Callable[[], Verification]
+) -> None:
+    from audit.models import Outbox
+
+    run = consented(row(TRUE))
+    assert check().result == "passed"
+    (state_folder / "sealer" / "key.pub").unlink()
+    (state_folder / "verifier" / "verified.json").unlink()
+    with acting(WORKER):
+        found = standing.run()
+        queue(run.pk)
+    assert found is not None and found.result == "inconclusive" and "no public key" in found.finding
+    assert Outbox.objects.filter(event="ledger:alarm", object=f"audit.Verification:{found.pk}").count() == 1
+    set_event(1, f"bytes = {BROKEN}")
+    assert check().result == "failed"
+    (state_folder / "sealer" / "key.pub").write_text("no key")
+    with acting(WORKER):
+        found = standing.run()
+    assert found is not None and found.result == "inconclusive"
+    assert standing.standing().fault is not None, "nor does it open what one that could tell has closed"
+
+
+def test_the_scheduler_has_a_process_of_its_own_verify_it(
+    world: Any, database: str, state_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the scheduler's own role, and what each role may cause as it is declared."""
+    with as_owner() as owner, owner.transaction():
+        grant(owner.cursor(), Roles(**settings.RINGI_ROLES), DECLARED)
+    seal(Sealer(state_folder / "sealer"))
+    own = urlsplit(os.environ["DATABASE_SCHEDULER_URL"])._replace(path=f"/{conninfo_to_dict(database)['dbname']}")
+    monkeypatch.setenv("DATABASE_URL", own.geturl())
+    assert not standing.due(now()), "the first one comes an hour after the first event"
+    sweeper.ledger_verification(now() + timedelta(hours=2))
+    (child,) = sweeper._verifying
+    child.wait(120)
+    sweeper.ledger_verification(now())
+    assert child.returncode == 0, caplog.text
+    assert not sweeper._verifying and not standing.due(now())
+    found = Verification.objects.get()
+    assert (found.result, found.whole, found.altered) == ("passed", True, [])
+    assert Event.objects.get(kind="action", action="ledger:verify").contents["session_user"] == own.username
+
+
+def test_what_runs_the_programs_of_releases_says_nothing_about_the_ledger(database: str) -> None:
+    """A row that says the ledger holds would open what a failed verification has closed."""
+    own = urlsplit(os.environ["DATABASE_WORKER_URL"])._replace(path=f"/{conninfo_to_dict(database)['dbname']}")
+    with psycopg.connect(own.geturl()) as worker, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        worker.execute(
+            "INSERT INTO audit_verification (began_at, ended_at, whole, first, last, signed, result, finding, altered, digest)"
+            " VALUES (now(), now(), true, 1, 9, 9, 'passed', '', '[]', '')"
+        )

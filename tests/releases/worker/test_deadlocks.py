@@ -1,0 +1,150 @@
+"""Two real connections that lock the same rows in another order: nobody meets an error, and nothing is done twice."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from environments.models import AccessGrant, Account
+from releases.actions.channel.change_channel import enable
+from releases.actions.delivery.disable import use_again
+from releases.actions.step.claim import claim
+from releases.actions.step.finish import finish
+from releases.models import DeadAddress, Delivery, Deployment, MessageChannel, Step
+from tests.releases.actions.telling import announced, outsider
+from tests.releases.api.conftest import ask, token_for
+from tests.releases.gates.asking import alter, make
+
+from .conftest import TRUE, WORKER, first, row
+
+ADDRESS = "gone@partner.example"
+WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+def beside(database: str, held: Any, wanted: Any, call: Callable[[], Any]) -> Any:
+    """Return what a call returns that finds the row `held` locked by another, who then waits for `wanted`, which it holds.
+
+    PostgreSQL ends the one that has waited for longer: the call.
+    """
+
+    def called() -> Any:
+        try:
+            return call()
+        finally:
+            connection.close()
+
+    def lock(one: Any) -> None:
+        other.execute(f"SELECT FROM {one._meta.db_table} WHERE id = %s FOR UPDATE", [one.pk])
+
+    with psycopg.connect(database) as other, psycopg.connect(database, autocommit=True) as looking:
+        lock(held)
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(called)
+            until = time.monotonic() + 30
+            while not looking.execute(WAITS).fetchone()[0] and not answer.done():
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            lock(wanted)
+            other.rollback()
+            return answer.result(60)
+
+
+@pytest.fixture
+def blamed(world: Any) -> tuple[MessageChannel, DeadAddress, Delivery]:
+    """A channel that was disabled, an address that it was blamed for, and a mail that did not arrive there."""
+    notice = announced(world.planned(), outsider("users", ADDRESS))
+    channel = MessageChannel.objects.get(key="mail")
+    alter(channel, disabled_at=now(), disabled_because="554")
+    failed = alter(Delivery.objects.get(message__notice=notice), outcome="failed", ended_at=now())
+    return channel, make(DeadAddress, address=ADDRESS, channel=channel, because="554", since=notice.made_at), failed
+
+
+def test_a_button_whose_act_was_ended_by_a_deadlock_does_it_again(
+    database: str, blamed: tuple[MessageChannel, DeadAddress, Delivery], browsers: Callable[[str], Client]
+) -> None:
+    channel, address, failed = blamed
+    browser = browsers("manager")
+    path = f"/admin/act/channel/enable/{channel.pk}/"
+    answer = beside(database, address, channel, lambda: browser.post(path, {"reason": "the relay takes mail again"}))
+    assert answer.status_code == 302
+    assert MessageChannel.objects.get(pk=channel.pk).disabled_at is None
+    assert Delivery.objects.get(pk=failed.pk).outcome == "waiting"
+    assert Event.objects.filter(action="channel:enable", kind="action").count() == 1
+
+
+def test_the_outcome_of_a_step_that_was_ended_by_a_deadlock_is_not_lost(
+    database: str, queued: Callable[..., Deployment]
+) -> None:
+    run = queued(row(TRUE))
+    with acting(WORKER):
+        claim(first(run).pk, worker="one")
+    step = Step.objects.select_related("deployment__environment").get(pk=first(run).pk)
+
+    def ends() -> None:
+        with acting(WORKER):
+            finish(step, epoch=1, result={"by": "one"})
+
+    beside(database, step, run, ends)
+    assert (first(run).state, first(run).result) == ("done", {"by": "one"})
+    assert Event.objects.filter(action="step:finish", kind="action").count() == 1
+
+
+def test_a_call_of_the_api_whose_act_was_ended_by_a_deadlock_does_it_again(
+    database: str, world: Any, queued: Callable[..., Deployment]
+) -> None:
+    run = queued(row(TRUE))
+    account = make(Account, username="managing", display_name="Managing", kind="service")
+    make(AccessGrant, account=account, role="release_manager", begins_at=now(), reason="test", confirmed_at=now())
+    token = token_for(world, account)
+    path = f"/deployments/{run.pk}/cancel"
+    answer = beside(database, first(run), run, lambda: ask("post", path, {"reason": "not tonight"}, token=token))
+    assert answer.status_code == 200, answer.content
+    assert Deployment.objects.get(pk=run.pk).state == "cancelled"
+    assert Event.objects.filter(action="deployment:cancel", kind="action").count() == 1
+
+
+def test_two_acts_on_a_channel_and_its_addresses_wait_for_each_other(
+    world: Any, blamed: tuple[MessageChannel, DeadAddress, Delivery]
+) -> None:
+    channel, address, failed = blamed
+    has_mail, has_address = threading.Event(), threading.Event()
+    faults: list[BaseException] = []
+
+    def run(act: Callable[[], Any], table: str, mine: threading.Event, other: threading.Event) -> None:
+        def meets(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            """Wait, before the second of the two rows is locked, until the other act has its first."""
+            if f'FROM "{table}"' in sql and "UPDATE" in sql and 'WHERE "id" = %s' not in sql:
+                mine.set()
+                other.wait(5)
+            return execute(sql, params, many, context)
+
+        try:
+            with world.acting_as("manager"), connection.execute_wrapper(meets):
+                act()
+        except OperationalError as fault:
+            faults.append(fault)
+        finally:
+            connection.close()
+
+    acts = [
+        (lambda: enable(channel.pk, reason="x"), "releases_deadaddress", has_mail, has_address),
+        (lambda: use_again(address.pk, reason="x"), "releases_delivery", has_address, has_mail),
+    ]
+    threads = [threading.Thread(target=run, args=act) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not faults
+    assert Delivery.objects.get(pk=failed.pk).outcome == "waiting"

@@ -1,0 +1,97 @@
+"""Scheduler and workers do their work as the database roles that they really have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from psycopg.conninfo import conninfo_to_dict
+
+from audit.actor import acting
+from audit.capture import set_context
+from releases.actions.consent.decide import approve
+from releases.actions.consent.lapse import lapse_stale
+from releases.actions.deployment.queue import queue
+from releases.actions.deployment.request import request
+from releases.actions.deployment.schedule import schedule
+from releases.actions.step.claim import claim
+from releases.actions.waiver import decide
+from releases.models import FinalCheck, Milestone, Obligation
+from tests.conftest import _connected
+from tests.releases.actions.test_waiver import proposed
+from tests.releases.gates.asking import alter
+from tests.releases.worker.conftest import TRUE, WORKER, first, plan, row
+
+AsProcess = Callable[[str], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def as_process(database: str) -> AsProcess:
+    """Return a function: reach the test's database as the role of a process."""
+    name = str(conninfo_to_dict(database)["dbname"])
+    return lambda process: _connected(os.environ[f"DATABASE_{process.upper()}_URL"], name)
+
+
+def test_the_scheduler_ends_a_round_whose_final_check_was_signed(world: Any, as_process: AsProcess) -> None:
+    release, round_ = world.confirmed()
+    alter(release, preauthorised=True)
+    with as_process("scheduler"), acting(WORKER):
+        assert lapse_stale() == [release.pk]
+    assert world.fresh(round_).state == "void"
+    assert not FinalCheck.objects.filter(release=release, cleared_at=None).exists()
+
+
+def test_a_worker_starts_what_a_waiver_lets_start_and_marks_the_milestone(world: Any, as_process: AsProcess) -> None:
+    release = alter(world.tested(), plan=plan(row(TRUE)))
+    waiver = proposed(world, release)
+    with world.acting_as("project_manager"):
+        decide.approve(waiver.pk)
+    world.tested = lambda *_args, **_options: release
+    release, _round = world.confirmed()
+    with world.acting_as("operator"):
+        run = request(release.pk, environment_id=world.environments["production"].pk)
+        schedule(run.pk)
+    with as_process("scheduler"), acting(WORKER):
+        queue(run.pk)
+    with as_process("worker"), acting(WORKER):
+        assert claim(first(run).pk, worker="one") is not None
+    assert world.fresh(waiver).obligation == Obligation.objects.get(key="waiver")
+    assert Milestone.objects.get(release=release, guards="start").done_at is not None
+
+
+REFUSED = {
+    "UPDATE releases_consentround SET state = 'granted'": "RI004",
+    "UPDATE releases_consentround SET digest = 'x'": "42501",
+    "UPDATE releases_milestone SET done_by_id = 1": "42501",
+    "UPDATE releases_milestone SET due_at = now()": "42501",
+    "UPDATE releases_waiver SET approved_at = now()": "42501",
+    "UPDATE releases_approval SET meaning = 'approve'": "42501",
+    "INSERT INTO releases_approval DEFAULT VALUES": "42501",
+    "DELETE FROM releases_finalcheck": "42501",
+    "INSERT INTO environments_changewindow DEFAULT VALUES": "42501",
+    "UPDATE environments_changewindow SET opened_at = now()": "42501",
+    "INSERT INTO releases_evidence DEFAULT VALUES": "42501",
+    "UPDATE releases_evidence SET values = '{}'": "42501",
+    "UPDATE releases_checklistitem SET signed_at = now()": "42501",
+    "DELETE FROM releases_rosterentry": "42501",
+    "INSERT INTO environments_configurationcheck DEFAULT VALUES": "42501",
+}
+
+
+@pytest.mark.parametrize("process", ["worker", "scheduler"])
+def test_the_password_of_another_process_approves_nothing(world: Any, as_process: AsProcess, process: str) -> None:
+    """One of two approvals is there."""
+    _release, round_ = world.submitted()
+    with world.acting_as("committee_a"):
+        approve(round_.pk, digest=round_.digest)
+    for statement, number in REFUSED.items():
+        with as_process(process), pytest.raises(DatabaseError) as refused, transaction.atomic():
+            set_context(WORKER, action={"worker": "step:claim", "scheduler": "release:lapse"}[process])
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        assert getattr(refused.value.__cause__, "sqlstate", "") == number, statement
+    assert world.fresh(round_).state == "open"

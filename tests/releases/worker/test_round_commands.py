@@ -1,0 +1,47 @@
+"""Who approves reads the commands that will run, and what differs in the target from what ran there last."""
+
+from __future__ import annotations
+
+from html import unescape
+from typing import Any
+
+from django.urls import reverse
+
+from audit.clock import now
+from releases.models import Deployment, Procedure, Release
+from tests.releases.gates.asking import alter, make, walk
+
+MIGRATE = ["/srv/tools/migrate", "--database", "two words"]
+
+
+def test_the_pages_of_an_approval_show_each_command_as_it_will_run(world: Any, browsers: Any) -> None:
+    target = world.targets["production"]
+    alter(target, settings={"migrate": MIGRATE})
+    release, round_ = world.submitted()
+    for address in (
+        reverse("act", args=["consent", "approve", round_.pk]),
+        reverse("release", args=[release.pk]),
+        reverse("sign-all", args=[release.pk]),
+    ):
+        page = unescape(browsers("committee_a").get(address).content.decode())
+        assert "/srv/tools/migrate --database 'two words'" in page, address
+    page = unescape(browsers("developer").get(reverse("release", args=[release.pk])).content.decode())
+    assert "/srv/tools/migrate" not in page, "who may not see the target does not read its commands"
+
+
+def test_what_differs_from_what_ran_there_last_is_named(world: Any, browsers: Any) -> None:
+    target, place = world.targets["production"], world.environments["production"]
+    alter(target, settings={"migrate": ["old"], "log": "app.log"})
+    earlier = make(
+        Release, application=world.application, version="1.0.0", title="x", tag="v1.0.0", author=world.people["manager"],
+        procedure=Procedure.objects.get(state="active"),
+    )  # fmt: skip
+    place_of = {"application": world.application, "environment": place, "requested_by": world.people["operator"]}
+    run = make(Deployment, release=earlier, **place_of)
+    alter(walk(run, "schedule", "queue", "start", "verify", "watch"), started_at=now())
+    alter(target, settings={"migrate": MIGRATE, "log": "app.log"})
+    _release, round_ = world.submitted()
+    page = unescape(
+        browsers("committee_a").get(reverse("act", args=["consent", "approve", round_.pk])).content.decode()
+    )
+    assert "migrate: old → /srv/tools/migrate --database 'two words'" in page and "log: app.log" not in page
