@@ -22,10 +22,6 @@ def table_of(label: str) -> str:
     return relation.m2m_db_table()
 
 
-def _last_sender() -> AppConfig:
-    return [config for config in apps.get_app_configs() if config.models_module is not None][-1]
-
-
 def _name_who_migrates(using: str, **_kwargs: Any) -> None:
     # Data migrations and Django's own permissions write into governed tables, outside any door.
     from audit.actor import Actor
@@ -52,7 +48,7 @@ def _install(using: str, **_kwargs: Any) -> None:
 def _forget_who_migrates(sender: AppConfig, using: str, **_kwargs: Any) -> None:
     from audit.capture import clear_context
 
-    if sender is _last_sender():
+    if sender is [config for config in apps.get_app_configs() if config.models_module is not None][-1]:
         clear_context(connections[using])
 
 

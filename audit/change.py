@@ -1,9 +1,6 @@
 """THE DOOR: every change of state, from the admin, the API, a worker or a command, goes through `change()`."""
 
-from __future__ import annotations
-
 import json
-import re
 import time
 import unicodedata
 import uuid
@@ -18,7 +15,6 @@ from hashlib import sha256
 from typing import Any, cast
 
 import rfc8785
-from django.apps import apps
 from django.conf import settings
 from django.db import DataError, IntegrityError, OperationalError, connection, models, transaction
 from django.utils.translation import gettext as _
@@ -26,11 +22,10 @@ from django_fsm import TransitionNotAllowed
 
 from audit import capture
 from audit.actor import Actor, current
-from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, Taken, WrongState
+from audit.refusals import Invalid, NotYou, Refused, SignatureNeeded, WrongState, refused_by_the_database
 from audit.statements import at_once, insert, lock, plain, send, update
 
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
-_LENGTH = re.compile(r"\((\d+)\)")
 _open: ContextVar[bool] = ContextVar("ringi_door_open", default=False)
 # Whether something was signed since it was last set to False: a proof of identity is good for one request.
 signed: ContextVar[bool] = ContextVar("ringi_signed", default=False)
@@ -96,7 +91,7 @@ class Act:
     also: list[tuple[str, str, str]] = field(default_factory=list)
     at: datetime = datetime.min.replace(tzinfo=UTC)
     opened: float = 0.0
-    following: Act | None = None
+    following: "Act | None" = None
     unsaved: list[models.Model] = field(default_factory=list)
 
     def get[M: models.Model](self, model: type[M], pk: Any = None) -> M:
@@ -106,7 +101,7 @@ class Act:
             raise LookupError(f"{model.__name__} {pk or ''}: {len(found)} rows behind this door")
         return cast(M, found[0])
 
-    def then(self, event: str, row: models.Model) -> Act:
+    def then(self, event: str, row: models.Model) -> "Act":
         """Go on with another act of the same actor on a row that a locked one guards, in the same commit: its own
         number, its own events, after everything of this one. Call it before the row is changed.
         """
@@ -141,6 +136,11 @@ class Act:
     def tell_also(self, event: str, row: models.Model, **details: Any) -> None:
         """Say what people are told has happened to another row in the same act. details: as of the act, JSON only."""
         self.also.append((event, label(row), json.dumps(details, ensure_ascii=False)))
+
+    def require_reason(self) -> None:
+        """Raise Invalid where no reason was given."""
+        if not _reason.get().strip():
+            raise Invalid(_("Enter a reason."))
 
     def signature(self, meaning: str, digest: str = "", role: str = "") -> dict[str, Any]:
         """Return the record of a signature (21 CFR 11.50: printed name, time, meaning), and keep it in the event.
@@ -211,7 +211,7 @@ def _begin(act: Act, targets: tuple[tuple[type[models.Model], Any], ...], reason
         for model, pk, found in locks:
             row = found()
             if row is None:
-                raise Invalid(_("There is no %(what)s %(pk)s.") % {"what": model._meta.verbose_name, "pk": pk})
+                raise Invalid(_("The %(what)s %(pk)s does not exist.") % {"what": model._meta.verbose_name, "pk": pk})
             act.hold(row, pk)
 
 
@@ -304,7 +304,7 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
             _record(act, refused)
         raise
     except (DataError, IntegrityError) as fault:
-        limit = _too_much(fault) if isinstance(fault, DataError) else _taken(fault)
+        limit = refused_by_the_database(fault)
         if limit is None:
             raise
         _record(act, limit)
@@ -317,33 +317,7 @@ def change(event: str, *targets: tuple[type[models.Model], Any], reason: str = "
 def _not_from_here(refusal: TransitionNotAllowed) -> str:
     row = getattr(refusal, "object", None)
     state = row.get_state_display() if row is not None and hasattr(row, "get_state_display") else "?"
-    return _("This cannot be done while it is “%(state)s”.") % {"state": state}
-
-
-def _too_much(fault: DataError) -> Invalid | None:
-    """Return the refusal that a limit of a column is; None for a fault of ours."""
-    # By the state and not by the words, which the server may say in another language.
-    state = getattr(fault.__cause__, "sqlstate", "")
-    if state == "22001" and (found := _LENGTH.search(str(fault))):
-        return Invalid(_("A text is longer than %(most)s characters.") % {"most": found[1]})
-    few = {"22003": _("A number is too large."), "22030": _("A JSON value has a key twice or is nested too deeply.")}
-    return Invalid(few[state]) if state in few else None
-
-
-def _taken(fault: IntegrityError) -> Taken | None:
-    """Return the refusal that a unique or an exclusion constraint is; None for every other fault."""
-    cause: Any = fault.__cause__
-    if getattr(cause, "sqlstate", "") not in ("23505", "23P01"):
-        return None
-    table, constraint = cause.diag.table_name, str(cause.diag.constraint_name)
-    key = (cause.diag.message_detail or "").partition(")=(")[0]
-    model = next((known for known in apps.get_models() if known._meta.db_table == table), None)
-    if model is None:
-        return Taken(_("Another entry has these values already."), constraint=constraint)
-    fields = model._meta.concrete_fields
-    same = [str(field.verbose_name) for field in fields if re.search(rf"\b{field.column}\b", key)]
-    words = {"what": model._meta.verbose_name, "fields": ", ".join(same)}
-    return Taken(_("There is already another %(what)s with the same %(fields)s.") % words, constraint=constraint)
+    return _("This operation is not possible in the state “%(state)s”.") % {"state": state}
 
 
 def _record(act: Act, refused: Refused) -> None:

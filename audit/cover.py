@@ -92,7 +92,7 @@ def altered(rows: QuerySet[Any]) -> list[int]:
 def warning(*shown: QuerySet[Any]) -> str:
     """Return a sentence that names what was altered of the rows that are shown; empty where nothing was."""
     rows = [f"{each.model._meta.verbose_name} {pk}" for each in shown for pk in altered(each)]
-    text = _("Altered after it was recorded, so this is not what happened: %(rows)s.")
+    text = _("These rows were altered after they were recorded and do not show what happened: %(rows)s.")
     return text % {"rows": ", ".join(rows)} if rows else ""
 
 

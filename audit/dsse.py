@@ -4,8 +4,6 @@ The key is the application's own, kept in a folder outside the database; the sea
 Source: the protocol of secure-systems-lab/dsse, version 1.0.2.
 """
 
-from __future__ import annotations
-
 import base64
 import os
 import secrets
@@ -44,7 +42,7 @@ class Signer:
         return sha256(self.public).hexdigest()
 
     @classmethod
-    def opened(cls, folder: Path) -> Signer:
+    def opened(cls, folder: Path) -> "Signer":
         """Open the key of a folder; the first time one is made, private to the account that runs the application."""
         file = folder / KEY
         if not file.exists():

@@ -15,7 +15,7 @@ from django.utils.translation import gettext, gettext_lazy as _
 class Covered(models.Model):
     """A row whose digest stands in an event with others (audit.cover). covered_by: the act of that event."""
 
-    covered_by = models.UUIDField(_("covered by act"), null=True, editable=False)
+    covered_by = models.UUIDField(_("covered by operation"), null=True, editable=False)
 
     class Meta:
         abstract = True
@@ -27,17 +27,17 @@ class Event(models.Model):
 
     class Kind(models.TextChoices):
         ROW = "row", _("row")
-        ACTION = "action", _("action")
+        ACTION = "action", _("operation")
         REFUSAL = "refusal", _("refusal")
         ACCESS = "access", _("access")
 
     id = models.UUIDField(primary_key=True)
-    kind = models.TextField(_("kind"), choices=Kind.choices, db_collation="C")
-    act = models.UUIDField(_("act"), null=True)
-    at = models.DateTimeField(_("at"))
+    kind = models.TextField(_("type"), choices=Kind.choices, db_collation="C")
+    act = models.UUIDField(_("operation ID"), null=True)
+    at = models.DateTimeField(_("time"))
     actor = models.TextField(_("actor"), db_collation="C")
     channel = models.TextField(_("channel"), db_collation="C")
-    action = models.TextField(_("action"), db_collation="C")
+    action = models.TextField(_("operation"), db_collation="C")
     object = models.TextField(_("object"), db_collation="C")
     outcome = models.TextField(_("outcome"), db_collation="C")
     reason = models.TextField(_("reason"))
@@ -97,8 +97,8 @@ class Link(models.Model):
     chain = models.BinaryField(_("chain"))
 
     class Meta:
-        verbose_name = _("link")
-        verbose_name_plural = _("links")
+        verbose_name = _("ledger entry")
+        verbose_name_plural = _("ledger entries")
         default_permissions = ("view",)
 
     def __str__(self) -> str:
@@ -113,8 +113,8 @@ class Head(models.Model):
     chain = models.BinaryField(_("chain"))
 
     class Meta:
-        verbose_name = _("head")
-        verbose_name_plural = _("heads")
+        verbose_name = _("ledger head")
+        verbose_name_plural = _("ledger heads")
         default_permissions = ()
 
     def __str__(self) -> str:
@@ -127,7 +127,7 @@ class Checkpoint(models.Model):
     number = models.BigIntegerField(_("number of events"), primary_key=True)
     root = models.BinaryField(_("root"))
     note = models.TextField(_("signed note"))
-    at = models.DateTimeField(_("at"))
+    at = models.DateTimeField(_("time"))
 
     class Meta:
         verbose_name = _("checkpoint")
@@ -142,7 +142,7 @@ class Outbox(Covered):
     """A message to be made of an act, written in the act's own transaction."""
 
     id = models.BigAutoField(primary_key=True)
-    act = models.UUIDField(_("act"))
+    act = models.UUIDField(_("operation ID"))
     event = models.TextField(_("event"))
     object = models.TextField(_("object"))
     payload = models.JSONField(_("payload"))
@@ -172,8 +172,8 @@ class Reconciliation(models.Model):
     found = models.JSONField(_("found"))
 
     class Meta:
-        verbose_name = _("comparison with the ledger")
-        verbose_name_plural = _("comparisons with the ledger")
+        verbose_name = _("ledger reconciliation")
+        verbose_name_plural = _("ledger reconciliations")
         default_permissions = ()
 
     def __str__(self) -> str:
@@ -234,13 +234,13 @@ class Continuation(models.Model):
     digest = models.TextField(_("digest of the lost note"), db_collation="C")
     size = models.BigIntegerField(_("number of events"))
     note = models.TextField(_("signed note"))
-    why = models.TextField(_("what was found"))
+    why = models.TextField(_("finding"))
     reason = models.TextField(_("reason"))
-    proposed_by = models.TextField(_("proposed by"))
-    proposed_person = models.TextField(_("person who proposed"))
-    proposed_at = models.DateTimeField(_("proposed"))
+    proposed_by = models.TextField(_("requested by"))
+    proposed_person = models.TextField(_("requester identity"))
+    proposed_at = models.DateTimeField(_("requested"))
     confirmed_by = models.TextField(_("confirmed by"), blank=True, default="", db_default="")
-    confirmed_person = models.TextField(_("person who confirmed"), blank=True, default="", db_default="")
+    confirmed_person = models.TextField(_("confirmer identity"), blank=True, default="", db_default="")
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
 
     LOCK_ORDER = 90
@@ -248,8 +248,8 @@ class Continuation(models.Model):
     concerns_tier = "production"
 
     class Meta:
-        verbose_name = _("going on after a restore")
-        verbose_name_plural = _("goings on after a restore")
+        verbose_name = _("ledger resumption")
+        verbose_name_plural = _("ledger resumptions")
         default_permissions = ("view",)
 
     def __str__(self) -> str:
@@ -264,13 +264,13 @@ class CheckpointAddress(models.Model):
         POST = "post", _("HTTP (a witness)")
 
     id = models.BigAutoField(primary_key=True)
-    kind = models.CharField(_("kind"), max_length=4, choices=Kind)
+    kind = models.CharField(_("type"), max_length=4, choices=Kind)
     address = models.CharField(_("destination"), max_length=400)
     given_by = models.CharField(_("given by"), max_length=100)
     reason = models.CharField(_("reason"), max_length=300)
     entered_by = models.TextField(_("entered by"))
     entered_at = models.DateTimeField(_("entered"))
-    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
 
     LOCK_ORDER = 91
     concerns_tier = "production"

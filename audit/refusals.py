@@ -1,5 +1,14 @@
 """Why an act was refused. "Not you", "not now" and "sign first" are different answers, each with a sentence."""
 
+import re
+from typing import Any
+
+from django.apps import apps
+from django.db import DataError, IntegrityError
+from django.utils.translation import gettext as _
+
+_LENGTH = re.compile(r"\((\d+)\)")
+
 
 class Refused(Exception):
     """An act that was not done; the database is as before but for the event that says so."""
@@ -50,3 +59,34 @@ class Taken(Invalid):
     def __init__(self, *reasons: str, constraint: str = "") -> None:
         super().__init__(*reasons)
         self.constraint = constraint
+
+
+def refused_by_the_database(fault: DataError | IntegrityError) -> Refused | None:
+    """Return the refusal that a limit of a column or a unique or exclusion constraint is; None for a fault of ours."""
+    return _too_much(fault) if isinstance(fault, DataError) else _taken(fault)
+
+
+def _too_much(fault: DataError) -> Invalid | None:
+    """Return the refusal that a limit of a column is; None for a fault of ours."""
+    # By the state and not by the words, which the server may say in another language.
+    state = getattr(fault.__cause__, "sqlstate", "")
+    if state == "22001" and (found := _LENGTH.search(str(fault))):
+        return Invalid(_("A text is longer than %(most)s characters.") % {"most": found[1]})
+    few = {"22003": _("A number is too large."), "22030": _("A JSON value has a key twice or is nested too deeply.")}
+    return Invalid(few[state]) if state in few else None
+
+
+def _taken(fault: IntegrityError) -> Taken | None:
+    """Return the refusal that a unique or an exclusion constraint is; None for every other fault."""
+    cause: Any = fault.__cause__
+    if getattr(cause, "sqlstate", "") not in ("23505", "23P01"):
+        return None
+    table, constraint = cause.diag.table_name, str(cause.diag.constraint_name)
+    key = (cause.diag.message_detail or "").partition(")=(")[0]
+    model = next((known for known in apps.get_models() if known._meta.db_table == table), None)
+    if model is None:
+        return Taken(_("Another entry has these values already."), constraint=constraint)
+    fields = model._meta.concrete_fields
+    same = [str(field.verbose_name) for field in fields if re.search(rf"\b{field.column}\b", key)]
+    words = {"what": model._meta.verbose_name, "fields": ", ".join(same)}
+    return Taken(_("There is already another %(what)s with the same %(fields)s.") % words, constraint=constraint)

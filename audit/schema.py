@@ -1,7 +1,5 @@
 """Whether the database has the schema of this code. Web, scheduler, ledger signer and workers ask as they connect."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from django.apps import apps

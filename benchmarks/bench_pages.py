@@ -22,12 +22,12 @@ def pages(world: dict[str, Any]) -> dict[str, str]:
     lists = ("releases_release", "releases_deployment", "releases_rollback", "releases_evidence", "releases_obligation")
     lists += ("environments_changewindow", "environments_account", "audit_outbox")
     return {
-        "My work": reverse("admin:index"),
+        "My tasks": reverse("admin:index"),
         "release": reverse("release", args=[world["draft"].pk]),
         "release in review": reverse("release", args=[world["review"].pk]),
         "deployment": reverse("deployment", args=[world["back"].pk]),
         "rollback": reverse("rollback", args=[world["rollback"].pk]),
-        "round of consent": reverse("round", args=[world["round"].pk]),
+        "approval request": reverse("round", args=[world["round"].pk]),
         "timeline": reverse("timeline"),
         "calendar": reverse("calendar"),
         "access matrix": reverse("access"),

@@ -32,7 +32,7 @@ def bench_rows(
     own = settings.TEMPLATES[0]
     world, client = seed.world(acting_as), browsers("manager")
     ours = {
-        "My work": (reverse("admin:index"), None),
+        "My tasks": (reverse("admin:index"), None),
         "release": (reverse("release", args=[world["review"].pk]), PAGE_MS),
         "list of releases": (reverse("admin:releases_release_changelist"), LIST_MS),
         "list of runs": (reverse("admin:releases_deployment_changelist"), LIST_MS),

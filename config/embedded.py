@@ -3,8 +3,6 @@
 The Makefile runs commands below `exec`, and so does config.processes for `make up` and `make demo`.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import fcntl

@@ -3,8 +3,6 @@
 config.embedded starts its servers with `spawn` and ends those of an earlier run with `end`.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import ctypes

@@ -45,10 +45,10 @@ def current_account() -> Account:
     """Return the account that acts; raises NotYou when a process acts and not an account."""
     actor = current()
     if actor.account_id is None:
-        raise NotYou(_("This needs a person or a service account."))
+        raise NotYou(_("This operation needs a personal account or a service account."))
     account = Account.objects.filter(pk=actor.account_id, is_active=True).first()
     if account is None:
-        raise NotYou(_("This account is closed."))
+        raise NotYou(_("This account is deactivated."))
     return account
 
 
@@ -62,15 +62,19 @@ def require(verb: str, environment: Environment | None = None) -> Account:
 
 def lacking(verb: str, environment: Environment | None = None, account: Account | None = None) -> NotYou:
     """Return the refusal that names a missing right of an account (None: whoever acts) in the reader's words."""
-    where = f" ({environment})" if environment is not None else ""
-    said = _("You do not have the right “%(verb)s”%(where)s.") % {"verb": RIGHT_WORDS.get(verb, verb), "where": where}
+    text = _("You do not have the permission “%(verb)s”.")
+    if environment is not None:
+        text = _("You do not have the permission “%(verb)s” in %(environment)s.")
+    said = text % {"verb": RIGHT_WORDS.get(verb, verb), "environment": environment}
     return NotYou(f"{said} {undecided(account or current_account())}".strip())
 
 
 def require_still(first: Account | None, verb: str, environment: Environment | None = None) -> None:
     """Raise GateClosed where the first of two persons may no longer do what they proposed; None: a command proposed it."""
     if first is not None and not may(first, verb, environment):
-        text = _("%(name)s, who proposed this, no longer has the right to. End it and propose it anew.")
+        text = _(
+            "%(name)s, who requested this, no longer has the permission. Cancel this request and submit a new one."
+        )
         raise GateClosed(text % {"name": first})
 
 
@@ -80,7 +84,10 @@ def undecided(account: Account) -> str:
         return ""
     if account.enrolled_at is None:
         return _("A deciding role counts only after its holder has enrolled through an invitation.")
-    return _("A deciding role counts only while its holder has a second factor. Set one up on your account's page.")
+    return _(
+        "A deciding role counts only while its holder uses two-factor authentication. Set up two-factor "
+        "authentication on your account's page."
+    )
 
 
 def may_decide(account: Account) -> bool:
@@ -92,7 +99,7 @@ def require_part() -> Account:
     """Return the acting account; raises NotYou for one that only audits: he takes no part in what he audits."""
     account = current_account()
     if roles_of(account) == {"auditor"}:
-        raise NotYou(_("Who only audits takes no part in what he audits."))
+        raise NotYou(_("A person who holds only the auditor role cannot take part in the work that they audit."))
     return account
 
 
@@ -195,9 +202,8 @@ def require_factor(environment: Environment | None) -> None:
     The door asks it of each act that signs, for what the act is about (environments/signing.py).
     """
     if environment is not None and environment.demands_mfa and not has_factor(current()):
-        raise FactorNeeded(
-            _("%(environment)s asks for a second factor with each signature.") % {"environment": environment}
-        )
+        text = _("%(environment)s requires two-factor authentication for each signature.")
+        raise FactorNeeded(text % {"environment": environment})
 
 
 def require_factor_anywhere() -> None:

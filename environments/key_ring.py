@@ -37,7 +37,10 @@ class Ring:
         """Return a key. Raises KeyMissing with a sentence that names it."""
         if key_id not in self.keys:
             raise KeyMissing(
-                _("Key %(key)s is not in the ring of this machine; copy the ring from the one that made it.")
+                _(
+                    "Key %(key)s is not in the key ring of this server. Copy the key ring from the server that "
+                    "created the key."
+                )
                 % {"key": key_id}
             )
         return self.keys[key_id]

@@ -1,10 +1,20 @@
-"""The language of a page: the signed-in person's own, else the browser's."""
+"""The language of a page: the signed-in person's own, else the browser's; and lists in the present language."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
+
+
+def listed(items: Iterable[object]) -> str:
+    """Return the items as a list inside a sentence of the present language: 、 in Japanese, else a comma."""
+    return ("、" if translation.get_language() == "ja" else ", ").join(map(str, items))
+
+
+def labelled(label: object, value: object) -> str:
+    """Return a label with its value, the colon between them as the present language writes it."""
+    return f"{label}{'：' if translation.get_language() == 'ja' else ': '}{value}"
 
 
 class LanguageMiddleware:

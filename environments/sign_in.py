@@ -25,7 +25,7 @@ SEALED_AS = "mfa.Authenticator"
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
-    """Accounts are made by administrators."""
+    "Administrators create accounts."
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Say no."""
@@ -108,7 +108,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
         except Refused as refused:
             form.add_error(None, [str(reason) for reason in refused.reasons])
         else:
-            messages.success(request, _("Your password is set. Sign in, then set up your second factor."))
+            messages.success(request, _("Your password is set. Sign in, then set up two-factor authentication."))
             return HttpResponseRedirect(f"{reverse('account_login')}?next={reverse('mfa_index')}")
     status = 404 if account is None else 400 if request.method == "POST" else 200
     return render(request, "account/invitation.html", {"form": form, "account": account}, status=status)

@@ -20,9 +20,8 @@ def aware(at: datetime) -> None:
 
 
 def print_time(at: datetime, zone: str, language: str, *, exact: bool = False) -> str:
-    """Return a time as people read it, with the night it belongs to: `2026/12/16(水) 01:00(火曜深夜) JST`.
-
-    exact: to the millisecond.
+    """Return a time as people read it, with the night it belongs to: `2026/12/16（水）01:00（火曜深夜）JST`. exact: to the
+    millisecond.
     """
     aware(at)
     local = at.astimezone(ZoneInfo(zone))
@@ -31,8 +30,8 @@ def print_time(at: datetime, zone: str, language: str, *, exact: bool = False) -
     place = zone_name(local)
     clock = f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}" if exact else f"{local:%H:%M}"
     if language == "ja" or language.startswith("ja-"):
-        night = f"({_WEEKDAYS_JA[eve]}曜深夜)" if late else ""
-        return f"{local:%Y/%m/%d}({_WEEKDAYS_JA[local.weekday()]}) {clock}{night} {place}"
+        night = f"（{_WEEKDAYS_JA[eve]}曜深夜）" if late else " "
+        return f"{local:%Y/%m/%d}（{_WEEKDAYS_JA[local.weekday()]}）{clock}{night}{place}"
     night = f" (late {_WEEKDAYS_EN[eve]} night)" if late else ""
     weekday = _WEEKDAYS_EN[local.weekday()][:3]
     return f"{weekday} {local.day} {_MONTHS_EN[local.month - 1]} {local.year} {clock}{night} {place}"

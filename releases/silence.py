@@ -104,14 +104,11 @@ def look() -> Vitals:
         "ledger": standing(),
     }
     try:
-        return Vitals(**known, waiting=_waiting(), workers={name: len(found) for name, found in listeners().items()})
+        waiting = {name: int(django_rq.get_queue(name).count) for name in settings.ENVIRONMENT_QUEUES}
+        return Vitals(**known, waiting=waiting, workers={name: len(found) for name, found in listeners().items()})
     except RedisError as fault:
         log.warning("the queue does not answer: %s", fault)
         return Vitals(**known, queue=False)
-
-
-def _waiting() -> dict[str, int]:
-    return {name: int(django_rq.get_queue(name).count) for name in settings.ENVIRONMENT_QUEUES}
 
 
 def listeners() -> dict[str, list[tuple[str, str, str]]]:

@@ -4,8 +4,6 @@
 (all its public keys, oldest first), `state.json` and `checkpoints.txt`.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import secrets
@@ -30,9 +28,7 @@ class Unsealable(Exception):
 
 def grown(cursor: Any, begun: Frontier, chain: bytes) -> tuple[Frontier, bytes, list[tuple[int, dict[str, Any]]]]:
     """Check the events behind `begun` as a verifier does; return tree and chain value at the end, and number and
-    contents of those that name a key.
-
-    Raises `Unsealable` at the first that does not fit.
+    contents of those that name a key. Raises `Unsealable` at the first that does not fit.
     """
     frontier = Frontier(begun.size, begun.roots)
     keyed: list[tuple[int, dict[str, Any]]] = []
@@ -59,7 +55,7 @@ class Memory:
     keys: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, file: Path) -> Memory:
+    def read(cls, file: Path) -> "Memory":
         """Read what `write` wrote. Raises OSError, ValueError, KeyError."""
         kept = json.loads(file.read_text(encoding="utf-8"))
         frontier = Frontier(kept["size"], map(bytes.fromhex, kept["frontier"]))

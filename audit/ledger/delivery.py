@@ -5,8 +5,6 @@ in the sealer's folder, `delivered.json`. A witness is spoken to as C2SP tlog-wi
 consistency proof from there, and the note; its cosignature is kept in `cosignatures.txt`.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re
@@ -197,7 +195,7 @@ class Rounds:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
 
-    def __enter__(self) -> Rounds:
+    def __enter__(self) -> "Rounds":
         self._thread.start()
         return self
 

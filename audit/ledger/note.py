@@ -4,8 +4,6 @@ The sealer writes notes; audit_verify and the export read them, with the forms o
 verifiers read a note in two ways.
 """
 
-from __future__ import annotations
-
 import base64
 import os
 from collections.abc import Iterable, Mapping
@@ -55,12 +53,12 @@ class PublicKey:
         return f"{self.name}+{key_id(self.name, self.public).hex()}+{encoded}"
 
     @classmethod
-    def all_of(cls, text: str) -> list[PublicKey]:
+    def all_of(cls, text: str) -> "list[PublicKey]":
         """Read a file of keys, one on each line; raise `BadNote`."""
         return [cls.parse(line) for line in text.splitlines() if line.strip()]
 
     @classmethod
-    def parse(cls, text: str) -> PublicKey:
+    def parse(cls, text: str) -> "PublicKey":
         """Read the written form; raise `BadNote` when it is not one."""
         try:
             return cls(*parse_key(text))

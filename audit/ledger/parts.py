@@ -158,9 +158,8 @@ def chain_before(cursor: Any, first: int) -> bytes:
 
 
 def in_order(connection: Any, first: int, chain: bytes, last: int, accepted: Accepted = ()) -> Iterator[Part]:
-    """Check what there is of a range, stretch by stretch, in this process; ends with the first that is at fault.
-
-    chain: the value before `first`.
+    """Check what there is of a range, stretch by stretch, in this process; ends with the first that is at fault. chain:
+    the value before `first`.
     """
     with connection.cursor(name="ringi_verify", binary=True) as cursor:
         cursor.itersize = SIZE

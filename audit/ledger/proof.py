@@ -56,11 +56,6 @@ def tree_hash(leaves: Iterable[bytes]) -> bytes:
     return frontier.root()
 
 
-def _split(size: int) -> int:
-    """Return the largest power of two below `size` (at least 2)."""
-    return 1 << ((size - 1).bit_length() - 1)
-
-
 def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
     """Tell whether `path` proves leaf `index` (from 0) to be in the tree of `size` leaves with this root."""
     if not 0 <= index < size:
@@ -88,7 +83,8 @@ def _since_ranges(old: int, start: int, end: int, whole: bool = True) -> list[Ra
     """Return the ranges of leaves whose hashes prove that a tree begins with its first `old` leaves."""
     if old == end:
         return [] if whole else [(start, end)]
-    middle = start + _split(end - start)
+    # The left subtree is the largest power of two below the size.
+    middle = start + (1 << (end - start - 1).bit_length() - 1)
     if old <= middle:
         return [*_since_ranges(old, start, middle, whole), (middle, end)]
     return [*_since_ranges(old, middle, end, False), (start, middle)]

@@ -194,9 +194,8 @@ def p256_verifies(public: Point, message: bytes, signature: bytes) -> bool:
 
 
 def jwk_verifies(key: dict[str, str], message: bytes, signature: bytes) -> bool:
-    """Tell whether a signature is by a JSON Web Key: EC P-256, OKP Ed25519 or RSA (PKCS #1 v1.5, SHA-256).
-
-    Raises KeyError, ValueError or IndexError.
+    """Tell whether a signature is by a JSON Web Key: EC P-256, OKP Ed25519 or RSA (PKCS #1 v1.5, SHA-256). Raises
+    KeyError, ValueError or IndexError.
     """
     numbers = {name: from_base64url(key[name]) for name in ("x", "y", "n", "e") if name in key}
     if key["kty"] == "OKP":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Witness a Ringi ledger from another machine; one file, nothing but the Python standard library (3.9 or newer).
+"""Witness a Ringi ledger from another machine; nothing but the standard library (3.9 or newer) and ringi_verify.py beside it.
 
     ringi_witness.py FOLDER --name NAME --key KEY [--key KEY]... [--bind HOST:PORT]
     ringi_witness.py FOLDER --name NAME --show
@@ -10,8 +10,8 @@ tlog-cosignature, cosignature/v1) of its own key in FOLDER/key. A ledger that wa
 for ever: FOLDER/last.json is removed by the person who runs the witness, or nobody. GET / tells the last note. --show
 prints the witness's public key. Put TLS in front of it where others could read or change what passes.
 
-What FOLDER/checkpoints.txt holds is what ringi_verify.py wants as --checkpoint. The curve is written for reading, not
-against someone who measures times on this machine.
+FOLDER/checkpoints.txt holds what ringi_verify.py wants as --checkpoint. The curve is written for reading, not against
+someone who measures times on this machine.
 """
 
 from __future__ import annotations
@@ -24,20 +24,14 @@ import secrets
 import sys
 import threading
 import time
-from hashlib import sha256, sha512
+from hashlib import sha512
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-# Edwards curve of Ed25519 (RFC 8032, 5.1), points as extended coordinates (X, Y, Z, T).
-P = 2**255 - 19
-L = 2**252 + 27742317777372353535851937790883648493
-D = -121665 * pow(121666, P - 2, P) % P
-ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from ringi_verify import BASE, Claim, Key, L, P, Point, begins_with, ed25519_verifies, from_base64, key_id, sum_of  # type: ignore[import-not-found]  # noqa: E402
 
-Point = tuple[int, ...]
-Key = tuple[str, bytes]
-Claim = tuple[int, bytes]
 MOST = 1 << 16
 
 
@@ -49,64 +43,11 @@ class Refused(Exception):
         super().__init__(text)
 
 
-def add(a: Point, b: Point) -> Point:
-    """Add two points of the curve."""
-    e, f = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
-    g, h = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
-    i, j, k, m = f - e, h - g, h + g, f + e
-    return (i * j % P, k * m % P, j * k % P, i * m % P)
-
-
-def sum_of(s: int, a: Point, t: int, b: Point) -> Point:
-    """Return s a + t b, both found along one row of doublings."""
-    both: Point = add(a, b)
-    result: Point = (0, 1, 1, 0)
-    for bit in range(max(s.bit_length(), t.bit_length()) - 1, -1, -1):
-        result = add(result, result)
-        one, other = s >> bit & 1, t >> bit & 1
-        if one or other:
-            result = add(result, both if one and other else a if one else b)
-    return result
-
-
-def point_of(encoded: bytes) -> Point | None:
-    """Decode 32 bytes to a point; None when they are none."""
-    y = int.from_bytes(encoded, "little")
-    sign, y = y >> 255, y & (2**255 - 1)
-    if y >= P:
-        return None
-    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    if (x * x - square) % P:
-        x = x * ROOT_OF_MINUS_ONE % P
-    if (x * x - square) % P or (x == 0 and sign):
-        return None
-    if x & 1 != sign:
-        x = P - x
-    return (x, y, 1, x * y % P)
-
-
 def encoded(point: Point) -> bytes:
     """Encode a point as 32 bytes."""
     inverse = pow(point[2], P - 2, P)
     x, y = point[0] * inverse % P, point[1] * inverse % P
     return (y | (x & 1) << 255).to_bytes(32, "little")
-
-
-BASE_Y = 4 * pow(5, P - 2, P) % P
-BASE = point_of(BASE_Y.to_bytes(32, "little")) or ()
-
-
-def ed25519_verifies(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Tell whether a signature of 64 bytes is by the key of 32 bytes (RFC 8032, 5.1.7)."""
-    if len(public) != 32 or len(signature) != 64:
-        return False
-    a, r, s = point_of(public), point_of(signature[:32]), int.from_bytes(signature[32:], "little")
-    if a is None or r is None or s >= L:
-        return False
-    challenge = int.from_bytes(sha512(signature[:32] + public + message).digest(), "little") % L
-    left, right = sum_of(s, BASE, challenge, (P - a[0], a[1], a[2], P - a[3])), r
-    return (left[0] * right[2] - right[0] * left[2]) % P == 0 and (left[1] * right[2] - right[1] * left[2]) % P == 0
 
 
 class Signer:
@@ -126,19 +67,6 @@ class Signer:
         return r + ((nonce + challenge * self.scalar) % L).to_bytes(32, "little")
 
 
-def key_id(name: str, public: bytes, kind: bytes = b"\x01") -> bytes:
-    """Return the four bytes by which a note names its key; kind 1 signs notes, kind 4 cosigns them."""
-    return sha256(name.encode() + b"\n" + kind + public).digest()[:4]
-
-
-def from_base64(text: Any) -> bytes:
-    """Decode base64 that is written in the one way: with its padding, and no bits to spare. Raises ValueError."""
-    raw = base64.b64decode(text, validate=True)
-    if base64.b64encode(raw).decode() != text:
-        raise ValueError("this is not how base64 is written")
-    return raw
-
-
 def read_key(text: str) -> Key:
     """Read `name+keyid+base64`; return name and key. Raises ValueError."""
     name, identity, word = text.strip().split("+", 2)
@@ -146,34 +74,6 @@ def read_key(text: str) -> Key:
     if raw[:1] != b"\x01" or len(raw) != 33 or key_id(name, raw[1:]).hex() != identity:
         raise ValueError("the public key is not an Ed25519 key or its id is wrong")
     return name, raw[1:]
-
-
-def begins_with(old: Claim, new: Claim, path: list[bytes]) -> bool:
-    """Tell whether a consistency proof shows the older tree to begin the newer one (RFC 9162, 2.1.4.2)."""
-    rest = list(path)
-    if not 0 < old[0] <= new[0]:
-        return False
-    if old[0] == new[0]:
-        return not rest and old[1] == new[1]
-    if old[0] & (old[0] - 1) == 0:
-        rest.insert(0, old[1])
-    if not rest:
-        return False
-    position, last = old[0] - 1, new[0] - 1
-    while position & 1:
-        position, last = position >> 1, last >> 1
-    small = large = rest[0]
-    for sibling in rest[1:]:
-        if last == 0:
-            return False
-        if position & 1 or position == last:
-            small, large = sha256(b"\x01" + sibling + small).digest(), sha256(b"\x01" + sibling + large).digest()
-            while not position & 1 and position:
-                position, last = position >> 1, last >> 1
-        else:
-            large = sha256(b"\x01" + large + sibling).digest()
-        position, last = position >> 1, last >> 1
-    return last == 0 and small == old[1] and large == new[1]
 
 
 def append_note(file: Path, note: str) -> None:

@@ -87,13 +87,13 @@ def _mark(run: Reconciliation) -> str:
 
 
 REASONS = {
-    "other_doer": _("Event %(event)s made this state, by another person or for another reason."),
-    "not_as_told": _("The row in its table is not what its events say, up to number %(event)s: %(columns)s."),
+    "other_doer": _("Event %(event)s produced this state, by another person or for another reason."),
+    "not_as_told": _("The row in its table differs from its events up to number %(event)s: %(columns)s."),
     "gone": _("The row is not in its table; its last event is number %(event)s, and none says that it was deleted."),
     "left": _("The row is in its table, and event %(event)s says that it was deleted."),
-    "untold": _("The row is in its table, and no event made it."),
-    "no_object": _("No event names its object."),
-    "no_event": _("No event near its time made this state."),
+    "untold": _("The row is in its table, and no event created the row."),
+    "no_object": _("No event names the object of this history row."),
+    "no_event": _("No event near the time of this history row produced this state."),
 }
 
 

@@ -4,8 +4,6 @@ What was written while no trigger stood, by whoever may disable one, is in no ev
 tells of is not known. Of a secret column only whether there is a value is compared: the key of its digests is the database's.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,7 +48,7 @@ class Table:
     batch: int
 
     @classmethod
-    def of(cls, cursor: Any, governed: Governed) -> Table | None:
+    def of(cls, cursor: Any, governed: Governed) -> "Table | None":
         """Look at the table; None where this role may not read it, or it has several keys."""
         table = table_of(governed.model)
         keys = arguments(cursor, governed, table)[1].split(",")

@@ -12,6 +12,7 @@ from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.access import undecided
 from environments.admin import people, windows
 from environments.admin.rights import rights_of
+from environments.language import listed
 from environments.models import AccessGrant, AccessRule, Account, Application, ConfigurationVersion, Environment, Target
 from environments.times import shown, stamp
 
@@ -27,7 +28,7 @@ class EnvironmentAdmin(ReadOnlyAdmin):
     lookups = frozenset({"tier__exact"})
     shown_fields = ("slug", "name_ja", "name_en", "purpose_ja", "purpose_en", "tier", "order", "protected",
                     "demands_mfa", "zone")  # fmt: skip
-    hint = _("Environments are laid out by the procedure when it is activated.")
+    hint = _("The release procedure creates the environments when the procedure is put into effect.")
 
     purpose_shown = cell(str, "purpose", _("purpose"))
 
@@ -61,7 +62,10 @@ class TargetAdmin(SeenOnly):
     list_filter = ("environment",)
     shown_fields = ("application", "environment", "root", "settings")
     detail_template = "ringi/target.html"
-    hint = _("A target is the folder of an application in an environment, and how it is run there.")
+    hint = _(
+        "A deployment target is the folder of an application in an environment, with the options for running the "
+        "application there."
+    )
 
 
 @admin.register(ConfigurationVersion)
@@ -113,13 +117,13 @@ class AccountAdmin(ReadOnlyAdmin):
     shown_fields = ("username", "display_name", "kind", "affiliation", "job_title", "employee_id", "addresses",
                     "telephone", "email", "language", "is_active", "roles", "tokens", "enrolled", "invited_by",
                     "last_login")  # fmt: skip
-    hint = _("A new account has no right until a role is given to it.")
+    hint = _("A new account has no permissions until a role is granted to it.")
 
     @column(_("roles"))
     def roles(self, row: Account) -> str:
         """Return the roles held now."""
         grants = AccessGrant.objects.in_force().filter(account=row).select_related("environment")
-        return ", ".join(
+        return listed(
             str(g.get_role_display()) + (f" ({g.environment})" if g.environment else "") for g in grants
         ) or _t("none")
 
@@ -129,16 +133,16 @@ class AccountAdmin(ReadOnlyAdmin):
         if row.kind == Account.Kind.SERVICE:
             return "—"
         invited = _t("invited until %(until)s") % {"until": stamp(row.invited_until)} if row.invitation else ""
-        since = stamp(row.enrolled_at) if row.enrolled_at else _t("not enrolled yet")
+        since = stamp(row.enrolled_at) if row.enrolled_at else _t("enrolment not completed")
         return " · ".join(filter(None, [since, invited, undecided(row)]))
 
-    addresses = cell(lambda v: ", ".join(v) or "—", "git_addresses", _("git addresses"))
+    addresses = cell(lambda v: listed(v) or "—", "git_addresses", _("git addresses"))
 
     @column(_("tokens"))
     def tokens(self, row: Account) -> str:
         """Return the tokens that are not revoked, by the beginning of their digest."""
         rows = row.tokens.filter(revoked_at=None).order_by("-pk")
-        return ", ".join(f"{token} ({shown(token.expires_at)})" for token in rows) or "—"
+        return listed(f"{token} ({shown(token.expires_at)})" for token in rows) or "—"
 
 
 @admin.register(AccessRule)
@@ -172,7 +176,7 @@ class AccessGrantAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
     shown_fields = ("account", "role", "environment", "state_now", "begins_at", "until", "reason", "granted_by",
                     "confirmed_by", "confirmed_at", "withdrawn_at")  # fmt: skip
-    hint = _("Roles are given on the page of an account; a deciding role waits for a second person.")
+    hint = _("Roles are granted on the page of an account; a deciding role awaits confirmation by a second person.")
 
     @column(_("state"))
     def state_now(self, row: AccessGrant) -> str:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _t, gettext_lazy as _
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.admin.rights import rights_of
 from environments.difference import changes
+from environments.language import listed
 from environments.models import AccessRequest, AccessReview, Account, Deputy, Environment, ProposedChange, Token
 from environments.times import shown, stamp
 
@@ -25,7 +26,9 @@ class TokenAdmin(ReadOnlyAdmin):
     list_filter = ("account", ("revoked_at", admin.EmptyFieldListFilter))
     ordering = ("-pk",)
     shown_fields = ("account", "state_now", "reach", "created_at", "expires_at", "revoked_at")
-    hint = _("A token is issued on the page of a service account and shown once; what is kept is its digest.")
+    hint = _(
+        "A token is issued on the page of a service account and shown once. Only the digest of the token is stored."
+    )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Fetch the environments of all rows together."""
@@ -38,7 +41,7 @@ class TokenAdmin(ReadOnlyAdmin):
             return _t("revoked")
         if row.expires_at <= now():
             return _t("expired")
-        return _t("valid now") if row.account.is_active else _t("its account is closed")
+        return _t("valid now") if row.account.is_active else _t("the account is deactivated")
 
     made = cell(stamp, "created_at", _("created"), "created_at")
     ends = cell(stamp, "expires_at", _("expires"), "expires_at")
@@ -46,7 +49,7 @@ class TokenAdmin(ReadOnlyAdmin):
     @column(_("environments"))
     def reach(self, row: Token) -> str:
         """Return where it reaches."""
-        return ", ".join(str(environment) for environment in row.environments.all()) or _t("none")
+        return listed(str(environment) for environment in row.environments.all()) or _t("none")
 
 
 @admin.register(AccessRequest)
@@ -59,21 +62,22 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     shown_fields = ("account", "role", "environment", "hours", "reason", "asked", "state_now", "decided_by", "answer",
                     "grant")  # fmt: skip
     hint = _(
-        "Anyone with a role may ask for another one for some hours; somebody else gives it, and it ends by itself."
+        "A person with a role can request another role for some hours. Another person grants the role, and the "
+        "grant ends automatically."
     )
 
     @column(_("state"))
     def state_now(self, row: AccessRequest) -> str:
         """Return what became of it."""
         if row.decided_at is None:
-            return _t("waits for an answer")
+            return _t("awaiting a response")
         if row.grant is None:
-            return _t("declined")
+            return _t("rejected")
         if row.grant.confirmed_at is None and row.grant.withdrawn_at is None:
             return _t("waits for a second person")
-        return _t("given until %(until)s") % {"until": shown(row.grant.withdrawn_at or row.grant.until)}
+        return _t("granted until %(until)s") % {"until": shown(row.grant.withdrawn_at or row.grant.until)}
 
-    asked = cell(stamp, "asked_at", _("asked"), "asked_at")
+    asked = cell(stamp, "asked_at", _("requested"), "asked_at")
 
 
 @admin.register(AccessReview)
@@ -82,7 +86,10 @@ class AccessReviewAdmin(ReadOnlyAdmin):
 
     list_display = ("__str__", "opened_by", "opened", "due", "closed", "reason")
     list_select_related = ("opened_by",)
-    hint = _("An administrator opens a review on the page of the access matrix; each grant is kept or ended in it.")
+    hint = _(
+        "An administrator opens an access review on the page of the access matrix. Each grant is kept or revoked "
+        "in the review."
+    )
 
     def detail(self, request: HttpRequest, row: Model) -> HttpResponse:
         """Send to the page of the review."""
@@ -103,7 +110,7 @@ class DeputyAdmin(ReadOnlyAdmin):
     shown_fields = ("absent", "deputy", "state_now", "begins", "ends", "reason", "appointed_by", "confirmed_by",
                     "confirmed_at", "withdrawn_at")  # fmt: skip
     hint = _(
-        "A deputy gives consent in the place of somebody who is away, in his own name, once a third has confirmed it."
+        "A delegate approves in their own name for an absent person, after a third person has confirmed the delegation."
     )
 
     @column(_("state"))
@@ -113,7 +120,7 @@ class DeputyAdmin(ReadOnlyAdmin):
         if row.withdrawn_at is not None or row.until <= moment:
             return _t("ended")
         if row.confirmed_at is None:
-            return _t("waits for a third person")
+            return _t("awaiting confirmation by a third person")
         return _t("valid now") if row.begins_at <= moment else _t("begins later")
 
     begins = cell(stamp, "begins_at", _("from"), "begins_at")
@@ -137,7 +144,10 @@ class ProposedChangeAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
     shown_fields = ("event", "target", "account", "environment", "state_now", "proposed_by", "proposed", "decided_by",
                     "reason", "differences")  # fmt: skip
-    hint = _("A change of what production runs, or of who a person is, counts when a second person has accepted it.")
+    hint = _(
+        "A change to what production runs, or to a person's identity, takes effect after a second person has "
+        "confirmed the change."
+    )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Leave out what belongs to environments that the reader's access does not show."""
@@ -150,11 +160,11 @@ class ProposedChangeAdmin(ReadOnlyAdmin):
         """Return what became of it."""
         if row.decided_at is None:
             return _t("waits for a second person")
-        return _t("accepted") if row.accepted else _t("declined")
+        return _t("confirmation given") if row.accepted else _t("rejected")
 
-    proposed = cell(stamp, "proposed_at", _("proposed at"), "proposed_at")
+    proposed = cell(stamp, "proposed_at", _("requested"), "proposed_at")
 
-    @column(_("what changes"))
+    @column(_("changes"))
     def differences(self, row: ProposedChange) -> dict[str, str]:
         """Return each value that changes, before and after."""
         return dict(differences_of(row))

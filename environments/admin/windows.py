@@ -24,7 +24,7 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
     shown_fields = ("name", "name_en", "environment", "whom", "rrule", "opens", "closes", "zone", "day_offset", "since",
                     "country", "on_holiday", "from_procedure", "replaces", "reason", "proposed_by", "force",
                     "withdrawn")  # fmt: skip
-    hint = _("A window is proposed on the page of its environment and opens with consent.")
+    hint = _("A change window is requested on the page of its environment and takes effect after approval.")
 
     whom = cell(lambda v: str(v) if v is not None else _t("all applications"), "application", _("application"))
 
@@ -38,14 +38,14 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
         """Return when it closes, or how long it is."""
         return stamp(row.ends_at, row.zone) if row.extra else _t("%(n)d minutes") % {"n": row.length_minutes}
 
-    @column(_("in force since"))
+    @column(_("in effect since"))
     def force(self, row: ChangeWindow) -> str:
         """Return since when it counts."""
         if row.withdrawn_at is not None:
-            return _t("withdrawn")
-        return stamp(row.opened_at, row.zone) if row.opened_at is not None else _t("waits for consent")
+            return _t("revoked or removed")
+        return stamp(row.opened_at, row.zone) if row.opened_at is not None else _t("awaiting approval")
 
-    withdrawn = cell(stamp, "withdrawn_at zone", _("withdrawn"))
+    withdrawn = cell(stamp, "withdrawn_at zone", _("revoked or removed"))
 
 
 @admin.register(Freeze)
@@ -83,10 +83,13 @@ class CompanyHolidayAdmin(ReadOnlyAdmin):
     list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
     ordering = ("-day",)
     shown_fields = ("day_shown", "name_ja", "name_en", "withdrawn")
-    hint = _("Beside the national holidays; windows are flagged, moved or left out on them as their rule says.")
+    hint = _(
+        "These holidays are added to the national holidays. The rule of a change window says whether the window is "
+        "marked, moved or left out on a holiday."
+    )
 
     day_shown = cell(lambda v: f"{v:%Y/%m/%d}", "day", _("day"), "day")
-    withdrawn = cell(stamp, "withdrawn_at", _("withdrawn"), "withdrawn_at")
+    withdrawn = cell(stamp, "withdrawn_at", _("revoked or removed"), "withdrawn_at")
 
 
 @admin.register(CalendarFeed)
@@ -98,7 +101,7 @@ class CalendarFeedAdmin(ReadOnlyAdmin):
     list_filter = ("application", ("revoked_at", admin.EmptyFieldListFilter))
     ordering = ("-pk",)
     shown_fields = ("application", "account", "created", "state_now")
-    hint = _("An address is made on the page of its application and shown once.")
+    hint = _("A calendar address is created on the page of its application and shown once.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Leave out the addresses of others."""
@@ -113,4 +116,4 @@ class CalendarFeedAdmin(ReadOnlyAdmin):
         """Return whether it still answers."""
         if row.revoked_at is not None:
             return _t("revoked")
-        return _t("in force") if row.account.is_active else _t("dead: its account is closed")
+        return _t("deployed version") if row.account.is_active else _t("invalid: the account is deactivated")

@@ -67,13 +67,14 @@ def next_opening(
     after: tuple[datetime | None, datetime | None, Window | None] = following or (None, None, None)
     if here is not None:
         words = {"name": here[2].name, "end": _print(here[1], here[2], zone)}
-        return Answer(True, _("Inside the window “%(name)s”, until %(end)s.") % words, here[1], here[2], *after)
+        text = _("The time is inside the change window “%(name)s”, until %(end)s.")
+        return Answer(True, text % words, here[1], here[2], *after)
     if active:
         reason = _frozen(active, zone)
     elif following is None and not stops:
         reason = _("No window is planned.")
     else:
-        reason = _("Outside every window.")
+        reason = _("The time is outside every change window.")
         if passed := _passed_over(rules, extras, stops, at, following):
             reason += " " + _say_passed(*passed, zone)
     return Answer(False, reason, following[0] if following else None, None, *after)
@@ -85,7 +86,7 @@ def sentence(answer: Answer, zone: str) -> str:
         return answer.reason
     when = print_time(answer.next_start, zone, get_language() or "ja")
     if answer.next_window is None:
-        return _("%(reason)s Possible again from %(when)s.") % {"reason": answer.reason, "when": when}
+        return _("%(reason)s Deployments are possible again from %(when)s.") % {"reason": answer.reason, "when": when}
     words = {"reason": answer.reason, "when": when, "name": answer.next_window.name}
     return _("%(reason)s Next window: %(when)s (%(name)s).") % words
 
@@ -98,8 +99,8 @@ def _frozen(active: Sequence[Freeze], zone: str) -> str:
     worst = max(active, key=lambda freeze: freeze.window.end)
     words = {"name": worst.window.name, "end": _print(worst.window.end, worst.window, zone), "reason": worst.reason}
     if worst.reason:
-        return _("Closed by the freeze “%(name)s” until %(end)s (%(reason)s).") % words
-    return _("Closed by the freeze “%(name)s” until %(end)s.") % words
+        return _("The change freeze “%(name)s” stops deployments until %(end)s (%(reason)s).") % words
+    return _("The change freeze “%(name)s” stops deployments until %(end)s.") % words
 
 
 def _passed_over(
@@ -119,7 +120,7 @@ def _passed_over(
 
 def _say_passed(window: Window, stop: Freeze, zone: str) -> str:
     words = {"name": window.name, "when": _print(window.start, window, zone), "freeze": stop.window.name}
-    return _("The window “%(name)s” on %(when)s is closed by the freeze “%(freeze)s”.") % words
+    return _("The change window “%(name)s” on %(when)s is closed by the change freeze “%(freeze)s”.") % words
 
 
 def _openings(
@@ -169,10 +170,8 @@ def _without_window(
     if not emergency:
         return Answer(False, _frozen(active, zone), end, None, end)
     worst = max(active, key=lambda freeze: freeze.window.end)
-    reason = _("The absolute freeze “%(name)s” stops emergencies too.") % {"name": worst.window.name}
+    reason = _("The full freeze “%(name)s” stops emergencies too.") % {"name": worst.window.name}
     if worst.reason:
-        reason = _("The absolute freeze “%(name)s” stops emergencies too (%(reason)s).") % {
-            "name": worst.window.name,
-            "reason": worst.reason,
-        }
+        text = _("The full freeze “%(name)s” stops emergencies too (%(reason)s).")
+        reason = text % {"name": worst.window.name, "reason": worst.reason}
     return Answer(False, reason, end, None, end)

@@ -83,7 +83,7 @@ def rule_fault(text: str) -> str:
         return _("needs an INTERVAL of one or more")
     numbered = [day for day in parts.get("BYDAY", "").split(",") if day[:1] in "+-0123456789" and day]
     if numbered and parts["FREQ"] not in ("MONTHLY", "YEARLY"):
-        return _("numbers its weekdays (%(days)s), which only FREQ=MONTHLY and YEARLY may") % {
+        return _("has numbered weekdays (%(days)s), which only FREQ=MONTHLY and YEARLY allow") % {
             "days": ", ".join(numbered)
         }
     if "UNTIL" in parts and not re.fullmatch(r"\d{8}", parts["UNTIL"]):
@@ -93,8 +93,8 @@ def rule_fault(text: str) -> str:
     try:
         met = next(_days_of(text, since, first, first + timedelta(days=4400)), None)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return _("is no recurrence rule of RFC 5545")
-    return "" if met else _("meets no day within twelve years")
+        return _("is not a recurrence rule of RFC 5545")
+    return "" if met else _("matches no day within twelve years")
 
 
 def windows(rule: WindowRule, after: datetime, count: int) -> list[Window]:

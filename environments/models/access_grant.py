@@ -1,7 +1,5 @@
 """Who may what where: the access matrix as rows, and the grants that give people their roles (E3)."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django.db import models
@@ -37,7 +35,7 @@ class AccessRule(models.Model):
 class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
     """Queries over grants."""
 
-    def in_force(self, at: datetime | None = None) -> AccessGrantQuerySet:
+    def in_force(self, at: datetime | None = None) -> "AccessGrantQuerySet":
         """Keep the grants that count now, or at a time to come: begun, not ended, not withdrawn, confirmed where two are
         needed; a deciding role only of a person who has enrolled.
         """
@@ -50,7 +48,7 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
             account__is_active=True,
         )
 
-    def lasting(self) -> AccessGrantQuerySet:
+    def lasting(self) -> "AccessGrantQuerySet":
         """Keep the grants that count now or could later: also those that begin later or wait for a second person."""
         return self.filter(
             models.Q(until__isnull=True) | models.Q(until__gt=Now()), withdrawn_at__isnull=True, account__is_active=True
@@ -75,7 +73,7 @@ class AccessGrant(models.Model):
         Account, models.PROTECT, null=True, blank=True, related_name="grants_confirmed", verbose_name=_("confirmed by")
     )
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
-    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     history = Snapshots()
 

@@ -15,9 +15,9 @@ class AccessRequest(models.Model):
     account = models.ForeignKey(Account, models.PROTECT, related_name="access_requests", verbose_name=_("account"))
     role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
-    hours = models.PositiveSmallIntegerField(_("for so many hours"))
+    hours = models.PositiveSmallIntegerField(_("duration in hours"))
     reason = models.CharField(_("reason"), max_length=300)
-    asked_at = models.DateTimeField(_("asked"), auto_now_add=True)
+    asked_at = models.DateTimeField(_("requested"), auto_now_add=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
     )
@@ -63,11 +63,11 @@ class AccessReviewItem(models.Model):
 
     class Verdict(models.TextChoices):
         KEEP = "keep", _("Still needed")
-        WITHDRAW = "withdraw", _("Withdrawn")
+        WITHDRAW = "withdraw", _("Revoked")
 
     review = models.ForeignKey(AccessReview, models.PROTECT, related_name="items", verbose_name=_("review"))
     grant = models.ForeignKey(AccessGrant, models.PROTECT, related_name="reviews", verbose_name=_("grant"))
-    verdict = models.CharField(_("verdict"), max_length=8, choices=Verdict, blank=True)
+    verdict = models.CharField(_("result"), max_length=8, choices=Verdict, blank=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
     )

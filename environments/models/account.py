@@ -36,17 +36,17 @@ class Account(AbstractUser):
         PERSON = "person", _("Person")
         SERVICE = "service", _("Service account")
 
-    kind = models.CharField(_("kind"), max_length=8, choices=Kind, default=Kind.PERSON)
-    display_name = models.CharField(_("name as written"), max_length=100)
+    kind = models.CharField(_("type"), max_length=8, choices=Kind, default=Kind.PERSON)
+    display_name = models.CharField(_("full name"), max_length=100)
     affiliation = models.CharField(_("affiliation"), max_length=100, blank=True)
     job_title = models.CharField(_("job title"), max_length=100, blank=True)
-    employee_id = models.CharField(_("employee id"), max_length=40, blank=True)
+    employee_id = models.CharField(_("employee ID"), max_length=40, blank=True)
     git_addresses = models.JSONField(_("git addresses"), default=list, blank=True)
-    former_identities = models.JSONField(_("git addresses and employee ids given up"), default=list, blank=True)
+    former_identities = models.JSONField(_("former git addresses and employee IDs"), default=list, blank=True)
     telephone = models.CharField(_("telephone"), max_length=40, blank=True)
     language = models.CharField(_("language"), max_length=2, default="ja")
-    quiet_from = models.TimeField(_("quiet from"), null=True, blank=True)
-    quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
+    quiet_from = models.TimeField(_("quiet hours start"), null=True, blank=True)
+    quiet_until = models.TimeField(_("quiet hours end"), null=True, blank=True)
     # SHA-256 of the secret in a link that opens once, who issued it (None: a command on the server), and until when.
     invitation = models.CharField(_("invitation"), max_length=64, blank=True)
     invited_by: models.ForeignKey[Any, Any] = models.ForeignKey(

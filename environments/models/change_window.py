@@ -1,7 +1,5 @@
 """When a release may run: recurring windows, extra windows and freezes (P1). Evaluated by environments/calendar/."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from copy import copy
 from datetime import date, datetime, timedelta
@@ -19,13 +17,13 @@ from environments.models.environment import Application, Environment
 class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
     """Queries over windows."""
 
-    def in_force(self) -> ChangeWindowQuerySet:
+    def in_force(self) -> "ChangeWindowQuerySet":
         """Keep the windows that count: opened, not withdrawn, and replaced by none that was opened."""
         return self.filter(opened_at__isnull=False, withdrawn_at__isnull=True).exclude(
             replaced_by__opened_at__isnull=False
         )
 
-    def reaching(self, application: Application | int) -> ChangeWindowQuerySet:
+    def reaching(self, application: Application | int) -> "ChangeWindowQuerySet":
         """Keep the windows of an application and those of whole environments."""
         return self.filter(models.Q(application=None) | models.Q(application=application))
 
@@ -33,15 +31,15 @@ class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
 class FreezeQuerySet(models.QuerySet["Freeze"]):
     """Queries over freezes."""
 
-    def in_force(self) -> FreezeQuerySet:
+    def in_force(self) -> "FreezeQuerySet":
         """Keep the freezes that were not lifted."""
         return self.filter(lifted_at__isnull=True)
 
-    def reaching(self, application: Application | int) -> FreezeQuerySet:
+    def reaching(self, application: Application | int) -> "FreezeQuerySet":
         """Keep the freezes of an application and those of whole environments."""
         return self.filter(models.Q(application=None) | models.Q(application=application))
 
-    def spans(self, after: datetime) -> list[Freeze]:
+    def spans(self, after: datetime) -> "list[Freeze]":
         """Return the freezes, of a recurring one each time that ends after `after`, by their beginning."""
         found = [span for row in self.select_related("environment") for span in row.spans(after)]
         return sorted(found, key=lambda span: (span.starts_at, span.pk))
@@ -51,7 +49,7 @@ class ChangeWindow(models.Model):
     """A recurring rule (rrule, zone, start, length) or one extra window (starts_at, ends_at) that needs consent."""
 
     class OnHoliday(models.TextChoices):
-        FLAG = "flag", _("held, and marked")
+        FLAG = "flag", _("kept and marked")
         SKIP = "skip", _("left out")
         EARLIER = "earlier", _("moved to the working day before")
         LATER = "later", _("moved to the working day after")
@@ -66,16 +64,18 @@ class ChangeWindow(models.Model):
     zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
     start = models.TimeField(_("start"), null=True, blank=True)
     length_minutes = models.PositiveIntegerField(_("length in minutes"), default=0)
-    day_offset = models.SmallIntegerField(_("moved by days"), default=0)
-    since = models.DateField(_("counted from"), default=date(2024, 1, 1))
+    day_offset = models.SmallIntegerField(_("day offset"), default=0)
+    since = models.DateField(_("recurrence start"), default=date(2024, 1, 1))
     country = models.CharField(_("country of the holidays"), max_length=2, default="JP")
-    on_holiday = models.CharField(_("on a holiday"), max_length=8, choices=OnHoliday, default=OnHoliday.FLAG)
+    on_holiday = models.CharField(_("holiday handling"), max_length=8, choices=OnHoliday, default=OnHoliday.FLAG)
     starts_at = models.DateTimeField(_("opens"), null=True, blank=True)
     ends_at = models.DateTimeField(_("closes"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=300, blank=True)
-    proposed_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("proposed by"))
-    opened_at = models.DateTimeField(_("in force since"), null=True, blank=True)
-    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    proposed_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, related_name="+", verbose_name=_("requested by")
+    )
+    opened_at = models.DateTimeField(_("in effect since"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
     from_procedure = models.BooleanField(_("comes with the procedure"), default=False)
     replaces = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="replaced_by", verbose_name=_("replaces")
@@ -138,12 +138,12 @@ class Freeze(models.Model):
     rrule = models.CharField(_("rule (RRULE)"), max_length=200, blank=True)
     start = models.TimeField(_("start"), null=True, blank=True)
     length_minutes = models.PositiveIntegerField(_("length in minutes"), default=0)
-    absolute = models.BooleanField(_("absolute"), default=False)
+    absolute = models.BooleanField(_("full freeze"), default=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     reason = models.CharField(_("reason"), max_length=300)
     created_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("created by"))
     lift_proposed_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("lifting proposed by")
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("lift requested by")
     )
     lifted_at = models.DateTimeField(_("lifted"), null=True, blank=True)
     objects = FreezeQuerySet.as_manager()
@@ -152,8 +152,8 @@ class Freeze(models.Model):
     LOCK_ORDER = 13
 
     class Meta:
-        verbose_name = _("freeze")
-        verbose_name_plural = _("freezes")
+        verbose_name = _("change freeze")
+        verbose_name_plural = _("change freezes")
 
     def __str__(self) -> str:
         return self.name
@@ -166,14 +166,14 @@ class Freeze(models.Model):
         since = self.starts_at.astimezone(ZoneInfo(zone)).date()
         return calendar.WindowRule(self.name, self.rrule, zone, self.start, length, since)
 
-    def spans(self, after: datetime) -> list[Freeze]:
+    def spans(self, after: datetime) -> "list[Freeze]":
         """Return the freeze itself, or of a recurring one an unsaved copy for each time that ends after `after`."""
         rule = self.as_rule()
         if rule is None:
             return [self]
         return [self.at(w.start, w.end) for w in calendar.windows_between(rule, after, self.ends_at)]
 
-    def at(self, starts_at: datetime, ends_at: datetime) -> Freeze:
+    def at(self, starts_at: datetime, ends_at: datetime) -> "Freeze":
         """Return an unsaved copy of the freeze that holds between two instants."""
         span = copy(self)
         span.starts_at, span.ends_at = starts_at, ends_at

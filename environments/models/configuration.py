@@ -67,13 +67,13 @@ class ConfigurationCheck(models.Model):
         ConfigurationVersion, models.PROTECT, related_name="checks", verbose_name=_("configuration")
     )
     results = models.JSONField(_("results"))
-    reached = models.BooleanField(_("all reached"))
-    by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("looked at by"))
+    reached = models.BooleanField(_("all reachable"))
+    by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("connectivity checked by"))
     at = models.DateTimeField(_("time"))
 
     class Meta:
-        verbose_name = _("check of a configuration")
-        verbose_name_plural = _("checks of configurations")
+        verbose_name = _("connectivity check")
+        verbose_name_plural = _("connectivity checks")
         ordering = ["-pk"]
 
     def __str__(self) -> str:

@@ -1,7 +1,5 @@
 """代理: who acts for whom while somebody is away (J1)."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from django.db import models
@@ -14,7 +12,7 @@ from environments.models.account import Account, enrolled
 class DeputyQuerySet(models.QuerySet["Deputy"]):
     """Queries over deputies."""
 
-    def in_force(self, at: datetime | None = None) -> DeputyQuerySet:
+    def in_force(self, at: datetime | None = None) -> "DeputyQuerySet":
         """Keep those that count now, or at a time to come: confirmed, begun, not ended, not withdrawn, both accounts open,
         and a deputy who has enrolled.
         """
@@ -28,7 +26,7 @@ class DeputyQuerySet(models.QuerySet["Deputy"]):
             deputy__is_active=True,
         )
 
-    def lasting(self) -> DeputyQuerySet:
+    def lasting(self) -> "DeputyQuerySet":
         """Keep those that count now or could later: also those that begin later or wait to be confirmed."""
         return self.filter(until__gt=Now(), withdrawn_at__isnull=True)
 
@@ -36,25 +34,25 @@ class DeputyQuerySet(models.QuerySet["Deputy"]):
 class Deputy(models.Model):
     """One person's absence and who gives consent in his place, in the deputy's own name. Never deleted, only ended."""
 
-    absent = models.ForeignKey(Account, models.PROTECT, related_name="deputies", verbose_name=_("absent"))
-    deputy = models.ForeignKey(Account, models.PROTECT, related_name="deputises_for", verbose_name=_("deputy"))
+    absent = models.ForeignKey(Account, models.PROTECT, related_name="deputies", verbose_name=_("person represented"))
+    deputy = models.ForeignKey(Account, models.PROTECT, related_name="deputises_for", verbose_name=_("delegate"))
     begins_at = models.DateTimeField(_("from"))
     until = models.DateTimeField(_("until"))
     reason = models.CharField(_("reason"), max_length=300)
-    appointed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("appointed by"))
+    appointed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("registered by"))
     confirmed_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("confirmed by")
     )
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
-    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = DeputyQuerySet.as_manager()
     LOCK_ORDER = 4
 
     class Meta:
-        verbose_name = _("deputy")
-        verbose_name_plural = _("deputies")
+        verbose_name = _("delegation")
+        verbose_name_plural = _("delegations")
         ordering = ["-begins_at"]
         constraints = [
             models.CheckConstraint(condition=~models.Q(absent=models.F("deputy")), name="deputy_is_another"),

@@ -22,7 +22,7 @@ class Environment(models.Model):
     tier = models.CharField(_("tier"), max_length=12, choices=Tier)
     order = models.PositiveSmallIntegerField(_("order of promotion"), unique=True)
     protected = models.BooleanField(_("protected"), default=False)
-    demands_mfa = models.BooleanField(_("signatures need a second factor"), default=False)
+    demands_mfa = models.BooleanField(_("two-factor authentication for signatures"), default=False)
     zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
     history = Snapshots()
 
@@ -72,13 +72,13 @@ class Target(models.Model):
     application = models.ForeignKey(Application, models.PROTECT, related_name="targets", verbose_name=_("application"))
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="targets", verbose_name=_("environment"))
     root = models.CharField(_("folder"), max_length=400)
-    settings = models.JSONField(_("settings"), default=dict)
+    settings = models.JSONField(_("target options"), default=dict)
     history = Snapshots()
     LOCK_ORDER = 16
 
     class Meta:
-        verbose_name = _("target")
-        verbose_name_plural = _("targets")
+        verbose_name = _("deployment target")
+        verbose_name_plural = _("deployment targets")
         constraints = [
             models.UniqueConstraint(fields=["application", "environment"], name="target_one_per_environment")
         ]

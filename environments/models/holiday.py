@@ -22,15 +22,15 @@ class CompanyHoliday(models.Model):
     day = models.DateField(_("day"))
     name_ja = models.CharField(_("name (Japanese)"), max_length=60)
     name_en = models.CharField(_("name (English)"), max_length=60)
-    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
     objects = CompanyHolidayQuerySet.as_manager()
     history = Snapshots()
 
     LOCK_ORDER = 14
 
     class Meta:
-        verbose_name = _("company holiday")
-        verbose_name_plural = _("company holidays")
+        verbose_name = _("holiday")
+        verbose_name_plural = _("holidays")
         ordering = ["day"]
         constraints = [
             models.UniqueConstraint(

@@ -15,13 +15,13 @@ class ProposedChange(models.Model):
     """
 
     EVENTS = (
-        ("target:create", _("New target")),
+        ("target:create", _("Register deployment target")),
         ("target:set_settings", _("Change folder and commands")),
-        ("target:set_hosts", _("Choose the hosts that its steps may call")),
-        ("target:set_watch", _("Choose what it is watched by")),
-        ("account:create", _("New account")),
-        ("account:edit", _("Change the account")),
-        ("account:edit_own", _("Language, addresses and quiet hours")),
+        ("target:set_hosts", _("Set allowed outbound hosts")),
+        ("target:set_watch", _("Set metric source")),
+        ("account:create", _("Create account")),
+        ("account:edit", _("Change account")),
+        ("account:edit_own", _("Edit contact settings")),
     )
 
     event = models.CharField(_("operation"), max_length=40, choices=EVENTS)
@@ -37,17 +37,17 @@ class ProposedChange(models.Model):
     before = models.JSONField(_("before"))
     after = models.JSONField(_("after"))
     reason = models.CharField(_("reason"), max_length=300, blank=True)
-    proposed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("proposed by"))
-    proposed_at = models.DateTimeField(_("proposed at"), auto_now_add=True)
+    proposed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
+    proposed_at = models.DateTimeField(_("requested"), auto_now_add=True)
     decided_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, related_name="+", verbose_name=_("accepted or declined by")
+        Account, models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed or rejected by")
     )
-    decided_at = models.DateTimeField(_("accepted or declined at"), null=True)
-    accepted = models.BooleanField(_("accepted"), default=False)
+    decided_at = models.DateTimeField(_("confirmed or rejected at"), null=True)
+    accepted = models.BooleanField(_("confirmation given"), default=False)
 
     class Meta:
-        verbose_name = _("proposed change")
-        verbose_name_plural = _("proposed changes")
+        verbose_name = _("requested change")
+        verbose_name_plural = _("requested changes")
 
     def __str__(self) -> str:
         return str(self.target or self.account or self.environment)

@@ -80,7 +80,6 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 def listed_by(settings: Mapping[str, Any]) -> tuple[Network, ...]:
     """Return the private networks that a target lists: `private_networks`, and addresses in numbers in its own URLs.
-
     What can't be read lists nothing.
     """
     found: list[Network] = []

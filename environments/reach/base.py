@@ -51,7 +51,7 @@ class Service(ABC):
         except Unreached as fault:
             says, verdict = str(fault), "fail"
         except NoWay as fault:
-            says, verdict = str(fault) or _("There is no way to look at this kind of address yet."), "unknown"
+            says, verdict = str(fault) or _("Connectivity checks do not support this address type yet."), "unknown"
         hidden = hide(says, (address, *values))
         return Reached(key, self.kind, verdict, hidden, round(time.monotonic() - began, 3))  # type: ignore[arg-type]
 
@@ -66,11 +66,11 @@ def judged(host: str | None, port: int, listed: Iterable[Network]) -> list[str]:
     Raises NoWay where it is not looked at, Unreached for a name without an address.
     """
     if not host or host.startswith(("/", "@")) or "," in host:
-        raise NoWay(_("Only one host that is named can be looked at."))
+        raise NoWay(_("A connectivity check needs an address with exactly one host name."))
     try:
         places = places_of(host, port, listed=listed, seconds=SECONDS)
     except NotAllowed as fault:
-        text = _("%(why)s; private networks are listed with the target, by what it is watched.")
+        text = _("%(why)s; to allow a private network, list it in the metric source of the deployment target.")
         raise NoWay(text % {"why": fault}) from fault
     except NoSuchHost as fault:
         raise Unreached(str(fault)) from fault

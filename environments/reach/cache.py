@@ -27,7 +27,7 @@ class Cache(Service):
             known = urlunsplit(parts._replace(query=urlencode(kept)))
             places = judged(parts.hostname, parts.port or 6379, listed)
         except ValueError as fault:
-            raise Unreached(_("This is no address of a cache.")) from fault
+            raise Unreached(_("This is not a valid address of a cache.")) from fault
         if parts.scheme == "rediss":  # the name is proved by the certificate, and needed for it
             return self._ping(known)
         for place in places[:-1]:
@@ -48,11 +48,11 @@ class Cache(Service):
                 answered = client.ping()
         except redis.InvalidResponse as fault:
             # It would quote what something that is no cache has answered.
-            raise Unreached(_("What answers there is no cache.")) from fault
+            raise Unreached(_("The service at this address is not a cache.")) from fault
         except redis.RedisError as fault:
             raise Unreached(str(fault)) from fault
         except (ValueError, OSError) as fault:
-            raise Unreached(_("This is no address of a cache.")) from fault
+            raise Unreached(_("This is not a valid address of a cache.")) from fault
         if not answered:
-            raise Unreached(_("There was no PONG."))
-        return _("PING is answered")
+            raise Unreached(_("The cache did not answer PING with PONG."))
+        return _("The cache answers PING")

@@ -26,7 +26,7 @@ class Database(Service):
         try:
             given = conninfo_to_dict(address)
             if not given.keys() <= PARAMETERS:
-                raise NoWay(_("An address with such settings is not looked at."))
+                raise NoWay(_("A connectivity check does not support these address parameters."))
             host = str(given.get("host", ""))
             places = judged(host, int(given.get("port") or 5432), listed)
             several = make_conninfo(address, host=",".join([host] * len(places)), hostaddr=",".join(places))
@@ -36,5 +36,5 @@ class Database(Service):
             raise Unreached(str(fault).strip()) from fault
         except (psycopg.Error, ValueError) as fault:
             # What cannot be read as an address is quoted in such a message.
-            raise Unreached(_("This is no address of a database.")) from fault
+            raise Unreached(_("This is not a valid address of a database.")) from fault
         return _("PostgreSQL %(version)s answers") % {"version": row[0] if row else ""}

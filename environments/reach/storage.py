@@ -23,7 +23,7 @@ class Storage(Service):
         parts = urlsplit(address)
         folder = Path(unquote(parts.path))
         if parts.netloc not in ("", "localhost") or not folder.is_absolute():
-            raise Unreached(_("This is no address of a folder."))
+            raise Unreached(_("This is not a valid address of a folder."))
         place, content = folder / f".ringi-check-{secrets.token_hex(8)}", secrets.token_bytes(32)
         try:
             try:
@@ -36,10 +36,10 @@ class Storage(Service):
         except OSError as fault:
             raise Unreached(fault.strerror or str(fault)) from fault
         except ValueError as fault:
-            raise Unreached(_("This is no address of a folder.")) from fault
+            raise Unreached(_("This is not a valid address of a folder.")) from fault
         if not same or left:
-            raise Unreached(_("What was put is not what was got, or it could not be deleted."))
-        return _("an object was put, got and deleted")
+            raise Unreached(_("The stored object and the retrieved object differ, or the object could not be deleted."))
+        return _("an object was stored, retrieved and deleted")
 
 
 class StorageElsewhere(Service):

@@ -83,9 +83,9 @@ def access(request: HttpRequest) -> HttpResponse:
         holders=[
             (title, lasting.get(key, []))
             for key, title in (
-                ("waits", _("Wait for a second person")),
+                ("waits", _("Awaiting a second person")),
                 ("now", _("Valid now")),
-                ("future", _("Begin later")),
+                ("future", _("Starting later")),
             )
         ],
         ended=[(grant, standing(grant, moment)) for grant in ended],

@@ -37,7 +37,7 @@ STATUS = {
     "invalid": 400,
 }
 
-NO_FACTOR = gettext_lazy("Set up a second factor on the page of your account first.")
+NO_FACTOR = gettext_lazy("Set up two-factor authentication on your account page first.")
 PREFILLED = ("application_id", "start", "event", "group_id")
 
 
@@ -167,7 +167,6 @@ def _refused(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form, 
 
 def prove_again(request: HttpRequest, refused: Refused) -> HttpResponseBase | None:
     """Return the page that asks for the proof of identity which a refusal names; the request is played again after it.
-
     None: it names none, or the person has no such proof yet.
     """
     if not isinstance(refused, SignatureNeeded):

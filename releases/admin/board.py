@@ -83,7 +83,7 @@ def _drift(place: Place, later: list[Place], newest: int | None) -> list[str]:
         return []
     said = []
     if pointer.how == InForce.PROPOSED:
-        said.append(_("adoption proposed"))
+        said.append(_("registration requested"))
     elif pointer.unknown:
         said.append(_("unknown content"))
     for other in later:
@@ -93,9 +93,8 @@ def _drift(place: Place, later: list[Place], newest: int | None) -> list[str]:
             break
     used = pointer.configuration.number if pointer.configuration is not None else None
     if used is not None and newest is not None and newest > used:
-        said.append(
-            _("configuration #%(newest)d is not rolled out (in force: #%(used)d)") % {"newest": newest, "used": used}
-        )
+        text = _("configuration #%(newest)d is not deployed (in use: #%(used)d)")
+        said.append(text % {"newest": newest, "used": used})
     return said
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import get_language, gettext as _
 
 from environments import calendar
+from environments.language import listed
 from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.admin.links import page_of
 from releases.models import Deployment, Release
@@ -72,7 +73,7 @@ def of_rule(row: ChangeWindow, occurrence: calendar.Occurrence, url: str = "") -
     window = occurrence.window or occurrence.named
     kind = "window" if occurrence.window is not None else "skipped"
     entry = Entry(window.start, window.end, window.zone, str(row), kind, url=url, application=row.application)
-    why = ", ".join(occurrence.holidays)
+    why = listed(occurrence.holidays)
     if occurrence.moved:
         words = {"day": short_day(occurrence.day), "why": why}
         entry.note = _("Moved from %(day)s: %(why)s") % words

@@ -113,7 +113,8 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
         zone = next(e.zone for e in reversed(environments) if e.protected)
         for release in rows.planned:
             if release.window_start is not None:
-                _mark(days, release.window_start, zone, _release_mark(release, release.window_start, zone))
+                at, state = release.window_start, str(release.get_state_display())
+                _mark(days, at, zone, Mark("release", _hour(at, zone), f"T-0 {release}", page_of(release), state))
         for milestone in _milestones(begin, end):
             _mark(days, milestone.due_at, zone, _milestone_mark(milestone, moment, zone))
     for run in _runs(environments, begin, end):
@@ -196,10 +197,6 @@ def _window_mark(entry: Entry, label: str, moment: datetime, *, may_plan: bool) 
     if may_plan and entry.empty and entry.start > moment:
         return Mark(kind, hour, entry.name, plan_url(entry), " · ".join(said), tone, verb="release:plan")
     return Mark(kind, hour, entry.name, entry.url, " · ".join(said), tone)
-
-
-def _release_mark(release: Release, start: datetime, zone: str) -> Mark:
-    return Mark("release", _hour(start, zone), f"T-0 {release}", page_of(release), str(release.get_state_display()))
 
 
 def _milestone_mark(milestone: Milestone, moment: datetime, zone: str) -> Mark:

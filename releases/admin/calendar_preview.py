@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from environments import calendar
 from environments.actions.window.freeze import recurring
+from environments.language import labelled, listed
 from environments.models import Application, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.actions.window.set_rule import rule_faults
 from releases.admin.calendar_entries import (
@@ -46,19 +47,19 @@ def of_new_rule(environment: Environment, values: dict[str, Any]) -> Lines:
         on_holiday=values["on_holiday"],
     )
     if faults := rule_faults(window):
-        return [(_("It cannot be saved like this"), "\n".join(faults))]
+        return [(_("The input cannot be saved like this"), "\n".join(faults))]
     rows = read(moment)
     rule = window.as_rule(rows.company)
     assert rule is not None
     found = [of_rule(window, day) for day in calendar.occurrences(rule, moment, AHEAD, language=language())]
-    return _windows(environment, found, rows.freezes) or [(_("Windows"), _("It meets no day any more."))]
+    return _windows(environment, found, rows.freezes) or [(_("Change windows"), _("This rule matches no future date."))]
 
 
 def of_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
     """Return what a new freeze would hit: windows, planned releases and scheduled runs, by name."""
     start, end = values["starts_at"], values["ends_at"]
     if end <= start:
-        return [(_("It cannot be saved like this"), _("The end lies before the beginning or in the past."))]
+        return [(_("The input cannot be saved like this"), _("The end lies before the beginning or in the past."))]
     return [
         line
         for place in _everywhere(environment, values)
@@ -73,7 +74,7 @@ def of_recurring_freeze(environment: Environment, values: dict[str, Any]) -> Lin
     for place in _everywhere(environment, values):
         columns, faults = recurring(place, **rule)
         if faults:
-            return [(_("It cannot be saved like this"), "\n".join(faults))]
+            return [(_("The input cannot be saved like this"), "\n".join(faults))]
         times = [
             (f.starts_at, f.ends_at) for f in Freeze(environment=place, name=values["name"], **columns).spans(now())
         ]
@@ -94,15 +95,15 @@ def _closed(environment: Environment, values: dict[str, Any], times: list[tuple[
     said = [f"{when(start, environment.zone)} – {when(end, environment.zone)}" for start, end in times[:AHEAD]]
     if more := len(times) - AHEAD:
         said += [_("and %(n)d more times") % {"n": more}] if more > 0 else []
-    lines: Lines = [(_("Closed time"), "\n".join(said))]
+    lines: Lines = [(_("Frozen time"), "\n".join(said))]
     lines += _hit(environment, values["application_id"], times, absolute=values["absolute"])
     others = [
-        f"{f.name}: {when(f.starts_at, environment.zone)} – {when(f.ends_at, environment.zone)}"
+        labelled(f.name, f"{when(f.starts_at, environment.zone)} – {when(f.ends_at, environment.zone)}")
         for f in environment.freezes.in_force().spans(times[0][0])
         if any(overlap(f.starts_at, f.ends_at, start, end) for start, end in times)
     ]
     if others:
-        lines.append((_("Other freezes at that time"), "\n".join(others[:AHEAD])))
+        lines.append((_("Other change freezes at that time"), "\n".join(others[:AHEAD])))
     return lines
 
 
@@ -114,10 +115,10 @@ def of_lifting(freeze: Freeze, values: dict[str, Any]) -> Lines:
         return []
     # Not the minute, which would be another one when it is confirmed.
     said = [f"{when(start, zone) if start > moment else _('now')} – {when(end, zone)}" for start, end in times]
-    asked = [(_("lifting proposed by"), str(freeze.lift_proposed_by))] if freeze.lift_proposed_by is not None else []
+    asked = [(_("lift requested by"), str(freeze.lift_proposed_by))] if freeze.lift_proposed_by is not None else []
     return [
         *asked,
-        (_("Opens again"), "\n".join(said[:AHEAD])),
+        (_("Available again"), "\n".join(said[:AHEAD])),
         *_hit(freeze.environment, freeze.application_id, times, absolute=freeze.absolute),
     ]
 
@@ -126,7 +127,7 @@ def of_extra(environment: Environment, values: dict[str, Any]) -> Lines:
     """Return the extra window as it would be: in the zone of the environment, with holidays and freezes."""
     start, end = values["starts_at"], values["ends_at"]
     if end <= start:
-        return [(_("It cannot be saved like this"), _("The end lies before the beginning or in the past."))]
+        return [(_("The input cannot be saved like this"), _("The end lies before the beginning or in the past."))]
     rows = read(now())
     entry = Entry(start, end, environment.zone, values["name"], "extra")
     day = start.astimezone(ZoneInfo(environment.zone)).date()
@@ -144,7 +145,7 @@ def of_withdrawal(window: ChangeWindow, values: dict[str, Any]) -> Lines:
     for entry in lost:
         fill(entry, [], rows.planned)
     names = list(dict.fromkeys(str(r) for e in lost for r in e.releases)) if environment.protected else []
-    lines.append((_("Planned releases that would lose their window"), "\n".join(names) or _("none")))
+    lines.append((_("Planned releases that would lose their change window"), "\n".join(names) or _("none")))
     lines += _windows(environment, lost, [])
     return lines
 
@@ -178,7 +179,7 @@ def _changed(company: dict[Any, str]) -> Lines:
             fill(old, [], rows.planned if environment.protected else [])
             said = [f"{when(old.start, old.zone)} → {_words(new)}", *(str(r) for r in old.releases)]
             lines.append((f"{environment} · {new.name}", "\n".join(said)))
-    return lines or [(_("Windows"), _("None of the next windows changes."))]
+    return lines or [(_("Change windows"), _("The next change windows stay unchanged."))]
 
 
 def _hit(
@@ -208,12 +209,15 @@ def _hit(
     names = []
     for release in planned:
         passes = release.kind == release.Kind.EMERGENCY and not absolute
-        note = f" ({_('an emergency passes')})" if passes else ""
+        note = f" ({_('emergency release allowed')})" if passes else ""
         names.append(f"{release} “{release.title}”: {when(release.window_start, environment.zone)}{note}")
     return [
-        (_("Windows"), "\n".join(_words(e) for e in windows) or _("none")),
+        (_("Change windows"), "\n".join(_words(e) for e in windows) or _("none")),
         (_("Planned releases"), "\n".join(names) or _("none")),
-        (_("Scheduled runs"), "\n".join(f"{r}: {when(r.scheduled_for, environment.zone)}" for r in runs) or _("none")),
+        (
+            _("Scheduled deployments"),
+            "\n".join(labelled(r, when(r.scheduled_for, environment.zone)) for r in runs) or _("none"),
+        ),
     ]
 
 
@@ -222,13 +226,13 @@ def _windows(environment: Environment, found: list[Entry], freezes: list[Freeze]
     for entry in found:
         fill(entry, mine, [])
     lines = [f"{place}. {_words(entry)}" for place, entry in enumerate(found, start=1)]
-    return [(_("Next windows"), "\n".join(lines))] if lines else []
+    return [(_("Next change windows"), "\n".join(lines))] if lines else []
 
 
 def _words(entry: Entry) -> str:
     said = [f"{when(entry.start, entry.zone)} – {when(entry.end, entry.zone)}"]
     if entry.holidays:
-        said.append(_("on a holiday: %(why)s") % {"why": ", ".join(entry.holidays)})
+        said.append(_("on a holiday: %(why)s") % {"why": listed(entry.holidays)})
     if entry.note and entry.kind in ("window", "skipped"):
         said.append(entry.note)
     if entry.frozen:

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
+from environments.language import listed
 from environments.times import stamp
 from releases.models import Meeting, Waiver
 
@@ -21,7 +22,10 @@ class MeetingAdmin(ReadOnlyAdmin):
     search_fields = ("minutes",)
     shown_fields = ("held", "present", "minutes", "recorded_by")
     detail_template = "ringi/meeting.html"
-    hint = _("A meeting decides nothing by itself: each attendee gives his own word, which links to it.")
+    hint = _(
+        "A meeting decision is not an approval. Each attendee makes their own approval decision, which links to "
+        "the meeting."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Meeting]:
         """Read the attendees along."""
@@ -32,7 +36,7 @@ class MeetingAdmin(ReadOnlyAdmin):
     @column(_("attendees"))
     def present(self, row: Meeting) -> str:
         """Return who attended."""
-        return ", ".join(str(person) for person in row.attendees.all())
+        return listed(str(person) for person in row.attendees.all())
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the decisions and the approvals that link to the meeting."""
@@ -49,7 +53,10 @@ class WaiverAdmin(ReadOnlyAdmin):
     list_display = ("release", "environment", "gate", "ends", "proposed_by", "decided_by", "approved")
     list_select_related = ("release__application", "environment", "proposed_by", "decided_by")
     list_filter = ("environment", ("approved_at", admin.EmptyFieldListFilter))
-    hint = _("Two people let a closed gate pass for a time; what was waived is owed afterwards.")
+    hint = _(
+        "Two people can waive a gate that has not passed, for a limited time. The waived requirement becomes a "
+        "follow-up action."
+    )
 
     ends = cell(stamp, "until environment.zone", _("until"), "until")
     approved = cell(stamp, "approved_at environment.zone", _("approved"), "approved_at")

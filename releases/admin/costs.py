@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from environments.language import listed
 from environments.roles import ROLE_CHOICES
 from releases.admin.shown import when
 from releases.gates import quorum
@@ -54,38 +55,36 @@ def _ends_consent(release: Release, cost: Cost, key: str) -> None:
     for round_ in rounds.prefetch_related("approvals__account"):
         words = [a for a in round_.approvals.all() if a.meaning in a.COUNTING]
         zone = round_.environment.zone if round_.environment is not None else ""
-        cost.lost.append(
-            _("The round of consent “%(round)s” (%(state)s) ends.")
-            % {"round": round_.get_subject_display(), "state": round_.get_state_display()}
-        )
+        text = _("The approval request “%(round)s” (%(state)s) ends.")
+        cost.lost.append(text % {"round": round_.get_subject_display(), "state": round_.get_state_display()})
         cost.lost += [
             _("Approval of %(who)s, %(when)s") % {"who": word.account, "when": when(word.at, zone)} for word in words
         ]
         if key != "release:withdraw":
             names = {key: str(name) for key, name in ROLE_CHOICES}
             rules = [f"{names.get(rule.role, rule.role)} × {rule.number}" for rule in quorum.rules_of(round_)]
-            cost.again.append(_("Consent is applied for anew: %(missing)s") % {"missing": ", ".join(rules)})
+            cost.again.append(_("Approval is requested again: %(missing)s") % {"missing": listed(rules)})
     _final_check(release, cost)
     waiting = Deployment.objects.filter(
         release=release, environment__protected=True, state__in=list(Deployment.WAITING_TO_RUN)
     ).select_related("environment", "release__application")
     cost.lost += [
-        _("The run %(run)s is cancelled (%(when)s).")
+        _("The deployment %(run)s is cancelled (%(when)s).")
         % {"run": run, "when": when(run.scheduled_for, run.environment.zone)}
         for run in waiting
     ]
     owed = Obligation.objects.filter(release=release, blocks=Obligation.Blocks.START, settled_at=None)
-    cost.lost += [_("The condition “%(what)s” falls away with its consent.") % {"what": row} for row in owed]
+    cost.lost += [_("The condition “%(what)s” ends with the approval.") % {"what": row} for row in owed]
     reopened = {
         "release:amend": list(release.milestones.exclude(done_at=None)),
         "release:postpone": list(release.milestones.exclude(done_at=None).filter(guards__in=["approve", "confirm"])),
     }.get(key, [])
     if reopened:
-        cost.again.append(_("Milestones to be reached again: %(names)s") % {"names": ", ".join(map(str, reopened))})
+        cost.again.append(_("Milestones to be reached again: %(names)s") % {"names": listed(map(str, reopened))})
     if key != "release:withdraw":
         _signed(release, cost.stays)
     if key == "release:amend":
-        cost.stays.append(_("Signatures fall only when what they are about is changed afterwards."))
+        cost.stays.append(_("Signatures are invalidated only when the signed content changes afterwards."))
 
 
 def _final_check(release: Release, cost: Cost) -> None:
@@ -96,9 +95,8 @@ def _final_check(release: Release, cost: Cost) -> None:
         for row in signed
     ]
     if signed:
-        cost.again.append(
-            _("Final check again by: %(roles)s") % {"roles": ", ".join(roles.get(r.role, r.role) for r in signed)}
-        )
+        text = _("Roles that sign the final check again: %(roles)s")
+        cost.again.append(text % {"roles": listed(roles.get(r.role, r.role) for r in signed)})
 
 
 def _signed(release: Release, sentences: list[str]) -> None:
@@ -123,7 +121,7 @@ def _clears(release: Release, cost: Cost, group: str) -> None:
         if kept:
             cost.stays.append(_("%(n)d signed items of the checklist") % {"n": kept})
     if people:
-        cost.again.append(_("Whoever signs the checklist, until now: %(people)s") % {"people": ", ".join(people)})
+        cost.again.append(_("Checklist signers until now: %(people)s") % {"people": listed(people)})
 
 
 def _of_procedure(procedure: Procedure) -> Cost:
@@ -135,9 +133,7 @@ def _of_procedure(procedure: Procedure) -> Cost:
         .prefetch_related("approvals__account")
     )
     for row in rows:
-        names = ", ".join(str(a.account) for a in row.approvals.all() if a.meaning in a.COUNTING) or "—"
-        cost.lost.append(
-            _("If %(release)s is moved: its consent (%(state)s; approvals: %(names)s)")
-            % {"release": row.release, "state": row.get_state_display(), "names": names}
-        )
+        names = listed(str(a.account) for a in row.approvals.all() if a.meaning in a.COUNTING) or "—"
+        text = _("If %(release)s is moved: its approval request (%(state)s; approvals: %(names)s)")
+        cost.lost.append(text % {"release": row.release, "state": row.get_state_display(), "names": names})
     return cost

@@ -56,9 +56,9 @@ def duties() -> tuple[Duty, ...]:
     return (
         Duty("change", _("Change"), ("plan", "prepare", "change", "configure")),
         Duty("approve", _("Approve"), ("approve", "consent", "send_back", "reject")),
-        Duty("start", _("Start a run"), ("schedule", "start")),
-        Duty("verify", _("Verify"), ("verify",)),
-        Duty("back", _("Way back"), ("roll_back", "authorise_rollback", "raise")),
+        Duty("start", _("Start deployment"), ("schedule", "start")),
+        Duty("verify", _("Verify deployment"), ("verify",)),
+        Duty("back", _("Rollback"), ("roll_back", "authorise_rollback", "raise")),
         Duty("grant", _("Grants"), ("grant", "account")),
     )
 
@@ -168,7 +168,15 @@ def _taken(take: str, persons: list[tuple[Person, list[list[str]]]], used: list[
     if take == "could":
         head = [_("person"), *(duty.label for duty in duties())]
         return head, ((person.name, *("; ".join(cell) for cell in cells)) for person, cells in persons)
-    head = [_("number"), _("time"), _("person"), _("action"), _("object"), _("outcome"), _("right then")]
+    head = [
+        _("number"),
+        _("time"),
+        _("person"),
+        _("operation"),
+        _("object"),
+        _("outcome"),
+        _("permission at that time"),
+    ]
     rights = {None: "", True: _("yes"), False: _("no")}
     return head, (
         (h.number, h.at, h.actor, h.what, h.about, word(h.outcome), rights[use.allowed])
@@ -202,7 +210,7 @@ def who_could(request: HttpRequest) -> HttpResponseBase:
     return show(
         request,
         "ringi/could.html",
-        _("Who could, who did"),
+        _("Access report"),
         moment=moment,
         at=zoned_input(moment),
         input_zone=DEFAULT_ZONE,

@@ -147,7 +147,7 @@ def lines_with(text: str, wanted: str) -> str:
     """Return the lines that hold a text, each with its number; full width, half width and case do not matter."""
     key = same_width(wanted)
     found = [f"{number}: {line}\n" for number, line in enumerate(text.splitlines(), 1) if key in same_width(line)]
-    return "".join(found) or _("No line holds it.") + "\n"
+    return "".join(found) or _("No line contains this text.") + "\n"
 
 
 def same_width(text: str) -> str:
@@ -176,7 +176,7 @@ def step_log(request: HttpRequest, pk: int) -> HttpResponse:
         response.headers["Content-Disposition"] = f'{how}; filename="step-{step.pk}.log"'
         return response
     if not after.isdigit():
-        return JsonResponse({"error": _("after must be the number of a chunk")}, status=400)
+        return JsonResponse({"error": _("The parameter “after” must be the number of a chunk.")}, status=400)
     chunks = list(rows.filter(pk__gt=int(after)).values_list("pk", "text")[:CHUNKS])
     return JsonResponse(
         {

@@ -22,6 +22,7 @@ from django.views.decorators.http import require_safe
 from audit.clock import now
 from environments import access, calendar
 from environments.calendar.rules import FARTHEST
+from environments.language import listed
 from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.models import Release
 
@@ -109,7 +110,8 @@ def _rule(
     row: ChangeWindow, environment: Environment, company: dict[date, str], holidays: Holidays, moment: datetime
 ) -> Iterable[icalendar.Event]:
     rule = row.as_rule(company)
-    replaced = _replaced(row)
+    # Nothing is written on the replaced row itself.
+    replaced = row.replaced_by.exclude(opened_at=None).order_by("opened_at").values_list("opened_at", flat=True).first()
     ended = min(filter(None, [row.withdrawn_at, replaced]), default=None)
     if rule is None or row.opened_at is None or _forgotten(ended, moment):
         return
@@ -130,13 +132,8 @@ def _rule(
         own = Version(version.sequence + sum(v.sequence for v in moved), max([version.at, *(v.at for v in moved)]))
         event = _event(f"window-{row.pk}-{named:%Y%m%d}", name, window.start, window.end, status, own)
         if day.holidays:
-            event.add("DESCRIPTION", _("On a holiday: %(names)s") % {"names": ", ".join(day.holidays)})
+            event.add("DESCRIPTION", _("On a holiday: %(names)s") % {"names": listed(day.holidays)})
         yield event
-
-
-def _replaced(row: ChangeWindow) -> datetime | None:
-    """Return when a rule that replaced this one was opened; nothing is written on the replaced row itself."""
-    return row.replaced_by.exclude(opened_at=None).order_by("opened_at").values_list("opened_at", flat=True).first()
 
 
 def _freeze(freeze: Freeze, environment: Environment, moment: datetime) -> Iterable[icalendar.Event]:
@@ -144,7 +141,9 @@ def _freeze(freeze: Freeze, environment: Environment, moment: datetime) -> Itera
         return
     words = {"name": freeze, "environment": environment}
     name = (
-        _("Absolute freeze: %(name)s (%(environment)s)") if freeze.absolute else _("Freeze: %(name)s (%(environment)s)")
+        _("Full freeze: %(name)s (%(environment)s)")
+        if freeze.absolute
+        else _("Change freeze: %(name)s (%(environment)s)")
     )
     status = "CANCELLED" if freeze.lifted_at else "CONFIRMED"
     version = _version(freeze)

@@ -39,8 +39,8 @@ Table = tuple[list[str], Iterable[Iterable[Any]]]
 
 def _keys(found: Figures, causes: dict[str, str], troubles: dict[str, str]) -> Table:
     head = [
-        _("application"), _("verified runs"), _("per month"), _("lead time, median (h)"), _("lead time, 90 % (h)"),
-        _("judged runs"), _("failed runs"), _("change failure rate"), _("time to restore, median (h)"),
+        _("application"), _("verified deployments"), _("per month"), _("lead time, median (h)"), _("lead time, 90 % (h)"),
+        _("deployments with a result"), _("failed deployments"), _("change failure rate"), _("time to restore, median (h)"),
         _("not restored yet"),
     ]  # fmt: skip
     rows = [
@@ -54,7 +54,7 @@ def _keys(found: Figures, causes: dict[str, str], troubles: dict[str, str]) -> T
 def _runs(found: Figures, causes: dict[str, str], troubles: dict[str, str]) -> Table:
     kinds = {str(key): str(name) for key, name in Release.Kind.choices}
     head = [
-        _("run"), _("application"), _("version"), _("kind"), _("content fixed"), _("started"), _("verified"),
+        _("deployment"), _("application"), _("version"), _("type"), _("scope locked"), _("started"), _("verified"),
         _("lead time (h)"), _("trouble"), _("trouble began"), _("restored"), _("time to restore (h)"),
     ]  # fmt: skip
     rows = [

@@ -103,8 +103,8 @@ def _columns(figures: Figures) -> bars.Columns:
 
 def trouble_words() -> dict[str, str]:
     """Return what became of a run → its words; the definitions on the page use the same."""
-    return {"rolled_back": _("taken back"), "settled": _("failed or stopped, then settled"),
-            "rescued": _("a person had to rescue it"), "": ""}  # fmt: skip
+    return {"rolled_back": _("rolled back"), "settled": _("failed or stopped, then resolved"),
+            "rescued": _("manual intervention"), "": ""}  # fmt: skip
 
 
 def _phase_rows(figures: Figures) -> list[tuple[str, Spread, list[bars.Block]]]:
@@ -181,7 +181,7 @@ def figures(request: HttpRequest) -> HttpResponseBase:
     return show(
         request,
         "ringi/figures.html",
-        _("Figures"),
+        _("Statistics"),
         period=period,
         years=_years(moment, period),
         applications=applications,

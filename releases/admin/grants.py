@@ -36,7 +36,7 @@ class Standing:
 def standing(grant: AccessGrant, moment: datetime) -> Standing:
     """Return where a grant stands at a moment."""
     if grant.withdrawn_at is not None:
-        return Standing("withdrawn", _("ended early"), "calm")
+        return Standing("withdrawn", _("revoked early"), "calm")
     if grant.until is not None and grant.until <= moment:
         return Standing("ended", _("ended"), "calm")
     if grant.confirmed_at is None:

@@ -16,6 +16,7 @@ from django.utils.translation import get_language, gettext as _, gettext_lazy
 from audit.actor import name_of
 from audit.as_of import column_names
 from audit.models import Event
+from environments.language import labelled, listed
 from releases.admin.shown import when, word
 from releases.admin.verbs import VERBS
 from releases.steps.words import told as in_words
@@ -24,85 +25,85 @@ from releases.steps.words import told as in_words
 OTHER_ACTS = {
     "api:call": gettext_lazy("Call the API"),
     "audit:break_glass": gettext_lazy("Change data directly under break-glass"),
-    "audit:reconcile": gettext_lazy("Compare the history with the ledger"),
-    "audit:deliver": gettext_lazy("Send a checkpoint to an address"),
-    "audit:export_access": gettext_lazy("Take the access report along"),
-    "audit:export_ledger": gettext_lazy("Take the whole ledger along"),
-    "audit:export_pack": gettext_lazy("Take the evidence of a change along"),
-    "audit:export_population": gettext_lazy("Take a population along"),
-    "audit:export_sample": gettext_lazy("Take the evidence of a sample along"),
-    "audit:export_statement": gettext_lazy("Take a signed count along"),
-    "audit:export_test": gettext_lazy("Take the rows of a saved test along"),
-    "audit:migrate": gettext_lazy("Lay or change the tables"),
-    "audit:refuse_seal": gettext_lazy("The sealer refuses to sign"),
-    "audit:renew_key": gettext_lazy("Exchange the sealer's key"),
-    "audit:history_alarm": gettext_lazy("Alarm: the history holds what no event explains"),
-    "audit:cover": gettext_lazy("Record the digests of output, samples and outbox entries"),
+    "audit:reconcile": gettext_lazy("Reconcile history with ledger"),
+    "audit:deliver": gettext_lazy("Send checkpoint"),
+    "audit:export_access": gettext_lazy("Export access report"),
+    "audit:export_ledger": gettext_lazy("Export whole ledger"),
+    "audit:export_pack": gettext_lazy("Export change evidence"),
+    "audit:export_population": gettext_lazy("Export population"),
+    "audit:export_sample": gettext_lazy("Export sample evidence"),
+    "audit:export_statement": gettext_lazy("Export signed count"),
+    "audit:export_test": gettext_lazy("Export saved test results"),
+    "audit:migrate": gettext_lazy("Change database schema"),
+    "audit:refuse_seal": gettext_lazy("Refuse ledger signing"),
+    "audit:renew_key": gettext_lazy("Replace ledger signing key"),
+    "audit:history_alarm": gettext_lazy("Alarm: a change in the history has no event"),
+    "audit:cover": gettext_lazy("Record digests of output, measurements and outbox entries"),
     "ledger:verify": gettext_lazy("Verify the ledger"),
     "account:add_passkey": gettext_lazy("Add a passkey"),
-    "account:secure": gettext_lazy("Change passkeys or codes of one's account"),
-    "account:change_password": gettext_lazy("Change one's password"),
-    "account:reseal_factor": gettext_lazy("Seal a second factor with the present key"),
-    "configuration:add_key": gettext_lazy("Add a key to the ring"),
-    "configuration:use_key": gettext_lazy("Seal with another key from now on"),
-    "channel:reseal": gettext_lazy("Seal a channel's address with the present key"),
-    "configuration:reseal": gettext_lazy("Seal the secrets with the present key"),
-    "configuration:retire_keys": gettext_lazy("Take old keys out of the ring"),
-    "question:escalate": gettext_lazy("Ask the next on the roster"),
-    "question:lapse": gettext_lazy("Nobody has answered: do what was agreed"),
+    "account:secure": gettext_lazy("Change passkeys or codes"),
+    "account:change_password": gettext_lazy("Change own password"),
+    "account:reseal_factor": gettext_lazy("Re-encrypt two-factor secret"),
+    "configuration:add_key": gettext_lazy("Add key to keyring"),
+    "configuration:use_key": gettext_lazy("Switch encryption key"),
+    "channel:reseal": gettext_lazy("Re-encrypt channel address"),
+    "configuration:reseal": gettext_lazy("Re-encrypt configuration secrets"),
+    "configuration:retire_keys": gettext_lazy("Remove old encryption keys"),
+    "question:escalate": gettext_lazy("Escalate decision request"),
+    "question:lapse": gettext_lazy("No response: carry out agreed action"),
     "session:sign_in": gettext_lazy("Sign in"),
-    "deployment:queue": gettext_lazy("Queue the deployment"),
-    "deployment:put_off": gettext_lazy("Wait: a gate is closed"),
-    "deployment:put_back": gettext_lazy("Take the deployment out of the queue"),
-    "deployment:miss": gettext_lazy("Miss the window"),
-    "deployment:stopped": gettext_lazy("Stop after the step"),
-    "deployment:succeed": gettext_lazy("End the deployment well"),
+    "deployment:queue": gettext_lazy("Enqueue deployment"),
+    "deployment:put_off": gettext_lazy("Delay deployment: gate not passed"),
+    "deployment:put_back": gettext_lazy("Return deployment to scheduled"),
+    "deployment:miss": gettext_lazy("Window missed"),
+    "deployment:stopped": gettext_lazy("Deployment stopped"),
+    "deployment:succeed": gettext_lazy("Deployment succeeded"),
     "document:publish": gettext_lazy("Publish documents"),
     "document:fail_publication": gettext_lazy("Publishing documents failed"),
     "dump:delete": gettext_lazy("Delete an expired backup"),
     "dump:fail_deletion": gettext_lazy("Deleting an expired backup failed"),
     "account:enrol": gettext_lazy("Enrol through an invitation"),
-    "notice:make": gettext_lazy("Make messages of what has happened"),
-    "notice:remind": gettext_lazy("Remind again of what is not done"),
-    "notice:escalate": gettext_lazy("Tell others that nobody has acted"),
-    "notice:supersede": gettext_lazy("End a message that a newer one overtook"),
-    "channel:mark_unavailable": gettext_lazy("A channel takes nothing: tell who sees to it"),
-    "channel:mark_available": gettext_lazy("A channel takes something again"),
-    "notice:settle": gettext_lazy("End the reminders: it is done"),
-    "delivery:record": gettext_lazy("Keep what became of a message"),
-    "milestone:remind": gettext_lazy("Remind of a milestone"),
+    "notice:make": gettext_lazy("Create notifications"),
+    "notice:remind": gettext_lazy("Send reminder"),
+    "notice:escalate": gettext_lazy("Escalate notification"),
+    "notice:supersede": gettext_lazy("Supersede notification"),
+    "channel:mark_unavailable": gettext_lazy("Mark channel unavailable"),
+    "channel:mark_available": gettext_lazy("Mark channel available"),
+    "notice:settle": gettext_lazy("End reminders: action completed"),
+    "delivery:record": gettext_lazy("Record delivery outcome"),
+    "milestone:remind": gettext_lazy("Send milestone reminder"),
     "procedure:revise": gettext_lazy("Change procedure draft"),
-    "procedure:activate": gettext_lazy("Put the procedure in force"),
-    "release:lapse": gettext_lazy("End the consent: what it was about has changed"),
-    "release:sign": gettext_lazy("Sign what waits for me"),
-    "release:tag_made": gettext_lazy("Make the tag"),
-    "rollback:escalate": gettext_lazy("Tell the next on the roster of the rollback"),
-    "rollback:pre_authorise": gettext_lazy("Go back as authorised beforehand"),
-    "rollback:run": gettext_lazy("Begin the way back"),
-    "step:claim": gettext_lazy("Take a step"),
-    "step:hold_back": gettext_lazy("Hold a run before a step: the way back would no longer fit"),
-    "rollback:take_over": gettext_lazy("Take a way back over by hand"),
-    "rollback:agree": gettext_lazy("Agree to a late way back"),
-    "step:ask": gettext_lazy("Ask a person to do a step"),
-    "step:confirm": gettext_lazy("Confirm a step"),
-    "step:pause": gettext_lazy("Let a step wait for its time"),
-    "poll:suspend": gettext_lazy("Ask about what failed three times"),
-    "step:wait_for_target": gettext_lazy("Wait until the target is free"),
-    "step:doubt": gettext_lazy("Doubt a step: its worker is silent"),
-    "step:fail": gettext_lazy("A step failed"),
-    "step:stop": gettext_lazy("End a step"),
-    "step:finish": gettext_lazy("Finish a step"),
+    "procedure:activate": gettext_lazy("Put procedure into effect"),
+    "release:lapse": gettext_lazy("Approval ended (invalidated or expired)"),
+    "release:sign": gettext_lazy("Sign my pending items"),
+    "release:tag_made": gettext_lazy("Create tag"),
+    "rollback:escalate": gettext_lazy("Escalate rollback"),
+    "rollback:pre_authorise": gettext_lazy("Apply pre-authorisation"),
+    "rollback:run": gettext_lazy("Start rollback"),
+    "step:claim": gettext_lazy("Claim step for worker"),
+    "step:hold_back": gettext_lazy("Put step on hold: rollback would not fit"),
+    "rollback:take_over": gettext_lazy("Complete rollback manually"),
+    "rollback:agree": gettext_lazy("Approve late rollback"),
+    "step:ask": gettext_lazy("Request manual step"),
+    "step:confirm": gettext_lazy("Confirm manual step"),
+    "step:pause": gettext_lazy("Wait for scheduled time"),
+    "poll:suspend": gettext_lazy("Request decision after three failures"),
+    "step:wait_for_target": gettext_lazy("Wait for free target"),
+    "step:doubt": gettext_lazy("Mark outcome unknown: worker unresponsive"),
+    "step:fail": gettext_lazy("Step failed"),
+    "step:stop": gettext_lazy("Stop step"),
+    "step:finish": gettext_lazy("Step succeeded"),
     "job:refuse": gettext_lazy("Refuse a job that Ringi did not create"),
     "drift:find": gettext_lazy("A deployment target differs from what was deployed"),
-    "drift:end": gettext_lazy("A deployment target is as deployed again"),
-    "in_force:laid": gettext_lazy("A version was laid on a deployment target"),
-    "target:try": gettext_lazy("Test the settings of a deployment target"),
-    "target:try_watch": gettext_lazy("Look through sources that are not kept yet"),
-    "watch:begin_before": gettext_lazy("Begin to measure a baseline"),
-    "watch:end": gettext_lazy("End the watch"),
-    "watch:unclear": gettext_lazy("Alarm: the watch cannot tell"),
-    "watch:clear": gettext_lazy("The watch can tell again"),
-    "window:lapse": gettext_lazy("End the application for a window"),
+    "drift:end": gettext_lazy("A deployment target matches the deployment again"),
+    "in_force:laid": gettext_lazy("A version was placed on a deployment target"),
+    "target:try": gettext_lazy("Test target options"),
+    "target:try_watch": gettext_lazy("Test unsaved metric sources"),
+    "watch:begin_before": gettext_lazy("Start baseline measurement"),
+    "watch:end": gettext_lazy("End monitoring"),
+    "watch:unclear": gettext_lazy("Alarm: monitoring inconclusive"),
+    "watch:clear": gettext_lazy("Monitoring conclusive again"),
+    "window:lapse": gettext_lazy("Expire change window request"),
 }
 _LABELS = OTHER_ACTS | {verb.key: verb.label for verb in VERBS}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
@@ -164,7 +165,7 @@ def _kind_name(model_label: str, _language: str | None) -> str:
     try:
         options = apps.get_model(app, name)._meta
         words = str(options.verbose_name)
-        return f"{words}: {options.get_field(relation).verbose_name}" if relation else words  # type: ignore[union-attr]
+        return labelled(words, options.get_field(relation).verbose_name) if relation else words  # type: ignore[union-attr]
     except (LookupError, FieldDoesNotExist):
         return model_label
 
@@ -234,7 +235,7 @@ def _signature(signed: dict[str, Any]) -> dict[str, Any]:
     """Return a signature with the roles of the one who signed, and the time of the proof, as people read them."""
     if not signed:
         return {}
-    roles = ", ".join(word(role) for role in str(signed.get("role", "")).split(", "))
+    roles = listed(word(role) for role in str(signed.get("role", "")).split(", "))
     proved = parse_datetime(str(signed.get("authenticated_at", "")))
     return signed | {"role": roles, "authenticated_at": when(proved)}
 
@@ -278,9 +279,8 @@ def happening(event: Event, *, values: bool = True, names: Mapping[str, str] | N
 
 
 def of_objects(labels: Iterable[str], limit: int = 60, hidden: Collection[str] = ()) -> list[Happening]:
-    """Return the acts and refusals on objects (`app.Model:pk`), newest first, in one query.
-
-    hidden: models of which the reader may not see the values.
+    """Return the acts and refusals on objects (`app.Model:pk`), newest first, in one query. hidden: models of which the
+    reader may not see the values.
     """
     events = (
         Event.objects.filter(object__in=list(labels), kind__in=["action", "refusal"], link__isnull=False)

@@ -23,7 +23,7 @@ class OutboxAdmin(ReadOnlyAdmin):
     list_display = ("id", "event", "object", "created", "sent", "genuine")
     list_filter = (("sent_at", admin.EmptyFieldListFilter),)
     ordering = ("-id",)
-    hint = _("What has happened waits here to be told to the people of the procedure's message rules.")
+    hint = _("Events wait here until Ringi notifies people of them under the procedure's notification rules.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Outbox]:
         """Compare each entry with the event that holds its digest."""
@@ -48,7 +48,7 @@ class CheckpointAdmin(ReadOnlyAdmin):
     ordering = ("-number",)
     shown_fields = ("number", "signed", "note")
 
-    signed = cell(stamp, "at", _("at"), "at")
+    signed = cell(stamp, "at", _("time"), "at")
 
 
 @admin.register(Verification)
@@ -67,7 +67,7 @@ class VerificationAdmin(ReadOnlyAdmin):
     @column(_("result"))
     def outcome(self, row: Verification) -> str:
         """Return the result, and whether two people have accepted it."""
-        words = [row.get_result_display(), *([_now("accepted by two people")] if row.digest and row.accepted else [])]
+        words = [row.get_result_display(), *([_now("confirmed by two people")] if row.digest and row.accepted else [])]
         return format_html('<span class="r-chip {}">{}</span>', "bad" if row.digest else "good", " · ".join(words))
 
     found = cell(str, "words", _("finding"))
@@ -95,17 +95,17 @@ class ContinuationAdmin(ReadOnlyAdmin):
         " the operator of its host has accepted that with manage.py sealer --resume."
     )
 
-    refusal = cell(lambda v: format_html('<span lang="en">{}</span>', v), "why", _("what was found"))
+    refusal = cell(lambda v: format_html('<span lang="en">{}</span>', v), "why", _("finding"))
     signed_before = cell(str, "size", _("events signed before"), "size")
-    proposer = cell(name_of, "proposed_by", pgettext_lazy("going on", "proposed by"), "proposed_by")
-    proposed = cell(stamp, "proposed_at", _("proposed"), "proposed_at")
+    proposer = cell(name_of, "proposed_by", pgettext_lazy("ledger resumption", "requested by"), "proposed_by")
+    proposed = cell(stamp, "proposed_at", _("requested"), "proposed_at")
 
-    @column(pgettext_lazy("going on", "confirmed by"), "confirmed_by")
+    @column(pgettext_lazy("ledger resumption", "confirmed by"), "confirmed_by")
     def confirmer(self, row: Continuation) -> str:
         """Return the second person; a dash while none has confirmed."""
         return name_of(row.confirmed_by) or "—"
 
-    confirmed = cell(stamp, "confirmed_at", pgettext_lazy("going on", "confirmed"), "confirmed_at")
+    confirmed = cell(stamp, "confirmed_at", pgettext_lazy("ledger resumption", "confirmed"), "confirmed_at")
 
 
 @admin.register(CheckpointAddress)
@@ -116,12 +116,15 @@ class CheckpointAddressAdmin(ReadOnlyAdmin):
     list_filter = (("withdrawn_at", admin.EmptyFieldListFilter),)
     ordering = ("-id",)
     shown_fields = ("address", "kind", "giver", "reason", "enterer", "entered", "withdrawn")
-    hint = _("An auditor gives the address, an administrator enters it; whoever holds checkpoints can prove the past.")
+    hint = _(
+        "An auditor gives the address, and an administrator enters it. A person who holds checkpoints can prove "
+        "the past."
+    )
 
     giver = cell(str, "given_by", _("given by (auditor)"), "given_by")
     enterer = cell(name_of, "entered_by", _("entered by"), "entered_by")
     entered = cell(stamp, "entered_at", _("entered"), "entered_at")
-    withdrawn = cell(stamp, "withdrawn_at", _("withdrawn"), "withdrawn_at")
+    withdrawn = cell(stamp, "withdrawn_at", _("revoked or removed"), "withdrawn_at")
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         """Name the page by what it is: an address would begin with a capital letter there."""

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _t, gettext_lazy as _, pgettext_lazy
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
+from environments.language import listed
 from environments.times import stamp
 from releases.actions.channel.change_channel import blamed
 from releases.actions.message_text.write import left_behind
@@ -30,13 +31,13 @@ class StakeholderAdmin(ReadOnlyAdmin):
     list_filter = ("side", ("closed_at", admin.EmptyFieldListFilter))
     shown_fields = ("key", "side", "quiet", "zone", "from_procedure", "closed_at")
     detail_template = "ringi/stakeholder.html"
-    hint = _("Groups come with the procedure; members and quiet hours are entered here.")
+    hint = _("Groups come from the procedure. Recipients and quiet hours are entered here.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Count the members along."""
         return super().get_queryset(request).annotate(count=Count("members", filter=Q(members__removed_at=None)))
 
-    people = cell(int, "count", _("members"))
+    people = cell(int, "count", _("recipients"))
 
     @column(_("quiet hours"))
     def quiet(self, row: Stakeholder) -> str:
@@ -75,7 +76,7 @@ class MessageChannelAdmin(ReadOnlyAdmin):
         "disabled_because",
         "blamed",
     )
-    hint = _("Addresses and secrets are sealed; only the host is shown.")
+    hint = _("Addresses and secrets are encrypted. Only the host is shown.")
 
     @column(_("goes to"))
     def goes_to(self, row: MessageChannel) -> str:
@@ -93,7 +94,7 @@ class MessageChannelAdmin(ReadOnlyAdmin):
             because = {"since": when(row.unavailable_since), "because": _t(row.unavailable_because)}
             return _t("unavailable since %(since)s: %(because)s") % because
         if row.kind == "mail" and not settings.MAIL_HOST:
-            return _t("no mail server is set up")
+            return _t("no mail server is configured")
         if row.kind not in ("mail", "admin") and not row.sealed:
             return _t("no address yet")
         return _t("in use")
@@ -103,12 +104,12 @@ class MessageChannelAdmin(ReadOnlyAdmin):
         """Return how often it has failed since it took something last, with what, and when it is tried next."""
         if not row.faults:
             return "0"
-        return f"{row.faults} · {_t(row.last_fault)} · {_t('next try')} {when(row.free_at)}"
+        return f"{row.faults} · {_t(row.last_fault)} · {_t('next attempt')} {when(row.free_at)}"
 
-    @column(_("addresses that its fault disabled"))
+    @column(_("addresses suppressed by channel failure"))
     def blamed(self, row: MessageChannel) -> str:
         """Return the addresses that are used again with the channel."""
-        return ", ".join(blamed(row).values_list("address", flat=True)) or "—"
+        return listed(blamed(row).values_list("address", flat=True)) or "—"
 
 
 @admin.register(MessageRule)
@@ -122,9 +123,9 @@ class MessageRuleAdmin(ReadOnlyAdmin):
     lookups = frozenset({"event__exact"})
     shown_fields = ("event", "to", "channel", "lead", "from_procedure", "withdrawn_at")
     list_per_page = 100
-    hint = _("Rules come with the procedure; more can be added. Each person is told once of an event.")
+    hint = _("Rules come from the procedure, and more can be added. Each person is notified once of an event.")
 
-    to = cell(lambda v: str(v) if v is not None else _t("those who must act"), "group", _("stakeholder group"))
+    to = cell(lambda v: str(v) if v is not None else _t("people who must act"), "group", _("recipient group"))
 
     @column(_("hours before"), "lead_hours")
     def lead(self, row: MessageRule) -> str:
@@ -134,7 +135,7 @@ class MessageRuleAdmin(ReadOnlyAdmin):
             return "—"
         return _t("each time") if row.lead_hours is None else str(row.lead_hours)
 
-    withdrawn = cell(stamp, "withdrawn_at", _("withdrawn"), "withdrawn_at")
+    withdrawn = cell(stamp, "withdrawn_at", _("revoked or removed"), "withdrawn_at")
 
 
 @admin.register(MessageText)
@@ -146,7 +147,9 @@ class MessageTextAdmin(ReadOnlyAdmin):
     list_per_page = 100
     shown_fields = ("written", "version", "edited_by", "edited_at")
     detail_template = "ringi/message_text.html"
-    hint = _("Each event has a text in both languages; until somebody writes another one, the shipped one is used.")
+    hint = _(
+        "Each event has a template in both languages. The default template is used until somebody writes another one."
+    )
 
     @column(_("text"))
     def written(self, row: MessageText) -> str:
@@ -154,11 +157,9 @@ class MessageTextAdmin(ReadOnlyAdmin):
         own = [bool(row.subject_ja or row.body_ja), bool(row.subject_en or row.body_en)]
         if any(own) and not all(own):
             return (
-                _t("our own in Japanese, shipped in English")
-                if own[0]
-                else _t("our own in English, shipped in Japanese")
+                _t("custom in Japanese, default in English") if own[0] else _t("custom in English, default in Japanese")
             )
-        return _t("our own") if any(own) else _t("shipped")
+        return _t("custom") if any(own) else _t("default template")
 
     edited = cell(stamp, "edited_at", _("edited"), "edited_at")
 
@@ -196,7 +197,9 @@ class NoticeAdmin(ReadOnlyAdmin):
     list_filter = ("outside", "urgent", ("released_at", admin.EmptyFieldListFilter))
     lookups = frozenset({"release__id__exact"})
     detail_template = "ringi/notice.html"
-    hint = _("Each event that a rule names is kept here with its text, its recipients and how it arrived.")
+    hint = _(
+        "Each event that a rule names is kept here with its text, its recipients and the outcome of each delivery."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Count the recipients along."""
@@ -204,16 +207,16 @@ class NoticeAdmin(ReadOnlyAdmin):
 
     kind_of = cell(str, "event_label", _("event"), "event")
 
-    @column(_("people outside"))
+    @column(_("external stakeholders"))
     def standing(self, row: Notice) -> str:
         """Return where it stands with people outside."""
         if not row.outside:
             return "—"
         if row.withdrawn_at is not None:
-            return _t(NEWER) if row.withdrawn_because == NEWER else _t("withdrawn")
+            return _t(NEWER) if row.withdrawn_because == NEWER else _t("revoked or removed")
         if row.released_at is None:
-            return _t("waits to be released")
-        return _t("released for outside")
+            return _t("awaiting approval for external recipients")
+        return _t("approved for external recipients")
 
     people = cell(int, "count", _("recipients"))
     made = cell(stamp, "made_at", _("made"), "made_at")
@@ -238,18 +241,18 @@ class NoticeAdmin(ReadOnlyAdmin):
         if row.release is not None:
             shown.append((_t("release"), row.release))
         if row.released_at is not None:
-            by = row.released_by or _t("the consent to the release")
-            shown.append((_t("released for outside"), f"{when(row.released_at)} · {by}"))
+            by = row.released_by or _t("the approval of the release")
+            shown.append((_t("approved for external recipients"), f"{when(row.released_at)} · {by}"))
         if row.withdrawn_at is not None:
-            shown.append((_t("withdrawn"), f"{when(row.withdrawn_at)} · {_t(row.withdrawn_because)}"))
+            shown.append((_t("revoked or removed"), f"{when(row.withdrawn_at)} · {_t(row.withdrawn_because)}"))
         if row.release is not None and row.outside:
-            shown.append((_t("state of the release now"), row.release.get_state_display()))
+            shown.append((_t("current state of the release"), row.release.get_state_display()))
         if row.waits and (outdated := outdated_by(row)):
             shown.append((_t("out of date"), outdated))
         if row.remind_at is not None:
-            shown.append((_t("reminded next"), row.remind_at))
+            shown.append((_t("next reminder"), row.remind_at))
         if row.settled_at is not None:
-            shown.append((_t("done since"), row.settled_at))
+            shown.append((_t("action completed"), row.settled_at))
         return shown
 
 
@@ -262,10 +265,13 @@ class DeliveryAdmin(ReadOnlyAdmin):
     list_filter = ("outcome", "channel")
     search_fields = ("message__name", "address")
     shown_fields = ("to", "about", "channel", "address", "outcome", "tries", "next_at", "ended_at", "said")  # fmt: skip
-    hint = _("Each try is kept. What fails is tried again for a day; an address that is dead is disabled and shown.")
+    hint = _(
+        "Ringi records each attempt. A failed delivery is tried again for a day. An undeliverable address is "
+        "suppressed and shown."
+    )
 
     to = cell(str, "message.name", _("recipient"), "message__name")
-    about = cell(lambda v: v["subject"], "message.words", _("message"))
+    about = cell(lambda v: v["subject"], "message.words", _("notification"))
 
     @column(_("answer or error"))
     def said(self, row: Delivery) -> str:
@@ -282,7 +288,10 @@ class DeadAddressAdmin(ReadOnlyAdmin):
     list_display = ("address", "because", "began", "lifted", "lifted_by")
     list_select_related = ("lifted_by",)
     list_filter = (("lifted_at", admin.EmptyFieldListFilter),)
-    hint = _("A mailbox that took no mail for good. Nothing is sent there until somebody says that it works again.")
+    hint = _(
+        "A suppressed address has permanently refused mail. Ringi sends nothing there until somebody records that "
+        "the address works again."
+    )
 
-    began = cell(stamp, "since", pgettext_lazy("a dead address", "since"), "since")
+    began = cell(stamp, "since", pgettext_lazy("suppressed address", "since"), "since")
     lifted = cell(stamp, "lifted_at", _("used again since"), "lifted_at")

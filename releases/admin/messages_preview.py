@@ -28,9 +28,9 @@ PAGE = 30
 def said_of(delivery: Delivery) -> str:
     """Return the answer of a delivery, or its last error in the reader's language; a dash while there is neither."""
     if delivery.outcome == Delivery.Outcome.SENT and delivery.channel.kind == "admin":
-        return _("It is in the inbox.")
+        return _("The notification is in the inbox.")
     if delivery.outcome == Delivery.Outcome.SENT and delivery.channel.kind == "mail":
-        return _("The mail server took it.") + f" ({delivery.answer})"
+        return _("The mail server accepted the mail.") + f" ({delivery.answer})"
     known: str = delivery.answer or delivery.last_error
     return gettext(known) if known else "—"
 
@@ -70,7 +70,7 @@ def preview(request: HttpRequest) -> HttpResponse:
             )
             plan = planned(entry, though_done=True)
         if plan is None:
-            missing = _("Nothing of this release could be told so.")
+            missing = _("This release has nothing to report for this event.")
     texts, people, html = [], [], ""
     if plan is not None:
         names = {"ja": _("Japanese"), "en": _("English")}

@@ -30,9 +30,9 @@ def first_steps(shown: dict[str, Any], *, under_way: bool) -> list[tuple[str, st
     active = Procedure.objects.filter(state="active").exists()
     planned = under_way or Release.objects.exclude(state="recorded").exists()
     steps = [
-        (_("A procedure is active"), "releases_procedure", active),
+        (_("A procedure is in effect"), "releases_procedure", active),
         (_("An application is entered"), "environments_application", bool(shown["rows"])),
-        (_("What runs on each target is adopted"), "environments_target", shown["adopted"]),
+        (_("The deployed version of each target is registered"), "environments_target", shown["adopted"]),
         (_("A release is planned"), "releases_release", planned),
     ]
     return (
@@ -57,7 +57,7 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
     rights, moment = rights_of(request), now()
     if not rights.may("look"):
         words, ask = access.undecided(account) or nothing_to_do(rights), access.holders("administrator")
-        return show(request, "ringi/no_role.html", _("My work"), words=words, ask=ask)
+        return show(request, "ringi/no_role.html", _("My tasks"), words=words, ask=ask)
     alarms = list(
         Rollback.objects.exclude(state__in=[*Rollback.ENDS, "reporting"])
         .select_related("deployment__release__application", "deployment__environment")
@@ -81,7 +81,7 @@ def my_work(request: HttpRequest, site: AdminSite) -> HttpResponse:
     return show(
         request,
         "ringi/my_work.html",
-        _("My work"),
+        _("My tasks"),
         waits=waiting(rights, account, moment),
         nothing=nothing_to_do(rights),
         alarms=alarms,

@@ -96,7 +96,7 @@ def application_sheet(request: HttpRequest, pk: int) -> HttpResponse:
     return _sheet(
         request,
         "ringi/print_application.html",
-        _("Application and record of consent"),
+        _("Approval request and record"),
         zone,
         release=row,
         place=place,
@@ -165,7 +165,7 @@ def work_sheet(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
     return _sheet(
         request,
         "ringi/print_work.html",
-        _("Work procedure"),
+        _("Runbook"),
         place.zone,
         release=row,
         place=place,

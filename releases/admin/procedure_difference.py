@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import page
+from environments.language import listed
 from releases.actions.procedure.activate import open_releases
 from releases.actions.release.milestones import due_dates
 from releases.actions.release.steps import production_of
@@ -51,7 +52,7 @@ def flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ..
         for number, inner in enumerate(value):
             yield from flat(inner, (*path, name_of(inner, number)))
     else:
-        yield path, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield path, listed(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def differences(left: Procedure, right: Procedure) -> list[Difference]:
@@ -90,7 +91,7 @@ def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
         rounds = ConsentRound.objects.filter(release=release, state__in=ConsentRound.LIVE)
         consents = [
             f"{row.get_state_display()}: "
-            + (", ".join(str(a.account) for a in row.approvals.all() if a.meaning in a.COUNTING) or "—")
+            + (listed(str(a.account) for a in row.approvals.all() if a.meaning in a.COUNTING) or "—")
             for row in rounds.prefetch_related("approvals__account")
         ]
         release.procedure = procedure  # only here, to ask the gates; never saved

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
 
 from audit.admin.read_only import ReadOnlyAdmin, cell
+from environments.language import listed
 from environments.times import stamp
 from releases.admin.shown import language
 from releases.models import Procedure
@@ -17,7 +18,7 @@ from releases.procedures.parts import Part
 
 # Section of the document → its heading, in the order in which the written procedure has them.
 SECTIONS: tuple[tuple[str, Any], ...] = (
-    ("history", _("Change history (更新履歴)")),
+    ("history", _("Change history")),
     ("purpose", _("Purpose")),
     ("readers", _("Readers")),
     ("environments", _("Environments")),
@@ -27,11 +28,11 @@ SECTIONS: tuple[tuple[str, Any], ...] = (
     ("schedule", _("Release schedule")),
     ("milestones", _("Milestones")),
     ("checklist", _("Checklist")),
-    ("stakeholders", _("Stakeholders")),
+    ("stakeholders", _("Internal and external stakeholders")),
     ("channels", _("Channels")),
-    ("messages", _("Messages")),
+    ("messages", _("Notifications")),
     ("documents", _("Documents")),
-    ("document_states", _("Stations of a document")),
+    ("document_states", _("Document workflow states")),
     ("branches", _("Branches")),
     ("workflows", _("Workflows")),
     ("accepts", _("Accepted branches")),
@@ -44,12 +45,12 @@ SECTIONS: tuple[tuple[str, Any], ...] = (
     ("plans", _("Step plans")),
     ("checks", _("Checks")),
     ("metrics", _("Metrics")),
-    ("watch", _("Watch")),
+    ("watch", _("Post-deployment monitoring")),
     ("triggers", _("Rollback triggers")),
     ("rollback", _("Rollback")),
-    ("duties", _("Duties")),
+    ("duties", _("Team roles")),
     ("final_check", _("Final check")),
-    ("obligations", _("Obligations")),
+    ("obligations", _("Follow-up actions")),
     ("retention", _("Retention")),
 )
 _WORDS = ("ja", "en", "source", "ours")
@@ -89,9 +90,9 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "✓" if value else "—"
     if isinstance(value, dict):
-        return ", ".join(f"{key}={_text(inner)}" for key, inner in value.items())
+        return listed(f"{key}={_text(inner)}" for key, inner in value.items())
     if isinstance(value, (tuple, list)):
-        return ", ".join(_text(inner) for inner in value)
+        return listed(_text(inner) for inner in value)
     return str(value)
 
 
@@ -145,10 +146,10 @@ class ProcedureAdmin(ReadOnlyAdmin):
     list_filter = ("state",)
     shown_fields = ("version", "state", "reason", "author", "created_at", "activated_at", "digest")
     detail_template: ClassVar[str] = "ringi/procedure.html"
-    hint = _("A new version is applied for and consented to like a release; an active one never changes.")
+    hint = _("A new version is submitted for approval and approved like a release. A version in effect never changes.")
 
     created = cell(stamp, "created_at", _("created"), "created_at")
-    since = cell(stamp, "activated_at", _("active since"), "activated_at")
+    since = cell(stamp, "activated_at", _("effective since"), "activated_at")
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         """Add the document and the rounds about it."""

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import page
+from environments.language import labelled, listed
 from releases.admin.shown import language, show, span
 from releases.models import Procedure
 from releases.procedures.document import Procedure as Content
@@ -57,7 +58,7 @@ def chapters(content: Content) -> list[Chapter]:
         Chapter(_("Version management"), _versions(content)),
         Chapter(_("Release verification"), _verification(content)),
         Chapter(_("Rollback procedure"), _rollback(content)),
-        Chapter(_("Change history (更新履歴)"), [
+        Chapter(_("Change history"), [
             Block("", head=[_("date"), _("version"), _("changes")],
                   rows=[(f"{row.date}", row.version, row.label(language())) for row in content.history]),
         ]),
@@ -73,14 +74,14 @@ def _planning(content: Content) -> list[Block]:
     groups = {name: _words(c for c in content.checklist if c.group == name) for name in ("requirements", "technical")}
     hours = content.emergency_hours()
     return [
-        Block(_("Regular release"), head=[_("frequency"), _("day"), _("time"), _("zone")],
+        Block(_("Regular release"), head=[_("frequency"), _("release day"), _("release hours"), _("zone")],
               rows=[(mark(regular.frequency), mark(regular.day), mark(regular.time), regular.zone)]),
         Block(_("Emergency release"), [*_words(emergency.criteria), mark(emergency.approval)]),
-        Block(_("Timeline"), head=[_("milestone"), _("regular"), _("emergency")],
+        Block(_("Preparation timeline"), head=[_("milestone"), _("regular"), _("emergency")],
               rows=[(mark(m), f"T-{m.days_before}", _hours(hours.get(m.key))) for m in content.milestones]),
         Block(_("Checklist"), head=[_("requirements"), _("technical")],
               rows=[("\n".join(groups["requirements"]), "\n".join(groups["technical"]))]),
-        Block(_("Stakeholders"), head=[_("internal"), _("external")],
+        Block(_("Internal and external stakeholders"), head=[_("internal"), _("external")],
               rows=[("\n".join(stakeholders["internal"]), "\n".join(stakeholders["external"]))]),
         Block(_("Channels"), _words(content.channels)),
         Block(_("Documents"), _words(content.documents)),
@@ -140,22 +141,22 @@ def _cell(content: Content, role: str, place: str) -> str:
 def _versions(content: Content) -> list[Block]:
     versions = content.versions
     return [
-        Block(_("Meaning of the parts"), head=[_("part"), _("meaning")],
-              rows=[(_levels().get(m.key, m.key), mark(m)) for m in versions.meanings]),
+        Block(_("Meaning of the parts"), head=[_("part"), _("meaning of the part")],
+              rows=[({"major": _("major"), "minor": _("minor"), "patch": _("patch")}.get(m.key, m.key), mark(m)) for m in versions.meanings]),
         Block(_("Form"), [f"{versions.example} / {versions.pre_release}"]),
         Block(_("Protected branches"), head=[_("branch"), _("purpose"), _("requires")],
-              rows=[(p.key, mark(p), ", ".join(_words(p.requires))) for p in content.protections]),
+              rows=[(p.key, mark(p), listed(_words(p.requires))) for p in content.protections]),
         Block(_("Tags"), [f"{versions.tag_format} ({versions.tag_example})", *_words(versions.tag_requirements)]),
     ]  # fmt: skip
 
 
 def _verification(content: Content) -> list[Block]:
-    limits = {t.key: f"{mark(t)}: {t.value}" for t in content.thresholds}
+    limits = {t.key: labelled(mark(t), t.value) for t in content.thresholds}
     return [
-        Block(_("Gates"), head=[_("gate"), _("asked in"), _("threshold")],
-              rows=[(mark(g), ", ".join(_tiers().get(t, t) for t in g.tiers), limits.get(g.threshold, "—"))
+        Block(_("Gates"), head=[_("gate"), _("evaluated in"), _("threshold")],
+              rows=[(mark(g), listed(_tiers().get(t, t) for t in g.tiers), limits.get(g.threshold, "—"))
                     for g in content.gates]),
-        Block(_("Stations of a document"), _words(content.document_states)),
+        Block(_("Document workflow states"), _words(content.document_states)),
     ]  # fmt: skip
 
 
@@ -163,14 +164,14 @@ def _rollback(content: Content) -> list[Block]:
     kinds = {True: _("critical"), False: _("not critical")}
     way = content.rollback
     return [
-        Block(_("Rollback triggers"), head=[_("trigger"), _("kind"), _("measured")],
+        Block(_("Rollback triggers"), head=[_("trigger"), _("type"), _("measurement condition")],
               rows=[(mark(t), kinds[t.critical], _measured(t)) for t in content.triggers]),
-        Block(_("Grounds that people may name"), _words(way.grounds)),
+        Block(_("Manual rollback reasons"), _words(way.grounds)),
         Block(_("Assessment"), _words(way.assessment)),
         Block(_("Communication"), _words(way.communication)),
         Block(_("Order of execution"), head=["#", _("step"), _("estimate")], rows=_steps(
             (*content.plans.back_before, *content.plans.back, *content.plans.back_after))),
-        Block(_("Verification of the way back"), _words(c for c in content.checks if c.when == "rollback")),
+        Block(_("Rollback verification"), _words(c for c in content.checks if c.when == "rollback")),
         Block(_("Monitoring after the rollback"), [mark(way.watch_duration)]),
         Block(_("Documents"), _words(way.documents)),
     ]  # fmt: skip
@@ -180,13 +181,9 @@ def _measured(trigger: Any) -> str:
     if not trigger.measured:
         return "—"
     how = _("× baseline") if trigger.comparison == "ratio" else ""
-    said = _("%(k)d of %(n)d samples at %(limit)s %(how)s")
+    said = _("%(k)d of %(n)d measurements at or above %(limit)s %(how)s")
     said %= {"k": trigger.k, "n": trigger.n, "limit": trigger.limit, "how": how}
     return f"{said} · " + _("dry run") if trigger.dry_run else said
-
-
-def _levels() -> dict[str, str]:
-    return {"major": _("major"), "minor": _("minor"), "patch": _("patch")}
 
 
 def _tiers() -> dict[str, str]:
@@ -201,9 +198,8 @@ def _tiers() -> dict[str, str]:
 def _subjects() -> dict[str, str]:
     from releases.models import ConsentRound
 
-    return {str(key): str(name) for key, name in ConsentRound.Subject.choices} | {
-        "late_way_back": _("Way back after the watch has ended")
-    }
+    text = _("Rollback after monitoring has ended")
+    return {str(key): str(name) for key, name in ConsentRound.Subject.choices} | {"late_way_back": text}
 
 
 @page

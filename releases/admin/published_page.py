@@ -4,6 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from environments.admin.rights import page
+from environments.language import labelled
 from releases.actions.release.facts import zone_of
 from releases.admin.shown import show
 from releases.models import Document, Release
@@ -15,4 +16,4 @@ def published(request: HttpRequest, number: str, kind: str) -> HttpResponse:
     release = get_object_or_404(Release.objects.select_related("application"), number=number)
     document = get_object_or_404(Document, release=release, kind=kind)
     context = {"release": release, "document": document, "out": document.state in ("published", "retracted")}
-    return show(request, "ringi/published.html", f"{document}: {release}", zone=zone_of(release), **context)
+    return show(request, "ringi/published.html", labelled(document, release), zone=zone_of(release), **context)

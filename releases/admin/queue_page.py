@@ -39,22 +39,25 @@ def _queues() -> tuple[list[dict[str, Any]], bool]:
 def silent_lines() -> list[tuple[str, str]]:
     """Return (kind, what it means and what to do) of what is silent now."""
     words = {
-        "scheduler": _("The scheduler is silent: nothing new begins and nothing is taken over. Start it again."),
-        "sealer": _(
-            "The sealer is silent: what happens is recorded and not signed. Start it again, or see why it refuses."
+        "scheduler": _(
+            "The scheduler is unresponsive: no new deployment starts and no step is reclaimed. Restart the scheduler."
         ),
-        "queue": _("The queue does not answer. Runs go on within seconds of its return."),
-        "ledger": _("The ledger has not been verified for hours, or not compared for days. See the scheduler's log."),
+        "sealer": _(
+            "The ledger signer is unresponsive: events are recorded but not signed. Restart the ledger signer, "
+            "or find out why it refuses."
+        ),
+        "queue": _("The queue does not answer. Deployments continue within seconds of its return."),
+        "ledger": _("The ledger has not been verified for hours, or not reconciled for days. See the scheduler's log."),
     }
     found = silences()
     if found and (row := Verification.objects.filter(pk=dict(found).get("ledger") or "0").first()):
         words["ledger"] = _ledger_line(row)
-    nobody = _("No worker takes from the queue “%(queue)s”: what is due there waits. Start one.")
+    nobody = _("No worker serves the queue “%(queue)s”, and the work in this queue waits. Start a worker.")
     lines = [(kind, words.get(kind) or nobody % {"queue": name}) for kind, name in found if kind != "channel"]
     if len(lines) == len(found):
         return lines
     faulty = _(
-        "The channel “%(channel)s” has taken no notifications since %(since)s: %(because)s. See to the receiver."
+        "The channel “%(channel)s” has accepted no notifications since %(since)s: %(because)s. Check the receiver."
     )
     for way in MessageChannel.objects.exclude(unavailable_since=None).filter(disabled_at=None):
         because = str(way.unavailable_because)
@@ -67,12 +70,14 @@ def _ledger_line(row: Verification) -> str:
     match row.result:
         case Verification.Result.FAILED:
             text = _(
-                "The verification of the ledger failed: %(finding)s. New deployments, schedules and approvals in protected "
-                "environments are refused until it is mended or two people have accepted it."
+                "The verification of the ledger failed: %(finding)s. Ringi refuses new deployments, schedules "
+                "and approvals in protected environments until the ledger is repaired or two people have "
+                "accepted the finding."
             )
         case Verification.Result.INCONCLUSIVE:
             text = _(
-                "The ledger could not be verified: %(finding)s. Give the verification the public key of the signer."
+                "The ledger could not be verified: %(finding)s. Give the verification the public key of the "
+                "ledger signer."
             )
         case _passed:
             text = _("Evidence was altered after it was recorded. %(finding)s.")

@@ -72,9 +72,9 @@ class DeploymentAdmin(OwnPage):
     search_fields = ("release__version", "release__number", "release__commit", "started_by__display_name",
                      "verified_by__display_name")  # fmt: skip
     release_path = "release__"
-    hint = _("A run is requested on the page of its release.")
+    hint = _("A deployment is requested on the page of its release.")
 
-    hour = cell(stamp, "scheduled_for environment.zone", _("scheduled for"), "scheduled_for")
+    hour = cell(stamp, "scheduled_for environment.zone", _("scheduled start"), "scheduled_for")
 
 
 @admin.register(Rollback)
@@ -87,7 +87,7 @@ class RollbackAdmin(OwnPage):
     ordering = ("-pk",)
     search_fields = ("deployment__release__version", "deployment__release__number", "note", "raised_by__display_name")
     release_path = "deployment__release__"
-    hint = _("A rollback is raised by the watch, or by a person on the page of a run.")
+    hint = _("Monitoring raises a rollback automatically, or a person raises one on the page of a deployment.")
 
     raised = cell(stamp, "raised_at deployment.environment.zone", _("raised"), "raised_at")
     restored = cell(stamp, "restored_at deployment.environment.zone", _("restored"), "restored_at")
@@ -105,13 +105,13 @@ class EvidenceAdmin(ReadOnlyAdmin):
     search_fields = ("commit", "tree", "digest", "handed_in_by__display_name")
     shown_fields = ("application", "environment", "kind", "test_type", "suite", "tool", "commit", "tree", "sentence",
                     "values", "digest", "handed_in_by", "at", "superseded_by")  # fmt: skip
-    hint = _("CI hands evidence in through the API, people on the page of the application.")
+    hint = _("CI uploads evidence through the API; people upload evidence on the page of the application.")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Leave the files themselves where they are."""
         return super().get_queryset(request).defer("content")
 
-    handed_in = cell(stamp, "at environment.zone", _("handed in"), "at")
+    handed_in = cell(stamp, "at environment.zone", _("uploaded at"), "at")
 
 
 @admin.register(Obligation)
@@ -122,10 +122,13 @@ class ObligationAdmin(ReadOnlyAdmin):
     list_select_related = ("release__application", "settled_by")
     list_filter = (("settled_at", admin.EmptyFieldListFilter), "application")
     search_fields = ("label_ja", "label_en", "release__version", "release__number", "settled_by__display_name")
-    hint = _("What was skipped in an emergency is owed afterwards; overdue, it blocks the next regular release.")
+    hint = _(
+        "Checks skipped in an emergency become follow-up actions. An overdue follow-up action blocks the next "
+        "regular release."
+    )
 
     due = cell(stamp, "due_at", _("due"), "due_at")
-    settled = cell(stamp, "settled_at", _("settled at"), "settled_at")
+    settled = cell(stamp, "settled_at", _("completed at"), "settled_at")
 
 
 @admin.register(InForce)
@@ -135,20 +138,23 @@ class InForceAdmin(SeenOnly):
     list_display = ("application", "environment", "release", "standing", "began", "how_shown")
     list_select_related = ("application", "environment", "release__application")
     list_filter = ("environment", "application")
-    hint = _("Moved when a run is verified, taken back or settled, and when what runs on a target is adopted.")
+    hint = _(
+        "The deployed version changes when a deployment is verified, rolled back or resolved, and when a deployed "
+        "version is registered."
+    )
 
     standing = cell(lambda v: gettext("unknown") if v else gettext("known"), "unknown", _("known"))
     began = cell(stamp, "since environment.zone", _("since"), "since")
 
-    @column(_("how"))
+    @column(_("basis"))
     def how_shown(self, row: InForce) -> str:
         """Return how it came to be."""
         words = {
             "verified": gettext("verified"),
             "restored": gettext("restored"),
-            "settled": gettext("settled"),
-            "adopted": gettext("adopted"),
-            "proposed": gettext("adoption proposed"),
+            "settled": gettext("resolved"),
+            "adopted": gettext("registered"),
+            "proposed": gettext("registration requested"),
         }
         return words.get(row.how, row.how)
 

@@ -14,6 +14,7 @@ from audit.change import label
 from audit.clock import now
 from audit.statements import read_along
 from environments.admin.rights import page, rights_of
+from environments.language import listed
 from environments.lend import lend, lend_accounts
 from environments.models import AccessRule, Environment
 from environments.roles import LEVELS, ROLE_CHOICES
@@ -121,35 +122,35 @@ def who_next(release: Release, content: Content | None, standing: Standing | Non
     roles = {key: str(name) for key, name in ROLE_CHOICES}
     match release.state:
         case "draft":
-            return _("%(who)s completes the draft and fixes the content.") % {"who": release.author}
+            return _("%(who)s completes the draft and locks the scope.") % {"who": release.author}
         case "content_fixed":
-            return _("Test results, checklist and documents are gathered; then the release manager confirms the tests.")
+            return _(
+                "The release team gathers test results, checklist and documents; then the release manager "
+                "completes testing."
+            )
         case "tested":
             return (
-                _("The release manager applies for consent.")
+                _("The release manager submits the release for approval.")
                 if release.bound_for_production
-                else _("The release manager concludes it.")
+                else _("The release manager closes the release without production.")
             )
         case "in_review" if standing is not None:
-            names = ", ".join(str(a) for a in standing.candidates) or _("nobody who could give it")
-            return _("Consent is missing: %(missing)s. Could give it: %(names)s.") % {
-                "missing": standing.missing_words,
-                "names": names,
-            }
+            names = listed(str(a) for a in standing.candidates) or _("none")
+            text = _("Approval is missing: %(missing)s. Eligible approvers: %(names)s.")
+            return text % {"missing": standing.missing_words, "names": names}
         case "approved":
             signed = {row.role for row in release.final_checks.all() if row.cleared_at is None}
             signers = content.final_check.signers if content is not None else ()
             waiting = [roles.get(role, role) for role in signers if role not in signed]
-            return _("The final check waits for: %(roles)s.") % {"roles": ", ".join(waiting)}
+            return _("The final check waits for: %(roles)s.") % {"roles": listed(waiting)}
         case "confirmed":
             run = next((r for r in runs if r.environment.protected and r.state in Deployment.WAITING_TO_RUN), None)
             if run is None:
-                return _("The production run has not been requested. Can request it: %(roles)s.") % {
-                    "roles": ", ".join(roles[role] for role in roles_for_run(release)) or "—"
-                }
+                text = _("The production deployment has not been requested. Roles that can request it: %(roles)s.")
+                return text % {"roles": listed(roles[role] for role in roles_for_run(release)) or "—"}
             if run.state == "requested":
-                return _("An operator who has not approved schedules the production run.")
-            return _("The production run starts by itself at the agreed hour.")
+                return _("An operator who has not approved the release schedules the production deployment.")
+            return _("The production deployment starts automatically at the scheduled start.")
         case "releasing" | "monitoring":
             return _run_next(runs)
         case "rolled_back":
@@ -172,9 +173,11 @@ def _after_going_back(release: Release, runs: list[Deployment]) -> str:
     """Say what is left to do once the earlier state is back."""
     said = []
     if any(back.state not in Rollback.ENDS for run in runs[:SHOWN] for back in run.rollbacks.all()):
-        said.append(_("It was taken back. Its rollback is to be watched, reported and closed."))
+        said.append(_("The release was rolled back. Monitor, report and close the rollback."))
     if owed := sum(row.settled_at is None for row in release.obligations.all()):
-        said.append(ngettext("%(n)d obligation is open.", "%(n)d obligations are open.", owed) % {"n": owed})
+        said.append(
+            ngettext("%(n)d follow-up action is open.", "%(n)d follow-up actions are open.", owed) % {"n": owed}
+        )
     return " ".join(said)
 
 
@@ -183,13 +186,13 @@ def _run_next(runs: list[Deployment]) -> str:
     if run is None:
         return ""
     return {
-        "verifying": _("Another operator than the one who scheduled verifies the run."),
-        "waiting": _("The run waits for a decision of an operator."),
-        "failed": _("The run has failed: take it back or settle it."),
-        "stopped": _("The run was stopped: take it back or settle it."),
-        "rollback_failed": _("The way back has failed: try again or settle it."),
-        "monitoring": _("Nobody: the watch is on."),
-        "running": _("Nobody: the run is on."),
+        "verifying": _("An operator other than the one who scheduled the deployment verifies the deployment."),
+        "waiting": _("The deployment awaits the decision of an operator."),
+        "failed": _("The deployment has failed: roll it back or resolve it."),
+        "stopped": _("The deployment was stopped: roll it back or resolve it."),
+        "rollback_failed": _("The rollback has failed: retry the rollback or resolve the deployment."),
+        "monitoring": _("No action is needed: monitoring is in progress."),
+        "running": _("No action is needed: the deployment is in progress."),
     }.get(run.state, "")
 
 
@@ -291,11 +294,11 @@ def _waivers(release: Release, content: Content | None, moment: datetime) -> lis
     for row in release.waivers.all():
         state, tone = _("waits for a second person"), "going"
         if row.refused_at is not None:
-            state, tone = _("refused"), "bad"
+            state, tone = _("rejected"), "bad"
         elif row.withdrawn_at is not None:
             state, tone = _("ended"), "calm"
         elif row.until <= moment:
-            state, tone = _("run out"), "calm"
+            state, tone = _("expired"), "calm"
         elif row.approved_at is not None:
             state, tone = _("waived"), "warn"
         found.append(

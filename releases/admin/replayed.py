@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.translation import get_language, gettext as _
 
 from environments import calendar
+from environments.language import listed
 from releases.models import Procedure
 
 DEFAULT_ZONE = "Asia/Tokyo"
@@ -14,17 +15,18 @@ DEFAULT_ZONE = "Asia/Tokyo"
 def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
     """Return the replay of changed triggers in words: a line that says which, then one for each watch."""
     words = _words()
-    lines = [_("changed triggers: %(keys)s") % {"keys": ", ".join(words.get(key, key) for key in replayed["triggers"])}]
+    text = _("changed rollback triggers: %(keys)s")
+    lines = [text % {"keys": listed(words.get(key, key) for key in replayed["triggers"])}]
     if not replayed["watches"]:
-        return [*lines, _("There is no watch yet on which they could be tried.")]
+        return [*lines, _("There is no monitoring period yet for a replay of the changed triggers.")]
     for row in replayed["watches"]:
         was, would = (
-            ", ".join(words.get(key, key) for key, _critical, _at in row[name]) or _("nothing")
+            listed(words.get(key, key) for key, _critical, _at in row[name]) or _("nothing")
             for name in ("was", "would")
         )
         moment = datetime.fromisoformat(row["began"])
         began = calendar.print_time(moment, zone or DEFAULT_ZONE, get_language() or "ja")
-        said = _("%(run)s, %(began)s, %(n)d samples: fired %(was)s, would have fired %(would)s")
+        said = _("%(run)s, %(began)s, %(n)d measurements: fired %(was)s, would have fired %(would)s")
         line = said % {
             "run": row["run"], "began": began, "n": row["samples"], "was": was, "would": would,
         }  # fmt: skip

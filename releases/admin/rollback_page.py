@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import label
 from environments.admin.rights import page, rights_of
+from environments.language import listed
 from releases.actions.rollback.agree import agreements, missing, unconsented
 from releases.actions.rollback.authorised import authorised
 from releases.actions.rollback.by_hand import statement, troubles
@@ -66,15 +67,18 @@ def _moments(rollback: Rollback) -> list[tuple[str, datetime | None, str]]:
     by_hand = [statement(entry) for entry in rollback.facts.get("by_hand", [])]
     at = datetime.fromisoformat(rollback.facts["by_hand"][-1]["at"]) if by_hand else None
     let = authorised(rollback)
-    agreed = [(_("Agreed"), datetime.fromisoformat(entry["at"]), entry["name"]) for entry in agreements(rollback)]
+    agreed = [
+        (_("Late rollback approved"), datetime.fromisoformat(entry["at"]), entry["name"])
+        for entry in agreements(rollback)
+    ]
     return [
         (_("Outage begins"), rollback.outage_began_at, ""),
         (_("Raised"), rollback.raised_at, raiser_of(rollback)),
         *agreed,
         (_("Authorised"), let.at if let else None, let.words if let else ""),
-        (_("Began"), rollback.began_at, ""),
+        (_("Started"), rollback.began_at, ""),
         (_("Restored"), rollback.restored_at, ""),
-        *([(_("Done by hand"), at, ", ".join(by_hand))] if by_hand else []),
+        *([(_("Completed manually"), at, listed(by_hand))] if by_hand else []),
         (_("Closed"), rollback.closed_at, ""),
     ]
 
@@ -83,27 +87,29 @@ def who_next(rollback: Rollback, decider: RosterEntry | None) -> str:
     """Say who must act next."""
     match rollback.state:
         case "raised":
-            return _("The release manager assesses it: impact, method and timing.")
+            return _("The release manager assesses the rollback: impact, method and timing.")
         case "assessed":
             if owed := missing(rollback):
-                return _("The watch has ended; not agreed yet: %(who)s") % {"who": words_for(owed)}
+                return _("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": words_for(owed)}
             if open_ := uncommunicated(rollback):
-                return _("Not communicated yet: %(items)s") % {"items": ", ".join(open_)}
-            return _("%(who)s (rollback decider) authorises it.") % {"who": decider.account if decider else "—"}
+                return _("Not communicated yet: %(items)s") % {"items": listed(open_)}
+            text = _("%(who)s (rollback decision maker) authorises the rollback.")
+            return text % {"who": decider.account if decider else "—"}
         case "authorised" | "running" | "verifying":
             if rollback.state == "authorised" and (why := unconsented(rollback)):
                 return why
-            return _("Nobody: the way back is on.")
+            return _("No action is needed: the rollback is in progress.")
         case "monitoring":
-            return _("Nobody: the watch after the way back is on.")
+            return _("No action is needed: monitoring after the rollback is in progress.")
         case "faltered":
             if rollback.facts.get("by_hand"):
-                return _("Another operator confirms that it was done by hand.")
+                return _("Another operator confirms that the rollback was completed manually.")
             return _(
-                "An operator tries the failed step again, or says that it was done by hand; a second one confirms that."
+                "An operator retries the failed step, or records that the rollback was completed manually. A "
+                "second operator confirms the manual completion."
             )
         case "reporting":
-            return _("Report, cause and prevention are written, checked and approved; then it is closed.")
+            return _("Report, cause and prevention are written, checked and approved; then the rollback is closed.")
     return ""
 
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
 from environments.difference import changes
+from environments.language import labelled, listed
 from environments.models import Account, Target
 from releases.actions.consent.lapse import stale
 from releases.actions.waiver.propose import waivable_in
@@ -61,9 +62,9 @@ def ended_because(round_: ConsentRound) -> str:
                 return quorum.uncounted(round_)
             if key != "window":
                 return _("Invalidated: “%(field)s” is no longer what was approved.") % {"field": labels.get(key, key)}
-            return _("Expired: its time is over.")
+            return _("Expired: the validity period is over.")
         case "expired":
-            return _("Expired: its time is over.")
+            return _("Expired: the validity period is over.")
         case "sent_back":
             return _("The approval request was sent back.")
         case "rejected":
@@ -84,7 +85,7 @@ def _changed_since(round_: ConsentRound) -> str:
         return ""
     present, labels = document(release, place), clause_labels()
     changed = [labels.get(key, key) for key, value in present.items() if round_.document.get(key) != value]
-    return " " + _("Changed since then: %(fields)s.") % {"fields": ", ".join(changed)} if changed else ""
+    return " " + _("Changed since then: %(fields)s.") % {"fields": listed(changed)} if changed else ""
 
 
 @dataclass(frozen=True)
@@ -180,15 +181,15 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
         return Clause(key, label, "—")
     match key, value:
         case "signers", str() if value == NO_SIGNERS:
-            return Clause(key, label, _("none: no key is known"), value)
+            return Clause(key, label, _("none: no allowed signer is registered"), value)
         case "changes", list():
             kinds = dict(Change.Kind.choices)
-            lines = [f"{kinds.get(kind, kind)}: {text} {ticket}".strip() for kind, text, ticket in value]
+            lines = [labelled(kinds.get(kind, kind), f"{text} {ticket}").strip() for kind, text, ticket in value]
             return Clause(key, label, "\n".join(lines))
         case "application_for_release", dict():
             fields = [field for field in Release._meta.fields if field.name in value]
             said = [(f.verbose_name, dict(f.flatchoices).get(value[f.name], value[f.name])) for f in fields]
-            return Clause(key, label, "\n".join(f"{name}: {words}" for name, words in said))
+            return Clause(key, label, "\n".join(labelled(name, words) for name, words in said))
         case "window", {"start": start, "validity_hours": hours}:
             return Clause(
                 key,
@@ -228,7 +229,7 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
 def _plan(plan: dict[str, list[dict[str, Any]]]) -> str:
     name = "label_ja" if language() == "ja" else "label_en"
     lines = []
-    for phase, words in (("forward", _("Deployment")), ("verify", _("Verification")), ("back", _("Way back"))):
+    for phase, words in (("forward", _("Deployment")), ("verify", _("Verification")), ("back", _("Rollback"))):
         steps = plan.get(phase, [])
         seconds = sum(step["estimate_seconds"] for step in steps)
         names = " → ".join(str(step[name]) for step in steps)

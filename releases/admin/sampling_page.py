@@ -41,10 +41,10 @@ def _asked(request: HttpRequest) -> tuple[Period, Population, str, list[Change]]
 def _table(of: str, changes: list[Change]) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
     """Return the head and the rows of a population, or of a sample from it, as people read them."""
     if of == "changes":
-        head = [_("number"), _("release"), _("title"), _("kind"), _("state"), _("numbered at"), _("event")]
+        head = [_("number"), _("release"), _("title"), _("type"), _("state"), _("numbered at"), _("event")]
         return head, (_change(change) for change in changes)
     head = [
-        _("number"), _("change number"), _("application"), _("version"), _("environment"), _("kind"), _("scheduled start"),
+        _("number"), _("change number"), _("application"), _("version"), _("environment"), _("type"), _("scheduled start"),
         _("scheduled end"), _("started at"), _("steps ended at"), _("ended at"), _("result"), _("approved by"), _("scheduled by"),
         _("executed by"), _("event"),
     ]  # fmt: skip

@@ -72,7 +72,11 @@ def waiting_rows(
     rows: list[Any] = [
         *(row for row in release.checklist.all() if row.signed_at is None),
         *release.documents.all(),
-        *(row for row in release.waivers.all() if _undecided(row)),
+        *(
+            w
+            for w in release.waivers.all()
+            if not (w.approved_at or w.refused_at or w.withdrawn_at) and w.until > now()
+        ),
         *_rounds(release, account, open_rounds),
         release,
     ]
@@ -84,10 +88,6 @@ def waiting_rows(
                 found.append((verb, row))
                 break
     return found
-
-
-def _undecided(waiver: Waiver) -> bool:
-    return not (waiver.approved_at or waiver.refused_at or waiver.withdrawn_at) and waiver.until > now()
 
 
 def _rounds(
@@ -155,13 +155,13 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     strange = set(request.POST.getlist("sign")) - {signature.key for signature in ticked}
     if strange:
         # What the page offers to nobody who may not sign it, or what another has signed meanwhile.
-        why = _("This cannot be signed by you, or no longer.")
+        why = _("You do not have permission to sign this item, or the item is no longer open for signature.")
         note_refusal("release:sign", why, object=label(release), ticks=sorted(strange)[:20])
     if strange and not ticked:
         messages.error(request, why)
         return HttpResponseRedirect(request.path)
     if not ticked:
-        messages.warning(request, _("Nothing was ticked."))
+        messages.warning(request, _("No item was selected. Select the items to sign."))
         return HttpResponseRedirect(request.path)
     valid = [signature.form.is_valid() for signature in ticked]
     if not all(valid):
@@ -220,8 +220,7 @@ def _show(request: HttpRequest, release: Release) -> HttpResponse:
 
 def _page(request: HttpRequest, release: Release, signatures: list[Signature], status: int = 200) -> HttpResponse:
     ticked = [signature.key for signature in signatures if signature.form.is_bound]
-    answer = show(
-        request, "ringi/sign.html", _("Sign what waits for me"), release=release, signatures=signatures, ticked=ticked
-    )
+    text = _("Sign my pending items")
+    answer = show(request, "ringi/sign.html", text, release=release, signatures=signatures, ticked=ticked)
     answer.status_code = status
     return answer

@@ -20,7 +20,10 @@ class StopSwitchAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "whom", "what_runs", "pressed_by", "pressed_shown", "released_shown")
     list_select_related = ("pressed_by", "application")
     shown_fields = ("whom", "what_runs", "pressed_by", "pressed_shown", "reason", "released_shown")
-    hint = _("One person stops production; it goes on again when one has applied for it and another consented.")
+    hint = _(
+        "One person can activate the emergency stop. To lift the stop, one person requests this and another person "
+        "approves."
+    )
     detail_template = "ringi/stop_switch.html"
 
     whom = cell(lambda v: str(v) if v is not None else _t("all applications"), "application", _("application"))
@@ -28,10 +31,10 @@ class StopSwitchAdmin(ReadOnlyAdmin):
     @column(_("running deployments"))
     def what_runs(self, row: StopSwitch) -> str:
         """Return what becomes of the deployments that run."""
-        return _t("wait before their next step") if row.pauses else _t("are ended")
+        return _t("pause before their next step") if row.pauses else _t("are stopped")
 
-    pressed_shown = cell(stamp, "pressed_at", _("stopped since"), "pressed_at")
-    released_shown = cell(stamp, "released_at", _("released"), "released_at")
+    pressed_shown = cell(stamp, "pressed_at", _("activated at"), "pressed_at")
+    released_shown = cell(stamp, "released_at", _("lifted at"), "released_at")
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the rounds in which its release was asked for."""

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from environments import access
 from environments.admin.rights import Rights
+from environments.language import labelled, listed
 from environments.models import AccessGrant, Account, Environment, Freeze, Target
 from releases.actions.document import review
 from releases.actions.in_force import adopt
@@ -88,7 +89,7 @@ def _rounds(rights: Rights, account: Account) -> list[Wait]:
         about = row.release or row.window or row.procedure or row.switch
         found.append(
             Wait(
-                _("Give or refuse consent: %(subject)s") % {"subject": row.get_subject_display()},
+                _("Decide on approval request: %(subject)s") % {"subject": row.get_subject_display()},
                 str(about),
                 page_of(row) if row.release_id is None else reverse("release", args=[row.release_id]) + "#approvals",
                 quorum.words_for(where.standing.missing),
@@ -116,7 +117,7 @@ def _checklist(rights: Rights) -> list[Wait]:
             _("Sign the checklist: %(n)d open") % {"n": len(items)},
             str(items[0].release),
             reverse("release", args=[pk]) + "#checklist",
-            ", ".join(map(str, items)),
+            listed(map(str, items)),
             _due(items[0].release),
         )
         for pk, items in grouped.items()
@@ -125,9 +126,9 @@ def _checklist(rights: Rights) -> list[Wait]:
 
 def _documents(rights: Rights, account: Account) -> list[Wait]:
     steps = [
-        ("draft", ("check_document", "checklist", "approve_document"), _("Check the document")),
-        ("checked", ("approve_document",), _("Approve the document")),
-        ("approved", ("document", "approve_document"), _("Make the document ready")),
+        ("draft", ("check_document", "checklist", "approve_document"), _("Check document content")),
+        ("checked", ("approve_document",), _("Approve document")),
+        ("approved", ("document", "approve_document"), _("Prepare publication")),
     ]
     mine = {state: what for state, verbs, what in steps if any(rights.may(verb) for verb in verbs)}
     rows = (
@@ -144,7 +145,7 @@ def _documents(rights: Rights, account: Account) -> list[Wait]:
         if row.state != "approved" and review.not_yours(account, row):
             continue
         about = row.release or row.rollback
-        found.append(Wait(f"{mine[row.state]}: {row}", str(about), page_of(row) + "#documents",
+        found.append(Wait(labelled(mine[row.state], row), str(about), page_of(row) + "#documents",
                           due=_due(row.release)))  # fmt: skip
     return found
 
@@ -166,7 +167,7 @@ def _final_checks(rights: Rights, account: Account) -> list[Wait]:
         if place is None or not rights.may("final_check", place):
             continue
         if not confirm.not_yours(account, row, rights.held(place)):
-            found.append(Wait(_("Sign the final check"), str(row), reverse("release", args=[row.pk]) + "#final",
+            found.append(Wait(_("Sign final check"), str(row), reverse("release", args=[row.pk]) + "#final",
                               due=_due(row)))  # fmt: skip
     return found
 
@@ -176,8 +177,8 @@ def _releases(rights: Rights) -> list[Wait]:
         return []
     words = {
         "draft": _("Complete the draft"),
-        "content_fixed": _("Bring the tests to an end"),
-        "tested": _("Apply for consent"),
+        "content_fixed": _("Complete testing"),
+        "tested": _("Submit for approval"),
     }
     rows = Release.objects.filter(state__in=list(words)).select_related("application").prefetch_related("milestones")
     return [
@@ -202,7 +203,7 @@ def _obligations(rights: Rights, account: Account, moment: datetime) -> list[Wai
     out = authorship.excluded_of(conditions) if conditions else {}
     return [
         Wait(
-            _("Settle what is owed"),
+            _("Complete follow-up action"),
             str(row),
             reverse("release", args=[row.release_id]) + "#obligations",
             f"{row.release} · {remaining(row.due_at, moment)}",
@@ -225,7 +226,7 @@ def _waivers(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     )
     spoken = quorum.speakers_of({row.release_id for row in rows}, ConsentRound.LIVE)
     return [
-        Wait(_("Decide about a waiver"), str(row), page_of(row) + "#waivers", row.reason, _due(row.release))
+        Wait(_("Decide on waiver request"), str(row), page_of(row) + "#waivers", row.reason, _due(row.release))
         for row in rows
         if not waivers.not_yours(account, row, spoken[row.release_id])
     ]
@@ -235,7 +236,7 @@ def _freezes(rights: Rights, account: Account, moment: datetime) -> list[Wait]:
     """Return the absolute freezes that somebody has asked to lift, for another one who plans."""
     rows = Freeze.objects.in_force().exclude(lift_proposed_by=None).filter(ends_at__gt=moment)
     return [
-        Wait(_("Decide about lifting a freeze"), str(row), page_of(row), str(row.lift_proposed_by), row.ends_at)
+        Wait(_("Decide on lifting freeze"), str(row), page_of(row), str(row.lift_proposed_by), row.ends_at)
         for row in rows.select_related("lift_proposed_by", "environment").order_by("ends_at")[:MOST]
         if rights.may("plan", row.environment) and getattr(row.lift_proposed_by, "person_key", "") != account.person_key
     ]
@@ -254,7 +255,7 @@ def _milestones(rights: Rights, moment: datetime) -> list[Wait]:
     )
     return [
         Wait(
-            _("Late: %(milestone)s") % {"milestone": row},
+            _("Overdue: %(milestone)s") % {"milestone": row},
             str(row.release),
             page_of(row.release) + "#plan",
             remaining(row.due_at, moment),
@@ -268,7 +269,7 @@ def _milestones(rights: Rights, moment: datetime) -> list[Wait]:
 def _adoptions(rights: Rights, account: Account) -> list[Wait]:
     rows = InForce.objects.filter(how="proposed").select_related("application", "environment", "release", "proposed_by")
     return [
-        Wait(_("Confirm the adoption"), f"{row.application} · {row.environment}", page_of(row), str(row.release))
+        Wait(_("Confirm deployed version"), f"{row.application} · {row.environment}", page_of(row), str(row.release))
         for row in rows[:MOST]
         if rights.may("adopt", row.environment) and not adopt.not_yours(account, row)
     ]
@@ -283,7 +284,10 @@ def _grants(rights: Rights, account: Account) -> list[Wait]:
         .select_related("account", "granted_by", "environment")
         .order_by(F("created_at"))[:MOST]
     )
-    return [Wait(_("Confirm a role"), str(row), page_of(row), f"{row.granted_by or ''} · {row.reason}") for row in rows]
+    return [
+        Wait(_("Confirm access grant"), str(row), page_of(row), f"{row.granted_by or ''} · {row.reason}")
+        for row in rows
+    ]
 
 
 def _notices(rights: Rights, account: Account) -> list[Wait]:
@@ -292,7 +296,7 @@ def _notices(rights: Rights, account: Account) -> list[Wait]:
     rows = Notice.objects.filter(outside=True, released_at=None, withdrawn_at=None)
     rows = rows.exclude(Q(cause=account.person_key) | Q(writer=account.person_key))
     return [
-        Wait(_("Release a message to people outside"), str(row), page_of(row), row.event_label, row.made_at)
+        Wait(_("Approve for external recipients"), str(row), page_of(row), row.event_label, row.made_at)
         for row in rows.order_by("pk")[:MOST]
     ]
 
@@ -302,5 +306,8 @@ def nothing_to_do(rights: Rights) -> str:
     if rights.may("audit"):
         return _("You read everything and change nothing. Begin with the timeline.")
     if not rights.grants:
-        return _("You have no role yet. An administrator gives you one; a second person confirms it where it decides.")
+        return _(
+            "You have no role yet. An administrator grants you one. A second person confirms each role that makes "
+            "decisions."
+        )
     return _("Nothing waits for you.")

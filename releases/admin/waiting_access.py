@@ -29,7 +29,7 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
         found += _history_waits()
     changes = ProposedChange.objects.filter(decided_at=None).exclude(proposed_by=account).exclude(account=account)
     found += [
-        Wait(_("Accept or decline a change"), str(row), page_of(row), row.reason, urgent=True)
+        Wait(_("Confirm or reject change"), str(row), page_of(row), row.reason, urgent=True)
         for row in changes.select_related("target", "account", "environment")[:MOST]
         if rights.may(OPERATIONS[row.event][0])
     ]
@@ -37,25 +37,25 @@ def access_waits(rights: Rights, account: Account, moment: datetime) -> list[Wai
     for row in asked.select_related("account", "environment").order_by("asked_at")[:MOST]:
         if rights.may("grant", row.environment):
             hours = _("%(n)d h") % {"n": row.hours}
-            found.append(Wait(_("Answer a request for access"), str(row), page_of(row), f"{hours} · {row.reason}",
+            found.append(Wait(_("Decide on access request"), str(row), page_of(row), f"{hours} · {row.reason}",
                               urgent=True))  # fmt: skip
     if rights.may("grant"):
         for review in AccessReview.objects.filter(closed_at=None).annotate(
             left=Count("items", filter=Q(items__verdict=""))
         ):
             words = _("%(n)d grants are undecided") % {"n": review.left}
-            found.append(Wait(_("Review the grants"), str(review), page_of(review), words, review.due_at,
+            found.append(Wait(_("Review access grants"), str(review), page_of(review), words, review.due_at,
                               urgent=review.due_at < moment))  # fmt: skip
         since = due_since()
         if since is not None:
             words = _("Access review due since %(since)s") % {"since": when(since)}
-            found.append(Wait(_("Open a review"), words, reverse("act-new", args=["review", "open"]), due=since,
+            found.append(Wait(_("Open access review"), words, reverse("act-new", args=["review", "open"]), due=since,
                               urgent=True))  # fmt: skip
         absences = Deputy.objects.filter(confirmed_at=None, withdrawn_at=None, until__gt=moment).exclude(
             Q(absent=account) | Q(deputy=account) | Q(appointed_by=account)
         )
         found += [
-            Wait(_("Confirm a deputy"), str(row), page_of(row), row.reason, row.begins_at)
+            Wait(_("Confirm delegation"), str(row), page_of(row), row.reason, row.begins_at)
             for row in absences.select_related("absent", "deputy")[:MOST]
         ]
     return found
@@ -67,7 +67,15 @@ def _refused_sealer() -> list[Wait]:
     if said is None or Continuation.objects.filter(digest=said["digest"]).exists():
         return []
     page = reverse("act-new", args=["ledger", "propose_going_on"])
-    return [Wait(_("The sealer refuses"), _("events are missing or were altered"), page, said["why"], urgent=True)]
+    return [
+        Wait(
+            _("The ledger signer refuses to sign"),
+            _("events are missing or were altered"),
+            page,
+            said["why"],
+            urgent=True,
+        )
+    ]
 
 
 def _restored_ledger(account: Account) -> list[Wait]:
@@ -84,4 +92,12 @@ def _history_waits() -> list[Wait]:
         return []
     words = _("%(n)d rows") % {"n": rows}
     page = reverse("audit-test", args=["history-unexplained"])
-    return [Wait(_("Explain what no event explains"), words, page, _("found by the nightly comparison"), urgent=True)]
+    return [
+        Wait(
+            _("Explain changes without events"),
+            words,
+            page,
+            _("found by the nightly ledger reconciliation"),
+            urgent=True,
+        )
+    ]

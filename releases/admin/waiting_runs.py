@@ -38,7 +38,7 @@ def _suspended(rights: Rights) -> list[Wait]:
         "deployment__release__application", "deployment__environment"
     )
     return [
-        Wait(_("Decide about what failed three times"), str(row), reverse("act", args=["poll", "resume", row.pk]),
+        Wait(_("Decide on repeated failure"), str(row), reverse("act", args=["poll", "resume", row.pk]),
              told(row.error)[:300], urgent=True)
         for row in rows.order_by("pk")[:MOST]
         if (rights.may("decide", row.deployment.environment) if row.deployment is not None else rights.may("prepare"))
@@ -58,11 +58,11 @@ def _runs(rights: Rights, account: Account) -> list[Wait]:
     found = []
     for row in rows:
         verb, what, urgent, why_not = {
-            "requested": ("schedule", _("Schedule the run"), False,
+            "requested": ("schedule", _("Schedule deployment"), False,
                           schedule.not_yours(account, row, spoken[row.release_id])),
-            "verifying": ("verify", _("Verify the run"), True, verify.not_yours(account, row)),
-            "waiting": ("decide", _("Decide how the run goes on"), True, decide.not_yours(account, row)),
-        }.get(row.state, ("settle", _("Take the run back or settle it"), True, ""))  # fmt: skip
+            "verifying": ("verify", _("Verify deployment"), True, verify.not_yours(account, row)),
+            "waiting": ("decide", _("Decide how to continue"), True, decide.not_yours(account, row)),
+        }.get(row.state, ("settle", _("Roll back or resolve"), True, ""))  # fmt: skip
         if rights.may(verb, row.environment) and not why_not:
             found.append(Wait(what, str(row), page_of(row), row.get_state_display(),
                               row.answer_until or row.scheduled_for,
@@ -88,7 +88,7 @@ def _runs_to_request(rights: Rights) -> list[Wait]:
         places = [target.environment for target in row.application.targets.all()]
         for place in places:
             if place.pk not in asked and rights.may(right_for(place), place):
-                found.append(Wait(_("Request the production run"), str(row),
+                found.append(Wait(_("Request production deployment"), str(row),
                                   reverse("act", args=["deployment", "request", row.pk]), str(place),
                                   row.window_start, place.zone))  # fmt: skip
     return found
@@ -104,7 +104,7 @@ def _tasks(rights: Rights, account: Account) -> list[Wait]:
     for step in rows.order_by("pk")[:MOST]:
         run = step.deployment
         if not confirm.not_yours(account, step, rights.held(run.environment)):
-            found.append(Wait(_("Confirm a step"), f"{run} · {step}", page_of(run) + "#decide", told(step.failure),
+            found.append(Wait(_("Confirm manual step"), f"{run} · {step}", page_of(run) + "#decide", told(step.failure),
                               zone=run.environment.zone, urgent=True))  # fmt: skip
     return found
 
@@ -115,7 +115,7 @@ def _watches(rights: Rights, account: Account) -> list[Wait]:
         "deployment__requested_by",
     )[:MOST]  # fmt: skip
     return [
-        Wait(_("Give a verdict on the watch"), str(row.deployment), page_of(row) + "#watch", urgent=True)
+        Wait(_("Record monitoring result"), str(row.deployment), page_of(row) + "#watch", urgent=True)
         for row in rows
         if rights.may("verify", row.deployment.environment) and not sample.not_yours(account, row.deployment)
     ]
@@ -137,12 +137,12 @@ def _rollbacks(rights: Rights, account: Account) -> list[Wait]:
         agrees = not agree.not_yours(account, row, rights.held(environment))
         decides = rights.may("authorise_rollback", environment) and not rollbacks.not_yours(account, row)
         may, what = {
-            "raised": (rights.may("assess"), _("Assess the rollback")),
-            "assessed": (agrees or decides, _("Authorise the rollback") if decides else _("Agree to the late way back"))
+            "raised": (rights.may("assess"), _("Assess rollback")),
+            "assessed": (agrees or decides, _("Authorise rollback") if decides else _("Approve late rollback"))
             if not untold
             else (rights.may("assess") or decides, _("Communicate the rollback")),
-            "authorised": (row.authorised_by_id is not None and agrees, _("Agree to the late way back")),
-            "faltered": (rights.may("roll_back", environment), _("Try the way back again")),
+            "authorised": (row.authorised_by_id is not None and agrees, _("Approve late rollback")),
+            "faltered": (rights.may("roll_back", environment), _("Retry rollback")),
             "reporting": (rights.may("assess"), _("Report and close the rollback")),
         }.get(row.state, (False, ""))
         if may:

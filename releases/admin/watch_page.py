@@ -78,7 +78,7 @@ def marks_of(watch: Watch) -> list[Mark]:
     if watch.purpose == Watch.Purpose.AFTER and run.started_at is not None:
         marks.append(Mark(run.started_at, _("deployment"), "deploy", watch.began_at))
     if watch.rollback is not None and watch.rollback.began_at is not None:
-        marks.append(Mark(watch.rollback.began_at, _("way back"), "deploy", watch.began_at))
+        marks.append(Mark(watch.rollback.began_at, _("rollback"), "deploy", watch.began_at))
     for alarm in Rollback.objects.filter(deployment=run, raised_at__gte=watch.began_at):
         if alarm.pk != watch.rollback_id and (watch.ended_at is None or alarm.raised_at <= watch.ended_at):
             marks.append(Mark(alarm.raised_at, _("alarm"), "alarm"))
@@ -209,7 +209,7 @@ def watch(request: HttpRequest, pk: int) -> HttpResponse:
     return show(
         request,
         "ringi/watch_page.html",
-        _("Watch") + f": {row.deployment}",
+        _("Post-deployment monitoring") + f": {row.deployment}",
         watch=row,
         run=row.deployment,
         zone=zone,

@@ -23,7 +23,7 @@ class JsonParser(Parser):
         """Return what a body says. Raises NotRead, or ValueError for what is no JSON."""
         kind = request.content_type or ""
         if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-            text = _("The body must be JSON and say so: Content-Type: application/json, not %(kind)s.")
+            text = _("The body must be JSON, and the Content-Type header must be application/json, not %(kind)s.")
             raise NotRead("unsupported_type", text % {"kind": kind or "—"})
         return json.loads(request.body, object_pairs_hook=_each_once)
 
@@ -33,5 +33,5 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _value in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise NotRead("malformed", _("The key “%(key)s” stands twice in the body.") % {"key": twice[:100]})
+        raise NotRead("malformed", _("The key “%(key)s” occurs twice in the body.") % {"key": twice[:100]})
     return found

@@ -9,24 +9,30 @@ from releases.gates.base import Answer
 from releases.models import Release
 
 CLEARS: Mapping[str, Any] = {
-    "evidence": gettext_lazy("Hand in the evidence for commit %(commit)s: %(place)s."),
-    "consent": gettext_lazy("The release committee consents on the release page; a person applies for it first."),
-    "window": gettext_lazy("Wait for the window, choose another date, or apply for an extra window."),
-    "freeze": gettext_lazy("Wait until the freeze ends, or have it lifted."),
-    "rehearsal": gettext_lazy("Go forward and back with the same plan in an earlier environment."),
-    "promotion": gettext_lazy("Run the same content in the earlier environment and wait until it is verified."),
-    "checklist": gettext_lazy("People sign the open points of the checklist."),
-    "milestone": gettext_lazy("Do what the open milestones wait for."),
-    "tag": gettext_lazy("Make the annotated, signed tag in the repository, or have the source looked at again."),
-    "branch": gettext_lazy("Bring the commit to an accepted branch, or have the source looked at again."),
-    "protection": gettext_lazy("Hand in the evidence that the branch asks for, and sign the commit or its tag."),
-    "roster": gettext_lazy("The release manager fills the roster."),
-    "document": gettext_lazy("The documents are written, checked, approved and made ready."),
-    "obligation": gettext_lazy("Settle what an earlier emergency left to be done."),
-    "ledger": gettext_lazy(
-        "An administrator mends the ledger or its signer; auditors see what the verification found."
+    "evidence": gettext_lazy("Upload the evidence for commit %(commit)s: %(place)s."),
+    "consent": gettext_lazy(
+        "A person submits the release for approval first. The release committee then approves it on the release page."
     ),
-    "stop_switch": gettext_lazy("Somebody applies for the release of the stop switch, and the committee consents."),
+    "window": gettext_lazy("Wait for the change window, choose another date, or request an extra window."),
+    "freeze": gettext_lazy("Wait until the change freeze ends, or ask for it to be lifted."),
+    "rehearsal": gettext_lazy("Run a rollback rehearsal with the same plan in an earlier environment."),
+    "promotion": gettext_lazy(
+        "Deploy the same content to the earlier environment and wait until the deployment is verified."
+    ),
+    "checklist": gettext_lazy("People sign the open items of the checklist."),
+    "milestone": gettext_lazy("Complete the work that the open milestones require."),
+    "tag": gettext_lazy("Create the annotated, signed tag in the repository, or refresh from Git."),
+    "branch": gettext_lazy("Merge the commit into an accepted branch, or refresh from Git."),
+    "protection": gettext_lazy("Upload the evidence that the branch requires, and sign the commit or its tag."),
+    "roster": gettext_lazy("The release manager enters the release team."),
+    "document": gettext_lazy("Write, check and approve the documents, and prepare their publication."),
+    "obligation": gettext_lazy("Complete the follow-up actions of the earlier emergency release."),
+    "ledger": gettext_lazy(
+        "An administrator repairs the ledger or the ledger signer. Auditors see the findings of the verification."
+    ),
+    "stop_switch": gettext_lazy(
+        "Request the lift of the emergency stop. The release committee must approve the request."
+    ),
 }
 
 

@@ -21,12 +21,9 @@ def page(rows: QuerySet[Any], noun: str, cursor: str, limit: int) -> tuple[list[
     if cursor:
         rows = rows.filter(pk__lt=_read(noun, cursor))
     found = list(rows.order_by("-pk")[: limit + 1])
-    following = _write(noun, found[limit - 1].pk) if len(found) > limit else None
-    return found[:limit], following
-
-
-def _write(noun: str, pk: int) -> str:
-    return base64.urlsafe_b64encode(f"{noun}<{pk}".encode()).decode().rstrip("=")
+    if len(found) <= limit:
+        return found, None
+    return found[:limit], base64.urlsafe_b64encode(f"{noun}<{found[limit - 1].pk}".encode()).decode().rstrip("=")
 
 
 def _read(noun: str, cursor: str) -> int:

@@ -10,6 +10,7 @@ from ninja.files import UploadedFile
 from pydantic import StringConstraints
 
 from audit.refusals import Invalid
+from environments.language import listed
 from releases.actions.evidence.hand_in import check_amount, hand_in
 from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
@@ -46,7 +47,7 @@ def judged(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
 def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[list[UploadedFile]]) -> shapes.HandedInOut:
     """Hand in reports: all files of the call, or none if one cannot be read. The answer says what counts now."""
     if unknown := sorted(set(request.POST) - set(EvidenceIn.model_fields)):
-        raise Invalid(_("Fields that are not known: %(names)s") % {"names": ", ".join(unknown)[:200]})
+        raise Invalid(_("Fields that are not known: %(names)s") % {"names": listed(unknown)[:200]})
     environment = environment_named(caller_of(request), fields.environment)
     application = application_named(fields.application)
     try:

@@ -8,6 +8,7 @@ from ninja import Router
 
 from audit.refusals import NotYou
 from environments import access
+from environments.language import listed
 from environments.models import AccessRule, Environment
 from environments.roles import ENVIRONMENT_VERBS, LEVEL_CHOICES, ROLE_CHOICES
 from releases.api import shapes
@@ -55,13 +56,15 @@ def _why(
     verb: str, where: Environment | None, reached: bool, roles: list[str], levels: list[str], allowed: bool
 ) -> str:
     if not reached:
-        return _("This token does not reach %(environment)s.") % {"environment": where.slug if where else ""}
+        return _("This token does not cover %(environment)s.") % {"environment": where.slug if where else ""}
     if where is None and verb in ENVIRONMENT_VERBS:
-        return _("This right belongs to an environment; name one.")
+        return _("This permission belongs to an environment. Name the environment.")
     names = dict(ROLE_CHOICES)
-    held = ", ".join(str(names[role]) for role in roles) or _("no role")
+    held = listed(str(names[role]) for role in roles) or _("no role")
     if levels:
         words = dict(LEVEL_CHOICES)
-        held += " (" + ", ".join(str(words[level]) for level in levels) + ")"
-    text = _("It follows from: %(held)s.") if allowed else _("It does not follow from: %(held)s.")
+        held += " (" + listed(str(words[level]) for level in levels) + ")"
+    text = (
+        _("The permission follows from: %(held)s.") if allowed else _("The permission does not follow from: %(held)s.")
+    )
     return text % {"held": held}

@@ -51,9 +51,8 @@ def _once(request: HttpRequest, answer: Callable[[], HttpResponse]) -> HttpRespo
     if key is None:
         return answer()
     if not 0 < len(key) <= LONGEST or not all(" " <= c <= "~" for c in key):
-        raise Invalid(
-            _("%(header)s has 1 to %(longest)d printable characters.") % {"header": HEADER, "longest": LONGEST}
-        )
+        text = _("%(header)s must have 1 to %(longest)d printable characters.")
+        raise Invalid(text % {"header": HEADER, "longest": LONGEST})
     digest = _digest(request)
     row, mine = _claim(request, key, digest)
     if not mine:
@@ -80,12 +79,15 @@ def _claim(request: HttpRequest, key: str, digest: str) -> tuple[IdempotentCall,
 
 def _again(request: HttpRequest, row: IdempotentCall, digest: str) -> HttpResponse:
     if row.digest != digest:
-        return problems.problem(request, "key_reused", _("This key was used for a call that asked for something else."))
+        return problems.problem(request, "key_reused", _("This idempotency key was already used for a different call."))
     if row.status is None:
         if now() - row.at > timedelta(minutes=2):
-            detail = _("The first call with this key did not end. Look at what it has done, and use a new key.")
+            detail = _(
+                "The first call with this idempotency key did not end. Check what that call has done, and use a "
+                "new key."
+            )
         else:
-            detail = _("The first call with this key is not answered yet.")
+            detail = _("The first call with this idempotency key is not answered yet.")
         response = problems.problem(request, "in_progress", detail)
         response["Retry-After"] = "1"
         return response

@@ -28,20 +28,20 @@ MEDIA_TYPE = "application/problem+json"
 KINDS: Mapping[str, tuple[int, Any]] = {
     "malformed": (400, gettext_lazy("The request cannot be read")),
     "unauthenticated": (401, gettext_lazy("A token is needed")),
-    "not_you": (403, gettext_lazy("Not allowed")),
-    "signature_needed": (403, gettext_lazy("A person must sign this")),
+    "not_you": (403, gettext_lazy("Not permitted")),
+    "signature_needed": (403, gettext_lazy("Signature required")),
     "not_found": (404, gettext_lazy("Not found")),
-    "method_not_allowed": (405, gettext_lazy("No such method here")),
+    "method_not_allowed": (405, gettext_lazy("Method not allowed")),
     "wrong_state": (409, gettext_lazy("Not possible now")),
-    "gate_closed": (409, gettext_lazy("A gate is closed")),
-    "in_progress": (409, gettext_lazy("The same call is still going on")),
-    "too_large": (413, gettext_lazy("Too large")),
-    "unsupported_type": (415, gettext_lazy("Not JSON")),
-    "invalid": (422, gettext_lazy("A value makes no sense")),
-    "key_reused": (422, gettext_lazy("The key belongs to another call")),
+    "gate_closed": (409, gettext_lazy("Gate not passed")),
+    "in_progress": (409, gettext_lazy("The same call is still in progress")),
+    "too_large": (413, gettext_lazy("Request too large")),
+    "unsupported_type": (415, gettext_lazy("Unsupported media type")),
+    "invalid": (422, gettext_lazy("Validation failed")),
+    "key_reused": (422, gettext_lazy("The idempotency key belongs to another call")),
     "too_many": (429, gettext_lazy("Too many calls")),
     "unavailable": (503, gettext_lazy("The database is unavailable")),
-    "fault": (500, gettext_lazy("An unforeseen fault")),
+    "fault": (500, gettext_lazy("Unexpected error")),
 }
 DOCUMENTED = (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
 
@@ -85,15 +85,16 @@ def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse
         case ValidationError():
             errors = [{"where": ".".join(map(str, e["loc"])), "fault": str(e["msg"])} for e in fault.errors]
             reasons = [f"{e['where']}: {e['fault']}" for e in errors]
-            return problem(request, "invalid", _("The request has faults."), reasons=reasons, errors=errors)
+            text = _("The request contains invalid values. The list of errors names each of them.")
+            return problem(request, "invalid", text, reasons=reasons, errors=errors)
         case Http404():
-            return problem(request, "not_found", str(fault) or _("There is no such thing."))
+            return problem(request, "not_found", str(fault) or _("The requested object does not exist."))
         case Throttled():
             response = problem(request, "too_many", _("This token has made too many calls; wait a little."))
             response["Retry-After"] = str(max(1, int(fault.wait or 1)))
             return response
         case AuthenticationError():
-            why = _("Send a token that is in force: %(header)s") % {"header": "Authorization: Bearer …"}
+            why = _("Send a valid token: %(header)s") % {"header": "Authorization: Bearer …"}
             stranger = visitor(request.META.get("REMOTE_ADDR", ""), request_id(request))
             # Anyone may call without a token: one event tells of it, a thousand would only fill the ledger.
             if cache.add(f"stranger:{stranger.address}", True, STRANGER_SECONDS):
@@ -108,9 +109,8 @@ def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse
             return problem(request, "malformed", _("The request cannot be read."))
     if isinstance(fault, Exception) and is_unavailable(fault):
         log.warning("%s %s (request %s): %s", request.method, request.path, request_id(request), fault)
-        return problem(
-            request, "unavailable", _("Ringi cannot use its database at the moment. This request changed nothing.")
-        )
+        text = _("Ringi cannot use its database at the moment. This request changed nothing.")
+        return problem(request, "unavailable", text)
     log.error(
         "%s %s (request %s)",
         request.method,
@@ -118,4 +118,4 @@ def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse
         request_id(request),
         exc_info=fault if isinstance(fault, Exception) else True,
     )
-    return problem(request, "fault", _("The fault is in the log under the number of this request."))
+    return problem(request, "fault", _("The error is in the log under the number of this request."))

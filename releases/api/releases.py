@@ -195,7 +195,8 @@ def refuse_to_sign(event: str, model: type[Model], pk: int) -> None:
     """Refuse a signed verb to whoever is no person, and leave the event that says so."""
     with change(event, (model, pk)):
         if current().kind != "person":
-            raise SignatureNeeded(_("This is a signature: only a person can give it, on the pages."))
+            text = _("This operation requires a signature. Only a person can give it, on the web pages.")
+            raise SignatureNeeded(text)
 
 
 def standing(caller: Caller, release: Release) -> list[shapes.StandingOut]:

@@ -4,6 +4,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 from audit.refusals import Invalid
+from environments.language import listed
 from environments.models import Application, Environment, Target
 from releases.api.token import Caller
 from releases.models import Deployment, Procedure, Release
@@ -38,7 +39,7 @@ def release_numbered(caller: Caller, release_id: int) -> Release:
     caller.read_any()
     release = Release.objects.select_related("application", "procedure").filter(pk=release_id).first()
     if release is None:
-        raise Http404(_("There is no such release."))
+        raise Http404(_("The requested release does not exist."))
     return release
 
 
@@ -51,7 +52,7 @@ def release_named(application: str, version: str) -> Release:
         .first()
     )
     if release is None:
-        raise Http404(_("There is no such release."))
+        raise Http404(_("The requested release does not exist."))
     return release
 
 
@@ -65,7 +66,7 @@ def run_numbered(caller: Caller, run_id: int, *, to_read: bool = True) -> Deploy
         .first()
     )
     if run is None:
-        raise Http404(_("There is no such run."))
+        raise Http404(_("The requested deployment does not exist."))
     if to_read:
         caller.read(run.environment)
     else:
@@ -83,6 +84,6 @@ def reach_all(caller: Caller, application: Application) -> None:
 def known(value: str, words: tuple[str, ...], name: str) -> str:
     """Return a word of a list, or raise Invalid naming the list."""
     if value not in words:
-        text = _("%(name)s is one of: %(words)s")
-        raise Invalid(text % {"name": name, "words": ", ".join(words)})
+        text = _("%(name)s must be one of: %(words)s")
+        raise Invalid(text % {"name": name, "words": listed(words)})
     return value

@@ -70,7 +70,7 @@ def answered(view: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             request.method = "HEAD" if head else request.method
         if response.status_code == 405:
-            refused = problems.problem(request, "method_not_allowed", _("This path has no such method."))
+            refused = problems.problem(request, "method_not_allowed", _("This path does not accept this method."))
             refused["Allow"] = response["Allow"]
             return refused
         return response
@@ -160,7 +160,7 @@ nowhere = Router()
 @nowhere.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:rest}", include_in_schema=False)
 def no_such_path(request: HttpRequest, rest: str) -> None:
     """Answer what is no path of the API, to who has a token."""
-    raise Http404(_("There is no such path in the API."))
+    raise Http404(_("This path does not exist in the API."))
 
 
 api.add_router("", nowhere)

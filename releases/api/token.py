@@ -76,7 +76,7 @@ class Caller:
     def reach(self, environment: Environment) -> None:
         """Raise NotYou when the token does not reach an environment."""
         if environment not in self.scope:
-            raise NotYou(_("This token does not reach %(environment)s.") % {"environment": environment.slug})
+            raise NotYou(_("This token does not cover %(environment)s.") % {"environment": environment.slug})
 
     def read(self, environment: Environment) -> None:
         """Raise NotYou unless the environment may be read."""
@@ -87,7 +87,9 @@ class Caller:
     def read_any(self) -> None:
         """Raise NotYou unless there is at least one environment that may be read: then releases may be too."""
         if not self.readable:
-            raise NotYou(_("This token reads nothing: it has no environment in which its account has access."))
+            raise NotYou(
+                _("This token cannot read anything. The token covers no environment to which its account has access.")
+            )
 
 
 def caller_of(request: HttpRequest) -> Caller:

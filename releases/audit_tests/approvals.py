@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.models import Event
 from environments import models as e
+from environments.language import listed
 from environments.models import Account
 from releases import models as r
 from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, counting, words_for
@@ -21,7 +22,7 @@ def approved_late(scope: Scope) -> Outcome:
         outcome.examined += 1
         round_, start = deployment.consent, deployment.started_at
         if round_ is None:
-            outcome.found(deployment, str(deployment), start, None, _("There is no consent."))
+            outcome.found(deployment, str(deployment), start, None, _("The deployment has no approval request."))
             continue
         words = words_for(deployment)
         there = {word: max(word.at, told.get(f"releases.Approval:{word.pk}", scope.until)) for word in words}
@@ -45,8 +46,8 @@ def _met(round_: ConsentRound, words: list[Approval]) -> bool:
 APPROVED_LATE = SavedTest(
     key="approved-late",
     title=_("Approval later than start"),
-    question=_("Was each run in a protected environment consented to before it started?"),
-    columns=(_("run"), _("started"), _("last approval"), _("finding")),
+    question=_("Was each deployment in a protected environment approved before it started?"),
+    columns=(_("deployment"), _("started"), _("last approval"), _("finding")),
     run=approved_late,
 )
 
@@ -58,25 +59,25 @@ def role_missing(scope: Scope) -> Outcome:
         outcome.examined += 1
         whose = word.on_behalf or word.account
         held = scope.then.roles(whose.pk, word.at, word.round.environment_id)
-        said = ", ".join(word.roles)
+        said = listed(word.roles)
         asked = {rule["role"] for rule in word.round.rules}
         if not held & set(word.roles) & asked:
-            finding = _("None of the roles was held.")
+            finding = _("The approver held none of the roles.")
         elif set(word.roles) - held:
-            finding = _("Not all of the roles were held.")
+            finding = _("The approver did not hold all of the roles.")
         elif word.on_behalf is not None and whose.pk not in scope.then.stood_in_for(word.account_id, word.at):
-            finding = _("There was no deputy in force.")
+            finding = _("There was no valid delegation.")
         else:
             continue
         about = word.round.release or word.round
-        outcome.found(about, str(about), str(word.account), word.at, said, ", ".join(sorted(held)), finding)
+        outcome.found(about, str(about), str(word.account), word.at, said, listed(sorted(held)), finding)
     return outcome
 
 
 ROLE_MISSING = SavedTest(
     key="role-missing",
     title=_("Approver without the role at the time"),
-    question=_("Did everybody who decided in a round hold the role at that very moment?"),
+    question=_("Did everybody who made an approval decision hold the role at that very moment?"),
     columns=(_("release"), _("person"), _("time"), _("roles claimed"), _("roles held"), _("finding")),
     run=role_missing,
 )
@@ -107,9 +108,9 @@ def same_address(scope: Scope) -> Outcome:
 
 SAME_ADDRESS = SavedTest(
     key="same-address",
-    title=_("Applicant and approver at the same address"),
-    question=_("Did an application and a word of consent to it come from the same machine?"),
-    columns=(_("release"), _("applicant"), _("approver"), _("address"), _("time")),
+    title=_("Requester and approver at the same address"),
+    question=_("Did an approval request and an approval decision on it come from the same network address?"),
+    columns=(_("release"), _("requester"), _("approver"), _("address"), _("time")),
     run=same_address,
 )
 
@@ -151,7 +152,7 @@ def service_decided(scope: Scope) -> Outcome:
 SERVICE_DECIDED = SavedTest(
     key="service-decided",
     title=_("Service accounts that decided"),
-    question=_("Was every decision a person's?"),
-    columns=(_("kind"), _("object"), _("duty"), _("account"), _("time")),
+    question=_("Did a person make every decision?"),
+    columns=(_("type"), _("object"), _("duty"), _("account"), _("time")),
     run=service_decided,
 )

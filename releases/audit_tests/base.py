@@ -37,9 +37,8 @@ class Row:
 
 @dataclass
 class Outcome:
-    """What a test found. examined: the size of the population; rows: exceptions, or the list that was asked for.
-
-    notes: figures beside the rows, as (name, value).
+    """What a test found. examined: the size of the population; rows: exceptions, or the list that was asked for. notes:
+    figures beside the rows, as (name, value).
     """
 
     examined: int = 0
@@ -99,9 +98,8 @@ class Scope:
 
 @dataclass(frozen=True)
 class SavedTest:
-    """One test. key: its address; listing: its rows are a list that was asked for and no exceptions.
-
-    moment: it asks about the end of the period alone.
+    """One test. key: its address; listing: its rows are a list that was asked for and no exceptions. moment: it asks
+    about the end of the period alone.
     """
 
     key: str

@@ -3,8 +3,6 @@
 What a new procedure writes as it comes into force is its author's, not his who gave the last consent to it.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +26,7 @@ class Edit:
     account: int
     at: datetime
     what: Any
-    reaches: Callable[[Use], bool]
+    reaches: "Callable[[Use], bool]"
 
 
 @dataclass(frozen=True)
@@ -64,21 +62,21 @@ def edits(scope: Scope) -> list[Edit]:
     for before, procedure in _changed("releases.Procedure", scope):
         author = procedure.values.get("author_id")
         if before is None:
-            edit(author, procedure.at, _("the procedure"), _under(int(procedure.pk)))
+            edit(author, procedure.at, _("release procedure"), _under(int(procedure.pk)))
         elif procedure.act is not None and procedure.values["state"] == "active" != before.values["state"]:
             activated[procedure.act] = author
     for _before, rule in _changed("environments.AccessRule", scope):
         where, role = rule.values["environment_id"], rule.values["role"]
         by = activated[rule.act] if rule.act is not None and rule.act in activated else _account(rule.actor)
-        edit(by, rule.at, _("the access matrix"), _as_role(scope, role, where))
+        edit(by, rule.at, _("access matrix"), _as_role(scope, role, where))
     for before, freeze in _changed("environments.Freeze", scope):
         if before is not None and freeze.values["lifted_at"] and not before.values["lifted_at"]:
             for person in {_account(freeze.actor), freeze.values.get("lift_proposed_by_id")}:
-                edit(person, freeze.at, _("a freeze, lifted"), _in_freeze(as_of.instance(Freeze, freeze)))
+                edit(person, freeze.at, _("lifted change freeze"), _in_freeze(as_of.instance(Freeze, freeze)))
     openings = Openings(scope.until)
     for life in openings.windows.values():
         window = life.states[0]
-        edit(window.values.get("proposed_by_id"), window.at, _("a window"), _in_window(openings, int(window.pk)))
+        edit(window.values.get("proposed_by_id"), window.at, _("change window"), _in_window(openings, int(window.pk)))
     return found
 
 
@@ -156,8 +154,9 @@ TEST = SavedTest(
     key="changed-then-used",
     title=_("People who changed a rule and then used it"),
     question=_(
-        "Did anyone approve, schedule or verify under a procedure, matrix, freeze or window that he had changed?"
+        "Did anyone approve, schedule or verify under a release procedure, access matrix, change freeze or "
+        "change window that they had changed?"
     ),
-    columns=(_("run"), _("person"), _("changed what"), _("changed at"), _("used how"), _("used at")),
+    columns=(_("deployment"), _("person"), _("changed rule"), _("changed at"), _("use of the rule"), _("used at")),
     run=run,
 )

@@ -33,16 +33,16 @@ class Compared:
         """Yield (what, as approved, as deployed) of a run; what was not measured can't differ."""
         round_ = deployment.consent
         if round_ is None:
-            yield _("consent"), "—", deployment.plan_digest
+            yield _("approval request"), "—", deployment.plan_digest
             return
         content, plan = deployment.rest, self._plan(deployment)
         whole = _plain(content | {"plan": deployment.plan}).replace(f'"{deployment.plan}"', plan, 1)
         digest = _digest(whole, round_.digest, lambda: round_.document)
         if digest != round_.digest:
-            yield _("content of the round"), round_.digest, digest
+            yield _("content of the approval request"), round_.digest, digest
         for word in words_for(deployment):
             if word.digest != round_.digest:
-                yield _("digest of an approval"), word.digest, round_.digest
+                yield _("digest of an approval decision"), word.digest, round_.digest
             signed = word.signature.get("digest", word.digest)
             if signed != word.digest:
                 yield _("digest of a signature"), signed, word.digest
@@ -51,8 +51,12 @@ class Compared:
         pairs = [
             (_("step plan"), planned, deployment.plan_digest),
             (_("commit"), content.get("commit"), deployment.base.get("wanted", {}).get("commit")),
-            (_("tree"), content.get("tree"), deployment.base.get("wanted_tree")),
-            (_("code on the target"), content.get("tree"), deployment.measured.get("verify", {}).get("code")),
+            (_("Git tree hash"), content.get("tree"), deployment.base.get("wanted_tree")),
+            (
+                _("code on the deployment target"),
+                content.get("tree"),
+                deployment.measured.get("verify", {}).get("code"),
+            ),
             (_("configuration"), content.get("configuration"), brought),
         ]
         for what, approved, deployed in pairs:
@@ -83,7 +87,7 @@ def run(scope: Scope) -> Outcome:
 TEST = SavedTest(
     key="different-content",
     title=_("Approved content is not the deployed content"),
-    question=_("Is what ran, by digest, what each approval was given for?"),
-    columns=(_("run"), _("what"), _("approved"), _("deployed")),
+    question=_("Does the deployed content match, by digest, the content of each approval?"),
+    columns=(_("deployment"), _("item"), _("approved"), _("deployed")),
     run=run,
 )

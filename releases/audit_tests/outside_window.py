@@ -116,8 +116,11 @@ def run(scope: Scope) -> Outcome:
 
 TEST = SavedTest(
     key="outside-window",
-    title=_("Outside a window or in a freeze"),
-    question=_("Did each run start inside a window, and in no freeze, as the calendar stood then?"),
-    columns=(_("run"), _("started"), _("finding")),
+    title=_("Deployments outside a change window or in a change freeze"),
+    question=_(
+        "Did each deployment start inside a change window and outside every change freeze, by the calendar of that "
+        "time?"
+    ),
+    columns=(_("deployment"), _("started"), _("finding")),
     run=run,
 )

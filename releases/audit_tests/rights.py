@@ -7,6 +7,7 @@ from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
 from environments.access_then import Held, Person, allows, once_protected
+from environments.language import listed
 from environments.models import Account, Environment
 from environments.roles import LEVEL_CHOICES, ROLE_CHOICES, ROLE_VERBS
 from releases.audit_tests.base import Outcome, SavedTest, Scope
@@ -39,9 +40,9 @@ def holders(scope: Scope) -> Outcome:
 
 HOLDERS = SavedTest(
     key="holders",
-    title=_("Holders of each right on a date"),
+    title=_("Holders of each permission on a date"),
     question=_("Who held which role, where, since when and why?"),
-    columns=(_("person"), _("role"), _("level"), _("from"), _("until"), _("reason"), _("deputy for")),
+    columns=(_("person"), _("role"), _("level"), _("from"), _("until"), _("reason"), _("delegate for")),
     run=holders,
     listing=True,
     moment=True,
@@ -61,16 +62,13 @@ def approve_and_start(scope: Scope) -> Outcome:
     for environment in protected:
         for theirs in held.values():
             approve = [h for h in theirs if allows(h, "approve", environment.pk, levels)]
-            start = [h for h in theirs if h.deputy_for is None and _starts(h, environment, levels)]
+            own = [h for h in theirs if h.deputy_for is None]
+            start = [h for h in own if any(allows(h, r, environment.pk, levels) for r in ("schedule", "start"))]
             if approve and start:
                 first = theirs[0].account
-                roles = ", ".join(dict.fromkeys(_words(h, people) for h in (*approve, *start)))
+                roles = listed(dict.fromkeys(_words(h, people) for h in (*approve, *start)))
                 outcome.found(accounts.get(first), people[first].name, str(environment), roles)
     return outcome
-
-
-def _starts(held: Held, environment: Environment, levels: dict[tuple[str, int], str]) -> bool:
-    return any(allows(held, right, environment.pk, levels) for right in ("schedule", "start"))
 
 
 def _words(held: Held, people: dict[int, Person]) -> str:
@@ -83,7 +81,7 @@ def _words(held: Held, people: dict[int, Person]) -> str:
 APPROVE_AND_START = SavedTest(
     key="approve-and-start",
     title=_("People who may both approve and start"),
-    question=_("Who has both rights for the same protected environment?"),
+    question=_("Who has both permissions for the same protected environment?"),
     columns=(_("person"), _("environment"), _("roles")),
     run=approve_and_start,
     moment=True,
@@ -126,15 +124,15 @@ def dormant_approvers(scope: Scope) -> Outcome:
         if given < asleep and (last is None or last < asleep):
             account = accounts.get(held.account)
             outcome.found(account, str(account), str(names[held.role]), given, last)
-    outcome.notes.append((_("Nothing done since"), asleep))
+    outcome.notes.append((_("No activity since"), asleep))
     return outcome
 
 
 DORMANT_APPROVERS = SavedTest(
     key="dormant-approvers",
     title=_("Dormant approvers"),
-    question=_("Who may approve and has not been here for 90 days?"),
-    columns=(_("person"), _("role"), _("right since"), _("last act")),
+    question=_("Who may approve and has had no activity for 90 days?"),
+    columns=(_("person"), _("role"), _("permission since"), _("last activity")),
     run=dormant_approvers,
     moment=True,
 )
@@ -149,20 +147,20 @@ def superusers(scope: Scope) -> Outcome:
     for pk in sorted(accounts.keys() | lives.keys(), key=int):
         account = accounts.get(pk)
         if account is not None and account.is_superuser:
-            outcome.found(account, str(account), None, _("It is a superuser now."))
+            outcome.found(account, str(account), None, _("The account is a superuser now."))
         states = lives[pk].states if pk in lives else []
         for place, state in enumerate(states):
             ended = states[place + 1].at if place + 1 < len(states) else None
             in_period = state.at < scope.until and (ended is None or ended > scope.since)
             if in_period and state.values.get("is_superuser") is True:
-                outcome.found(account, str(account or pk), state.at, _("It was a superuser from then on."))
+                outcome.found(account, str(account or pk), state.at, _("The account was a superuser from then on."))
     return outcome
 
 
 SUPERUSERS = SavedTest(
     key="superusers",
     title=_("No superuser exists"),
-    question=_("Was any account ever above the rules?"),
+    question=_("Was any account ever exempt from the rules?"),
     columns=(_("account"), _("since"), _("finding")),
     run=superusers,
 )

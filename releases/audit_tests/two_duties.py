@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from environments.access_then import Then
+from environments.language import listed
 from environments.models import Account, ConfigurationVersion
 from releases.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, persons, words_for
 from releases.gates import authorship
@@ -105,7 +106,7 @@ def run(scope: Scope) -> Outcome:
                 names.setdefault(account.person_key, str(account))
         for key, theirs in had.items():
             if len(theirs) > 1:
-                both = ", ".join(str(words[duty]) for duty in words if duty in theirs)
+                both = listed(str(words[duty]) for duty in words if duty in theirs)
                 outcome.found(deployment, str(deployment), names[key], both)
     return outcome
 
@@ -113,7 +114,7 @@ def run(scope: Scope) -> Outcome:
 TEST = SavedTest(
     key="two-duties",
     title=_("One person in two duties"),
-    question=_("Was anyone more than one of author, approver, starter and verifier of the same change?"),
-    columns=(_("run"), _("person"), _("duties")),
+    question=_("Did anyone have more than one duty in the same change: author, approver, starter or verifier?"),
+    columns=(_("deployment"), _("person"), _("duties")),
     run=run,
 )

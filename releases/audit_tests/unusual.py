@@ -24,7 +24,7 @@ def emergencies(scope: Scope) -> Outcome:
     urgent = list(scope.runs().filter(release__kind=Release.Kind.EMERGENCY))
     outcome.examined = len(urgent)
     share = f"{len(urgent)} / {runs}" + (f" ({100 * len(urgent) / runs:.1f} %)" if runs else "")
-    outcome.notes.append((_("Emergencies among the runs"), share))
+    outcome.notes.append((_("Emergencies among the deployments"), share))
     debts = defaultdict[int | None, list[Obligation]](list)
     for debt in Obligation.objects.filter(release__in={one.release_id for one in urgent}, key__in=REVIEWS).order_by(
         "pk"
@@ -33,10 +33,15 @@ def emergencies(scope: Scope) -> Outcome:
     for deployment in urgent:
         owed = debts[deployment.release_id]
         for key in sorted(set(REVIEWS) - {debt.key for debt in owed}):
-            outcome.found(deployment, str(deployment), key, None, None, _("The review was never owed."))
+            text = _("The review was never recorded as a follow-up action.")
+            outcome.found(deployment, str(deployment), key, None, None, text)
         for debt in owed:
             if (debt.settled_at or scope.until) > debt.due_at:
-                said = _("Settled late.") if debt.settled_at is not None else _("Not settled.")
+                said = (
+                    _("The follow-up action was completed late.")
+                    if debt.settled_at is not None
+                    else _("The follow-up action is not completed.")
+                )
                 outcome.found(deployment, str(deployment), str(debt), debt.due_at, debt.settled_at, said)
     return outcome
 
@@ -44,8 +49,8 @@ def emergencies(scope: Scope) -> Outcome:
 EMERGENCIES = SavedTest(
     key="emergencies",
     title=_("Emergency share and late reviews"),
-    question=_("How many runs were emergencies, and was each reviewed in time?"),
-    columns=(_("run"), _("review"), _("due"), _("settled at"), _("finding")),
+    question=_("How many deployments were emergencies, and was each reviewed in time?"),
+    columns=(_("deployment"), _("review"), _("due"), _("completed at"), _("finding")),
     run=emergencies,
 )
 
@@ -62,8 +67,8 @@ def drifts(scope: Scope) -> Outcome:
 DRIFTS = SavedTest(
     key="drift",
     title=_("Drift of deployment targets"),
-    question=_("Was anything changed on a deployment target past Ringi, and is it still so?"),
-    columns=(_("deployment target"), _("what differs"), _("found at"), _("ended at")),
+    question=_("Was anything changed on a deployment target outside Ringi, and is the change still there?"),
+    columns=(_("deployment target"), _("differences"), _("found at"), _("ended at")),
     run=drifts,
 )
 
@@ -83,7 +88,7 @@ def by_hand(scope: Scope) -> Outcome:
 BY_HAND = SavedTest(
     key="by-hand",
     title=_("Data changed directly, under break-glass"),
-    question=_("Was any record changed by hand, past every operation, and why?"),
+    question=_("Was any record changed by hand, outside every operation, and why?"),
     columns=(_("person"), _("reason"), _("number"), _("time"), _("object"), _("changed rows")),
     run=by_hand,
 )
@@ -107,7 +112,7 @@ def history_unexplained(scope: Scope) -> Outcome:
         account = names.get(int(row["account"]), row["account"]) if row["account"] else ""
         at = parse_datetime(row["at"]) if row["at"] else None
         outcome.found(None, row["object"], row["row"] or "", at, account, night.reason_of(row))
-    outcome.notes.append((_("comparisons made"), nights.count()))
+    outcome.notes.append((_("ledger reconciliations made"), nights.count()))
     for write in bulk.values():
         words = _("%(count)s × %(table)s (events %(first)s to %(last)s)") % write
         outcome.notes.append((f"{write['action']} · {write['actor']}", words))
@@ -118,7 +123,8 @@ HISTORY_UNEXPLAINED = SavedTest(
     key="history-unexplained",
     title=_("History that no event explains"),
     question=_(
-        "Are the history that people read and the governed rows what the ledger proves? Bulk writes that it does not tell of stand beside it."
+        "Do the displayed history and the rows of the audited tables match what the ledger proves? Bulk writes "
+        "that the history does not show are listed too."
     ),
     columns=(_("object"), _("history row"), _("time"), _("account"), _("finding")),
     run=history_unexplained,

@@ -28,12 +28,16 @@ def run(scope: Scope) -> Outcome:
         within, after = list(runs.filter(started_at__lt=ends)), list(runs.filter(started_at__gte=ends))
         finding: Any = ""
         if debt is None and within:
-            finding = _("It was used and is owed nowhere.")
+            finding = _("The waiver was used, but no follow-up action was recorded.")
         elif debt is not None and _used(waiver, within, after):
-            finding = _("A run used it after its end.")
+            finding = _("A deployment used the waiver after the waiver had ended.")
         elif debt is not None and _late(debt, scope):
             settled = debt.settled_at is not None and debt.settled_at < scope.until
-            finding = _("Settled late.") if settled else _("What it cost is overdue.")
+            finding = (
+                _("The follow-up action was completed late.")
+                if settled
+                else _("The follow-up action of the waiver is overdue.")
+            )
         if finding:
             due = debt.due_at if debt is not None else None
             outcome.found(waiver.release, str(waiver), str(waiver.decided_by), waiver.until, due, finding)
@@ -73,7 +77,7 @@ def _late(debt: Obligation, scope: Scope) -> bool:
 TEST = SavedTest(
     key="waivers-over",
     title=_("Waivers past their date"),
-    question=_("Was a waiver used after its end, or is what it cost overdue?"),
+    question=_("Was a waiver used after its end, or is its follow-up action overdue?"),
     columns=(_("waiver"), _("decided by"), _("until"), _("due"), _("finding")),
     run=run,
 )

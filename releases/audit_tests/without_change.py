@@ -45,14 +45,15 @@ def run(scope: Scope) -> Outcome:
         if deployment.release.number is None and deployment.environment_id in protected:
             finding = _("The release has no number.")
         elif deployment.environment_id in protected and deployment.consent is None:
-            finding = _("There is no consent.")
+            finding = _("The deployment has no approval request.")
         elif deployment.consent is not None and deployment.consent.state != "consumed":
-            finding = _("The consent is “%(state)s”.") % {"state": deployment.consent.get_state_display()}
+            text = _("The state of the approval request is “%(state)s”.")
+            finding = text % {"state": deployment.consent.get_state_display()}
         else:
-            finding = _("The ledger does not know it.")
+            finding = _("The ledger has no record of the step attempt.")
         outcome.found(deployment, str(deployment), str(attempt.step), attempt.began_at, attempt.worker, finding)
     for pk in sorted(pk for pk, gone in elsewhere.items() if gone):
-        outcome.found(None, f"releases.StepAttempt:{pk}", "—", None, "—", _("Its row is gone."))
+        outcome.found(None, f"releases.StepAttempt:{pk}", "—", None, "—", _("The row of the step attempt is missing."))
     return outcome
 
 
@@ -65,7 +66,7 @@ def _asked(query: str, values: list[datetime]) -> list[tuple[Any, ...]]:
 TEST = SavedTest(
     key="without-change",
     title=_("Executed steps without a change"),
-    question=_("Does each step that was executed belong to a numbered change that was consented to?"),
-    columns=(_("run"), _("step"), _("began"), _("worker"), _("finding")),
+    question=_("Does each executed step belong to a numbered and approved change?"),
+    columns=(_("deployment"), _("step"), _("began"), _("worker"), _("finding")),
     run=run,
 )

@@ -10,13 +10,6 @@ from releases.channels.webhook import Webhook
 KINDS: tuple[ChannelKind, ...] = (Mail(), Slack(), Inbox(), Webhook(), Apprise())
 
 
-class UnknownChannel(LookupError):
-    """No channel has this name: a stored one that was removed, or a typing error."""
-
-
 def kind(name: str) -> ChannelKind:
-    """Return the kind of that name. Raises UnknownChannel."""
-    for known in KINDS:
-        if known.name == name:
-            return known
-    raise UnknownChannel(name)
+    """Return the channel type of that name. Raises KeyError for a stored one that was removed, or a typing error."""
+    return {known.name: known for known in KINDS}[name]

@@ -30,11 +30,11 @@ class Apprise(ChannelKind):
             parts = urlsplit(address.to)
             port = parts.port
         except ValueError:
-            return _("Apprise does not know this kind of address.")
+            return _("Apprise does not know this type of address.")
         if parts.scheme.lower() not in settings.APPRISE_KINDS:
-            return _("This kind of address is not on the list of kinds that messages may go to.")
+            return _("This type of address is not on the list of allowed address types.")
         if self._library().Apprise.instantiate(address.to) is None:
-            return _("Apprise does not know this kind of address.")
+            return _("Apprise does not know this type of address.")
         host = parts.hostname or ""
         if "." in host or ":" in host or host == "localhost":
             # Many kinds keep a key where the host would be; what looks like a host is judged as one.
@@ -52,7 +52,7 @@ class Apprise(ChannelKind):
         sender.add(address.to)
         body = f"{letter.text}\n\n{letter.url}" if letter.url else letter.text
         if not sender.notify(title=letter.subject, body=body):
-            raise Undelivered(_("Apprise could not deliver it."))
+            raise Undelivered(_("Apprise could not deliver the notification."))
         return "ok"
 
     def _library(self) -> Any:

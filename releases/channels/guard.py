@@ -22,28 +22,28 @@ def fault_of(address: Address) -> str:
         parts = urlsplit(address.to)
         port = parts.port
     except ValueError:
-        return _("This is no address such as https://host/path.")
+        return _("This address does not have the form https://host/path.")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        return _("This is no address such as https://host/path.")
+        return _("This address does not have the form https://host/path.")
     if address.hosts and parts.hostname.lower() not in address.hosts:
-        return _("This host is not on the list of hosts that messages may go to.")
+        return _("This host is not on the list of hosts that notifications may go to.")
     try:
         places = places_of(
             parts.hostname, port or (443 if parts.scheme == "https" else 80), listed=address.networks, seconds=5.0
         )
     except NoSuchHost:
-        return _("The name of this host can't be resolved.")
+        return _("The name of this host cannot be resolved.")
     except NotAllowed:
-        return _("This is a private address that is not on the list of networks that messages may go to.")
+        return _("This is a private address that is not on the list of networks that notifications may go to.")
     if parts.scheme == "http" and any(unwrapped(ip_address(place.sockaddr[0])).is_global for place in places):
-        return _("Outside, messages go over https only.")
+        return _("Notifications to external addresses go over https only.")
     return ""
 
 
 def post(address: Address, body: bytes, headers: dict[str, Any]) -> Fetched:
     """Post once and return the answer whatever its status. Raises Undelivered; redirects are not followed."""
     if address.hosts and (urlsplit(address.to).hostname or "").lower() not in address.hosts:
-        raise Undelivered(_("This host is not on the list of hosts that messages may go to."))
+        raise Undelivered(_("This host is not on the list of hosts that notifications may go to."))
     try:
         return fetch(
             address.to, seconds=PATIENCE, listed=address.networks, headers=headers, method="POST", body=body

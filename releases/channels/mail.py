@@ -35,7 +35,7 @@ class Mail(ChannelKind):
         try:
             validate_email(address.to)
         except ValidationError:
-            return _("“%(address)s” is no address.") % {"address": address.to}
+            return _("“%(address)s” is not a valid address.") % {"address": address.to}
         domain = address.to.rpartition("@")[2].lower()
         if address.hosts and domain not in address.hosts:
             return _("Mail may not go to this domain: %(domain)s") % {"domain": domain}

@@ -27,7 +27,7 @@ class Webhook(ChannelKind):
         try:
             key_of(address.secret)
         except ValueError:
-            return _("The secret is whsec_ and 24 to 64 bytes in base64.")
+            return _("The secret must be whsec_ followed by 24 to 64 bytes in base64.")
         return fault_of(address)
 
     def send(self, letter: Letter, address: Address) -> str:

@@ -1,7 +1,5 @@
 """The check kind that asks whether alerts fire; used by deployments and watches."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import model_validator
@@ -19,7 +17,7 @@ class AlertsParameters(AlertListParameters):
     highest: str = "info"
 
     @model_validator(mode="after")
-    def _is_a_level(self) -> AlertsParameters:
+    def _is_a_level(self) -> "AlertsParameters":
         if self.highest and self.highest not in self.levels:
             raise ValueError(f"highest must be one of the levels: {', '.join(self.levels)}")
         return self
@@ -42,5 +40,5 @@ class Alerts(CheckKind):
         high = above(found, parameters.highest, parameters.levels)
         value = _("%(high)d of %(all)d firing") % {"high": len(high), "all": len(found)}
         lines = [f"{alert.level}: {alert.name} ({alert.started or '–'})" for alert in [*high, *found]]
-        output = excerpt(dict.fromkeys(lines), context.configuration, context.secrets) or _("No alert fires.")
+        output = excerpt(dict.fromkeys(lines), context.configuration, context.secrets) or _("No alert is firing.")
         return CheckResult(Verdict.FAIL if high else Verdict.PASS, value, limit, output)

@@ -110,7 +110,7 @@ def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Verdict]:
         if how == "digest":
             return digest, Verdict.PASS
     elif how == "digest":
-        return _("Nobody wrote down the digest of this dump."), Verdict.NO_DATA
+        return _("The digest of this dump was not recorded."), Verdict.NO_DATA
     database = database_of(context.target, context.configuration)
     binaries = str(context.target.settings.get("postgres_bin", ""))
     program = os.path.join(binaries, "pg_restore") if binaries else "pg_restore"
@@ -118,7 +118,7 @@ def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Verdict]:
         return run_tool(context.target, [program, "--list", str(found.path)]).text, Verdict.PASS
     address = context.configuration.get(databases.SCRATCH, "") or (database.url if database else "")
     if not address:
-        return _("There is no server on which it could be restored."), Verdict.NO_DATA
+        return _("There is no server on which the dump could be restored."), Verdict.NO_DATA
     return _restored(context.target, databases.Database(address, binaries), found), Verdict.PASS
 
 

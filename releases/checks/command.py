@@ -1,7 +1,5 @@
 """The check kind that lets a program of the target's judge; used by deployments and watches."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from typing import Annotated, ClassVar
@@ -43,7 +41,7 @@ class CommandCheckParameters(LimitParameters):
         return value
 
     @model_validator(mode="after")
-    def _is_whole(self) -> CommandCheckParameters:
+    def _is_whole(self) -> "CommandCheckParameters":
         if self.limited and not self.value:
             raise ValueError("a limit needs `value`, the pattern that finds what is limited")
         if set(self.passes) & set(self.unknown):

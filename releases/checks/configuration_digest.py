@@ -21,7 +21,7 @@ class ConfigurationDigest(TargetCheck):
     def look(self, context: CheckContext, parameters: Any) -> CheckResult:
         """Compare once. Without a version to compare with it is no data."""
         if not context.configuration:
-            return CheckResult(Verdict.NO_DATA, output=_("The run has no configuration."))
+            return CheckResult(Verdict.NO_DATA, output=_("The deployment has no configuration."))
         try:
             wanted = digest_of(rendered(context.target, context.configuration))
             found = configuration_digest(context.target)
@@ -34,8 +34,8 @@ class ConfigurationDigest(TargetCheck):
         if not found:
             said = _("%(path)s is not there.") % {"path": path}
         elif found == wanted:
-            said = _("%(path)s is the version that was rolled out.") % {"path": path}
+            said = _("%(path)s is the deployed version.") % {"path": path}
         else:
-            said = _("%(path)s was changed since, or is another version.") % {"path": path}
+            said = _("%(path)s was changed after the deployment, or is another version.") % {"path": path}
         verdict = Verdict.PASS if found == wanted else Verdict.FAIL
         return CheckResult(verdict, found[:12], f"= {wanted[:12]}", f"{said}\n{found}\n{wanted}")

@@ -50,11 +50,13 @@ class Http(CheckKind):
         limit = f"{parameters.status}, ≤ {parameters.seconds:g} s"
         base = str(context.target.settings.get("urls", {}).get("base", "")).rstrip("/")
         if not base:
-            return CheckResult(Verdict.ERROR, limit=limit, output=_("The target has no base address."))
+            text = _("The options of the deployment target have no base address.")
+            return CheckResult(Verdict.ERROR, limit=limit, output=text)
         try:
             answer = ask(base + parameters.path, context.target, seconds=parameters.seconds)
         except TooSlow:
-            return CheckResult(Verdict.FAIL, f"> {parameters.seconds:g} s", limit, _("No complete answer in time."))
+            text = _("The answer was not complete in time.")
+            return CheckResult(Verdict.FAIL, f"> {parameters.seconds:g} s", limit, text)
         except NoAnswer as error:
             return CheckResult(Verdict.ERROR, limit=limit, output=str(error))
         faults = faults_of(answer, parameters)

@@ -1,7 +1,5 @@
 """The check kind that counts suspicious lines in the log, from a position on; used by deployments and watches."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +28,7 @@ class LogParameters(Parameters):
     silent_passes: bool = False
 
     @model_validator(mode="after")
-    def _can_be_met(self) -> LogParameters:
+    def _can_be_met(self) -> "LogParameters":
         if self.at_least > self.at_most:
             raise ValueError("at_least is above at_most")
         return self
@@ -63,7 +61,8 @@ class Log(TargetCheck):
             limit = f"{parameters.at_least} ≤ … {limit}"
         path = Layout(context.target.root).log(context.target.settings).resolve()
         if not path.is_relative_to(context.target.root.resolve()):
-            return CheckResult(Verdict.ERROR, limit=limit, output=_("The log lies outside the target."))
+            text = _("The log is outside the folder of the deployment target.")
+            return CheckResult(Verdict.ERROR, limit=limit, output=text)
         position, since = (context.position, "") if context.position else _noted(context)
         try:
             if position is None:
@@ -75,7 +74,7 @@ class Log(TargetCheck):
             return CheckResult(Verdict.NO_DATA, limit=limit, output=_("There is no log."))
         except OSError as error:
             why = {"why": error.strerror or str(error)}
-            return CheckResult(Verdict.ERROR, limit=limit, output=_("The log can't be read: %(why)s") % why)
+            return CheckResult(Verdict.ERROR, limit=limit, output=_("The log cannot be read: %(why)s") % why)
         verdict, told = _judged(seen, rest, parameters)
         output = excerpt([*told, *filter(None, [since]), *seen.first], context.configuration, context.secrets)
         return CheckResult(verdict, str(seen.matched), limit, output, seen.end)
@@ -92,15 +91,15 @@ def _noted(context: CheckContext) -> tuple[Mapping[str, Any] | None, str]:
     first = lock_record(Layout(context.target.root))
     if context.run and first.get("deployment") == context.run and first.get("log"):
         return first["log"], _(
-            "No step started the service or switched the code: the beginning of the deployment counts."
+            "No step started the service or switched the code, so the log was read from the start of the deployment."
         )
     return None, ""
 
 
 def _without_position() -> str:
     return _(
-        "Nothing was read: no step of this deployment has noted where the log stood. What is written from now on is read by"
-        " the next look."
+        "The log was not read, because no step of this deployment recorded the log position. The next check "
+        "reads the lines that are written from now on."
     )
 
 
@@ -133,13 +132,13 @@ def _judged(seen: Seen, rest: Rest, parameters: LogParameters) -> tuple[Verdict,
     """Return the verdict and what is told beside the lines: from where the log was read, and what may be missing."""
     path, start = rest.pieces[0]
     read_from = {"file": path.name, "start": start, "lines": seen.lines}
-    told = [_("Read from byte %(start)d of %(file)s on: %(lines)d lines.") % read_from]
+    told = [_("%(file)s was read from byte %(start)d on: %(lines)d lines.") % read_from]
     if rest.lost:
         told.append(
-            _("The log was cut or begun anew, and what it held before is in no file beside it: lines may be missing.")
+            _("The log was cut or begun anew, and no file beside it holds the earlier content. Lines may be missing.")
         )
     if seen.cut:
-        told.append(_("The log holds more than is read at once: the next look goes on from here."))
+        told.append(_("The log holds more than one check can read. The next check continues from here."))
     if seen.matched > parameters.at_most:
         return Verdict.FAIL, told
     if rest.lost or seen.cut or not (seen.lines or parameters.silent_passes):

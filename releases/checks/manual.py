@@ -14,11 +14,11 @@ class ManualParameters(Parameters):
 
 
 class Manual(CheckKind):
-    """A person looks and gives the verdict."""
+    "A person checks and records the result."
 
     name: ClassVar[str] = "manual"
     parameters: ClassVar[type[Parameters]] = ManualParameters
 
     def run(self, context: CheckContext, parameters: Any) -> CheckResult:
         """Measure nothing: no data until a person has looked."""
-        return CheckResult(Verdict.NO_DATA, output=parameters.question or _("A person looks and gives the verdict."))
+        return CheckResult(Verdict.NO_DATA, output=parameters.question or _("A person checks and records the result."))

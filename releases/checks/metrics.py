@@ -1,7 +1,5 @@
 """The check kind that compares a metric source's numbers with limits; used by deployments."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -38,7 +36,7 @@ class MetricsParameters(Parameters):
     no_data_passes_when_idle: bool = False
 
     @model_validator(mode="after")
-    def _fits_the_source(self) -> MetricsParameters:
+    def _fits_the_source(self) -> "MetricsParameters":
         try:
             reader = source(self.source)
             wanted = reader.parameters.model_validate(self.source_parameters)

@@ -1,7 +1,5 @@
 """The check kind that looks at what protects a page: its certificate and its headers; deployments and watches."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -31,7 +29,7 @@ class SecurityParameters(Parameters):
     seconds: float = Field(default=5.0, gt=0, le=60)
 
     @model_validator(mode="after")
-    def _asks_for_something(self) -> SecurityParameters:
+    def _asks_for_something(self) -> "SecurityParameters":
         if not (self.certificate_days or self.headers or self.absent):
             raise ValueError("one of certificate_days, headers, absent is needed")
         return self
@@ -48,7 +46,9 @@ class Security(CheckKind):
         limit = _limit(parameters)
         base = str(context.target.settings.get("urls", {}).get("base", "")).rstrip("/")
         if not base:
-            return CheckResult(Verdict.ERROR, limit=limit, output=_("The target has no base address."))
+            return CheckResult(
+                Verdict.ERROR, limit=limit, output=_("The options of the deployment target have no base address.")
+            )
         try:
             answer = ask(base + parameters.path, context.target, seconds=parameters.seconds)
         except NoAnswer as error:
@@ -80,7 +80,7 @@ def _faults(answer: Fetched, parameters: SecurityParameters, days: int | None) -
     if parameters.certificate_days and days is None:
         faults.append(_("The page is not served over TLS."))
     elif days is not None and days < parameters.certificate_days:
-        faults.append(_("The certificate ends in %(days)d days.") % {"days": days})
+        faults.append(_("The certificate expires in %(days)d days.") % {"days": days})
     for name, pattern in parameters.headers.items():
         value = answer.headers.get(name.lower())
         if value is None:

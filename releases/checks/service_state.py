@@ -42,14 +42,15 @@ class ServiceState(TargetCheck):
         if service.status:
             return _by_command(context, parameters, service.status)
         if not service.start:
-            return CheckResult(Verdict.NO_DATA, limit=_limit(parameters), output=_("The target has no service."))
+            text = _("The deployment target has no service.")
+            return CheckResult(Verdict.NO_DATA, limit=_limit(parameters), output=text)
         try:
             record = recorded_service(context.target.root)
             if not parameters.running:
                 return _of_stopped(context, parameters, record)
             if record is None:
                 return CheckResult(
-                    Verdict.FAIL, _("stopped"), _limit(parameters), _("No process of the service lives.")
+                    Verdict.FAIL, _("stopped"), _limit(parameters), _("No process of the service is running.")
                 )
             return _of_process(context, parameters, record)
         except (OSError, ValueError, KeyError) as error:
@@ -67,16 +68,16 @@ def _of_stopped(
 ) -> CheckResult:
     faults = [_("The service runs.")] if lives(record) else []
     if who := occupied(context.target):
-        faults.append(_("Something serves: %(who)s.") % {"who": who})
+        faults.append(_("A process is responding: %(who)s.") % {"who": who})
     verdict, value = (Verdict.FAIL, _("running")) if faults else (Verdict.PASS, _("stopped"))
-    output = excerpt(faults or [_("No process of the service lives.")], context.configuration, context.secrets)
+    output = excerpt(faults or [_("No process of the service is running.")], context.configuration, context.secrets)
     return CheckResult(verdict, value, _limit(parameters), output)
 
 
 def _of_process(context: CheckContext, parameters: ServiceStateParameters, record: dict[str, Any]) -> CheckResult:
     proof, said = serving(context.target, record)
     if not lives(record) and proof is Probe.NOT_DONE:
-        faults = [_("No process of the service lives."), *filter(None, [occupied(context.target)])]
+        faults = [_("No process of the service is running."), *filter(None, [occupied(context.target)])]
         output = excerpt(faults, context.configuration, context.secrets)
         return CheckResult(Verdict.FAIL, _("stopped"), _limit(parameters), output)
     up = time.clock_gettime(time.CLOCK_BOOTTIME) - record["started"] / os.sysconf("SC_CLK_TCK")
@@ -85,10 +86,10 @@ def _of_process(context: CheckContext, parameters: ServiceStateParameters, recor
     faults = [] if proof is Probe.DONE else [said]
     verdict = Verdict.NO_DATA if proof is Probe.UNKNOWN else Verdict.FAIL
     if record["tree"] and record["tree"] != current:
-        faults.append(_("Another version runs than the one in force."))
+        faults.append(_("The service runs another version than the deployed version."))
         verdict = Verdict.FAIL
     if up < parameters.up_seconds:
-        faults.append(_("It has not run for that long yet."))
+        faults.append(_("The service has not run for the required time yet."))
         verdict = Verdict.FAIL
     lines = [*faults, f"pid {record['pid']}", str(record["tree"])]
     output = excerpt(lines, context.configuration, context.secrets)

@@ -1,7 +1,5 @@
 """The check kind that asserts something of the target's database with one SELECT; used by deployments and watches."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import psycopg
@@ -26,7 +24,7 @@ class SqlParameters(LimitParameters):
     seconds: float = Field(default=10.0, gt=0, le=300)
 
     @model_validator(mode="after")
-    def _says_what_is_right(self) -> SqlParameters:
+    def _says_what_is_right(self) -> "SqlParameters":
         if not self.limited:
             raise ValueError("one of equals, at_least, at_most is needed")
         return self
@@ -43,7 +41,7 @@ class Sql(TargetCheck):
         limit = parameters.limit_text()
         database = database_of(context.target, context.configuration)
         if database is None:
-            return CheckResult(Verdict.NO_DATA, limit=limit, output=_("The target has no database."))
+            return CheckResult(Verdict.NO_DATA, limit=limit, output=_("The deployment target has no database."))
         try:
             _columns, rows = read_rows(database.url, parameters.statement, parameters.seconds, most=2)
         except psycopg.Error as error:

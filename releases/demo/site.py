@@ -76,11 +76,12 @@ class Person:
         if shown is None:
             raise StoryFailed(f"{self.username} was shown no key for an authenticator app")
         self.factor = shown[1]
-        page = self.client.post(
-            "/account/mfa/totp/activate/", data={"code": one_time(self.factor)}, headers=self._form()
-        )
-        if page.status_code != 200 or "/totp/activate" in str(page.url):
-            raise StoryFailed(f"{self.username} could not set up a second factor ({page.status_code})")
+        for _try in range(2):  # on a machine that is busy the first code may be too old when it arrives
+            data = {"code": one_time(self.factor)}
+            page = self.client.post("/account/mfa/totp/activate/", data=data, headers=self._form())
+            if page.status_code == 200 and "/totp/activate" not in str(page.url):
+                return
+        raise StoryFailed(f"{self.username} could not set up two-factor authentication ({page.status_code})")
 
     def _form(self) -> dict[str, str]:
         return {"X-CSRFToken": self.client.cookies.get("csrftoken") or "", "Referer": self.base_url + "/"}

@@ -18,7 +18,7 @@ from rich.table import Table
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-from releases.demo.chapters import consent, deploy, go_back, look_back, plan, prove, setup, survive  # noqa: E402
+from releases.demo.chapters import approve, audit, deploy, plan, prove, roll_back, setup, survive  # noqa: E402
 from releases.demo.site import StoryFailed  # noqa: E402
 from releases.demo.stage import Stage  # noqa: E402
 from releases.demo.targets import clean  # noqa: E402
@@ -28,11 +28,11 @@ CHAPTERS: tuple[tuple[str, Play], ...] = (
     ("Set up", setup.play),
     ("Plan", plan.play),
     ("Prove", prove.play),
-    ("Consent", consent.play),
+    ("Approve", approve.play),
     ("Deploy", deploy.play),
     ("Survive", survive.play),
-    ("Go back", go_back.play),
-    ("Look back", look_back.play),
+    ("Roll back", roll_back.play),
+    ("Audit", audit.play),
 )
 
 

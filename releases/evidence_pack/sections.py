@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Field, ForeignKey, Model
-from django.utils.translation import get_language, gettext as _
+from django.utils.translation import get_language, gettext as _, pgettext
 
 from audit import as_of
 from audit.actor import name_of
 from audit.cover import warning
 from audit.models import Event
 from environments import calendar
+from environments.language import labelled, listed
 from environments.roles import ROLE_CHOICES
 from releases.evidence_pack.collected import Collected, Run, columns, file_name, series_name
 from releases.evidence_pack.ledger_part import LedgerPart
@@ -54,7 +55,7 @@ def shown(value: Any, column: Field[Any, Any] | None = None) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{key}: {shown(one)}" for key, one in value.items())
     if isinstance(value, list):
-        return ", ".join(shown(one) for one in value)
+        return listed(shown(one) for one in value)
     return told(value)
 
 
@@ -78,7 +79,7 @@ def _duty_words() -> dict[str, str]:
     return {
         "author": _("author"),
         "editor": _("editor"),
-        "applicant": _("applicant"),
+        "applicant": _("requester"),
         "approve": _("Approved"),
         "conditional": _("Approved with a condition"),
         "send_back": _("Sent back"),
@@ -90,8 +91,8 @@ def _duty_words() -> dict[str, str]:
         "verifier": _("verified by"),
         "rollback": _("authorised by"),
         "decided how it goes on": _("answered by"),
-        "waiver proposed": f"{_('waiver')}: {_('proposed by')}",
-        "waiver decided": f"{_('waiver')}: {_('decided by')}",
+        "waiver proposed": labelled(_("waiver"), _("requested by")),
+        "waiver decided": labelled(_("waiver"), _("decided by")),
     }
 
 
@@ -105,16 +106,16 @@ def tables(change: Collected, part: LedgerPart, act_name: Callable[[str], str]) 
         _table(_("changes"), change.rows["changes"], ("release",)),
         _table(_("milestones"), change.rows["milestones"], ("release", "reminded", "label_ja", "label_en")),
         _table(_("checklist"), change.rows["checklist"], ("release", *_other_language())),
-        _table(_("roster"), change.rows["roster"], ("release",)),
+        _table(_("release team"), change.rows["roster"], ("release",)),
         _evidence(change),
         _table(_("documents"), change.rows["documents"], ("release", "rollback")),
         *_rounds(change),
         _table(_("final checks"), change.rows["final_checks"], ("release",)),
         _table(_("waivers"), change.rows["waivers"], ("release",)),
         _meetings(change),
-        _table(_("decisions of a meeting"), change.rows["meeting_decisions"], ("release",)),
+        _table(_("meeting decisions"), change.rows["meeting_decisions"], ("release",)),
         *(table for run in change.runs for table in _run(run)),
-        _table(_("obligations"), change.rows["obligations"], ("application", "release", *_other_language())),
+        _table(_("follow-up actions"), change.rows["obligations"], ("application", "release", *_other_language())),
         _history(part, act_name),
     ]
     return [table for table in made if table.rows or table.pairs]
@@ -131,16 +132,16 @@ def _duties(change: Collected) -> Table:
             words.get(p["duty"], p["duty"]), p["name"], " ".join(filter(None, (p["affiliation"], p["job_title"]))) or "—",
             p["employee_id"] or "—",
             moment(datetime.fromisoformat(p["at"])) if p["at"] else "—",
-            ", ".join(str(roles.get(role, role)) for role in p["roles"]) if p["roles"] else "—",
+            listed(str(roles.get(role, role)) for role in p["roles"]) if p["roles"] else "—",
         ]
         for p in change.people
     ]  # fmt: skip
-    head = [_("duty"), _("person"), _("affiliation"), _("employee id"), _("time"), _("roles at the time")]
-    return Table(_("Who did what"), head, rows)
+    head = [_("duty"), _("person"), _("affiliation"), _("employee ID"), _("time"), _("roles at the time")]
+    return Table(_("People and their duties"), head, rows)
 
 
 def _removed(change: Collected, act_name: Callable[[str], str]) -> Table:
-    outcomes = {"deleted": _("deleted"), "moved": _("moved to elsewhere"), "gone": _("gone without an event")}
+    outcomes = {"deleted": _("deleted"), "moved": _("moved elsewhere"), "gone": _("gone without an event")}
     rows = []
     for one in change.removed:
         names = as_of.column_names(one["object"].partition(":")[0])
@@ -148,7 +149,16 @@ def _removed(change: Collected, act_name: Callable[[str], str]) -> Table:
         at = moment(datetime.fromisoformat(one["at"]) if one["at"] else None)
         by = [name_of(one["actor"]), act_name(one["action"])] if one["event"] else ["—", "—"]
         rows.append([shown(one["event"]), at, *by, outcomes[one["outcome"]], one["object"], was, shown(one["reason"])])
-    head = [_("number"), _("time"), _("actor"), _("action"), _("outcome"), _("object"), _("what it was"), _("reason")]
+    head = [
+        _("number"),
+        _("time"),
+        _("actor"),
+        _("operation"),
+        _("outcome"),
+        _("object"),
+        _("last content"),
+        _("reason"),
+    ]
     return Table(_("Records that were removed"), head, rows)
 
 
@@ -157,13 +167,13 @@ def _evidence(change: Collected) -> Table:
         [file_name(e), str(e.environment), e.sentence, e.commit, e.digest, str(e.handed_in_by), moment(e.at)]
         for e in change.evidence
     ]
-    head = [_("file"), _("environment"), _("reading"), _("commit"), _("digest"), _("handed in by"), _("handed in")]
+    head = [_("file"), _("environment"), _("summary"), _("commit"), _("digest"), _("uploaded by"), _("uploaded at")]
     return Table(_("evidence"), head, rows)
 
 
 def _meetings(change: Collected) -> Table:
     made = [
-        [*_pairs(meeting), (_("attendees"), ", ".join(str(who) for who in there))] for meeting, there in change.meetings
+        [*_pairs(meeting), (_("attendees"), listed(str(who) for who in there))] for meeting, there in change.meetings
     ]
     return _laid(_("committee meetings"), made)
 
@@ -173,7 +183,7 @@ def _rounds(change: Collected) -> list[Table]:
     for round_ in change.rounds:
         title = f"{round_._meta.verbose_name} {round_.pk}"
         made.append(Table(title, pairs=_pairs(round_, ("document", "release", "window", "procedure"))))
-        words = _table(f"{title}: {_('approvals')}", list(round_.approvals.all()), ("round",))
+        words = _table(labelled(title, _("approval decisions")), list(round_.approvals.all()), ("round",))
         words.deep = True
         made.append(words)
     return made
@@ -182,7 +192,7 @@ def _rounds(change: Collected) -> list[Table]:
 def _run(run: Run) -> list[Table]:
     deployment, language = run.deployment, get_language() or "ja"
     title = f"{deployment._meta.verbose_name} {deployment.pk}: {deployment.environment}"
-    verdicts = {"pass": _("pass"), "waived": _("waived"), "not asked": _("not asked")}
+    verdicts = {"pass": pgettext("of a gate", "passed"), "waived": _("waived"), "not asked": _("not applicable")}
     gates = [
         [g["ja"] if language == "ja" else g["en"], verdicts[g["verdict"]], shown(g["event"]), shown(g["waiver"])]
         for g in run.gates
@@ -198,17 +208,17 @@ def _run(run: Run) -> list[Table]:
     head = [_("ordinal"), _("step"), _("phase"), _("state"), _("started"), _("ended"), _("result"), _("attempts")]
     made = [
         Table(title, pairs=_pairs(deployment, ("release", "application", "base", "baseline"))),
-        Table(f"{title}: {_('gates')}", [_("gate"), _("verdict"), _("number"), _("waiver")], gates, deep=True),
-        Table(f"{title}: {_('steps')}", head, steps, deep=True),
+        Table(labelled(title, _("gates")), [_("gate"), _("result"), _("number"), _("waiver")], gates, deep=True),
+        Table(labelled(title, _("steps")), head, steps, deep=True),
     ]
     for watch in run.watches:
         pairs = [*_pairs(watch, ("deployment", "baseline", "triggers")), (_("file"), series_name(watch))]
         if said := warning(watch.samples.all(), watch.checked.all()):
             pairs.append((_("altered"), said))
-        made.append(Table(f"{title}: {watch._meta.verbose_name}", pairs=pairs, deep=True))
+        made.append(Table(labelled(title, watch._meta.verbose_name), pairs=pairs, deep=True))
     for rollback in run.rollbacks:
-        name = f"{title}: {rollback._meta.verbose_name}"
-        documents = _table(f"{name}: {_('documents')}", list(rollback.documents.all()), ("release", "rollback"))
+        name = labelled(title, rollback._meta.verbose_name)
+        documents = _table(labelled(name, _("documents")), list(rollback.documents.all()), ("release", "rollback"))
         documents.deep = True
         made += [Table(name, pairs=_pairs(rollback, ("deployment",)), deep=True), documents]
     return made
@@ -230,5 +240,5 @@ def _history(part: LedgerPart, act_name: Callable[[str], str]) -> Table:
                 contents.get("request", {}).get("address") or "—",
             ]
         )  # fmt: skip
-    head = [_("number"), _("time"), _("actor"), _("action"), _("object"), _("outcome"), _("reason"), _("address")]
-    return Table(_("Ledger: acts and refusals"), head, rows)
+    head = [_("number"), _("time"), _("actor"), _("operation"), _("object"), _("outcome"), _("reason"), _("address")]
+    return Table(_("Ledger: operations and refusals"), head, rows)

@@ -1,7 +1,5 @@
 """Medians and percentiles of lengths of time."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ class Spread:
     p90: float | None
 
     @classmethod
-    def of(cls, seconds: Iterable[float | None]) -> Spread:
+    def of(cls, seconds: Iterable[float | None]) -> "Spread":
         """Take what is known; an even number of values has the mean of its two middle ones."""
         known = sorted(value for value in seconds if value is not None)
         if not known:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from django.db.models import Q
 
 from audit.refusals import GateClosed
+from environments.language import listed
 from environments.models import Account, ConfigurationVersion
 from releases.gates.base import procedure_of
 from releases.models import ConsentRound, Deployment, Fact, InForce, Release, Waiver
@@ -25,7 +26,7 @@ def words(duty: str) -> str:
         "committer": _("the committer of one of its commits"),
         "applicant": _("the person who submitted it for approval"),
         "starter": _("a person who scheduled or started its deployment"),
-        "waiver": _("a person who proposed or approved one of its waivers"),
+        "waiver": _("a person who requested or approved one of its waivers"),
     }[duty]
 
 
@@ -153,7 +154,7 @@ def unknown_authors(release: Release) -> list[str]:
     facts = Fact.objects.filter(release=release, kind__in=kinds).values_list("kind", "value")
     seen = {kind: value for kind, value in facts if isinstance(value, list)}
     if not all(seen.get(kind) for kind in kinds):
-        return [_("The authors of the commits are not known yet; observe the source first.")]
+        return [_("The authors of the commits are not known yet. Refresh from Git first.")]
     entries = dict.fromkeys(str(entry) for value in seen.values() for entry in value)
     rows = Account.objects.filter(git_addresses__has_any_keys=[entry.lower() for entry in entries])
     known = {str(a).lower() for theirs in rows.values_list("git_addresses", flat=True) for a in theirs}
@@ -168,8 +169,8 @@ def unknown_authors(release: Release) -> list[str]:
         elif entry.lower() not in known:
             strangers.append(entry)
     if strangers:
-        text = _("Nobody is known by the git address %(addresses)s; enter it at the account.")
-        found.append(text % {"addresses": ", ".join(strangers)})
+        text = _("No account has the Git email address %(addresses)s. Enter the address at the account of its owner.")
+        found.append(text % {"addresses": listed(strangers)})
     return found
 
 

@@ -21,8 +21,8 @@ Verdict = Literal["pass", "waived", "fail", "unknown"]
 PASSING = ("pass", "waived")
 # What people set on the page of any environment: it binds there whether the procedure names such a gate or not.
 SET_ON_PAGES = (
-    Gate(key="window", kind="window", tiers=get_args(Tier), ja="リリース時間帯", en="Window", source="ours"),
-    Gate(key="freeze", kind="freeze", tiers=get_args(Tier), ja="凍結期間", en="Freeze", source="ours"),
+    Gate(key="window", kind="window", tiers=get_args(Tier), ja="リリース時間帯", en="Change window", source="ours"),
+    Gate(key="freeze", kind="freeze", tiers=get_args(Tier), ja="凍結期間", en="Change freeze", source="ours"),
 )
 MOST_DEBTS = 50
 

@@ -16,24 +16,25 @@ def ask(question: Question, gate: Gate) -> Answer:
     rows = {row.state: row for row in rounds}
     round_, used = rows.get("granted"), "consumed" in rows
     if round_ is None:
-        reason = _("The consent has been used; a new one is needed.") if used else _("There is no granted consent.")
+        reason = (
+            _("The approval has been used. Submit the release for approval again.")
+            if used
+            else _("The release has no valid approval.")
+        )
         return failed(gate, reason, "approvals")
     if unknown := authorship.unknown_authors(release):
         return failed(gate, " ".join(unknown), "approvals")
     present = document(release, environment)
     if digest(present) != round_.digest:
         key = difference(round_.document, present)
-        return failed(
-            gate,
-            _("The consent is stale: “%(key)s” has changed.") % {"key": clause_labels().get(key, key)},
-            "approvals",
-        )
+        text = _("The approval request is no longer valid, because “%(key)s” has changed.")
+        return failed(gate, text % {"key": clause_labels().get(key, key)}, "approvals")
     if round_.window_end is not None and question.at >= round_.window_end:
-        return failed(gate, _("The consent has expired with its window."), "approvals")
+        return failed(gate, _("The approval request expired at the end of its change window."), "approvals")
     if why := quorum.uncounted(round_, question.at):
         return failed(gate, why, "approvals")
     approved_at = max((word.at for word in round_.approvals.all()), default=round_.opened_at)
     if worse := worse_since(question.known, approved_at):
-        text = _("Evidence that came after the approval is worse than what was approved: %(reports)s.")
+        text = _("Evidence that was uploaded after the approval is worse than the approved evidence: %(reports)s.")
         return failed(gate, text % {"reports": "; ".join(worse)}, "approvals")
     return passed(gate, round_.digest[:12], "approvals")

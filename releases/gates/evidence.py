@@ -127,10 +127,8 @@ def count(
     elif len(reports) == 1:
         said = _named(reports[0][0], reports[0][2])
     elif judged.outcome == "pass":
-        said = _("%(count)d reports count: %(names)s.") % {
-            "count": len(reports),
-            "names": _some([row.source or str(row) for row in found]),
-        }
+        text = _("%(count)d reports count: %(names)s.")
+        said = text % {"count": len(reports), "names": _some([row.source or str(row) for row in found])}
     else:
         listed = _some([_named(row, sentence) for row, sentence in wrong]) or judged.total
         said = _("%(count)d reports count. Not passed: %(reports)s") % {"count": len(reports), "reports": listed}

@@ -31,13 +31,13 @@ def ask(question: Question, gate: Gate) -> Answer:
         )
         if not there or exception is None:
             return passed(gate)
-        text = _("Exception from the freeze “%(name)s” until %(until)s by %(who)s: %(reason)s")
+        text = _("Exception from the change freeze “%(name)s” until %(until)s by %(who)s: %(reason)s")
         until = calendar.print_time(exception.until, environment.zone, get_language() or "ja")
         words = {"name": there[0].name, "until": until, "who": exception.decided_by, "reason": exception.reason}
         return replace(passed(gate, text % words, "waivers"), verdict="waived")
     freeze = max(active, key=lambda f: f.ends_at)
     until = calendar.print_time(freeze.ends_at, environment.zone, get_language() or "ja")
-    text = _("Freeze “%(name)s” until %(end)s: %(reason)s")
+    text = _("Change freeze “%(name)s” until %(end)s: %(reason)s")
     reason = text % {"name": freeze.name, "end": until, "reason": freeze.reason}
     any_time = all(other.kind != "window" for other in question.known.asked(environment))
     answer = opening(

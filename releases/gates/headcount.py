@@ -114,7 +114,6 @@ def worse(before: Iterable[Shortfall], after: Iterable[Shortfall]) -> list[Short
 
 def of_departure(act: Act, grants: Collection[int], refuses: bool) -> None:
     """Refuse that grants end with which an approval rule that can be met now could be met no more; tell of what else.
-
     Two acts at once are counted one after the other.
     """
     procedure = Procedure.objects.filter(state="active").first()
@@ -128,7 +127,10 @@ def of_departure(act: Act, grants: Collection[int], refuses: bool) -> None:
     ruin = [s for s in found if s.binding and s.key not in unmet]
     if ruin and refuses:
         raise GateClosed(
-            _("Without this role the procedure's rules can no longer be met. Give the role to another person first."),
+            _(
+                "Without this role the rules of the release procedure can no longer be met. Grant the role to "
+                "another person first."
+            ),
             *(str(s) for s in ruin),
         )
     tell_unmet(act, procedure, found)

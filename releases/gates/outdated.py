@@ -25,8 +25,8 @@ def answer(environment: Environment, known: Known) -> Answer | None:
     if release.kind == Release.Kind.EMERGENCY and environment.tier != Environment.Tier.PRODUCTION:
         return None
     text = _(
-        "In %(environment)s the newer version %(newer)s is in force, and %(older)s does not replace it. Roll %(newer)s back, or "
-        "plan a higher version."
+        "The newer version %(newer)s is deployed in %(environment)s, and %(older)s does not replace it. Roll "
+        "%(newer)s back, or plan a higher version."
     )
     named = {"environment": environment, "newer": pointer.release.version, "older": release.version}
     return Answer(KEY, "fail", text % named, "gates", _label("ja"), _label("en"), kind=KEY)

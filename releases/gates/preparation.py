@@ -2,6 +2,7 @@
 
 from django.utils.translation import get_language
 
+from environments.language import listed
 from releases.gates.base import Answer, Question, failed, passed
 from releases.models import InForce, RosterEntry
 from releases.procedures.parts import Gate
@@ -13,9 +14,9 @@ def checklist(question: Question, gate: Gate) -> Answer:
     rows = list(question.release.checklist.all())
     unsigned = [str(item) for item in rows if item.signed_at is None]
     if not rows:
-        return failed(gate, _("There is no checklist yet; fix the content first."), "checklist")
+        return failed(gate, _("The release has no checklist yet. Lock the scope first."), "checklist")
     if unsigned:
-        return failed(gate, _("Not signed: %(items)s") % {"items": ", ".join(unsigned)}, "checklist")
+        return failed(gate, _("Not signed: %(items)s") % {"items": listed(unsigned)}, "checklist")
     return passed(gate, "", "checklist")
 
 
@@ -24,9 +25,9 @@ def milestones(question: Question, gate: Gate) -> Answer:
     rows = list(question.release.milestones.all())
     undone = [str(m) for m in rows if m.done_at is None and m.guards != "start"]
     if not rows:
-        return failed(gate, _("No date has been planned yet."), "plan")
+        return failed(gate, _("No scheduled start has been set yet."), "plan")
     if undone:
-        return failed(gate, _("Not done: %(items)s") % {"items": ", ".join(undone)}, "plan")
+        return failed(gate, _("Not done: %(items)s") % {"items": listed(undone)}, "plan")
     return passed(gate, "", "plan")
 
 
@@ -39,7 +40,7 @@ def documents(question: Question, gate: Gate) -> Answer:
         if document is None or document.state not in ("ready", "published"):
             missing.append(str(document) if document is not None else wanted.label(get_language() or "ja"))
     if missing:
-        return failed(gate, _("Not ready to publish: %(items)s") % {"items": ", ".join(missing)}, "documents")
+        return failed(gate, _("Not ready to publish: %(items)s") % {"items": listed(missing)}, "documents")
     return passed(gate, "", "documents")
 
 
@@ -48,16 +49,14 @@ def roster(question: Question, gate: Gate) -> Answer:
     present = {entry.duty for entry in question.release.roster.all() if entry.telephone}
     missing = [label for duty, label in RosterEntry.Duty.choices if duty not in present]
     if missing:
-        return failed(
-            gate, _("Nobody on the roster as: %(duties)s") % {"duties": ", ".join(map(str, missing))}, "roster"
-        )
+        text = _("Release team roles without a member: %(duties)s")
+        return failed(gate, text % {"duties": listed(map(str, missing))}, "roster")
     return passed(gate, "", "roster")
 
 
 def obligations(question: Question, gate: Gate) -> Answer:
-    """Every condition of this release's consent is met, and no debt of the application is overdue.
-
-    An emergency is held up by its own conditions alone.
+    """Every condition of this release's consent is met, and no debt of the application is overdue. An emergency is held
+    up by its own conditions alone.
     """
     release = question.release
     condition = question.known.condition
@@ -67,7 +66,8 @@ def obligations(question: Question, gate: Gate) -> Answer:
         return passed(gate)
     pointer = InForce.objects.filter(application=release.application, environment=question.environment).first()
     if pointer is not None and pointer.unknown:
-        return failed(gate, _("What is in force there is unknown; only an emergency may follow."), "deployments")
+        text = _("The deployed version in this environment is unknown. Only an emergency release may follow.")
+        return failed(gate, text, "deployments")
     overdue = question.known.debt
     if overdue is not None and overdue.due_at < question.at:
         text = _("Overdue: %(what)s (%(release)s)")

@@ -10,6 +10,6 @@ def ask(question: Question, gate: Gate) -> Answer:
     known = question.known
     for environment in known.places:
         if environment.order < question.environment.order and environment.pk not in known.verified:
-            text = _("It has not been verified in %(environment)s yet.")
+            text = _("The release has not been verified in %(environment)s yet.")
             return failed(gate, text % {"environment": environment}, "deployments")
     return passed(gate)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from environments import access
+from environments.language import listed
 from environments.models import Account, Environment
 from environments.roles import ROLE_CHOICES
 from releases.gates import authorship
@@ -111,7 +112,7 @@ def words_for(missing: Iterable[str] | Mapping[str, int]) -> str:
     """Return roles as people read them, with how many persons of each are missing where that is said."""
     names = dict(ROLE_CHOICES)
     counts = missing if isinstance(missing, Mapping) else {}
-    return ", ".join(f"{names.get(r, r)} ({counts[r]})" if r in counts else str(names.get(r, r)) for r in missing)
+    return listed(f"{names.get(r, r)} ({counts[r]})" if r in counts else str(names.get(r, r)) for r in missing)
 
 
 def rules_of(round_: ConsentRound) -> list[Rule]:
@@ -193,7 +194,7 @@ def _lost(word: Approval, roles: frozenset[str], kept_out: dict[str, str]) -> st
     people = [person for person in (word.account, word.on_behalf) if person is not None]
     duty = next((kept_out[person.person_key] for person in people if person.person_key in kept_out), "")
     if not all(person.is_active and person.kind == Account.Kind.PERSON for person in people):
-        why = _("the account is closed or is not a person's")
+        why = _("the account is deactivated or does not belong to a person")
     elif duty:
         why = _("this person is %(duty)s") % {"duty": authorship.words(duty)}
     elif not roles:

@@ -27,11 +27,11 @@ def ask(question: Question, gate: Gate) -> Answer:
     """Look for the rehearsal; a pass says where and when it was, and how long each way took."""
     run = rehearsed(question.release, question.environment)
     if run is None:
-        text = _("This plan has not been gone forward and back in an earlier environment: raise a rehearsal there.")
+        text = _("This plan has no rollback rehearsal in an earlier environment. Run a rollback rehearsal there.")
         return failed(gate, text, "deployments")
     at = calendar.print_time(run.ended_at, run.environment.zone, get_language() or "ja") if run.ended_at else "—"
     out, back = (seconds(run, phases) for phases in (("forward", "verify"), ("back", "back_verify")))
-    text = _("Rehearsed in %(environment)s, %(at)s: %(out)d s out, %(back)d s back.")
+    text = _("The rollback was rehearsed in %(environment)s, %(at)s: deployment %(out)d s, rollback %(back)d s.")
     return passed(gate, text % {"environment": run.environment, "at": at, "out": out, "back": back}, "deployments")
 
 

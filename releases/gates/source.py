@@ -1,5 +1,4 @@
 """Is the tag what it should be, the commit on a branch that the environment accepts, and that branch's protection met?
-
 R1, V2, V3.
 """
 
@@ -8,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import get_language
 
+from environments.language import listed
 from releases.gates import evidence
 from releases.gates.base import Answer, Question, failed, passed, unknown
 from releases.models import Release
@@ -22,7 +22,7 @@ def tag(question: Question, gate: Gate) -> Answer:
     release = question.release
     fact = question.known.fresh("tag", settings.FACT_SECONDS)
     if fact is None:
-        return unknown(gate, _("The tag has not been looked at within the last minute."), "evidence")
+        return unknown(gate, _("The tag has not been checked within the last minute. Refresh from Git."), "evidence")
     seen = fact.value
     if "fault" in seen:
         return failed(gate, _unseen(release, seen), "evidence")
@@ -49,7 +49,7 @@ def tag_faults(release: Release, seen: dict[str, Any]) -> list[str]:
             (release.tag != wanted, _("The tag of this version is called %(tag)s.") % {"tag": wanted}),
             (not seen["annotated"], _("The tag is not annotated.")),
             (seen["annotated"] and not seen["signed"], _("The tag is not signed.")),
-            (seen["signed"] and not seen["signature_good"], _("The tag bears no good signature by a known key.")),
+            (seen["signed"] and not seen["signature_good"], _("The tag has no valid signature by an allowed signer.")),
             (not seen["version_named"], _("The tag does not name the version.")),
             (not seen["date_named"], _("The tag does not name the date.")),
             (not seen["changes_named"], _("The tag does not name the changes.")),
@@ -68,24 +68,24 @@ def branch(question: Question, gate: Gate) -> Answer:
     release = question.release
     fact = question.known.fresh("heads", settings.FACT_SECONDS)
     if fact is None:
-        return unknown(gate, _("The branches have not been looked at within the last minute."), "evidence")
+        return unknown(gate, _("The branches have not been refreshed from Git within the last minute."), "evidence")
     if isinstance(fact.value, dict):
         return failed(gate, fact.value["fault"], "evidence")
     patterns = question.procedure.accepted_patterns(question.environment.slug, emergency=question.emergency)
     heads = [head for head in fact.value if git.head_accepts([head], patterns)]
     if not heads:
         text = _("The commit is on no branch that this environment accepts (%(patterns)s).")
-        return failed(gate, text % {"patterns": ", ".join(patterns)}, "evidence")
+        return failed(gate, text % {"patterns": listed(patterns)}, "evidence")
     if wrong := wrong_branch(release.kind, release.branch, question.procedure):
         return failed(gate, wrong, "evidence")
     if release.branch not in fact.value:
         # Merged and deleted is the usual end of a branch; one that is still there must hold the commit.
         named = question.known.fresh("branch", settings.FACT_SECONDS)
         if named is None or named.value.get("name") != release.branch:
-            return unknown(gate, _("The branches have not been looked at within the last minute."), "evidence")
+            return unknown(gate, _("The branches have not been refreshed from Git within the last minute."), "evidence")
         if named.value["there"]:
             return failed(gate, not_on(release.branch), "evidence")
-    return passed(gate, ", ".join(heads), "evidence")
+    return passed(gate, listed(heads), "evidence")
 
 
 def protection(question: Question, gate: Gate) -> Answer:
@@ -104,7 +104,7 @@ def protection(question: Question, gate: Gate) -> Answer:
                 found.append(evidence.ask(question, gate.model_copy(update={"evidence": kinds[wanted.key]})))
     wrong = [answer for answer in found if not answer.passes]
     if not wrong:
-        return passed(gate, ", ".join(filter(None, (answer.reason for answer in found))), "evidence")
+        return passed(gate, listed(filter(None, (answer.reason for answer in found))), "evidence")
     say = failed if any(answer.verdict == "fail" for answer in wrong) else unknown
     return say(gate, " ".join(answer.reason for answer in wrong), "evidence")
 
@@ -114,7 +114,7 @@ def _signed(question: Question, gate: Gate, label: str) -> Answer:
     seconds, release = settings.FACT_SECONDS, question.release
     seen = {kind: question.known.fresh(kind, seconds) for kind in ("tag", "signature")}
     if seen["tag"] is None or seen["signature"] is None:
-        return unknown(gate, _("The signatures have not been looked at within the last minute."))
+        return unknown(gate, _("The signatures have not been refreshed from Git within the last minute."))
     tag_, commit = seen["tag"].value, seen["signature"].value
     if "fault" in commit:
         return failed(gate, str(commit["fault"]))
@@ -123,7 +123,8 @@ def _signed(question: Question, gate: Gate, label: str) -> Answer:
     if tag_.get("signature_good") and tag_["commit"] == release.commit:
         return passed(gate, _("%(label)s: tag, %(who)s") % {"label": label, "who": tag_["signer"]})
     text = _(
-        "Neither the commit nor a tag of the release that names it bears a good signature by a known key (%(label)s)."
+        "Neither the commit nor the release tag that points to it has a valid signature by an allowed signer "
+        "(%(label)s)."
     )
     return failed(gate, text % {"label": label})
 
@@ -157,7 +158,7 @@ def wrong_branch(kind: str, name: str, procedure: Content) -> str:
     patterns = branches_for(kind, procedure)
     if git.head_accepts([name], patterns):
         return ""
-    named = {"branch": name or "—", "patterns": ", ".join(patterns)}
+    named = {"branch": name or "—", "patterns": listed(patterns)}
     if kind == Release.Kind.EMERGENCY:
         return _("An emergency release comes from a branch %(patterns)s, not from %(branch)s.") % named
     if kind == Release.Kind.REGULAR:

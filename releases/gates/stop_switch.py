@@ -10,20 +10,20 @@ from releases.models import StopSwitch
 from releases.steps.words import gettext as _
 
 KEY = "stop_switch"
-LABELS = ("緊急停止", "Stop switch")
+LABELS = ("緊急停止", "Emergency stop")
 
 
 def sentence(switch: StopSwitch, zone: str) -> str:
     """Return why nothing starts, with who pressed it, when and why."""
     at = calendar.print_time(switch.pressed_at, zone, get_language() or "ja")
     if switch.application is None:
-        text = _("All production is stopped since %(at)s by %(who)s: %(reason)s")
+        text = _("All production has been stopped since %(at)s (by %(who)s). Reason: %(reason)s")
         if switch.pauses:
-            text = _("All production is paused since %(at)s by %(who)s: %(reason)s")
+            text = _("All production has been paused since %(at)s (by %(who)s). Reason: %(reason)s")
     else:
-        text = _("Production of %(application)s is stopped since %(at)s by %(who)s: %(reason)s")
+        text = _("Production of %(application)s has been stopped since %(at)s (by %(who)s). Reason: %(reason)s")
         if switch.pauses:
-            text = _("Production of %(application)s is paused since %(at)s by %(who)s: %(reason)s")
+            text = _("Production of %(application)s has been paused since %(at)s (by %(who)s). Reason: %(reason)s")
     return text % {"application": switch.application, "at": at, "who": switch.pressed_by, "reason": switch.reason}
 
 

@@ -72,11 +72,11 @@ def closed_to(known: Known, environment: Environment, seconds: float) -> str:
         return ""
     end = _end(release, environment, answer)
     if end is None:
-        return _("The release's own window has closed.")
+        return _("The release's change window has closed.")
     if at + timedelta(seconds=seconds) <= end:
         return ""
     when = calendar.print_time(end, environment.zone, get_language() or "ja")
-    return _("What is left no longer fits before %(when)s; take it back.") % {"when": when}
+    return _("The remaining steps no longer fit before %(when)s. Roll back the deployment.") % {"when": when}
 
 
 def ask(question: Question, gate: Gate) -> Answer:
@@ -93,11 +93,13 @@ def ask(question: Question, gate: Gate) -> Answer:
         return passed(gate, _("An emergency needs no window."), "plan")
     end = _end(release, environment, answer)
     if end is None or at >= end:
-        return failed(gate, _("The release's own window has closed."), "plan")
+        return failed(gate, _("The release's change window has closed."), "plan")
     needed = durations(release, environment.pk).needed(release.plan)
     latest = calendar.latest_safe_start(end, timedelta(seconds=needed.seconds))
     if at > latest:
         when = calendar.print_time(latest, environment.zone, get_language() or "ja")
-        text = _("It no longer fits: the latest safe start was %(when)s.") % {"when": when}
+        text = _("The deployment no longer fits into the change window: the latest safe start was %(when)s.") % {
+            "when": when
+        }
         return failed(gate, f"{text} {needed.sentence}", "plan")
     return passed(gate, f"{answer.reason} {needed.sentence}" if release.plan else answer.reason, "plan")

@@ -45,7 +45,7 @@ def release_notes(facts: Facts, language: str) -> str:
             if found := [change for change in facts.changes if change.kind == kind]:
                 lines += ["", f"## {_heading(kind)}", "", *(f"- {change.text}" for change in found)]
         if facts.impact.strip():
-            lines += ["", "## " + _("What you will notice"), "", facts.impact.strip()]
+            lines += ["", "## " + _("Impact on users"), "", facts.impact.strip()]
     return "\n".join(lines)
 
 
@@ -76,11 +76,11 @@ def status(facts: Facts, language: str) -> str:
             case "monitoring" | "completed":
                 return _("%(what)s has been released. The service is available.") % named
             case "rolled_back":
-                return _("%(what)s was taken back; the version before is available again.") % named
+                return _("%(what)s was rolled back. The previous version is available again.") % named
             case "failed":
                 return _("The release of %(what)s did not succeed. The service is being restored.") % named
             case "withdrawn" | "rejected":
-                return _("The release of %(what)s has been called off.") % named
+                return _("The release of %(what)s has been cancelled.") % named
         if facts.opens:
             return _("%(what)s is planned for %(opens)s – %(closes)s. The service may be unavailable then.") % named
         return _("%(what)s is in preparation; there is no date yet.") % named

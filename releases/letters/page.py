@@ -15,14 +15,12 @@ BUTTON = (
 def html_of(subject: str, text: str, url: str, language: str) -> str:
     """Return a whole HTML page (UTF-8) that says what the text says."""
     with override(language):
-        button = (
-            format_html(
-                '<p style="margin:24px 0 8px"><a style="{}" href="{}">{}</a></p>', BUTTON, url, _("Open the page")
-            )
-            if url
-            else ""
-        )
-        foot = _("Sent by Ringi. Nothing is approved by answering; act on the page.")
+        # A recipient without a link is external and approves nothing.
+        button, foot = "", _("Ringi sent this notification.")
+        if url:
+            link = '<p style="margin:24px 0 8px"><a style="{}" href="{}">{}</a></p>'
+            button = format_html(link, BUTTON, url, _("Open the page"))
+            foot = _("Ringi sent this notification. A reply does not count as an approval. Open the page to act.")
     return format_html(
         '<!doctype html><html lang="{}"><head><meta charset="utf-8"><title>{}</title></head><body style="{}">'
         '<div style="{}"><h1 style="font-size:19px;margin:0 0 16px">{}</h1>{}{}'

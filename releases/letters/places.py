@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _, gettext_lazy
 
+from environments.language import listed
+
 PLACE = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
 # What is left of a place that was misspelt, or of another template language: full-width braces, one brace, ${…}, %(…)s.
 STRAY = re.compile(r"[{}｛｝]")
@@ -19,20 +21,20 @@ PLACES: dict[str, str | Promise] = {
     "version": gettext_lazy("version"),
     "number": gettext_lazy("number"),
     "title": gettext_lazy("title"),
-    "kind": gettext_lazy("kind"),
+    "kind": gettext_lazy("type"),
     "state": gettext_lazy("state"),
     "environment": gettext_lazy("environment"),
     "opens": gettext_lazy("window opens"),
     "closes": gettext_lazy("window closes"),
-    "changes": gettext_lazy("the changes, one on a line"),
-    "status": gettext_lazy("the status text for users"),
+    "changes": gettext_lazy("change entries, one per line"),
+    "status": gettext_lazy("status text for users"),
     "impact": gettext_lazy("impact"),
-    "what": gettext_lazy("what it is about"),
-    "plan": gettext_lazy("the rollback plan: impact, method and timing"),
+    "what": gettext_lazy("affected item"),
+    "plan": gettext_lazy("rollback plan (impact, method and timing)"),
     "due": gettext_lazy("due"),
-    "reason": gettext_lazy("the reason given"),
-    "actor": gettext_lazy("who did it"),
-    "at": gettext_lazy("when it happened"),
+    "reason": gettext_lazy("reason"),
+    "actor": gettext_lazy("performed by"),
+    "at": gettext_lazy("time of the event"),
     "url": gettext_lazy("address of the page"),
 }
 # What the consent was given to, or follows from the run; the rest is written later, and was read by nobody.
@@ -47,14 +49,14 @@ def used(text: str) -> set[str]:
 def fault_of(text: str) -> str:
     """Return why a text can't be used; empty when it can."""
     if unknown := sorted(used(text) - PLACES.keys()):
-        return _("There is no place of this name: %(names)s") % {"names": ", ".join(unknown)}
+        return _("The text uses unknown placeholders: %(names)s") % {"names": listed(unknown)}
     rest = PLACE.sub("", text)
     for found in MEANT.finditer(rest):
         if (name := unicodedata.normalize("NFKC", found[1])) in PLACES:
             named = {"right": f"{{{{ {name} }}}}", "found": found[0]}
-            return _("“%(found)s” would be sent as it stands. Write %(right)s instead.") % named
+            return _("“%(found)s” would be sent unchanged. Write %(right)s instead.") % named
     if STRAY.search(rest):
-        return _("Braces stand for a place only, such as {{ version }}.")
+        return _("Braces may only enclose a placeholder, such as {{ version }}.")
     return ""
 
 

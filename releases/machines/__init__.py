@@ -1,1 +1,1 @@
-"""The machines: states, groups and edges, one screen each. Edges have no bodies; what an edge needs is in actions."""
+"""The state machines, one screen each. Transitions have no bodies; operations check the conditions."""

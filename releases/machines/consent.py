@@ -1,4 +1,4 @@
-"""The life of a round of consent."""
+"""The states of an approval request."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -6,16 +6,16 @@ from django_fsm import FSMField, transition
 
 
 class ConsentMachine(models.Model):
-    """open → granted → consumed; every other way out ends the round."""
+    """open → granted → consumed; every other transition ends the approval request."""
 
     class State(models.TextChoices):
-        OPEN = "open", _("Open")
-        GRANTED = "granted", _("Granted")
-        CONSUMED = "consumed", _("Consumed")
+        OPEN = "open", _("In review")
+        GRANTED = "granted", _("Approved")
+        CONSUMED = "consumed", _("Used")
         SENT_BACK = "sent_back", _("Sent back")
         REJECTED = "rejected", _("Rejected")
-        TAKEN_BACK = "taken_back", _("Taken back")
-        VOID = "void", _("Void")
+        TAKEN_BACK = "taken_back", _("Withdrawn")
+        VOID = "void", _("Invalidated")
         EXPIRED = "expired", _("Expired")
 
     LIVE = frozenset({"open", "granted"})
@@ -32,24 +32,24 @@ class ConsentMachine(models.Model):
 
     @transition("state", source="granted", target="consumed")
     def consume(self) -> None:
-        """One attempt has used it."""
+        """One deployment has used the approval."""
 
     @transition("state", source="open", target="sent_back")
     def send_back(self) -> None:
-        """差戻し."""
+        """Sent back (差戻し)."""
 
     @transition("state", source="open", target="rejected")
     def reject(self) -> None:
-        """却下."""
+        """Rejected (却下)."""
 
     @transition("state", source="open", target="taken_back")
     def take_back(self) -> None:
-        """引戻し."""
+        """The requester withdraws the request (引戻し)."""
 
     @transition("state", source=["open", "granted"], target="void")
     def void(self) -> None:
-        """What was consented to has changed; `void_key` names it."""
+        """The approved content has changed; `void_key` names the field."""
 
     @transition("state", source=["open", "granted"], target="expired")
     def expire(self) -> None:
-        """Its window has passed."""
+        """The change window of the request has passed."""

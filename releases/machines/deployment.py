@@ -1,4 +1,4 @@
-"""The life of a deployment: one attempt to bring a release to one environment."""
+"""The states of a deployment: one attempt to bring a release to one environment."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -16,16 +16,16 @@ class DeploymentMachine(models.Model):
         VERIFYING = "verifying", _("Verifying")
         MONITORING = "monitoring", _("Monitoring")
         SUCCEEDED = "succeeded", _("Succeeded")
-        WAITING = "waiting", _("Waiting for a decision")
+        WAITING = "waiting", _("Awaiting decision")
         STOPPING = "stopping", _("Stopping")
         STOPPED = "stopped", _("Stopped")
         FAILED = "failed", _("Failed")
         ROLLING_BACK = "rolling_back", _("Rolling back")
         ROLLED_BACK = "rolled_back", _("Rolled back")
         ROLLBACK_FAILED = "rollback_failed", _("Rollback failed")
-        SETTLED = "settled", _("Settled")
+        SETTLED = "settled", _("Resolved")
         CANCELLED = "cancelled", _("Cancelled")
-        MISSED = "missed", _("Missed")
+        MISSED = "missed", _("Missed window")
 
     ENDS = frozenset({"succeeded", "rolled_back", "settled", "cancelled", "missed"})
     WAITING_TO_RUN = frozenset({"requested", "scheduled", "queued"})
@@ -49,27 +49,27 @@ class DeploymentMachine(models.Model):
 
     @transition("state", source="requested", target="scheduled")
     def schedule(self) -> None:
-        """An hour is set and the gates are passed."""
+        """The scheduled start is set and the gates are passed."""
 
     @transition("state", source="scheduled", target="queued")
     def queue(self) -> None:
-        """It is all but due and the gates are passed again."""
+        """The scheduled start is near and the gates are passed again."""
 
     @transition("state", source="queued", target="scheduled")
     def put_back(self) -> None:
-        """A gate closed between queueing and the claim."""
+        """A gate no longer passed between queueing and claim."""
 
     @transition("state", source=["requested", "scheduled", "queued"], target="cancelled")
     def cancel(self) -> None:
-        """It will not run."""
+        """The deployment will not start."""
 
     @transition("state", source=["scheduled", "queued"], target="missed")
     def miss(self) -> None:
-        """Its window passed without a start."""
+        """The change window passed without a start."""
 
     @transition("state", source="queued", target="running")
     def start(self) -> None:
-        """The first step is claimed; consumes the consent."""
+        """The first step is claimed; this uses the approval."""
 
     @transition("state", source="running", target="verifying")
     def verify(self) -> None:
@@ -77,15 +77,15 @@ class DeploymentMachine(models.Model):
 
     @transition("state", source="verifying", target="monitoring")
     def watch(self) -> None:
-        """The checks hold and, where protected, a second person says so."""
+        """The checks passed and, in a protected environment, a second person confirmed this."""
 
     @transition("state", source="monitoring", target="succeeded")
     def succeed(self) -> None:
-        """The watch has ended well."""
+        """Monitoring has ended with the result passed."""
 
     @transition("state", source="monitoring", target="succeeded")
     def cut_short(self) -> None:
-        """A newer run has taken its place; the watch keeps its verdict so far."""
+        """A newer deployment has superseded this one; monitoring keeps its result so far."""
 
     @transition("state", source=["running", "verifying"], target="waiting")
     def hold(self) -> None:
@@ -93,42 +93,42 @@ class DeploymentMachine(models.Model):
 
     @transition("state", source="waiting", target="running")
     def resume(self) -> None:
-        """Go on with the steps."""
+        """The steps continue."""
 
     @transition("state", source="waiting", target="verifying")
     def recheck(self) -> None:
-        """Go on with the checks."""
+        """The checks continue."""
 
     @transition("state", source=["running", "waiting", "verifying"], target="stopping")
     def stop(self) -> None:
-        """A person stops it; the running step is told to end."""
+        """A person stops the deployment; the running step gets the signal to end."""
 
     @transition("state", source="stopping", target="stopped")
     def stopped(self) -> None:
-        """Nothing of it runs any more."""
+        """No step of the deployment runs any more."""
 
     @transition("state", source=["running", "waiting", "verifying"], target="failed")
     def fail(self) -> None:
-        """It will not go on forward."""
+        """The deployment will not continue."""
 
     @transition(
         "state", source=["waiting", "verifying", "monitoring", "succeeded", "failed", "stopped"], target="rolling_back"
     )
     def roll_back(self) -> None:
-        """The way back begins."""
+        """The rollback begins."""
 
     @transition("state", source="rolling_back", target="rolled_back")
     def restored(self) -> None:
-        """The earlier state is back and proved by digest."""
+        """The earlier state is restored and proved by digest."""
 
     @transition("state", source="rolling_back", target="rollback_failed")
     def falter(self) -> None:
-        """The way back did not end well."""
+        """The rollback failed."""
 
     @transition("state", source="rollback_failed", target="rolling_back")
     def retry(self) -> None:
-        """Try the way back again."""
+        """The rollback is tried again."""
 
     @transition("state", source=["failed", "stopped", "rollback_failed"], target="settled")
     def settle(self) -> None:
-        """A person says in what state the target was left."""
+        """A person states the state in which the deployment left the target."""

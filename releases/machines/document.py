@@ -1,4 +1,4 @@
-"""The life of a document: content check, approval, ready to publish (G3)."""
+"""The states of a document: content check, approval, ready to publish (G3)."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -6,7 +6,7 @@ from django_fsm import FSMField, transition
 
 
 class DocumentMachine(models.Model):
-    """draft → checked → approved → ready → published, and retracted when its release is taken back."""
+    """draft → checked → approved → ready → published, and retracted when the release is rolled back."""
 
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
@@ -25,24 +25,24 @@ class DocumentMachine(models.Model):
 
     @transition("state", source="draft", target="checked")
     def check_content(self) -> None:
-        """内容確認."""
+        """The content is checked (内容確認)."""
 
     @transition("state", source="checked", target="approved")
     def approve(self) -> None:
-        """承認取得."""
+        """The document is approved (承認取得)."""
 
     @transition("state", source="approved", target="ready")
     def prepare(self) -> None:
-        """公開準備."""
+        """The document is ready to publish (公開準備)."""
 
     @transition("state", source="ready", target="published")
     def publish(self) -> None:
-        """Published with the release."""
+        """The document is published with the release."""
 
     @transition("state", source="published", target="retracted")
     def retract(self) -> None:
-        """What it told is no longer so: its release was taken back after the watch had ended."""
+        """The document is no longer true: the release was rolled back after monitoring had ended."""
 
     @transition("state", source=["checked", "approved", "ready"], target="draft")
     def revise(self) -> None:
-        """Edited: it begins anew."""
+        """The document was edited and starts again as a draft."""

@@ -1,4 +1,4 @@
-"""The life of a version of the procedure: it governs itself."""
+"""The states of a version of the procedure, which itself needs approval."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -11,7 +11,7 @@ class ProcedureMachine(models.Model):
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
         IN_REVIEW = "in_review", _("In review")
-        ACTIVE = "active", _("Active")
+        ACTIVE = "active", _("In effect")
         RETIRED = "retired", _("Retired")
         DISCARDED = "discarded", _("Discarded")
 
@@ -24,20 +24,20 @@ class ProcedureMachine(models.Model):
 
     @transition("state", source="draft", target="in_review")
     def submit(self) -> None:
-        """Ask for consent."""
+        """The version is submitted for approval."""
 
     @transition("state", source="in_review", target="active")
     def activate(self) -> None:
-        """From now on new releases follow it."""
+        """From now on, new releases follow this version."""
 
     @transition("state", source="active", target="retired")
     def retire(self) -> None:
-        """A newer version is active."""
+        """A newer version is in effect."""
 
     @transition("state", source="in_review", target="draft")
     def send_back(self) -> None:
-        """It must be changed."""
+        """The version must be changed."""
 
     @transition("state", source=["draft", "in_review"], target="discarded")
     def discard(self) -> None:
-        """Nobody wants it."""
+        """The version is not wanted."""

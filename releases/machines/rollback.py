@@ -1,4 +1,4 @@
-"""The life of a rollback: from the alarm to the report (chapter 7 of the procedure)."""
+"""The states of a rollback, from the alarm to the report (chapter 7 of the procedure)."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +18,7 @@ class RollbackMachine(models.Model):
         REPORTING = "reporting", _("Reporting")
         CLOSED = "closed", _("Closed")
         DISMISSED = "dismissed", _("Dismissed")
-        FALTERED = "faltered", _("Faltered")
+        FALTERED = "faltered", _("Failed")
 
     ENDS = frozenset({"closed", "dismissed"})
 
@@ -33,43 +33,43 @@ class RollbackMachine(models.Model):
 
     @transition("state", source=["raised", "assessed"], target="authorised")
     def pre_authorise(self) -> None:
-        """The consent allowed it beforehand; the assessment is owed afterwards."""
+        """The approval authorised the rollback in advance; the assessment is a follow-up action."""
 
     @transition("state", source="assessed", target="authorised")
     def authorise(self) -> None:
-        """切戻し判断者 says go."""
+        """The rollback decision maker authorises the rollback."""
 
     @transition("state", source=["raised", "assessed", "authorised"], target="dismissed")
     def dismiss(self) -> None:
-        """It was no reason to go back."""
+        """The alarm was no reason for a rollback."""
 
     @transition("state", source="authorised", target="running")
     def run(self) -> None:
-        """The way back begins."""
+        """The rollback begins."""
 
     @transition("state", source="running", target="verifying")
     def verify(self) -> None:
-        """The earlier state is back; the checks begin."""
+        """The earlier state is restored; the checks begin."""
 
     @transition("state", source=["running", "verifying"], target="faltered")
     def falter(self) -> None:
-        """A step or check of the way back failed."""
+        """A step or check of the rollback failed."""
 
     @transition("state", source="faltered", target="running")
     def retry(self) -> None:
-        """Try again."""
+        """The rollback is tried again."""
 
     @transition("state", source="faltered", target="reporting")
     def take_over(self) -> None:
-        """It was done by hand; two names stand for it."""
+        """The rollback was completed manually; two people confirm it."""
 
     @transition("state", source="verifying", target="monitoring")
     def watch(self) -> None:
-        """The checks hold; the watch begins."""
+        """The checks passed; monitoring begins."""
 
     @transition("state", source=["monitoring", "verifying"], target="reporting")
     def report(self) -> None:
-        """The watch has ended, or there was nothing in force to watch."""
+        """Monitoring has ended, or there was no deployed version to monitor."""
 
     @transition("state", source="reporting", target="closed")
     def close(self) -> None:

@@ -64,7 +64,7 @@ def firing(target: TargetSpec, parameters: AlertListParameters) -> list[Alert]:
     """Return the alerts that fire now. Raises NoList."""
     url = parameters.url or str(target.settings.get("alerts_url", ""))
     if not url:
-        raise NoList(_("The target has no alerts_url."), missing=True)
+        raise NoList(_("The target options have no “alerts_url”."), missing=True)
     if parameters.shape == "alertmanager" and not urlsplit(url).query:
         url = url.rstrip("/") + ACTIVE
     try:

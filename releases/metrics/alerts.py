@@ -1,7 +1,5 @@
 """The metric source that counts alerts: how many fire, and how many began in the last hour; used by watches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -23,7 +21,7 @@ class AlertsSourceParameters(AlertListParameters):
     least: str = "warning"
 
     @model_validator(mode="after")
-    def _is_a_level(self) -> AlertsSourceParameters:
+    def _is_a_level(self) -> "AlertsSourceParameters":
         if self.least not in self.levels:
             raise ValueError(f"least must be one of the levels: {', '.join(self.levels)}")
         return self

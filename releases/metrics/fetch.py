@@ -10,9 +10,8 @@ __all__ = ["Fetched", "NoAnswer", "TooSlow", "ask", "fetch"]
 
 
 def ask(url: str, target: TargetSpec, *, seconds: float, headers: Mapping[str, str] | None = None) -> Fetched:
-    """Ask for a target: it lists its private networks and, as `trusted_certificates`, whom it trusts (PEM file).
-
-    Raises TooSlow, NoAnswer.
+    """Ask for a target: it lists its private networks and, as `trusted_certificates`, whom it trusts (PEM file). Raises
+    TooSlow, NoAnswer.
     """
     trusted = str(target.settings.get("trusted_certificates", ""))
     return fetch(url, seconds=seconds, listed=listed_by(target.settings), headers=headers, trusted=trusted)

@@ -53,7 +53,7 @@ class JsonHttp(MetricSource):
             return Reading(at, True, values)
         measured = seconds_in(at_path(content, parameters.time))
         stale = measured is None or measured < at.timestamp() - parameters.stale_seconds
-        return Reading(at, True, values, _("The numbers are old.") if stale else "", stale)
+        return Reading(at, True, values, _("The measured values are stale.") if stale else "", stale)
 
     def own(self, parameters: JsonHttpParameters) -> bool:
         """Tell what the parameters say."""

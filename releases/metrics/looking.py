@@ -66,9 +66,8 @@ def places_of(settings: Mapping[str, Any]) -> list[Place]:
             known = source(str(row["source"]))
             parameters = known.parameters.model_validate(row.get("parameters", {}))
         except UnknownSource:
-            raise WrongSources(
-                _("%(where)s names an unknown source: %(name)s") % {"where": where, "name": row["source"]}
-            ) from None
+            text = _("%(where)s names an unknown source: %(name)s")
+            raise WrongSources(text % {"where": where, "name": row["source"]}) from None
         except ValidationError as invalid:
             faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors(include_url=False)]
             raise WrongSources(f"{where}: {'; '.join(faults)}") from None

@@ -16,7 +16,7 @@ def page_of(target: TargetSpec, url: str, seconds: float) -> tuple[datetime, Fet
     at = datetime.now(UTC)
     url = url or str(target.settings.get("metrics_url", ""))
     if not url:
-        return at, Reading(at, False, {}, _("The target has no metrics_url."))
+        return at, Reading(at, False, {}, _("The target options have no “metrics_url”."))
     try:
         page = ask(url, target, seconds=seconds)
     except NoAnswer as error:

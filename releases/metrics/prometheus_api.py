@@ -49,7 +49,7 @@ class PrometheusApi(MetricSource):
         at = datetime.now(UTC)
         base = (parameters.url or str(target.settings.get("prometheus_url", ""))).rstrip("/")
         if not base:
-            return Reading(at, False, {}, _("The target has no prometheus_url."))
+            return Reading(at, False, {}, _("The target options have no “prometheus_url”."))
         url = f"{base}/api/v1/query?{urlencode({'query': one_query(parameters)})}"
         try:
             answer = ask(url, target, seconds=parameters.seconds)
@@ -67,7 +67,7 @@ class PrometheusApi(MetricSource):
         if not parameters.scraped:
             return Reading(at, True, values)
         stale = scraped is None or scraped < at.timestamp() - parameters.stale_seconds
-        return Reading(at, True, values, _("The numbers are old.") if stale else "", stale)
+        return Reading(at, True, values, _("The measured values are stale.") if stale else "", stale)
 
     def provides(self, parameters: PrometheusApiParameters) -> frozenset[str]:
         """Return the metrics that are asked for."""

@@ -59,10 +59,12 @@ class PrometheusText(MetricSource):
             families = list(text_string_to_metric_families(page.body.decode("utf-8")))
         except (ValueError, KeyError, IndexError, AttributeError) as error:
             # The parser has no error of its own: it fails as it meets what it did not expect.
-            return Reading(at, True, {}, _("The page can't be read: %(why)s") % {"why": f"{error}"[:200]})
+            return Reading(at, True, {}, _("The page cannot be read: %(why)s") % {"why": f"{error}"[:200]})
         times = [float(sample.timestamp) for family in families for sample in family.samples if sample.timestamp]
         stale = bool(times) and max(times) < at.timestamp() - parameters.stale_seconds
-        return Reading(at, True, values_of(families, parameters), _("The numbers are old.") if stale else "", stale)
+        return Reading(
+            at, True, values_of(families, parameters), _("The measured values are stale.") if stale else "", stale
+        )
 
     def own(self, parameters: PrometheusTextParameters) -> bool:
         """Tell that the service itself serves its page, unless said otherwise."""

@@ -42,7 +42,7 @@ class Sql(TargetSource):
         at = datetime.now(UTC)
         database = database_of(target, configuration)
         if database is None:
-            return Reading(at, False, {}, _("The target has no database."))
+            return Reading(at, False, {}, _("The deployment target has no database."))
         try:
             columns, rows = read_rows(database.url, parameters.statement, parameters.seconds, most=200)
         except psycopg.OperationalError as error:

@@ -38,10 +38,10 @@ class MeetingDecision(models.Model):
 
     class Decision(models.TextChoices):
         APPROVE = "approve", _("Approve")
-        CONDITIONAL = "conditional", _("Approve with a condition")
+        CONDITIONAL = "conditional", _("Approve with condition")
         SEND_BACK = "send_back", _("Send back")
         REJECT = "reject", _("Reject")
-        DEFER = "defer", _("Decide later")
+        DEFER = "defer", _("Defer")
 
     FOR = (Decision.APPROVE, Decision.CONDITIONAL)
 
@@ -51,8 +51,8 @@ class MeetingDecision(models.Model):
     note = models.CharField(_("note"), max_length=300, blank=True)
 
     class Meta:
-        verbose_name = _("decision of a meeting")
-        verbose_name_plural = _("decisions of a meeting")
+        verbose_name = _("meeting decision")
+        verbose_name_plural = _("meeting decisions")
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["meeting", "release"], name="meeting_decides_once")]
 

@@ -18,21 +18,21 @@ class ConsentRound(ConsentMachine):
         REGULAR = "regular", _("Regular release")
         EMERGENCY = "emergency", _("Emergency release")
         EXTRA_WINDOW = "extra_window", _("Extra window")
-        PROCEDURE = "procedure", _("Procedure")
-        STOP_SWITCH_OFF = "stop_switch_off", _("Release of the stop switch")
+        PROCEDURE = "procedure", _("Release procedure")
+        STOP_SWITCH_OFF = "stop_switch_off", _("Lifting of the emergency stop")
 
     subject = models.CharField(_("subject"), max_length=16, choices=Subject)
     release = models.ForeignKey(
         Release, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("release")
     )
     window = models.ForeignKey(
-        ChangeWindow, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("window")
+        ChangeWindow, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("change window")
     )
     procedure = models.ForeignKey(
-        Procedure, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("procedure")
+        Procedure, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("release procedure")
     )
     switch = models.ForeignKey(
-        StopSwitch, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("stop switch")
+        StopSwitch, models.PROTECT, null=True, blank=True, related_name="rounds", verbose_name=_("emergency stop")
     )
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, related_name="+", verbose_name=_("environment")
@@ -40,18 +40,18 @@ class ConsentRound(ConsentMachine):
     document = models.JSONField(_("content"))
     digest = models.CharField(_("digest"), max_length=64)
     rules = models.JSONField(_("rules"))
-    applicant = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("applicant"))
+    applicant = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requester"))
     window_start = models.DateTimeField(_("valid from"), null=True, blank=True)
     window_end = models.DateTimeField(_("valid until"), null=True, blank=True)
-    void_key = models.CharField(_("what changed"), max_length=100, blank=True)
+    void_key = models.CharField(_("changed field"), max_length=100, blank=True)
     opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
     LOCK_ORDER = 25
 
     class Meta:
-        verbose_name = _("round of consent")
-        verbose_name_plural = _("rounds of consent")
+        verbose_name = _("approval request")
+        verbose_name_plural = _("approval requests")
         ordering = ["-opened_at"]
         constraints = [
             models.UniqueConstraint(
@@ -79,7 +79,9 @@ class Approval(models.Model):
         SEND_BACK = "send_back", _("Sent back")
         REJECT = "reject", _("Rejected")
 
-    round = models.ForeignKey(ConsentRound, models.PROTECT, related_name="approvals", verbose_name=_("round"))
+    round = models.ForeignKey(
+        ConsentRound, models.PROTECT, related_name="approvals", verbose_name=_("approval request")
+    )
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
     on_behalf = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("on behalf of")
@@ -96,8 +98,8 @@ class Approval(models.Model):
     at = models.DateTimeField(_("time"))
 
     class Meta:
-        verbose_name = _("approval")
-        verbose_name_plural = _("approvals")
+        verbose_name = _("approval decision")
+        verbose_name_plural = _("approval decisions")
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["round", "account"], name="approval_once_per_person")]
 

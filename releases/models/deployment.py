@@ -29,9 +29,16 @@ class Deployment(DeploymentMachine):
         Environment, models.PROTECT, related_name="deployments", verbose_name=_("environment")
     )
     consent = models.ForeignKey(
-        ConsentRound, models.PROTECT, null=True, blank=True, related_name="deployments", verbose_name=_("consent")
+        ConsentRound,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="deployments",
+        verbose_name=_("approval request"),
     )
-    procedure = models.ForeignKey(Procedure, models.PROTECT, related_name="deployments", verbose_name=_("procedure"))
+    procedure = models.ForeignKey(
+        Procedure, models.PROTECT, related_name="deployments", verbose_name=_("release procedure")
+    )
     requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
     started_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("scheduled by")
@@ -39,14 +46,14 @@ class Deployment(DeploymentMachine):
     verified_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("verified by")
     )
-    scheduled_for = models.DateTimeField(_("scheduled for"), null=True, blank=True)
+    scheduled_for = models.DateTimeField(_("scheduled start"), null=True, blank=True)
     window_end = models.DateTimeField(_("window closes"), null=True, blank=True)
-    not_before = models.DateTimeField(_("next try"), null=True, blank=True)
-    base = models.JSONField(_("what was in force"), default=dict, blank=True)
-    measured = models.JSONField(_("measured on the target"), default=dict, blank=True)
-    plan_digest = models.CharField(_("plan digest"), max_length=64, blank=True)
-    blockers = models.JSONField(_("reasons"), default=list, blank=True)
-    settled_as = models.CharField(_("settled as"), max_length=12, blank=True)
+    not_before = models.DateTimeField(_("next attempt"), null=True, blank=True)
+    base = models.JSONField(_("previously deployed version"), default=dict, blank=True)
+    measured = models.JSONField(_("measured on the deployment target"), default=dict, blank=True)
+    plan_digest = models.CharField(_("step plan digest"), max_length=64, blank=True)
+    blockers = models.JSONField(_("blockers"), default=list, blank=True)
+    settled_as = models.CharField(_("resolved as"), max_length=12, blank=True)
     baseline = models.JSONField(_("baseline"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)

@@ -26,10 +26,10 @@ class Document(DocumentMachine):
     rollback = models.ForeignKey(
         Rollback, models.CASCADE, null=True, blank=True, related_name="documents", verbose_name=_("rollback")
     )
-    kind = models.CharField(_("kind"), max_length=20, choices=Kind)
+    kind = models.CharField(_("type"), max_length=20, choices=Kind)
     body = models.TextField(_("text"))
     edited_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("edited by"))
-    writers = models.JSONField(_("accounts that wrote in it"), default=list)
+    writers = models.JSONField(_("contributing accounts"), default=list)
     checked_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("checked by")
     )
@@ -37,8 +37,8 @@ class Document(DocumentMachine):
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("approved by")
     )
     # When it is committed to the repository of its application; empty unless it waits for that.
-    publish_at = models.DateTimeField(_("to be published from"), null=True, blank=True)
-    publish_failure = models.CharField(_("why it was not published"), max_length=300, blank=True)
+    publish_at = models.DateTimeField(_("scheduled publication"), null=True, blank=True)
+    publish_failure = models.CharField(_("publication failure"), max_length=300, blank=True)
     published_at = models.DateTimeField(_("published"), null=True, blank=True)
     published_commit = models.CharField(_("commit"), max_length=64, blank=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)

@@ -27,12 +27,14 @@ class TargetMeasurement(models.Model):
 
     class Reason(models.TextChoices):
         NOTHING_ACTIVE = "nothing_active", _("no version is registered as running there")
-        UNKNOWN_CONTENT = "unknown_content", _("what runs there is recorded as unknown")
+        UNKNOWN_CONTENT = "unknown_content", _("the deployed version there is recorded as unknown")
         DEPLOYMENT_RUNNING = "deployment_running", _("a deployment there is not over")
         CHANGED_MEANWHILE = "changed_meanwhile", _("another version became active during the measurement")
         NOT_REACHED = "not_reached", _("the deployment target could not be measured")
 
-    target = models.OneToOneField(Target, models.PROTECT, related_name="measurement", verbose_name=_("target"))
+    target = models.OneToOneField(
+        Target, models.PROTECT, related_name="measurement", verbose_name=_("deployment target")
+    )
     at = models.DateTimeField(_("measured at"), null=True)
     result = models.CharField(_("result"), max_length=8, choices=Result, default=Result.UNKNOWN)
     reason = models.CharField(_("reason"), max_length=20, choices=Reason, blank=True)
@@ -53,8 +55,8 @@ class Drift(models.Model):
     expected, found: digest by part (PARTS). parts: those that differ.
     """
 
-    target = models.ForeignKey(Target, models.PROTECT, related_name="drifts", verbose_name=_("target"))
-    parts = models.JSONField(_("what differs"))
+    target = models.ForeignKey(Target, models.PROTECT, related_name="drifts", verbose_name=_("deployment target"))
+    parts = models.JSONField(_("differences"))
     expected = models.JSONField(_("expected"))
     found = models.JSONField(_("found"))
     found_at = models.DateTimeField(_("found at"))

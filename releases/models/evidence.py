@@ -1,7 +1,5 @@
 """Proof: files and statements that gates read, and facts observed outside (R2, G1, G2)."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -12,7 +10,7 @@ from releases.models.release import Release
 class EvidenceQuerySet(models.QuerySet["Evidence"]):
     """Evidence, and what of it counts."""
 
-    def counting(self, application_id: int, tree: str) -> EvidenceQuerySet:
+    def counting(self, application_id: int, tree: str) -> "EvidenceQuerySet":
         """Keep what counts for a tree, without the files, the newest first."""
         counting = self.filter(application=application_id, tree=tree, superseded_by=None)
         return counting.exclude(tree="").defer("content").order_by("-pk")
@@ -25,18 +23,18 @@ class Evidence(models.Model):
 
     application = models.ForeignKey(Application, models.PROTECT, related_name="evidence", verbose_name=_("application"))
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
-    kind = models.CharField(_("kind"), max_length=20)
+    kind = models.CharField(_("type"), max_length=20)
     test_type = models.CharField(_("test type"), max_length=60, blank=True)
     suite = models.CharField(_("suite"), max_length=100, blank=True)
     tool = models.CharField(_("tool"), max_length=200, blank=True)
     commit = models.CharField(_("commit"), max_length=40)
-    tree = models.CharField(_("tree"), max_length=40)
+    tree = models.CharField(_("Git tree hash"), max_length=40)
     digest = models.CharField(_("digest"), max_length=64)
     values = models.JSONField(_("values"))
-    sentence = models.CharField(_("reading"), max_length=300)
+    sentence = models.CharField(_("summary"), max_length=300)
     content = models.BinaryField(_("file"))
-    handed_in_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("handed in by"))
-    at = models.DateTimeField(_("handed in"), auto_now_add=True)
+    handed_in_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("uploaded by"))
+    at = models.DateTimeField(_("uploaded at"), auto_now_add=True)
     superseded_by = models.ForeignKey(
         "self", models.PROTECT, null=True, related_name="supersedes", verbose_name=_("superseded by")
     )
@@ -65,7 +63,7 @@ class Fact(models.Model):
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, related_name="+", verbose_name=_("environment")
     )
-    kind = models.CharField(_("kind"), max_length=20)
+    kind = models.CharField(_("type"), max_length=20)
     value = models.JSONField(_("value"))
     observed_at = models.DateTimeField(_("observed"))
 

@@ -17,8 +17,8 @@ class IdempotentCall(models.Model):
     at = models.DateTimeField(_("time"), auto_now_add=True)
 
     class Meta:
-        verbose_name = _("repeatable call")
-        verbose_name_plural = _("repeatable calls")
+        verbose_name = _("idempotency key")
+        verbose_name_plural = _("idempotency keys")
         constraints = [models.UniqueConstraint(fields=["token", "key"], name="idempotency_key_once")]
 
     def __str__(self) -> str:

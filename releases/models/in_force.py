@@ -1,7 +1,5 @@
 """What is in force: the pointer per application and environment, with its digests."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -26,17 +24,19 @@ class InForce(models.Model):
     schema = models.CharField(_("digest of the database schema"), max_length=64, blank=True)
     unknown = models.BooleanField(_("unknown"), default=False)
     since = models.DateTimeField(_("since"))
-    proposed_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("proposed by"))
-    how = models.CharField(_("how"), max_length=20)
+    proposed_by = models.ForeignKey(
+        Account, models.PROTECT, null=True, related_name="+", verbose_name=_("requested by")
+    )
+    how = models.CharField(_("basis"), max_length=20)
     LOCK_ORDER = 56
 
     class Meta:
-        verbose_name = _("in force")
-        verbose_name_plural = _("in force")
+        verbose_name = _("deployed version")
+        verbose_name_plural = _("deployed version")
         constraints = [models.UniqueConstraint(fields=["application", "environment"], name="in_force_one_pointer")]
 
     @classmethod
-    def established(cls, application: Application, environment: Environment) -> InForce | None:
+    def established(cls, application: Application, environment: Environment) -> "InForce | None":
         """Return the pointer that counts; a proposal that nobody has confirmed does not."""
         found = cls.objects.filter(application=application, environment=environment)
         return found.exclude(how=cls.PROPOSED).select_related("release").first()

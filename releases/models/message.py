@@ -1,7 +1,5 @@
 """What was told: a notice of an event, one message of it for each person or place, and its delivery by each channel."""
 
-from __future__ import annotations
-
 import uuid
 from typing import Any
 
@@ -26,9 +24,9 @@ class Notice(models.Model):
 
     event = models.CharField(_("event"), max_length=60)
     outbox = models.BigIntegerField(_("number in the outbox"), unique=True)
-    act = models.UUIDField(_("act"))
+    act = models.UUIDField(_("operation ID"))
     object = models.CharField(_("object"), max_length=100)
-    thing = models.CharField(_("what must be done"), max_length=100, blank=True)
+    thing = models.CharField(_("required action"), max_length=100, blank=True)
     release = models.ForeignKey(
         Release, models.PROTECT, null=True, blank=True, related_name="notices", verbose_name=_("release")
     )
@@ -36,16 +34,16 @@ class Notice(models.Model):
         "self", models.PROTECT, null=True, blank=True, related_name="reminders", verbose_name=_("reminder of")
     )
     texts = models.JSONField(_("texts"))
-    payload = models.JSONField(_("details of the act"), default=dict)
+    payload = models.JSONField(_("operation details"), default=dict)
     path = models.CharField(_("page"), max_length=200)
     cause = models.CharField(_("caused by"), max_length=100, blank=True)
     writer = models.CharField(_("text written by"), max_length=100, blank=True)
     urgent = models.BooleanField(_("urgent"), default=False)
-    outside = models.BooleanField(_("goes outside"), default=False)
+    outside = models.BooleanField(_("includes external recipients"), default=False)
     made_at = models.DateTimeField(_("made"))
-    released_at = models.DateTimeField(_("released for outside"), null=True, blank=True)
+    released_at = models.DateTimeField(_("approved for external recipients"), null=True, blank=True)
     released_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("released by")
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("external approval by")
     )
     released_with = models.ForeignKey(
         ConsentRound,
@@ -53,19 +51,19 @@ class Notice(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        verbose_name=_("released with the consent"),
+        verbose_name=_("approved with approval request"),
     )
-    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
-    withdrawn_because = models.CharField(_("withdrawn because"), max_length=300, blank=True)
-    remind_at = models.DateTimeField(_("reminded next"), null=True, blank=True)
-    reminded = models.PositiveSmallIntegerField(_("reminded so far"), default=0)
-    settled_at = models.DateTimeField(_("done since"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
+    withdrawn_because = models.CharField(_("reason for cancellation"), max_length=300, blank=True)
+    remind_at = models.DateTimeField(_("next reminder"), null=True, blank=True)
+    reminded = models.PositiveSmallIntegerField(_("reminders sent"), default=0)
+    settled_at = models.DateTimeField(_("action completed"), null=True, blank=True)
 
     LOCK_ORDER = 180
 
     class Meta:
-        verbose_name = _("message")
-        verbose_name_plural = _("messages")
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
         ordering = ["-pk"]
         indexes = [
             models.Index(fields=["remind_at"], name="notice_to_remind", condition=Q(remind_at__isnull=False)),
@@ -94,25 +92,25 @@ class Notice(models.Model):
 class Message(models.Model):
     """One notice for one person or place. `recipient` names who counts as one: a person_key, an address, a channel."""
 
-    notice = models.ForeignKey(Notice, models.PROTECT, related_name="messages", verbose_name=_("message"))
+    notice = models.ForeignKey(Notice, models.PROTECT, related_name="messages", verbose_name=_("notification"))
     recipient = models.CharField(_("recipient"), max_length=300)
     key = models.UUIDField(_("key"), default=uuid.uuid4, unique=True)
     account = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="inbox", verbose_name=_("account")
     )
     member = models.ForeignKey(
-        Member, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("member")
+        Member, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("group recipient")
     )
     name = models.CharField(_("name"), max_length=200)
     language = models.CharField(_("language"), max_length=2, choices=LANGUAGES)
-    outside = models.BooleanField(_("outside"), default=False)
+    outside = models.BooleanField(_("external"), default=False)
     read_at = models.DateTimeField(_("read"), null=True, blank=True)
 
     LOCK_ORDER = 181
 
     class Meta:
-        verbose_name = _("message to one person")
-        verbose_name_plural = _("messages to one person")
+        verbose_name = _("inbox item")
+        verbose_name_plural = _("inbox items")
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["notice", "recipient"], name="message_once_per_person")]
         indexes = [models.Index(fields=["account", "-id"], name="message_inbox", condition=Q(account__isnull=False))]
@@ -135,17 +133,17 @@ class Delivery(models.Model):
     """
 
     class Outcome(models.TextChoices):
-        WAITING = "waiting", _("waiting")
+        WAITING = "waiting", _("pending")
         SENT = "sent", _("sent")
         FAILED = "failed", _("failed")
-        DROPPED = "dropped", _("not needed any more")
-        OVERTAKEN = "overtaken", _("overtaken by a newer one")
+        DROPPED = "dropped", _("cancelled")
+        OVERTAKEN = "overtaken", _("superseded by a newer notification")
 
-    message = models.ForeignKey(Message, models.PROTECT, related_name="deliveries", verbose_name=_("message"))
+    message = models.ForeignKey(Message, models.PROTECT, related_name="deliveries", verbose_name=_("notification"))
     channel = models.ForeignKey(MessageChannel, models.PROTECT, related_name="deliveries", verbose_name=_("channel"))
     address = models.CharField(_("sent to"), max_length=300, blank=True)
-    tries = models.PositiveSmallIntegerField(_("tries"), default=0)
-    next_at = models.DateTimeField(_("next try"), null=True, blank=True)
+    tries = models.PositiveSmallIntegerField(_("delivery attempts"), default=0)
+    next_at = models.DateTimeField(_("next attempt"), null=True, blank=True)
     due_at = models.DateTimeField(_("due since"), null=True, blank=True)
     outcome = models.CharField(_("outcome"), max_length=9, choices=Outcome, default=Outcome.WAITING)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
@@ -178,21 +176,21 @@ class DeadAddress(models.Model):
     """
 
     address = models.EmailField(_("mail address"))
-    because = models.CharField(_("because"), max_length=300)
-    since = models.DateTimeField(pgettext_lazy("a dead address", "since"))
+    because = models.CharField(_("reason"), max_length=300)
+    since = models.DateTimeField(pgettext_lazy("suppressed address", "since"))
     channel = models.ForeignKey(
-        MessageChannel, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("by a fault of")
+        MessageChannel, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("faulty channel")
     )
     lifted_at = models.DateTimeField(_("used again since"), null=True, blank=True)
     lifted_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("used again by")
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("enabled by")
     )
 
     LOCK_ORDER = 179
 
     class Meta:
-        verbose_name = _("disabled address")
-        verbose_name_plural = _("disabled addresses")
+        verbose_name = _("suppressed address")
+        verbose_name_plural = _("suppressed addresses")
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(Lower("address"), condition=Q(lifted_at__isnull=True), name="dead_address_once")
@@ -202,7 +200,7 @@ class DeadAddress(models.Model):
         return self.address
 
     @staticmethod
-    def of(address: str) -> DeadAddress | None:
+    def of(address: str) -> "DeadAddress | None":
         """Return why an address is not used now, or None."""
         return DeadAddress.objects.filter(address__iexact=address, lifted_at=None).first()
 

@@ -13,27 +13,27 @@ class Obligation(Labelled):
 
     class Blocks(models.TextChoices):
         NEXT = "next", _("the next regular release, when overdue")
-        START = "start", _("the start of its own release")
+        START = "start", _("the start of the same release")
 
     application = models.ForeignKey(
         Application, models.PROTECT, related_name="obligations", verbose_name=_("application")
     )
     release = models.ForeignKey(Release, models.PROTECT, related_name="obligations", verbose_name=_("release"))
-    key = models.CharField(_("kind"), max_length=60)
-    about = models.CharField(_("what exactly"), max_length=200, blank=True)
+    key = models.CharField(_("type"), max_length=60)
+    about = models.CharField(_("detail"), max_length=200, blank=True)
     blocks = models.CharField(_("blocks"), max_length=8, choices=Blocks, default=Blocks.NEXT)
     due_at = models.DateTimeField(_("due"))
-    settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
+    settled_at = models.DateTimeField(_("completed at"), null=True, blank=True)
     settled_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("settled by")
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("completed by")
     )
     note = models.CharField(_("note"), max_length=300, blank=True)
 
     LOCK_ORDER = 58
 
     class Meta:
-        verbose_name = _("obligation")
-        verbose_name_plural = _("obligations")
+        verbose_name = _("follow-up action")
+        verbose_name_plural = _("follow-up actions")
         ordering = ["due_at"]
         indexes = [models.Index(fields=["due_at", "-id"], name="obligation_by_due")]
 

@@ -14,30 +14,30 @@ class PollFailure(models.Model):
     """
 
     PARTS = {
-        "queue": _("Queue the deployment"),
+        "queue": _("Enqueue deployment"),
         "miss": _("End a deployment whose window has passed"),
         "stopped": _("End a deployment that was stopped"),
         "succeed": _("End a verified deployment"),
-        "claim": _("Begin a step"),
-        "question": _("Follow up a question to the release team"),
+        "claim": _("Start a step"),
+        "question": _("Follow up a decision request"),
         "rollback": _("Prepare the rollback"),
         "end_monitoring": _("End the monitoring"),
-        "monitoring_unclear": _("Tell that the monitoring has no values"),
-        "baseline": _("Begin to measure the baseline"),
+        "monitoring_unclear": _("Notify that the monitoring has no data"),
+        "baseline": _("Start the baseline measurement"),
         "approval": _("End an approval that no longer holds"),
-        "milestone": _("Remind of a milestone"),
+        "milestone": _("Send milestone reminder"),
         "reminder": _("Send a reminder"),
     }
 
-    part = models.CharField(_("what is tried"), max_length=20, choices=list(PARTS.items()))
-    object = models.CharField(_("what it is about"), max_length=80)
+    part = models.CharField(_("task"), max_length=20, choices=list(PARTS.items()))
+    object = models.CharField(_("affected item"), max_length=80)
     deployment = models.ForeignKey(
         Deployment, models.PROTECT, null=True, blank=True, related_name="poll_failures", verbose_name=_("deployment")
     )
-    tries = models.PositiveSmallIntegerField(_("failed tries"), default=0)
+    tries = models.PositiveSmallIntegerField(_("failed attempts"), default=0)
     error = models.TextField(_("error"), blank=True)
-    failed_at = models.DateTimeField(_("tried last"))
-    suspended_at = models.DateTimeField(_("not tried again since"), null=True, blank=True)
+    failed_at = models.DateTimeField(_("last attempt"))
+    suspended_at = models.DateTimeField(_("retries suspended since"), null=True, blank=True)
 
     LOCK_ORDER = 60
 

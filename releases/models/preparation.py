@@ -25,11 +25,11 @@ class Milestone(Labelled):
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="milestones", verbose_name=_("release"))
     key = models.CharField(_("key"), max_length=60)
-    guards = models.CharField(_("guards"), max_length=20)
+    guards = models.CharField(_("guarded operation"), max_length=20)
     due_at = models.DateTimeField(_("due"))
-    compressed = models.BooleanField(_("compressed"), default=False)
-    was_late = models.BooleanField(_("was late before T-0 was moved"), default=False)
-    reminded = models.JSONField(_("reminded at leads (hours)"), default=list, blank=True)
+    compressed = models.BooleanField(_("due immediately (rescheduled)"), default=False)
+    was_late = models.BooleanField(_("overdue before T-0 was rescheduled"), default=False)
+    reminded = models.JSONField(_("reminders sent (hours before)"), default=list, blank=True)
     done_at = models.DateTimeField(_("done"), null=True, blank=True)
     done_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("done by")
@@ -66,19 +66,19 @@ class RosterEntry(models.Model):
     """Who does what in the production run, with a telephone number (体制・連絡網)."""
 
     class Duty(models.TextChoices):
-        WORKER = "worker", _("Worker (作業者)")
-        VERIFIER = "verifier", _("Verifier (確認者)")
-        RESPONSIBLE = "responsible", _("Responsible (責任者)")
-        DECIDER = "rollback_decider", _("Rollback decider (切戻し判断者)")
+        WORKER = "worker", _("Implementer")
+        VERIFIER = "verifier", _("Verifier")
+        RESPONSIBLE = "responsible", _("Release lead")
+        DECIDER = "rollback_decider", _("Rollback decision maker")
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="roster", verbose_name=_("release"))
-    duty = models.CharField(_("duty"), max_length=20, choices=Duty)
+    duty = models.CharField(_("team role"), max_length=20, choices=Duty)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
     telephone = models.CharField(_("telephone"), max_length=40)
 
     class Meta:
-        verbose_name = _("roster entry")
-        verbose_name_plural = _("roster")
+        verbose_name = _("team member")
+        verbose_name_plural = _("release team")
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["release", "duty"], name="roster_duty_once")]
 
@@ -96,7 +96,7 @@ class FinalCheck(models.Model):
     window_start = models.DateTimeField(_("window opens"))
     signature = models.JSONField(_("signature"))
     signed_at = models.DateTimeField(_("signed"))
-    cleared_at = models.DateTimeField(_("cleared"), null=True, blank=True)
+    cleared_at = models.DateTimeField(_("invalidated"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("final check")

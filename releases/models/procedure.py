@@ -22,15 +22,15 @@ class Procedure(ProcedureMachine):
     digest = models.CharField(_("digest"), max_length=64)
     reason = models.CharField(_("reason"), max_length=300)
     author = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("author"))
-    writers = models.JSONField(_("accounts that wrote in it"), default=list)
+    writers = models.JSONField(_("contributing accounts"), default=list)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    activated_at = models.DateTimeField(_("active since"), null=True, blank=True)
+    activated_at = models.DateTimeField(_("effective since"), null=True, blank=True)
     history: Any = Snapshots()
 
     LOCK_ORDER = 5
 
     class Meta:
-        verbose_name = _("procedure")
+        verbose_name = _("release procedure")
         verbose_name_plural = _("procedures")
         ordering = ["-created_at"]
         constraints = [

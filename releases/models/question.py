@@ -17,11 +17,11 @@ class Question(models.Model):
 
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="questions", verbose_name=_("deployment"))
     step = models.ForeignKey(Step, models.PROTECT, related_name="questions", verbose_name=_("step"))
-    asked_at = models.DateTimeField(_("put to the roster"))
-    due_at = models.DateTimeField(_("answer until"))
-    asked = models.PositiveSmallIntegerField(_("asked so far"), default=1)
+    asked_at = models.DateTimeField(_("requested at"))
+    due_at = models.DateTimeField(_("respond by"))
+    asked = models.PositiveSmallIntegerField(_("team roles asked"), default=1)
     default = models.CharField(
-        _("when nobody answers"), max_length=8, choices=[("go_back", _("go back")), ("stay", _("stay"))]
+        _("if no one responds"), max_length=8, choices=[("go_back", _("roll back")), ("stay", _("keep"))]
     )
     answer = models.CharField(_("answer"), max_length=40, blank=True)
     answered_by = models.ForeignKey(
@@ -32,8 +32,8 @@ class Question(models.Model):
     LOCK_ORDER = 40
 
     class Meta:
-        verbose_name = _("question to the roster")
-        verbose_name_plural = _("questions to the roster")
+        verbose_name = _("decision request")
+        verbose_name_plural = _("decision requests")
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(

@@ -46,12 +46,12 @@ class Release(ReleaseMachine):
     application = models.ForeignKey(Application, models.PROTECT, related_name="releases", verbose_name=_("application"))
     number = models.CharField(_("number"), max_length=12, null=True, blank=True, unique=True)
     version = models.CharField(_("version"), max_length=60)
-    kind = models.CharField(_("kind"), max_length=12, choices=Kind, default=Kind.REGULAR)
+    kind = models.CharField(_("type"), max_length=12, choices=Kind, default=Kind.REGULAR)
     title = models.CharField(_("title"), max_length=200)
     author = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("author"))
     branch = models.CharField(_("source branch"), max_length=200, blank=True)
     commit = models.CharField(_("commit"), max_length=40, blank=True)
-    tree = models.CharField(_("tree"), max_length=40, blank=True)
+    tree = models.CharField(_("Git tree hash"), max_length=40, blank=True)
     tag = models.CharField(_("tag"), max_length=100, blank=True)
     tag_object = models.CharField(_("tag object"), max_length=40, blank=True)
     reason = models.TextField(_("reason"), blank=True)
@@ -60,24 +60,24 @@ class Release(ReleaseMachine):
     security_impact = models.TextField(_("security impact"), blank=True)
     risk = models.CharField(_("risk class"), max_length=8, choices=Risk, blank=True)
     test_plan = models.TextField(_("test plan"), blank=True)
-    way_back = models.TextField(_("way back"), blank=True)
+    way_back = models.TextField(_("rollback plan"), blank=True)
     criterion = models.CharField(_("emergency criterion"), max_length=100, blank=True)
     window_start = models.DateTimeField(_("window opens"), null=True, blank=True)
     window_end = models.DateTimeField(_("window closes"), null=True, blank=True)
     procedure = models.ForeignKey(
-        Procedure, models.PROTECT, null=True, blank=True, related_name="releases", verbose_name=_("procedure")
+        Procedure, models.PROTECT, null=True, blank=True, related_name="releases", verbose_name=_("release procedure")
     )
     plan = models.JSONField(_("step plan"), default=dict, blank=True)
     configurations = models.JSONField(_("configurations"), default=dict, blank=True)
-    preauthorised = models.BooleanField(_("rollback authorised beforehand"), default=False)
-    preauthorised_rows = models.PositiveIntegerField(_("up to so many rows"), default=0)
+    preauthorised = models.BooleanField(_("pre-authorised rollback"), default=False)
+    preauthorised_rows = models.PositiveIntegerField(_("data loss limit (rows)"), default=0)
     rollback_on_failure = models.BooleanField(
-        _("also when a required step or check of the production deployment fails"), default=False
+        _("also roll back when a required step or check of the production deployment fails"), default=False
     )
     unanswered = models.CharField(
-        _("when nobody answers"),
+        _("if no one responds"),
         max_length=8,
-        choices=[("go_back", _("go back")), ("stay", _("stay"))],
+        choices=[("go_back", _("roll back")), ("stay", _("keep"))],
         default="go_back",
     )
     editors: models.ManyToManyField[Any, Any] = models.ManyToManyField(
@@ -147,13 +147,13 @@ class Change(models.Model):
         SMALL = "small", _("Small change")
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="changes", verbose_name=_("release"))
-    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
-    text = models.CharField(_("change"), max_length=300)
+    kind = models.CharField(_("type"), max_length=10, choices=Kind)
+    text = models.CharField(_("change entry"), max_length=300)
     ticket = models.CharField(_("ticket"), max_length=100, blank=True)
     author = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("author"))
 
     class Meta:
-        verbose_name = _("change")
+        verbose_name = _("change entry")
         verbose_name_plural = _("changes")
         ordering = ["pk"]
 

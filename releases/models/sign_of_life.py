@@ -11,11 +11,11 @@ class SignOfLife(models.Model):
 
     process = models.CharField(_("process"), max_length=64, primary_key=True)
     at = models.DateTimeField(_("time"))
-    worker = models.CharField(_("host and number"), max_length=200, blank=True)
+    worker = models.CharField(_("host and process ID"), max_length=200, blank=True)
 
     class Meta:
-        verbose_name = _("sign of life")
-        verbose_name_plural = _("signs of life")
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
         default_permissions = ()
 
     def __str__(self) -> str:

@@ -21,13 +21,13 @@ class Stakeholder(Labelled):
     """A group that is told. A quiet time may go over midnight; the same hour twice is none."""
 
     class Side(models.TextChoices):
-        INTERNAL = "internal", _("inside")
-        EXTERNAL = "external", _("outside")
+        INTERNAL = "internal", _("internal")
+        EXTERNAL = "external", _("external")
 
     key = models.SlugField(_("key"), max_length=60, unique=True)
-    side = models.CharField(_("side"), max_length=8, choices=Side)
-    quiet_from = models.TimeField(_("quiet from"), default="22:00")
-    quiet_until = models.TimeField(_("quiet until"), default="07:00")
+    side = models.CharField(_("internal or external"), max_length=8, choices=Side)
+    quiet_from = models.TimeField(_("quiet hours start"), default="22:00")
+    quiet_until = models.TimeField(_("quiet hours end"), default="07:00")
     zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
     from_procedure = models.BooleanField(_("from the procedure"), default=False)
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
@@ -36,8 +36,8 @@ class Stakeholder(Labelled):
     LOCK_ORDER = 170
 
     class Meta:
-        verbose_name = _("stakeholder group")
-        verbose_name_plural = _("stakeholder groups")
+        verbose_name = _("recipient group")
+        verbose_name_plural = _("recipient groups")
         ordering = ["-side", "pk"]
 
     @property
@@ -49,11 +49,11 @@ class Stakeholder(Labelled):
 class Member(models.Model):
     """A person in a group: an account, or somebody outside with name, address and language of his own."""
 
-    group = models.ForeignKey(Stakeholder, models.PROTECT, related_name="members", verbose_name=_("stakeholder group"))
+    group = models.ForeignKey(Stakeholder, models.PROTECT, related_name="members", verbose_name=_("recipient group"))
     account = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="memberships", verbose_name=_("account")
     )
-    name = models.CharField(_("name as written"), max_length=100, blank=True)
+    name = models.CharField(_("full name"), max_length=100, blank=True)
     address = models.EmailField(_("mail address"), blank=True)
     language = models.CharField(_("language"), max_length=2, choices=LANGUAGES, default="ja")
     added_at = models.DateTimeField(_("added"), auto_now_add=True)
@@ -63,8 +63,8 @@ class Member(models.Model):
     LOCK_ORDER = 171
 
     class Meta:
-        verbose_name = _("member of a group")
-        verbose_name_plural = _("members of groups")
+        verbose_name = _("recipient")
+        verbose_name_plural = _("recipients")
         ordering = ["pk"]
         constraints = [
             models.CheckConstraint(
@@ -101,18 +101,18 @@ class MessageChannel(Labelled):
         APPRISE = "apprise", _("Apprise")
 
     key = models.SlugField(_("key"), max_length=60, unique=True)
-    kind = models.CharField(_("kind"), max_length=8, choices=Kind)
+    kind = models.CharField(_("type"), max_length=8, choices=Kind)
     language = models.CharField(_("language"), max_length=2, choices=LANGUAGES, default="ja")
     host = models.CharField(_("goes to"), max_length=200, blank=True)
-    sealed = models.JSONField(_("sealed"), default=dict, blank=True)
+    sealed = models.JSONField(_("encrypted"), default=dict, blank=True)
     from_procedure = models.BooleanField(_("from the procedure"), default=False)
     disabled_at = models.DateTimeField(_("disabled"), null=True, blank=True)
-    disabled_because = models.CharField(_("disabled because"), max_length=300, blank=True)
-    free_at = models.DateTimeField(_("sends next"), null=True, blank=True)
+    disabled_because = models.CharField(_("reason for disabling"), max_length=300, blank=True)
+    free_at = models.DateTimeField(_("next sending"), null=True, blank=True)
     faults = models.PositiveIntegerField(_("failures in a row"), default=0)
     last_fault = models.CharField(_("last failure"), max_length=300, blank=True)
     unavailable_since = models.DateTimeField(_("unavailable since"), null=True, blank=True)
-    unavailable_because = models.CharField(_("unavailable because"), max_length=300, blank=True)
+    unavailable_because = models.CharField(_("reason for unavailability"), max_length=300, blank=True)
     history: Any = Snapshots(excluded_fields=["sealed", "free_at", "faults", "last_fault"])
 
     LOCK_ORDER = 172
@@ -134,21 +134,21 @@ class MessageRule(models.Model):
         _("event"), max_length=60, choices=[(event.key, event.label) for event in EVENTS if event.key]
     )
     group = models.ForeignKey(
-        Stakeholder, models.PROTECT, null=True, blank=True, related_name="rules", verbose_name=_("stakeholder group")
+        Stakeholder, models.PROTECT, null=True, blank=True, related_name="rules", verbose_name=_("recipient group")
     )
     channel = models.ForeignKey(MessageChannel, models.PROTECT, related_name="rules", verbose_name=_("channel"))
     lead_hours = models.PositiveSmallIntegerField(
-        _("hours before"), null=True, blank=True, help_text=_("empty: at every lead; 0: when it is late")
+        _("hours before"), null=True, blank=True, help_text=_("empty = every reminder time, 0 = when overdue")
     )
     from_procedure = models.BooleanField(_("from the procedure"), default=False)
-    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
     history: Any = Snapshots()
 
     LOCK_ORDER = 173
 
     class Meta:
-        verbose_name = _("message rule")
-        verbose_name_plural = _("message rules")
+        verbose_name = _("notification rule")
+        verbose_name_plural = _("notification rules")
         ordering = ["event", "pk"]
         constraints = [
             models.UniqueConstraint(
@@ -160,7 +160,7 @@ class MessageRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_event_display()} → {self.group or _('those who must act')} · {self.channel}"
+        return f"{self.get_event_display()} → {self.group or _('people who must act')} · {self.channel}"
 
 
 class MessageText(models.Model):
@@ -181,8 +181,8 @@ class MessageText(models.Model):
     LOCK_ORDER = 174
 
     class Meta:
-        verbose_name = _("message text")
-        verbose_name_plural = _("message texts")
+        verbose_name = _("notification template")
+        verbose_name_plural = _("notification templates")
         ordering = ["pk"]
 
     def __str__(self) -> str:

@@ -16,24 +16,24 @@ class Step(StepMachine, Labelled):
     class Phase(models.TextChoices):
         FORWARD = "forward", _("Deployment")
         VERIFY = "verify", _("Verification")
-        BACK = "back", _("Way back")
-        BACK_VERIFY = "back_verify", _("Verification of the way back")
+        BACK = "back", _("Rollback")
+        BACK_VERIFY = "back_verify", _("Rollback verification")
 
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="steps", verbose_name=_("deployment"))
     phase = models.CharField(_("phase"), max_length=12, choices=Phase)
     ordinal = models.PositiveSmallIntegerField(_("ordinal"))
-    kind = models.CharField(_("kind"), max_length=40)
+    kind = models.CharField(_("type"), max_length=40)
     parameters = models.JSONField(_("parameters"))
     required = models.BooleanField(_("required"), default=True)
     estimate_seconds = models.FloatField(_("estimate"), default=0)
     deadline_seconds = models.FloatField(_("deadline (s)"), null=True, blank=True)
-    silence_seconds = models.FloatField(_("longest silence (s)"), null=True, blank=True)
+    silence_seconds = models.FloatField(_("longest time without output (s)"), null=True, blank=True)
     result = models.JSONField(_("result"), default=dict, blank=True)
     failure = models.TextField(_("failure"), blank=True)
-    epoch = models.PositiveIntegerField(_("epoch"), default=0)
+    epoch = models.PositiveIntegerField(_("fencing token"), default=0)
     owner = models.CharField(_("worker"), max_length=100, blank=True)
     lease_until = models.DateTimeField(_("lease"), null=True, blank=True)
-    offered_at = models.DateTimeField(_("offered"), null=True, blank=True)
+    offered_at = models.DateTimeField(_("ready since"), null=True, blank=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     assignee = models.ForeignKey(
@@ -64,7 +64,7 @@ class StepAttempt(models.Model):
     """One claim of a step: the intent is committed before any effect."""
 
     step = models.ForeignKey(Step, models.PROTECT, related_name="attempts", verbose_name=_("step"))
-    epoch = models.PositiveIntegerField(_("epoch"))
+    epoch = models.PositiveIntegerField(_("fencing token"))
     key = models.CharField(_("key"), max_length=100)
     worker = models.CharField(_("worker"), max_length=100)
     began_at = models.DateTimeField(_("began"))
@@ -87,7 +87,7 @@ class StepOutput(Covered):
     """A chunk of a step's output, masked before it gets here."""
 
     step = models.ForeignKey(Step, models.PROTECT, related_name="output", verbose_name=_("step"))
-    epoch = models.PositiveIntegerField(_("epoch"))
+    epoch = models.PositiveIntegerField(_("fencing token"))
     at = models.DateTimeField(_("time"), auto_now_add=True)
     text = models.TextField(_("text"))
 

@@ -1,7 +1,5 @@
 """The switch that stops production, of all applications or of one: pressed by one, released by the consent of two."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -20,18 +18,18 @@ class StopSwitch(models.Model):
         Application, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("application")
     )
     pauses = models.BooleanField(_("pauses"), default=False)
-    pressed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("pressed by"))
-    pressed_at = models.DateTimeField(_("pressed"))
+    pressed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("activated by"))
+    pressed_at = models.DateTimeField(_("activated at"))
     reason = models.CharField(_("reason"), max_length=300)
-    released_at = models.DateTimeField(_("released"), null=True, blank=True)
+    released_at = models.DateTimeField(_("lifted at"), null=True, blank=True)
 
     LOCK_ORDER = 52
     # What a signature about it is about: every environment of this tier (environments/signing.py).
     concerns_tier = "production"
 
     class Meta:
-        verbose_name = _("stop switch")
-        verbose_name_plural = _("stop switch")
+        verbose_name = _("emergency stop")
+        verbose_name_plural = _("emergency stop")
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
@@ -46,7 +44,7 @@ class StopSwitch(models.Model):
         return self.reason
 
     @staticmethod
-    def on(application_id: int | None = None) -> list[StopSwitch]:
+    def on(application_id: int | None = None) -> "list[StopSwitch]":
         """Return the switches that are on, those that end deployments first; of one application: all that reach it."""
         rows = StopSwitch.objects.filter(released_at=None).select_related("application", "pressed_by")
         if application_id is not None:

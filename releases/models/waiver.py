@@ -24,16 +24,16 @@ class Waiver(models.Model):
     gate = models.CharField(_("gate"), max_length=80)
     reason = models.CharField(_("reason"), max_length=300)
     until = models.DateTimeField(_("until"))
-    proposed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("proposed by"))
-    proposed_at = models.DateTimeField(_("proposed"), auto_now_add=True)
+    proposed_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
+    proposed_at = models.DateTimeField(_("requested"), auto_now_add=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
     )
     approved_at = models.DateTimeField(_("approved"), null=True, blank=True)
-    refused_at = models.DateTimeField(_("refused"), null=True, blank=True)
-    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    refused_at = models.DateTimeField(_("rejected"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("revoked or removed"), null=True, blank=True)
     obligation = models.OneToOneField(
-        Obligation, models.PROTECT, null=True, blank=True, related_name="waiver", verbose_name=_("obligation")
+        Obligation, models.PROTECT, null=True, blank=True, related_name="waiver", verbose_name=_("follow-up action")
     )
 
     LOCK_ORDER = 57

@@ -22,7 +22,7 @@ class Watch(models.Model):
     class Purpose(models.TextChoices):
         BEFORE = "before", _("Before the deployment, for the baseline")
         AFTER = "after", _("After the deployment")
-        BACK = "back", _("After the way back")
+        BACK = "back", _("After the rollback")
 
     purpose = models.CharField(_("purpose"), max_length=6, choices=Purpose, default=Purpose.AFTER)
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="watches", verbose_name=_("deployment"))
@@ -32,27 +32,32 @@ class Watch(models.Model):
     interval_seconds = models.FloatField(_("interval in seconds"))
     duration_seconds = models.FloatField(_("duration in seconds"))
     baseline = models.JSONField(_("baseline"), default=dict)
-    triggers = models.JSONField(_("triggers"), default=list)
+    triggers = models.JSONField(_("rollback triggers"), default=list)
     checks = models.JSONField(_("checks"), default=list)
     check_seconds = models.FloatField(_("seconds between checks"), default=3600)
     began_at = models.DateTimeField(_("began"))
     paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
     paused_seconds = models.FloatField(_("seconds paused"), default=0)
     resumed_at = models.DateTimeField(_("resumed"), null=True, blank=True)
-    unclear_at = models.DateTimeField(_("without values since"), null=True, blank=True)
+    unclear_at = models.DateTimeField(_("no data since"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    verdict = models.CharField(_("verdict"), max_length=20, blank=True)
+    verdict = models.CharField(_("result"), max_length=20, blank=True)
     judged_by = models.ForeignKey(
-        "environments.Account", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("judged by")
+        "environments.Account",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("result recorded by"),
     )
-    next_at = models.DateTimeField(_("next sample"), null=True, blank=True)
+    next_at = models.DateTimeField(_("next measurement"), null=True, blank=True)
     checks_at = models.DateTimeField(_("next checks"), null=True, blank=True)
 
     LOCK_ORDER = 60
 
     class Meta:
-        verbose_name = _("watch")
-        verbose_name_plural = _("watches")
+        verbose_name = _("monitoring period")
+        verbose_name_plural = _("monitoring periods")
         indexes = [
             models.Index(fields=["next_at"], name="watch_due", condition=models.Q(ended_at__isnull=True)),
             models.Index(fields=["checks_at"], name="watch_checks_due", condition=models.Q(ended_at__isnull=True)),
@@ -79,17 +84,17 @@ class Watch(models.Model):
 class Sample(Covered):
     """One look: per metric its value and verdict (pass, fail, no_data, stale, error); raw counters for the next."""
 
-    watch = models.ForeignKey(Watch, models.PROTECT, related_name="samples", verbose_name=_("watch"))
+    watch = models.ForeignKey(Watch, models.PROTECT, related_name="samples", verbose_name=_("monitoring period"))
     due_at = models.DateTimeField(_("due"))
-    at = models.DateTimeField(_("taken"))
+    at = models.DateTimeField(_("measured at"))
     up = models.BooleanField(_("answered"))
-    raw = models.JSONField(_("raw"), default=dict)
+    raw = models.JSONField(_("raw data"), default=dict)
     values = models.JSONField(_("values"), default=dict)
     error = models.CharField(_("error"), max_length=300, blank=True)
 
     class Meta(Covered.Meta):
-        verbose_name = _("sample")
-        verbose_name_plural = _("samples")
+        verbose_name = _("measurement")
+        verbose_name_plural = _("measurements")
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["watch", "due_at"], name="sample_once")]
 
@@ -103,19 +108,19 @@ class WatchCheck(Covered):
     position: where a look at the log ended (steps/log_position.py), from which the next one goes on.
     """
 
-    watch = models.ForeignKey(Watch, models.PROTECT, related_name="checked", verbose_name=_("watch"))
+    watch = models.ForeignKey(Watch, models.PROTECT, related_name="checked", verbose_name=_("monitoring period"))
     key = models.CharField(_("key"), max_length=60)
     due_at = models.DateTimeField(_("due"))
-    at = models.DateTimeField(_("taken"))
-    verdict = models.CharField(_("verdict"), max_length=10)
+    at = models.DateTimeField(_("measured at"))
+    verdict = models.CharField(_("result"), max_length=10)
     value = models.CharField(_("value"), max_length=200, blank=True)
     limit = models.CharField(_("limit"), max_length=200, blank=True)
     output = models.TextField(_("output"), blank=True)
     position = models.JSONField(_("position in the log"), null=True, blank=True)
 
     class Meta(Covered.Meta):
-        verbose_name = _("check during a watch")
-        verbose_name_plural = _("checks during a watch")
+        verbose_name = _("monitoring check")
+        verbose_name_plural = _("monitoring checks")
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["watch", "key", "due_at"], name="watch_check_once")]
 

@@ -1,8 +1,7 @@
 """The whole written procedure as one frozen value: all numbers, lists and words that releases follow.
 
 Models keep its JSON form and gates, actions and pages read it. A text or an edited draft comes in through
-`Procedure.from_toml` or `Procedure.checked`, which list every fault; `model_validate` is for JSON checked
-before.
+`Procedure.from_toml` or `Procedure.checked`, which list every fault; `model_validate` is for JSON checked before.
 """
 
 import tomllib

@@ -82,7 +82,7 @@ def part_for(kinds: Iterable[str], raises: Kinds = KINDS) -> str:
     gravest = "patch"
     for kind in kinds:
         if kind not in raises:
-            raise BadVersion(_("“%(kind)s” is not a kind of change.") % {"kind": kind})
+            raise BadVersion(_("“%(kind)s” is not a type of change.") % {"kind": kind})
         if _RANK[raises[kind]] > _RANK[gravest]:
             gravest = raises[kind]
     return gravest
@@ -142,7 +142,7 @@ def faults(
         elif str(core) in taken:
             fits = _after(core, part, taken)
         found.append(
-            _("%(version)s is a pre-release and cannot go to production; %(next)s would fit.")
+            _("%(version)s is a pre-release and cannot go to production. A suitable version is %(next)s.")
             % {"version": wanted, "next": fits}
         )
     if before is not None and (text := _too_small(wanted, before, part)):
@@ -165,28 +165,31 @@ def _too_small(wanted: semver.Version, before: semver.Version, part: str) -> str
     order = wanted.compare(before)
     if order == 0 and wanted.build != before.build:
         return _(
-            "%(version)s differs from %(previous)s, which is in force, only in build metadata, which does not count; "
-            "%(next)s would fit."
+            "%(version)s differs from the deployed version %(previous)s only in build metadata, which does not "
+            "count. A suitable version is %(next)s."
         )
     if order <= 0:
-        return _("%(version)s is not above %(previous)s, which is in force; %(next)s would fit.")
+        return _("%(version)s is not newer than the deployed version %(previous)s. A suitable version is %(next)s.")
     # A pre-release is followed by its own release: 2.0.0 after 2.0.0-rc.1 rises as far as that one did.
     own = before.prerelease is not None and wanted.finalize_version() == before.finalize_version()
     if part == "major" and wanted.major == before.major:
         if before.major > 0 and not (own and wanted.minor == wanted.patch == 0):
             return _(
-                "A breaking change needs a new major version; %(version)s only follows %(previous)s. "
-                "%(next)s would fit."
+                "A breaking change needs a new major version. %(version)s does not raise the major version of "
+                "%(previous)s. A suitable version is %(next)s."
             )
         if before.major == 0 and wanted.minor == before.minor and not (own and wanted.patch == 0):
             return _(
-                "Below 1.0.0 a breaking change needs a new minor version; %(version)s only follows %(previous)s. "
-                "%(next)s would fit."
+                "Below 1.0.0 a breaking change needs a new minor version. %(version)s does not raise the minor "
+                "version of %(previous)s. A suitable version is %(next)s."
             )
     elif (
         part == "minor"
         and (wanted.major, wanted.minor) == (before.major, before.minor)
         and not (own and wanted.patch == 0)
     ):
-        return _("A new feature needs a new minor version; %(version)s only follows %(previous)s. %(next)s would fit.")
+        return _(
+            "A new feature needs a new minor version. %(version)s does not raise the minor version of "
+            "%(previous)s. A suitable version is %(next)s."
+        )
     return ""

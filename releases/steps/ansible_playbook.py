@@ -98,7 +98,7 @@ class AnsiblePlaybook(TargetStep):
             journal(context, "ansible_playbook:failed", **facts)
             raise StepFailed(_why(facts), state=outcome.text, facts=facts)
         if not facts["hosts"]:
-            raise StepFailed(_("the playbook met no host of the inventory"), state=outcome.text, facts=facts)
+            raise StepFailed(_("the playbook matched no host of the inventory"), state=outcome.text, facts=facts)
         journal(context, "ansible_playbook:done", **facts)
         return facts
 
@@ -129,7 +129,7 @@ def _settings(target: TargetSpec) -> Mapping[str, Any]:
 def _inventory(target: TargetSpec) -> str:
     given = _settings(target).get("inventory")
     if not given:
-        raise StepFailed(_("the target's settings have no inventory (ansible.inventory)"))
+        raise StepFailed(_("the target options have no inventory (ansible.inventory)"))
     return given if isinstance(given, str) else json.dumps(given)
 
 
@@ -138,7 +138,7 @@ def _playbook(target: TargetSpec, parameters: AnsibleParameters) -> Path:
         return Layout(target.root).current / parameters.playbook
     given = str(_settings(target).get("playbook", ""))
     if not given:
-        raise StepFailed(_("neither the plan nor the target's settings name a playbook (ansible.playbook)"))
+        raise StepFailed(_("neither the step plan nor the target options name a playbook (ansible.playbook)"))
     return target.root / given
 
 
@@ -148,7 +148,7 @@ def _program(target: TargetSpec) -> str:
     beside = Path(sys.executable).with_name(PROGRAM)
     found = given or (str(beside) if beside.exists() else shutil.which(PROGRAM))
     if not found:
-        raise StepFailed(_("ansible-playbook is not installed where the target is"))
+        raise StepFailed(_("ansible-playbook is not installed on the target's host"))
     return found
 
 
@@ -228,4 +228,4 @@ def _why(facts: Mapping[str, Any]) -> str:
     ]
     if not worst:
         return _("the playbook ended with exit code %(code)d before any host failed") % {"code": facts["exit_code"]}
-    return _("the playbook did not end well on: %(hosts)s") % {"hosts": ", ".join(worst)}
+    return _("the playbook did not succeed on: %(hosts)s") % {"hosts": ", ".join(worst)}

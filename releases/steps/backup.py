@@ -1,6 +1,4 @@
-"""Backup: dumps the database in force in one snapshot and proves the dump by restoring it elsewhere; a step
-kind.
-"""
+"""Backup: dumps the database in force in one snapshot and proves the dump by restoring it elsewhere; a step kind."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ _RESTORED_TABLE = re.compile(r'processing data for table "(?:public\.)?([^"]+)"'
 
 
 class BackupParameters(Parameters):
-    """prove: full = restore into a scratch database and compare; sample, list = read the dump's table of
-    contents only.
-    """
+    """prove: full = restore into a scratch database and compare; sample, list = read the dump's table of contents only."""
 
     prove: Literal["full", "sample", "list"] = "full"
 
@@ -54,17 +50,17 @@ class Backup(TargetStep):
     estimate_seconds: ClassVar[float] = 60
 
     def make(self, context: StepContext, held: Held, parameters: BackupParameters) -> dict[str, Any]:
-        """Dump and prove; facts: dump, sha256, bytes, snapshot, data, schema, tables {name: [rows, sha256]},
-        proved, run.
+        """Dump and prove; facts: dump, sha256, bytes, snapshot, data, schema, tables {name: [rows, sha256]}, proved,
+        run.
 
-        {"nothing": true} when no database is configured, or nothing is in force and the database is empty or
-        not there.
+        {"nothing": true} when no database is configured, or nothing is in force and the database is empty or not there.
         """
         folder = Layout(context.target.root).backup(context.run_token)
         private_folder(folder)
         facts = _facts(folder)
         if facts is not None and facts["key"] != context.key:
-            raise StepFailed(_("another step of this run has filed its backup in %(path)s") % {"path": folder})
+            text = _("another step of this deployment already stored its backup in %(path)s")
+            raise StepFailed(text % {"path": folder})
         if facts is None or not _intact(facts):
             self._copy_configuration(context, folder)
             facts = self._dump(context, held, folder)
@@ -174,7 +170,7 @@ class DropBackup(TargetStep):
         if facts is None:
             return {"nothing": True}
         if facts.get("sha256") != parameters.sha256:
-            raise StepFailed(_("another dump than the recorded one lies in %(path)s") % {"path": folder})
+            raise StepFailed(_("the dump in %(path)s is not the recorded one") % {"path": folder})
         freed = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
         journal_once(context, "backup:deleted", sha256=parameters.sha256, bytes=freed)
         shutil.rmtree(folder)
@@ -202,15 +198,12 @@ def _restore_elsewhere(context: StepContext, held: Held, database: Database, fac
                 scratch.tool(held.tool, "pg_restore", *options)
             except StepFailed as error:
                 tables = _RESTORED_TABLE.findall(error.state)
-                at = tables[-1] if tables else _("its beginning")
-                raise StepFailed(
-                    _("the dump cannot be restored, it breaks at %(table)s: %(reason)s")
-                    % {"table": at, "reason": error},
-                    state=error.state,
-                ) from error
+                at = tables[-1] if tables else _("the beginning")
+                text = _("the dump cannot be restored; the restore fails at %(table)s: %(reason)s")
+                raise StepFailed(text % {"table": at, "reason": error}, state=error.state) from error
             digest = databases.data_digest(scratch, held.tool, context.beat)
     except databases.Error as error:
-        raise StepFailed(_("no scratch database could be made: %(reason)s") % {"reason": error}) from error
+        raise StepFailed(_("no scratch database could be created: %(reason)s") % {"reason": error}) from error
     different = digest.differences(facts["tables"], facts["schema"])
     if different:
         raise StepFailed(_("the restored dump differs in: %(tables)s") % {"tables": ", ".join(different)})

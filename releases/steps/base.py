@@ -75,11 +75,10 @@ class StillRunning(Exception):
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """One copy of an application on one machine. `settings` is the target's row (see steps/target.py for its
-    keys).
+    """One copy of an application on one machine. `settings` is the target's row (see steps/target.py for its keys).
 
-    ssh_key: the private key for the host that the setting `ssh` names; no step, check or host ever gets it. there: it is
-    read on that host.
+    ssh_key: the private key for the host that the setting `ssh` names; no step, check or host ever gets it. there: it
+    is read on that host.
     """
 
     application: str
@@ -137,9 +136,7 @@ class StepContext:
 
 
 class StepKind(ABC):
-    """One kind of step: `run` makes the effect, `probe` looks whether it was made, `describe` serves the dry
-    run.
-    """
+    """One kind of step: `run` makes the effect, `probe` looks whether it was made, `describe` serves the dry run."""
 
     name: ClassVar[str]
     parameters: ClassVar[type[Parameters]]
@@ -152,20 +149,15 @@ class StepKind(ABC):
 
     @abstractmethod
     def probe(self, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
-        """Look on the target whether the effect of this key was made; return the verdict and, if done, the
-        facts.
-        """
+        """Look on the target whether the effect of this key was made; return the verdict and, if done, the facts."""
 
     def repeats(self, parameters: Any) -> bool:
-        """Tell whether a second run with these parameters is harmless; the parameter `repeatable` overrules
-        the kind.
-        """
+        """Tell whether a second run with these parameters is harmless; the parameter `repeatable` overrules the kind."""
         return bool(getattr(parameters, "repeatable", self.repeatable))
 
     def waits_until(self, parameters: Any, began: datetime) -> datetime | None:
-        """Return the time before which there is nothing to do, for a step that began then; None: do it now.
-
-        The run waits for it without a worker.
+        """Return the time before which there is nothing to do, for a step that began then; None: do it now. The run
+        waits for it without a worker.
         """
         return None
 

@@ -27,9 +27,7 @@ class CodeDeploy(TargetStep):
     estimate_seconds: ClassVar[float] = 10
 
     def make(self, context: StepContext, held: Held, parameters: CodeParameters) -> dict[str, Any]:
-        """Lay and switch; facts: code (tree digest measured before and after), folder. Back to nothing: no
-        link.
-        """
+        """Lay and switch; facts: code (tree digest measured before and after), folder. Back to nothing: no link."""
         layout = Layout(context.target.root)
         before = trees.tree_digest(layout.current.resolve()) if layout.current.is_symlink() else ""
         wanted = context.wanted
@@ -57,7 +55,7 @@ class CodeDeploy(TargetStep):
         trees.switch(layout.current, folder)
         code = trees.tree_digest(layout.current.resolve())
         if code != wanted.tree:
-            raise StepFailed(_("%(path)s changed while it was switched to") % {"path": folder})
+            raise StepFailed(_("%(path)s changed during the switch") % {"path": folder})
         log = log_position(layout.log(context.target.settings))
         line = journal_once(context, "code_deploy:switched", before=before, code=code, folder=folder.name, log=log)
         return {"code": code, "code_before": line["before"], "folder": str(folder)}
@@ -87,6 +85,7 @@ class CodeDeploy(TargetStep):
         command = trees.archive_command(context.repository, context.wanted, folder.with_suffix(".tar"))
         return [
             " ".join(command),
-            _("lay %(path)s and compare it with tree %(tree)s") % {"path": folder, "tree": context.wanted.tree},
+            _("write %(path)s and compare it with the Git tree hash %(tree)s")
+            % {"path": folder, "tree": context.wanted.tree},
             _("point %(link)s to %(path)s") % {"link": layout.current, "path": folder.name},
         ]

@@ -38,9 +38,7 @@ class Command(TargetStep):
     estimate_seconds: ClassVar[float] = 30
 
     def make(self, context: StepContext, held: Held, parameters: CommandParameters) -> dict[str, Any]:
-        """Run the command; facts: exit_code, seconds, tail. One that ended well under this key is not run
-        twice.
-        """
+        """Run the command; facts: exit_code, seconds, tail. One that ended well under this key is not run twice."""
         done = journal_lines(context.target, key=context.key, effect="command:done")
         if done and not parameters.repeatable:
             return {name: done[-1][name] for name in ("exit_code", "seconds")} | {"found": True}

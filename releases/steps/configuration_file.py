@@ -42,10 +42,10 @@ class Kept(BaseModel):
         if self.format == "command" and (None in commands or self.path):
             raise ValueError(_("the format command needs write and digest, and no path"))
         if self.format != "command" and commands != (None, None):
-            raise ValueError(_("write and digest belong to the format command"))
+            raise ValueError(_("write and digest are only allowed with the format command"))
         parts = PurePosixPath(self.path)
         if parts.is_absolute() or ".." in parts.parts or "\0" in self.path:
-            raise ValueError(_("the path lies below the target's root"))
+            raise ValueError(_("the path must be below the target's root folder"))
         return self
 
 
@@ -55,7 +55,7 @@ def kept_of(target: TargetSpec) -> Kept:
         return Kept.model_validate(target.settings.get("configuration", {}))
     except ValidationError as fault:
         faults = "; ".join(str(error["msg"]) for error in fault.errors(include_input=False))
-        raise StepFailed(_("the target's setting “configuration”: %(faults)s") % {"faults": faults}) from fault
+        raise StepFailed(_("target option “configuration”: %(faults)s") % {"faults": faults}) from fault
 
 
 def path_of(target: TargetSpec) -> Path | None:
@@ -114,7 +114,7 @@ def configuration_digest(target: TargetSpec) -> str:
     arguments = _at(kept.digest, target)
     said = runner.demand(runner.run_on(target, arguments, seconds=600), arguments).text
     if said and not _DIGEST.match(said):
-        raise StepFailed(_("the command that tells the configuration's digest printed something else"))
+        raise StepFailed(_("the command that returns the configuration's digest printed something other than a digest"))
     return said
 
 

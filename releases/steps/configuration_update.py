@@ -35,18 +35,14 @@ class ConfigurationUpdate(TargetStep):
     estimate_seconds: ClassVar[float] = 1
 
     def make(self, context: StepContext, held: Held, parameters: ConfigurationParameters) -> dict[str, Any]:
-        """Write or remove the file; facts: configuration (digest measured after), before, names of changed
-        keys.
-        """
+        """Write or remove the file; facts: configuration (digest measured after), before, names of changed keys."""
         path = path_of(context.target)
         before = configuration_digest(context.target)
         content = rendered(context.target, context.configuration)
         wanted = digest_of(content)
         if parameters.digest and parameters.digest != wanted:
-            raise StepFailed(
-                _("the rendered configuration is %(measured)s, %(wanted)s was agreed")
-                % {"measured": wanted, "wanted": parameters.digest}
-            )
+            text = _("the rendered configuration has the digest %(measured)s; the approved digest is %(wanted)s")
+            raise StepFailed(text % {"measured": wanted, "wanted": parameters.digest})
         if before != wanted:
             if path is None:
                 write_by_command(context.target, content, held.run)
@@ -60,7 +56,7 @@ class ConfigurationUpdate(TargetStep):
             raise StepFailed(
                 _("%(path)s changed while it was written") % {"path": path}
                 if path is not None
-                else _("after the command another configuration is in force than it was given")
+                else _("after the command, the active configuration differs from the one that the command received")
             )
         line = journal_once(context, self._effect(parameters), before=before, configuration=measured)
         return {"configuration": measured, "configuration_before": line["before"], "keys": _changed_keys(context)}
@@ -82,7 +78,8 @@ class ConfigurationUpdate(TargetStep):
         path = path_of(context.target) or shlex.join(kept_of(context.target).write or ())
         if not context.configuration:
             return [_("remove %(path)s") % {"path": path}]
-        changed = [f"{sign}{key}" for sign, keys in _signs(_changed_keys(context)) for key in keys]
+        keys = _changed_keys(context)
+        changed = [s + key for s, part in (("+", "added"), ("~", "changed"), ("-", "removed")) for key in keys[part]]
         return [_("write %(path)s: %(keys)s") % {"path": path, "keys": ", ".join(changed) or _("no change")}]
 
     @staticmethod
@@ -97,7 +94,3 @@ def _changed_keys(context: StepContext) -> dict[str, list[str]]:
         "changed": sorted(key for key in new.keys() & old.keys() if new[key] != old[key]),
         "removed": sorted(old.keys() - new.keys()),
     }
-
-
-def _signs(keys: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
-    return [("+", keys["added"]), ("~", keys["changed"]), ("-", keys["removed"])]

@@ -2,8 +2,6 @@
 database_update.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -98,9 +96,7 @@ $drop$;
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the target: schema, name, columns of its primary key in order, columns that have a
-    collation.
-    """
+    """A table of the target: schema, name, columns of its primary key in order, columns that have a collation."""
 
     schema: str
     name: str
@@ -163,7 +159,7 @@ class Database:
         connection.autocommit = autocommit
         return connection
 
-    def named(self, name: str) -> Database:
+    def named(self, name: str) -> "Database":
         """Return another database on the same server."""
         return Database(make_conninfo(self.url, dbname=name), self.binaries)
 
@@ -269,9 +265,7 @@ def dump(database: Database, run: Runs, snapshot: str, path: Path) -> None:
 
 @contextmanager
 def scratch(database: Database, name: str) -> Iterator[Database]:
-    """Make an empty database on the server of `database` and drop it afterwards; one left by a crash is
-    replaced.
-    """
+    """Make an empty database on the server of `database` and drop it afterwards; one left by a crash is replaced."""
     with database.connect(autocommit=True) as connection:
         _drop(connection, name)
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
@@ -308,8 +302,7 @@ def end_other_sessions(database: Database) -> int:
 
 
 def replace_content(database: Database, run: Runs, path: Path | None, work: Path) -> None:
-    """Replace all content of the database by that of the dump (None: by nothing), all of it in one
-    transaction.
+    """Replace all content of the database by that of the dump (None: by nothing), all of it in one transaction.
 
     work: a private folder for the script. Whatever fails or is killed leaves the database as it was.
     """

@@ -1,6 +1,4 @@
-"""Database: the target's own migration forward, and its way back by restore or reverse migration; a step
-kind.
-"""
+"""Database: the target's own migration forward, and its way back by restore or reverse migration; a step kind."""
 
 from __future__ import annotations
 
@@ -46,9 +44,7 @@ class DatabaseParameters(Parameters):
 
 
 class DatabaseUpdate(TargetStep):
-    """Runs the wanted tree's migration; back, it keeps the rows written since the backup before it restores
-    it.
-    """
+    """Runs the wanted tree's migration; back, it keeps the rows written since the backup before it restores it."""
 
     name: ClassVar[str] = "database_update"
     parameters: ClassVar[type[Parameters]] = DatabaseParameters
@@ -104,7 +100,7 @@ class DatabaseUpdate(TargetStep):
             return [_("no database is configured: nothing to restore")]
         return [
             _("count and keep the rows written since the backup"),
-            _("replace the database by the backup of this run, in one transaction, and compare it"),
+            _("replace the database with the backup of this deployment in one transaction, and compare them"),
         ]
 
     def _forward(self, context: StepContext, held: Held) -> dict[str, Any]:
@@ -134,9 +130,7 @@ class DatabaseUpdate(TargetStep):
 
     @staticmethod
     def _note_rows(context: StepContext, database: Database | None) -> dict[str, int]:
-        """Keep the rows written between backup and migration; afterwards the migration's own writes would
-        hide them.
-        """
+        """Keep the rows written between backup and migration; afterwards the migration's own writes would hide them."""
         if database is None:
             return {}
         path = Layout(context.target.root).backup(context.run_token) / "written-before.jsonl"
@@ -181,9 +175,9 @@ class DatabaseUpdate(TargetStep):
     def _reverse(context: StepContext, held: Held) -> dict[str, Any]:
         command: Sequence[str] = context.target.settings.get("migrate_back") or ()
         if not command:
-            raise StepFailed(_("the target has no command for a reverse migration (migrate_back)"))
+            raise StepFailed(_("the target options have no command for a reverse migration (migrate_back)"))
         if context.previous is None:
-            raise StepFailed(_("it is not known which version is being left"))
+            raise StepFailed(_("the version before the switch is unknown"))
         if not journal_lines(context.target, run=context.run_token, effect="database_update:started"):
             digest = _digest(context, held)
             journal_once(context, "database_update:reversed", nothing=True)
@@ -229,11 +223,9 @@ class DatabaseUpdate(TargetStep):
             after = databases.data_digest(database, held.tool, context.beat)
             if after.total != backup["data"]:
                 different = after.differences(backup.get("tables", {}), backup.get("schema", ""))
-                raise StepFailed(
-                    _("the restored database differs from the backup in: %(tables)s")
-                    % {"tables": ", ".join(different)},
-                    state=_("restored, but not equal to the backup"),
-                )
+                text = _("the restored database differs from the backup in: %(tables)s")
+                text = _("restored, but not equal to the backup")
+                raise StepFailed(text % {"tables": ", ".join(different)}, state=text)
         journal_once(context, "database_update:restored", **facts, data=backup["data"])
         return facts | {"data": backup["data"], "data_before": before.total}
 
@@ -243,10 +235,10 @@ def _dump_of(context: StepContext, backup: Mapping[str, Any]) -> Path | None:
     if backup.get("nothing") and context.wanted is None:
         return None
     if not backup.get("dump") or not backup.get("proved"):
-        raise StepFailed(_("this run has no proved dump to restore"))
+        raise StepFailed(_("this deployment has no verified dump to restore"))
     dump = Path(backup["dump"])
     if not dump.exists() or sha256_of(dump) != backup["sha256"]:
-        raise StepFailed(_("%(path)s is not the dump that was proved") % {"path": dump}, state=_("nothing was changed"))
+        raise StepFailed(_("%(path)s is not the verified dump") % {"path": dump}, state=_("nothing was changed"))
     return dump
 
 

@@ -47,10 +47,9 @@ def examine(target: TargetSpec) -> list[Found]:
 
 
 def layout_of(target: TargetSpec) -> dict[str, Any]:
-    """Return what lies on a target, as JSON: `empty` (nothing but Ringi's own folder), `current` ("", "link" or "other")
-    and where it leads (`leads_to`), the text of the configuration file (`configuration`, None for no file), and of the
-    service whether Ringi started it (`started`) and whether it is seen to run (`runs`: true, false or null).
-
+    """Return what lies on a target, as JSON: `empty` (nothing but Ringi's own folder), `current` ("", "link" or
+    "other") and where it leads (`leads_to`), the text of the configuration file (`configuration`, None for no file),
+    and of the service whether Ringi started it (`started`) and whether it is seen to run (`runs`: true, false or null).
     Raises StepFailed for a host that cannot be reached.
     """
     if place.lies_elsewhere(target):
@@ -78,27 +77,24 @@ def answers_of(found: list[Found]) -> list[dict[str, str]]:
     return [asdict(one) for one in found]
 
 
-def _user() -> str:
-    return pwd.getpwuid(os.geteuid()).pw_name
-
-
 def _folder(root: Path) -> Found:
-    named = {"path": root, "user": _user()}
+    named = {"path": root, "user": pwd.getpwuid(os.geteuid()).pw_name}
     try:
         if not root.exists():
-            text = _("%(path)s does not exist. Make it and give it to %(user)s, who works there.")
+            text = _(
+                "%(path)s does not exist. Create the folder and make %(user)s, the account that works there, the owner."
+            )
             return Found("folder", "failed", text % named)
         if not root.is_dir():
-            return Found("folder", "failed", _("%(path)s is no folder.") % named)
+            return Found("folder", "failed", _("%(path)s is not a folder.") % named)
         owner = root.owner()
         if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-            text = _("%(path)s belongs to %(owner)s, and %(user)s may not write there. Give it to %(user)s.")
+            text = _("%(path)s belongs to %(owner)s, and %(user)s may not write there. Make %(user)s the owner.")
             return Found("folder", "failed", text % {**named, "owner": owner})
-        return Found(
-            "folder", "passed", _("exists; %(user)s may write there (owner: %(owner)s)") % {**named, "owner": owner}
-        )
+        text = _("the folder exists; %(user)s may write there (owner: %(owner)s)")
+        return Found("folder", "passed", text % {**named, "owner": owner})
     except (OSError, KeyError) as fault:
-        return Found("folder", "unknown", _("The folder cannot be looked at: %(why)s") % {"why": fault})
+        return Found("folder", "unknown", _("The folder cannot be checked: %(why)s") % {"why": fault})
 
 
 def _ready(target: TargetSpec) -> Found:
@@ -107,19 +103,17 @@ def _ready(target: TargetSpec) -> Found:
     except StepFailed as fault:
         return Found("ready", "failed", str(fault))
     if ready is None:
-        return Found(
-            "ready", "unknown", _("No ready address is given, so that nothing tells whether the service answers.")
-        )
+        text = _("No ready address is set, so Ringi cannot tell whether the service answers.")
+        return Found("ready", "unknown", text)
     status = _status(ready.url)
     named = {"url": ready.url, "status": status}
     if status is None:
-        text = _("Nothing answers at %(url)s now. That is right where nothing runs yet.")
+        text = _("%(url)s does not answer now. This is expected where nothing runs yet.")
         return Found("ready", "unknown", text % named)
     if 200 <= status < 300:
         return Found("ready", "passed", _("%(url)s answers now, with status %(status)d") % named)
-    return Found(
-        "ready", "failed", _("%(url)s answers now with status %(status)d; a status from 200 to 299 is needed.") % named
-    )
+    text = _("%(url)s answers now with status %(status)d; a status from 200 to 299 is needed.")
+    return Found("ready", "failed", text % named)
 
 
 def _status(address: str) -> int | None:
@@ -162,11 +156,12 @@ def _log(target: TargetSpec) -> Found:
             return Found("log", "failed", _("%(path)s lies outside the folder; name a path below it.") % named)
         if not path.exists():
             text = _(
-                "%(path)s is not there yet. The service must write its log there; checks of the log have no data else."
+                "%(path)s does not exist yet. The service must write its log there; otherwise the log checks "
+                "have no data."
             )
             return Found("log", "unknown", text % named)
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
     except OSError as fault:
         return Found("log", "failed", _("The log cannot be read: %(why)s") % {"why": fault.strerror or fault})
-    return Found("log", "passed", _("can be read (%(size)d bytes)") % {"size": size})
+    return Found("log", "passed", _("the log can be read (%(size)d bytes)") % {"size": size})

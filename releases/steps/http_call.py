@@ -1,7 +1,5 @@
 """One HTTP request to an allow-listed host as a step; a step kind."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import json
@@ -85,7 +83,7 @@ class HttpCallParameters(Parameters):
     seconds: float = Field(default=30.0, gt=0, le=600)
 
     @model_validator(mode="after")
-    def _whole(self) -> HttpCallParameters:
+    def _whole(self) -> "HttpCallParameters":
         names = [name.lower() for name in self.headers]
         if self.body and self.document is not None:
             raise ValueError("body and document exclude each other")
@@ -111,7 +109,6 @@ class HttpCall(TargetStep):
 
     def make(self, context: StepContext, held: Held, parameters: HttpCallParameters) -> dict[str, Any]:
         """Send the request; facts: status, seconds, body (SHA-256 of the answer), tail. Raises StepFailed, Unanswered.
-
         What was answered under this key is not sent again.
         """
         if done := journal_lines(context.target, key=context.key, effect="http_call:done"):
@@ -124,9 +121,8 @@ class HttpCall(TargetStep):
         tail = masked(answer.body.decode("utf-8", "replace"), secrets_of(context))[-LONGEST_TAIL:]
         context.output(f"{answer.status}, {answer.seconds:.3f} s\n{tail}\n".encode())
         if answer.status not in (parameters.status or range(200, 300)):
-            raise StepFailed(
-                _("%(url)s answered %(status)d") % {"url": parameters.url, "status": answer.status}, state=tail
-            )
+            text = _("%(url)s answered %(status)d")
+            raise StepFailed(text % {"url": parameters.url, "status": answer.status}, state=tail)
         facts = {"status": answer.status, "body": hashlib.sha256(answer.body).hexdigest()}
         journal(context, "http_call:done", **facts)
         return facts | {"seconds": round(answer.seconds, 3), "tail": tail}
@@ -185,7 +181,10 @@ def _listed(settings: Mapping[str, Any], url: str) -> tuple[Network, ...]:
     given = settings.get("http_hosts", ())
     entries = [found for text in given if isinstance(text, str) and (found := _entry(text))]
     if not any(host == name and port in ((usual,) if only is None else (only,)) for name, only in entries):
-        raise StepFailed(_("The target does not list %(host)s among its “http_hosts”.") % {"host": f"{host}:{port}"})
+        raise StepFailed(
+            _("%(host)s is not among the allowed outbound hosts of the target (“http_hosts”).")
+            % {"host": f"{host}:{port}"}
+        )
     own = settings.get("private_networks", ())
     texts = [*(own if isinstance(own, list | tuple) else ()), *(name for name, _port in entries)]
     return listed_by({"private_networks": texts})
@@ -203,7 +202,7 @@ def _filled(context: StepContext, parameters: HttpCallParameters) -> tuple[dict[
     for name, value in headers.items():
         if not re.fullmatch(r"[\x20-\x7e]*", value):
             raise StepFailed(
-                _("The value of the header %(name)s has letters that a header can't carry.") % {"name": name}
+                _("The value of the header %(name)s has characters that a header cannot carry.") % {"name": name}
             )
     headers |= _keyed(context, parameters)
     if parameters.document is not None:
@@ -279,7 +278,7 @@ def _sent(
             cut()
         sending.join(BEAT_SECONDS)
         raise
-    answer = outcome[0] if outcome else NoAnswer(_("the request ended without a word"))
+    answer = outcome[0] if outcome else NoAnswer(_("the request ended without an answer"))
     if isinstance(answer, Fetched):
         return answer
     host = urlsplit(parameters.url).hostname

@@ -48,9 +48,8 @@ def _places(root: str, mounts: Sequence[_Mount]) -> list[tuple[str, PurePosixPat
     """Return (device, folder in its file system) of a folder, and of all that is mounted below it."""
     real = PurePosixPath(os.path.realpath(root))
     if real.is_relative_to("/proc") or not _same_inode(root, str(real)):
-        raise StepFailed(
-            _("%(path)s leads through /proc or another place where its folder cannot be told.") % {"path": root}
-        )
+        text = _("%(path)s leads through /proc or another place where Ringi cannot identify the actual folder.")
+        raise StepFailed(text % {"path": root})
     # The last mount on a place is the one that is seen there.
     holder = max(reversed(mounts), key=lambda m: len(m.at.parts) if real.is_relative_to(m.at) else -1)
     below = [(m.device, m.folder) for m in mounts if m.at != real and m.at.is_relative_to(real)]

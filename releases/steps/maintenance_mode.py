@@ -45,9 +45,7 @@ class MaintenanceMode(TargetStep):
         return {"on": parameters.on, "changed": line["changed"]}
 
     def look(self, context: StepContext, held: Held, parameters: MaintenanceParameters) -> tuple[Probe, dict[str, Any]]:
-        """Done when the flag is as wanted and this key's line is there, or when there is nothing to
-        switch.
-        """
+        """Done when the flag is as wanted and this key's line is there, or when there is nothing to switch."""
         layout = Layout(context.target.root)
         on = layout.maintenance.exists()
         if not layout.current.is_symlink() and not on:
@@ -65,7 +63,7 @@ class MaintenanceMode(TargetStep):
         else:
             nothing = not Layout(context.target.root).current.is_symlink()
         if nothing:
-            return [_("nothing is in force: nothing to switch")] if parameters.on else [_("remove %(path)s") % flag]
+            return [_("no version is deployed: nothing to switch")] if parameters.on else [_("remove %(path)s") % flag]
         return [_("create %(path)s") % flag if parameters.on else _("remove %(path)s") % flag]
 
     @staticmethod

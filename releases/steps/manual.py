@@ -1,7 +1,5 @@
 """What only a person can do, confirmed with a note; a step kind. No worker waits for it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -31,7 +29,7 @@ class ManualParameters(Parameters):
     minutes: Annotated[float, Field(gt=0, le=1440)] | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> ManualParameters:
+    def _one(self) -> "ManualParameters":
         if (self.person is None) == (self.role is None):
             raise ValueError("name a person or a role, one of the two")
         return self

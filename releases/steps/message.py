@@ -4,8 +4,6 @@ Stored it is `⟦["running, %(seconds)d s", {"seconds": 2}]⟧`, also in the mid
 joined, cut, masked and sent. Nothing here needs Django: a target's host makes such texts too.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -24,7 +22,7 @@ class Message(str):
 
     text: str
 
-    def __new__(cls, text: str, values: Mapping[str, Any] | None = None) -> Message:
+    def __new__(cls, text: str, values: Mapping[str, Any] | None = None) -> "Message":
         """Make the stored form."""
         content = json.dumps([text] if values is None else [text, dict(values)], ensure_ascii=False, default=str)
         # What stands inside, also another message, must not end it.
@@ -33,7 +31,7 @@ class Message(str):
         made.text = text
         return made
 
-    def __mod__(self, values: Any) -> Message:
+    def __mod__(self, values: Any) -> "Message":
         return Message(self.text, values)
 
 

@@ -91,7 +91,7 @@ def holders(found: Collection[Listener]) -> str:
     for listener in found:
         if listener.inode not in known:
             user = _user(listener.user)
-            named.append(_("a process of the user “%(user)s” that Ringi may not look into") % {"user": user})
+            named.append(_("a process of the user “%(user)s” that Ringi has no permission to inspect") % {"user": user})
     return ", ".join(sorted(set(named))[:_MOST_NAMED])
 
 

@@ -1,6 +1,4 @@
-"""Runs argument lists for the step kinds: own process group, bounded in time, masked output, killed with the
-worker.
-"""
+"""Runs argument lists for the step kinds: own process group, bounded in time, masked output, killed with the worker."""
 
 import os
 import selectors
@@ -27,9 +25,7 @@ GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended: exit code (negative: ended by that signal), last 4 kB of masked output, seconds
-    taken.
-    """
+    """How a command ended: exit code (negative: ended by that signal), last 4 kB of masked output, seconds taken."""
 
     code: int
     tail: bytes
@@ -109,11 +105,6 @@ class _Reader:
         self._pass_on(self._mask.flush())
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
-    # Not reaped yet: as long as the leader is a zombie its group's number cannot be given to anyone else.
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
-
-
 def _await(
     process: subprocess.Popen[bytes],
     reader: _Reader,
@@ -143,7 +134,8 @@ def _await(
                 reader.read()
                 if was_open and not reader.open:
                     selector.unregister(reader.pipe)
-                if _ended(process):
+                # Not reaped yet: as long as the leader is a zombie its group's number cannot be given to anyone else.
+                if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
                     return "ended"
     finally:
         os.close(watch)
@@ -208,9 +200,7 @@ def run_command(
 
 
 def demand(outcome: Outcome, arguments: Sequence[str], allowed: Iterable[int] = (0,)) -> Outcome:
-    """Return the outcome if its exit code is allowed; raises StepFailed with the command's name and exit
-    code.
-    """
+    """Return the outcome if its exit code is allowed; raises StepFailed with the command's name and exit code."""
     if outcome.code in tuple(allowed):
         return outcome
     raise StepFailed(

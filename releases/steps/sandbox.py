@@ -41,7 +41,10 @@ def sandbox_of(
     readable, writable = tuple(given.get("read", ())), (str(target.root), *given.get("write", ()))
     for path in (*readable, *writable):
         if ours := opens_ours(path):
-            text = _("Programs may not be given %(path)s: %(ours)s is Ringi's own. Change it in the target's settings.")
+            text = _(
+                "Programs cannot have access to %(path)s, because %(ours)s belongs to Ringi. Change the path in "
+                "the target options."
+            )
             raise StepFailed(text % {"path": path, "ours": ours})
     if os.geteuid() != 0:  # there the segments of others are closed by their modes
         write = (*write, "/dev/shm")
@@ -59,7 +62,9 @@ def account() -> tuple[int, ...]:
     try:
         user = pwd.getpwnam(name)
     except KeyError as fault:
-        text = _("The account “%(name)s”, which RINGI_PROGRAM_USER names, does not exist on this machine. Create it.")
+        text = _(
+            "The account “%(name)s”, which RINGI_PROGRAM_USER names, does not exist on this host. Create the account."
+        )
         raise StepFailed(text % {"name": name}) from fault
     return (user.pw_uid, user.pw_gid, *os.getgrouplist(name, user.pw_gid))
 
@@ -103,20 +108,26 @@ def inside(target: TargetSpec, path: Path) -> Path:
 def described(target: TargetSpec) -> tuple[str, str]:
     """Return passed, failed or unknown, and in a sentence what the programs of a target see of this machine."""
     if target.there or "ssh" in target.settings:
-        return "unknown", _("They see what the account sees that signs in on the host. Give it nothing else to see.")
+        return "unknown", _(
+            "Programs see everything that the account for signing in on the host sees. Give that account access to "
+            "nothing else."
+        )
     try:
         sandbox_of(target)
     except StepFailed as fault:
         return "failed", str(fault)
     if not landlock():
         return "unknown", _(
-            "The kernel of this machine has no Landlock (Linux 5.19 or newer): programs of this deployment target see all "
-            "that the account of the worker sees. Use a newer kernel, or give programs an account of their own."
+            "The kernel of this host has no Landlock (Linux 5.19 or newer). Programs of this deployment target "
+            "see everything that the worker's account sees. Use a newer kernel, or give programs a separate "
+            "account."
         )
     gone = [path for paths in target.settings.get("programs", {}).values() for path in paths if not Path(path).exists()]
     if gone:
         return "failed", _("These paths do not exist: %(paths)s.") % {"paths": ", ".join(gone)}
-    return "passed", _("They see the folder, the system and the paths given here, and nothing of Ringi's.")
+    return "passed", _(
+        "Programs see only the folder, the system and the paths given here. Ringi's own files are not visible to them."
+    )
 
 
 def _installation(program: str, writable: Sequence[str]) -> Iterator[str]:

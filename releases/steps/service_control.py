@@ -89,7 +89,7 @@ class ServiceControl(TargetStep):
             return (Probe.NOT_DONE, {}) if lives(record) else (Probe.DONE, {"nothing_to_start": True})
         lines = journal_lines(context.target, key=context.key, effect=STARTED)
         if not lines or record is None or lines[-1]["pid"] != record["pid"]:
-            return Probe.NOT_DONE, {"why": _("another process than the one that was started is recorded")}
+            return Probe.NOT_DONE, {"why": _("the recorded process is not the one that was started")}
         verdict, said = serving(context.target, record)
         if verdict is Probe.DONE:
             return verdict, _process(record) | {"proved_by": said}
@@ -141,8 +141,9 @@ def _stop(
     if who and only:
         raise StepFailed(
             _(
-                "Something still serves after the stop: %(who)s. Ringi ends only the process that it started. End this one"
-                " on the target and retry, or name the command that ends it as service.stop in the target's settings."
+                "Something still answers after the stop: %(who)s. Ringi ends only the process that it started. "
+                "End the remaining process on the target and retry, or name a command that ends it as "
+                "service.stop in the target options."
             )
             % {"who": who},
             facts=facts,
@@ -163,9 +164,7 @@ def running_service(root: Path) -> dict[str, Any] | None:
 
 
 def stop_service(record: Mapping[str, Any], seconds: float, beat: Callable[[], None]) -> bool:
-    """End the recorded process and its group, TERM first, KILL after `seconds`; return whether KILL was
-    needed.
-    """
+    """End the recorded process and its group, TERM first, KILL after `seconds`; return whether KILL was needed."""
     pid = int(record["pid"])
     try:
         process = os.pidfd_open(pid)
@@ -188,7 +187,7 @@ def stop_service(record: Mapping[str, Any], seconds: float, beat: Callable[[], N
         _send(process, pid, leads, signal.SIGKILL)
         select.select([process], [], [], 10)
         if not _ended(process):
-            raise StepFailed(_("process %(pid)d does not end, not even by KILL") % {"pid": pid})
+            raise StepFailed(_("process %(pid)d does not end, even after the KILL signal") % {"pid": pid})
         return True
     finally:
         os.close(process)
@@ -221,7 +220,7 @@ def start_service(context: StepContext, held: Held, service: Service) -> None:
     """
     layout = Layout(context.target.root)
     if not service.start:
-        raise StepFailed(_("the target's settings name no command that starts the service"))
+        raise StepFailed(_("the target options name no command that starts the service"))
     before = recorded_service(context.target.root)
     wanted = asdict(context.wanted) if context.wanted is not None else {}
     if before is not None and before["key"] == context.key:
@@ -231,10 +230,11 @@ def start_service(context: StepContext, held: Held, service: Service) -> None:
     if service.version is None and (who := occupied(context.target)):
         raise StepFailed(
             _(
-                "The service was not started, because something serves already: %(who)s. Ringi did not start it, and its"
-                " answers would be taken for those of the new version. End it on the target and retry. Where a proxy holds"
-                " this port, name the service's own as service.port in the target's settings; where the service goes on"
-                " during a deployment, name service.version."
+                "The service was not started, because something already answers: %(who)s. Ringi did not start "
+                "that process, and its answers could be mistaken for those of the new version. End the process "
+                "on the target and retry. Where a proxy uses this port, name the service's own port as "
+                "service.port in the target options. Where the service continues during a deployment, name "
+                "service.version."
             )
             % {"who": who}
         )
@@ -261,9 +261,8 @@ def start_service(context: StepContext, held: Held, service: Service) -> None:
         confined=False,  # what it starts is, once it is recorded
     )
     if outcome.code != 0:
-        raise _failure(
-            context, _("the command that starts the service ended with exit code %(code)d") % {"code": outcome.code}
-        )
+        text = _("the command that starts the service ended with exit code %(code)d")
+        raise _failure(context, text % {"code": outcome.code})
 
 
 def _tells(context: StepContext, report: VersionReport, wanted: Mapping[str, str]) -> bool:
@@ -310,10 +309,10 @@ def _wait_until_serving(context: StepContext, held: Held, service: Service) -> t
 
 def _how_to_prove() -> str:
     return _(
-        "Nothing shows whether the version that was started is the one that serves: look at the target. One of these in the"
-        " target's settings proves it from the next deployment on: service.version (how the service is asked for its"
-        " version), service.ready or service.port (where the started process listens), service.without_port (it listens"
-        " nowhere)."
+        "Ringi cannot confirm that the started version is the one that answers. Check the target. To confirm "
+        "later deployments, set one of these target options. Use service.version to ask the service for its "
+        "version. Use service.ready or service.port to name where the started process listens, or "
+        "service.without_port if it listens nowhere."
     )
 
 

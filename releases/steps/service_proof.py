@@ -60,7 +60,7 @@ def occupied(target: TargetSpec) -> str:
     """Return who serves at the target's port or ready URL now, as a sentence; empty for nobody."""
     service = service_of(target.settings)
     if found := _listening(service):
-        return _("port %(port)s is held by %(who)s") % {"port": service.listens_on, "who": holders(found)}
+        return _("port %(port)s is used by %(who)s") % {"port": service.listens_on, "who": holders(found)}
     if service.ready is not None and answers(service.ready.url):
         return _("%(url)s answers") % {"url": service.ready.url}
     return ""
@@ -91,7 +91,7 @@ def serving(target: TargetSpec, record: Mapping[str, Any] | None) -> tuple[Probe
     if service.without_port:
         return Probe.DONE, "process"
     if service.listens_on is None:
-        return Probe.UNKNOWN, _("the process lives, but the settings name no port on which it would serve")
+        return Probe.UNKNOWN, _("the process is running, but the target options name no port for it")
     return _owns(service, record["pid"])
 
 
@@ -99,13 +99,13 @@ def _owns(service: Service, leader: int) -> tuple[Probe, str]:
     named: dict[str, Any] = {"port": service.listens_on}
     found = _listening(service)
     if not found:
-        said = _("no process of this machine listens on port %(port)s") % named
+        said = _("no process on this host listens on port %(port)s") % named
         return (Probe.NOT_DONE if service.ready is None else Probe.UNKNOWN), said
     own = sockets_of(family(leader))
     if not (others := [listener for listener in found if listener.inode not in own]):
         return Probe.DONE, "port"
     named |= {"who": holders(others), "started": named_process(leader)}
-    said = _("port %(port)s is held by %(who)s, and not by %(started)s that was started") % named
+    said = _("port %(port)s is used by %(who)s, not by the started %(started)s") % named
     return (Probe.NOT_DONE if visible(others) else Probe.UNKNOWN), said
 
 
@@ -152,12 +152,12 @@ def reported(target: TargetSpec, report: VersionReport) -> str:
         except ValueError:
             found = ABSENT
         if found == ABSENT or isinstance(found, dict | list | None):
-            raise StepFailed(_("the service's report holds no version at “%(path)s”") % {"path": report.json_path})
+            raise StepFailed(_("the service's answer contains no version at “%(path)s”") % {"path": report.json_path})
         return str(found).strip()
     if report.pattern:
         match = re.search(report.pattern, text)
         if match is None:
-            raise StepFailed(_("the service's report holds no version that fits the pattern"))
+            raise StepFailed(_("the service's answer contains no version that matches the pattern"))
         return match[1].strip()
     return text.strip()
 

@@ -1,7 +1,5 @@
 """The target's setting `service`: how its service is started and stopped, and what proves that it serves."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -53,11 +51,11 @@ class VersionReport(BaseModel):
     pattern: str = ""
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> VersionReport:
+    def _one_of_each(self) -> "VersionReport":
         if bool(self.url) == bool(self.command):
-            raise ValueError(_("name url or command, one of the two"))
+            raise ValueError(_("set either url or command"))
         if self.json_path and self.pattern:
-            raise ValueError(_("name json_path or pattern, not both"))
+            raise ValueError(_("set either json_path or pattern, not both"))
         if self.url:
             _address(self.url)
         return self
@@ -68,7 +66,7 @@ class VersionReport(BaseModel):
         try:
             groups = re.compile(value).groups
         except re.error as error:
-            raise ValueError(_("is no regular expression: %(fault)s") % {"fault": error}) from error
+            raise ValueError(_("is not a regular expression: %(fault)s") % {"fault": error}) from error
         if value and groups != 1:
             raise ValueError(_("must have exactly one group, which is the version"))
         return value
@@ -96,9 +94,9 @@ class Service(BaseModel):
     version: VersionReport | None = None
 
     @model_validator(mode="after")
-    def _listens_or_does_not(self) -> Service:
+    def _listens_or_does_not(self) -> "Service":
         if self.without_port and (self.port is not None or self.ready is not None):
-            raise ValueError(_("a service without_port has neither port nor ready"))
+            raise ValueError(_("a service with without_port can have neither port nor ready"))
         return self
 
     @property
@@ -125,13 +123,13 @@ def faults_in(settings: Mapping[str, Any]) -> list[str]:
         _read(settings)
     except ValidationError as wrong:
         told = [".".join(["service", *map(str, e["loc"])]) + f": {e['msg']}" for e in wrong.errors(include_input=False)]
-        faults += [_("the target's setting %(fault)s") % {"fault": text} for text in told]
+        faults += [_("target option %(fault)s") % {"fault": text} for text in told]
     except (TypeError, ValueError) as wrong:
-        faults.append(_("the target's setting %(fault)s") % {"fault": f"service: {wrong}"})
+        faults.append(_("target option %(fault)s") % {"fault": f"service: {wrong}"})
     try:
         re.compile(log_errors_of(settings))
     except re.error as wrong:
-        faults.append(_("the target's setting %(fault)s") % {"fault": f"log_error_pattern: {wrong}"})
+        faults.append(_("target option %(fault)s") % {"fault": f"log_error_pattern: {wrong}"})
     return faults
 
 

@@ -58,10 +58,8 @@ def start(
         words = [*tie, *arguments]
         return subprocess.Popen(words, **options) if sandbox is None else _confined(sandbox, words, options)
     except OSError as error:
-        raise StepFailed(
-            _("%(command)s could not be started: %(reason)s")
-            % {"command": Path(arguments[0]).name, "reason": error.strerror or error}
-        ) from error
+        text = _("%(command)s could not be started: %(reason)s")
+        raise StepFailed(text % {"command": Path(arguments[0]).name, "reason": error.strerror or error}) from error
 
 
 def _confined(sandbox: Sandbox, words: Sequence[str], options: Mapping[str, Any]) -> subprocess.Popen[bytes]:

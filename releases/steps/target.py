@@ -1,6 +1,4 @@
-"""A target's folder: layout, lock with epochs, journal, configuration file, and what it measures; used by
-every kind.
-"""
+"""A target's folder: layout, lock with epochs, journal, configuration file, and what it measures; used by every kind."""
 
 from __future__ import annotations  # those of the database are loaded late
 
@@ -199,16 +197,15 @@ def lock_record(layout: Layout) -> dict[str, Any]:
 def refuse_elsewhere(target: TargetSpec) -> None:
     """Raise StepFailed for a target on another host: this machine's folders are not its folders."""
     if place.lies_elsewhere(target):
-        raise StepFailed(_("this only works on a target of this machine; this one lies on another host"))
+        raise StepFailed(_("this only works on a target on this host; this target is on another host"))
 
 
 @contextmanager
 def holding(context: StepContext) -> Iterator[Held]:
     """Hold the target's lock for one attempt.
 
-    Raises StillRunning when another attempt or one of its children holds it, Fenced when a higher epoch of
-    the same
-    key was here before. The lock outlives the block for as long as a child that inherited it lives.
+    Raises StillRunning when another attempt or one of its children holds it, Fenced when a higher epoch of the same key
+    was here before. The lock outlives the block for as long as a child that inherited it lives.
     """
     refuse_elsewhere(context.target)
     layout = Layout(context.target.root)
@@ -230,10 +227,8 @@ def holding(context: StepContext) -> Iterator[Held]:
         record = lock_record(layout)
         seen: dict[str, int] = record["seen"]
         if seen.get(context.key, context.epoch) > context.epoch:
-            raise Fenced(
-                _("epoch %(epoch)d of %(key)s is over: epoch %(seen)d was on the target")
-                % {"epoch": context.epoch, "key": context.key, "seen": seen[context.key]}
-            )
+            text = _("fencing token %(epoch)d of %(key)s is outdated: the target has already accepted token %(seen)d")
+            raise Fenced(text % {"epoch": context.epoch, "key": context.key, "seen": seen[context.key]})
         seen.pop(context.key, None)
         seen[context.key] = context.epoch
         for key in list(seen)[:-KEPT_KEYS]:
@@ -272,9 +267,7 @@ def journal(context: StepContext, effect: str, **facts: Any) -> None:
 def journal_lines(
     target: TargetSpec, *, key: str | None = None, run: str | None = None, effect: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return the journal's lines, oldest first, of a key, a run, an effect; a line torn by a crash is left
-    out.
-    """
+    """Return the journal's lines, oldest first, of a key, a run, an effect; a line torn by a crash is left out."""
     path = Layout(target.root).journal
     lines: list[dict[str, Any]] = []
     if not path.exists():
@@ -307,9 +300,7 @@ def journal_once(context: StepContext, effect: str, **facts: Any) -> dict[str, A
 
 
 def database_of(target: TargetSpec, *configurations: Mapping[str, str]) -> databases.Database | None:
-    """Return the database named by the first configuration that names one; None: the target has no
-    database.
-    """
+    """Return the database named by the first configuration that names one; None: the target has no database."""
     key = str(target.settings.get("database_key", "DATABASE_URL"))
     for configuration in configurations:
         if configuration.get(key):
@@ -322,9 +313,8 @@ def measure(
 ) -> Measured:
     """Measure code, configuration and data on the target itself; "" stands for nothing there.
 
-    configuration: names the database. seconds: how long another host may take for it. data: read all rows too; else only
-    the schema of the database. Raises StepFailed when the database,
-    or the target's host, cannot be reached.
+    configuration: names the database. seconds: how long another host may take for it. data: read all rows too; else
+    only the schema of the database. Raises StepFailed when the database, or the target's host, cannot be reached.
     """
     if place.lies_elsewhere(target):
         return Measured(**call.ask(target, "measure", configuration=configuration, seconds=seconds, data=data))
@@ -341,9 +331,7 @@ def measure(
 
 
 def filled(arguments: Sequence[str], target: TargetSpec, **places: Path) -> list[str]:
-    """Return the target's argument list with {root}, {tree} and {config} replaced; `places` overrule the
-    usual paths.
-    """
+    """Return the target's argument list with {root}, {tree} and {config} replaced; `places` overrule the usual paths."""
     layout = Layout(target.root)
     known = {"root": layout.root, "tree": layout.current, "config": path_of(target) or layout.configuration} | places
     return [

@@ -1,6 +1,4 @@
-"""Trees of files: git's tree digest measured on the disk, and the laying of a version's tree; called by
-code_deploy.
-"""
+"""Trees of files: git's tree digest measured on the disk, and the laying of a version's tree; called by code_deploy."""
 
 import ctypes
 import hashlib
@@ -59,8 +57,7 @@ def _tree_of(folder: bytes) -> bytes | None:
 
 
 def tree_digest(path: Path) -> str:
-    """Return the git tree object id (40 hex) of the files under path, computed from the disk alone; "" if
-    none.
+    """Return the git tree object id (40 hex) of the files under path, computed from the disk alone; "" if none.
 
     Folders without a file do not count, as in git. Raises StepFailed for what git cannot hold.
     """
@@ -74,10 +71,8 @@ def folder_name(version: Version) -> str:
     """Return the folder's name of a laid version; raises StepFailed when version or commit are not plain."""
     name = f"{version.version}-{version.commit[:12]}"
     if not _OBJECT_ID.match(version.commit) or not _FOLDER_NAME.match(name):
-        raise StepFailed(
-            _("not a version and commit: %(version)r %(commit)r")
-            % {"version": version.version, "commit": version.commit}
-        )
+        text = _("these values are not a version and a commit: %(version)r %(commit)r")
+        raise StepFailed(text % {"version": version.version, "commit": version.commit})
     return name
 
 
@@ -150,15 +145,12 @@ def lay(version: Version, releases: Path, fetch: Callable[[Path], object]) -> tu
         try:
             _extract(packed, fresh)
         except (tarfile.TarError, OSError) as error:
-            raise StepFailed(
-                _("the tree of %(tag)s was refused: %(reason)s") % {"tag": version.tag, "reason": error}
-            ) from error
+            text = _("the tree of %(tag)s was refused: %(reason)s")
+            raise StepFailed(text % {"tag": version.tag, "reason": error}) from error
         measured = tree_digest(fresh)
         if measured != version.tree:
-            raise StepFailed(
-                _("the laid tree is %(measured)s, the tree of %(tag)s was to be %(tree)s")
-                % {"measured": measured, "tag": version.tag, "tree": version.tree}
-            )
+            text = _("the written files have the Git tree hash %(measured)s; the Git tree hash of %(tag)s is %(tree)s")
+            raise StepFailed(text % {"measured": measured, "tag": version.tag, "tree": version.tree})
         _sync_filesystem(fresh)
         if folder.exists():
             # Changed on the target since it was laid: kept aside for whoever looks into it.
@@ -179,9 +171,7 @@ def _sync_filesystem(folder: Path) -> None:
 
 
 def switch(link: Path, folder: Path | None) -> bool:
-    """Point the link to the folder (a name beside it, relative) or remove it (None); return whether that
-    changed it.
-    """
+    """Point the link to the folder (a name beside it, relative) or remove it (None); return whether that changed it."""
     if folder is None:
         if not link.is_symlink():
             return False

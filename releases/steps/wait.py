@@ -1,7 +1,5 @@
 """A pause until a time or for some seconds; a step kind. No worker is held, and a stop ends it."""
 
-from __future__ import annotations
-
 import re
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, ClassVar
@@ -45,7 +43,7 @@ class WaitParameters(Parameters):
     zone: Annotated[str, AfterValidator(_zone)] | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> WaitParameters:
+    def _one(self) -> "WaitParameters":
         if (self.seconds is None) == (self.until is None):
             raise ValueError("name seconds or until, one of the two")
         if (self.until is not None and len(self.until) == 5) != (self.zone is not None):

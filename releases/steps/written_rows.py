@@ -1,6 +1,4 @@
-"""Rows written since a snapshot: counted before anyone agrees to a restore, and kept as JSON lines before it
-is done.
-"""
+"""Rows written since a snapshot: counted before anyone agrees to a restore, and kept as JSON lines before it is done."""
 
 import json
 import os
@@ -53,9 +51,7 @@ def _reading(database: Database) -> Iterator[Connection]:
 
 
 def _rows(connection: Connection, snapshot: str | None, *, whole: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield (table, key, row) of each row that the snapshot does not show; key and row are JSON (row: ""
-    unless whole).
-    """
+    """Yield (table, key, row) of each row that the snapshot does not show; key and row are JSON (row: "" unless whole)."""
     condition = _condition(connection, snapshot)
     for table in tables_of(connection):
         row = sql.SQL("to_jsonb(t)::text" if whole else "''::text")
@@ -79,9 +75,8 @@ def keep_rows(
 ) -> dict[str, int]:
     """Write each row that the snapshot does not show to `path` and return how many there are per table.
 
-    One JSON line a row: table, id (the key as text), key, row. Rows in the file `before` (noted before a
-    migration) are carried over first,
-    and a row that is in both counts once. The file is complete and on the disk, or not there.
+    One JSON line a row: table, id (the key as text), key, row. Rows in the file `before` (noted before a migration) are
+    carried over first, and a row that is in both counts once. The file is complete and on the disk, or not there.
     """
     counts: Counter[str] = Counter()
     noted = _noted(before)
@@ -135,9 +130,7 @@ def count_rows(database: Database, snapshot: str | None, *, before: Path | None 
 
 
 class Since:
-    """From where rows count as written by people: worked out from the backup's facts and the target's own
-    journal.
-    """
+    """From where rows count as written by people: worked out from the backup's facts and the target's own journal."""
 
     def __init__(self, target: TargetSpec, earlier: Mapping[str, Mapping[str, Any]]) -> None:
         backup = earlier.get("backup", {})
@@ -165,7 +158,7 @@ class Since:
         if not (self.started and self.run):
             return None
         if not self._before.exists():
-            raise StepFailed(_("the rows noted before the migration are gone: %(path)s") % {"path": self._before})
+            raise StepFailed(_("the rows recorded before the migration are missing: %(path)s") % {"path": self._before})
         return self._before
 
 
@@ -199,5 +192,5 @@ def written_since(
         return {}, True
     dump = str(earlier.get("backup", {}).get("dump", ""))
     if dump and not Path(dump).exists():
-        raise StepFailed(_("the dump of this deployment is gone: %(path)s") % {"path": dump})
+        raise StepFailed(_("the dump of this deployment is missing: %(path)s") % {"path": dump})
     return count_rows(database, since.snapshot, before=since.before), _told_apart(target, since)

@@ -19,6 +19,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
 from environments import times
+from environments.language import listed
 from releases.steps.words import told as in_words
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def history(row: Model) -> dict[str, list[Happening] | str]:
 @register.simple_tag
 def words_of_events() -> dict[str, str]:
     """Return the words beside every event, looked up once for a page of them; `happening.html` calls them `said`."""
-    words = {"action": _("action"), "object": _("object"), "actor": _("actor"), "reason": _("reason")}
+    words = {"action": _("operation"), "object": _("object"), "actor": _("actor"), "reason": _("reason")}
     return {**words, "number": _("number"), "before": _("before"), "after": _("after")}
 
 
@@ -232,7 +233,19 @@ def word(key: Any) -> str:
 @register.filter
 def words(keys: Any) -> str:
     """Return stored keys in the reader's words, with commas."""
-    return ", ".join(_shown().word(key) for key in keys)
+    return listed(_shown().word(key) for key in keys)
+
+
+@register.filter(name="listed")
+def listed_words(items: Any) -> str:
+    """Return the items as a list inside a sentence."""
+    return listed(items)
+
+
+@register.simple_tag
+def colon() -> str:
+    """Return what stands between a label and its value: full width in Japanese, for it has no blanks."""
+    return "：" if _shown().language() == "ja" else ": "
 
 
 @register.filter

@@ -30,7 +30,7 @@ def cut_off_after(seconds: float) -> Iterator[None]:
         return
 
     def late(_number: int, _frame: FrameType | None) -> None:
-        raise CutOff(_("It did not come back within %(seconds)d s and was cut off") % {"seconds": seconds})
+        raise CutOff(_("The task did not finish within %(seconds)d s and was stopped") % {"seconds": seconds})
 
     began = time.monotonic()
     before = signal.signal(signal.SIGALRM, late)

@@ -19,10 +19,10 @@ def state_of(step: Step, context: StepContext) -> tuple[str, str]:
     if step.kind == "check":
         return "", ""
     sentences = {
-        Probe.DONE: _("On the target its effect is there."),
-        Probe.NOT_DONE: _("On the target its effect is not there."),
-        Probe.RUNNING: _("Something of it still runs on the target."),
-        Probe.UNKNOWN: _("Nobody can tell in what state the target is; look at it."),
+        Probe.DONE: _("The deployment target shows the effect of this step."),
+        Probe.NOT_DONE: _("The deployment target does not show the effect of this step."),
+        Probe.RUNNING: _("Part of this step still runs on the deployment target."),
+        Probe.UNKNOWN: _("The state of the deployment target is unknown. Check the deployment target."),
     }
     short = replace(context, deadline_seconds=min(context.deadline_seconds, PROBE_SECONDS))
     try:

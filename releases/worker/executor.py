@@ -88,7 +88,8 @@ def _ask_after_losses(step: Step) -> None:
     """Let a person decide about a step whose attempts ended their workers, with the last words of the last one."""
     said = "".join(step.output.filter(epoch=step.epoch).order_by("pk").values_list("text", flat=True))
     message = _(
-        "The worker of this step ended %(number)d times without an outcome, so it is not tried again by itself."
+        "The worker of this step ended %(number)d times without an outcome, so Ringi does not retry the step "
+        "automatically."
     )
     doubt(step, epoch=step.epoch, message=f"{message % {'number': ATTEMPTS}}\n{said[-LAST_WORDS:]}".rstrip())
 
@@ -128,7 +129,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
         try:
             with cut_off_after(deadline + MARGIN_SECONDS):
                 if step.ordinal == 1 and (other := shared(target_of(step.deployment), context.target)):
-                    raise StepFailed(_("Another target lies there: %(target)s") % {"target": other})
+                    raise StepFailed(_("Another deployment target is already there: %(target)s") % {"target": other})
                 if step.kind == "check":
                     result, probe = _check(step, context), ""
                 else:
@@ -138,7 +139,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             result = clean(result, secrets)
         except StopAsked:
             verdict, told = state_of(step, context)
-            message = " — ".join(filter(None, [_("It was stopped by a person."), told]))
+            message = " — ".join(filter(None, [_("A person stopped the step."), told]))
             _say(lease, message)
             stop(step, epoch=epoch, message=message, output_digest=lease.digest, probe=verdict)
             return None
@@ -238,9 +239,8 @@ def _planned(registry: Any, name: str, values: dict[str, Any]) -> tuple[Any, Any
         kind = registry.kind(name)
         return kind, kind.parameters(**values)
     except (registry.UnknownKind, ValidationError) as fault:
-        raise StepFailed(
-            _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": name, "why": fault}
-        ) from fault
+        text = _("“%(kind)s” cannot run as it was planned: %(why)s")
+        raise StepFailed(text % {"kind": name, "why": fault}) from fault
 
 
 def _check(step: Step, context: StepContext) -> dict[str, Any]:

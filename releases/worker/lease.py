@@ -1,7 +1,5 @@
 """The lease of a running step: a thread of the process renews it; output and lease stop when the epoch is no longer ours."""
 
-from __future__ import annotations
-
 import hashlib
 import threading
 import time
@@ -39,7 +37,7 @@ class _Renewer:
         self._wakes = 0.0
         self._connected = False
 
-    def hold(self, lease: Lease) -> None:
+    def hold(self, lease: "Lease") -> None:
         """Renew a lease from a beat after now on."""
         with self._turn:
             due = time.monotonic() + settings.BEAT
@@ -51,7 +49,7 @@ class _Renewer:
                 self._turn.notify_all()
             self._due[lease] = due
 
-    def drop(self, lease: Lease) -> None:
+    def drop(self, lease: "Lease") -> None:
         """Renew a lease no more; a renewal that is on its way has ended when this returns, as has its connection."""
         with self._turn:
             self._due.pop(lease, None)
@@ -104,7 +102,7 @@ class Lease:
         self._written = 0
         self._digest = hashlib.sha256()
 
-    def __enter__(self) -> Lease:
+    def __enter__(self) -> "Lease":
         _renewer.hold(self)
         return self
 

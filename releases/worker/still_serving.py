@@ -37,4 +37,4 @@ def demand_still_serving(step: Step, context: StepContext) -> None:
     if verdict is Probe.NOT_DONE:
         raise StepFailed(_("The service that was started no longer serves: %(why)s") % why)
     if verdict is Probe.UNKNOWN and start.decision.get("verb") != "step:confirm_done":
-        raise Unproven(_("Nothing shows that the service which was started still serves: %(why)s") % why)
+        raise Unproven(_("Ringi cannot confirm that the service that was started still serves: %(why)s") % why)

@@ -124,7 +124,7 @@ def _known(text: str) -> bool:
             "554",
             "Apprise",
             "Datasets",
-            "[Called off]",
-            "is called off",
+            "[Cancelled]",
+            "This version will not be released.",
         )
     )

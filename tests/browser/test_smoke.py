@@ -13,7 +13,7 @@ pytestmark = pytest.mark.smoke
 
 
 def approve(who: Person, release: Any) -> None:
-    """Sign in, follow what waits on My work, read, approve, and prove the identity, although the sign-in was just now."""
+    """Sign in, follow what waits on My tasks, read, approve, and prove the identity, although the sign-in was just now."""
     who.sign_in()
     who.press(f'#waiting a[href^="/admin/release/{release.pk}/"]')
     who.choose("consent:approve", "#approvals")

@@ -22,7 +22,7 @@ def hour(days: float = 0) -> str:
 
 
 def test_a_release_is_planned_and_its_content_fixed_by_clicking(world: Any, person: Callable[..., Person]) -> None:
-    """From My work to a fixed content; a date outside every window is refused, and the page names the next one."""
+    """From My tasks to a fixed content; a date outside every window is refused, and the page names the next one."""
     from releases.models import Release
 
     manager = person("manager")

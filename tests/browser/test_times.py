@@ -15,7 +15,7 @@ from tests.browser.person import Person
 PLACE = "America/New_York"
 
 
-@pytest.mark.parametrize(("locale", "words"), [("ja", "お手元の時刻"), ("en", "Your own time")])
+@pytest.mark.parametrize(("locale", "words"), [("ja", "お手元の時刻"), ("en", "Your local time")])
 def test_the_readers_own_time_is_said_on_hover(
     locale: str, words: str, seeded: dict[str, Any], person: Callable[..., Person]
 ) -> None:

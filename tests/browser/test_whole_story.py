@@ -106,7 +106,7 @@ def reported(manager: Person, developer: Person, operator: Person, rollback: Any
 
 @pytest.mark.timeout(900)
 def test_the_whole_story_is_clicked_in_japanese(world: Any, person: Callable[..., Person]) -> None:
-    """Each finds what waits under My work; nobody is asked for more clicks or signatures than is written above."""
+    """Each finds what waits under My tasks; nobody is asked for more clicks or signatures than is written above."""
     from releases.actions.rollback.decide import pre_authorise
 
     before, people = signatures(), {name: person(name) for name in MOST}

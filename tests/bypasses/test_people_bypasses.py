@@ -77,14 +77,20 @@ def test_consent_and_final_check_that_come_late_are_waived_by_two_or_not_given(s
     late(release, "approve")
     with world.acting_as("committee_a"):
         decide.approve(round_.pk, digest=round_.digest)
-    with world.acting_as("committee_b"), pytest.raises(Refused, match="was due earlier"):
+    with (
+        world.acting_as("committee_b"),
+        pytest.raises(Refused, match="is overdue. Move the release to a later change window"),
+    ):
         decide.approve(round_.pk, digest=round_.digest)
     waive(stock, release, "approve")
     with world.acting_as("committee_b"):
         decide.approve(round_.pk, digest=round_.digest)
     assert Obligation.objects.filter(release=release, key="waiver").count() == 1
     late(release, "confirm")
-    with world.acting_as("operator"), pytest.raises(Refused, match="was due earlier"):
+    with (
+        world.acting_as("operator"),
+        pytest.raises(Refused, match="is overdue. Move the release to a later change window"),
+    ):
         confirm(release.pk)
     waive(stock, release, "confirm")
     with world.acting_as("operator"):
@@ -119,7 +125,7 @@ def test_lateness_that_was_waived_is_owed_wherever_and_however_short(stock: Stoc
                 until=soon(),
                 reason="late",
             )
-        with pytest.raises(Refused, match="was due earlier"):
+        with pytest.raises(Refused, match="is overdue. Move the release to a later change window"):
             prepare.fix_content(release.pk)
     waive(stock, release, "fix_content")
     with world.acting_as("manager"):
@@ -132,7 +138,7 @@ def test_moving_to_the_same_hour_makes_nothing_punctual(stock: Stock) -> None:
     late(release, "fix_content")
     with world.acting_as("manager"):
         move.move(release.pk, start=Release.objects.get(pk=release.pk).window_start)
-        with pytest.raises(Refused, match="was due earlier"):
+        with pytest.raises(Refused, match="is overdue. Move the release to a later change window"):
             prepare.fix_content(release.pk)
 
 
@@ -146,7 +152,7 @@ def test_moving_away_and_back_makes_nothing_punctual(stock: Stock) -> None:
         move.move(release.pk, start=third.replace(hour=1, minute=0, second=0, microsecond=0))
         assert release.milestones.get(guards="fix_content").due_at > now(), "at a later window it is not late"
         move.move(release.pk, start=near)
-        with pytest.raises(Refused, match="was due earlier"):
+        with pytest.raises(Refused, match="is overdue. Move the release to a later change window"):
             prepare.fix_content(release.pk)
 
 
@@ -198,7 +204,7 @@ def test_whose_signatures_count_is_part_of_what_is_consented_to(stock: Stock) ->
     with stock.world.acting_as("manager"):
         set_signers(stock.world.application.pk, signers="mole@x ssh-ed25519 AAAA", reason="x")
     answer = ask(stock.world, release, "consent")
-    assert answer.verdict == "fail" and "keys whose signatures count" in answer.reason
+    assert answer.verdict == "fail" and "allowed signers" in answer.reason
 
 
 def test_a_version_that_has_been_overtaken_is_not_applied_for(stock: Stock) -> None:
@@ -250,7 +256,10 @@ def test_an_approval_rests_on_no_meeting_that_said_no(stock: Stock) -> None:
     with stock.world.acting_as("manager"):
         held = record.record(held_at=now() - timedelta(hours=1), attendees=attendees, minutes="no")
         record.decide(held.pk, release_id=release.pk, decision="reject")
-    with stock.world.acting_as("committee_a"), pytest.raises(Refused, match="did not decide for"):
+    with (
+        stock.world.acting_as("committee_a"),
+        pytest.raises(Refused, match="That meeting did not decide in favour of this release"),
+    ):
         decide.approve(round_.pk, digest=round_.digest, meeting_id=held.pk)
 
 
@@ -323,7 +332,7 @@ def test_an_emergency_does_not_start_before_its_hour(stock: Stock) -> None:
 
 def test_a_review_is_not_by_an_author_in_other_letters(stock: Stock) -> None:
     world = stock.world
-    with world.acting_as("ci"), pytest.raises(Refused, match="does not review"):
+    with world.acting_as("ci"), pytest.raises(Refused, match="wrote a part of this change and cannot review it"):
         hand_in(
             world.application.pk,
             environment_id=world.environments["staging"].pk,

@@ -72,7 +72,7 @@ def last(action: str) -> dict[str, Any]:
 
 def test_nobody_agrees_to_a_late_way_back_before_the_rows_are_counted(world: Any) -> None:
     alarm = alarm_of(world, "succeed")
-    with pytest.raises(GateClosed, match="still being counted"):
+    with pytest.raises(GateClosed, match="Ringi is still counting the rows written since the backup"):
         say_yes(world, alarm)
 
 
@@ -88,14 +88,17 @@ def test_an_agreement_ends_with_what_it_was_given_to(world: Any, what: str) -> N
     else:
         count(alarm, 5_000_000)
     act = {"assessment": "rollback:assess", "rows": "rollback:pre_authorise"}[what]
-    assert "to be asked again: Committee A" in last(act)["agreed_again"]
+    assert "These people must approve it again: Committee A" in last(act)["agreed_again"]
     assert world.fresh(alarm).facts["agreed"] == []
-    with pytest.raises(GateClosed, match="not agreed yet: Committee member"):
+    with pytest.raises(GateClosed, match="Approval is still needed from: Committee member"):
         authorise(world, alarm)
-    with world.acting_as("committee_a"), pytest.raises(GateClosed, match="other rows. Read it again"):
+    with (
+        world.acting_as("committee_a"),
+        pytest.raises(GateClosed, match="row counts shown to you differ from the current ones. Read them again"),
+    ):
         agree(alarm.pk, digest=before)
     say_yes(world, alarm)
-    with pytest.raises(GateClosed, match="other rows. Read it again"):
+    with pytest.raises(GateClosed, match="row counts shown to you differ from the current ones. Read them again"):
         authorise(world, alarm, before)
     authorise(world, alarm)
     assert last("rollback:authorise")["signature"]["digest"] == shown(alarm)
@@ -115,9 +118,9 @@ def test_an_agreement_ends_when_the_alarm_becomes_another(world: Any) -> None:
     say_yes(world, alarm)
     with acting(COMMAND):
         escalate(alarm.pk, cause="error_rate", note="3 of 5", facts={})
-    assert "to be asked again" in last("rollback:escalate")["agreed_again"]
+    assert "These people must approve it again" in last("rollback:escalate")["agreed_again"]
     count(alarm, 1)
-    with pytest.raises(GateClosed, match="not agreed yet"):
+    with pytest.raises(GateClosed, match="Approval is still needed from"):
         authorise(world, alarm)
 
 
@@ -137,7 +140,7 @@ def test_a_way_back_that_has_become_late_since_waits_for_the_committee(world: An
     before = Event.objects.count()
     prepare_rollback(alarm.pk)
     assert Event.objects.count() == before, "it waits without an event each time"
-    with acting(COMMAND), pytest.raises(GateClosed, match="not agreed yet: Committee member"):
+    with acting(COMMAND), pytest.raises(GateClosed, match="Approval is still needed from: Committee member"):
         begin(alarm.pk)
     say_yes(world, alarm)
     with acting(COMMAND):
@@ -147,7 +150,7 @@ def test_a_way_back_that_has_become_late_since_waits_for_the_committee(world: An
 
 def test_what_was_authorised_beforehand_does_not_begin_late(world: Any) -> None:
     alarm = walk(alarm_of(world, "succeed"), "pre_authorise")
-    with acting(COMMAND), pytest.raises(GateClosed, match="Dismiss and raise it anew"):
+    with acting(COMMAND), pytest.raises(GateClosed, match="Dismiss this rollback and raise a new one"):
         begin(alarm.pk)
 
 
@@ -198,7 +201,7 @@ def test_a_document_is_not_exchanged_between_reading_and_signing(world: Any, bro
     assert "harmless" in page and f'name="{key}-digest" value="{read}"' in page
     write(world, document, "EVIL")
     told = tester.post(address, {"sign": [key], f"{key}-digest": read}, follow=True).content.decode()
-    assert "another text than the one that stands there now" in told
+    assert "The text shown to you differs from the current text" in told
     assert world.fresh(document).state == "draft"
     assert tester.post(address, {"sign": [key]}).status_code == 400
     tester.post(address, {"sign": [key], f"{key}-digest": shown(document)})
@@ -238,7 +241,10 @@ def test_an_item_is_not_signed_for_another_content(world: Any, browsers: Callabl
         edit(release.pk, fields={"impact": "everything changes"})
         fix_content(release.pk)
     sent = {"sign": [key], f"{key}-evidence": "read", f"{key}-digest": read}
-    assert "another content than the one that is fixed now" in client.post(address, sent, follow=True).content.decode()
+    assert (
+        "The content shown to you differs from the locked scope"
+        in client.post(address, sent, follow=True).content.decode()
+    )
     assert ChecklistItem.objects.get(pk=first.pk).signed_at is None
     page = client.get(reverse("act", args=["checklist", "sign", first.pk])).content.decode()
     assert "everything changes" in page
@@ -255,5 +261,5 @@ def test_who_authorised_does_not_agree_as_well(world: Any) -> None:
     authorise(world, alarm)
     walk(alarm.deployment, "succeed")
     alter(alarm, authorised_by=world.people["committee_a"])
-    with pytest.raises(NotYou, match="another person"):
+    with pytest.raises(NotYou, match="A different person from the one before must do this"):
         say_yes(world, alarm)

@@ -103,7 +103,7 @@ def test_two_runs_that_race_for_one_place_go_one_after_the_other(
             one.process("worker", "development")
         waits = until("one of them to wait", lambda: next((run for run in both if _blocked(run)), None))
         goes = next(run for run in both if run is not waits)
-        occupied = "Another run occupies this environment."
+        occupied = "Another deployment is in progress in this environment."
         with translation.override("ja"):
             assert _blocked(waits) in ([occupied], [gettext(occupied)])
         goes.comes_to("succeeded")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.tree import Tree
 
-CHAPTERS = ("Set up", "Plan", "Prove", "Consent", "Deploy", "Survive", "Go back", "Look back")
+CHAPTERS = ("Set up", "Plan", "Prove", "Approve", "Deploy", "Survive", "Roll back", "Audit")
 BOUND_SECONDS = 420
 
 
@@ -47,11 +47,11 @@ SABOTAGES = (
         'if round(rate, 2) >= Fraction(Decimal(limits["coverage_min"]))',
     ),
     Sabotage(
-        "Consent",
-        "the author may approve",
+        "Approve",
+        "the author may approve, who is the requester too",
         "releases/gates/authorship.py",
-        'duties = [(pk, row.author_id, "author") for pk, row in rows.items()]',
-        "duties: list[tuple[int, int, str]] = []",
+        "    return _by_person((round_.pk for round_ in rounds), duties, commits)\n",
+        "    return {round_.pk: {} for round_ in rounds}\n",
     ),
     Sabotage(
         "Deploy",
@@ -68,7 +68,7 @@ SABOTAGES = (
         'env.float("RINGI_LEASE", 40.0)',
     ),
     Sabotage(
-        "Go back",
+        "Roll back",
         "one digit of the restored configuration is another",
         "releases/steps/configuration_update.py",
         "        wanted = digest_of(content)\n",
@@ -77,7 +77,7 @@ SABOTAGES = (
         "        wanted = digest_of(content)\n",
     ),
     Sabotage(
-        "Look back",
+        "Audit",
         "the auditor may plan",
         "environments/roles.py",
         '"auditor": frozenset({"look", "audit"})',

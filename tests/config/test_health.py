@@ -104,7 +104,7 @@ def test_a_scheduler_that_hangs_raises_the_alarm_everywhere_and_its_return_ends_
     settings.SILENT_SECONDS = 1.0
     until(lambda: not probe()[1]["scheduler"])
     assert probe()[0] == 503 and probe("/health/")[0] == 200, "pages are served all the same"
-    for name, words in (("auditor", "The scheduler is silent"), ("committee_a", "The scheduler is silent")):
+    for name, words in (("auditor", "The scheduler is unresponsive"), ("committee_a", "The scheduler is unresponsive")):
         page = browsers(name).get("/admin/").content.decode()
         assert words in page and 'data-silent="scheduler"' in page
     os.kill(child.pid, signal.SIGCONT)
@@ -176,7 +176,7 @@ def test_a_ledger_that_nobody_signs_raises_the_alarm_until_somebody_does(
     assert look().silent() == [], "off"
     settings.SILENT_SECONDS = 0.001
     page = browsers("auditor").get("/admin/", headers={"accept-language": "ja"}).content.decode()
-    assert 'data-silent="sealer"' in page and "封印プロセスの応答がありません" in page
+    assert 'data-silent="sealer"' in page and "台帳署名プロセスの応答がありません" in page
     seal(Sealer(tmp_path / "sealer"))
     assert ("sealer", "") not in look().silent() and look().ledger.unsigned is None
     with acting(COMMAND), change("test:write"):

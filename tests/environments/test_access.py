@@ -156,7 +156,7 @@ def test_a_closed_account_may_nothing(people: dict[str, Any], acting_as: Callabl
     production = environments()["production"]
     assert not access.may(closed, "start", production)
     assert closed not in access.holders("operator")
-    with acting_as("operator"), pytest.raises(NotYou, match="closed"):
+    with acting_as("operator"), pytest.raises(NotYou, match="deactivated"):
         access.require("start", production)
 
 

@@ -147,7 +147,7 @@ def test_a_rule_that_is_none_is_named(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("FREQ=WEEKLY;BYDAY=TU,3WE", "numbers its weekdays (3WE)"),
+        ("FREQ=WEEKLY;BYDAY=TU,3WE", "numbered weekdays (3WE)"),
         ("FREQ=WEEKLY;BYDAY=WE;UNTIL=20271231T000000Z", "ends with its last day, such as UNTIL=20271231"),
         ("FREQ=WEEKLY;BYDAY=WE;UNTIL=20271231", ""),
         ("FREQ=MONTHLY;BYDAY=-1FR", ""),
@@ -170,7 +170,7 @@ def test_outside_it_is_closed_with_the_next_window_named() -> None:
     answer = next_opening([TOKYO], [], [], _utc(2026, 12, 15, 20))
     assert (answer.open, answer.next_start, answer.next_end) == (False, _utc(2027, 1, 19, 16), _utc(2027, 1, 19, 20))
     assert sentence(answer, "Asia/Tokyo") == (
-        "Outside every window. Next window: Wed 20 Jan 2027 01:00 (late Tuesday night) JST (regular)."
+        "The time is outside every change window. Next window: Wed 20 Jan 2027 01:00 (late Tuesday night) JST (regular)."
     )
 
 
@@ -279,10 +279,10 @@ def test_public_and_company_holidays_are_named() -> None:
 @pytest.mark.parametrize(
     ("at", "zone", "language", "text"),
     [
-        (_utc(2026, 12, 15, 16), "Asia/Tokyo", "ja", "2026/12/16(水) 01:00(火曜深夜) JST"),
+        (_utc(2026, 12, 15, 16), "Asia/Tokyo", "ja", "2026/12/16（水）01:00（火曜深夜）JST"),
         (_utc(2026, 12, 15, 16), "Asia/Tokyo", "en", "Wed 16 Dec 2026 01:00 (late Tuesday night) JST"),
-        (_utc(2026, 12, 16, 1), "Asia/Tokyo", "ja", "2026/12/16(水) 10:00 JST"),
-        (_utc(2026, 12, 13, 16), "Asia/Tokyo", "ja", "2026/12/14(月) 01:00(日曜深夜) JST"),
+        (_utc(2026, 12, 16, 1), "Asia/Tokyo", "ja", "2026/12/16（水）10:00 JST"),
+        (_utc(2026, 12, 13, 16), "Asia/Tokyo", "ja", "2026/12/14（月）01:00（日曜深夜）JST"),
         (_utc(2026, 7, 1, 2), "Australia/Lord_Howe", "en", "Wed 1 Jul 2026 12:30 UTC+10:30"),
     ],
 )

@@ -145,12 +145,12 @@ def test_closed_says_why_until_when_and_what_is_next_in_the_readers_words_and_th
     at = datetime(2026, 12, 5, tzinfo=UTC)
     said = sentence(next_opening([rule], [], [freeze], at, zone="America/New_York"), "America/New_York")
     assert said == (
-        "Closed by the freeze “Year end” until Sun 20 Dec 2026 11:00 EST (closing of accounts). "
+        "The change freeze “Year end” stops deployments until Sun 20 Dec 2026 11:00 EST (closing of accounts). "
         "Next window: Tue 19 Jan 2027 11:00 EST (Regular)."
     )
     with translation.override("ja"):
         japanese = sentence(next_opening([rule], [], [freeze], at, zone="Asia/Tokyo"), "Asia/Tokyo")
-    assert "2026/12/21(月) 01:00(日曜深夜) JST" in japanese and "2027/01/20(水) 01:00(火曜深夜) JST" in japanese
+    assert "2026/12/21（月）01:00（日曜深夜）JST" in japanese and "2027/01/20（水）01:00（火曜深夜）JST" in japanese
     assert "Closed" not in japanese and "Next" not in japanese
 
 
@@ -160,7 +160,7 @@ def test_a_window_that_a_freeze_passes_over_is_named() -> None:
     answer = next_opening([rule], [], [freeze], datetime(2026, 12, 5, tzinfo=UTC), zone="Asia/Tokyo")
     assert not answer.open
     assert (
-        "“Regular” on Wed 16 Dec 2026 01:00 (late Tuesday night) JST is closed by the freeze “Year end”"
+        "“Regular” on Wed 16 Dec 2026 01:00 (late Tuesday night) JST is closed by the change freeze “Year end”"
         in answer.reason
     )
     assert "20 Jan 2027" in sentence(answer, "Asia/Tokyo")
@@ -170,5 +170,6 @@ def test_an_absolute_freeze_tells_an_emergency_from_when_it_is_possible() -> Non
     hard = Freeze(_extra(date(2026, 12, 10), "Audit"), absolute=True, reason="on site")
     answer = next_opening([], [], [hard], hard.window.start, emergency=True, zone="Asia/Tokyo")
     assert sentence(answer, "Asia/Tokyo") == (
-        "The absolute freeze “Audit” stops emergencies too (on site). Possible again from Thu 10 Dec 2026 05:00 JST."
+        "The full freeze “Audit” stops emergencies too (on site). "
+        "Deployments are possible again from Thu 10 Dec 2026 05:00 JST."
     )

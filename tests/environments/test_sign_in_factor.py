@@ -76,7 +76,7 @@ def test_the_sign_in_asks_for_the_factor(people: dict[str, Any]) -> None:
     client = signed_in("outsider")
     assert client.get("/admin/").status_code == 302, "the password alone is not enough"
     page = client.get("/account/mfa/authenticate/")
-    assert page.status_code == 200 and "Second factor" in page.content.decode()
+    assert page.status_code == 200 and "Two-factor authentication" in page.content.decode()
     client.post("/account/mfa/authenticate/", {"code": "000000"})
     assert client.get("/admin/").status_code == 302
     client.post("/account/mfa/authenticate/", {"code": code(secret)})
@@ -114,7 +114,7 @@ def test_an_environment_that_asks_for_a_factor_takes_no_password_alone(
         require_factor(production)
         require_factor(None)
         production.demands_mfa = True
-        with pytest.raises(FactorNeeded, match="second factor"):
+        with pytest.raises(FactorNeeded, match="two-factor authentication"):
             require_factor(production)
         for method in ("password+totp", "webauthn", "password+recovery_codes", "mfa"):
             with acting(replace(current(), method=method)):

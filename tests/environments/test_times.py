@@ -16,9 +16,9 @@ AT = datetime(2026, 12, 15, 16, 0, 30, 123456, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("language", "zone", "text"),
     [
-        ("ja", "", "2026/12/16(水) 01:00(火曜深夜) JST"),
+        ("ja", "", "2026/12/16（水）01:00（火曜深夜）JST"),
         ("en", "", "Wed 16 Dec 2026 01:00 (late Tuesday night) JST"),
-        ("ja", "America/Sao_Paulo", "2026/12/15(火) 13:00 UTC-03:00"),
+        ("ja", "America/Sao_Paulo", "2026/12/15（火）13:00 UTC-03:00"),
         ("en", "Europe/Berlin", "Tue 15 Dec 2026 17:00 CET"),
     ],
 )
@@ -32,7 +32,7 @@ def test_a_time_on_a_page_names_its_zone_and_holds_the_instant(language: str, zo
 def test_a_time_of_the_ledger_is_shown_to_the_millisecond() -> None:
     """With its night and its zone behind it, as any other."""
     with translation.override("ja"):
-        assert shown(AT, exact=True) == "2026/12/16(水) 01:00:30.123(火曜深夜) JST"
+        assert shown(AT, exact=True) == "2026/12/16（水）01:00:30.123（火曜深夜）JST"
 
 
 def test_nothing_is_shown_as_a_dash() -> None:

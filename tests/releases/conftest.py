@@ -159,7 +159,7 @@ class World:
                 sign(item.pk, digest=shown(item), evidence="read")
         for document in release.documents.all():
             with self.acting_as("developer"):
-                review.write(document.pk, body="what changes")
+                review.write(document.pk, body="changes")
             with self.acting_as("operator"):
                 review.check_content(document.pk, digest=shown(document))
             with self.acting_as("manager"):

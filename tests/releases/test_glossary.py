@@ -36,4 +36,4 @@ def test_the_page_shows_all_in_the_reader_s_language(world: Any, browsers: Calla
     english = client.get(reverse("glossary")).content.decode()
     assert all(term.en in english and f'id="{term.key}"' in english for term in terms().values())
     client.cookies["django_language"] = "ja"
-    assert terms()["decision_time"].ja_text in client.get(reverse("glossary")).content.decode()
+    assert terms()["rollback_decision_time"].ja_text in client.get(reverse("glossary")).content.decode()

@@ -131,7 +131,7 @@ def test_a_row_that_is_made_has_its_key_and_its_values(step: Step) -> None:
 def test_what_the_database_refuses_is_said_by_the_statement_that_it_refused(step: Step) -> None:
     """All are sent before the first answer is read: the others fail after it, and must not be what is told."""
     again = [StepAttempt(step=step, epoch=7, key="k", worker="w", began_at=now()) for _ in range(2)]
-    with acting(COMMAND), pytest.raises(Taken, match="step, epoch") as refused, change("test:make") as act:
+    with acting(COMMAND), pytest.raises(Taken, match="step, fencing token") as refused, change("test:make") as act:
         act.unsaved += [*again, StepAttempt(step=step, epoch=8, key="k", worker="w", began_at=now())]
     assert refused.value.constraint == "attempt_epoch_once"
     assert not StepAttempt.objects.exists() and not Event.objects.filter(action="test:make", kind="action").exists()

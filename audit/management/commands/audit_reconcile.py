@@ -20,14 +20,14 @@ class Command(BaseCommand):
         with acting(Actor(account_id=None, name="audit_reconcile", kind="command", channel="command")):
             run = night.reconcile()
         if run is None:
-            raise CommandError(_("Another process is comparing now."))
+            raise CommandError(_("Another process is running the ledger reconciliation now."))
         found = run.found
         self.stdout.write(
             _("%(rows)s history rows of %(objects)s objects compared with %(events)s events.") % found
             + " "
-            + _("%(present)s governed rows compared with what their events make of them.") % found
+            + _("%(present)s audited rows compared with the contents computed from their events.") % found
             + " "
-            + _("Seen by the trigger alone: %(bulk)s. Not explained by any event: %(unexplained)s.") % found
+            + _("Recorded only by the database trigger: %(bulk)s. Not explained by any event: %(unexplained)s.") % found
         )
         for row in found["alarms"]:
             which = f", row {row['row']}" if row["row"] else ""

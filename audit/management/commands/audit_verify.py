@@ -63,7 +63,7 @@ class Command(BaseCommand):
             if options["json"]:
                 self.stdout.write(json.dumps({"status": UNKNOWN, "unknown": str(fault)}))
             else:
-                self.stderr.write(_("Can't tell: %(fault)s") % {"fault": str(fault).strip()})
+                self.stderr.write(_("Inconclusive: %(fault)s") % {"fault": str(fault).strip()})
             sys.exit(UNKNOWN)
         if options["json"]:
             self.stdout.write(json.dumps(verdict.as_json(), ensure_ascii=False))
@@ -72,7 +72,7 @@ class Command(BaseCommand):
                 self.stdout.write(_("NOT CAPTURED: %(what)s") % {"what": what})
             if verdict.unknown_tables:
                 tables = ", ".join(verdict.unknown_tables)
-                self.stdout.write(_("Neither governed nor known: %(tables)s") % {"tables": tables})
+                self.stdout.write(_("Tables neither audited nor exempt: %(tables)s") % {"tables": tables})
             self._print(verdict.report)
         sys.exit(verdict.status)
 
@@ -97,15 +97,13 @@ class Command(BaseCommand):
 
     def _print(self, report: Report) -> None:
         if report.finding is not None:
-            self.stdout.write(
-                _("BROKEN at number %(number)s: %(what)s")
-                % {"number": report.finding.number, "what": report.finding.what}
-            )
+            text = _("BROKEN at number %(number)s: %(what)s")
+            self.stdout.write(text % {"number": report.finding.number, "what": report.finding.what})
         elif report.unknown:
-            self.stdout.write(_("Can't tell: %(fault)s") % {"fault": report.unknown})
+            self.stdout.write(_("Inconclusive: %(fault)s") % {"fault": report.unknown})
         else:
             self.stdout.write(
-                _("Holds: events %(first)s to %(last)s, %(checkpoints)s checkpoints compared.")
+                _("Intact: events %(first)s to %(last)s, %(checkpoints)s checkpoints compared.")
                 % {"first": report.first, "last": report.last, "checkpoints": report.checkpoints}
                 + (
                     " " + _("Signed up to %(signed)s of %(last)s.") % {"signed": report.signed, "last": report.last}

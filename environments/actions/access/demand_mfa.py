@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 
 from audit.change import change
-from audit.refusals import Invalid, WrongState
+from audit.refusals import WrongState
 from environments import access
 from environments.models import Environment
 
@@ -17,9 +17,8 @@ def demand_mfa(environment_id: int, *, demanded: bool, reason: str) -> Environme
         environment = act.get(Environment)
         access.require("grant", environment)
         if environment.demands_mfa == demanded:
-            raise WrongState(_("It is so already."))
-        if not reason.strip():
-            raise Invalid(_("This needs a reason."))
+            raise WrongState(_("This setting is already in effect."))
+        act.require_reason()
         environment.demands_mfa = True
         access.require_factor(environment)
         environment.demands_mfa = demanded

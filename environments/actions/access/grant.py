@@ -23,18 +23,17 @@ def propose(
     begins_at: datetime | None = None,
     until: datetime | None = None,
 ) -> AccessGrant:
-    """Give an account a role; nobody gives one to himself, and a deciding role waits for a second person.
-
-    Raises NotYou, Invalid, WrongState.
+    """Give an account a role; nobody gives one to himself, and a deciding role waits for a second person. Raises
+    NotYou, Invalid, WrongState.
     """
     with change("access:propose", (Account, account_id), reason=reason, sign=current().kind != "command") as act:
         account = act.get(Account)
         environment = Environment.objects.filter(pk=environment_id).first() if environment_id else None
         if environment_id and environment is None:
-            raise Invalid(_("There is no such environment."))
+            raise Invalid(_("The selected environment does not exist."))
         giver = None if current().kind == "command" else access.require("grant", environment)
         if giver is not None and giver.is_among(account.identities):
-            raise NotYou(_("Nobody gives a right to himself."))
+            raise NotYou(_("You cannot grant access to yourself."))
         grant = new_grant(account, role, environment, giver, reason=reason, begins_at=begins_at, until=until)
         if grant.confirmed_at is None and role == "administrator" and _only_one_ever():
             act.details["without_second"] = "there has never been a second administrator"
@@ -57,14 +56,13 @@ def new_grant(
     until: datetime | None = None,
 ) -> AccessGrant:
     """Return a grant that is not saved yet, from inside a door; a deciding role of a person's giving is unconfirmed.
-
     Raises Invalid, WrongState.
     """
     moment = now()
     if role not in dict(ROLE_CHOICES):
-        raise Invalid(_("There is no such role."))
+        raise Invalid(_("The selected role does not exist."))
     if not account.is_active:
-        raise WrongState(_("This account is closed."))
+        raise WrongState(_("This account is deactivated."))
     if not reason.strip():
         raise Invalid(_("A grant needs a reason."))
     if account.kind == Account.Kind.SERVICE and role != "ci":
@@ -72,12 +70,12 @@ def new_grant(
     if account.kind == Account.Kind.PERSON and role == "ci":
         raise Invalid(_("Only a service account holds the role CI."))
     if giver is not None and role in DECIDING and account.kind == Account.Kind.PERSON and account.enrolled_at is None:
-        text = _("%(name)s has not enrolled yet. Invite them first; a deciding role is given after that.")
+        text = _("%(name)s has not enrolled yet. Invite them first; grant the deciding role after that.")
         raise WrongState(text % {"name": account})
     if until is not None and until <= moment:
         raise Invalid(_("The end lies in the past."))
     if until is not None and begins_at is not None and until <= begins_at:
-        raise Invalid(_("It would end before it begins."))
+        raise Invalid(_("The end of this grant is before its start."))
     grant = AccessGrant(
         account=account,
         role=role,
@@ -113,12 +111,12 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
         grant = act.get(AccessGrant)
         second = access.require("grant", grant.environment)
         if grant.confirmed_at is not None or grant.withdrawn_at is not None:
-            raise WrongState(_("This grant does not wait for anyone."))
+            raise WrongState(_("This grant is not awaiting confirmation."))
         first = grant.granted_by
         if first is not None and second.is_among(first.identities):
             raise NotYou(_("A second person must confirm this."))
         if second.is_among(grant.account.identities):
-            raise NotYou(_("Nobody gives a right to himself."))
+            raise NotYou(_("You cannot grant access to yourself."))
         access.require_still(first, "grant", grant.environment)
         moment = now()
         asked = AccessRequest.objects.filter(grant=grant).first()
@@ -137,7 +135,7 @@ def withdraw(grant_id: int, *, reason: str) -> AccessGrant:
         if grant.withdrawn_at is not None:
             raise WrongState(_("This grant has already ended."))
         if not reason.strip():
-            raise Invalid(_("Ending a grant needs a reason."))
+            raise Invalid(_("Revoking a grant needs a reason."))
         leaving(act, [grant.pk], refuses=True)
         grant.withdrawn_at = now()
         act.signature("withdraw")

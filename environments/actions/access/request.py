@@ -21,21 +21,22 @@ def request(*, role: str, environment_id: int, hours: int, reason: str) -> Acces
         access.require("look")
         account = access.require_part()
         if account.kind != Account.Kind.PERSON:
-            raise NotYou(_("Only a person does this."))
+            raise NotYou(_("Only a personal account can perform this operation."))
         environment = Environment.objects.filter(pk=environment_id).first()
         if environment is None:
-            raise Invalid(_("There is no such environment."))
+            raise Invalid(_("The selected environment does not exist."))
         if role not in ASKED_FOR:
-            raise Invalid(_("This role is not given for hours."))
+            raise Invalid(_("This role cannot be granted for a limited time."))
         if not 1 <= hours <= MOST_HOURS:
-            raise Invalid(_("Ask for 1 to %(hours)d hours.") % {"hours": MOST_HOURS})
+            raise Invalid(_("Request access for 1 to %(hours)d hours.") % {"hours": MOST_HOURS})
         if not reason.strip():
-            raise Invalid(_("Say what you need it for."))
+            raise Invalid(_("Enter the purpose of this access."))
         if role in access.roles_of(account, environment):
-            raise Invalid(_("You hold the role “%(role)s” there already.") % {"role": str(dict(ROLE_CHOICES)[role])})
+            text = _("You already hold the role “%(role)s” in this environment.")
+            raise Invalid(text % {"role": str(dict(ROLE_CHOICES)[role])})
         same = AccessRequest.objects.filter(account=account, role=role, environment=environment, decided_at=None)
         if same.exists():
-            raise Invalid(_("You have asked for this already; it waits for an answer."))
+            raise Invalid(_("You have already requested this access. The request is awaiting a decision."))
         asked = AccessRequest.objects.create(
             account=account, role=role, environment=environment, hours=hours, reason=reason.strip()
         )
@@ -44,9 +45,8 @@ def request(*, role: str, environment_id: int, hours: int, reason: str) -> Acces
 
 
 def allow(request_id: int, *, answer: str = "") -> AccessRequest:
-    """Give what was asked for, as another person; a deciding role waits for a second one. It ends by itself.
-
-    Raises NotYou, WrongState.
+    """Give what was asked for, as another person; a deciding role waits for a second one. It ends by itself. Raises
+    NotYou, WrongState.
     """
     with change("access:allow", (AccessRequest, request_id), reason=answer, sign=True) as act:
         asked, giver = _decide(act.get(AccessRequest), answer)
@@ -72,15 +72,15 @@ def decline(request_id: int, *, answer: str) -> AccessRequest:
     with change("access:decline", (AccessRequest, request_id), reason=answer) as act:
         asked, _giver = _decide(act.get(AccessRequest), answer)
         if not answer.strip():
-            raise Invalid(_("Say why."))
+            raise Invalid(_("Enter a reason."))
     return asked
 
 
 def _decide(asked: AccessRequest, answer: str) -> tuple[AccessRequest, Account]:
     giver = access.require("grant", asked.environment)
     if asked.decided_at is not None:
-        raise WrongState(_("This request has been answered."))
+        raise WrongState(_("This request has already been decided."))
     if giver.is_among(asked.account.identities):
-        raise NotYou(_("Nobody gives a right to himself."))
+        raise NotYou(_("You cannot grant access to yourself."))
     asked.decided_by, asked.decided_at, asked.answer = giver, now(), answer.strip()
     return asked, giver

@@ -48,7 +48,7 @@ def withdraw(item_id: int, *, note: str) -> AccessReviewItem:
     with change("review:withdraw", *_targets(item_id), reason=note, sign=True) as act:
         item = _decide(act, AccessReviewItem.Verdict.WITHDRAW, note)
         if not note.strip():
-            raise Invalid(_("Ending a grant needs a reason."))
+            raise Invalid(_("Revoking a grant needs a reason."))
         grant = act.get(AccessGrant)
         if grant.withdrawn_at is None:
             leaving(act, [grant.pk], refuses=True)
@@ -92,7 +92,7 @@ def undecided(review: AccessReview) -> list[AccessReviewItem]:
 def _targets(item_id: int) -> list[tuple[type, int]]:
     row = AccessReviewItem.objects.filter(pk=item_id).values("review", "grant").first()
     if row is None:
-        raise Invalid(_("There is no such grant in a review."))
+        raise Invalid(_("The selected grant is not part of an access review."))
     return [(AccessReviewItem, item_id), (AccessReview, row["review"]), (AccessGrant, row["grant"])]
 
 
@@ -104,7 +104,7 @@ def _decide(act: Act, verdict: AccessReviewItem.Verdict, note: str) -> AccessRev
     if item.verdict:
         raise WrongState(_("This grant is decided already."))
     if owner.is_among(grant.account.identities):
-        raise NotYou(_("Nobody reviews his own grant."))
+        raise NotYou(_("You cannot review your own grant."))
     item.verdict, item.decided_by, item.decided_at, item.note = verdict, owner, now(), note.strip()
     act.signature(str(verdict))
     act.about(item, grant=grant.pk, verdict=str(verdict))

@@ -21,11 +21,11 @@ def close(account_id: int, *, reason: str) -> Account:
         closer = access.require("account")
         account = act.get(Account)
         if not account.is_active:
-            raise WrongState(_("This account is closed already."))
+            raise WrongState(_("This account is already deactivated."))
         if account.person_key == closer.person_key:
-            raise NotYou(_("Nobody closes his own account: another administrator does."))
+            raise NotYou(_("You cannot deactivate your own account. Ask another administrator."))
         if not reason.strip():
-            raise Invalid(_("Closing an account needs a reason."))
+            raise Invalid(_("Deactivating an account needs a reason."))
         account.is_active = False
         account.invitation, account.invited_until, account.enrolled_at = "", None, None
         moment = now()
@@ -57,11 +57,11 @@ def reopen(account_id: int, *, reason: str) -> Account:
         opener = access.require("account")
         account = act.get(Account)
         if account.is_active:
-            raise WrongState(_("This account is open."))
+            raise WrongState(_("This account is active."))
         if account.person_key == opener.person_key:
-            raise NotYou(_("Nobody opens an account of his own again: another administrator does."))
+            raise NotYou(_("You cannot reactivate your own account. Ask another administrator."))
         if not reason.strip():
-            raise Invalid(_("Opening an account again needs a reason."))
+            raise Invalid(_("Reactivating an account needs a reason."))
         account.is_active = True
         account.set_unusable_password()
         act.signature("reopen")

@@ -38,7 +38,7 @@ def edit(
         editor = access.require("account")
         account = act.get(Account)
         if not display_name.strip():
-            raise Invalid(_("An account needs a name as written."))
+            raise Invalid(_("An account needs a full name."))
         if not reason.strip():
             raise Invalid(_("Changing an account needs a reason."))
         account.display_name = display_name.strip()
@@ -60,14 +60,13 @@ def edit_own(
     quiet_until: time | None = None,
 ) -> Any:
     """Change one's own telephone, language and quiet hours; a mail address (None: as it is) waits for an administrator.
-
     Raises NotYou, Invalid.
     """
     who = access.current_account()
     with change("account:edit_own", (Account, who.pk)) as act:
         account = act.get(Account)
         if account.kind != Account.Kind.PERSON:
-            raise NotYou(_("Only a person does this."))
+            raise NotYou(_("Only a personal account can perform this operation."))
         account.telephone = telephone.strip()
         account.language = _language(language)
         if (quiet_from is None) != (quiet_until is None):
@@ -100,7 +99,8 @@ def _require_identity(account: Account, persons: tuple[Account, ...]) -> None:
     renumbered = account.employee_id != known.employee_id
     decides = renumbered or sorted(account.git_addresses) != sorted(known.git_addresses)
     if decides and any(one.is_among(account.identities | known.identities) for one in persons):
-        raise NotYou(_("Git addresses and the employee id decide who may approve: other administrators change yours."))
+        text = _("Git addresses and the employee ID decide who may approve. Ask another administrator to change yours.")
+        raise NotYou(text)
     if renumbered:
         access.require("grant")
         access.require_factor_anywhere()
@@ -119,7 +119,7 @@ def addresses(given: tuple[str, ...]) -> list[str]:
         try:
             validate_email(address)
         except ValidationError:
-            raise Invalid(_("“%(address)s” is no address.") % {"address": address}) from None
+            raise Invalid(_("“%(address)s” is not a valid address.") % {"address": address}) from None
     return kept
 
 
@@ -128,9 +128,8 @@ def _require_free(account: Account) -> None:
     for other in Account.objects.exclude(pk=account.pk).exclude(git_addresses=[]):
         taken = set(account.git_addresses) & {str(known).lower() for known in other.git_addresses}
         if taken and other.person_key != account.person_key:
-            raise Invalid(
-                _("%(address)s is an address of %(who)s already.") % {"address": min(taken), "who": str(other)}
-            )
+            text = _("%(address)s is already an address of %(who)s.")
+            raise Invalid(text % {"address": min(taken), "who": str(other)})
 
 
 def mail_address(address: str) -> str:
@@ -139,11 +138,11 @@ def mail_address(address: str) -> str:
         try:
             validate_email(address.strip())
         except ValidationError:
-            raise Invalid(_("“%(address)s” is no address.") % {"address": address}) from None
+            raise Invalid(_("“%(address)s” is not a valid address.") % {"address": address}) from None
     return address.strip()
 
 
 def _language(language: str) -> str:
     if language not in LANGUAGES:
-        raise Invalid(_("There is no such language."))
+        raise Invalid(_("The selected language is not available."))
     return language

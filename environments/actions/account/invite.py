@@ -29,7 +29,6 @@ VALID = timedelta(hours=72)
 
 def invite(account_id: int, *, reason: str = "") -> Account:
     """Issue the link by which a person sets a password; an earlier link ends. The account's `secret` is the link, once.
-
     Raises NotYou, Invalid, WrongState.
     """
     by_command = current().kind == "command"
@@ -37,9 +36,9 @@ def invite(account_id: int, *, reason: str = "") -> Account:
         issuer = None if by_command else access.require("account")
         account = act.get(Account)
         if account.kind != Account.Kind.PERSON:
-            raise Invalid(_("A service account comes by token and has no password."))
+            raise Invalid(_("A service account authenticates with a token and has no password."))
         if not account.is_active:
-            raise WrongState(_("This account is closed."))
+            raise WrongState(_("This account is deactivated."))
         if issuer is not None and issuer.is_among(account.identities):
             raise NotYou(_("Change your own password on your account's page."))
         secret = secrets.token_urlsafe(32)
@@ -47,7 +46,7 @@ def invite(account_id: int, *, reason: str = "") -> Account:
         account.invited_until = now() + VALID
         act.details["until"] = account.invited_until.isoformat()
     account.secret = settings.BASE_URL.rstrip("/") + reverse("invitation", args=[secret])  # type: ignore[attr-defined]
-    account.secret_words = _("The invitation, shown this once. Give it to the person: %(secret)s")  # type: ignore[attr-defined]
+    account.secret_words = _("This invitation is shown only once. Give it to the person: %(secret)s")  # type: ignore[attr-defined]
     return account
 
 

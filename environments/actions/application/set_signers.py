@@ -16,10 +16,9 @@ def set_signers(application_id: int, *, signers: str, reason: str) -> Applicatio
     with change("application:set_signers", (Application, application_id), reason=reason, sign=True) as act:
         access.require("plan")
         application = act.get(Application)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         if "PRIVATE KEY" in signers:
-            raise Invalid(_("That is a private key; only public keys belong here."))
+            raise Invalid(_("This is a private key. Enter public keys only."))
         application.signers = signers.replace("\r\n", "\n").strip() + "\n"
         act.about(application, keys=len(application.signers.splitlines()))
     return application

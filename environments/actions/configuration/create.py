@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.refusals import Invalid
 from environments import access
+from environments.language import listed
 from environments.models import Application, ConfigurationVersion, Environment
 from environments.secrets import seal
 from environments.telling import has_password
@@ -30,12 +31,14 @@ def create(
         if not any(access.may(account, right, place) for right, place in rights_in(environment)):
             raise access.lacking("configure", environment)
         if wrong := sorted(key for key in {*values, *secrets} if not KEY.match(key)):
-            raise Invalid(_("Not the name of a setting: %(keys)s") % {"keys": ", ".join(wrong)})
+            raise Invalid(_("These setting names are not valid: %(keys)s") % {"keys": listed(wrong)})
         if telling := sorted(key for key, value in values.items() if has_password(str(value))):
-            raise Invalid(_("An address with a password is a secret: %(keys)s") % {"keys": ", ".join(telling)})
+            raise Invalid(
+                _("These addresses contain a password. Enter them as secrets: %(keys)s") % {"keys": listed(telling)}
+            )
         both = set(values) & set(secrets)
         if both:
-            raise Invalid(_("Both a value and a secret: %(keys)s") % {"keys": ", ".join(sorted(both))})
+            raise Invalid(_("These settings have both a value and a secret: %(keys)s") % {"keys": listed(sorted(both))})
         application = Application.objects.get(pk=application_id)
         earlier = ConfigurationVersion.objects.filter(application=application, environment=environment)
         number = (earlier.aggregate(Max("number"))["number__max"] or 0) + 1
@@ -52,7 +55,7 @@ def create(
         clear = {key: text or kept.get(key, "") for key, text in secrets.items()}
         missing = sorted(key for key, text in clear.items() if not text)
         if missing:
-            raise Invalid(_("A secret has no value: %(keys)s") % {"keys": ", ".join(missing)})
+            raise Invalid(_("These secrets have no value: %(keys)s") % {"keys": listed(missing)})
         version.sealed = {key: seal(text, version.aad(key)) for key, text in clear.items()}
         version.digest = ConfigurationVersion.digest_of(version.values, clear)
         version.save()

@@ -20,14 +20,14 @@ def examine(version_id: int) -> ConfigurationCheck:
     """
     version = ConfigurationVersion.objects.select_related("environment").filter(pk=version_id).first()
     if version is None:
-        raise Invalid(_("There is no such configuration."))
+        raise Invalid(_("The selected configuration does not exist."))
     account = access.current_account()
     found = reach.look(version.opened(), _listed(version)) if _may(version) else []
     with change("configuration:examine", (ConfigurationVersion, version_id)) as act:
         if not _may(version):
             raise access.lacking("configure", version.environment)
         if not found:
-            raise Invalid(_("This version names no database, cache or storage by an address."))
+            raise Invalid(_("This version contains no address of a database, cache or storage."))
         check = ConfigurationCheck.objects.create(
             version=version,
             results=[asdict(one) | {"seconds": str(one.seconds)} for one in found],

@@ -24,18 +24,18 @@ def appoint(*, absent_id: int, deputy_id: int, begins_at: datetime, until: datet
             access.require("grant")
         deputy = Account.objects.filter(pk=deputy_id).first()
         if deputy is None:
-            raise Invalid(_("There is no such account."))
+            raise Invalid(_("The selected account does not exist."))
         if not all(one.kind == Account.Kind.PERSON and one.is_active for one in (absent, deputy)):
-            raise Invalid(_("Both are persons with an open account."))
+            raise Invalid(_("The person represented and the delegate must both have an active personal account."))
         if deputy.is_among(absent.identities):
-            raise Invalid(_("The deputy is another person."))
+            raise Invalid(_("The delegate must be another person."))
         if until <= now() or until <= begins_at:
             raise Invalid(_("The end lies before the beginning, or in the past."))
         if not reason.strip():
-            raise Invalid(_("A deputy needs a reason."))
+            raise Invalid(_("A delegation needs a reason."))
         same = Deputy.objects.filter(absent=absent, withdrawn_at=None, begins_at__lt=until, until__gt=begins_at).first()
         if same is not None:
-            raise Invalid(_("%(deputy)s is the deputy for that time already.") % {"deputy": str(same.deputy)})
+            raise Invalid(_("%(deputy)s is already the delegate for that time.") % {"deputy": str(same.deputy)})
         made = Deputy.objects.create(
             absent=absent, deputy=deputy, begins_at=begins_at, until=until, reason=reason.strip(), appointed_by=who
         )
@@ -50,9 +50,14 @@ def confirm(deputy_id: int, *, reason: str = "") -> Deputy:
         third = access.require("grant")
         row = act.get(Deputy)
         if row.confirmed_at is not None or row.withdrawn_at is not None or row.until <= now():
-            raise WrongState(_("This deputy does not wait for anyone."))
+            raise WrongState(_("This delegation is not awaiting confirmation."))
         if third.is_among(row.absent.identities | row.deputy.identities | row.appointed_by.identities):
-            raise NotYou(_("Somebody else confirms it: neither the absent, nor the deputy, nor who appointed."))
+            raise NotYou(
+                _(
+                    "Another person must confirm this delegation: not the person represented, the delegate or the "
+                    "person who registered the delegation."
+                )
+            )
         access.require_still(row.appointed_by if row.appointed_by_id != row.absent_id else None, "grant")
         row.confirmed_by, row.confirmed_at = third, now()
         act.signature("confirm")
@@ -66,8 +71,8 @@ def withdraw(deputy_id: int, *, reason: str) -> Deputy:
         if who.pk not in (row.absent_id, row.deputy_id):
             access.require("grant")
         if row.withdrawn_at is not None:
-            raise WrongState(_("This has ended already."))
+            raise WrongState(_("This delegation has already ended."))
         if not reason.strip():
-            raise Invalid(_("Ending it needs a reason."))
+            raise Invalid(_("Revoking a delegation needs a reason."))
         row.withdrawn_at = now()
     return row

@@ -16,7 +16,7 @@ def create(application_id: int) -> tuple[CalendarFeed, str]:
     with change("feed:create", (Application, application_id)) as act:
         account = access.require("look")
         if not any(access.may(account, right) for right in RIGHTS):
-            raise NotYou(_("A calendar address is for those who take part in releases."))
+            raise NotYou(_("Only people who take part in releases can create a calendar address."))
         secret, digest = CalendarFeed.fresh()
         made = CalendarFeed.objects.create(application=act.get(Application), account=account, digest=digest)
         act.about(made, application=made.application.slug)

@@ -25,4 +25,4 @@ def revoke(feed_id: int, *, reason: str = "") -> CalendarFeed:
 def not_yours(account: Account, feed: CalendarFeed) -> str:
     """Return why a person may not end an address; empty when he may: the owner may whatever his roles are by now."""
     mine = feed.account_id == account.pk or access.may(account, "account")
-    return "" if mine else _("This address is another's.")
+    return "" if mine else _("This address belongs to another person.")

@@ -4,7 +4,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, WrongState
+from audit.refusals import WrongState
 from environments import access
 from environments.models import Freeze
 
@@ -18,8 +18,7 @@ def lift(freeze_id: int, *, reason: str) -> Freeze:
     with change("freeze:lift", (Freeze, freeze_id), reason=reason, sign=True) as act:
         freeze = act.get(Freeze)
         account = access.require("plan", freeze.environment)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         if fault := over(freeze):
             raise WrongState(fault)
         first, setter = freeze.lift_proposed_by, freeze.created_by
@@ -33,7 +32,7 @@ def lift(freeze_id: int, *, reason: str) -> Freeze:
                 act.tell("freeze:propose_lift")
                 return freeze
             if account.is_among(first.identities):
-                raise WrongState(_("You have asked for it already; another person lifts it."))
+                raise WrongState(_("You have already requested this lift. Another person must lift the freeze."))
         freeze.lifted_at = now()
     return freeze
 

@@ -4,7 +4,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, WrongState
+from audit.refusals import WrongState
 from environments import access
 from environments.models import CompanyHoliday
 
@@ -14,9 +14,8 @@ def withdraw(holiday_id: int, *, reason: str) -> CompanyHoliday:
     with change("holiday:withdraw", (CompanyHoliday, holiday_id), reason=reason, sign=True) as act:
         access.require("plan")
         holiday = act.get(CompanyHoliday)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         if holiday.withdrawn_at is not None:
-            raise WrongState(_("It was withdrawn already."))
+            raise WrongState(_("This entry was already removed or cancelled."))
         holiday.withdrawn_at = now()
     return holiday

@@ -21,11 +21,11 @@ def add_address(*, kind: str, address: str, given_by: str, reason: str) -> Check
         access.require("account")
         address = address.strip()
         if not (given_by.strip() and reason.strip()):
-            raise Invalid(_("Say which auditor gave the address, and why."))
+            raise Invalid(_("Enter the auditor who provided the address, and a reason."))
         if kind not in Kind.values or not (_is_mail(address) if kind == Kind.MAIL else _is_http(address)):
-            raise Invalid(_("This is neither a mail address nor an http address of the kind chosen."))
+            raise Invalid(_("This is not a valid mail or HTTP address for the selected type."))
         if CheckpointAddress.objects.filter(address=address, withdrawn_at=None).exists():
-            raise WrongState(_("Checkpoints are sent there already."))
+            raise WrongState(_("Checkpoints are already sent to this address."))
         made = CheckpointAddress.objects.create(
             kind=kind,
             address=address,
@@ -46,8 +46,7 @@ def withdraw_address(address_id: int, *, reason: str) -> CheckpointAddress:
         row = act.get(CheckpointAddress)
         if row.withdrawn_at is not None:
             raise WrongState(over(row))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         row.withdrawn_at = now()
         act.signature("withdraw_address")
     return row
@@ -55,7 +54,7 @@ def withdraw_address(address_id: int, *, reason: str) -> CheckpointAddress:
 
 def over(row: CheckpointAddress) -> str:
     """Return why an address can't be ended any more; empty while it can."""
-    return _("Nothing is sent there any more.") if row.withdrawn_at is not None else ""
+    return _("Checkpoints are no longer sent to this address.") if row.withdrawn_at is not None else ""
 
 
 def _is_mail(text: str) -> bool:

@@ -50,13 +50,18 @@ def propose(*, reason: str) -> Continuation:
         first = access.require("account")
         faults = list(_faults())
         if not faults:
-            raise WrongState(_("The sealer refuses nothing, and the last verification found nothing wrong."))
+            raise WrongState(
+                _(
+                    "A ledger resumption is not needed: the ledger signer refuses nothing, and the last verification "
+                    "found no fault."
+                )
+            )
         if not reason.strip():
-            raise Invalid(_("Say what was restored, and why."))
+            raise Invalid(_("Enter what was restored, and why."))
         known = set(Continuation.objects.values_list("digest", flat=True))
         said = next((one for one in faults if one["digest"] not in known), None)
         if said is None:
-            raise WrongState(_("This has been proposed already."))
+            raise WrongState(_("This ledger resumption has already been requested."))
         made = Continuation.objects.create(
             digest=said["digest"],
             size=said["size"],
@@ -87,4 +92,4 @@ def confirm(continuation_id: int, *, reason: str = "") -> Continuation:
 
 def over(row: Continuation) -> str:
     """Return why there is nothing left to confirm; empty while there is."""
-    return _("Two persons have decided this.") if row.confirmed_at is not None else ""
+    return _("Two people have already decided this ledger resumption.") if row.confirmed_at is not None else ""

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
-from audit.refusals import GateClosed, Invalid, NotYou, WrongState
+from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
 from environments.models import Account, ProposedChange, Target
 
@@ -76,7 +76,8 @@ def accept(proposed_id: int, *, reason: str = "") -> Model:
             else act.get(Target if proposed.target_id is not None else Account)
         )
         if any(getattr(row, name) != value for name, value in proposed.before.items()):
-            raise GateClosed(_("It was changed after this was proposed. Decline this change and propose it anew."))
+            text = _("The data changed after this change was requested. Reject this request and submit a new one.")
+            raise GateClosed(text)
         _write(row, proposed.after)
         check(row, (proposed.proposed_by, second))
         if row.pk is None:
@@ -94,8 +95,7 @@ def decline(proposed_id: int, *, reason: str) -> ProposedChange:
         if who.pk != proposed.proposed_by_id:
             access.require(OPERATIONS[proposed.event][0])
         _require_open(proposed)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         proposed.decided_by, proposed.decided_at = who, now()
     return proposed
 
@@ -104,15 +104,13 @@ def not_yours(account: Account, proposed: ProposedChange) -> str:
     """Return why a person may not accept a change; empty where they may."""
     parties = [proposed.proposed_by, *([proposed.account] if proposed.account is not None else [])]
     if any(account.is_among(party.identities) for party in parties):
-        return _(
-            "Another person accepts this change: neither the person who proposed it, nor the person whom it is about."
-        )
+        return _("Another person must confirm this change: neither the requester nor the person concerned.")
     return ""
 
 
 def _require_open(proposed: ProposedChange) -> None:
     if proposed.decided_at is not None:
-        raise WrongState(_("This change has been accepted or declined already."))
+        raise WrongState(_("This change has already been confirmed or rejected."))
 
 
 def _write(row: Any, values: dict[str, Any]) -> None:

@@ -26,12 +26,12 @@ def issue_token(
         if account.kind != Account.Kind.SERVICE:
             raise Invalid(_("Only a service account has tokens."))
         if not account.is_active:
-            raise WrongState(_("This account is closed."))
+            raise WrongState(_("This account is deactivated."))
         if not 1 <= days <= LONGEST_DAYS:
             raise Invalid(_("A token is valid for 1 to %(days)d days.") % {"days": LONGEST_DAYS})
         scope = Environment.objects.filter(pk__in=environments)
         if scope.count() != len(set(environments)):
-            raise Invalid(_("There is no such environment."))
+            raise Invalid(_("The selected environment does not exist."))
         secret, digest = Token.fresh()
         token = Token.objects.create(account=account, digest=digest, expires_at=now() + timedelta(days=days))
         token.environments.set(scope)
@@ -46,7 +46,7 @@ def revoke(token_id: int, *, reason: str) -> Token:
         access.require("account")
         token = act.get(Token)
         if token.revoked_at is not None:
-            raise WrongState(_("This token is revoked already."))
+            raise WrongState(_("This token is already revoked."))
         if not reason.strip():
             raise Invalid(_("Revoking a token needs a reason."))
         token.revoked_at = now()

@@ -75,7 +75,7 @@ def recurring(
     text = rrule.strip().upper()
     faults = [_("The rule %(fault)s.") % {"fault": fault}] if (fault := calendar.rule_fault(text)) else []
     if "UNTIL=" in text:
-        faults.append(_("The rule names an UNTIL; write the last day into its own field instead."))
+        faults.append(_("The rule contains UNTIL. Enter the last day in its own field instead."))
     if not 0 < length_minutes <= LONGEST_MINUTES:
         faults.append(_("A freeze lasts from one minute to seven days each time."))
     if not timedelta(0) <= last_day - first_day <= timedelta(days=LONGEST_DAYS):
@@ -88,7 +88,7 @@ def recurring(
     far = calendar.instant(datetime.combine(last_day + timedelta(days=2), time()), environment.zone)
     met = [window for window in calendar.windows_between(rule, begins, far) if window.end > now()]
     if not met:
-        return {}, [_("The rule meets no day between the first and the last that is still to come.")]
+        return {}, [_("The rule matches no future day between the first day and the last day.")]
     columns = {"rrule": text, "start": start, "length_minutes": length_minutes}
     return columns | {"starts_at": met[0].start, "ends_at": max(window.end for window in met)}, []
 
@@ -113,7 +113,7 @@ def _set(
         if application_id is not None:
             application = Application.objects.filter(pk=application_id).first()
             if application is None:
-                raise Invalid(_("There is no such application."))
+                raise Invalid(_("The selected application does not exist."))
         made = [
             Freeze.objects.create(
                 name=name,

@@ -1,6 +1,5 @@
-"""manage.py administrator USERNAME --reason …: give the role, and an invitation, when nobody is left who could.
-
-Whoever may run it has the server; its events say so.
+"""manage.py administrator USERNAME --reason …: give the role, and an invitation, when nobody is left who could. Whoever
+may run it has the server; its events say so.
 """
 
 from argparse import ArgumentParser

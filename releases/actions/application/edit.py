@@ -25,16 +25,13 @@ def edit(application_id: int, *, name: str, repository: str, tag_format: str, re
     with change("application:edit", (Application, application_id), *rows, reason=reason, sign=True) as act:
         access.require("plan")
         application = act.get(Application)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         if wrong:
             raise Invalid(wrong)
         moved = (application.repository, application.tag_format) != (repository, tag_format)
         fixed = Release.objects.filter(application=application, state__in=HELD)
         if moved and (release := fixed.first()):
-            raise GateClosed(
-                _("%(release)s has its content fixed; its commit and its tag stay where they are.")
-                % {"release": release}
-            )
+            text = _("The scope of %(release)s is locked, so the repository and the tag format cannot be changed.")
+            raise GateClosed(text % {"release": release})
         application.name, application.repository, application.tag_format = name, repository, tag_format
     return application

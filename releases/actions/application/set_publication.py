@@ -14,8 +14,7 @@ def set_publication(application_id: int, *, branch: str, folder: str, reason: st
     with change("application:set_publication", (Application, application_id), reason=reason, sign=True) as act:
         access.require("plan")
         application = act.get(Application)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         branch, parts = branch.strip(), [part for part in folder.strip().split("/") if part]
         if branch and (why := wrong_branch(branch)):
             raise Invalid(why)

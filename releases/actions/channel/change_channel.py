@@ -27,13 +27,13 @@ def create(*, key: str, kind: str, label_ja: str, label_en: str, language: str, 
     with change("channel:create", reason=reason, sign=True) as act:
         access.require("tell")
         if kind not in {known.name for known in channels.KINDS}:
-            raise Invalid(_("There is no such kind of channel."))
+            raise Invalid(_("This channel type does not exist."))
         if channels.kind(kind).personal:
-            raise Invalid(_("Mail and the admin screen are there already."))
+            raise Invalid(_("The mail and admin screen channels already exist."))
         if not label_ja.strip() or not label_en.strip():
-            raise Invalid(_("It needs its name in both languages."))
+            raise Invalid(_("Enter the name in both languages."))
         if MessageChannel.objects.filter(key=key).exists():
-            raise Invalid(_("There is a channel of this key already."))
+            raise Invalid(_("A channel with this key already exists."))
         made = MessageChannel.objects.create(
             key=key, kind=kind, label_ja=label_ja.strip(), label_en=label_en.strip(), language=language
         )
@@ -59,9 +59,8 @@ def set_address(channel_id: int, *, url: str, secret: str = "", language: str, r
         access.require("tell")
         row = act.get(MessageChannel)
         if kind.personal:
-            raise WrongState(_("Each person has an address of his own here."))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+            raise WrongState(_("In this channel, each person has their own address."))
+        act.require_reason()
         if fault:
             raise Invalid(fault)
         values = {"url": url.strip(), **({"secret": secret.strip()} if kind.signs else {})}
@@ -75,7 +74,7 @@ def set_address(channel_id: int, *, url: str, secret: str = "", language: str, r
         act.signature("set_address")
     if made:
         row.secret = secret  # type: ignore[attr-defined]
-        row.secret_words = _("The secret of the webhook, shown this once: %(secret)s")  # type: ignore[attr-defined]
+        row.secret_words = _("Webhook secret, shown only this once: %(secret)s")  # type: ignore[attr-defined]
     return row
 
 
@@ -84,26 +83,23 @@ def disable(channel_id: int, *, reason: str) -> MessageChannel:
     with change("channel:disable", (MessageChannel, channel_id), reason=reason) as act:
         access.require("tell")
         row = act.get(MessageChannel)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         if row.disabled_at is not None:
-            raise WrongState(_("It is disabled already."))
+            raise WrongState(_("This channel is already disabled."))
         disable_channel(row, reason.strip())
     return row
 
 
 def enable(channel_id: int, *, reason: str) -> MessageChannel:
-    """Send through it again, at once, to the addresses too that its fault disabled, and what was missed.
-
-    Raises Invalid, WrongState.
+    """Send through it again, at once, to the addresses too that its fault disabled, and what was missed. Raises
+    Invalid, WrongState.
     """
     with change("channel:enable", (MessageChannel, channel_id), reason=reason) as act:
         account = access.require("tell")
         row = act.get(MessageChannel)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         if is_in_use(row):
-            raise WrongState(_("It is not disabled."))
+            raise WrongState(_("This channel is not disabled."))
         lift(act, blamed(row).select_for_update(no_key=True).order_by("pk"), account)
         if since := min(filter(None, [row.disabled_at, row.unavailable_since]), default=None):
             send_missed(act, Q(channel=row), since)
@@ -133,13 +129,13 @@ def try_out(channel_id: int) -> MessageChannel:
     with change("channel:try_out", (MessageChannel, channel_id)) as act:
         account, row = access.require("tell"), act.get(MessageChannel)
         if row.disabled_at is not None:
-            raise WrongState(_("It is disabled already."))
+            raise WrongState(_("This channel is already disabled."))
         kind = channels.kind(row.kind)
         to = account.email if kind.personal else ""
         if (kind.personal and not kind.within and not to) or (not kind.personal and not row.sealed):
             raise GateClosed(_("No address is entered."))
     with override(row.language):
-        subject, text = _("A test message of Ringi"), _("Somebody has tried this channel out. Nothing has happened.")
+        subject, text = _("Test message from Ringi"), _("This is a test of this channel. No action is needed.")
     letter = Letter(f"msg_{uuid.uuid4().hex}", "channel:try_out", row.language, subject, text,
                     html_of(subject, text, "", row.language), "", now())  # fmt: skip
     try:

@@ -33,13 +33,13 @@ def sign(item_id: int, *, digest: str, evidence: str) -> ChecklistItem:
         account = access.require("checklist")
         item = act.get(ChecklistItem)
         if item.release.state not in Release.FIXED:
-            raise WrongState(_("Only while the content is fixed."))
+            raise WrongState(_("A checklist item can be signed only while the scope is locked."))
         if item.signed_at is not None:
-            raise WrongState(_("It is signed already."))
+            raise WrongState(_("This checklist item is already signed."))
         if not evidence.strip():
             raise Invalid(_("Name what you have looked at."))
         if digest != digest_of(item):
-            raise GateClosed(_("You were shown another content than the one that is fixed now. Read it again."))
+            raise GateClosed(_("The content shown to you differs from the locked scope. Read it again."))
         item.signed_by, item.signed_at, item.evidence = account, now(), evidence
         act.signature("checklist", digest)
     return item

@@ -12,6 +12,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
+from environments.language import labelled
 from environments.models import Account, ChangeWindow, Environment
 from releases.actions.consent.end import end_conditions
 from releases.actions.obligation.incur import incur
@@ -50,7 +51,7 @@ def approve_with_condition(
     with change("consent:approve_with_condition", *_targets(round_id), reason=comment, sign=True) as act:
         round_ = _open_round(act, round_id, digest)
         if round_.release_id is None:
-            raise Invalid(_("Only a release is approved with a condition."))
+            raise Invalid(_("Only a release can be approved with a condition."))
         if not condition.strip():
             raise Invalid(_("Name the condition."))
         _say_yes(act, round_, _voice(round_, on_behalf_id), meeting_id, comment, condition.strip())
@@ -76,7 +77,7 @@ def _refuse(round_id: int, digest: str, comment: str, meaning: Approval.Meaning)
         round_ = _open_round(act, round_id, digest)
         voice = _voice(round_, None)
         if not comment.strip():
-            raise Invalid(_("Say why."))
+            raise Invalid(_("Enter a reason."))
         _word(act, round_, voice, meaning, comment)
         if meaning == Approval.Meaning.REJECT:
             round_.reject()
@@ -99,7 +100,7 @@ def _targets(round_id: int) -> list[tuple[type, int]]:
     rows = {Release: "release", ChangeWindow: "window", Procedure: "procedure", StopSwitch: "switch"}
     row = ConsentRound.objects.filter(pk=round_id).values(*rows.values(), "document").first()
     if row is None:
-        raise Invalid(_("There is no such round of consent."))
+        raise Invalid(_("This approval request does not exist."))
     targets: list[tuple[type, int]] = [(ConsentRound, round_id)]
     targets += [(model, row[name]) for model, name in rows.items() if row[name] is not None]
     if row["procedure"] is not None:
@@ -116,9 +117,10 @@ def _targets(round_id: int) -> list[tuple[type, int]]:
 def _open_round(act: Act, round_id: int, shown: str) -> ConsentRound:
     round_ = act.get(ConsentRound, round_id)
     if round_.state != "open":
-        raise WrongState(_("This round is “%(state)s”.") % {"state": round_.get_state_display()})
+        text = _("This approval request is “%(state)s”, so no approval decision is possible.")
+        raise WrongState(text % {"state": round_.get_state_display()})
     if shown != round_.digest:
-        raise GateClosed(_("You were shown another content than the one that is applied for. Read it again."))
+        raise GateClosed(_("The content shown to you differs from the content submitted for approval. Read it again."))
     return round_
 
 
@@ -136,14 +138,15 @@ def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
     verb = quorum.right_for(round_)
     account = access.current_account()
     if account.kind != Account.Kind.PERSON:
-        raise NotYou(_("Service accounts never count."))
+        raise NotYou(_("A service account cannot make an approval decision."))
     absent = None
     if on_behalf_id is not None:
         absent = next((a for a in access.deputies_of(account) if a.pk == on_behalf_id), None)
         if absent is None:
-            raise NotYou(_("You are not the deputy of this person now."))
+            raise NotYou(_("You are not the delegate of this person now."))
         if not access.may(absent, verb, round_.environment):
-            raise NotYou(_("%(name)s could not approve this either.") % {"name": absent})
+            text = _("%(name)s, whom you represent, does not have permission to approve this.")
+            raise NotYou(text % {"name": absent})
         access.require_part()
     else:
         access.require(verb, round_.environment)
@@ -151,10 +154,10 @@ def _voice(round_: ConsentRound, on_behalf_id: int | None) -> Voice:
     if why := _silent(account, where):
         raise NotYou(why)
     if absent is not None and (why := _silent(absent, where)):
-        raise NotYou(f"{absent}: {why}")
+        raise NotYou(labelled(absent, why))
     roles = access.roles_of(absent or account, round_.environment)
     if not where.standing.wanted & roles:
-        raise NotYou(_("The stage that is open does not wait for your role."))
+        raise NotYou(_("The current approval stage does not need a decision from your role."))
     return Voice(account, absent, roles)
 
 
@@ -166,7 +169,7 @@ def not_yours(account: Account, round_: ConsentRound) -> str:
 def _silent(person: Account, where: quorum.Count) -> str:
     if duty := where.kept_out.get(person.person_key):
         return authorship.refusal(duty)
-    return _("You have already given your word in this round.") if person.is_among(where.spoken) else ""
+    return _("You have already made your approval decision on this request.") if person.is_among(where.spoken) else ""
 
 
 def _say_yes(
@@ -197,22 +200,24 @@ def _meeting(round_: ConsentRound, voice: Voice, meeting_id: int | None) -> Meet
     if meeting is None:
         raise Invalid(_("You did not attend that meeting."))
     if not meeting.decisions.filter(release=round_.release_id, decision__in=MeetingDecision.FOR).exists():
-        raise Invalid(_("That meeting did not decide for this release."))
+        raise Invalid(_("That meeting did not decide in favour of this release."))
     return meeting
 
 
 def _same_content(round_: ConsentRound) -> None:
     if round_.window_end is not None and now() >= round_.window_end:
-        raise GateClosed(_("The consent has expired with its window."))
+        raise GateClosed(_("The approval request expired at the end of its change window."))
     if round_.procedure is not None and round_.document["base"] != activate.in_force():
-        raise GateClosed(_("Another version of the procedure has come into force since; apply anew."))
+        text = _("Another version of the release procedure has taken effect since then. Submit for approval again.")
+        raise GateClosed(text)
     release = round_.release
     if release is None or round_.environment is None:
         return
     present = document(release, round_.environment)
     if digest(present) != round_.digest:
         key = difference(round_.document, present)
-        raise GateClosed(_("The consent is stale: “%(key)s” has changed.") % {"key": clause_labels().get(key, key)})
+        text = _("The approval request is no longer valid, because “%(key)s” has changed.")
+        raise GateClosed(text % {"key": clause_labels().get(key, key)})
 
 
 def _word(

@@ -51,5 +51,5 @@ def end_conditions(release: Release) -> None:
     """End what a consent that is over has asked for: nobody can meet it any more, and the next one asks anew."""
     owed = Obligation.objects.filter(release=release, blocks=Obligation.Blocks.START, settled_at=None)
     for condition in owed.select_for_update(no_key=True):
-        condition.settled_at, condition.note = now(), _("The consent that asked for it has ended.")
+        condition.settled_at, condition.note = now(), _("The approval that required this condition has ended.")
         condition.save()

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
-from audit.refusals import Invalid, WrongState
+from audit.refusals import WrongState
 from environments import access
 from environments.models import Account
 from releases.actions.notice.overtaken import NEWER, is_overtaken
@@ -39,9 +39,8 @@ def bounce(delivery_id: int, *, reason: str) -> Delivery:
         access.require("tell")
         row = act.get(Delivery)
         if not row.address or row.outcome != Delivery.Outcome.SENT:
-            raise WrongState(_("Only a mail that was sent can come back."))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+            raise WrongState(_("Only a mail that was sent can be marked as bounced."))
+        act.require_reason()
         row.outcome, row.ended_at, row.last_error = Delivery.Outcome.FAILED, now(), reason.strip()[:300]
         disable_address(act, row.address, reason.strip(), row.ended_at)
     return row
@@ -53,9 +52,8 @@ def use_again(address_id: int, *, reason: str) -> DeadAddress:
         account = access.require("tell")
         row = act.get(DeadAddress)
         if row.lifted_at is not None:
-            raise WrongState(_("It is used already."))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+            raise WrongState(_("This address is already enabled."))
+        act.require_reason()
         lift(act, [row], account)
     return row
 

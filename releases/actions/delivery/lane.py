@@ -23,7 +23,7 @@ LEASE = 4 * PATIENCE
 HOLD, OPENS_AFTER = (2, 5, 15, 30, 60), 3
 # A place that took nothing for so long is disabled.
 DEAD_AFTER = timedelta(days=1)
-ALL_DAY = gettext_noop("It has taken nothing for a day.")
+ALL_DAY = gettext_noop("The channel accepted nothing for one day.")
 
 TAKE = """
 UPDATE releases_messagechannel SET free_at = clock_timestamp() + make_interval(secs => %s)

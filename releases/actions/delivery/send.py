@@ -33,10 +33,10 @@ AGAIN = (15, 60, 300, 900, 3600, 4 * 3600)
 GIVEN_UP = timedelta(days=1)
 # So many addresses that are refused for good in the same words within this time show a fault of the channel.
 SEVERAL, AT_ONCE = 3, timedelta(minutes=10)
-WITHDRAWN = gettext_noop("The message was withdrawn.")
-LEFT = gettext_noop("This person is no longer to be told.")
-DONE = gettext_noop("It is done meanwhile.")
-MOVED = gettext_noop("It has another date meanwhile.")
+WITHDRAWN = gettext_noop("The notification was cancelled.")
+LEFT = gettext_noop("This person is no longer a recipient of this notification.")
+DONE = gettext_noop("The task was completed before this notification was sent.")
+MOVED = gettext_noop("The date changed before this notification was sent.")
 
 LATER = """
     UPDATE releases_delivery SET next_at = coalesce(clock_timestamp() + make_interval(secs => %s), next_at), last_error = %s

@@ -50,7 +50,7 @@ def skip(step_id: int, *, reason: str) -> Step:
     with _decision("step:skip", step_id, reason) as act:
         step = act.get(Step)
         if step.required:
-            raise WrongState(_("A required step is never skipped."))
+            raise WrongState(_("A required step cannot be skipped."))
         step.skip()
         step.ended_at = now()
         go_on_after(act, step)
@@ -62,7 +62,7 @@ def confirm_done(step_id: int, *, reason: str) -> Step:
     with _decision("step:confirm_done", step_id, reason) as act:
         step = act.get(Step)
         if step.kind == "manual":
-            raise WrongState(_("This step is confirmed by whom it names."))
+            raise WrongState(_("This step must be confirmed by the person or role that the step names."))
         step.confirm_done()
         step.ended_at = now()
         go_on_after(act, step)
@@ -132,18 +132,18 @@ def _decision(event: str, step_id: int, reason: str) -> Iterator[Act]:
 def _decider(deployment: Deployment, reason: str) -> Account:
     account = access.require("decide", deployment.environment)
     if deployment.state != "waiting":
-        raise WrongState(_("This run does not wait for a decision."))
+        raise WrongState(_("This deployment is not awaiting a decision."))
     if why := not_yours(account, deployment):
         raise NotYou(why)
     if not reason.strip():
-        raise Invalid(_("Say why."))
+        raise Invalid(_("Enter a reason."))
     return account
 
 
 def not_yours(account: Account, deployment: Deployment) -> str:
     """Return why a person may not decide how a run goes on; empty when he may."""
     if deployment.was_started_by(account):
-        return _("You have scheduled this run; another person decides.")
+        return _("You have scheduled this deployment; another person must decide.")
     return ""
 
 

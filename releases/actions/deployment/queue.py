@@ -21,7 +21,6 @@ AHEAD = timedelta(seconds=0.5)
 
 def queue(deployment_id: int) -> Deployment:
     """Ask the gates, as of the run's hour, and the starter's right again, lay the steps as rows, and offer the first.
-
     Raises GateClosed.
     """
     settle_lower(deployment_id)
@@ -53,7 +52,7 @@ def queue(deployment_id: int) -> Deployment:
     except Taken as conflict:
         if conflict.constraint != "deployment_one_occupies":
             raise
-        raise GateClosed(_("Another run occupies this environment.")) from conflict
+        raise GateClosed(_("Another deployment is in progress in this environment.")) from conflict
     return deployment
 
 
@@ -64,7 +63,8 @@ def require_starter(deployment: Deployment) -> None:
     """
     starter, environment = deployment.started_by, deployment.environment
     if not (access.may(starter, "schedule", environment) or access.may(starter, "start", environment)):
-        raise GateClosed(_("Who scheduled it no longer has the right to."))
+        text = _("The person who scheduled this deployment no longer has permission to deploy to this environment.")
+        raise GateClosed(text)
 
 
 def lay_steps(deployment: Deployment, phases: tuple[str, ...]) -> list[Step]:

@@ -24,19 +24,20 @@ def request(release_id: int, *, environment_id: int, reason: str = "") -> Deploy
         if release.kind != Release.Kind.EMERGENCY:
             ledger.require(environment)
         if release.state not in Release.MAY_RUN[environment.tier]:
-            text = _("A release that is “%(state)s” may not run in %(environment)s.")
+            text = _("A release that is “%(state)s” cannot be deployed to %(environment)s.")
             raise WrongState(text % {"state": release.get_state_display(), "environment": environment})
         if environment.tier == "production" and not release.bound_for_production:
-            raise WrongState(_("A pre-release never goes to production."))
+            raise WrongState(_("A pre-release cannot be deployed to production."))
         if not Target.objects.filter(application=release.application, environment=environment).exists():
-            raise Invalid(_("The application has no target in %(environment)s.") % {"environment": environment})
+            text = _("The application has no deployment target in %(environment)s.")
+            raise Invalid(text % {"environment": environment})
         if environment.slug not in release.configurations:
             raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": environment})
         waiting = Deployment.objects.filter(
             release=release, environment=environment, state__in=["requested", "scheduled", "queued"]
         )
         if waiting.exists():
-            raise WrongState(_("A run of this release already waits there."))
+            raise WrongState(_("A deployment of this release is already requested or scheduled in this environment."))
         deployment = Deployment.objects.create(
             release=release,
             application=release.application,

@@ -75,9 +75,9 @@ def not_yours(account: Account, deployment: Deployment, spoken: Container[str] |
     if spoken is None:
         spoken = quorum.speakers_of([deployment.release_id])[deployment.release_id]
     if account.is_among(spoken):
-        return _("You have approved this release; another person schedules it.")
+        return _("You have approved this release; another person must schedule its deployment.")
     if account.kind == Account.Kind.SERVICE and deployment.requested_by.is_among(spoken):
-        text = _("%(name)s has approved this release; another person asks for the run.")
+        text = _("%(name)s has approved this release; another person must request the deployment.")
         return text % {"name": deployment.requested_by}
     return ""
 
@@ -96,10 +96,12 @@ def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:
         if other.scheduled_for + _needed(other.release, deployment) <= hour:
             continue
         if release.kind != Release.Kind.EMERGENCY or other.release.kind == Release.Kind.EMERGENCY:
-            raise GateClosed(_("Another run is booked for that hour: %(run)s") % {"run": other.release})
+            raise GateClosed(_("Another deployment is scheduled for that time: %(run)s") % {"run": other.release})
         other.cancel()
         other.ended_at = now()
-        other.blockers = [gettext_noop("An emergency took its hour: %(release)s") % {"release": release}]
+        other.blockers = [
+            gettext_noop("The deployment was cancelled for an emergency release: %(release)s") % {"release": release}
+        ]
         other.save()
         moved_aside.append(other)
     return moved_aside

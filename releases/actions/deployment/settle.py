@@ -37,9 +37,8 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
         if why := not_yours(account, deployment):
             raise NotYou(why)
         if how not in get_args(How):
-            raise Invalid(_("Say as before, as planned, or unknown."))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+            raise Invalid(_("Choose previous, planned or unknown."))
+        act.require_reason()
         if isinstance(looked, Refused):
             raise looked
         if how != "unknown" and not looked:  # the right came only after the look that it would have allowed
@@ -60,7 +59,7 @@ def settle(deployment_id: int, *, how: str, reason: str) -> Deployment:
 def not_yours(account: Account, deployment: Deployment) -> str:
     """Return why a person may not settle a run; empty when he may."""
     if deployment.environment.protected and deployment.was_started_by(account):
-        return _("You have scheduled this run; another person settles it.")
+        return _("You have scheduled this deployment; another person must resolve it.")
     return ""
 
 
@@ -104,9 +103,10 @@ def _looked(deployment: Deployment, how: str) -> dict[str, str] | Refused:
             code = deployment.base.get("wanted_tree", "")
             settings = digest_of(rendered(spec, values)) if planned else settings
     except StepFailed as fault:
-        return Invalid(_("The target cannot be looked at, so its state is unknown: %(why)s") % {"why": fault})
+        return Invalid(_("The deployment target cannot be read, so its state is unknown: %(why)s") % {"why": fault})
     if found.code != code:
-        return GateClosed(_("On the target lies another tree: %(tree)s.") % {"tree": found.code[:12] or _("none")})
+        text = _("The Git tree hash on the deployment target is not the expected one: %(tree)s.")
+        return GateClosed(text % {"tree": found.code[:12] or _("none")})
     if found.configuration != settings:
-        return GateClosed(_("On the target lies another configuration."))
+        return GateClosed(_("The configuration on the deployment target is not the expected one."))
     return asdict(found)

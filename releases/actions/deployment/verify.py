@@ -5,6 +5,7 @@ from django.utils.translation import get_language, gettext as _
 from audit.change import change
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
+from environments.language import listed
 from environments.models import Account
 from releases.actions.deployment.replaced import cut_short, replaced_by
 from releases.actions.deployment.verified import begin_watch, enter_force
@@ -20,7 +21,7 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
     """
     peek = Deployment.objects.filter(pk=deployment_id).first()
     if peek is None:
-        raise Invalid(_("There is no such deployment."))
+        raise Invalid(_("This deployment does not exist."))
     earlier = replaced_by(peek)
     own: tuple[tuple[type, int], ...] = ((Deployment, deployment_id), (Release, peek.release_id))
     with change("deployment:verify", *own, *earlier.targets, reason=reason, sign=True) as act:
@@ -29,9 +30,8 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         if why := not_yours(account, deployment):
             raise NotYou(why)
         if deployment.state != "verifying":
-            raise WrongState(
-                _("This cannot be done while it is “%(state)s”.") % {"state": deployment.get_state_display()}
-            )
+            text = _("This operation is not possible in the state “%(state)s”.")
+            raise WrongState(text % {"state": deployment.get_state_display()})
         open_steps = deployment.steps.filter(phase__in=["forward", "verify"]).exclude(state__in=Step.FINISHED)
         if open_steps.exists():
             raise WrongState(_("The checks are not finished yet."))
@@ -39,9 +39,11 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         owed = [c for c in asked if c.required and c.key not in confirmed]
         if owed:
             language = get_language() or "ja"
-            raise Invalid(_("Not confirmed: %(items)s") % {"items": ", ".join(c.label(language) for c in owed)})
+            raise Invalid(_("Not confirmed: %(items)s") % {"items": listed(c.label(language) for c in owed)})
         if not deployment.measured.get("verify"):
-            raise GateClosed(_("The target was not measured after the last check; go back or settle."))
+            raise GateClosed(
+                _("The deployment target was not measured after the last check. Roll back or resolve the deployment.")
+            )
         act.signature("verify", deployment.plan_digest)
         act.details["confirmed"] = list(confirmed)
         deployment.watch()
@@ -58,5 +60,5 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
 def not_yours(account: Account, deployment: Deployment) -> str:
     """Return why a person may not verify a run; empty when he may."""
     if deployment.was_started_by(account):
-        return _("You have scheduled this run; another person verifies it.")
+        return _("You have scheduled this deployment; another person must verify it.")
     return ""

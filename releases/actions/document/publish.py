@@ -73,9 +73,8 @@ def publish_again(document_id: int, *, reason: str = "") -> Document:
             access.require("document")
         document = act.get(Document)
         if document.state != "ready":
-            raise WrongState(
-                _("This cannot be done while it is “%(state)s”.") % {"state": document.get_state_display()}
-            )
+            text = _("This operation is not possible in the state “%(state)s”.")
+            raise WrongState(text % {"state": document.get_state_display()})
         if why := not_due(account, document):
             raise WrongState(why)
         document.publish_at = now()

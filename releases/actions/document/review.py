@@ -74,14 +74,14 @@ def prepare(document_id: int, *, digest: str, reason: str = "") -> Document:
 
 def _shown(document: Document, digest: str) -> None:
     if digest != digest_of(document):
-        raise GateClosed(_("You were shown another text than the one that stands there now. Read it again."))
+        raise GateClosed(_("The text shown to you differs from the current text. Read it again."))
 
 
 def not_yours(account: Account, document: Document) -> str:
     """Return why a person may neither check nor approve a text: he wrote in it, or has checked it; empty when he may."""
     checker = document.checked_by
     if account.accounts & set(document.writers) or (checker is not None and checker.pk in account.accounts):
-        return _("This must be another person than the one before.")
+        return _("A different person from the one before must do this.")
     return ""
 
 

@@ -49,7 +49,7 @@ def dumps() -> list[Dump]:
         days = run.procedure.document.retention.dumps_days
         why = ""
         if run.pk in newest:
-            why = _("the newest backup of the target, or that of the deployed version")
+            why = _("the newest backup of the deployment target, or the backup of the deployed version")
         elif run.pk in held:
             why = _("the deployment or its rollback has not ended")
         found.append(Dump(step, taken, taken + timedelta(days=days), why))

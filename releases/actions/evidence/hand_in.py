@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from audit.change import change
 from audit.refusals import Invalid, NotYou
 from environments import access
+from environments.language import listed
 from environments.models import Account, Application, Environment, sign_in_name
 from releases.actions.release.repository import holding
 from releases.models import Evidence, InForce, Procedure
@@ -41,9 +42,9 @@ def hand_in(
     """
     application = Application.objects.filter(pk=application_id).first()
     if application is None:
-        raise Invalid(_("There is no such application."))
+        raise Invalid(_("The selected application does not exist."))
     if not Environment.objects.filter(pk=environment_id).exists():
-        raise Invalid(_("There is no such environment."))
+        raise Invalid(_("The selected environment does not exist."))
     check_amount([len(content) for _name, content in files])
     try:
         readings = _read(kind, files)
@@ -90,10 +91,8 @@ def hand_in(
 def check_amount(sizes: Sequence[int]) -> None:
     """Refuse the files of a call by their number and their sizes in bytes, before they are read. Raises Invalid."""
     if not 0 < len(sizes) <= MOST_FILES or sum(sizes) > MOST_BYTES:
-        raise Invalid(
-            _("One call takes 1 to %(files)d files of together %(size)d MB. Split them into several calls.")
-            % {"files": MOST_FILES, "size": MOST_BYTES // 1024 // 1024}
-        )
+        text = _("One call takes 1 to %(files)d files of together %(size)d MB. Split them into several calls.")
+        raise Invalid(text % {"files": MOST_FILES, "size": MOST_BYTES // 1024 // 1024})
 
 
 def _read(kind: str, files: Sequence[tuple[str, bytes]]) -> list[reading.Reading]:
@@ -141,14 +140,12 @@ def _supersede(
 def _known_type(kind: str, test_type: str) -> None:
     """A type that the procedure does not know would fill no cell of its matrix, so a slip is told at once."""
     if kind == "junit" and not test_type:
-        raise Invalid(_("A test report names its test type."))
+        raise Invalid(_("A test report needs a test type."))
     procedure = Procedure.objects.filter(state="active").first()
     known = [row.key for row in procedure.document.testing.types] if procedure is not None else []
     if test_type and known and test_type not in known:
-        raise Invalid(
-            _("“%(type)s” is not a test type of the procedure: %(known)s.")
-            % {"type": test_type[:60], "known": ", ".join(known)}
-        )
+        text = _("“%(type)s” is not a test type of the release procedure. Known test types: %(known)s.")
+        raise Invalid(text % {"type": test_type[:60], "known": listed(known)})
 
 
 def _authors(application: Application, repository: Path, seen: git.CommitFacts) -> list[str]:
@@ -169,8 +166,8 @@ def _not_the_author(account: Account, reviewer: str, authors: list[str]) -> None
     persons = {identity for a in own for identity in a.identities}
     wrote = [a for a in everybody if a.is_among(persons)]
     if account in wrote:
-        raise NotYou(_("You have written a part of this; another person hands in its review."))
+        raise NotYou(_("You wrote a part of this change; another person must upload its review."))
     named = sign_in_name(reviewer)
     names = {sign_in_name(name) for a in wrote for name in (a.username, a.display_name)} | set(authors)
     if named in names or any(f"<{address}>" in named for address in authors):
-        raise NotYou(_("%(reviewer)s has written a part of this and does not review it.") % {"reviewer": reviewer})
+        raise NotYou(_("%(reviewer)s wrote a part of this change and cannot review it.") % {"reviewer": reviewer})

@@ -86,7 +86,7 @@ def propose(target_id: int, *, version: str, configuration_id: int, service: str
         act.details["service"] = service
         release = Release.objects.filter(application=target.application, version=text, state="recorded").first()
         if release is not None and (release.commit, release.tree) != (seen.commit, seen.tree):
-            text = _("%(version)s is recorded with commit %(recorded)s, and %(tag)s is %(seen)s.")
+            text = _("%(version)s was imported with commit %(recorded)s, but %(tag)s is %(seen)s.")
             raise GateClosed(
                 text
                 % {"version": release.version, "recorded": release.commit[:12], "tag": tag, "seen": seen.commit[:12]}
@@ -95,7 +95,7 @@ def propose(target_id: int, *, version: str, configuration_id: int, service: str
             release = Release.objects.create(
                 application=target.application,
                 version=text,
-                title=_("Adopted: %(version)s") % {"version": text},
+                title=_("Registered deployed version: %(version)s") % {"version": text},
                 author=account,
                 tag=tag,
                 commit=seen.commit,
@@ -138,12 +138,12 @@ def adopt(pointer_id: int, *, reason: str = "") -> InForce:
         pointer = act.get(InForce)
         account = access.require("adopt", pointer.environment)
         if pointer.how != InForce.PROPOSED:
-            raise WrongState(_("Nothing waits to be adopted here."))
+            raise WrongState(_("No registration of a deployed version awaits confirmation here."))
         if why := not_yours(account, pointer):
             raise NotYou(why)
         access.require_still(pointer.proposed_by, "adopt", pointer.environment)
         if (measured.code, measured.configuration) != (pointer.code, pointer.configuration_digest):
-            raise GateClosed(_("The target is no longer as it was when it was proposed."))
+            raise GateClosed(_("The deployment target has changed since the registration was requested."))
         pointer.how, pointer.unknown, pointer.since = "adopted", False, now()
         act.signature("adopt", measured.code)
     return pointer
@@ -161,7 +161,7 @@ def target_named(target_id: int) -> Target:
     """Return a target with its application and environment; raises Invalid for no such one."""
     target = Target.objects.select_related("application", "environment").filter(pk=target_id).first()
     if target is None:
-        raise Invalid(_("There is no such target or configuration."))
+        raise Invalid(_("This deployment target or configuration does not exist."))
     return target
 
 
@@ -185,6 +185,6 @@ def part_words() -> dict[str, str]:
 def require_untouched(target: Target) -> None:
     """Raise WrongState where Ringi has run already, or something is registered."""
     if Deployment.objects.filter(application=target.application, environment=target.environment).exists():
-        raise WrongState(_("Ringi has already run there."))
+        raise WrongState(_("This deployment target already has a deployment by Ringi."))
     if InForce.established(target.application, target.environment) is not None:
-        raise WrongState(_("Something is in force there already."))
+        raise WrongState(_("A deployed version is already registered for this deployment target."))

@@ -54,7 +54,13 @@ def compare(
         _code(measured, tag, tree),
         _configuration(target, lies, measured, number, values, tuple(secrets)),
         _service(lies, service),
-        Row("schema", "—", measured.schema[:12] or _("no database"), "unknown", _("Kept as it is found.")),
+        Row(
+            "schema",
+            "—",
+            measured.schema[:12] or _("no database"),
+            "unknown",
+            _("The current state is registered as it is."),
+        ),
     ]
 
 
@@ -62,18 +68,17 @@ def _layout(target: TargetSpec, lies: Mapping[str, Any]) -> Row:
     expected = _("current is a link to a folder below releases/")
     if lies["current"] != "link":
         found = _("current is a folder, no link") if lies["current"] else _("there is no link current")
-        return Row(
-            "layout", expected, found, "failed", _("Lay the version from the repository, or make the link yourself.")
-        )
+        text = _("Place the version from the repository, or create the link manually.")
+        return Row("layout", expected, found, "failed", text)
     leads = PurePosixPath(target.root, lies["leads_to"])
     inside = leads.parent == PurePosixPath(target.root, "releases") and ".." not in leads.parts
-    says = "" if inside else _("Move the version's folder below releases/ and let current lead there.")
+    says = "" if inside else _("Move the version's folder below releases/ and point current to that folder.")
     return Row("layout", expected, f"current → {lies['leads_to']}", "passed" if inside else "failed", says)
 
 
 def _code(measured: Measured, tag: str, tree: str) -> Row:
     same = measured.code == tree
-    says = "" if same else _("On the target lies another tree than the one of %(tag)s.") % {"tag": tag}
+    says = "" if same else _("The Git tree hash on the deployment target differs from that of %(tag)s.") % {"tag": tag}
     return Row("code", f"{tag}: {tree[:12]}", measured.code[:12] or _("nothing"), "passed" if same else "failed", says)
 
 
@@ -92,7 +97,7 @@ def _configuration(
     found = f"{named}: {measured.configuration[:12] or _('nothing')}"
     if digest_of(wanted) == measured.configuration:
         return Row("configuration", expected, found, "passed")
-    says = [_("On the target lies another configuration than version %(n)d.") % {"n": number}]
+    says = [_("The configuration on the deployment target differs from version %(n)d.") % {"n": number}]
     if lies["configuration"] is not None:
         says += differing(wanted.decode(), lies["configuration"], values, secrets)
     return Row("configuration", expected, found, "failed", "\n".join(says))
@@ -108,23 +113,25 @@ def differing(wanted: str, found: str, values: Mapping[str, str], secrets: tuple
         shown = masked(line, secrets) if known else f"{key[1]} …" if key is not None else "…"
         said.append(_("found: %(line)s") % {"line": shown})
     if not said and wanted != found:
-        return [_("The lines are the same, but not their order or their ends.")]
+        return [_("The lines are the same, but their order or line endings differ.")]
     rest = len(said) - MOST_LINES
     return said[:MOST_LINES] + ([_("and %(n)d more") % {"n": rest}] if rest > 0 else [])
 
 
 def _service(lies: Mapping[str, Any], stated: str) -> Row:
-    words = {"runs": _("runs"), "stopped": _("does not run"), "none": _("there is none")}
+    words = {"runs": _("runs"), "stopped": _("does not run"), "none": _("no service")}
     runs = lies["runs"]
     if runs is None:
-        text = _("No ready address and no port is given, so that only your word says it.")
+        text = _("No ready address and no port is given, so only your statement is recorded.")
         return Row("service", words[stated], _("not measured"), "unknown", text)
     found = words["runs"] if runs else words["stopped"]
     if runs is not RUNS[stated]:
-        return Row("service", words[stated], found, "failed", _("Say what is so, or start or stop the service first."))
+        text = _("Choose the actual state, or start or stop the service first.")
+        return Row("service", words[stated], found, "failed", text)
     if runs and not lies["started"]:
         text = _(
-            "Ringi did not start it. Give a stop command among the settings, or stop it by hand before the first deployment."
+            "Ringi did not start this service. Set a stop command in the target options, or stop the service "
+            "manually before the first deployment."
         )
         return Row("service", words[stated], found, "passed", text)
     return Row("service", words[stated], found, "passed")

@@ -43,7 +43,9 @@ def lay(target_id: int, *, version: str, beside: bool = False, reason: str) -> T
         if lies["current"] == "link" and target.environment.protected:
             raise GateClosed(_("“current” leads to a version already. Register that one."))
         if not lies["empty"] and not beside:
-            raise GateClosed(_("The folder is not empty. Confirm that the version is laid beside what is there."))
+            raise GateClosed(
+                _("The folder is not empty. Confirm that the version is placed beside the existing files.")
+            )
         act.details.update(version=text, tag=tag, commit=seen.commit, tree=seen.tree)
     context = StepContext(
         key=f"lay/{act.id}",

@@ -38,7 +38,7 @@ def decide(meeting_id: int, *, release_id: int, decision: str, note: str = "") -
         if decision not in MeetingDecision.Decision.values:
             raise Invalid(_("Unknown decision: %(decision)s") % {"decision": decision})
         if MeetingDecision.objects.filter(meeting=meeting, release=release).exists():
-            raise WrongState(_("This meeting has decided about it already."))
+            raise WrongState(_("This meeting has already decided on this release."))
         made = MeetingDecision.objects.create(meeting=meeting, release=release, decision=decision, note=note)
         act.signature("minutes")
         act.about(made, decision=decision)

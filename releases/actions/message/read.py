@@ -15,7 +15,7 @@ def read(message_id: int) -> Message:
     with change("message:read", (Message, message_id)) as act:
         account, row = access.require_part(), act.get(Message)
         if row.account_id is None or row.account_id != account.pk:
-            raise NotYou(_("This is another person's message."))
+            raise NotYou(_("This notification is addressed to another person."))
         row.read_at = row.read_at or now()
     return row
 

@@ -6,6 +6,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import Invalid, WrongState
 from environments import access
+from environments.language import listed
 from releases.letters.events import told
 from releases.models import MessageChannel, MessageRule, Stakeholder
 from releases.procedures.ends_told import ENDS, PLAN
@@ -19,25 +20,28 @@ def add(
         access.require("tell")
         known = told(event)
         if known is None:
-            raise Invalid(_("Nobody is told of this event: %(event)s") % {"event": event})
+            raise Invalid(_("No notification is sent for this event: %(event)s") % {"event": event})
         if group_id is None and not (known.duty or known.named or event.startswith("notice:")):
-            raise Invalid(_("Nobody has to act on this event; choose a group."))
+            raise Invalid(_("This event requires no action from anyone; choose a recipient group."))
         if lead_hours is not None and not known.leads:
-            raise Invalid(_("Only a milestone is told hours before."))
+            raise Invalid(_("Only a milestone notification can be sent hours in advance."))
         group = Stakeholder.objects.filter(pk=group_id, closed_at=None).first() if group_id is not None else None
         if group_id is not None and group is None:
-            raise Invalid(_("There is no such group."))
+            raise Invalid(_("This recipient group does not exist."))
         if group is not None and group.outside and event.startswith("notice:"):
-            raise Invalid(_("This is told inside only."))
+            raise Invalid(_("Only internal recipients can be notified of this event."))
         channel = MessageChannel.objects.get(pk=channel_id)
         same = MessageRule.objects.filter(
             event=event, group=group, channel=channel, lead_hours=lead_hours, withdrawn_at=None
         )
         if same.exists():
-            raise Invalid(_("There is such a rule already."))
+            raise Invalid(_("The same notification rule already exists."))
         if event == PLAN and group is not None and (left := untold_ends(group, channel)):
             raise Invalid(
-                _("This group would hear of the plan and not how it ends. Add rules for these events first: %(events)s")
+                _(
+                    "This recipient group would be notified of the plan, but not of its outcome. Add rules for "
+                    "these events first: %(events)s"
+                )
                 % {"events": left}
             )
         made = MessageRule.objects.create(event=event, group=group, channel=channel, lead_hours=lead_hours)
@@ -52,14 +56,14 @@ def withdraw(rule_id: int, *, reason: str) -> MessageRule:
         access.require("tell")
         row = act.get(MessageRule)
         if row.withdrawn_at is not None:
-            raise WrongState(_("It was withdrawn already."))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+            raise WrongState(_("This entry was already removed or cancelled."))
+        act.require_reason()
         plans = MessageRule.objects.filter(event=PLAN, group=row.group, channel=row.channel, withdrawn_at=None)
         if row.event in ENDS and row.group is not None and plans.exists() and row.group.closed_at is None:
             raise Invalid(
                 _(
-                    "This group hears of the plan by this channel, and so must hear how it ends. Withdraw the rule “%(rule)s” first."
+                    "This recipient group is notified of the plan by this channel, so it must also be notified "
+                    "of the outcome. Remove the rule “%(rule)s” first."
                 )
                 % {"rule": plans[0]}
             )
@@ -72,4 +76,4 @@ def untold_ends(group: Stakeholder, channel: MessageChannel) -> str:
     """Return the ends of a plan that no rule tells a group of by a channel, in words; empty when it hears of each."""
     rules = MessageRule.objects.filter(group=group, channel=channel, withdrawn_at=None, event__in=ENDS)
     missing = set(ENDS) - set(rules.values_list("event", flat=True))
-    return ", ".join(str(known.label) for end in ENDS if end in missing and (known := told(end)) is not None)
+    return listed(str(known.label) for end in ENDS if end in missing and (known := told(end)) is not None)

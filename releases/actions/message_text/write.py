@@ -33,7 +33,7 @@ def write(
             if fault := fault_of(text):
                 raise Invalid(f"{row._meta.get_field(name).verbose_name}: {fault}")  # type: ignore[union-attr]
             if name.startswith("subject") and len(text.splitlines()) > 1:
-                raise Invalid(_("A subject has one line."))
+                raise Invalid(_("A subject must be a single line."))
             # What is as it was shipped goes on with the shipped text, also when that is improved.
             words = shipped(row.event, name[-2:])
             setattr(row, name, "" if text == (words.subject if name.startswith("subject") else words.body) else text)
@@ -49,9 +49,8 @@ def restore(text_id: int, *, reason: str) -> MessageText:
         access.require("tell")
         row = act.get(MessageText)
         if not any(getattr(row, name) for name in FIELDS):
-            raise WrongState(_("The shipped text is in use."))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+            raise WrongState(_("The default template is in use."))
+        act.require_reason()
         for name in FIELDS:
             setattr(row, name, "")
         row.version += 1

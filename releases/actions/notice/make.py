@@ -33,7 +33,7 @@ SUBJECT = 200
 # Kept as they stand here and put into the reader's language when they are shown.
 NO_ADDRESS = gettext_noop("No mail address is entered.")
 CHANNEL_OFF = gettext_noop("The channel is disabled.")
-ADDRESS_OFF = gettext_noop("The address is disabled.")
+ADDRESS_OFF = gettext_noop("The address is suppressed.")
 
 
 class _Taken(Exception):

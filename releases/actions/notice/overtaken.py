@@ -21,7 +21,7 @@ MOVES = (*PLANS, "release:withdraw", "deployment:start", "deployment:succeed", "
          "rollback:authorise", "rollback:restored", "rollback:falter")  # fmt: skip
 COURSE = (*MOVES, "deployment:cancel", "rollback:tell_stakeholders", "rollback:tell_users")
 PLAN_ENDS = (*MOVES, "release:amend", "release:lapse")
-NEWER = gettext_noop("A newer message about the same release overtook it.")
+NEWER = gettext_noop("A newer notification about the same release replaces this one.")
 # After so long inside as well only the newest is sent.
 LATE = timedelta(minutes=15)
 

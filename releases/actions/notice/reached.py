@@ -20,7 +20,7 @@ class Reached:
     def words(self) -> str:
         """Return the three counts in words."""
         counts = {"sent": self.sent, "failed": self.failed, "waiting": self.waiting}
-        return _("sent %(sent)d, failed %(failed)d, waiting %(waiting)d") % counts
+        return _("sent %(sent)d, failed %(failed)d, pending %(waiting)d") % counts
 
 
 def reached(notice: Notice) -> list[Reached]:

@@ -29,13 +29,13 @@ def release(notice_id: int, *, digest: str, reason: str = "") -> Notice:
         account = access.require("release_message")
         notice = act.get(Notice)
         if not notice.waits:
-            raise WrongState(_("This message does not wait for anyone."))
+            raise WrongState(_("This notification is not awaiting approval for external recipients."))
         if why := why_not(notice, account):
             raise NotYou(why)
         if outdated := outdated_by(notice):
             raise WrongState(outdated)
         if digest != digest_of(notice):
-            raise Invalid(_("You were shown another text or other recipients. Read it again."))
+            raise Invalid(_("The text or the recipients shown to you differ from the current ones. Read them again."))
         moment = now()
         notice.released_at, notice.released_by = moment, account
         waiting = Delivery.objects.select_for_update(of=("self",), no_key=True).filter(
@@ -58,9 +58,8 @@ def withdraw(notice_id: int, *, reason: str) -> Notice:
         access.require("release_message")
         notice = act.get(Notice)
         if not notice.waits:
-            raise WrongState(_("This message does not wait for anyone."))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+            raise WrongState(_("This notification is not awaiting approval for external recipients."))
+        act.require_reason()
         notice.withdrawn_at, notice.withdrawn_because = now(), reason.strip()[:300]
         end_waiting(notice, Delivery.Outcome.DROPPED)
         act.signature("withdraw")
@@ -72,19 +71,19 @@ def outdated_by(notice: Notice) -> str:
     if not (event := moved_since(notice)):
         return ""
     known = told(event)
-    return _("This message is out of date, because the release has moved on since it was written: %(event)s.") % {
-        "event": known.label if known is not None else _("Its content was opened again")
+    return _("This notification is out of date, because the release has changed since it was written: %(event)s.") % {
+        "event": known.label if known is not None else _("The scope was reopened")
     }
 
 
 def why_not(notice: Notice, account: Account) -> str:
     """Return why this person can't release a notice; empty when they can."""
     if notice.cause in account.identities:
-        return _("You have caused this message; another person releases it.")
+        return _("You have caused this notification; another person must approve it for external recipients.")
     if notice.writer in account.identities:
-        return _("You have written this text; another person releases it.")
+        return _("You have written this text; another person must approve it for external recipients.")
     if notice.release is not None and account.is_among(notice.release.author.identities):
-        return _("You have planned this release; another person releases its announcement.")
+        return _("You have planned this release; another person must approve its announcement for external recipients.")
     return ""
 
 

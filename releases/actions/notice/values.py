@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _, override
 
 from audit.models import Reconciliation, Verification
+from environments.language import labelled
 from environments.models import AccessRequest, Freeze
 from releases.actions.notice.subject import Subject
 from releases.actions.release.facts import ZONE, facts_of, when, zone_of
@@ -143,7 +144,7 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     if isinstance(row, Release) and "rounds" in payload:
         return _why_lapsed(str(payload.get("key", "")))
     if isinstance(thing, ConsentRound):
-        return f"{thing.get_subject_display()}: {thing.release or thing.window or thing.procedure or thing.switch}"
+        return labelled(thing.get_subject_display(), thing.release or thing.window or thing.procedure or thing.switch)
     if isinstance(row, MessageChannel):
         because = payload.get("because", row.unavailable_because)
         return f"{row} · {_(because)}" if because else str(row)
@@ -161,7 +162,7 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     if isinstance(row, Drift | Verification):
         return row.words
     if isinstance(row, Reconciliation):
-        return _("No event explains: %(rows)s") % {"rows": ", ".join(payload["rows"])}
+        return _("No event explains these rows: %(rows)s") % {"rows": ", ".join(payload["rows"])}
     if isinstance(row, Watch):
         return ", ".join(_silent_words(row, payload.get("silent", []), language))
     if isinstance(row, PollFailure):
@@ -180,7 +181,7 @@ def _stop_words(row: StopSwitch) -> str:
     whom = row.application or _("all applications")
     if row.pauses:
         return _("Production of %(whom)s: running deployments wait before their next step.") % {"whom": whom}
-    return _("Production of %(whom)s: running deployments are ended.") % {"whom": whom}
+    return _("Production of %(whom)s: running deployments are stopped.") % {"whom": whom}
 
 
 def _frozen_words(row: Freeze, language: str) -> str:
@@ -200,16 +201,17 @@ def _frozen_words(row: Freeze, language: str) -> str:
 
 def _reason(row: Model, reason: str, payload: dict[str, Any]) -> str:
     if isinstance(row, Deployment) and "emergency" in payload:
-        return _("An emergency took its hour: %(release)s") % {"release": payload["emergency"]}
+        text = _("The deployment was cancelled for an emergency release: %(release)s")
+        return text % {"release": payload["emergency"]}
     if isinstance(row, Deployment) and "consent" in payload:
-        return _("The consent to it has ended.")
+        return _("The approval of this release has ended.")
     return row.error if isinstance(row, PollFailure) else reason
 
 
 def _why_lapsed(key: str) -> str:
     if key == "window":
-        return _("the time for which it was given is over")
-    return _("“%(key)s” is no longer what was consented to") % {"key": clause_labels().get(key, key)}
+        return _("the approval has expired")
+    return _("“%(key)s” differs from the approved content") % {"key": clause_labels().get(key, key)}
 
 
 def _silent_words(watch: Watch, keys: Sequence[str], language: str) -> list[str]:

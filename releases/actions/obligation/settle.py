@@ -21,9 +21,9 @@ def settle(obligation_id: int, *, note: str) -> Obligation:
         if why := not_yours(account, obligation):
             raise NotYou(why)
         if obligation.settled_at is not None:
-            raise WrongState(_("It is settled already."))
+            raise WrongState(_("This follow-up action is already completed."))
         if not note.strip():
-            raise Invalid(_("Say how it was settled."))
+            raise Invalid(_("Describe how the follow-up action was completed."))
         obligation.settled_at, obligation.settled_by, obligation.note = now(), account, note
         act.signature("settle")
     return obligation
@@ -38,9 +38,12 @@ def not_yours(account: Account, obligation: Obligation, parts: Container[str] | 
     """Return why a person may not settle a debt; empty when he may. parts: who has one in its release, where known."""
     release = obligation.release
     if account.is_among(release.author.identities):
-        return _("You are its author.")
+        return _("You are the author of this release; another person must complete the follow-up action.")
     if obligation.blocks != Obligation.Blocks.START:
         return ""
     if account.is_among(authorship.excluded(release) if parts is None else parts):
-        return _("You have a part in this release; another member of the committee says that it is met.")
+        return _(
+            "You have a part in this release; another member of the release committee must confirm that the "
+            "condition is met."
+        )
     return ""

@@ -9,7 +9,7 @@ from django.db.models import F, Model
 from audit.apart import connection_lost
 from audit.change import change, label
 from audit.clock import now
-from audit.refusals import Invalid, WrongState
+from audit.refusals import WrongState
 from environments import access
 from releases.models import PollFailure
 from releases.steps.masking import clean, passwords_in
@@ -71,7 +71,7 @@ def _suspend(failure: PollFailure) -> None:
         held = act.get(PollFailure)
         held.suspended_at = act.at
         # Without words of its own, the process that tried it has ended each time.
-        held.error = held.error or _("Each try ended its process.")
+        held.error = held.error or _("The process ended at each attempt.")
         act.details.update(part=held.part, about=held.object, tries=held.tries, error=held.error)
 
 
@@ -83,9 +83,8 @@ def resume(failure_id: int, *, reason: str) -> None:
             access.require("decide", failure.deployment.environment)
         else:
             access.require("prepare")
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         if failure.suspended_at is None:
-            raise WrongState(_("This is still being tried by itself."))
+            raise WrongState(_("Ringi is still retrying this automatically."))
         failure.tries, failure.suspended_at = 0, None
         act.details.update(part=failure.part, about=failure.object, error=failure.error)

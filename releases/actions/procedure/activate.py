@@ -10,6 +10,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, WrongState
 from environments import access, calendar
+from environments.language import listed
 from environments.models import AccessRule, ChangeWindow, Environment
 from releases.actions.consent.end import end_rounds
 from releases.actions.message_rule.lay_out import lay_out_messages
@@ -37,7 +38,7 @@ def load(content: Content, *, reason: str) -> Procedure:
     if existing is not None:
         if existing.digest == digest(content):
             return existing
-        raise Invalid(_("Version %(version)s exists with another content.") % {"version": content.version})
+        raise Invalid(_("Version %(version)s already exists with different content.") % {"version": content.version})
     with change("procedure:load", reason=reason) as act:
         author = None if current().kind == "command" else access.require("propose_procedure")
         procedure = Procedure.objects.create(
@@ -67,7 +68,7 @@ def activate_first(procedure_id: int) -> Procedure:
 
 def _only_first() -> None:
     if current().kind != "command" or Procedure.objects.filter(state__in=["active", "retired"]).exists():
-        raise GateClosed(_("Only the first procedure of an empty system is activated without consent."))
+        raise GateClosed(_("Only the first release procedure of an empty system can take effect without approval."))
 
 
 def open_releases(procedure: Procedure) -> list[Release]:
@@ -88,24 +89,24 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Co
         applicant = access.require("propose_procedure")
         procedure = act.get(Procedure)
         procedure.submit()
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         if faults := environment_faults(procedure.document):
             raise Invalid(*faults)
         now_active = Procedure.objects.get(state="active")
         unmet = headcount.worse(headcount.shortfalls(now_active.document), headcount.shortfalls(procedure.document))
         if ruin := [s for s in unmet if s.binding]:
             text = _(
-                "The people there are cannot meet these rules. Give the roles to more people first, or ask for fewer."
+                "The available people cannot meet these rules. Grant the roles to more people first, or "
+                "require fewer people."
             )
             raise GateClosed(text, *(str(s) for s in ruin))
         candidates = {row.pk: str(row) for row in open_releases(procedure)}
         strange = sorted(set(moved) - candidates.keys())
         if strange:
-            raise Invalid(_("Not a release that is under way: %(keys)s") % {"keys": ", ".join(map(str, strange))})
+            raise Invalid(_("These releases are not under way: %(keys)s") % {"keys": listed(map(str, strange))})
         rules = now_active.document.rules_for("procedure", "all")
         if not rules:
-            raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+            raise GateClosed(_("The release procedure has no approval rule for this, so no approval is possible."))
         content = {
             "base": in_force(),
             "version": procedure.version,
@@ -204,13 +205,15 @@ def environment_faults(content: Content) -> list[str]:
     named = {row.key: row for row in content.environments}
     faults = [_("The environment “%(name)s” is missing.") % {"name": e} for e in there if e.slug not in named]
     faults += [
-        _("The environment “%(name)s” keeps its tier and its protection.") % {"name": place}
+        _("The tier and the protection of the environment “%(name)s” cannot be changed.") % {"name": place}
         for place in there
         if (row := named.get(place.slug)) and (row.tier, row.protected) != (place.tier, place.protected)
     ]
     orders = [named[place.slug].order for place in there if place.slug in named]
     if orders != sorted(orders):
-        faults.append(_("The environments that are there keep their order; another may come between them."))
+        faults.append(
+            _("The order of the existing environments cannot be changed. A new environment may be added between them.")
+        )
     return faults
 
 

@@ -102,7 +102,8 @@ def _lapse(seen: Question) -> None:
     if goes_back and alarm is None:
         # First the alarm, then the end of the question: a scheduler that dies between the two finds the question again.
         try:
-            raise_(run.pk, cause=UNANSWERED, note=_("Nobody has answered in time; to go back was agreed for that."))
+            text = _("No one responded in time, so the deployment is rolled back as approved.")
+            raise_(run.pk, cause=UNANSWERED, note=text)
         except WrongState:
             return  # decided meanwhile
     raised = [(Rollback, alarm.pk)] if goes_back and alarm is not None else []
@@ -119,4 +120,6 @@ def _lapse(seen: Question) -> None:
             rollback.facts = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
             dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)
         if deployment.state == "waiting" and question.default == "stay":
-            deployment.blockers = [gettext_noop("Nobody has answered in time; the run stays as it is, as was agreed.")]
+            deployment.blockers = [
+                gettext_noop("No one responded in time, so the deployment stays as it is, as approved.")
+            ]

@@ -45,7 +45,8 @@ def _standing(release: Release, round_: ConsentRound | None) -> Announcement:
         entry = Outbox.objects.filter(event=ANNOUNCE, object=label(release), sent_at=None).order_by("pk").last()
         if entry is not None and (plan := planned(entry)) is not None and plan.recipients:
             return Announcement(UNKNOWN, _("The announcement is being prepared."))
-        return Announcement(NOT_MEASURED, _("The notification rules named nobody when the release was approved."))
+        text = _("No recipient matched the notification rules when the release was approved.")
+        return Announcement(NOT_MEASURED, text)
     groups = reached(notice)
     total = {name: sum(getattr(group, name) for group in groups) for name in ("sent", "failed", "waiting")}
     total["all"] = sum(total.values())

@@ -10,6 +10,7 @@ from audit.change import change
 from audit.clock import now
 from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
+from environments.language import listed
 from environments.models import Account, Environment, Target
 from releases.actions.obligation.incur import incur
 from releases.actions.release.announced import NOT_MEASURED, UNKNOWN, WAIVED, Announcement, announcement
@@ -86,14 +87,15 @@ def confirm(release_id: int, *, reason: str = "") -> Release:
         environment = production_of(release)
         account = access.require("final_check", environment)
         if release.state != "approved" or release.window_start is None:
-            raise WrongState(_("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()})
+            text = _("This operation is not possible in the state “%(state)s”.")
+            raise WrongState(text % {"state": release.get_state_display()})
         held = access.roles_of(account, environment)
         if why := not_yours(account, release, held):
             raise NotYou(why)
         wrong = [key for key, value in facts.items() if value in BLOCKING]
         if wrong:
             missing = [announcement_of(release, environment).why] if NOTICES_SENT in wrong else []
-            raise GateClosed(_("Not so: %(items)s") % {"items": ", ".join(labels(release, wrong))}, *missing)
+            raise GateClosed(_("Items not met: %(items)s") % {"items": listed(labels(release, wrong))}, *missing)
         require_in_time(release, "confirm")
         signs = sorted(held & set(procedure_of(release).final_check.signers))
         approved = document(release, environment)
@@ -159,9 +161,9 @@ def not_yours(account: Account, release: Release, held: Collection[str] | None =
     try:
         waiting = open_roles(release)
     except Procedure.DoesNotExist:  # of a release that was there before the first procedure
-        return _("No procedure is active.")
+        return _("No release procedure is in effect.")
     if not waiting & set(roles):
-        return _("The final check does not wait for your role.")
+        return _("The final check does not need a signature from your role.")
     return ""
 
 

@@ -60,7 +60,7 @@ def not_ready(row: ReleaseImport) -> str:
     """Return why nothing can be confirmed; empty when it can."""
     if row.stage == Stage.READY:
         return ""
-    return _("Nothing waits to be confirmed: this import is “%(state)s”.") % {"state": row.get_stage_display()}
+    return _("This import has nothing to confirm: its state is “%(state)s”.") % {"state": row.get_stage_display()}
 
 
 def work(import_id: int) -> None:

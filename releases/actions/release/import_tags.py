@@ -48,7 +48,7 @@ def import_tags(application_id: int, *, patterns: Sequence[str] = (), reason: st
     """
     application = Application.objects.filter(pk=application_id).first()
     if application is None:
-        raise Invalid(_("There is no such application."))
+        raise Invalid(_("The selected application does not exist."))
     wanted = tuple(patterns) or (application.tag_format,)
     fault, found, skipped = "", list[Found](), list[tuple[str, str]]()
     if access.may(access.current_account(), "plan"):
@@ -98,7 +98,6 @@ def record(
 
 def look(application: Application, patterns: Sequence[str]) -> tuple[list[Found], list[tuple[str, str]]]:
     """Return the versions that the tags name, lowest first, and the skipped tags with the reason. No door is opened.
-
     Raises SourceUnavailable.
     """
     repository = refreshed(application)
@@ -139,13 +138,15 @@ def _not_taken(tag: git.Tagged, version: str, taken: dict[str, git.Tagged], pres
     """Return why a tag is skipped although it names a version; empty when it is not."""
     lengths = ((version, "version"), (tag.name, "tag"), (tag.commit, "commit"))
     if not tag.commit:
-        return _("It does not name a commit.")
+        return _("The tag does not name a commit.")
     if version in taken:
         return _("%(tag)s names the same version.") % {"tag": taken[version].name}
     if any(len(text) > (getattr(Release._meta.get_field(name), "max_length", 0) or 0) for text, name in lengths):
-        return _("It is too long.")
+        return _("The tag name or the version is too long.")
     if present is not None and versions.compare(version, present) > 0:
-        return _("It lies above %(version)s, which is in force; plan it instead.") % {"version": present}
+        return _("This version is newer than the deployed version %(version)s. Plan a release instead.") % {
+            "version": present
+        }
     return ""
 
 
@@ -170,7 +171,7 @@ def _record(application: Application, row: Found, author: Account) -> list[Chang
         tag_object=tag.object_id,
         commit=tag.commit,
         tree=tag.tree,
-        reason=_("Taken over from the tag %(tag)s of %(date)s.") % {"tag": tag.name, "date": day},
+        reason=_("This release was imported from the tag %(tag)s of %(date)s.") % {"tag": tag.name, "date": day},
     )
     release.save()
     release.record()
@@ -178,7 +179,7 @@ def _record(application: Application, row: Found, author: Account) -> list[Chang
     kept = row.changes[:MOST_CHANGES]
     changes = [Change(release=release, kind=git.kind_of(text), text=_short(text), author=author) for text in kept]
     if len(row.changes) > MOST_CHANGES:
-        rest = _("and %(count)d more, which the repository names") % {"count": len(row.changes) - MOST_CHANGES}
+        rest = _("and %(count)d more, listed in the repository") % {"count": len(row.changes) - MOST_CHANGES}
         changes.append(Change(release=release, kind=Change.Kind.SMALL, text=rest, author=author))
     return changes
 

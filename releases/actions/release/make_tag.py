@@ -67,9 +67,9 @@ def _ordered(release_id: int, reason: str) -> Order:
         account = access.require("prepare")
         release = act.get(Release)
         if release.state not in Release.FIXED:
-            raise WrongState(_("A tag is made once the content is fixed and until the release begins."))
+            raise WrongState(_("A tag can be created once the scope is locked and until the release starts."))
         if not settings.TAG_KEY:
-            raise Invalid(_("No key to sign tags with is set: RINGI_TAG_KEY names the file of a private SSH key."))
+            raise Invalid(_("No key for signing tags is set. Set RINGI_TAG_KEY to the file of a private SSH key."))
         addresses = account.git_addresses or [""]
         order = Order(release, message_of(release), str(account), addresses[0])
         act.about(release, tag=release.tag, commit=release.commit, message=order.message)

@@ -24,7 +24,12 @@ def move(release_id: int, *, start: datetime, reason: str = "") -> Release:
         account = access.require("plan")
         release = act.get(Release)
         if release.state not in ("draft", "content_fixed", "tested"):
-            raise WrongState(_("Only before the application for consent; postpone it instead."))
+            raise WrongState(
+                _(
+                    "The scheduled start can be set only before the release is submitted for approval. Reschedule the "
+                    "release instead."
+                )
+            )
         _set_window(release, start)
         release.editors.add(account)
         act.about(release, start=start.isoformat())

@@ -19,9 +19,8 @@ SOURCE = ("heads", "branch", "authors", "committers", "signature")
 
 
 def observe(release_id: int) -> dict[str, Any]:
-    """Look at tag, branches, authors and committers with the real git; store and return the facts by kind.
-
-    A repository that lies elsewhere is fetched first.
+    """Look at tag, branches, authors and committers with the real git; store and return the facts by kind. A repository
+    that lies elsewhere is fetched first.
     """
     release = Release.objects.select_related("application").get(pk=release_id)
     if current().account_id is not None:

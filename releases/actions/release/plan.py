@@ -8,6 +8,7 @@ from audit.change import change
 from audit.plain import plain
 from audit.refusals import Invalid, WrongState
 from environments import access
+from environments.language import listed
 from environments.models import Account, Application, ConfigurationVersion
 from releases.actions.release.steps import step_plan
 from releases.actions.release.used import require_free
@@ -44,7 +45,9 @@ def plan(
         except versions.BadVersion as fault:
             raise Invalid(str(fault))
         if kind == Release.Kind.EMERGENCY and criterion not in criteria():
-            raise Invalid(_("An emergency release names its criterion: %(keys)s") % {"keys": ", ".join(criteria())})
+            raise Invalid(
+                _("An emergency release needs one of these criteria: %(keys)s") % {"keys": listed(criteria())}
+            )
         require_free(application, text)
         content = active_procedure().document
         release = Release.objects.create(
@@ -70,7 +73,7 @@ def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Releas
         _draft(release)
         strange = sorted(set(fields) - set(EDITABLE))
         if strange:
-            raise Invalid(_("Not to be edited: %(fields)s") % {"fields": ", ".join(strange)})
+            raise Invalid(_("These fields cannot be edited: %(fields)s") % {"fields": listed(strange)})
         if "title" in fields:
             fields = {**fields, "title": plain(fields["title"], _("title"))}
         changed = [name for name, value in fields.items() if getattr(release, name) != value]
@@ -92,8 +95,8 @@ def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reaso
             raise access.lacking("change")
         _draft(release)
         if kind not in Change.Kind.values:
-            raise Invalid(_("Unknown kind of change: %(kind)s") % {"kind": kind})
-        text = plain(text, _("change"))
+            raise Invalid(_("Unknown change type: %(kind)s") % {"kind": kind})
+        text = plain(text, _("change entry"))
         added = Change.objects.create(release=release, kind=kind, text=text, ticket=ticket, author=account)
         release.editors.add(account)
         clear_signatures(release)
@@ -109,7 +112,7 @@ def set_configuration(release_id: int, *, configuration_id: int, reason: str = "
         _draft(release)
         version = ConfigurationVersion.objects.filter(pk=configuration_id, application=release.application).first()
         if version is None:
-            raise Invalid(_("There is no such configuration of this application."))
+            raise Invalid(_("This application does not have the selected configuration."))
         if release.configurations.get(version.environment.slug) != version.pk:
             clear_signatures(release, group="technical")
         release.configurations = {**release.configurations, version.environment.slug: version.pk}
@@ -146,7 +149,7 @@ def active_procedure() -> Procedure:
     """Return the active procedure; raises Invalid when there is none."""
     procedure = Procedure.objects.filter(state="active").first()
     if procedure is None:
-        raise Invalid(_("No procedure is active."))
+        raise Invalid(_("No release procedure is in effect."))
     return procedure
 
 
@@ -159,4 +162,4 @@ def _editor() -> Account:
 
 def _draft(release: Release) -> None:
     if release.state != "draft":
-        raise WrongState(_("Only a draft can be edited; amend it first."))
+        raise WrongState(_("Only a draft can be edited. Reopen the scope first."))

@@ -6,6 +6,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, WrongState
 from environments import access
+from environments.language import listed
 from environments.models import Account, Environment
 from releases.actions.consent.end import end_rounds
 from releases.actions.obligation.incur import incur
@@ -45,13 +46,13 @@ def confirm_tests(release_id: int, *, reason: str = "") -> Release:
         release.confirm_tests()
         last = Environment.objects.filter(targets__application=release.application).order_by("order").last()
         if last is None:
-            raise Invalid(_("The application has no target."))
+            raise Invalid(_("The application has no deployment target."))
         asked = [a for a in answers(release, last) if a.kind in ("evidence", "promotion", "checklist")]
         closed = [a.reason or a.gate for a in asked if not a.passes]
         if release.kind == Release.Kind.PRE_RELEASE:
             closed = []
             if not Deployment.objects.filter(release=release, state__in=Deployment.VERIFIED).exists():
-                closed = [_("It has not been verified anywhere yet.")]
+                closed = [_("The release has not been verified in any environment yet.")]
         if closed:
             raise GateClosed(*closed)
         require_in_time(release, "confirm_tests")
@@ -65,7 +66,7 @@ def conclude(release_id: int, *, reason: str = "") -> Release:
         access.require("prepare")
         release = act.get(Release)
         if release.bound_for_production:
-            raise WrongState(_("This release is bound for production."))
+            raise WrongState(_("This release is planned for production, so it cannot be closed without production."))
         release.conclude()
     return release
 
@@ -75,8 +76,7 @@ def amend(release_id: int, *, reason: str) -> Release:
     with change("release:amend", (Release, release_id), reason=reason) as act:
         access.require("prepare")
         release = act.get(Release)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         _not_occupied(release)
         release.amend()
         ended = end_rounds(release, "void", "amended", tells=act)
@@ -116,23 +116,22 @@ def _complete(release: Release) -> None:
         if not str(getattr(release, name)).strip()
     ]
     if missing:
-        raise Invalid(_("Still empty: %(fields)s") % {"fields": ", ".join(missing)})
+        raise Invalid(_("Still empty: %(fields)s") % {"fields": listed(missing)})
     if not release.changes.exists():
-        raise Invalid(_("The release brings no change yet."))
+        raise Invalid(_("The release has no change entries yet."))
     if release.bound_for_production and release.window_start is None:
-        raise Invalid(_("No date has been planned yet."))
+        raise Invalid(_("No scheduled start has been set yet."))
     targets = Environment.objects.filter(targets__application=release.application)
     if not release.bound_for_production:
         targets = targets.exclude(tier="production")
     lacking = [str(e) for e in targets if e.slug not in release.configurations]
     if lacking:
-        raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": ", ".join(lacking)})
+        raise Invalid(_("No configuration chosen for: %(environments)s") % {"environments": listed(lacking)})
 
 
 def require_in_time(release: Release, verb: str) -> None:
-    """Raise GateClosed when the milestone that guards an edge is past and not waived; inside an open door.
-
-    What is late under a waiver is owed from then on.
+    """Raise GateClosed when the milestone that guards an edge is past and not waived; inside an open door. What is late
+    under a waiver is owed from then on.
     """
     moment = now()
     late = list(release.milestones.filter(guards=verb, done_at=None, compressed=False, due_at__lt=moment))
@@ -144,7 +143,7 @@ def require_in_time(release: Release, verb: str) -> None:
     for milestone in late:
         waiver = counting.get(f"milestone:{milestone.key}")
         if waiver is None:
-            text = _("“%(milestone)s” was due earlier; move the release to a later window, or have it waived.")
+            text = _("“%(milestone)s” is overdue. Move the release to a later change window, or request a waiver.")
             raise GateClosed(text % {"milestone": milestone})
         if waiver.obligation is None:
             waiver.obligation = incur(release, "waiver", moment, environment.zone, about=str(milestone))
@@ -167,4 +166,5 @@ def _not_occupied(release: Release) -> None:
         release=release, environment__protected=True, state__in=Deployment.OCCUPYING
     ).exclude(state="queued")
     if busy.exists():
-        raise WrongState(_("A run occupies the protected environment; stop or settle it first."))
+        text = _("A deployment is in progress in the protected environment. Stop or resolve the deployment first.")
+        raise WrongState(text)

@@ -28,7 +28,6 @@ def refreshed(application: Application) -> Path:
 
 def holding(application: Application, commit: str) -> Path:
     """Return the folder to read; a mirror that has the commit (full id) already is not brought up to date for it.
-
     Raises SourceUnavailable.
     """
     place = place_of(application)

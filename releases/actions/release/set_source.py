@@ -48,13 +48,13 @@ def look(release_id: int, *, branch: str, revision: str = "") -> Seen:
     release = Release.objects.select_related("application", "procedure").get(pk=release_id)
     name = branch.strip()
     if not name:
-        raise Invalid(_("Name the source branch."))
+        raise Invalid(_("Name the branch of the commit."))
     if wrong := wrong_branch(release.kind, name, procedure_of(release)):
         raise Invalid(wrong)
     try:
         repository = refreshed(release.application)
         if not git.has_branch(repository, name):
-            raise Invalid(_("There is no branch %(branch)s.") % {"branch": name})
+            raise Invalid(_("The branch %(branch)s does not exist.") % {"branch": name})
         found = git.commit_facts(repository, revision.strip() or name)
         if name not in git.contains(repository, found.commit):
             raise Invalid(not_on(name))
@@ -103,7 +103,7 @@ def set_source(
         named = {"branch": revision.strip() or seen.branch, "subject": seen.subject, "author": seen.author}
         _refuse(release_id, reason, text % {**named, "shown": expected_commit[:12], "commit": seen.commit[:12]})
     if seen.rolled_back and not accept_rolled_back:
-        text = _("Confirm that it is to be taken all the same (accept_rolled_back), or select another commit.")
+        text = _("Confirm that you select this commit anyway (accept_rolled_back), or select another commit.")
         _refuse(release_id, reason, *seen.rolled_back, text)
     fields = {"branch": seen.branch, "commit": seen.commit, "tree": seen.tree}
     release = edit(release_id, fields=fields, reason=reason)
@@ -119,10 +119,8 @@ def _elsewhere(release: Release, repository: Path, commit: str) -> str:
         tagged = tag
     if tagged == commit:
         return ""
-    return _("The tag %(tag)s of this version exists already, and it names another commit: %(commit)s.") % {
-        "tag": release.tag,
-        "commit": tagged[:12],
-    }
+    text = _("The tag %(tag)s of this version exists already, and it names another commit: %(commit)s.")
+    return text % {"tag": release.tag, "commit": tagged[:12]}
 
 
 def _refuse(release_id: int, reason: str, *sentences: str) -> NoReturn:

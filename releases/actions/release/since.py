@@ -104,19 +104,17 @@ def chosen(release: Release) -> dict[int, ConfigurationVersion]:
 
 def _since(environment: Environment, pointer: InForce | None, commit: str, seen: Mapping[str, Any]) -> Since:
     if pointer is not None and pointer.unknown:
-        return Since(environment, "", _("Unknown: it is not known what is active there."), known=False)
+        return Since(environment, "", _("Unknown: the deployed version is not known."), known=False)
     if pointer is None or pointer.release is None:
-        return Since(environment, "", _("Nothing is active there yet: everything is new."))
+        return Since(environment, "", _("No version is deployed there yet, so everything is new."))
     version, base = pointer.release.version, pointer.release.commit
     if not commit:
         return Since(environment, version, _("No commit has been selected yet."), known=False)
     if (seen.get("base"), seen.get("commit")) != (base, commit):
-        text = _(
-            "Unknown: the repository has not been read since %(version)s is active there. Look at the source again."
-        )
+        text = _("Unknown: the repository has not been read since %(version)s was deployed. Refresh from Git.")
         return Since(environment, version, text % {"version": version}, known=False)
     if "missing" in seen:
-        text = _("Unknown: the commit %(commit)s of %(version)s, which is active there, is not in the repository.")
+        text = _("Unknown: the commit %(commit)s of the deployed version %(version)s is not in the repository.")
         return Since(environment, version, text % {"commit": base[:12], "version": version}, known=False)
     if "fault" in seen:
         text = _("Unknown: the repository could not be read. %(reason)s")
@@ -130,14 +128,14 @@ def _since(environment: Environment, pointer: InForce | None, commit: str, seen:
 def _distance(version: str, ahead: int, behind: int) -> str:
     named = {"version": version, "n": ahead, "ahead": ahead, "behind": behind}
     if ahead and behind:
-        text = _("Diverged from %(version)s, which is active there: %(ahead)d ahead, %(behind)d behind.")
+        text = _("Diverged from the deployed version %(version)s: %(ahead)d ahead, %(behind)d behind.")
     elif ahead:
-        text = ngettext("%(n)d commit ahead of %(version)s, which is active there.",
-                        "%(n)d commits ahead of %(version)s, which is active there.", ahead)  # fmt: skip
+        text = ngettext("%(n)d commit ahead of the deployed version %(version)s.",
+                        "%(n)d commits ahead of the deployed version %(version)s.", ahead)  # fmt: skip
     elif behind:
         named["n"] = behind
-        text = ngettext("%(n)d commit behind %(version)s, which is active there.",
-                        "%(n)d commits behind %(version)s, which is active there.", behind)  # fmt: skip
+        text = ngettext("%(n)d commit behind the deployed version %(version)s.",
+                        "%(n)d commits behind the deployed version %(version)s.", behind)  # fmt: skip
     else:
-        text = _("The same commit as %(version)s, which is active there.")
+        text = _("The same commit as the deployed version %(version)s.")
     return text % named

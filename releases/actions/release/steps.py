@@ -60,7 +60,7 @@ def production_of(release: Release) -> Environment:
         Environment.objects.filter(targets__application=release.application, tier="production").order_by("order").last()
     )
     if environment is None:
-        raise Invalid(_("The application has no target in production."))
+        raise Invalid(_("The application has no deployment target in production."))
     return environment
 
 

@@ -40,11 +40,12 @@ def submit(release_id: int, *, reason: str = "") -> ConsentRound:
             state__in=["open", "granted"],
         ).exclude(release=release)
         if subject == "regular" and other.exists():
-            raise GateClosed(_("Another release has applied for this window: %(r)s") % {"r": other[0].release})
+            text = _("Another release has an approval request for this change window: %(r)s")
+            raise GateClosed(text % {"r": other[0].release})
         assert release.procedure is not None
         rules = release.procedure.document.rules_for(subject, environment.tier)
         if not rules:
-            raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+            raise GateClosed(_("The release procedure has no approval rule for this, so no approval is possible."))
         # What was signed at T-1 of an earlier attempt says nothing about this one.
         clear_final_check(release, now())
         content = document(release, environment)

@@ -90,7 +90,7 @@ def set_version(release_id: int, *, version: str = "", reason: str = "") -> Rele
         if not (access.may(account, "plan") or access.may(account, "prepare")):
             raise access.lacking("plan")
         if release.state != "draft":
-            raise WrongState(_("Only a draft can be edited; amend it first."))
+            raise WrongState(_("Only a draft can be edited. Reopen the scope first."))
         try:
             text = versions.normalised(version) if version.strip() else for_release(release)
         except versions.BadVersion as fault:

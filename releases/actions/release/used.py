@@ -30,8 +30,8 @@ def require_free(application: Application, version: str, but: int = 0) -> None:
     named = {"version": version, "next": versions.next_free(version, taken)}
     if place := _deployed(application, but).get(version):
         text = _(
-            "Version %(version)s was deployed to %(environment)s before, and a version is never planned again after "
-            "its first deployment; %(next)s is free."
+            "Version %(version)s was deployed to %(environment)s before, and a version cannot be planned again "
+            "after its first deployment; %(next)s is free."
         )
         raise Invalid(text % {**named, "environment": place})
     raise Invalid(_("Version %(version)s is already planned or released; %(next)s is free.") % named)

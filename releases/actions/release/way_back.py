@@ -30,16 +30,16 @@ def faults(release: Release, known: Known | None = None) -> list[str]:
         return []
     files = migrations_of(release, known)
     if files is None:
-        return [_("The migrations of this release have not been read yet; observe the source first.")]
+        return [_("The migrations of this release have not been read yet. Refresh from Git first.")]
     ways = ways_of(release.plan)
     if files and not ways:
-        return [_("The plan changes the database and has no step that takes it back.")]
+        return [_("The step plan changes the database, but has no step that rolls the change back.")]
     found: list[str] = []
     if "none" in ways:
-        found += _sentences(files, _("The plan says that the database needs no way back, but %(path)s: %(what)s"))
+        found += _sentences(files, _("The step plan says that the database needs no rollback, but %(path)s: %(what)s"))
     if "reverse" in ways:
         found += _sentences(
-            files, _("The plan goes back by a reverse migration, but %(path)s can't be undone: %(what)s")
+            files, _("The step plan rolls back with a reverse migration, but %(path)s cannot be undone: %(what)s")
         )
     return found
 

@@ -10,6 +10,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed, NotYou, WrongState
 from environments import access
+from environments.language import listed
 from environments.models import Account
 from releases import dispatch
 from releases.actions.rollback.possible import is_late
@@ -32,7 +33,8 @@ def digest_of(rollback: Rollback) -> str:
 def require_shown(rollback: Rollback, digest: str) -> None:
     """Refuse a word that was given to another alarm than today's; raises GateClosed."""
     if digest != digest_of(rollback):
-        raise GateClosed(_("You were shown another assessment or other rows. Read it again."))
+        text = _("The assessment or the row counts shown to you differ from the current ones. Read them again.")
+        raise GateClosed(text)
 
 
 def agreements(rollback: Rollback) -> list[dict[str, Any]]:
@@ -47,9 +49,8 @@ def clear_changed(rollback: Rollback, act: Act) -> None:
     gone = [entry["name"] for entry in rollback.facts.get("agreed", []) if entry not in holds]
     if gone:
         rollback.facts = {**rollback.facts, "agreed": holds}
-        act.details["agreed_again"] = _("What was agreed to has changed; to be asked again: %(who)s") % {
-            "who": ", ".join(gone)
-        }
+        text = _("The late rollback has changed. These people must approve it again: %(who)s")
+        act.details["agreed_again"] = text % {"who": listed(gone)}
 
 
 def late_rules(rollback: Rollback) -> list[Any]:
@@ -98,12 +99,13 @@ def unconsented(rollback: Rollback) -> str:
         return ""
     if rollback.authorised_by is None:
         return _(
-            "The watch has ended, and what was authorised beforehand has ended with it. Dismiss and raise it anew."
+            "Monitoring has ended, and the pre-authorised rollback has expired with it. Dismiss this rollback "
+            "and raise a new one."
         )
     if not late_rules(rollback):
-        return _("The procedure has no approval rule for this; so nobody can consent.")
+        return _("The release procedure has no approval rule for this, so no approval is possible.")
     if owed := missing(rollback):
-        return _("The watch has ended; not agreed yet: %(who)s") % {"who": quorum.words_for(owed)}
+        return _("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": quorum.words_for(owed)}
     return ""
 
 
@@ -112,11 +114,11 @@ def not_yours(account: Account, rollback: Rollback, held: Collection[str] | None
     roles = access.roles_of(account, rollback.deployment.environment) if held is None else held
     where = standing(rollback)
     if where is None or not where.wanted & set(roles) or account.kind != Account.Kind.PERSON:
-        return _("This way back does not wait for your role.")
+        return _("This late rollback does not need approval from your role.")
     decider = rollback.authorised_by
     if decider is not None and account.is_among(decider.identities):
-        return _("This must be another person than the one before.")
-    return _("You have already agreed.") if account.is_among(agreed_by(rollback)) else ""
+        return _("A different person from the one before must do this.")
+    return _("You have already approved this late rollback.") if account.is_among(agreed_by(rollback)) else ""
 
 
 def agree(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
@@ -128,16 +130,20 @@ def agree(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
         rollback = act.get(Rollback)
         account = access.current_account()
         if rollback.state not in ("assessed", "authorised"):
-            raise WrongState(
-                _("This cannot be done while it is “%(state)s”.") % {"state": rollback.get_state_display()}
-            )
+            text = _("This operation is not possible in the state “%(state)s”.")
+            raise WrongState(text % {"state": rollback.get_state_display()})
         if not is_late(rollback.deployment):
-            raise WrongState(_("The watch has not ended; the rollback decider alone authorises this way back."))
+            text = _("Monitoring has not ended, so the rollback decision maker alone authorises this rollback.")
+            raise WrongState(text)
         held = access.roles_of(account, rollback.deployment.environment)
         if why := not_yours(account, rollback, held):
             raise NotYou(why)
         if "rows_total" not in rollback.facts:
-            raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
+            raise GateClosed(
+                _(
+                    "Ringi is still counting the rows written since the backup. No decision is possible without this count."
+                )
+            )
         require_shown(rollback, digest)
         roles = sorted(held)
         entry = {"account": account.pk, "name": str(account), "roles": roles, "at": now().isoformat(), "digest": digest}

@@ -37,9 +37,9 @@ def authorised(rollback: Rollback) -> Authorised | None:
     if rollback.authorised_by is not None:
         return Authorised(at, str(rollback.authorised_by))
     if kept is None or kept["how"] != "unanswered":
-        return Authorised(at, _("authorised beforehand, in the consent"))
+        return Authorised(at, _("the pre-authorisation in the approval request"))
     run = rollback.deployment
     lapsed = Question.objects.filter(deployment=run, answered_by=None, answer="go_back").order_by("pk").last()
     until = times.shown(lapsed.due_at if lapsed is not None else None, run.environment.zone)
-    text = _("nobody answered by %(until)s, and the default agreed in the consent was taken: go back")
+    text = _("the approved default (roll back), because no one responded by %(until)s")
     return Authorised(at, text % {"until": until})

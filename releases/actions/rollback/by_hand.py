@@ -48,7 +48,7 @@ def troubles(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _how(entry: Mapping[str, Any], name: str, value: str) -> str:
-    return _("measured there") if entry["measured"][name] == value else _("as you state")
+    return _("as measured") if entry["measured"][name] == value else _("as stated")
 
 
 def statement(entry: Mapping[str, Any]) -> str:

@@ -17,10 +17,10 @@ FAILURES = (FAILED_STEP, FAILED_CHECK)
 # It is gone for practice; never in production.
 REHEARSAL = "rehearsal"
 OWN: dict[str, str | Promise] = {
-    UNANSWERED: gettext_lazy("Nobody answered in time"),
+    UNANSWERED: gettext_lazy("No one responded in time"),
     FAILED_STEP: gettext_lazy("A step of the deployment failed"),
     FAILED_CHECK: gettext_lazy("The verification failed"),
-    REHEARSAL: gettext_lazy("Rehearsal of the way back"),
+    REHEARSAL: gettext_lazy("Rollback rehearsal"),
 }
 
 
@@ -40,9 +40,9 @@ def seen_of(rollback: Rollback) -> str:
     """Return what was seen: what a process has seen in the reader's language, and a person's note as it was written."""
     trigger = rollback.facts.get("trigger", {})
     if trigger.get("key") == rollback.cause:
-        return _("%(k)d of %(n)d samples over the limit") % {"k": trigger["k"], "n": trigger["n"]}
+        return _("%(k)d of %(n)d measurements at or over the limit") % {"k": trigger["k"], "n": trigger["n"]}
     if rollback.cause == UNANSWERED and rollback.raised_by_id is None:
-        return _("Nobody has answered in time; to go back was agreed for that.")
+        return _("No one responded in time, so the deployment is rolled back as approved.")
     if rollback.cause in FAILURES:
         return _("This step failed: %(step)s") % {"step": Step.objects.get(pk=rollback.facts["failed_step"])}
     return rollback.note
@@ -54,4 +54,8 @@ def raiser_of(rollback: Rollback) -> str:
         return str(rollback.raised_by)
     if rollback.cause in FAILURES:
         return _("the failure of a step")
-    return _("a question that nobody answered in time") if rollback.cause == UNANSWERED else _("the watch")
+    return (
+        _("a decision request without a response in time")
+        if rollback.cause == UNANSWERED
+        else _("post-deployment monitoring")
+    )

@@ -57,7 +57,10 @@ def _send(act: Act, rollback: Rollback, key: str, words: str) -> None:
     entry = Outbox(act=act.id, event=event_of(key), object=label(rollback), payload={}, created_at=act.at)
     plan = planned(entry) if entry.event in KEYS else None
     if plan is None or not plan.recipients:
-        text = _("The notification rules name nobody for “%(item)s”. Tell them yourself and state how you did.")
+        text = _(
+            "The notification rules have no recipient for “%(item)s”. Notify the recipients yourself and state how "
+            "you did."
+        )
         raise Invalid(text % {"item": words})
     act.tell_also(entry.event, rollback)
 
@@ -67,5 +70,6 @@ def _settle(rollback: Rollback, account: Any) -> None:
         release=rollback.deployment.release_id, key=OBLIGATION, settled_at=None
     )
     for row in owed:
-        row.settled_at, row.settled_by, row.note = now(), account, _("Communicated on the page of the rollback.")
+        text = _("The items were communicated on the rollback page.")
+        row.settled_at, row.settled_by, row.note = (now(), account, text)
         row.save()

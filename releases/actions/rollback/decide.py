@@ -10,6 +10,7 @@ from audit.change import Act, change
 from audit.clock import now
 from audit.refusals import GateClosed, Invalid, NotYou, WrongState
 from environments import access
+from environments.language import listed
 from environments.models import Account
 from releases import dispatch
 from releases.actions.obligation.incur import incur
@@ -116,7 +117,7 @@ def _critical(deployment: Deployment, cause: str) -> bool:
     known = {trigger.key: trigger.critical for trigger in content.triggers}
     known |= {ground.key: True for ground in content.rollback.grounds if ground.key not in known}
     if cause not in known:
-        raise Invalid(_("The procedure does not know this cause: %(cause)s") % {"cause": cause})
+        raise Invalid(_("The release procedure does not name this cause: %(cause)s") % {"cause": cause})
     return known[cause]
 
 
@@ -155,7 +156,7 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         beforehand = agreed or (consented.get("on") and rollback.critical and not after_failure)
         if fault or is_late(deployment) or not beforehand or total > limit:
             act.details["asks"] = True
-            deployment.blockers = [gettext_noop("A rollback waits to be assessed and authorised.")]
+            deployment.blockers = [gettext_noop("A rollback awaits assessment and authorisation.")]
             return False
         rollback.pre_authorise()
         keep(rollback, "unanswered" if agreed else "consent")
@@ -178,9 +179,8 @@ def assess(rollback_id: int, *, impact: str, method: str, timing: str) -> Rollba
             raise WrongState(_("This rollback has ended."))
         elif rollback.state == "authorised" and rollback.authorised_by is not None:
             # It was authorised as it was assessed, and begins as that.
-            raise WrongState(
-                _("This cannot be done while it is “%(state)s”.") % {"state": rollback.get_state_display()}
-            )
+            text = _("This operation is not possible in the state “%(state)s”.")
+            raise WrongState(text % {"state": rollback.get_state_display()})
         rollback.impact, rollback.method, rollback.timing = impact, method, timing
         rollback.assessed_by = account
         clear_changed(rollback, act)
@@ -198,7 +198,11 @@ def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
         rollback.authorise()
         _require_late_consent(rollback)
         if restores(deployment) and "rows_total" not in rollback.facts:
-            raise GateClosed(_("What was written since the backup is still being counted; nobody decides without it."))
+            raise GateClosed(
+                _(
+                    "Ringi is still counting the rows written since the backup. No decision is possible without this count."
+                )
+            )
         _require_communicated(rollback)
         require_shown(rollback, digest)
         rollback.authorised_by = account
@@ -214,16 +218,17 @@ def not_yours(account: Account, rollback: Rollback) -> str:
     run = rollback.deployment
     named = [entry.account for entry in run.release.roster.all() if entry.duty == RosterEntry.Duty.DECIDER]
     if run.environment.protected and account.person_key not in {one.person_key for one in named}:
-        return _("The roster names another person to decide: %(who)s") % {"who": named[0] if named else "—"}
+        text = _("The release team names another rollback decision maker: %(who)s")
+        return text % {"who": named[0] if named else "—"}
     asked_too = is_late(run) and any(rule["role"] == DECIDER for rule in late_rules(rollback))
     if asked_too and account.is_among(agreed_by(rollback)):
-        return _("This must be another person than the one before.")
+        return _("A different person from the one before must do this.")
     return ""
 
 
 def _require_communicated(rollback: Rollback) -> None:
     if owed := uncommunicated(rollback):
-        raise GateClosed(_("Not communicated yet: %(items)s") % {"items": ", ".join(owed)})
+        raise GateClosed(_("Not communicated yet: %(items)s") % {"items": listed(owed)})
 
 
 def _require_late_consent(rollback: Rollback) -> None:
@@ -231,9 +236,9 @@ def _require_late_consent(rollback: Rollback) -> None:
     if not is_late(rollback.deployment):
         return
     if not late_rules(rollback):
-        raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+        raise GateClosed(_("The release procedure has no approval rule for this, so no approval is possible."))
     if owed := missing(rollback):
-        raise GateClosed(_("The watch has ended; not agreed yet: %(who)s") % {"who": words_for(owed)})
+        raise GateClosed(_("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": words_for(owed)})
 
 
 def dismiss(rollback_id: int, *, reason: str) -> Rollback:
@@ -242,8 +247,7 @@ def dismiss(rollback_id: int, *, reason: str) -> Rollback:
         account, rollback = access.require("dismiss"), act.get(Rollback)
         if why := not_yours_to_dismiss(account, rollback):
             raise NotYou(why)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         rollback.dismiss()
         act.signature("dismiss")
     return rollback
@@ -251,7 +255,8 @@ def dismiss(rollback_id: int, *, reason: str) -> Rollback:
 
 def not_yours_to_dismiss(account: Account, rollback: Rollback) -> str:
     """Return why a person may not dismiss an alarm; empty when he may."""
-    run, why = rollback.deployment, _("You have scheduled this run; another person judges its watch.")
+    text = _("You have scheduled this deployment; another person must judge its monitoring result.")
+    run, why = (rollback.deployment, text)
     return why if run.environment.protected and run.was_started_by(account) else ""
 
 
@@ -267,9 +272,9 @@ def close(rollback_id: int, *, reason: str = "") -> Rollback:
         missing = {"report", "cause", "prevention"} - done
         if missing:
             names = [str(Document.Kind(kind).label) for kind in sorted(missing)]
-            raise GateClosed(_("Not approved yet: %(items)s") % {"items": ", ".join(names)})
+            raise GateClosed(_("Not approved yet: %(items)s") % {"items": listed(names)})
         if not rollback.impact:
-            raise GateClosed(_("The assessment is still owed."))
+            raise GateClosed(_("The assessment is still open as a follow-up action."))
         _require_communicated(rollback)
         rollback.closed_at = now()
         act.signature("close")

@@ -38,7 +38,7 @@ def _report(rollback: Rollback) -> Iterator[str]:
     yield _("Rollback report: %(what)s") % {"what": run}
     yield ""
     yield _("Cause: %(cause)s") % {"cause": cause_of(rollback)}
-    yield _("What was seen: %(note)s") % {"note": seen_of(rollback) or "—"}
+    yield _("Observation: %(note)s") % {"note": seen_of(rollback) or "—"}
     for label, text in ((_("impact"), rollback.impact), (_("method"), rollback.method), (_("timing"), rollback.timing)):
         yield _("%(label)s: %(text)s") % {"label": label, "text": text or _("still to be written")}
     if rollback.restored_at is not None:
@@ -56,14 +56,14 @@ def _cause(rollback: Rollback) -> Iterator[str]:
     yield _("Cause: %(cause)s") % {"cause": cause_of(rollback)}
     yield _("Facts so far: %(note)s") % {"note": seen_of(rollback) or "—"}
     yield ""
-    yield from _section(_("Steps that did not end well"), _failures(rollback.deployment))
+    yield from _section(_("Steps that did not succeed"), _failures(rollback.deployment))
     yield from _section(_("Metrics before the alarm"), _metrics(rollback))
     yield from _section(_("Log excerpt"), _log(rollback.deployment))
     changes = (
         f"[{c.get_kind_display()}] {c.text} {c.ticket}".rstrip() for c in rollback.deployment.release.changes.all()
     )
     yield from _section(_("Changes of this release"), changes)
-    yield _("To be written: why it happened, and why nobody noticed before the release.")
+    yield _("To be written: why it happened, and why it was not noticed before the release.")
 
 
 def _prevention(rollback: Rollback) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _prevention(rollback: Rollback) -> Iterator[str]:
     passed = [f"{step} ({told(step.result.get('value', ''))})" for step in checks if step.state == "done"]
     yield from _section(_("Checks that had passed before the alarm"), passed)
     evidence = rollback.deployment.release.application.evidence.filter(tree=rollback.deployment.release.tree)
-    yield from _section(_("Evidence that was handed in"), (str(row) for row in evidence.order_by("pk")[:20]))
+    yield from _section(_("Uploaded evidence"), (str(row) for row in evidence.order_by("pk")[:20]))
 
 
 def _section(title: str, lines: Any) -> Iterator[str]:
@@ -92,8 +92,8 @@ def _words(rollback: Rollback) -> dict[str, str]:
 
 def _digests(rollback: Rollback) -> Iterator[str]:
     parts = {"code": _("code"), "configuration": _("configuration"), "data": _("data")}
-    moments = {"before": _("before"), "under": _("under the new version"), "after": _("after the way back")}
-    moments["expected"] = _("what the way back was to leave")
+    moments = {"before": _("before"), "under": _("under the new version"), "after": _("after the rollback")}
+    moments["expected"] = _("expected after the rollback")
     for moment, value in rollback.facts.get("digests", {}).items():
         found = ", ".join(f"{parts.get(part, part)} {digest or '—'}" for part, digest in value.items())
         yield f"{moments.get(moment, moment)}: {found}"
@@ -104,14 +104,17 @@ def _timeline(rollback: Rollback) -> list[str]:
     run = rollback.deployment
     steps, let = list(run.steps.exclude(started_at=None)), authorised(rollback)
     moments: list[tuple[datetime | None, str]] = [
-        (run.started_at, _("Run started, scheduled by %(who)s") % {"who": run.started_by or "—"}),
+        (run.started_at, _("Deployment started, scheduled by %(who)s") % {"who": run.started_by or "—"}),
         (run.verified_at, _("Verified by %(who)s") % {"who": run.verified_by or "—"}),
         (rollback.outage_began_at, _("Outage begins: first failed measurement or step, or the alarm")),
         (rollback.raised_at, _("Alarm raised by %(who)s") % {"who": raiser_of(rollback)}),
-        *([(let.at or rollback.began_at, _("Way back, authorised by %(who)s") % {"who": let.words})] if let else []),
-        (rollback.restored_at, _("The earlier state is back and proved by digest")),
+        *([(let.at or rollback.began_at, _("Rollback, authorised by %(who)s") % {"who": let.words})] if let else []),
+        (rollback.restored_at, _("The previous state is restored and proved by digest")),
     ]  # fmt: skip
-    for key, text in (("agreed", _("Agreed: %(who)s")), ("by_hand", _("Done by hand, says %(who)s"))):
+    for key, text in (
+        ("agreed", _("Late rollback approved: %(who)s")),
+        ("by_hand", _("Completed manually, as stated: %(who)s")),
+    ):
         moments += [
             (datetime.fromisoformat(e["at"]), text % {"who": statement(e)}) for e in rollback.facts.get(key, [])
         ]
@@ -133,7 +136,9 @@ def _rows(rollback: Rollback) -> list[str]:
     )
     rows = kept.get("written_since") or rollback.facts.get("rows", {})
     found = [f"{table}: {count}" for table, count in sorted(rows.items())]
-    return found + ([_("kept on the target in %(path)s") % {"path": kept["dump"]}] if kept.get("dump") else [])
+    return found + (
+        [_("kept on the deployment target in %(path)s") % {"path": kept["dump"]}] if kept.get("dump") else []
+    )
 
 
 def _metrics(rollback: Rollback) -> list[str]:

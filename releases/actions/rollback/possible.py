@@ -36,24 +36,26 @@ def refusal(deployment: Deployment, *, begins: bool = False) -> str:
     present = pointer.release if pointer is not None else None
     if state == "rolled_back":
         text = _(
-            "This run has been taken back already, and a way back is not taken back itself. In force is %(now)s; "
-            "to bring the content again, release a higher patch."
+            "This deployment is already rolled back, and a rollback cannot be rolled back. The deployed "
+            "version is %(now)s. To deploy this content again, release a higher patch version."
         )
         return text % {"now": present or "—"}
     if state in ("rolling_back", "rollback_failed"):
         return _(
-            "The way back has begun and is not taken back itself. Where it has faltered, try the failed step again, "
-            "or take it over by hand and settle the run."
+            "The rollback has started, and a rollback cannot be rolled back. If the rollback has failed, retry "
+            "the failed step, or complete the rollback manually and resolve the deployment."
         )
     if state not in FROM:
-        return _("A run that is “%(state)s” has nothing to be taken back.") % {"state": deployment.get_state_display()}
+        text = _("A deployment that is “%(state)s” has nothing to roll back.")
+        return text % {"state": deployment.get_state_display()}
     if not (is_late(deployment) or (begins and state == "monitoring")):
         return ""
     newer = Deployment.objects.filter(**where, pk__gt=deployment.pk, state__in=Deployment.VERIFIED)
     if Deployment.objects.filter(**where, state__in=Deployment.OCCUPYING).exists():
-        return _("A newer run is under way; it is settled or taken back first.")
+        return _("A newer deployment is in progress. Resolve it or roll it back first.")
     if present is None or present.pk != deployment.release_id or newer.filter(release=deployment.release).exists():
-        return _("Newest first: in force is %(now)s; take that back first.") % {"now": present or "—"}
+        text = _("Rollbacks start with the newest version. The deployed version is %(now)s; roll it back first.")
+        return text % {"now": present or "—"}
     return _past_retention(deployment)
 
 
@@ -64,5 +66,7 @@ def _past_retention(deployment: Deployment) -> str:
     taken = (backup.ended_at if backup is not None else None) or deployment.started_at
     if not restores(deployment) or taken is None or now() <= taken + timedelta(days=days):
         return ""
-    text = _("The dump of this run is past its retention of %(days)d days; from here only a higher patch goes forward.")
+    text = _(
+        "The dump of this deployment is past its retention of %(days)d days. Release a higher patch version instead."
+    )
     return text % {"days": days}

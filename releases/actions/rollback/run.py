@@ -18,7 +18,7 @@ from releases.models import Deployment, Rollback, Step, Watch
 def not_possible(deployment: Deployment) -> str:
     """Return why a way back may not begin now; empty when it may."""
     if deployment.steps.filter(state="running").exists():
-        return _("A step of the run has not ended yet.")
+        return _("A step of the deployment has not ended yet.")
     return refusal(deployment, begins=True)
 
 
@@ -57,7 +57,7 @@ def retry(rollback_id: int, *, reason: str) -> Rollback:
         deployment_id=peek.deployment_id, phase__in=["back", "back_verify"], state__in=["failed", "needs_decision"]
     ).first()
     if failed is None:
-        raise Invalid(_("No step of the way back has failed."))
+        raise Invalid(_("No step of the rollback has failed."))
     with change(
         "rollback:retry",
         (Rollback, rollback_id),
@@ -74,10 +74,8 @@ def retry(rollback_id: int, *, reason: str) -> Rollback:
         if deployment.state == "rollback_failed":
             deployment.retry()
         elif deployment.state != "rolled_back":
-            raise WrongState(
-                _("The run is “%(state)s”: its way back is taken over by hand, not tried again.")
-                % {"state": deployment.get_state_display()}
-            )
+            text = _("The deployment is “%(state)s”. Complete its rollback manually instead of retrying it.")
+            raise WrongState(text % {"state": deployment.get_state_display()})
         else:
             rollback.save()
             act.states[Rollback, rollback_id] = rollback.state

@@ -46,11 +46,10 @@ def take_over(
         if why := not_yours(account, rollback):
             raise NotYou(why)
         if rollback.state != "faltered":
-            raise WrongState(
-                _("This cannot be done while it is “%(state)s”.") % {"state": rollback.get_state_display()}
-            )
+            text = _("This operation is not possible in the state “%(state)s”.")
+            raise WrongState(text % {"state": rollback.get_state_display()})
         if (wrong := by_hand.troubles(entry)) and not accepted:
-            raise Invalid(*wrong, _("Put it right first, or tick that you know it and leave it so."))
+            raise Invalid(*wrong, _("Correct the problem first, or tick the box to leave it as it is."))
         act.details.update(maintenance=maintenance, service=service, measured=measured, left_so=wrong)
         rollback.facts = {**rollback.facts, "by_hand": [*first, entry]}
         if first:
@@ -64,5 +63,5 @@ def not_yours(account: Account, rollback: Rollback) -> str:
     """Return why a person may not say that it was done by hand; empty when he may: two persons say it."""
     first = rollback.facts.get("by_hand", [])
     if first and first[0]["account"] in account.accounts:
-        return _("This must be another person than the one before.")
+        return _("A different person from the one before must do this.")
     return ""

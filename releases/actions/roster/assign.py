@@ -25,19 +25,21 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
             raise WrongState(_("The release has ended."))
         account = Account.objects.get(pk=account_id)
         if account.kind != Account.Kind.PERSON:
-            raise Invalid(_("A service account is no person on a roster."))
+            raise Invalid(_("A service account cannot be a member of a release team."))
         if not account.is_active:
-            raise Invalid(_("This account is closed."))
+            raise Invalid(_("This account is deactivated."))
         if duty == RosterEntry.Duty.DECIDER:
             _may_decide(release, account)
         if release.state not in BEFORE_FINAL_CHECK and account.person_key == who.person_key:
-            raise NotYou(_("The final check has been signed with the roster as it is; another person puts you on it."))
+            raise NotYou(
+                _("The final check was signed with the current release team; another person must add you to the team.")
+            )
         if not telephone.strip():
             raise Invalid(_("A telephone number is needed."))
         pair = {"worker": "verifier", "verifier": "worker"}.get(duty)
         other = RosterEntry.objects.filter(release=release, duty=pair).first() if pair else None
         if other is not None and account.is_among(other.account.identities):
-            raise Invalid(_("Worker and verifier are two people."))
+            raise Invalid(_("The implementer and the verifier must be two different people."))
         entry, _made = RosterEntry.objects.update_or_create(
             release=release, duty=duty, defaults={"account": account, "telephone": telephone}
         )
@@ -51,5 +53,8 @@ def _may_decide(release: Release, account: Account) -> None:
     """Raise Invalid for a decider who could not authorise a way back wherever the roster is asked for him."""
     places = Environment.objects.filter(targets__application=release.application_id, protected=True)
     if place := next((e for e in places if not access.may(account, "authorise_rollback", e)), None):
-        text = _("%(name)s has no right to authorise a rollback in %(environment)s, so cannot decide about it there.")
+        text = _(
+            "%(name)s does not have permission to authorise a rollback in %(environment)s and cannot be the "
+            "rollback decision maker there."
+        )
         raise Invalid(text % {"name": account, "environment": place})

@@ -17,9 +17,9 @@ def create(*, key: str, label_ja: str, label_en: str, side: str, reason: str = "
     with change("stakeholder:create", reason=reason) as act:
         access.require("tell")
         if side not in Stakeholder.Side.values:
-            raise Invalid(_("A group is inside or outside."))
+            raise Invalid(_("A recipient group must be internal or external."))
         if Stakeholder.objects.filter(key=key).exists():
-            raise Invalid(_("There is a group of this key already."))
+            raise Invalid(_("A recipient group with this key exists already."))
         made = Stakeholder.objects.create(key=key, side=side, **_labels(label_ja, label_en))
         act.about(made, side=side)
     return made
@@ -35,7 +35,7 @@ def edit(
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise Invalid(_("There is no such time zone.")) from None
+            raise Invalid(_("The time zone is unknown. Enter a name such as Asia/Tokyo.")) from None
         row.quiet_from, row.quiet_until, row.zone = quiet_from, quiet_until, zone
         for name, text in _labels(label_ja, label_en).items():
             setattr(row, name, text)
@@ -48,14 +48,13 @@ def close(group_id: int, *, reason: str) -> Stakeholder:
         access.require("tell")
         row = act.get(Stakeholder)
         if row.closed_at is not None:
-            raise WrongState(_("It is closed already."))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+            raise WrongState(_("The recipient group is closed already."))
+        act.require_reason()
         row.closed_at = now()
     return row
 
 
 def _labels(ja: str, en: str) -> dict[str, str]:
     if not ja.strip() or not en.strip():
-        raise Invalid(_("It needs its name in both languages."))
+        raise Invalid(_("Enter the name in both languages."))
     return {"label_ja": ja.strip(), "label_en": en.strip()}

@@ -22,9 +22,9 @@ def add(group_id: int, *, account_id: int, reason: str = "") -> Member:
         group = _open(act.get(Stakeholder))
         account = Account.objects.filter(pk=account_id, kind=Account.Kind.PERSON, is_active=True).first()
         if account is None:
-            raise Invalid(_("Only a person with an open account can be a member."))
+            raise Invalid(_("Only a person with an active account can be a recipient."))
         if group.members.filter(account=account, removed_at=None).exists():
-            raise Invalid(_("%(who)s is a member already.") % {"who": str(account)})
+            raise Invalid(_("%(who)s is a recipient already.") % {"who": str(account)})
         made = Member.objects.create(group=group, account=account, language=account.language)
         act.about(made, group=group.key)
     return made
@@ -38,11 +38,11 @@ def add_outside(group_id: int, *, name: str, address: str, language: str, reason
         if not name.strip() or not reason.strip():
             raise Invalid(_("Name and reason are both needed."))
         if language not in LANGUAGES:
-            raise Invalid(_("There is no such language."))
+            raise Invalid(_("The selected language is not available."))
         if fault := Mail().fault(Address(address.strip(), hosts=tuple(settings.MAIL_DOMAINS))):
             raise Invalid(fault)
         if group.members.filter(address__iexact=address.strip(), removed_at=None).exists():
-            raise Invalid(_("%(who)s is a member already.") % {"who": address.strip()})
+            raise Invalid(_("%(who)s is a recipient already.") % {"who": address.strip()})
         made = Member.objects.create(group=group, name=name.strip(), address=address.strip(), language=language)
         act.about(made, group=group.key)
         act.signature("add_member")
@@ -55,12 +55,12 @@ def remove(member_id: int, *, reason: str = "") -> Member:
         access.require("tell")
         row = act.get(Member)
         if row.removed_at is not None:
-            raise WrongState(_("This person was removed already."))
+            raise WrongState(_("This recipient was removed already."))
         row.removed_at = now()
     return row
 
 
 def _open(group: Stakeholder) -> Stakeholder:
     if group.closed_at is not None:
-        raise WrongState(_("It is closed already."))
+        raise WrongState(_("The recipient group is closed already."))
     return group

@@ -3,8 +3,6 @@
 The worker that ends a step takes the next one in the same commit (`follow`), under an act of its own.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,7 +52,7 @@ class Claim:
     taken_over: bool
 
     @classmethod
-    def of(cls, step: Step, *, taken_over: bool = False) -> Claim:
+    def of(cls, step: Step, *, taken_over: bool = False) -> "Claim":
         """Return what was taken; each epoch is an attempt, and the first one has none before it."""
         return cls(step, step.epoch, taken_over or step.epoch > 1)
 
@@ -222,7 +220,7 @@ def _start(act: Act, deployment: Deployment) -> None:
 def _require_steps_as_planned(deployment: Deployment, release: Release) -> None:
     planned = [(row["kind"], row["parameters"]) for phase in ("forward", "verify") for row in release.plan[phase]]
     if planned != list(deployment.steps.order_by("ordinal").values_list("kind", "parameters")):
-        raise GateClosed(_("The steps are no longer those of the plan that was consented to."))
+        raise GateClosed(_("The steps differ from the approved step plan."))
 
 
 def _watched_before(deployment: Deployment) -> Q:

@@ -23,7 +23,7 @@ def confirm(step_id: int, *, reason: str) -> Step:
         if why := not_yours(account, step):
             raise NotYou(why)
         if deployment.state != "waiting":
-            raise WrongState(_("This run does not wait for a decision."))
+            raise WrongState(_("This deployment is not awaiting a decision."))
         if not reason.strip():
             raise Invalid(_("Say what was done."))
         step.confirm_done()
@@ -47,7 +47,7 @@ def assign(step_id: int, *, reason: str = "") -> Step:
         if why := not_named(account, step):
             raise NotYou(why)
         if deployment.state != "waiting" or step.state != "needs_decision":
-            raise WrongState(_("This run does not wait for a decision."))
+            raise WrongState(_("This deployment is not awaiting a decision."))
         if step.assignee is not None:
             if step.assignee.person_key == account.person_key:
                 raise WrongState(_("You have claimed this step already."))
@@ -73,13 +73,13 @@ def not_named(account: Account, step: Step, held: Collection[str] | None = None)
     Where a role is named, who scheduled a run in a protected environment does not confirm it himself.
     """
     if step.kind != "manual":
-        return _("No person confirms this step; a worker does it.")
+        return _("A worker runs this step; a person cannot confirm it.")
     wanted = ManualParameters(**step.parameters)
     environment = step.deployment.environment
     roles = access.roles_of(account, environment) if held is None else held
     named = wanted.person == account.username or wanted.role in roles
     if not (named and account.is_active and account.kind == Account.Kind.PERSON):
-        return _("This is confirmed by %(who)s.") % {"who": wanted.who}
+        return _("Only %(who)s can confirm this step.") % {"who": wanted.who}
     if wanted.role and environment.protected and step.deployment.was_started_by(account):
-        return _("You have scheduled this run; another person confirms it.")
+        return _("You have scheduled this deployment; another person confirms the step.")
     return ""

@@ -119,7 +119,6 @@ def doubt(
     result: dict[str, Any] | None = None,
 ) -> None:
     """Record that nobody can tell whether a step's effect was made, or that a person must say it. Raises Fenced.
-
     result: what is known of the effect, as facts.
     """
     with change("step:doubt", *_targets(claimed)) as act:

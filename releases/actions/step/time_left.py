@@ -29,7 +29,10 @@ def too_late(step: Step, deployment: Deployment, moment: datetime) -> str:
     lasts = durations(deployment.release, deployment.environment_id)
     if moment + timedelta(seconds=lasts.of(step)) <= safe:
         return ""
-    text = gettext_noop("It would end after %(when)s, the last moment from which the way back fits into the window.")
+    text = gettext_noop(
+        "The step would end after %(when)s, the rollback decision time. From then on a rollback no longer fits "
+        "into the change window."
+    )
     return text % {"when": calendar.print_time(safe, deployment.environment.zone, get_language() or "ja")}
 
 

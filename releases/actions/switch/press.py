@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from audit.apart import apart
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, NotYou, WrongState
+from audit.refusals import NotYou, WrongState
 from environments import access
 from environments.models import Account, Environment
 from releases.actions.deployment.decide import stop_inside
@@ -38,14 +38,13 @@ def press(*, reason: str, application_id: int | None = None, pauses: bool = Fals
     with change("switch:press", reason=reason) as act:
         account = access.current_account()
         if not may_press(account):
-            raise NotYou(_("You do not have the right to stop production."))
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+            raise NotYou(_("You do not have permission to use the emergency stop."))
+        act.require_reason()
         application = application_named(application_id)
         stop_switch.hold_alone()
         same = StopSwitch.objects.filter(application=application, pauses=pauses, released_at=None)
         if same.exists():
-            raise WrongState(_("Production is stopped like that already."))
+            raise WrongState(_("An emergency stop of the same scope is already active."))
         switch = StopSwitch.objects.create(
             application=application, pauses=pauses, pressed_by=account, pressed_at=now(), reason=reason.strip()[:300]
         )

@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 
 from audit.change import change
-from audit.refusals import GateClosed, Invalid, NotYou, Taken, WrongState
+from audit.refusals import GateClosed, NotYou, Taken, WrongState
 from environments import access
 from environments.models import Environment
 from releases.actions.release.plan import active_procedure
@@ -20,15 +20,14 @@ def propose_release(switch_id: int, *, reason: str) -> ConsentRound:
         with change("switch:propose_release", (StopSwitch, switch_id), reason=reason, sign=True) as act:
             switch, applicant = act.get(StopSwitch), access.current_account()
             if not may_press(applicant):
-                raise NotYou(_("You do not have the right to stop production."))
+                raise NotYou(_("You do not have permission to use the emergency stop."))
             environment = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
-            if not reason.strip():
-                raise Invalid(_("Say why."))
+            act.require_reason()
             if switch.released_at is not None:
-                raise WrongState(_("It was released already."))
+                raise WrongState(_("The emergency stop was lifted already."))
             rules = active_procedure().document.rules_for(SUBJECT, Environment.Tier.PRODUCTION)
             if not any(rule["role"] != "none" and rule["number"] > 0 for rule in rules):
-                raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+                raise GateClosed(_("The release procedure has no approval rule for this, so no approval is possible."))
             document = {
                 "pressed": switch.pressed_at.isoformat(),
                 "pressed_by": str(switch.pressed_by),
@@ -54,5 +53,5 @@ def propose_release(switch_id: int, *, reason: str) -> ConsentRound:
     except Taken as conflict:
         if conflict.constraint != "consent_one_open_round_per_switch":
             raise
-        raise WrongState(_("Its release is applied for already.")) from conflict
+        raise WrongState(_("Lifting this emergency stop has already been requested.")) from conflict
     return round_

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext as _
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from environments.language import listed
 from environments.telling import telling
 from releases.steps.configuration_file import Kept
 from releases.steps.sandbox import opens_ours
@@ -35,7 +36,7 @@ def _opened(text: str) -> str:
     if not PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts:
         raise ValueError(_("write an absolute path without “..”, such as /opt/java"))
     if ours := opens_ours(text):
-        raise ValueError(_("%(path)s holds files of Ringi's own, which no program may see") % {"path": ours})
+        raise ValueError(_("%(path)s contains Ringi's own files, which no program may read") % {"path": ours})
     return text
 
 
@@ -43,7 +44,7 @@ def _pattern(text: str) -> str:
     try:
         re.compile(text)
     except re.error as wrong:
-        raise ValueError(_("is no regular expression: %(fault)s") % {"fault": wrong}) from wrong
+        raise ValueError(_("is not a regular expression: %(fault)s") % {"fault": wrong}) from wrong
     return text
 
 
@@ -65,7 +66,7 @@ class _Part(BaseModel):
     def _is_left_out(cls, given: Any) -> Any:
         """Refuse null: whoever reads a setting expects a value or no such key."""
         if isinstance(given, Mapping) and (empty := [str(name) for name, value in given.items() if value is None]):
-            raise ValueError(_("leave out what has no value: %(names)s") % {"names": ", ".join(empty)})
+            raise ValueError(_("leave out keys without a value: %(names)s") % {"names": listed(empty)})
         return given
 
 
@@ -144,8 +145,8 @@ def faults_by_key(settings: Mapping[str, Any]) -> dict[str, list[str]]:
                 found[key].append(sentence)
         return dict(found)
     text = _(
-        "The setting “%(key)s” holds a password or another secret. Enter it among the secrets of the environment's "
-        "configuration: settings are kept in clear."
+        "The option “%(key)s” contains a password or another secret. Options are stored in plain text. Enter "
+        "the secret in the environment's configuration instead."
     )
     return {key: [text % {"key": key}] for key in telling(settings)}
 
@@ -167,13 +168,13 @@ def _sentence(key: str, error: Any) -> str:
     sentences = {
         "missing": _("is missing"),
         "string_type": _("must be a text"),
-        "tuple_type": _("must be a list of texts, one for each word of the command"),
+        "tuple_type": _("must be a list of texts, one for each part of the command"),
         "too_short": _("must not be empty"),
         "float_parsing": _("must be a number"),
         "float_type": _("must be a number"),
         "int_parsing": _("must be a whole number"),
         "int_type": _("must be a whole number"),
-        "model_type": _("must be an object with settings of its own"),
+        "model_type": _("must be an object with options of its own"),
         "greater_than": _("must be more than %(limit)s") % {"limit": told.get("gt")},
         "less_than": _("must be less than %(limit)s") % {"limit": told.get("lt")},
         "bool_parsing": _("must be true or false"),
@@ -185,7 +186,7 @@ def _sentence(key: str, error: Any) -> str:
         "value_error": str(told.get("error", "")),
     }
     sentence = sentences.get(kind) or error["msg"]
-    return _("The setting “%(key)s”: %(fault)s.") % {"key": key, "fault": sentence}
+    return _("The option “%(key)s”: %(fault)s.") % {"key": key, "fault": sentence}
 
 
 def _unknown(key: str) -> str:
@@ -196,8 +197,9 @@ def _unknown(key: str) -> str:
     # A misspelt name may belong on another level altogether.
     near = get_close_matches(key, [*there, *keys()], 1, 0.75) or get_close_matches(key, there, 1, 0.0)
     if not near:
-        return _("“%(key)s” is not a setting of a deployment target.") % {"key": key}
+        return _("“%(key)s” is not an option of a deployment target.") % {"key": key}
     text = _(
-        "“%(key)s” is not a setting of a deployment target. The nearest one is “%(near)s”; known there: %(known)s."
+        "“%(key)s” is not an option of a deployment target. The nearest option is “%(near)s”. Options allowed "
+        "there: %(known)s."
     )
-    return text % {"key": key, "near": near[0], "known": ", ".join(known)}
+    return text % {"key": key, "near": near[0], "known": listed(known)}

@@ -53,7 +53,6 @@ def set_settings(target_id: int, *, root: str, settings: dict[str, Any], reason:
 
 def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> Target | ProposedChange:
     """Name the hosts (`api.example.org`, `10.1.2.3:8443`) that a target's steps may call from now on; no other one.
-
     Refused and invalidating as `set_settings` is.
     """
     return _set("target:set_hosts", target_id, reason, {"http_hosts": list(hosts)})
@@ -78,8 +77,7 @@ def _set(
     with change(event, (Target, target_id), reason=reason, sign=True) as act:
         account = access.require("configure_target")
         _require_unshared(other)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         target = act.get(Target)
         kept = {name: value for name, value in target.settings.items() if not keeps or name in keeps}
         values: dict[str, Any] = {"settings": {**kept, **given}}
@@ -106,7 +104,7 @@ def _shared_there(target: Target) -> str:
 
 def _require_unshared(other: str) -> None:
     if other:
-        raise Invalid(_("Another target lies there: %(target)s") % {"target": other})
+        raise Invalid(_("Another deployment target is already there: %(target)s") % {"target": other})
 
 
 def _require_new(target: Target, persons: tuple[Account, ...]) -> None:
@@ -125,7 +123,7 @@ def _require_idle(target: Target, persons: tuple[Account, ...]) -> None:
     deployments = Deployment.objects.filter(application=target.application, environment=target.environment)
     back = Rollback.objects.filter(deployment__in=deployments).exclude(state__in=[*Rollback.ENDS, "reporting"]).first()
     if run := not_over(target).first() or (back and back.deployment):
-        raise GateClosed(_("%(run)s is not over; the target stays as it is until then.") % {"run": run})
+        raise GateClosed(_("%(run)s has not ended. The deployment target cannot be changed until then.") % {"run": run})
 
 
 def _require_others(target: Target, persons: tuple[Account, ...]) -> None:

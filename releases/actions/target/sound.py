@@ -20,7 +20,7 @@ from releases.steps.words import gettext as _
 def require_sound(settings: Any) -> None:
     """Raise Invalid with every fault of a target's settings."""
     if not isinstance(settings, Mapping):
-        raise Invalid(_("The settings must be a JSON object."))
+        raise Invalid(_("The target options must be a JSON object."))
     if faults := [*_faults_of_watch(settings), *faults_of_hosts(settings), *schema.faults_in(settings)]:
         raise Invalid(*faults)
 
@@ -32,7 +32,8 @@ def _faults_of_watch(settings: Mapping[str, Any]) -> list[str]:
             program = getattr(place.parameters, "argv", ("",))[0]
             if place.source.runs_program and (not program.startswith("{tree}/") or ".." in program):
                 faults.append(
-                    _("%(where)s: only a program of the release is run, from {tree}/ on.") % {"where": place.key}
+                    _("%(where)s: the program must be part of the release, with a path that begins with {tree}/.")
+                    % {"where": place.key}
                 )
     except WrongSources as wrong:
         faults.append(str(wrong))
@@ -56,11 +57,11 @@ def require_apart(target: Target) -> None:
     for root, other in _beside(target).items():
         there = PurePosixPath(root)
         if here.is_relative_to(there) or there.is_relative_to(here):
-            raise Invalid(_("Another target lies there: %(target)s") % {"target": other})
+            raise Invalid(_("Another deployment target is already there: %(target)s") % {"target": other})
     if "ssh" not in target.settings:
         try:
             if other := shared(target, spec_of(target)):
-                raise Invalid(_("Another target lies there: %(target)s") % {"target": other})
+                raise Invalid(_("Another deployment target is already there: %(target)s") % {"target": other})
         except StepFailed as fault:
             raise Invalid(str(fault)) from fault
 

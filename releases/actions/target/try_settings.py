@@ -8,6 +8,7 @@ from django.utils.translation import get_language, gettext as _, override
 
 from audit.change import change
 from environments import access
+from environments.language import listed
 from environments.models import Application, Environment, Target
 from releases.actions.release.repository import credentials_of
 from releases.actions.target.sound import require_apart, require_sound
@@ -85,7 +86,7 @@ def _on_target(spec: TargetSpec) -> Iterable[Found]:
     except StepFailed as fault:
         yield Found("connection", "failed", str(fault))
         for key in ("folder", "programs", "ready", "log"):
-            yield Found(key, "unknown", _("not looked at, because the host is not reached"))
+            yield Found(key, "unknown", _("not checked, because the host cannot be reached"))
         return
     if elsewhere:
         yield Found("connection", "passed", _("connected as %(where)s") % {"where": ssh.place_of(spec).label})
@@ -110,17 +111,18 @@ def _metrics(spec: TargetSpec, values: Mapping[str, str]) -> Found:
         if not one.source.runs_program and not (ssh.lies_elsewhere(spec) and isinstance(one.source, TargetSource))
     ]
     if not here:
-        return Found("metrics", "unknown", _("A program of the target's gives them, which is not run from here."))
+        text = _("The metrics come from a program of the deployment target, which this check does not run.")
+        return Found("metrics", "unknown", text)
     if "watch" not in spec.settings and not spec.settings.get("metrics_url"):
-        return Found("metrics", "unknown", _("No metrics address is given, so that nothing can be measured."))
+        return Found("metrics", "unknown", _("No metrics address is given, so nothing can be measured."))
     given = dict(values) if any(one.source.needs_configuration for one in here) else {}
     looked = look(spec, here, {}, given)
     if looked.errors:
         return Found("metrics", "failed", "; ".join(f"{key}: {error}" for key, error in looked.errors.items()))
     if not looked.up:
-        return Found("metrics", "failed", _("There is no answer."))
+        return Found("metrics", "failed", _("The metrics address does not answer."))
     known = sorted(name for name, value in looked.values.items() if value is not None)
-    return Found("metrics", "passed", _("answers; read at once: %(names)s") % {"names": ", ".join(known) or "—"})
+    return Found("metrics", "passed", _("answers; metrics read now: %(names)s") % {"names": listed(known) or "—"})
 
 
 def unreadable(repository: str, credentials: git.Credentials | None = None) -> str:

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import Act, change
 from audit.clock import now
-from audit.refusals import Invalid, NotYou, WrongState
+from audit.refusals import NotYou, WrongState
 from environments import access
 from environments.models import Account
 from releases.gates import quorum
@@ -23,7 +23,7 @@ def approve(waiver_id: int, *, reason: str = "") -> Waiver:
             raise NotYou(why)
         access.require_still(waiver.proposed_by, "propose_waiver")
         if now() >= waiver.until:
-            raise WrongState(_("Its time has passed."))
+            raise WrongState(_("The end of this waiver has passed."))
         waiver.decided_by, waiver.approved_at = account, now()
         act.signature("waive")
     return waiver
@@ -33,8 +33,7 @@ def refuse(waiver_id: int, *, reason: str) -> Waiver:
     """Say no."""
     with change("waiver:refuse", (Waiver, waiver_id), reason=reason, sign=True) as act:
         waiver, account = _second(act)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         waiver.decided_by, waiver.refused_at = account, now()
         act.signature("refuse_waiver")
     return waiver
@@ -48,7 +47,7 @@ def withdraw(waiver_id: int, *, reason: str) -> Waiver:
             access.require("waive")
         waiver = act.get(Waiver)
         if waiver.withdrawn_at is not None or waiver.refused_at is not None:
-            raise WrongState(_("It has ended already."))
+            raise WrongState(_("This waiver has ended already."))
         waiver.withdrawn_at = now()
         act.signature("withdraw_waiver")
     return waiver
@@ -63,13 +62,14 @@ def has_spoken(account: Account, spoken: Container[str]) -> str:
     """Return why who has given his word about a release waives none of its gates; empty when he has not."""
     if not account.is_among(spoken):
         return ""
-    return _("%(name)s has given a word about this release; other people waive its gates.") % {"name": account}
+    text = _("%(name)s has made an approval decision on this release; other people waive its gates.")
+    return text % {"name": account}
 
 
 def not_second(account: Account, waiver: Waiver) -> str:
     """Return why a person is not the second one who decides about a waiver; empty when he is."""
     if account.is_among(waiver.proposed_by.identities | waiver.release.author.identities):
-        return _("This must be another person than the one before.")
+        return _("A different person from the one before must do this.")
     return ""
 
 
@@ -85,7 +85,7 @@ def _second(act: Act) -> tuple[Waiver, Account]:
     account = access.require("waive")
     waiver = act.get(Waiver)
     if waiver.approved_at is not None or waiver.refused_at is not None or waiver.withdrawn_at is not None:
-        raise WrongState(_("It does not wait for anyone."))
+        raise WrongState(_("This waiver does not wait for a decision."))
     if why := not_second(account, waiver):
         raise NotYou(why)
     return waiver, account

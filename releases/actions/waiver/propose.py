@@ -47,16 +47,16 @@ def propose(release_id: int, *, environment_id: int, gate: str, until: datetime,
         if why := has_spoken(account, spoken_of(release.pk)):
             raise NotYou(why)
         if release.state not in Release.PREPARING:
-            raise WrongState(_("This cannot be done while it is “%(state)s”.") % {"state": release.get_state_display()})
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+            text = _("This operation is not possible in the state “%(state)s”.")
+            raise WrongState(text % {"state": release.get_state_display()})
+        act.require_reason()
         if gate not in {key for key, _ja, _en in waivable(release)}:
             raise Invalid(_("This can never be waived: %(gate)s") % {"gate": gate})
         if until <= now():
             raise Invalid(_("The end lies in the past."))
         environment = Environment.objects.get(pk=environment_id)
         if gate.startswith((MILESTONE, NOTICES_SENT_WAIVER)) and environment != production_of(release):
-            raise Invalid(_("This is waived for the protected environment that the release is bound for."))
+            raise Invalid(_("This waiver must be for the protected environment that the release goes to."))
         same = Waiver.objects.filter(
             release=release, environment=environment, gate=gate, refused_at=None, withdrawn_at=None, until__gt=now()
         )

@@ -13,9 +13,8 @@ from releases.steps.ssh import place as ssh
 
 
 def spec_of(target: Target, wanted: int | None = None) -> TargetSpec:
-    """Return a target's row as the leaves take it, with the key to its host where it lies on another one.
-
-    wanted: the configuration that a run was consented with.
+    """Return a target's row as the leaves take it, with the key to its host where it lies on another one. wanted: the
+    configuration that a run was consented with.
     """
     key = ssh_key_of(target, wanted) if target.settings.get("ssh") else ""
     return TargetSpec(target.application.slug, target.environment.slug, Path(target.root), target.settings, key)

@@ -21,7 +21,7 @@ def react(deployment_id: int, rollback_id: int | None, fired: Sequence[Trigger],
     if not fired or rollback_id is not None:
         return
     trigger = fired[0]
-    note = _("%(k)d of %(n)d samples over the limit") % {"k": trigger["k"], "n": trigger["n"]}
+    note = _("%(k)d of %(n)d measurements at or over the limit") % {"k": trigger["k"], "n": trigger["n"]}
     facts: dict[str, Any] = {
         "trigger": dict(trigger),
         "samples": [dict(slot.values) for slot in recent[-trigger["n"] :]],

@@ -63,7 +63,9 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
         return None
     purpose, interval, deployment_id, rollback_id = row[0], row[1], row[4], row[5]
     root, application, environment = row[7], row[9], row[10]
-    triggers, baseline, checks, settings, before, raw = (_plain(row[place]) for place in (2, 3, 6, 8, 11, 12))
+    triggers, baseline, checks, settings, before, raw = (
+        json.loads(row[place]) if isinstance(row[place], str) else row[place] for place in (2, 3, 6, 8, 11, 12)
+    )
     if settings.get("ssh"):
         target = spec_for(Watch.objects.select_related("deployment").get(pk=watch_id))
     else:
@@ -100,10 +102,6 @@ def sample(watch_id: int, *, due: datetime) -> Sample | None:
         slots = [*(Slot(float(at), entries) for at, entries in before), Slot(due.timestamp(), values)]
         react(deployment_id, rollback_id, firing(sampled, slots, baseline, interval), slots)
     return kept
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
 
 
 def advance(watch_id: int, column: str = "next") -> datetime | None:
@@ -196,9 +194,9 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
         if why := not_yours(account, deployment):
             raise NotYou(why)
         if watch.verdict != "insufficient":
-            raise WrongState(_("This watch does not wait for a verdict."))
+            raise WrongState(_("This monitoring period does not wait for a result."))
         if verdict != "healthy" or not reason.strip():
-            raise Invalid(_("Say that it is healthy and why; else raise a rollback."))
+            raise Invalid(_("Record the result “passed” with a reason, or raise a rollback."))
         watch.verdict, watch.ended_at, watch.judged_by = "judged_healthy", now(), account
         act.signature("judge")
         _close(act, deployment, act.get(Release), act.rows.get((Rollback, peek.rollback_id)))
@@ -208,7 +206,7 @@ def judge_watch(watch_id: int, *, verdict: str, reason: str) -> Watch:
 def not_yours(account: Account, deployment: Deployment) -> str:
     """Return why a person may not judge the watch of a run; empty when he may."""
     if deployment.was_started_by(account):
-        return _("You have scheduled this run; another person judges its watch.")
+        return _("You have scheduled this deployment; another person must judge its monitoring result.")
     return ""
 
 

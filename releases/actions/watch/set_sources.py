@@ -30,7 +30,7 @@ def not_yours(account: Account, target: Target) -> str:
     """Return why a person may not say by what a target is monitored; empty where they may."""
     runs = not_over(target).select_related("started_by", "requested_by")
     if any(run.was_started_by(account) for run in runs):
-        return _("You have scheduled the run that is watched; another person says by what.")
+        return _("You have scheduled the monitored deployment; another person sets its metric sources.")
     return ""
 
 

@@ -55,7 +55,7 @@ def application_named(application_id: int | None) -> Application | None:
         return None
     application = Application.objects.filter(pk=application_id).first()
     if application is None:
-        raise Invalid(_("There is no such application."))
+        raise Invalid(_("The selected application does not exist."))
     return application
 
 
@@ -66,7 +66,7 @@ def open_round(
     environment, application = window.environment, window.application
     rules = active_procedure().document.rules_for("extra_window", environment.tier)
     if not rules:
-        raise GateClosed(_("The procedure has no approval rule for this; so nobody can consent."))
+        raise GateClosed(_("The release procedure has no approval rule for this, so no approval is possible."))
     document = {
         "application": application.slug if application is not None else None,
         "environment": environment.slug,

@@ -64,7 +64,7 @@ def set_rule(
         if fault := rule_faults(window):
             raise Invalid(*fault)
         if not reason.strip():
-            raise Invalid(_("A window needs a reason."))
+            raise Invalid(_("A change window needs a reason."))
         if replaces_id is not None:
             window.replaces = _replaceable(act.get(ChangeWindow), window)
         if environment.protected:
@@ -83,33 +83,34 @@ def rule_faults(window: ChangeWindow) -> list[str]:
     """Return what is wrong with a recurring window, in sentences; none when it can be evaluated."""
     faults = []
     if not window.name:
-        faults.append(_("A window needs a name."))
+        faults.append(_("A change window needs a name."))
     if fault := calendar.rule_fault(window.rrule):
         faults.append(_("The rule %(fault)s.") % {"fault": fault})
     if window.zone not in available_timezones():
         faults.append(_("There is no time zone “%(zone)s”.") % {"zone": window.zone})
     if not 0 < window.length_minutes <= LONGEST_MINUTES:
-        faults.append(_("A window lasts from one minute to seven days."))
+        faults.append(_("A change window lasts from one minute to seven days."))
     if abs(window.day_offset) > FARTHEST_DAYS:
-        faults.append(_("A window is moved by seven days at most."))
+        faults.append(_("A change window can be moved by seven days at most."))
     if fault := calendar.country_fault(window.country):
         faults.append(fault)
     if window.on_holiday not in ChangeWindow.OnHoliday.values:
-        faults.append(_("What happens on a holiday must be chosen."))
+        faults.append(_("Choose the rule for holidays."))
     return faults
 
 
 def _replaceable(earlier: ChangeWindow, window: ChangeWindow) -> ChangeWindow:
     if earlier.environment_id != window.environment_id or earlier.application_id != window.application_id:
-        raise Invalid(_("A window is replaced by one of the same environment and application."))
+        raise Invalid(_("A change window can be replaced only by one of the same environment and application."))
     if earlier.extra:
-        raise Invalid(_("An extra window is not replaced; propose another one."))
+        raise Invalid(_("An extra window cannot be replaced. Request another one."))
     if earlier.from_procedure:
-        raise GateClosed(_("This window comes with the procedure; activate another version of the procedure."))
+        text = _("This change window comes from the procedure. Put another version of the procedure into effect.")
+        raise GateClosed(text)
     if not ChangeWindow.objects.in_force().filter(pk=earlier.pk).exists():
-        raise WrongState(_("The window to be replaced is not in force."))
+        raise WrongState(_("The change window to be replaced is not in effect."))
     if earlier.replaced_by.filter(withdrawn_at=None).exists():
-        raise WrongState(_("Another rule that would replace it waits for consent."))
+        raise WrongState(_("Another rule that would replace this change window waits for approval."))
     return earlier
 
 

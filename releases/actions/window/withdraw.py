@@ -4,7 +4,7 @@ from django.utils.translation import gettext as _
 
 from audit.change import change
 from audit.clock import now
-from audit.refusals import Invalid, WrongState
+from audit.refusals import WrongState
 from environments import access
 from environments.models import ChangeWindow
 from releases.models import ConsentRound
@@ -17,8 +17,7 @@ def withdraw(window_id: int, *, reason: str) -> ChangeWindow:
     with change("window:withdraw", *targets, reason=reason, sign=True) as act:
         window = act.get(ChangeWindow)
         access.require("propose_window", window.environment)
-        if not reason.strip():
-            raise Invalid(_("Say why."))
+        act.require_reason()
         if fault := over(window):
             raise WrongState(fault)
         moment = now()
@@ -33,7 +32,10 @@ def withdraw(window_id: int, *, reason: str) -> ChangeWindow:
 def over(window: ChangeWindow) -> str:
     """Return why a window cannot be withdrawn; empty when it can."""
     if window.withdrawn_at is not None:
-        return _("It was withdrawn already.")
+        return _("This entry was already removed or cancelled.")
     if window.from_procedure:
-        return _("This window comes with the procedure; set a freeze, or activate another version of it.")
+        return _(
+            "This change window comes from the procedure. Set a change freeze, or put another version of the "
+            "procedure into effect."
+        )
     return ""

@@ -70,7 +70,7 @@ def _profile(of: Account | None) -> dict[str, forms.Field]:
 def _account(instance: Any) -> Fields:
     return {
         "username": text(_("sign-in name"), most=length(Account, "username")),
-        "kind": forms.ChoiceField(label=_("kind"), choices=Account.Kind.choices),
+        "kind": forms.ChoiceField(label=_("type"), choices=Account.Kind.choices),
         **_profile(None),
     }
 
@@ -86,14 +86,16 @@ def _own(instance: Any) -> Fields:
     return {
         **{name: profile[name] for name in ("telephone", "email", "language")},
         "quiet_from": forms.TimeField(
-            label=_("quiet from"),
+            label=_("quiet hours start"),
             required=False,
             initial=me.quiet_from if me else None,
             widget=clock,
-            help_text=_("No mail between these hours but for what is urgent. Empty: as the group says."),
+            help_text=_(
+                "Ringi sends only urgent mail between these hours. If empty, the hours of the recipient group apply."
+            ),
         ),
         "quiet_until": forms.TimeField(
-            label=_("quiet until"), required=False, initial=me.quiet_until if me else None, widget=clock
+            label=_("quiet hours end"), required=False, initial=me.quiet_until if me else None, widget=clock
         ),
     }
 
@@ -103,7 +105,7 @@ def _token(instance: Any) -> Fields:
         "environments": forms.ModelMultipleChoiceField(
             label=_("environments"), queryset=Environment.objects.all(), required=False
         ),
-        "days": forms.IntegerField(label=_("valid for days"), min_value=1, max_value=365, initial=90),
+        "days": forms.IntegerField(label=_("validity (days)"), min_value=1, max_value=365, initial=90),
         "reason": text(_("reason"), required=False),
     }
 
@@ -147,8 +149,8 @@ def _request(instance: Any) -> Fields:
             label=_("role"), choices=[(key, name) for key, name in ROLE_CHOICES if key in ASKED_FOR]
         ),
         "environment_id": row(_("environment"), Environment),
-        "hours": forms.IntegerField(label=_("for so many hours"), min_value=1, max_value=request.MOST_HOURS, initial=4),
-        "reason": text(_("what you need it for")),
+        "hours": forms.IntegerField(label=_("duration in hours"), min_value=1, max_value=request.MOST_HOURS, initial=4),
+        "reason": text(_("purpose of access")),
     }
 
 
@@ -157,7 +159,7 @@ def _answer(instance: Any) -> Fields:
 
 
 def _refusal(instance: Any) -> Fields:
-    return {"answer": text(_("why not"))}
+    return {"answer": text(_("reason for rejection"))}
 
 
 def _asked(asked: AccessRequest) -> list[tuple[str, str]]:
@@ -193,13 +195,13 @@ def _note(instance: Any) -> Fields:
 
 
 def _why(instance: Any) -> Fields:
-    return {"note": text(_("why it ends"))}
+    return {"note": text(_("reason for revocation"))}
 
 
 def _deputy(instance: Any) -> Fields:
     return {
-        "absent_id": people(_("who is away"), _myself()),
-        "deputy_id": people(_("deputy")),
+        "absent_id": people(_("person represented"), _myself()),
+        "deputy_id": people(_("delegate")),
         "begins_at": ZonedDateTimeField(label=_("from")),
         "until": ZonedDateTimeField(label=_("until")),
         "reason": text(_("reason")),
@@ -208,9 +210,9 @@ def _deputy(instance: Any) -> Fields:
 
 def _stands_in(of: Deputy) -> list[tuple[str, str]]:
     return [
-        (_now("who is away"), str(of.absent)),
-        (_now("deputy"), str(of.deputy)),
-        (_now("appointed by"), str(of.appointed_by)),
+        (_now("person represented"), str(of.absent)),
+        (_now("delegate"), str(of.deputy)),
+        (_now("registered by"), str(of.appointed_by)),
         (_now("reason"), of.reason),
     ]
 
@@ -219,7 +221,7 @@ def _factor(instance: Any) -> Fields:
     return {
         "demanded": forms.TypedChoiceField(
             label=_("each signature for this environment"),
-            choices=[("yes", _("needs a second factor")), ("no", _("needs the password only"))],
+            choices=[("yes", _("needs two-factor authentication")), ("no", _("needs the password only"))],
             initial="no" if getattr(instance, "demands_mfa", False) else "yes",
             coerce=lambda value: value == "yes",
         ),
@@ -229,29 +231,29 @@ def _factor(instance: Any) -> Fields:
 
 ADMIN, GIVE, LOOK = ("account",), ("grant",), ("look",)
 VERBS: tuple[Verb, ...] = (
-    Verb("account", "create", _("New account"), accounts.create, ADMIN, fields=_account, signs=True),
-    Verb("account", "edit", _("Change the account"), editing.edit, ADMIN, Account, _edit, signs=True),
-    Verb("account", "edit_own", _("Language, addresses and quiet hours"), editing.edit_own, LOOK, fields=_own),
-    Verb("account", "invite", _("Invite"), invitations.invite, ADMIN, Account, must, signs=True),
-    Verb("account", "close", _("Close the account"), closing.close, ADMIN, Account, must, signs=True, danger=True,
+    Verb("account", "create", _("Create account"), accounts.create, ADMIN, fields=_account, signs=True),
+    Verb("account", "edit", _("Change account"), editing.edit, ADMIN, Account, _edit, signs=True),
+    Verb("account", "edit_own", _("Edit contact settings"), editing.edit_own, LOOK, fields=_own),
+    Verb("account", "invite", _("Invite person"), invitations.invite, ADMIN, Account, must, signs=True),
+    Verb("account", "close", _("Deactivate account"), closing.close, ADMIN, Account, must, signs=True, danger=True,
          preview=preview.of_closing),
-    Verb("account", "reopen", _("Open the account again"), closing.reopen, ADMIN, Account, must, signs=True),
-    Verb("token", "issue", _("Issue a token"), _issue, ADMIN, Account, _token, signs=True),
-    Verb("token", "revoke", _("Revoke the token"), tokens.revoke, ADMIN, Token, must, signs=True, danger=True),
-    Verb("access", "propose", _("Give a role"), grant.propose, GIVE, Account, _grant, signs=True, asked=_asked_of_grant),
-    Verb("access", "confirm", _("Confirm"), grant.confirm, GIVE, AccessGrant, reason, signs=True, shows=_granted),
-    Verb("access", "withdraw", _("End"), grant.withdraw, GIVE, AccessGrant, must, signs=True, danger=True, shows=_granted,
+    Verb("account", "reopen", _("Reactivate account"), closing.reopen, ADMIN, Account, must, signs=True),
+    Verb("token", "issue", _("Issue token"), _issue, ADMIN, Account, _token, signs=True),
+    Verb("token", "revoke", _("Revoke token"), tokens.revoke, ADMIN, Token, must, signs=True, danger=True),
+    Verb("access", "propose", _("Grant access"), grant.propose, GIVE, Account, _grant, signs=True, asked=_asked_of_grant),
+    Verb("access", "confirm", _("Confirm access grant"), grant.confirm, GIVE, AccessGrant, reason, signs=True, shows=_granted),
+    Verb("access", "withdraw", _("Revoke grant"), grant.withdraw, GIVE, AccessGrant, must, signs=True, danger=True, shows=_granted,
          preview=preview.of_ending),
-    Verb("access", "request", _("Ask for more access"), request.request, LOOK, fields=_request),
-    Verb("access", "allow", _("Give it"), request.allow, GIVE, AccessRequest, _answer, signs=True, shows=_asked),
-    Verb("access", "decline", _("Decline"), request.decline, GIVE, AccessRequest, _refusal, danger=True, shows=_asked),
-    Verb("review", "open", _("Open a review"), review.open_review, GIVE, fields=_opening, signs=True),
+    Verb("access", "request", _("Request access"), request.request, LOOK, fields=_request),
+    Verb("access", "allow", _("Approve access request"), request.allow, GIVE, AccessRequest, _answer, signs=True, shows=_asked),
+    Verb("access", "decline", _("Reject access request"), request.decline, GIVE, AccessRequest, _refusal, danger=True, shows=_asked),
+    Verb("review", "open", _("Open access review"), review.open_review, GIVE, fields=_opening, signs=True),
     Verb("review", "keep", _("Still needed"), review.keep, GIVE, AccessReviewItem, _note, signs=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
-    Verb("review", "withdraw", _("End the grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
-    Verb("review", "close", _("Close the review"), review.close, GIVE, AccessReview, reason, signs=True),
-    Verb("deputy", "appoint", _("Appoint a deputy"), deputies.appoint, LOOK, fields=_deputy, signs=True,
+    Verb("review", "withdraw", _("Revoke grant"), review.withdraw, GIVE, AccessReviewItem, _why, signs=True, danger=True, shows=lambda item: _granted(item.grant), asked=_asked_of_item),
+    Verb("review", "close", _("Close access review"), review.close, GIVE, AccessReview, reason, signs=True),
+    Verb("deputy", "appoint", _("Appoint delegate"), deputies.appoint, LOOK, fields=_deputy, signs=True,
          preview=preview.of_absence),
-    Verb("deputy", "confirm", _("Confirm the deputy"), deputies.confirm, GIVE, Deputy, reason, signs=True, shows=_stands_in),
-    Verb("deputy", "withdraw", _("End the deputising"), deputies.withdraw, LOOK, Deputy, must, danger=True, shows=_stands_in),
-    Verb("environment", "demand_mfa", _("Second factor for signatures"), demand_mfa.demand_mfa, GIVE, Environment, _factor, signs=True),
+    Verb("deputy", "confirm", _("Confirm delegation"), deputies.confirm, GIVE, Deputy, reason, signs=True, shows=_stands_in),
+    Verb("deputy", "withdraw", _("Revoke delegation"), deputies.withdraw, LOOK, Deputy, must, danger=True, shows=_stands_in),
+    Verb("environment", "demand_mfa", _("Set two-factor requirement"), demand_mfa.demand_mfa, GIVE, Environment, _factor, signs=True),
 )  # fmt: skip

@@ -142,6 +142,11 @@ def must(instance: Any) -> Mapping[str, forms.Field]:
     return {"reason": text(_("reason"))}
 
 
+def removed(row: Any) -> str:
+    """Return the sentence for an entry that is gone already; empty while it is not."""
+    return _("This entry was already removed or cancelled.") if row.withdrawn_at is not None else ""
+
+
 def length(model: type[Model], name: str) -> int | None:
     """Return how many characters a column of a model holds."""
     longest: int | None = model._meta.get_field(name).max_length  # type: ignore[union-attr]
@@ -261,7 +266,7 @@ class Verb:
         if self.for_you(account, instance):
             return ""
         why = self.why_not(account, instance) if self.has_right(account, instance) else ""
-        return why or f"{_('You do not have the right to do this.')} {access.undecided(account)}".strip()
+        return why or f"{_('You do not have permission to do this.')} {access.undecided(account)}".strip()
 
     def asks(self, instance: Any) -> list[tuple[str, Environment | None]]:
         """Return its rights, each with the environment in which the action asks it; None: in all of them."""
@@ -283,7 +288,7 @@ class Verb:
         closed = self.edge and not can_proceed(getattr(instance, self.edge))
         if not closed and (not self.states or instance.state in self.states):
             return ""
-        return _("This cannot be done while it is “%(state)s”.") % {
+        return _("This operation is not possible in the state “%(state)s”.") % {
             "state": _states(instance._meta.label)[instance.state]
         }
 

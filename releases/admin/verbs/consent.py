@@ -7,6 +7,7 @@ from django import forms
 from django.utils.translation import get_language, gettext_lazy as _
 
 from environments import access
+from environments.language import labelled
 from environments.models import Account, ConfigurationVersion, Environment
 from releases.actions.checklist import sign
 from releases.actions.consent import decide
@@ -57,7 +58,7 @@ def _yes(instance: Any) -> Fields:
         fields["on_behalf_id"] = chosen
     meetings = Meeting.objects.filter(attendees=account, decisions__release=getattr(instance, "release_id", None))
     if meetings.exists():
-        held = row(_("meeting that decided so"), Meeting, required=False)
+        held = row(_("meeting of the decision"), Meeting, required=False)
         held.queryset = meetings
         fields["meeting_id"] = held
     return fields
@@ -80,7 +81,7 @@ def _content(round_: ConsentRound) -> list[tuple[str, str]]:
 
 def _item(instance: Any) -> Fields:
     shown = sign.digest_of(instance) if isinstance(instance, ChecklistItem) else ""
-    return {**bound_to(shown), "evidence": text(_("what you have looked at"))}
+    return {**bound_to(shown), "evidence": text(_("material reviewed"))}
 
 
 def _looked_at(item: ChecklistItem) -> list[tuple[str, str]]:
@@ -89,7 +90,7 @@ def _looked_at(item: ChecklistItem) -> list[tuple[str, str]]:
     lists = {
         "changes": (
             _("changes"),
-            [f"{c.get_kind_display()}: {c.text} {c.ticket}".rstrip() for c in release.changes.all()],
+            [labelled(c.get_kind_display(), f"{c.text} {c.ticket}").rstrip() for c in release.changes.all()],
         ),
         "configuration": (_("configuration"), [str(row) for row in chosen.order_by("environment__order")]),
     }
@@ -120,7 +121,7 @@ def _duty(instance: Any) -> Fields:
     person = row(_("person"), Account)
     person.queryset = Account.objects.filter(kind=Account.Kind.PERSON, is_active=True).order_by("display_name", "pk")
     return {
-        "duty": forms.ChoiceField(label=_("duty"), choices=RosterEntry.Duty.choices),
+        "duty": forms.ChoiceField(label=_("team role"), choices=RosterEntry.Duty.choices),
         "account_id": person,
         "telephone": text(_("telephone"), most=length(RosterEntry, "telephone")),
     }
@@ -169,7 +170,7 @@ def _decision(instance: Any) -> Fields:
 
 
 def _note(instance: Any) -> Fields:
-    return {"note": text(_("how it was settled"))}
+    return {"note": text(_("completion note"))}
 
 
 def _asked_of_debt(obligation: Obligation) -> list[tuple[str, Environment | None]]:
@@ -183,21 +184,21 @@ def _has_spoken(account: Account, release: Release) -> str:
 LIVE = frozenset(Release.PREPARING)
 VERBS: tuple[Verb, ...] = (
     Verb("consent", "approve", _("Approve"), decide.approve, ("approve", "consent"), ConsentRound, _yes, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
-    Verb("consent", "approve_with_condition", _("Approve with a condition"), decide.approve_with_condition, ("approve",), ConsentRound, _conditional, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
+    Verb("consent", "approve_with_condition", _("Approve with condition"), decide.approve_with_condition, ("approve",), ConsentRound, _conditional, edge="grant", signs=True, by_deputy=True, shows=_content, not_yours=decide.not_yours),
     Verb("consent", "send_back", _("Send back"), decide.send_back, ("send_back",), ConsentRound, _refusal, edge="send_back", signs=True, shows=_content, not_yours=decide.not_yours),
     Verb("consent", "reject", _("Reject"), decide.reject, ("reject",), ConsentRound, _refusal, edge="reject", signs=True, danger=True, shows=_content, not_yours=decide.not_yours),
-    Verb("checklist", "sign", _("Sign"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True, shows=_looked_at),
-    Verb("document", "write", _("Write"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
-    Verb("document", "check_content", _("Content is checked"), review.check_content, ("check_document", "checklist", "approve_document"), Document, _read, edge="check_content", signs=True, shows=_text, not_yours=review.not_yours),
+    Verb("checklist", "sign", _("Sign checklist item"), sign.sign, ("checklist",), ChecklistItem, _item, signs=True, shows=_looked_at),
+    Verb("document", "write", _("Write document"), review.write, ("document",), Document, _body, states=frozenset({"draft", "checked", "approved", "ready"})),
+    Verb("document", "check_content", _("Check content"), review.check_content, ("check_document", "checklist", "approve_document"), Document, _read, edge="check_content", signs=True, shows=_text, not_yours=review.not_yours),
     Verb("document", "approve", _("Approve"), review.approve, ("approve_document",), Document, _read, edge="approve", signs=True, shows=_text, not_yours=review.not_yours),
     Verb("document", "publish_again", _("Publish again"), publish.publish_again, ("document", "approve_document"), Document, reason, states=frozenset({"ready"}), not_yours=publish.not_due),
-    Verb("document", "prepare", _("Ready to publish"), review.prepare, ("document", "approve_document"), Document, _read, edge="prepare", shows=_text),
-    Verb("roster", "assign", _("Put on the roster"), assign.assign, ("roster",), Release, _duty, states=LIVE, signs=True),
-    Verb("waiver", "propose", _("Propose a waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True, not_yours=_has_spoken),
-    Verb("waiver", "approve", _("Waive"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True, everywhere=True, not_yours=waivers.not_yours),
-    Verb("waiver", "refuse", _("Do not waive"), waivers.refuse, ("waive",), Waiver, must, signs=True, everywhere=True, not_yours=waivers.not_second),
-    Verb("waiver", "withdraw", _("End the waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True, everywhere=True),
-    Verb("obligation", "settle", _("Complete"), settle.settle, ("settle_obligation", "approve"), Obligation, _note, signs=True, asked=_asked_of_debt, not_yours=settle.not_yours),
-    Verb("meeting", "record", _("Record a meeting"), _record, ("minutes",), fields=_meeting, signs=True),
-    Verb("meeting", "decide", _("Enter a decision"), record.decide, ("minutes",), Meeting, _decision, signs=True),
+    Verb("document", "prepare", _("Prepare publication"), review.prepare, ("document", "approve_document"), Document, _read, edge="prepare", shows=_text),
+    Verb("roster", "assign", _("Assign team role"), assign.assign, ("roster",), Release, _duty, states=LIVE, signs=True),
+    Verb("waiver", "propose", _("Request waiver"), propose.propose, ("propose_waiver",), Release, _waiver, states=LIVE, signs=True, not_yours=_has_spoken),
+    Verb("waiver", "approve", _("Confirm waiver"), waivers.approve, ("waive",), Waiver, reason, signs=True, danger=True, everywhere=True, not_yours=waivers.not_yours),
+    Verb("waiver", "refuse", _("Reject waiver"), waivers.refuse, ("waive",), Waiver, must, signs=True, everywhere=True, not_yours=waivers.not_second),
+    Verb("waiver", "withdraw", _("Revoke waiver"), waivers.withdraw, ("waive", "propose_waiver"), Waiver, must, signs=True, everywhere=True),
+    Verb("obligation", "settle", _("Complete follow-up action"), settle.settle, ("settle_obligation", "approve"), Obligation, _note, signs=True, asked=_asked_of_debt, not_yours=settle.not_yours),
+    Verb("meeting", "record", _("Record meeting"), _record, ("minutes",), fields=_meeting, signs=True),
+    Verb("meeting", "decide", _("Record decision"), record.decide, ("minutes",), Meeting, _decision, signs=True),
 )  # fmt: skip

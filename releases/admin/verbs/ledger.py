@@ -17,12 +17,12 @@ ADMIN = ("account",)
 
 
 def _why(instance: Any) -> Fields:
-    return {"reason": text(_("what was restored, and why"), rows=3)}
+    return {"reason": text(_("restored data and reason"), rows=3)}
 
 
 def _address(instance: Any) -> Fields:
     return {
-        "kind": forms.ChoiceField(label=_("kind"), choices=CheckpointAddress.Kind.choices),
+        "kind": forms.ChoiceField(label=_("type"), choices=CheckpointAddress.Kind.choices),
         "address": text(_("destination")),
         "given_by": text(_("given by (auditor)")),
         "reason": text(_("reason")),
@@ -31,21 +31,21 @@ def _address(instance: Any) -> Fields:
 
 def _lost(of: Continuation) -> list[tuple[str, str]]:
     return [
-        (_now("what was found"), format_html('<span lang="en">{}</span>', of.why)),
+        (_now("finding"), format_html('<span lang="en">{}</span>', of.why)),
         (_now("events signed before"), str(of.size)),
         (_now("digest of the lost note"), of.digest),
         (_now("reason"), of.reason),
-        (pgettext("going on", "proposed by"), name_of(of.proposed_by)),
+        (pgettext("ledger resumption", "requested by"), name_of(of.proposed_by)),
     ]
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("ledger", "propose_going_on", _("Propose ledger resumption"), go_on.propose, ADMIN, fields=_why, signs=True,
+    Verb("ledger", "propose_going_on", _("Request ledger resumption"), go_on.propose, ADMIN, fields=_why, signs=True,
          danger=True),
     Verb("ledger", "confirm_going_on", _("Confirm ledger resumption"), go_on.confirm, ("consent",), Continuation, reason,
          signs=True, danger=True, shows=_lost, over=go_on.over),
-    Verb("checkpoint", "add_address", _("New address for checkpoints"), address.add_address, ADMIN, fields=_address,
+    Verb("checkpoint", "add_address", _("Add checkpoint address"), address.add_address, ADMIN, fields=_address,
          signs=True),
-    Verb("checkpoint", "withdraw_address", _("End the address"), address.withdraw_address, ADMIN, CheckpointAddress,
+    Verb("checkpoint", "withdraw_address", _("Remove checkpoint address"), address.withdraw_address, ADMIN, CheckpointAddress,
          must, signs=True, danger=True, over=address.over),
 )  # fmt: skip

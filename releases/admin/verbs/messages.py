@@ -19,7 +19,7 @@ from releases.actions.message_text import write as texts
 from releases.actions.notice import release as notices
 from releases.actions.stakeholder import change_group as groups, members
 from releases.admin.messages_example import example_values
-from releases.admin.verbs.base import Verb, length, must, text
+from releases.admin.verbs.base import Verb, length, must, removed, text
 from releases.channels import KINDS
 from releases.channels.webhook import PREFIX
 from releases.letters.events import EVENTS
@@ -75,19 +75,21 @@ def _group(instance: Any) -> Fields:
     return {
         "key": forms.SlugField(label=_("key"), max_length=length(Stakeholder, "key")),
         **_names(),
-        "side": forms.ChoiceField(label=_("side"), choices=Stakeholder.Side.choices),
+        "side": forms.ChoiceField(label=_("internal or external"), choices=Stakeholder.Side.choices),
         "reason": text(_("reason"), required=False),
     }
 
 
 def _hours(instance: Any) -> Fields:
     group = instance if isinstance(instance, Stakeholder) else None
-    same = _("The same hour twice: no quiet hours. What is urgent is sent at any time.")
+    same = _("The same time in both fields means no quiet hours. Urgent notifications are sent at any time.")
     return {
         **_names(group),
-        "quiet_from": forms.TimeField(label=_("quiet from"), initial=group.quiet_from if group else None, widget=CLOCK),
+        "quiet_from": forms.TimeField(
+            label=_("quiet hours start"), initial=group.quiet_from if group else None, widget=CLOCK
+        ),
         "quiet_until": forms.TimeField(
-            label=_("quiet until"), initial=group.quiet_until if group else None, widget=CLOCK, help_text=same
+            label=_("quiet hours end"), initial=group.quiet_until if group else None, widget=CLOCK, help_text=same
         ),
         "zone": text(_("time zone"), initial=group.zone if group else "", most=length(Stakeholder, "zone")),
         "reason": text(_("reason"), required=False),
@@ -106,7 +108,7 @@ def _member(instance: Any) -> Fields:
 
 def _outsider(instance: Any) -> Fields:
     return {
-        "name": text(_("name as written"), most=length(Member, "name")),
+        "name": text(_("full name"), most=length(Member, "name")),
         "address": forms.EmailField(label=_("mail address")),
         "language": _language(),
         "reason": text(_("reason")),
@@ -117,7 +119,7 @@ def _channel(instance: Any) -> Fields:
     names = dict(MessageChannel.Kind.choices)
     return {
         "key": forms.SlugField(label=_("key"), max_length=length(MessageChannel, "key")),
-        "kind": forms.ChoiceField(label=_("kind"), choices=[(k.name, names[k.name]) for k in KINDS if not k.personal]),
+        "kind": forms.ChoiceField(label=_("type"), choices=[(k.name, names[k.name]) for k in KINDS if not k.personal]),
         **_names(),
         "language": _language(),
         "reason": text(_("reason"), required=False),
@@ -130,7 +132,8 @@ def _address(instance: Any) -> Fields:
             label=_("address of the channel"),
             max_length=1000,
             widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-            help_text=_("https://… It is sealed and never shown again. Private networks must be on the list of the settings."),
+            help_text=_("Enter an https://… address. Ringi encrypts it and never shows it again. Private networks must be "
+                "on the list in the settings."),
         ),
         "language": _language(instance if isinstance(instance, MessageChannel) else None),
         "reason": text(_("reason")),
@@ -141,7 +144,10 @@ def _address(instance: Any) -> Fields:
             required=False,
             max_length=200,
             widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-            help_text=_("%(prefix)s… of the receiver; empty: one is made and shown once.") % {"prefix": PREFIX},
+            help_text=_(
+                "Enter the receiver's secret (%(prefix)s…). If empty, Ringi creates a secret and shows it once."
+            )
+            % {"prefix": PREFIX},
         )
     return fields
 
@@ -150,10 +156,10 @@ def _rule(instance: Any) -> Fields:
     return {
         "event": forms.ChoiceField(label=_("event"), choices=[(one.key, one.label) for one in EVENTS]),
         "group_id": forms.ModelChoiceField(
-            label=_("stakeholder group"),
+            label=_("recipient group"),
             queryset=Stakeholder.objects.filter(closed_at=None),
             required=False,
-            empty_label=_now("those who must act"),
+            empty_label=_now("people who must act"),
         ),
         "channel_id": forms.ModelChoiceField(label=_("channel"), queryset=MessageChannel.objects.all()),
         "lead_hours": forms.IntegerField(
@@ -161,7 +167,10 @@ def _rule(instance: Any) -> Fields:
             required=False,
             min_value=0,
             max_value=2000,
-            help_text=_("For milestones only. Empty: at each lead of the procedure; 0: when it is late."),
+            help_text=_(
+                "This field is for milestones only. If empty, Ringi notifies at each lead time of the release "
+                "procedure; with 0, when the milestone is overdue."
+            ),
         ),
         "reason": text(_("reason"), required=False),
     }
@@ -193,7 +202,7 @@ def _text(instance: Any) -> Fields:
             widget=forms.Textarea(attrs={"rows": 12}),
             initial=now("body_en"),
             max_length=10_000,
-            help_text=_("Places that are filled in: %(places)s. Empty: the shipped text.") % {"places": places},
+            help_text=_("Placeholders: %(places)s. If empty, Ringi uses the default template.") % {"places": places},
         ),
         "reason": text(_("reason"), required=False),
     }
@@ -202,7 +211,7 @@ def _text(instance: Any) -> Fields:
 def _filled(instance: MessageText, values: dict[str, Any]) -> list[tuple[str, str]]:
     """Return subject and text in both languages with real values, before they are kept."""
     real, about = example_values(instance.event)
-    shown = [(_now("values of"), about or "—")]
+    shown = [(_now("example values from"), about or "—")]
     now = {name: _words_now(instance, name) for name in texts.FIELDS}
     if left := texts.only_one(
         now, {name: values[name].replace("\r\n", "\n").strip() or _usual(instance, name) for name in now}
@@ -237,17 +246,17 @@ def _goes_out(notice: Notice) -> list[tuple[str, str]]:
     names = {"ja": _now("Japanese"), "en": _now("English")}
     shown = [(_now("written"), when(notice.made_at))]
     if notice.release is not None:
-        shown.append((_now("state of the release now"), f"{notice.release} · {notice.release.get_state_display()}"))
+        shown.append((_now("current state of the release"), f"{notice.release} · {notice.release.get_state_display()}"))
     for code in sorted(notice.texts, key=lambda code: code != get_language()):
         shown.append((f"{names[code]} · {_now('Subject line')}", notice.texts[code]["subject"]))
         shown.append((f"{names[code]} · {_now('text')}", notice.texts[code]["body"]))
     people = notice.messages.filter(outside=True).order_by("pk")
     to = "\n".join(f"{one.name} ({names[one.language]})" for one in people[:200])
-    return [*shown, (_now("recipients outside"), to)]
+    return [*shown, (_now("external recipients"), to)]
 
 
 def _free(notice: Notice) -> str:
-    return "" if notice.waits else _now("This message does not wait for anyone.")
+    return "" if notice.waits else _now("This notification is not awaiting approval for external recipients.")
 
 
 def _current(notice: Notice) -> str:
@@ -255,42 +264,38 @@ def _current(notice: Notice) -> str:
 
 
 def _closed(group: Stakeholder) -> str:
-    return _now("It is closed already.") if group.closed_at is not None else ""
+    return _now("The recipient group is closed already.") if group.closed_at is not None else ""
 
 
 def _removed(member: Member) -> str:
-    return _now("This person was removed already.") if member.removed_at is not None else ""
-
-
-def _withdrawn(rule: MessageRule) -> str:
-    return _now("It was withdrawn already.") if rule.withdrawn_at is not None else ""
+    return _now("This recipient was removed already.") if member.removed_at is not None else ""
 
 
 def _unusable(channel: MessageChannel) -> str:
     personal = channel.kind in (MessageChannel.Kind.MAIL, MessageChannel.Kind.ADMIN)
-    return _now("Each person has an address of his own here.") if personal else ""
+    return _now("In this channel, each person has their own address.") if personal else ""
 
 
 def _off(channel: MessageChannel) -> str:
-    return _now("It is disabled already.") if channel.disabled_at is not None else ""
+    return _now("This channel is already disabled.") if channel.disabled_at is not None else ""
 
 
 def _on(channel: MessageChannel) -> str:
-    return _now("It is not disabled.") if channels.is_in_use(channel) else ""
+    return _now("This channel is not disabled.") if channels.is_in_use(channel) else ""
 
 
 def _used(address: DeadAddress) -> str:
-    return _now("It is used already.") if address.lifted_at is not None else ""
+    return _now("This address is already enabled.") if address.lifted_at is not None else ""
 
 
 def _unsent(delivery: Delivery) -> str:
     sent = delivery.outcome == Delivery.Outcome.SENT and delivery.address
-    return "" if sent else _now("Only a mail that was sent can come back.")
+    return "" if sent else _now("Only a mail that was sent can be marked as bounced.")
 
 
 def _own(row: MessageText) -> str:
     own = any((row.subject_ja, row.body_ja, row.subject_en, row.body_en))
-    return "" if own else _now("The shipped text is in use.")
+    return "" if own else _now("The default template is in use.")
 
 
 def _leads_to(message: Any) -> str:
@@ -302,34 +307,34 @@ def _inbox(_row: Any) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("notice", "release", _("Release for people outside"), notices.release, RELEASE, Notice, _digest, signs=True, not_yours=_not_his_notice,
+    Verb("notice", "release", _("Approve for external recipients"), notices.release, RELEASE, Notice, _digest, signs=True, not_yours=_not_his_notice,
          shows=_goes_out, over=_current),
-    Verb("notice", "withdraw", _("Withdraw the message"), notices.withdraw, RELEASE, Notice, must, signs=True,
+    Verb("notice", "withdraw", _("Cancel external notification"), notices.withdraw, RELEASE, Notice, must, signs=True,
          danger=True, over=_free),
-    Verb("stakeholder", "create", _("New group"), groups.create, TELL, fields=_group),
-    Verb("stakeholder", "edit", _("Name and quiet hours"), groups.edit, TELL, Stakeholder, _hours, over=_closed),
-    Verb("member", "add", _("Add a member"), members.add, TELL, Stakeholder, _member, over=_closed),
-    Verb("member", "add_outside", _("Add somebody without an account"), members.add_outside, TELL, Stakeholder,
+    Verb("stakeholder", "create", _("Create recipient group"), groups.create, TELL, fields=_group),
+    Verb("stakeholder", "edit", _("Edit recipient group"), groups.edit, TELL, Stakeholder, _hours, over=_closed),
+    Verb("member", "add", _("Add recipient"), members.add, TELL, Stakeholder, _member, over=_closed),
+    Verb("member", "add_outside", _("Add recipient without account"), members.add_outside, TELL, Stakeholder,
          _outsider, signs=True, over=_closed),
-    Verb("stakeholder", "close", _("Close the group"), groups.close, TELL, Stakeholder, must, signs=True, danger=True,
+    Verb("stakeholder", "close", _("Close recipient group"), groups.close, TELL, Stakeholder, must, signs=True, danger=True,
          over=_closed),
-    Verb("member", "remove", _("Remove from the group"), members.remove, TELL, Member, _may, danger=True, over=_removed),
-    Verb("channel", "create", _("New channel"), channels.create, TELL, fields=_channel, signs=True),
+    Verb("member", "remove", _("Remove recipient"), members.remove, TELL, Member, _may, danger=True, over=_removed),
+    Verb("channel", "create", _("Create channel"), channels.create, TELL, fields=_channel, signs=True),
     Verb("channel", "set_address", _("Set the address"), channels.set_address, TELL, MessageChannel, _address,
          signs=True, over=_unusable),
-    Verb("channel", "try_out", _("Send a test message"), channels.try_out, TELL, MessageChannel, over=_off),
-    Verb("channel", "disable", _("Disable the channel"), channels.disable, TELL, MessageChannel, must, danger=True,
+    Verb("channel", "try_out", _("Send test notification"), channels.try_out, TELL, MessageChannel, over=_off),
+    Verb("channel", "disable", _("Disable channel"), channels.disable, TELL, MessageChannel, must, danger=True,
          over=_off),
-    Verb("channel", "enable", _("Use the channel again"), channels.enable, TELL, MessageChannel, must, over=_on),
-    Verb("message_rule", "add", _("New rule"), rules.add, TELL, fields=_rule, signs=True),
-    Verb("message_rule", "withdraw", _("Withdraw the rule"), rules.withdraw, TELL, MessageRule, must, signs=True,
-         danger=True, over=_withdrawn),
-    Verb("message_text", "write", _("Write the text"), texts.write, TELL, MessageText, _text, signs=True,
+    Verb("channel", "enable", _("Enable channel"), channels.enable, TELL, MessageChannel, must, over=_on),
+    Verb("message_rule", "add", _("Add notification rule"), rules.add, TELL, fields=_rule, signs=True),
+    Verb("message_rule", "withdraw", _("Remove notification rule"), rules.withdraw, TELL, MessageRule, must, signs=True,
+         danger=True, over=removed),
+    Verb("message_text", "write", _("Edit notification template"), texts.write, TELL, MessageText, _text, signs=True,
          preview=_filled, looks=True),
-    Verb("message_text", "restore", _("Back to the shipped text"), texts.restore, TELL, MessageText, must, signs=True,
+    Verb("message_text", "restore", _("Restore default template"), texts.restore, TELL, MessageText, must, signs=True,
          danger=True, over=_own),
-    Verb("delivery", "bounce", _("It came back"), disable.bounce, TELL, Delivery, must, danger=True, over=_unsent),
-    Verb("address", "use_again", _("Use the address again"), disable.use_again, TELL, DeadAddress, must, over=_used),
-    OwnMessage("message", "read", _("Open the message"), read.read, ("look",), Message, by_row=True, page=_leads_to),
+    Verb("delivery", "bounce", _("Mark as bounced"), disable.bounce, TELL, Delivery, must, danger=True, over=_unsent),
+    Verb("address", "use_again", _("Enable suppressed address"), disable.use_again, TELL, DeadAddress, must, over=_used),
+    OwnMessage("message", "read", _("Open notification"), read.read, ("look",), Message, by_row=True, page=_leads_to),
     Verb("message", "read_all", _("Mark all as read"), read.read_all, ("look",), page=_inbox),
 )  # fmt: skip

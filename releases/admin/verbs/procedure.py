@@ -25,17 +25,14 @@ def _label(cell: revise.Cell) -> str:
     row = cell.row
     if cell.part == "approvals":
         subject = dict(ConsentRound.Subject.choices).get(row["subject"], row["subject"])
-        place = gettext("%(subject)s, %(tier)s, stage %(stage)d") % {
-            "subject": subject,
-            "tier": row["tier"],
-            "stage": row["stage"],
-        }
+        text = gettext("%(subject)s, %(tier)s, stage %(stage)d")
+        place = text % {"subject": subject, "tier": row["tier"], "stage": row["stage"]}
         return f"{place} – {gettext('role') if cell.column == 'role' else gettext('number of people')}"
     name = str(row[_language()] if _language() in row else row["en"])
     columns = {
         "limit": gettext("fires at"),
-        "k": gettext("how many measurements over the limit"),
-        "n": gettext("of the last measurements"),
+        "k": gettext("number of measurements over the limit"),
+        "n": gettext("number of last measurements"),
         "ja": gettext("Japanese"),
         "en": gettext("English"),
     }
@@ -46,7 +43,7 @@ def _field(cell: revise.Cell) -> forms.Field:
     options: dict[str, Any] = {"label": _label(cell), "initial": cell.value}
     if cell.column == "role":
         roles = [(key, name) for key, name in ROLE_CHOICES if key != "none"]
-        return forms.ChoiceField(choices=[("none", _("nobody is asked")), *roles], **options)
+        return forms.ChoiceField(choices=[("none", _("no approval needed")), *roles], **options)
     if isinstance(cell.value, int):
         return forms.IntegerField(min_value=0, max_value=1000, **options)
     return forms.CharField(max_length=200, **options)
@@ -73,7 +70,7 @@ def _checklist(instance: Any) -> Fields:
         "new_ja": text(_("new item in Japanese"), required=False),
         "new_en": text(_("new item in English"), required=False),
         "new_group": forms.ChoiceField(
-            label=_("part of the checklist of the new item"),
+            label=_("checklist section of the new item"),
             choices=[("requirements", _("Requirements")), ("technical", _("Technical"))],
         ),
         "reason": reason,

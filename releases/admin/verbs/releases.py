@@ -41,7 +41,7 @@ def _plan(instance: Any) -> Fields:
         "application_id": row(_("application"), Application),
         "version": source.with_hint(text(_("version"), most=length(Release, "version"))),
         "title": text(_("title"), most=length(Release, "title")),
-        "kind": forms.ChoiceField(label=_("kind"), choices=Release.Kind.choices),
+        "kind": forms.ChoiceField(label=_("type"), choices=Release.Kind.choices),
         "criterion": forms.ChoiceField(
             label=_("emergency criterion"), required=False, choices=[("", "—"), *_criteria()]
         ),
@@ -57,7 +57,7 @@ def _copy(instance: Any) -> Fields:
     return {
         "version": source.with_hint(text(_("version"), most=length(Release, "version"))),
         "title": text(_("title (empty: the same with the new version)"), required=False, most=length(Release, "title")),
-        "with_changes": forms.BooleanField(label=_("take its changes as well"), required=False),
+        "with_changes": forms.BooleanField(label=_("copy change entries as well"), required=False),
         "reason": text(_("reason"), required=False),
     }
 
@@ -75,15 +75,15 @@ def _edit(instance: Any) -> Fields:
                 most=length(Release, name),
             )
         )
-    fields["preauthorised"] = forms.BooleanField(label=_("rollback authorised beforehand"), required=False)
-    fields["preauthorised_rows"] = forms.IntegerField(label=_("up to so many rows"), min_value=0, initial=0)
+    fields["preauthorised"] = forms.BooleanField(label=_("pre-authorised rollback"), required=False)
+    fields["preauthorised_rows"] = forms.IntegerField(label=_("data loss limit (rows)"), min_value=0, initial=0)
     fields["rollback_on_failure"] = forms.BooleanField(
-        label=_("also when a required step or check of the production deployment fails"),
+        label=_("also roll back when a required step or check of the production deployment fails"),
         required=False,
         help_text=_("The rollback then starts by itself. A step whose outcome is unknown still asks a person."),
     )
     fields["unanswered"] = forms.ChoiceField(
-        label=_("when nobody answers"), choices=[("go_back", _("go back")), ("stay", _("stay"))]
+        label=_("if no one responds"), choices=[("go_back", _("roll back")), ("stay", _("keep"))]
     )
     for name, shown in fields.items():
         shown.initial = getattr(instance, name, shown.initial)
@@ -101,7 +101,9 @@ def _source(instance: Any) -> Fields:
         "expected_commit": forms.CharField(
             required=False, widget=forms.HiddenInput(), max_length=length(Release, "commit")
         ),
-        "accept_rolled_back": forms.BooleanField(label=_("Take it although it was rolled back before"), required=False),
+        "accept_rolled_back": forms.BooleanField(
+            label=_("Select this commit although it was rolled back before"), required=False
+        ),
     }
 
 
@@ -124,8 +126,8 @@ def _selected(release: Release, values: dict[str, Any]) -> Preview:
 
 def _change(instance: Any) -> Fields:
     return {
-        "kind": forms.ChoiceField(label=_("kind"), choices=Change.Kind.choices),
-        "text": text(_("change"), most=length(Change, "text")),
+        "kind": forms.ChoiceField(label=_("type"), choices=Change.Kind.choices),
+        "text": text(_("change entry"), most=length(Change, "text")),
         "ticket": text(_("ticket"), required=False, most=length(Change, "ticket")),
     }
 
@@ -157,13 +159,17 @@ def _test_types() -> list[tuple[str, str]]:
 def _evidence(instance: Any) -> Fields:
     fields: dict[str, forms.Field] = {
         "environment_id": row(_("environment"), Environment),
-        "kind": forms.ChoiceField(label=_("kind"), choices=EVIDENCE_KINDS),
+        "kind": forms.ChoiceField(label=_("type"), choices=EVIDENCE_KINDS),
         "test_type": forms.ChoiceField(label=_("test type"), choices=_test_types(), required=False),
         "suite": text(_("suite"), required=False, most=length(Evidence, "suite")),
         "commit": text(_("commit")),
-        "files": FilesField(label=_("files"), help_text=_("All of the files are kept, or none if one cannot be read.")),
+        "files": FilesField(
+            label=_("files"), help_text=_("All of the files are uploaded, or none if one cannot be read.")
+        ),
     }
-    fields["suite"].help_text = _("It tells reports of the same kind apart. If you leave it empty, the file name does.")
+    fields["suite"].help_text = _(
+        "The suite tells reports of the same type apart. If this field is empty, the file name does."
+    )
     return fields
 
 
@@ -212,22 +218,22 @@ def _final(release: Release) -> list[tuple[str, str]]:
 PLAN, PREPARE = ("plan",), ("prepare",)
 VERBS: tuple[Verb, ...] = (
     Verb("release", "plan", _("Plan a release"), plan.plan, PLAN, fields=_plan),
-    Verb("release", "copy", _("Copy to a new release"), copy.copy, PLAN, Release, _copy),
-    Verb("release", "edit", _("Edit"), _do_edit, ("plan", "prepare"), Release, _edit, states=frozenset({"draft"})),
-    Verb("release", "set_source", _("Take the source"), set_source.set_source, ("plan", "prepare"), Release, _source, states=frozenset({"draft"}), preview=_selected, looks=True, beside=("expected_commit", "accept_rolled_back")),
-    Verb("release", "add_change", _("Add a change"), plan.add_change, ("change", "plan"), Release, _change, states=frozenset({"draft"})),
-    Verb("release", "set_configuration", _("Choose a configuration"), plan.set_configuration, ("plan", "prepare"), Release, _configuration, states=frozenset({"draft"})),
-    Verb("release", "move", _("Choose the date"), move.move, PLAN, Release, _start, states=frozenset({"draft", "content_fixed", "tested"})),
-    Verb("release", "fix_content", _("Fix the content"), prepare.fix_content, PREPARE, Release, reason, edge="fix_content"),
-    Verb("release", "observe", _("Look at the source again"), observe.observe, observe.RIGHTS, Release, states=frozenset(Release.PREPARING), asked=_asked_of_source),
-    Verb("release", "confirm_tests", _("Confirm the tests"), prepare.confirm_tests, PREPARE, Release, reason, edge="confirm_tests"),
-    Verb("release", "conclude", _("Conclude"), prepare.conclude, PREPARE, Release, reason, edge="conclude"),
-    Verb("release", "submit", _("Apply for consent"), submit.submit, PREPARE, Release, reason, edge="submit"),
-    Verb("release", "take_back", _("Take back"), prepare.take_back, PREPARE, Release, reason, edge="take_back"),
-    Verb("release", "amend", _("Amend"), prepare.amend, PREPARE, Release, must, edge="amend", danger=True),
-    Verb("release", "postpone", _("Postpone"), move.postpone, PREPARE, Release, _postpone, edge="postpone", danger=True),
-    Verb("release", "withdraw", _("Withdraw"), prepare.withdraw, PREPARE, Release, must, edge="withdraw", danger=True),
-    Verb("release", "confirm", _("Sign the final check"), confirm.confirm, ("final_check",), Release, reason, edge="confirm", signs=True, shows=_final, asked=_asked_of_check, not_yours=confirm.not_yours),
-    Verb("evidence", "hand_in", _("Hand in evidence"), _hand_in, ("evidence",), Application, _evidence, tells=lambda made: count_with(made).sentence),
-    Verb("deployment", "request", _("Request a run"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_asked_of_run),
+    Verb("release", "copy", _("Copy to new release"), copy.copy, PLAN, Release, _copy),
+    Verb("release", "edit", _("Edit release"), _do_edit, ("plan", "prepare"), Release, _edit, states=frozenset({"draft"})),
+    Verb("release", "set_source", _("Select commit"), set_source.set_source, ("plan", "prepare"), Release, _source, states=frozenset({"draft"}), preview=_selected, looks=True, beside=("expected_commit", "accept_rolled_back")),
+    Verb("release", "add_change", _("Add change entry"), plan.add_change, ("change", "plan"), Release, _change, states=frozenset({"draft"})),
+    Verb("release", "set_configuration", _("Choose configuration"), plan.set_configuration, ("plan", "prepare"), Release, _configuration, states=frozenset({"draft"})),
+    Verb("release", "move", _("Set scheduled start"), move.move, PLAN, Release, _start, states=frozenset({"draft", "content_fixed", "tested"})),
+    Verb("release", "fix_content", _("Lock scope"), prepare.fix_content, PREPARE, Release, reason, edge="fix_content"),
+    Verb("release", "observe", _("Refresh from Git"), observe.observe, observe.RIGHTS, Release, states=frozenset(Release.PREPARING), asked=_asked_of_source),
+    Verb("release", "confirm_tests", _("Complete testing"), prepare.confirm_tests, PREPARE, Release, reason, edge="confirm_tests"),
+    Verb("release", "conclude", _("Close without production"), prepare.conclude, PREPARE, Release, reason, edge="conclude"),
+    Verb("release", "submit", _("Submit for approval"), submit.submit, PREPARE, Release, reason, edge="submit"),
+    Verb("release", "take_back", _("Withdraw request"), prepare.take_back, PREPARE, Release, reason, edge="take_back"),
+    Verb("release", "amend", _("Reopen scope"), prepare.amend, PREPARE, Release, must, edge="amend", danger=True),
+    Verb("release", "postpone", _("Reschedule"), move.postpone, PREPARE, Release, _postpone, edge="postpone", danger=True),
+    Verb("release", "withdraw", _("Cancel release"), prepare.withdraw, PREPARE, Release, must, edge="withdraw", danger=True),
+    Verb("release", "confirm", _("Sign final check"), confirm.confirm, ("final_check",), Release, reason, edge="confirm", signs=True, shows=_final, asked=_asked_of_check, not_yours=confirm.not_yours),
+    Verb("evidence", "hand_in", _("Upload evidence"), _hand_in, ("evidence",), Application, _evidence, tells=lambda made: count_with(made).sentence),
+    Verb("deployment", "request", _("Request deployment"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_asked_of_run),
 )  # fmt: skip

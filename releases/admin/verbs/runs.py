@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import get_language, gettext as _now, gettext_lazy as _
 
+from environments.language import listed
 from environments.models import Account, Environment
 from releases.actions.deployment import decide, schedule, settle, verify
 from releases.actions.poll import limited
@@ -26,7 +27,7 @@ Fields = Mapping[str, forms.Field]
 
 def _at(instance: Any) -> Fields:
     return {
-        "at": ZonedDateTimeField(label=_("hour (empty: now)"), zone=zone_of(instance), required=False),
+        "at": ZonedDateTimeField(label=_("scheduled start (empty: now)"), zone=zone_of(instance), required=False),
         "reason": text(_("reason"), required=False),
     }
 
@@ -38,7 +39,7 @@ def _confirmations(instance: Any) -> Fields:
         choices = [(c.key, c.label(get_language() or "ja")) for c in manual_checks(content, "deployment")]
     return {
         "confirmed": forms.MultipleChoiceField(
-            label=_("I have looked at"), choices=choices, required=False, widget=forms.CheckboxSelectMultiple()
+            label=_("checked items"), choices=choices, required=False, widget=forms.CheckboxSelectMultiple()
         ),
         "reason": text(_("reason"), required=False),
     }
@@ -51,8 +52,8 @@ def _verify(pk: int, *, confirmed: list[str], reason: str) -> Deployment:
 def _settle(instance: Any) -> Fields:
     return {
         "how": forms.ChoiceField(
-            label=_("the target is"),
-            choices=[("as_before", _("as before")), ("as_planned", _("as planned")), ("unknown", _("unknown"))],
+            label=_("state of the deployment target"),
+            choices=[("as_before", _("previous state")), ("as_planned", _("planned state")), ("unknown", _("unknown"))],
         ),
         "reason": text(_("reason")),
     }
@@ -69,7 +70,7 @@ def _cause(instance: Any) -> Fields:
             choices.append((REHEARSAL, str(OWN[REHEARSAL])))
     return {
         "cause": forms.ChoiceField(label=_("cause"), choices=list(dict(choices).items())),
-        "note": text(_("what was seen"), rows=3),
+        "note": text(_("observation"), rows=3),
     }
 
 
@@ -84,11 +85,11 @@ def _assessment(instance: Any) -> Fields:
 def _communication(instance: Any) -> Fields:
     rows = communications(instance) if isinstance(instance, Rollback) else []
     choices = [(row.key, row.label) for row in rows if row.at is None]
-    stated = text(_("how they were told without Ringi"), required=False, rows=2)
+    stated = text(_("notification method without Ringi"), required=False, rows=2)
     stated.help_text = _("Leave it empty to have Ringi send the notifications.")
     return {
         "items": forms.MultipleChoiceField(
-            label=_("what is communicated"),
+            label=_("items to communicate"),
             choices=choices,
             initial=[key for key, _label in choices],
             widget=forms.CheckboxSelectMultiple,
@@ -99,7 +100,7 @@ def _communication(instance: Any) -> Fields:
 
 def _verdict(instance: Any) -> Fields:
     return {
-        "verdict": forms.ChoiceField(label=_("verdict"), choices=[("healthy", _("healthy"))]),
+        "verdict": forms.ChoiceField(label=_("result"), choices=[("healthy", _("passed"))]),
         "reason": text(_("reason")),
     }
 
@@ -107,12 +108,12 @@ def _verdict(instance: Any) -> Fields:
 def _by_hand(instance: Any) -> Fields:
     return {
         "maintenance": forms.ChoiceField(
-            label=_("maintenance mode on the target is now"),
+            label=_("current maintenance mode of the target"),
             choices=[("", "—"), ("off", _("off")), ("on", _("on"))],
-            help_text=_("Ringi also measures it on the target, where it can be reached, and keeps both."),
+            help_text=_("Ringi also measures the target, if the target is reachable, and records both values."),
         ),
         "service": forms.ChoiceField(
-            label=_("the service is now"),
+            label=_("current state of the service"),
             choices=[
                 ("", "—"),
                 ("running", _("runs")),
@@ -120,16 +121,16 @@ def _by_hand(instance: Any) -> Fields:
                 ("none", _("the target has none")),
             ],
         ),
-        "reason": text(_("what was done")),
+        "reason": text(_("work done")),
         "accepted": forms.BooleanField(
-            label=_("I know that maintenance mode is still on or the service does not run, and leave it so"),
+            label=_("I know that maintenance mode is still on or the service does not run, and I accept this"),
             required=False,
         ),
     }
 
 
 def _note(instance: Any) -> Fields:
-    return {"reason": text(_("what was done"))}
+    return {"reason": text(_("work done"))}
 
 
 def _lost(instance: Any) -> list[tuple[str, str]]:
@@ -152,8 +153,8 @@ def rows_in_words(facts: Mapping[str, Any]) -> str:
         return _now("still being counted")
     if facts.get("rows_fault"):
         return _now("not known: %(why)s") % {"why": facts["rows_fault"]}
-    listed = ", ".join(f"{table}: {rows}" for table, rows in sorted(facts.get("rows", {}).items())) or _now("none")
-    return listed if facts.get("rows_exact", True) else _now("at most %(rows)s") % {"rows": listed}
+    rows = listed(f"{table}: {rows}" for table, rows in sorted(facts.get("rows", {}).items())) or _now("none")
+    return rows if facts.get("rows_exact", True) else _now("at most %(rows)s") % {"rows": rows}
 
 
 def _of_its_run(ask: Callable[[Account, Deployment], str]) -> Callable[[Account, Any], str]:
@@ -172,31 +173,31 @@ def _resumes(instance: Any) -> list[tuple[str, Environment | None]]:
 
 
 def _still_tried(instance: Any) -> str:
-    return "" if instance.suspended_at is not None else _now("This is still being tried by itself.")
+    return "" if instance.suspended_at is not None else _now("Ringi is still retrying this automatically.")
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("deployment", "schedule", _("Schedule"), schedule.schedule, ("schedule", "start"), Deployment, _at, edge="schedule", signs=True, not_yours=schedule.not_yours),
-    Verb("deployment", "cancel", _("Cancel"), schedule.cancel, ("cancel", "stop"), Deployment, must, edge="cancel", danger=True, everywhere=True),
-    Verb("deployment", "verify", _("Verify"), _verify, ("verify",), Deployment, _confirmations, edge="watch", signs=True, not_yours=verify.not_yours),
-    Verb("deployment", "give_up", _("Give up"), decide.give_up, ("decide",), Deployment, must, states=frozenset({"waiting"}), signs=True, danger=True, not_yours=decide.not_yours),
-    Verb("deployment", "stop", _("Stop"), decide.stop, ("stop",), Deployment, must, edge="stop", danger=True),
-    Verb("deployment", "settle", _("Settle"), settle.settle, ("settle",), Deployment, _settle, edge="settle", signs=True, not_yours=settle.not_yours),
-    Verb("step", "retry", _("Retry"), decide.retry, ("decide",), Step, must, edge="retry", signs=True, not_yours=_of_its_run(decide.not_yours)),
-    Verb("step", "go_on", _("Begin it all the same"), decide.go_on, ("decide",), Step, must, edge="go_on", signs=True, danger=True, not_yours=_of_its_run(decide.not_yours)),
-    Verb("step", "skip", _("Skip"), decide.skip, ("decide",), Step, must, edge="skip", signs=True, not_yours=_of_its_run(decide.not_yours)),
-    Verb("step", "confirm_done", _("It was done"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("deployment", "schedule", _("Schedule deployment"), schedule.schedule, ("schedule", "start"), Deployment, _at, edge="schedule", signs=True, not_yours=schedule.not_yours),
+    Verb("deployment", "cancel", _("Cancel deployment"), schedule.cancel, ("cancel", "stop"), Deployment, must, edge="cancel", danger=True, everywhere=True),
+    Verb("deployment", "verify", _("Verify deployment"), _verify, ("verify",), Deployment, _confirmations, edge="watch", signs=True, not_yours=verify.not_yours),
+    Verb("deployment", "give_up", _("Mark as failed"), decide.give_up, ("decide",), Deployment, must, states=frozenset({"waiting"}), signs=True, danger=True, not_yours=decide.not_yours),
+    Verb("deployment", "stop", _("Stop deployment"), decide.stop, ("stop",), Deployment, must, edge="stop", danger=True),
+    Verb("deployment", "settle", _("Resolve deployment"), settle.settle, ("settle",), Deployment, _settle, edge="settle", signs=True, not_yours=settle.not_yours),
+    Verb("step", "retry", _("Retry step"), decide.retry, ("decide",), Step, must, edge="retry", signs=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("step", "go_on", _("Start anyway"), decide.go_on, ("decide",), Step, must, edge="go_on", signs=True, danger=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("step", "skip", _("Skip step"), decide.skip, ("decide",), Step, must, edge="skip", signs=True, not_yours=_of_its_run(decide.not_yours)),
+    Verb("step", "confirm_done", _("Mark as succeeded"), decide.confirm_done, ("decide",), Step, must, edge="confirm_done", signs=True, not_yours=_of_its_run(decide.not_yours)),
     Verb("step", "assign", _("Claim step"), confirm.assign, (), Step, reason, states=frozenset({"needs_decision"}), not_yours=confirm.not_named),
-    Verb("step", "confirm", _("Confirm that it was done"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True, not_yours=confirm.not_yours),
-    Verb("rollback", "raise", _("Raise a rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(possible.FROM), danger=True),
-    Verb("rollback", "assess", _("Assess"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
+    Verb("step", "confirm", _("Confirm manual step"), confirm.confirm, (), Step, _note, edge="confirm_done", signs=True, not_yours=confirm.not_yours),
+    Verb("rollback", "raise", _("Raise rollback"), rollbacks.raise_, ("raise", "roll_back"), Deployment, _cause, states=frozenset(possible.FROM), danger=True),
+    Verb("rollback", "assess", _("Assess rollback"), rollbacks.assess, ("assess",), Rollback, _assessment, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
     Verb("rollback", "communicate", _("Communicate rollback"), communicate.communicate, ("assess", "authorise_rollback"), Rollback, _communication, states=frozenset({"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "faltered"}), everywhere=True),
-    Verb("rollback", "authorise", _("Authorise"), rollbacks.authorise, ("authorise_rollback",), Rollback, _go, edge="authorise", signs=True, danger=True, shows=_lost, not_yours=rollbacks.not_yours),
-    Verb("rollback", "agree", _("Agree to the late way back"), late.agree, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost, not_yours=late.not_yours),
-    Verb("rollback", "dismiss", _("Dismiss"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True, everywhere=True, not_yours=rollbacks.not_yours_to_dismiss),
-    Verb("rollback", "retry", _("Try again"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
-    Verb("rollback", "take_over", _("It was done by hand"), by_hand.take_over, ("roll_back",), Rollback, _by_hand, edge="take_over", signs=True, danger=True, not_yours=by_hand.not_yours),
-    Verb("rollback", "close", _("Close"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True, everywhere=True),
-    Verb("poll", "resume", _("Try again"), limited.resume, ("decide", "prepare"), PollFailure, must, shows=_failed, asked=_resumes, over=_still_tried),
-    Verb("watch", "judge", _("Give a verdict"), sample.judge_watch, ("verify",), Watch, _verdict, signs=True, not_yours=_of_its_run(sample.not_yours)),
+    Verb("rollback", "authorise", _("Authorise rollback"), rollbacks.authorise, ("authorise_rollback",), Rollback, _go, edge="authorise", signs=True, danger=True, shows=_lost, not_yours=rollbacks.not_yours),
+    Verb("rollback", "agree", _("Approve late rollback"), late.agree, (), Rollback, _go, states=frozenset({"assessed", "authorised"}), signs=True, shows=_lost, not_yours=late.not_yours),
+    Verb("rollback", "dismiss", _("Dismiss rollback"), rollbacks.dismiss, ("dismiss",), Rollback, must, edge="dismiss", signs=True, everywhere=True, not_yours=rollbacks.not_yours_to_dismiss),
+    Verb("rollback", "retry", _("Retry rollback"), retry, ("roll_back",), Rollback, must, edge="retry", signs=True),
+    Verb("rollback", "take_over", _("Complete manually"), by_hand.take_over, ("roll_back",), Rollback, _by_hand, edge="take_over", signs=True, danger=True, not_yours=by_hand.not_yours),
+    Verb("rollback", "close", _("Close rollback"), rollbacks.close, ("assess",), Rollback, reason, edge="close", signs=True, everywhere=True),
+    Verb("poll", "resume", _("Retry"), limited.resume, ("decide", "prepare"), PollFailure, must, shows=_failed, asked=_resumes, over=_still_tried),
+    Verb("watch", "judge", _("Record monitoring result"), sample.judge_watch, ("verify",), Watch, _verdict, signs=True, not_yours=_of_its_run(sample.not_yours)),
 )  # fmt: skip

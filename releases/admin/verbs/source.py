@@ -36,12 +36,12 @@ def _hint() -> str:
         named |= {"patch": row.patch, "minor": row.minor, "major": row.major}
         lines.append(
             gettext(
-                "%(application)s (in force: %(version)s): %(patch)s for fixes, %(minor)s for new features, "
+                "%(application)s (deployed: %(version)s): %(patch)s for fixes, %(minor)s for new features, "
                 "%(major)s for breaking changes."
             )
             % named
             if row.in_force
-            else gettext("%(application)s: nothing is in force yet; %(major)s would be the first.") % named
+            else gettext("%(application)s: no version is deployed yet; %(major)s would be the first.") % named
         )
     return " ".join(lines)
 
@@ -58,9 +58,9 @@ def _suggestion(release: Release) -> list[tuple[str, str]]:
         fitting = str(refused)
     return [
         (gettext("now"), release.version),
-        (gettext("in force in production"), suggest.in_force(release.application) or "—"),
+        (gettext("deployed in production"), suggest.in_force(release.application) or "—"),
         (gettext("suggested by the changes"), fitting),
-        (gettext("what does not fit"), " ".join(suggest.wrong(release)) or gettext("nothing")),
+        (gettext("reasons for mismatch"), " ".join(suggest.wrong(release)) or gettext("nothing")),
     ]
 
 
@@ -69,7 +69,7 @@ def _message(release: Release) -> list[tuple[str, str]]:
     return [
         (gettext("tag"), release.tag),
         (gettext("commit"), release.commit),
-        (gettext("message"), first),
+        (gettext("tag message"), first),
         (gettext("changes"), " · ".join(line.removeprefix("- ") for line in rest if line)),
     ]
 
@@ -77,7 +77,9 @@ def _message(release: Release) -> list[tuple[str, str]]:
 def _signers(instance: Any) -> Fields:
     known = instance.signers if isinstance(instance, Application) else ""
     field = text(gettext_lazy("allowed signers"), rows=8, initial=known)
-    field.help_text = gettext_lazy("One SSH key per line, as git reads it; armoured PGP public keys as they are.")
+    field.help_text = gettext_lazy(
+        "Enter one SSH key per line, as Git reads it. Enter armoured PGP public keys unchanged."
+    )
     return {"signers": field, "reason": text(gettext_lazy("reason"))}
 
 
@@ -97,7 +99,7 @@ def _edited(instance: Any) -> Fields:
 
 def _publication(instance: Any) -> Fields:
     known = instance if isinstance(instance, Application) else Application()
-    words = gettext_lazy("A branch of its own, such as ringi/documents. Empty: nothing is committed.")
+    words = gettext_lazy("Enter a separate branch, such as ringi/documents. If empty, nothing is committed.")
     branch = text(gettext_lazy("branch"), required=False, initial=known.documents_branch)
     branch.help_text = words
     return {
@@ -126,7 +128,7 @@ def _usual_format() -> str:
 def _repository(known: str) -> forms.CharField:
     """Return a field for a path or an address of a repository; a wrong one is refused before it is kept anywhere."""
     field = text(gettext_lazy("repository"), most=length(Application, "repository"), initial=known)
-    field.help_text = gettext_lazy("A path on this machine, or an https, ssh or file address without password.")
+    field.help_text = gettext_lazy("Enter a path on this server, or an https, ssh or file address without a password.")
     field.validators.append(_fits)
     return field
 
@@ -142,7 +144,9 @@ def _unreadable(instance: Any, values: dict[str, Any]) -> list[tuple[str, str]]:
     if known is not None and known.repository == values["repository"]:
         return []
     why = unreadable(values["repository"], credentials_of(known) if known is not None else None)
-    advice = gettext("Correct it, or save it as it is where the way in is given later, with the configuration.")
+    advice = gettext(
+        "Correct the address. If you add the credentials later, with the configuration, save the address unchanged."
+    )
     return [(gettext("repository"), f"{why}\n{advice}")] if why else []
 
 
@@ -152,20 +156,22 @@ def _patterns(instance: Any) -> Fields:
         "patterns": LinesField(
             label=gettext_lazy("patterns of tags"),
             initial=pattern,
-            help_text=gettext_lazy("One on a line, with {version} in the version's place, such as ckan-{version}."),
+            help_text=gettext_lazy(
+                "Enter one pattern per line, with {version} in the version's place, such as ckan-{version}."
+            ),
         ),
         "reason": text(gettext_lazy("reason")),
     }
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("release", "set_version", gettext_lazy("Choose the version"), suggest.set_version, ("plan", "prepare"), Release, _version, states=frozenset({"draft"}), shows=_suggestion),
-    Verb("release", "make_tag", gettext_lazy("Make the signed tag"), make_tag.make_tag, ("prepare",), Release,
+    Verb("release", "set_version", gettext_lazy("Choose version"), suggest.set_version, ("plan", "prepare"), Release, _version, states=frozenset({"draft"}), shows=_suggestion),
+    Verb("release", "make_tag", gettext_lazy("Create signed tag"), make_tag.make_tag, ("prepare",), Release,
          lambda instance: {"reason": text(gettext_lazy("reason"), required=False)}, states=frozenset(Release.FIXED), shows=_message),
-    Verb("release", "import_tags", gettext_lazy("Take over old tags"), import_past.request, ("plan",), Application, _patterns),
+    Verb("release", "import_tags", gettext_lazy("Find past releases"), import_past.request, ("plan",), Application, _patterns),
     Verb("release", "import_past", gettext_lazy("Import past releases"), import_past.confirm, ("plan",), ReleaseImport, over=import_past.not_ready),
-    Verb("application", "create", gettext_lazy("New application"), create_application, ("plan",), fields=_application, signs=True, preview=_unreadable, looks=True, warns=True),
+    Verb("application", "create", gettext_lazy("Create application"), create_application, ("plan",), fields=_application, signs=True, preview=_unreadable, looks=True, warns=True),
     Verb("application", "edit", gettext_lazy("Change name and repository"), edit, ("plan",), Application, _edited, signs=True, preview=_unreadable, looks=True, warns=True),
-    Verb("application", "set_publication", gettext_lazy("Choose where documents are committed"), set_publication, ("plan",), Application, _publication, signs=True),
-    Verb("application", "set_signers", gettext_lazy("Change the allowed signers"), set_signers, ("plan",), Application, _signers, signs=True),
+    Verb("application", "set_publication", gettext_lazy("Set document branch"), set_publication, ("plan",), Application, _publication, signs=True),
+    Verb("application", "set_signers", gettext_lazy("Change allowed signers"), set_signers, ("plan",), Application, _signers, signs=True),
 )  # fmt: skip

@@ -25,8 +25,8 @@ class StopVerb(Verb):
 def _press(instance: Any) -> Mapping[str, forms.Field]:
     fields = must(instance)
     fields["reason"].help_text = _(
-        "No step of a deployment begins in production any more; rollbacks go on. It is lifted by applying for it, with the"
-        " consent of another person."
+        "No deployment step starts in production any more; rollbacks continue. To lift the emergency stop, one "
+        "person requests this and another person approves."
     )
     return {
         "application_id": forms.ModelChoiceField(
@@ -37,7 +37,7 @@ def _press(instance: Any) -> Mapping[str, forms.Field]:
         ),
         "pauses": forms.ChoiceField(
             label=_("running deployments"),
-            choices=(("", _("End running deployments")), ("1", _("Hold running deployments before their next step"))),
+            choices=(("", _("Stop running deployments")), ("1", _("Hold running deployments before their next step"))),
             required=False,
             widget=forms.RadioSelect,
         ),
@@ -51,12 +51,16 @@ def _activate(*, pauses: str, **values: Any) -> StopSwitch:
 
 def _released(switch: StopSwitch) -> str:
     if switch.released_at is not None:
-        return _now("It was released already.")
-    return _now("Its release is applied for already.") if switch.rounds.filter(state="open").exists() else ""
+        return _now("The emergency stop was lifted already.")
+    return (
+        _now("Lifting this emergency stop has already been requested.")
+        if switch.rounds.filter(state="open").exists()
+        else ""
+    )
 
 
 VERBS: tuple[Verb, ...] = (
     StopVerb("switch", "press", _("Activate emergency stop"), _activate, press.RIGHTS, fields=_press, danger=True),
-    StopVerb("switch", "propose_release", _("Apply for the release"), propose_release.propose_release, press.RIGHTS,
+    StopVerb("switch", "propose_release", _("Request emergency stop lift"), propose_release.propose_release, press.RIGHTS,
              StopSwitch, must, signs=True, over=_released),
 )  # fmt: skip

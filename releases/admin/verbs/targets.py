@@ -37,7 +37,9 @@ def _target(instance: Any) -> Fields:
 
 def _folder(initial: str) -> forms.CharField:
     field = text(_("folder"), most=length(Target, "root"), initial=initial)
-    field.help_text = _("An absolute path on the target's host, such as /srv/app; Ringi lays versions below it.")
+    field.help_text = _(
+        "Enter a full path on the target's host, such as /srv/app. Ringi places versions below this path."
+    )
     return field
 
 
@@ -68,7 +70,7 @@ def _tried(instance: Any, values: dict[str, Any]) -> list[Shown]:
     names = {
         "connection": gettext("connection"),
         "folder": gettext("folder"),
-        "programs": gettext("what programs see"),
+        "programs": gettext("paths visible to programs"),
         "ready": gettext("ready address"),
         "log": gettext("log"),
         "repository": gettext("repository"),
@@ -82,7 +84,7 @@ def _asked_of_proposed(instance: Any) -> list[tuple[str, Environment | None]]:
 
 
 def _proposed(row: ProposedChange) -> list[tuple[str, str]]:
-    parties = [(gettext("proposed by"), str(row.proposed_by)), (gettext("reason"), row.reason)]
+    parties = [(gettext("requested by"), str(row.proposed_by)), (gettext("reason"), row.reason)]
     return [*parties, *differences_of(row)]
 
 
@@ -120,8 +122,10 @@ def _adoption(instance: Any) -> Fields:
     if isinstance(instance, Target):
         place = {"application": instance.application_id, "environment": instance.environment_id}
         chosen.queryset = ConfigurationVersion.objects.filter(**place)
-    chosen.help_text = _("One of this environment; it must be what lies on the deployment target.")
-    runs = [("", "—"), ("runs", _("it runs now")), ("stopped", _("it does not run now")), ("none", _("there is none"))]
+    chosen.help_text = _(
+        "Choose a configuration of this environment. The values must match those on the deployment target."
+    )
+    runs = [("", "—"), ("runs", _("running now")), ("stopped", _("not running now")), ("none", _("no service"))]
     return {
         "version": text(_("version"), most=length(Release, "version")),
         "configuration_id": chosen,
@@ -141,8 +145,10 @@ def _compared(instance: Any, values: dict[str, Any]) -> list[Shown]:
 
 
 def _laying(instance: Any) -> Fields:
-    beside = forms.BooleanField(label=_("also where the folder is not empty"), required=False)
-    beside.help_text = _("The version is laid beside what is there, and current leads to it; nothing is deleted.")
+    beside = forms.BooleanField(label=_("place version even if the folder is not empty"), required=False)
+    beside.help_text = _(
+        "Ringi places the version beside the existing files and points current to this version. Ringi deletes nothing."
+    )
     return {
         "version": text(_("version"), most=length(Release, "version")),
         "beside": beside,
@@ -151,7 +157,7 @@ def _laying(instance: Any) -> Fields:
 
 
 def _procedure(instance: Any) -> Fields:
-    return {"content": text(_("procedure (TOML)"), rows=30), "reason": text(_("reason"))}
+    return {"content": text(_("release procedure (TOML)"), rows=30), "reason": text(_("reason"))}
 
 
 def _load(*, content: str, reason: str) -> Procedure:
@@ -168,7 +174,10 @@ def _moves(instance: Any) -> Fields:
     choices = [(row.pk, f"{row} ({row.get_state_display()}, {row.procedure})") for row in found]
     return {
         "moved": forms.TypedMultipleChoiceField(
-            label=_("open releases that will follow it; their consent becomes void, every other one stays as it is"),
+            label=_(
+                "open releases that will follow the new version; their approval is invalidated, and all others "
+                "stay as they are"
+            ),
             choices=choices,
             coerce=int,
             required=False,
@@ -183,9 +192,9 @@ def _replayed(procedure: Procedure) -> list[tuple[str, str]]:
     replayed = activate.replayed_for(procedure)
     rows = [(gettext("version"), procedure.version)]
     if replayed is None:
-        return [*rows, (gettext("changed triggers"), gettext("none"))]
+        return [*rows, (gettext("changed rollback triggers"), gettext("none"))]
     first, *rest = replay_lines(replayed)
-    return [*rows, (gettext("what the changed triggers would have done"), first), *(("", line) for line in rest)]
+    return [*rows, (gettext("replay of the changed triggers"), first), *(("", line) for line in rest)]
 
 
 def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
@@ -193,20 +202,20 @@ def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("target", "create", _("New target"), _create, ("configure_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test it")),
+    Verb("target", "create", _("Register deployment target"), _create, ("configure_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test target options")),
     Verb("target", "set_settings", _("Change folder and commands"), _set_settings, ("configure_target",), Target, _changed_target, signs=True,
-         everywhere=True, tries=_tried, try_label=_("Test it")),
-    Verb("proposed_change", "accept", _("Accept the change"), proposed.accept, ("configure_target", "account"), ProposedChange, reason, signs=True,
+         everywhere=True, tries=_tried, try_label=_("Test target options")),
+    Verb("proposed_change", "accept", _("Confirm requested change"), proposed.accept, ("configure_target", "account"), ProposedChange, reason, signs=True,
          asked=_asked_of_proposed, not_yours=proposed.not_yours, shows=_proposed),
-    Verb("proposed_change", "decline", _("Decline the change"), proposed.decline, ("configure_target", "account"), ProposedChange, must, asked=_asked_of_proposed, shows=_proposed),
+    Verb("proposed_change", "decline", _("Reject requested change"), proposed.decline, ("configure_target", "account"), ProposedChange, must, asked=_asked_of_proposed, shows=_proposed),
     Verb("target", "measure", _("Measure now"), measure.ask, ("configure_target",), Target, everywhere=True),
-    Verb("configuration", "create", _("New configuration"), configurations.create, ("configure_target", "configure"), fields=_configuration, asked=_asked_anywhere),
-    Verb("configuration", "examine", _("Look at database, cache and storage"), examine.examine, ("configure_target", "configure"), ConfigurationVersion, everywhere=True),
-    Verb("in_force", "propose", _("Adopt what runs here"), adopt.propose, ("adopt",), Target, _adoption, signs=True, tries=_compared, try_label=_("Compare with what lies there")),
-    Verb("in_force", "lay", _("Lay a version from the repository"), lay.lay, ("adopt",), Target, _laying, signs=True),
-    Verb("in_force", "adopt", _("Confirm the adoption"), adopt.adopt, ("adopt",), InForce, reason, signs=True, not_yours=adopt.not_yours),
-    Verb("procedure", "load", _("New version of the procedure"), _load, ("propose_procedure",), fields=_procedure),
-    Verb("procedure", "submit", _("Apply for activation"), _submit, ("propose_procedure",), Procedure, _moves, edge="submit", shows=_replayed),
-    Verb("procedure", "take_back", _("Take back"), activate.take_back, ("propose_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),
-    Verb("procedure", "discard", _("Discard"), activate.discard, ("propose_procedure",), Procedure, must, states=frozenset({"draft"}), danger=True),
+    Verb("configuration", "create", _("Create configuration"), configurations.create, ("configure_target", "configure"), fields=_configuration, asked=_asked_anywhere),
+    Verb("configuration", "examine", _("Check connectivity"), examine.examine, ("configure_target", "configure"), ConfigurationVersion, everywhere=True),
+    Verb("in_force", "propose", _("Register deployed version"), adopt.propose, ("adopt",), Target, _adoption, signs=True, tries=_compared, try_label=_("Compare with target")),
+    Verb("in_force", "lay", _("Place version from repository"), lay.lay, ("adopt",), Target, _laying, signs=True),
+    Verb("in_force", "adopt", _("Confirm deployed version"), adopt.adopt, ("adopt",), InForce, reason, signs=True, not_yours=adopt.not_yours),
+    Verb("procedure", "load", _("Create procedure version"), _load, ("propose_procedure",), fields=_procedure),
+    Verb("procedure", "submit", _("Submit for approval"), _submit, ("propose_procedure",), Procedure, _moves, edge="submit", shows=_replayed),
+    Verb("procedure", "take_back", _("Withdraw request"), activate.take_back, ("propose_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),
+    Verb("procedure", "discard", _("Discard draft"), activate.discard, ("propose_procedure",), Procedure, must, states=frozenset({"draft"}), danger=True),
 )  # fmt: skip

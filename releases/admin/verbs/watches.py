@@ -7,6 +7,7 @@ from django import forms
 from django.utils.translation import get_language, gettext, gettext_lazy as _
 
 from audit.refusals import Invalid
+from environments.language import listed
 from environments.models import Target
 from releases.actions.release.plan import active_procedure
 from releases.actions.target.set_settings import set_hosts, set_watch
@@ -23,23 +24,23 @@ EXAMPLE = '[{"source": "prometheus_text", "parameters": {"url": "https://dataset
 
 def _sources(instance: Any) -> Fields:
     settings = instance.settings if isinstance(instance, Target) else {}
-    names = ", ".join(known.name for known in SOURCES)
+    names = listed(known.name for known in SOURCES)
     return {
         "sources": JSONText(
-            label=_("sources"),
+            label=_("metric sources"),
             initial=[dict(row) for row in settings.get("watch", USUAL)],
             widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"}),
             help_text=_(
-                "A list of {“source”, “parameters”}; the first one says whether the target answers. Known: %(names)s. "
-                "For example: %(example)s"
+                "Enter a list of {“source”, “parameters”}. The first source shows whether the target answers. "
+                    "Known sources: %(names)s. For example: %(example)s"
             )
             % {"names": names, "example": EXAMPLE},
         ),
         "private_networks": LinesField(
-            label=_("private networks that may be asked"),
+            label=_("allowed private networks"),
             initial="\n".join(settings.get("private_networks", [])),
             required=False,
-            help_text=_("One on a line, such as 10.1.0.0/16. Public addresses need no entry."),
+            help_text=_("Enter one network per line, such as 10.1.0.0/16. Public addresses need no entry."),
         ),
         "reason": text(_("reason")),
     }  # fmt: skip
@@ -49,10 +50,10 @@ def _hosts(instance: Any) -> Fields:
     settings = instance.settings if isinstance(instance, Target) else {}
     return {
         "hosts": LinesField(
-            label=_("hosts that steps may call"),
+            label=_("allowed outbound hosts"),
             initial="\n".join(settings.get("http_hosts", [])),
             required=False,
-            help_text=_("One on a line, such as api.example.org or 10.1.2.3:8443. No other host is called."),
+            help_text=_("Enter one host per line, such as api.example.org or 10.1.2.3:8443. Steps call no other host."),
         ),
         "reason": text(_("reason")),
     }
@@ -71,18 +72,20 @@ def _seen(target: Target, values: dict[str, Any]) -> list[tuple[str, str]]:
     units = {key: metric.unit for key, metric in metrics.items()}
     rows = []
     for name, value in sorted(looked.values.items()):
-        said = gettext("no data; rates need a second look") if name in DERIVED and looked.up else gettext("no data")
+        said = (
+            gettext("no data; rates need a second measurement") if name in DERIVED and looked.up else gettext("no data")
+        )
         if name in looked.unreadable:
             said = gettext("unknown")
         elif value is not None:
             said = figure(value, units.get(name, ""))
         rows.append((words.get(name, name), said))
     rows += [(key, error) for key, error in looked.errors.items()]
-    return [(gettext("one look just now"), gettext("answered") if looked.up else gettext("no answer")), *rows]
+    return [(gettext("test measurement just now"), gettext("answered") if looked.up else gettext("no answer")), *rows]
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("target", "set_watch", _("Choose what it is watched by"), set_watch, ("configure_target",), Target, _sources, signs=True, everywhere=True,
+    Verb("target", "set_watch", _("Set metric source"), set_watch, ("configure_target",), Target, _sources, signs=True, everywhere=True,
          not_yours=set_sources.not_yours, preview=_seen, looks=True),
-    Verb("target", "set_hosts", _("Choose the hosts that its steps may call"), set_hosts, ("configure_target",), Target, _hosts, signs=True, everywhere=True),
+    Verb("target", "set_hosts", _("Set allowed outbound hosts"), set_hosts, ("configure_target",), Target, _hosts, signs=True, everywhere=True),
 )  # fmt: skip

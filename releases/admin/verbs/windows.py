@@ -18,7 +18,7 @@ from environments.actions.window import freeze as freezes
 from environments.models import Application, CalendarFeed, ChangeWindow, CompanyHoliday, Environment, Freeze
 from releases.actions.window import propose, set_rule, withdraw
 from releases.admin import calendar_preview as preview
-from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, must, text, zone_of
+from releases.admin.verbs.base import Verb, ZonedDateTimeField, length, must, removed, text, zone_of
 
 Fields = Mapping[str, forms.Field]
 _WEEKLY = re.compile(r"FREQ=WEEKLY;BYDAY=((?:MO|TU|WE|TH|FR|SA|SU)(?:,(?:MO|TU|WE|TH|FR|SA|SU))*)")
@@ -35,7 +35,7 @@ def _whom() -> forms.Field:
 
 
 def _absolute() -> forms.Field:
-    return forms.BooleanField(label=_("absolute (holds for emergencies too)"), required=False)
+    return forms.BooleanField(label=_("full freeze (applies to emergency releases too)"), required=False)
 
 
 def _others(instance: Any) -> forms.Field:
@@ -44,7 +44,7 @@ def _others(instance: Any) -> forms.Field:
         queryset=Environment.objects.exclude(pk=getattr(instance, "pk", 0)),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("Each environment gets a freeze of its own, which is lifted by itself."),
+        help_text=_("Each environment gets its own change freeze, which is lifted separately."),
     )
 
 
@@ -69,7 +69,9 @@ def _recurring(instance: Any) -> Fields:
         "start": _clock("17:00"),
         "length_minutes": _minutes(64 * 60, freezes.LONGEST_MINUTES),
         "first_day": forms.DateField(label=_("first day"), widget=day),
-        "last_day": forms.DateField(label=_("last day"), widget=day, help_text=_("Two years after the first at most.")),
+        "last_day": forms.DateField(
+            label=_("last day"), widget=day, help_text=_("The last day is at most two years after the first day.")
+        ),
         "also_in": _others(instance),
         "absolute": _absolute(),
         "reason": text(_("reason")),
@@ -154,7 +156,7 @@ def _rule(instance: Any) -> Fields:
         "length_minutes": _minutes(240, set_rule.LONGEST_MINUTES),
         "zone": text(_("time zone"), required=False, most=length(ChangeWindow, "zone"), initial=getattr(instance, "zone", "")),
         "day_offset": forms.IntegerField(
-            label=_("moved by days"),
+            label=_("day offset"),
             initial=0,
             required=False,
             min_value=-set_rule.FARTHEST_DAYS,
@@ -162,13 +164,13 @@ def _rule(instance: Any) -> Fields:
             help_text=_("1: the night that follows the day"),
         ),
         "since": forms.DateField(
-            label=_("counted from"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+            label=_("recurrence start"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
         ),
         "country": forms.CharField(
             label=_("country of the holidays"), initial="JP", min_length=2, max_length=2,
             help_text=_("two letters, such as JP"),
         ),
-        "on_holiday": forms.ChoiceField(label=_("on a holiday"), choices=ChangeWindow.OnHoliday.choices),
+        "on_holiday": forms.ChoiceField(label=_("holiday handling"), choices=ChangeWindow.OnHoliday.choices),
         "reason": text(_("reason")),
     }  # fmt: skip
 
@@ -194,10 +196,6 @@ def _holiday(instance: Any) -> Fields:
     }
 
 
-def _withdrawn(holiday: CompanyHoliday) -> str:
-    return _now("It was withdrawn already.") if holiday.withdrawn_at is not None else ""
-
-
 def _revoked(feed: CalendarFeed) -> str:
     return _now("This address was revoked already.") if feed.revoked_at is not None else ""
 
@@ -206,28 +204,28 @@ def _address(pk: int) -> CalendarFeed:
     made, secret = feeds.create(pk)
     shown: Any = made  # the page shows these once
     shown.secret = settings.BASE_URL.rstrip("/") + reverse("calendar-feed", args=[secret])
-    shown.secret_words = _now("The calendar address, shown this once: %(secret)s")
+    shown.secret_words = _now("Calendar address, shown only this once: %(secret)s")
     return made
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("window", "propose", _("Propose an extra window"), propose.propose, ("propose_window",), Environment, _extra,
+    Verb("window", "propose", _("Request extra window"), propose.propose, ("propose_window",), Environment, _extra,
          preview=preview.of_extra),
-    Verb("window", "set_rule", _("Set a recurring window"), _set_rule, ("propose_window",), Environment, _rule,
+    Verb("window", "set_rule", _("Set recurring change window"), _set_rule, ("propose_window",), Environment, _rule,
          preview=preview.of_new_rule),
-    Verb("window", "withdraw", _("Withdraw the window"), withdraw.withdraw, ("propose_window",), ChangeWindow, must,
+    Verb("window", "withdraw", _("Cancel change window"), withdraw.withdraw, ("propose_window",), ChangeWindow, must,
          signs=True, danger=True, over=withdraw.over, preview=preview.of_withdrawal),
-    Verb("window", "freeze", _("Freeze"), _freeze_there, ("plan",), Environment, _freeze, signs=True,
+    Verb("window", "freeze", _("Set change freeze"), _freeze_there, ("plan",), Environment, _freeze, signs=True,
          preview=preview.of_freeze),
-    Verb("window", "freeze_recurring", _("Set recurring freeze"), _freeze_again_and_again, ("plan",), Environment,
+    Verb("window", "freeze_recurring", _("Set recurring change freeze"), _freeze_again_and_again, ("plan",), Environment,
          _recurring, signs=True, preview=preview.of_recurring_freeze),
-    Verb("freeze", "lift", _("Lift the freeze"), lift.lift, ("plan",), Freeze, must, signs=True, danger=True,
+    Verb("freeze", "lift", _("Lift change freeze"), lift.lift, ("plan",), Freeze, must, signs=True, danger=True,
          over=lift.over, preview=preview.of_lifting),
-    Verb("holiday", "add", _("New company holiday"), holidays.add, ("plan",), fields=_holiday, signs=True,
+    Verb("holiday", "add", _("Add holiday"), holidays.add, ("plan",), fields=_holiday, signs=True,
          preview=preview.of_holiday),
-    Verb("holiday", "withdraw", _("Withdraw the holiday"), holiday_withdraw.withdraw, ("plan",), CompanyHoliday, must,
-         signs=True, danger=True, over=_withdrawn, preview=preview.of_working),
-    Verb("feed", "create", _("New calendar address"), _address, feeds.RIGHTS, Application),
-    Verb("feed", "revoke", _("Revoke the address"), revoke.revoke, (), CalendarFeed, danger=True,
+    Verb("holiday", "withdraw", _("Remove holiday"), holiday_withdraw.withdraw, ("plan",), CompanyHoliday, must,
+         signs=True, danger=True, over=removed, preview=preview.of_working),
+    Verb("feed", "create", _("Create calendar address"), _address, feeds.RIGHTS, Application),
+    Verb("feed", "revoke", _("Revoke calendar address"), revoke.revoke, (), CalendarFeed, danger=True,
          over=_revoked, not_yours=revoke.not_yours),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""manage.py machines [--check]: write docs/reference/machines.md from the edges, or say that it is stale."""
+"""manage.py machines [--check]: write docs/reference/machines.md from the transitions, or say that it is stale."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -12,13 +12,13 @@ from releases.machines.guard import machines
 
 PAGE = Path("docs") / "reference" / "machines.md"
 HEAD = """\
-# The machines
+# State machines
 
-This page is written by `manage.py machines` from the edges in `releases/machines/`; do not edit it by hand
+`manage.py machines` writes this page from the transitions in `releases/machines/`. Do not edit the page by hand
 (`manage.py machines --check` and a test say when it is stale). A row changes its state along one of these
-edges and no other way: the door (`audit/change.py`) saves at most one edge an act, and a trigger in PostgreSQL,
-made from the same list after each migration, refuses every other jump, also from raw SQL. How the edges are
-meant is told in [execution](../explanation/execution.md) and [consent](../explanation/consent.md).
+transitions and in no other way. An operation (`audit/change.py`) saves at most one transition for each row. A trigger
+in PostgreSQL, made from the same list after each migration, refuses every other change, also from raw SQL. The pages
+[execution](../explanation/execution.md) and [approval](../explanation/consent.md) explain the transitions.
 """
 
 
@@ -45,8 +45,8 @@ def _section(model: type[Any]) -> list[str]:
     lines = [f"## {model.__name__}", "", f"`{machine.__module__}` · table `{model._meta.db_table}`", ""]
     lines += [_sentence(machine), ""]
     lines += _diagram(begins, listed, ends)
-    lines += ["", f"Begins in `{begins}`. Ends: {', '.join(f'`{state}`' for state in ends)}.", ""]
-    lines += ["| verb | from | to | meaning |", "| --- | --- | --- | --- |"]
+    lines += ["", f"First state: `{begins}`.", f"Final states: {', '.join(f'`{state}`' for state in ends)}.", ""]
+    lines += ["| transition | from | to | meaning |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {edge.verb} | {edge.source} | {edge.target} | {_sentence(getattr(machine, edge.verb))} |" for edge in listed
     ]
@@ -54,7 +54,7 @@ def _section(model: type[Any]) -> list[str]:
 
 
 def page() -> str:
-    """Return the text of the page as the code has the machines now."""
+    """Return the text of the page for the state machines that the code has now."""
     known = sorted(machines(), key=lambda model: model.__name__)
     lines = [HEAD]
     for model in known:
@@ -65,12 +65,12 @@ def page() -> str:
 class Command(BaseCommand):
     """Write or check the page."""
 
-    help = "Writes docs/reference/machines.md from the edges; --check writes nothing and fails when it is stale."
+    help = "Writes docs/reference/machines.md from the transitions; --check writes nothing and fails if it is stale."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take --check."""
-        parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is stale")
+        parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is stale")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Write the page, or compare it."""
@@ -79,6 +79,6 @@ class Command(BaseCommand):
         if not options["check"]:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text, encoding="utf-8")
-            self.stdout.write(f"{PAGE}: {len(machines())} machines")
+            self.stdout.write(f"{PAGE}: {len(machines())} state machines")
         elif not place.exists() or place.read_text(encoding="utf-8") != text:
             raise CommandError(f"{PAGE} is stale; run manage.py machines")

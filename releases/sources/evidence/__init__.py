@@ -117,10 +117,8 @@ def read(kind: str, content: bytes) -> Reading:
         if form.fits(document):
             return form.read(document)
     shown = "; ".join(f"{form.label} ({form.example})" for form in forms)
-    raise BadEvidence(
-        _("The file has no form that is read as %(kind)s. Hand in one of these: %(forms)s.")
-        % {"kind": kind, "forms": shown}
-    )
+    text = _("The file is not in a format that Ringi can read as %(kind)s. Upload one of these: %(forms)s.")
+    raise BadEvidence(text % {"kind": kind, "forms": shown})
 
 
 def check_size(size: int) -> None:
@@ -165,4 +163,4 @@ def judge_all(kind: str, reports: Sequence[Mapping[str, str | int]], thresholds:
 
 
 def _unknown_kind(kind: str) -> str:
-    return _("“%(kind)s” is not a kind of evidence. Use one of: %(known)s.") % {"kind": kind, "known": ", ".join(NAMES)}
+    return _("“%(kind)s” is not an evidence type. Use one of: %(known)s.") % {"kind": kind, "known": ", ".join(NAMES)}

@@ -142,7 +142,7 @@ def read_json(content: bytes) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         named = dict(pairs)
         if len(named) != len(pairs):
-            raise BadEvidence(_("A name stands twice in one JSON object."))
+            raise BadEvidence(_("One JSON object contains the same name twice."))
         return named
 
     def constant(name: str) -> Any:

@@ -20,7 +20,10 @@ def read(document: Document) -> Reading:
     """Take the worst rating of each vulnerability that its analysis has not settled. Raises BadEvidence without any list."""
     if "vulnerabilities" not in document.object:
         raise BadEvidence(
-            _("The file lists components and no vulnerabilities. Hand in the report of a scanner that has read it.")
+            _(
+                "The file lists components and no vulnerabilities. Upload the report of a scanner that has read "
+                "this file."
+            )
         )
     found = []
     for row in objects(document.object["vulnerabilities"]):

@@ -31,13 +31,11 @@ def read(document: Document) -> Reading:
     rate = _share(root.get("line-rate"))
     if valid is None or covered is None:
         if rate is None:
-            raise BadEvidence(_("The report names no coverage of lines."))
-        return Reading({"line_rate": str(rate)}, _("Coverage of lines: %(rate)s.") % {"rate": rate})
+            raise BadEvidence(_("The report contains no line coverage."))
+        return Reading({"line_rate": str(rate)}, _("Line coverage: %(rate)s.") % {"rate": rate})
     if rate is not None and 0 < valid >= covered and abs(Fraction(rate) - Fraction(covered, valid)) > _ROUNDING:
-        raise BadEvidence(
-            _("The report contradicts itself: a rate of %(rate)s, but %(covered)d of %(valid)d lines.")
-            % {"rate": rate, "covered": covered, "valid": valid}
-        )
+        text = _("The report contradicts itself: a rate of %(rate)s, but %(covered)d of %(valid)d lines.")
+        raise BadEvidence(text % {"rate": rate, "covered": covered, "valid": valid})
     return lines(covered, valid)
 
 
@@ -48,7 +46,7 @@ def lines(covered: Any, valid: Any, tool: str = "") -> Reading:
     except ValueError:
         counts = [-1]
     if any(not 0 <= count < 10**11 for count in counts):
-        raise BadEvidence(_("The report names no coverage of lines."))
+        raise BadEvidence(_("The report contains no line coverage."))
     if counts[0] > counts[1]:
         raise BadEvidence(_("The report covers more lines than there are."))
     values: Values = {"lines_covered": counts[0], "lines_valid": counts[1]}
@@ -76,7 +74,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     else:
         rate = Fraction(Decimal(values["line_rate"]))
     return "pass" if rate >= Fraction(Decimal(limits["coverage_min"])) else "fail", _(
-        "Coverage %(rate)s; at least %(limit)s is asked for."
+        "The coverage is %(rate)s; at least %(limit)s is required."
     ) % {"rate": values["line_rate"], "limit": limits["coverage_min"]}
 
 

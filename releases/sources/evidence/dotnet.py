@@ -51,7 +51,7 @@ def read_nunit(document: Document) -> Reading:
 def _case(test: Element, place: str, name: str, results: dict[str | None, Result]) -> Case:
     result = results.get(test.get("result"))
     if result is None:
-        raise BadEvidence(_("“%(result)s” is not a result of a test.") % {"result": (test.get("result") or "")[:40]})
+        raise BadEvidence(_("“%(result)s” is not a test result.") % {"result": (test.get("result") or "")[:40]})
     if result == "failures" and test.get("label") == "Error":
         result = "errors"
     where = test.get(place) or ""
@@ -62,9 +62,8 @@ def _agrees(element: Element, listed: list[Element], failed: tuple[str, ...]) ->
     """Refuse a report that states other numbers than it lists: cut short, or edited."""
     stated = count_of(element, "total")
     if stated is not None and stated != len(listed):
-        raise BadEvidence(
-            _("The report states %(stated)d tests and lists %(listed)d.") % {"stated": stated, "listed": len(listed)}
-        )
+        text = _("The report states %(stated)d tests and lists %(listed)d.")
+        raise BadEvidence(text % {"stated": stated, "listed": len(listed)})
     wrong = sum(1 for test in listed if test.get("result") in ("Fail", "Failed"))
     if sum(count_of(element, name) or 0 for name in failed) > wrong:
         raise BadEvidence(_("The report states failures that it does not list."))

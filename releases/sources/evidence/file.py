@@ -10,12 +10,12 @@ from releases.sources.evidence.base import Document, EvidenceKind, Form, Judgeme
 def read(document: Document) -> Reading:
     """Keep the size; the rest is for people to read."""
     values: Values = {"bytes": len(document.content)}
-    return Reading(values, _("%(bytes)d bytes, kept as they are.") % values)
+    return Reading(values, _("The file has %(bytes)d bytes and is stored unchanged.") % values)
 
 
 def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Say that nothing was judged."""
-    return "unknown", _("A file of no known form is read by people only.")
+    return "unknown", _("Ringi does not evaluate this file format; a person must read the file.")
 
 
 KIND = EvidenceKind("file", judge)

@@ -14,7 +14,7 @@ def read(document: Document) -> Reading:
             missed, covered = count_of(counter, "missed"), count_of(counter, "covered")
             if missed is not None and covered is not None:
                 return lines(covered, covered + missed, "JaCoCo")
-    raise BadEvidence(_("The report names no coverage of lines."))
+    raise BadEvidence(_("The report contains no line coverage."))
 
 
 FORM = Form(

@@ -176,13 +176,11 @@ def _agreed(suite: _Suite, *, more: bool) -> int:
     if stated is None:
         return 0
     if max(bad) > max(stated, suite.listed):
-        raise BadEvidence(
-            _("The report states %(bad)d failed or skipped tests of %(tests)d.") % {"bad": max(bad), "tests": stated}
-        )
+        text = _("The report states %(bad)d failed or skipped tests of %(tests)d.")
+        raise BadEvidence(text % {"bad": max(bad), "tests": stated})
     if stated > suite.listed and not more:
-        raise BadEvidence(
-            _("The report states %(stated)d tests and lists %(listed)d.") % {"stated": stated, "listed": suite.listed}
-        )
+        text = _("The report states %(stated)d tests and lists %(listed)d.")
+        raise BadEvidence(text % {"stated": stated, "listed": suite.listed})
     # jest lists tests that are still to be written beside those that it counts.
     own = len({f"{case.place}::{case.name}" for case in suite.cases if case.result not in ("failures", "errors")})
     return max(0, own - stated) if suite.own == suite.listed else 0
@@ -195,7 +193,7 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     if int(values["tests"]) - int(values["skipped"]) <= 0:
         return "unknown", _("No test was run.")
     return "pass" if failed <= int(limits["failed_tests_max"]) else "fail", _(
-        "%(failed)d of %(tests)d tests failed; at most %(limit)s may."
+        "%(failed)d of %(tests)d tests failed; at most %(limit)s may fail."
     ) % {"failed": failed, "tests": int(values["tests"]), "limit": limits["failed_tests_max"]}
 
 

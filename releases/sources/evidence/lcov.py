@@ -23,7 +23,7 @@ def read(document: Document) -> Reading:
                 raise BadEvidence(_("A line of the trace file cannot be read: %(line)s") % {"line": text[:80]})
             runs[file, number] = runs.get((file, number), False) or int(times) > 0
     if not runs:
-        raise BadEvidence(_("The report names no coverage of lines."))
+        raise BadEvidence(_("The report contains no line coverage."))
     return lines(sum(runs.values()), len(runs), "lcov")
 
 

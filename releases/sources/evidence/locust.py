@@ -14,7 +14,7 @@ def read(document: Document) -> Reading:
     for row in csv.DictReader(io.StringIO(document.text)):
         if row.get("Name") == "Aggregated":
             return measured("Locust", row.get("95%"), row.get("Request Count"), row.get("Failure Count"))
-    raise BadEvidence(_("The report has no row of all requests together."))
+    raise BadEvidence(_("The report has no total row for all requests."))
 
 
 FORM = Form(

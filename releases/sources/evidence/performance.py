@@ -55,7 +55,7 @@ def measured(tool: str, quantile: Any, requests: Any, failures: Any) -> Reading:
     except (ValueError, ArithmeticError):
         made, failed, seconds = -1, 0, Decimal(0)
     if not 0 <= failed <= made or not made < 10**11:
-        raise BadEvidence(_("The report of %(tool)s has no numbers of requests and times.") % {"tool": tool})
+        raise BadEvidence(_("The report of %(tool)s has no request counts and response times.") % {"tool": tool})
     share = f"{Decimal(failed) / made:.6f}".rstrip("0").rstrip(".") if made else "0"
     values: Values = {"tool": tool, "requests": made, "failed_share": share}
     return _reading({}, values | {"measured": seconds_of(seconds, "95 %")})
@@ -65,9 +65,9 @@ def _reading(statement: dict[str, Any], values: Values) -> Reading:
     if "baseline_seconds" in statement:
         values["baseline"] = seconds_of(statement["baseline_seconds"], "baseline_seconds")
     if "baseline" in values:
-        text = _("%(measured)s s measured against a baseline of %(baseline)s s.")
+        text = _("The measured time is %(measured)s s; the baseline is %(baseline)s s.")
     else:
-        text = _("%(measured)s s measured; the file names no baseline.")
+        text = _("The measured time is %(measured)s s; the file contains no baseline.")
     return Reading(values, text % values, str(values.get("tool", "")))
 
 
@@ -76,9 +76,8 @@ def _k6(statement: dict[str, Any]) -> Values:
     found = {name: _numbers(statement["metrics"].get(name)) for name in (_DURATION, _SHARE, _COUNT)}
     quantile = found[_DURATION].get(_QUANTILE)
     if quantile is None:
-        raise BadEvidence(
-            _("The summary of %(tool)s has no %(name)s of the response time.") % {"tool": "k6", "name": _QUANTILE}
-        )
+        text = _("The summary of %(tool)s has no %(name)s of the response time.")
+        raise BadEvidence(text % {"tool": "k6", "name": _QUANTILE})
     values: Values = {"tool": "k6", "measured": seconds_of(quantile / 1000, _QUANTILE)}
     count = found[_COUNT].get("count")
     if count is not None:
@@ -118,9 +117,8 @@ def _numbers(metric: Any) -> dict[str, Decimal]:
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
             number = Decimal(value)
             if not number.is_finite() or not 0 <= number < 10**12 or (number and number.adjusted() < -18):
-                raise BadEvidence(
-                    _("“%(name)s” is not a number of zero or more: %(text)s.") % {"name": name, "text": str(value)[:40]}
-                )
+                text = _("“%(name)s” is not a number of zero or more: %(text)s.")
+                raise BadEvidence(text % {"name": name, "text": str(value)[:40]})
             numbers[name] = number
     return numbers
 
@@ -130,16 +128,15 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     if values.get("requests") == 0:
         return "unknown", _("No request was made.")
     if int(values.get("thresholds_crossed", 0)):
-        return "fail", _("%(count)s of the test's own thresholds were crossed.") % {
-            "count": values["thresholds_crossed"]
-        }
+        text = _("%(count)s of the test's own thresholds were crossed.")
+        return "fail", text % {"count": values["thresholds_crossed"]}
     if "failed_share" in values and Decimal(values["failed_share"]) >= 1:
-        return "unknown", _("Every request failed, so the times say nothing.")
+        return "unknown", _("Every request failed, so the response times cannot be evaluated.")
     if "baseline" not in values:
         return "unknown", _("There is no baseline to compare with.")
     ratio = Fraction(Decimal(values["measured"])) / Fraction(Decimal(values["baseline"]))
     return "pass" if ratio <= Fraction(Decimal(limits["performance_ratio_max"])) else "fail", _(
-        "%(ratio)s times the baseline; at most %(limit)s times is allowed."
+        "The measured time is %(ratio)s times the baseline; at most %(limit)s times is allowed."
     ) % {"ratio": f"{float(ratio):.3f}", "limit": limits["performance_ratio_max"]}
 
 

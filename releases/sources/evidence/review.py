@@ -21,9 +21,9 @@ def read(document: Document) -> Reading:
     statement = document.object
     verdict = words_of(statement, "verdict")
     if verdict not in ("approved", "changes_requested"):
-        raise BadEvidence(_("The verdict of a review is “approved” or “changes_requested”."))
+        raise BadEvidence(_("The “verdict” of a review must be “approved” or “changes_requested”."))
     values: Values = {"reviewer": words_of(statement, "reviewer"), "verdict": verdict}
-    return Reading(values, _("%(reviewer)s reviewed it: %(verdict)s.") % values, str(values["reviewer"]))
+    return Reading(values, _("%(reviewer)s reviewed the commit: %(verdict)s.") % values, str(values["reviewer"]))
 
 
 def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:

@@ -175,9 +175,8 @@ class Run:
         return min(levels or ["warning"], key=list(_LEVELS).index)
 
     def descriptors(self, of: Json, what: str) -> list[Json]:
-        """Return the descriptors that a result names: one, none, or of an id all that bear it.
-
-        Raises Unresolved where it points at one that is not there.
+        """Return the descriptors that a result names: one, none, or of an id all that bear it. Raises Unresolved where
+        it points at one that is not there.
         """
         reference = _dict(of.get("rule" if what == "rule" else "descriptor"))
         index, name = reference.get("index", of.get("ruleIndex", -1)), reference.get("id", of.get("ruleId"))
@@ -238,15 +237,12 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
         return "unknown", _("The analysis was not run.")
     outcome: Outcome = "pass" if int(values["errors"]) <= int(limits["static_errors_max"]) else "fail"
     if outcome == "pass" and int(values["incomplete"]):
-        return "unknown", _("A run of the analysis did not end well, or its results are in another file.")
+        return "unknown", _("An analysis run did not complete successfully, or its results are in another file.")
     if outcome == "pass" and int(values["unresolved"]):
-        return "unknown", _("The level of %(count)d results cannot be told from the file.") % {
-            "count": int(values["unresolved"])
-        }
-    return outcome, _("%(errors)d errors; at most %(limit)s may be.") % {
-        "errors": int(values["errors"]),
-        "limit": limits["static_errors_max"],
-    }
+        text = _("The level of %(count)d results cannot be determined from the file.")
+        return "unknown", text % {"count": int(values["unresolved"])}
+    text = _("The analysis found %(errors)d errors; at most %(limit)s are allowed.")
+    return outcome, text % {"errors": int(values["errors"]), "limit": limits["static_errors_max"]}
 
 
 KIND = EvidenceKind("sarif", judge, adds=("errors",))

@@ -39,7 +39,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list) or any(not isinstance(one, dict) for one in value):
-        raise BadEvidence(_("The report has a list that holds something else than objects."))
+        raise BadEvidence(_("A list in the report contains an entry that is not an object."))
     return value
 
 
@@ -58,7 +58,7 @@ def read(document: Document) -> Reading:
 def _reading(values: Values) -> Reading:
     sentence = _("%(tool)s found %(critical)d critical, %(high)d high, %(medium)d medium, %(low)d low.") % values
     if values["unrated"]:
-        sentence += " " + _("%(unrated)d without a severity or not examined.") % values
+        sentence += " " + _("%(unrated)d findings have no severity or were not examined.") % values
     return Reading(values, sentence, str(values["tool"]))
 
 
@@ -67,13 +67,10 @@ def judge(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> J
     grave = int(values["critical"]) + int(values["high"])
     within = grave <= int(limits["security_findings_max"])
     if within and int(values.get("unrated", 0)):
-        return "unknown", _(
-            "%(unrated)d findings have no severity or were not examined. Rate them in the scanner and scan again."
-        ) % {"unrated": values["unrated"]}
-    return "pass" if within else "fail", _("%(grave)d critical and high findings; at most %(limit)s may be.") % {
-        "grave": grave,
-        "limit": limits["security_findings_max"],
-    }
+        text = _("%(unrated)d findings have no severity or were not examined. Rate them in the scanner and scan again.")
+        return "unknown", text % {"unrated": values["unrated"]}
+    text = _("The scan found %(grave)d critical and high findings; at most %(limit)s are allowed.")
+    return "pass" if within else "fail", text % {"grave": grave, "limit": limits["security_findings_max"]}
 
 
 KIND = EvidenceKind("security_scan", judge, adds=("critical", "high"))

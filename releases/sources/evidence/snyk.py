@@ -17,9 +17,8 @@ def read(document: Document) -> Reading:
     found: dict[tuple[str, str], Any] = {}
     for number, project in enumerate(objects(_projects(document))):
         if "vulnerabilities" not in project:
-            raise BadEvidence(
-                _("Snyk could not test a project: %(error)s") % {"error": str(project.get("error"))[:200]}
-            )
+            text = _("Snyk could not test a project: %(error)s")
+            raise BadEvidence(text % {"error": str(project.get("error"))[:200]})
         for row in objects(project["vulnerabilities"]):
             found[f"{number} {row.get('packageName')}", str(row.get("id"))] = row.get("severity")
     return counted("Snyk", found.values())

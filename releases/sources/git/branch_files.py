@@ -52,12 +52,12 @@ def commit_files(
     ref = f"refs/heads/{branch}"
     bare = read(repository, ["rev-parse", "--is-bare-repository"]).strip() == "true"
     if not bare and run(repository, ["symbolic-ref", "--quiet", "HEAD"]).stdout.decode().strip() == ref:
-        raise FilesRefused(_("The branch %(branch)s is checked out there; choose another one.") % {"branch": branch})
+        text = _("The branch %(branch)s is checked out in the repository; choose another branch.")
+        raise FilesRefused(text % {"branch": branch})
     done = run(repository, ["update-ref", ref, made, head or "0" * len(made)])
     if done.returncode:
-        raise FilesRefused(
-            _("The branch %(branch)s was not moved: %(reason)s") % {"branch": branch, "reason": last(done.stderr)}
-        )
+        text = _("The branch %(branch)s could not be updated: %(reason)s")
+        raise FilesRefused(text % {"branch": branch, "reason": last(done.stderr)})
     return made
 
 
@@ -65,7 +65,7 @@ def head_of(repository: Path, branch: str) -> str:
     """Return the commit that a branch names, empty where there is no such branch. Raises SourceUnavailable, FilesRefused."""
     ref = f"refs/heads/{branch}"
     if not names_ref(repository, ref):
-        raise FilesRefused(_("“%(branch)s” is not a name for a branch.") % {"branch": branch})
+        raise FilesRefused(_("“%(branch)s” is not a valid branch name.") % {"branch": branch})
     found = run(repository, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"])
     return object_id(found.stdout) if not found.returncode else ""
 

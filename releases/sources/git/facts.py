@@ -67,14 +67,14 @@ def facts(
     version: what the message must name; left out, the tag's name without its prefix.
     """
     if not names_ref(repository, f"refs/tags/{tag}"):
-        raise NoSuchTag(_("“%(tag)s” is not a name for a tag.") % {"tag": tag})
+        raise NoSuchTag(_("“%(tag)s” is not a valid tag name.") % {"tag": tag})
     found = run(repository, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"refs/tags/{tag}"])
     if found.returncode:
         raise NoSuchTag(_("There is no tag %(tag)s.") % {"tag": tag})
     object_ = object_id(found.stdout)
     peeled = run(repository, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{object_}^{{commit}}"])
     if peeled.returncode:
-        raise NoSuchTag(_("The tag %(tag)s does not name a commit.") % {"tag": tag})
+        raise NoSuchTag(_("The tag %(tag)s does not point to a commit.") % {"tag": tag})
     commit = object_id(peeled.stdout)
     annotated = object_ != commit
     header, message, signature = {}, "", Signature(False, False, "")

@@ -80,7 +80,7 @@ def run(
     except subprocess.TimeoutExpired:
         raise SourceUnavailable(_("git did not answer within %(seconds)d seconds.") % {"seconds": seconds}) from None
     except ValueError:
-        raise SourceUnavailable(_("The name has a character that no name may have.")) from None
+        raise SourceUnavailable(_("The name contains a character that is not allowed.")) from None
     if done.returncode == 128 and b"not a git repository" in done.stderr:
         raise SourceUnavailable(_("There is no repository at %(path)s.") % {"path": repository})
     return done
@@ -89,9 +89,8 @@ def run(
 def bounded(
     command: Sequence[str], variables: Mapping[str, str], stdin: bytes, seconds: float
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program; when the time is up it is killed with its children (ssh, git-remote-https).
-
-    Raises FileNotFoundError, subprocess.TimeoutExpired.
+    """Run a program; when the time is up it is killed with its children (ssh, git-remote-https). Raises
+    FileNotFoundError, subprocess.TimeoutExpired.
     """
     with subprocess.Popen(
         command,
@@ -122,7 +121,7 @@ def object_id(output: bytes) -> str:
     """Return an object id as git printed it. Raises SourceUnavailable."""
     text = output.decode("ascii", "replace").strip()
     if not OBJECT.fullmatch(text):
-        raise SourceUnavailable(_("git answered with something that is no object id."))
+        raise SourceUnavailable(_("git returned a value that is not an object ID."))
     return text
 
 

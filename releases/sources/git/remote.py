@@ -4,8 +4,6 @@ The address never carries a secret, secrets are never arguments of a program, an
 they have been taken out of it.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import fcntl
@@ -58,7 +56,7 @@ class Credentials:
     KEYS = ("GIT_USERNAME", "GIT_PASSWORD", "GIT_SSH_KEY", "GIT_KNOWN_HOSTS")
 
     @classmethod
-    def of(cls, values: Mapping[str, str]) -> Credentials:
+    def of(cls, values: Mapping[str, str]) -> "Credentials":
         """Take them from a configuration; a key or a list of hosts may be on one line, with `\\n` or in base64."""
         key, hosts = as_lines(values.get("GIT_SSH_KEY", "")), as_lines(values.get("GIT_KNOWN_HOSTS", ""))
         return cls(values.get("GIT_USERNAME", ""), values.get("GIT_PASSWORD", ""), key, hosts)
@@ -91,9 +89,9 @@ def wrong_address(repository: str) -> str:
     if address.scheme not in (*PORTS, "file") or "://" not in repository:
         return _("A repository is a path or an https, ssh or file address, such as ssh://git@host/path.")
     if address.password is not None:
-        return _("A password does not belong in the address; give it as GIT_PASSWORD among the secrets.")
+        return _("Do not put a password in the address; enter it as GIT_PASSWORD in the secrets of the configuration.")
     if not repository.isprintable() or " " in repository or "\\" in repository or address.query or address.fragment:
-        return _("The address has a character that no address of a repository may have.")
+        return _("The repository address contains a character that is not allowed.")
     if address.scheme == "file":
         fits = not address.netloc and address.path.startswith("/")
     else:
@@ -102,11 +100,11 @@ def wrong_address(repository: str) -> str:
     if not fits:
         return _("“%(address)s” is not an address of a repository.") % {"address": repository[:100]}
     if address.scheme == "http" and not _loopback(address.hostname or ""):
-        return _("http is taken from this machine only; use https.")
+        return _("http is allowed only for a repository on this host; use https.")
     try:
         _judged(address)
     except NotAllowed:
-        text = _("%(host)s has an address that is not allowed; RINGI_GIT_NETWORKS lists private networks.")
+        text = _("%(host)s has an address that is not allowed; RINGI_GIT_NETWORKS lists the allowed private networks.")
         return text % {"host": address.hostname}
     except NoSuchHost:
         pass  # it is judged again whenever git goes there
@@ -127,7 +125,6 @@ def _judged(address: SplitResult) -> list[str]:
 
 def reach(repository: str, credentials: Credentials = NOBODY, seconds: float = REACH_SECONDS) -> int:
     """Ask a repository, wherever it lies, for its branches and tags and return how many there are; nothing is fetched.
-
     Raises SourceUnavailable.
     """
     if not is_remote(repository):
@@ -173,7 +170,7 @@ def publish(
                 take_away(mirror, name, made)
                 raise fault from None
             if tag_object(mirror, name) != made:
-                text = _("The tag %(tag)s was not taken by the repository: %(reason)s")
+                text = _("The repository refused the tag %(tag)s: %(reason)s")
                 raise TagRefused(text % {"tag": name, "reason": fault}) from None
     return made
 
@@ -191,7 +188,6 @@ def push_files(
     seconds: float = FETCH_SECONDS,
 ) -> str:
     """Commit files (path → text) on top of a branch of the address, never over what is there; return the commit's id.
-
     Raises SourceUnavailable, FilesRefused.
     """
     address = _address(repository)
@@ -258,11 +254,11 @@ def _reason(address: SplitResult, credentials: Credentials, done: CompletedProce
     where = {"host": address.hostname or ""}
     match next((name for pattern, name in _REASONS if pattern.search(said)), ""):
         case "credentials":
-            return _("%(host)s does not let us in with GIT_USERNAME and GIT_PASSWORD.") % where
+            return _("%(host)s does not accept GIT_USERNAME and GIT_PASSWORD.") % where
         case "host":
-            return _("The key of %(host)s is not the one in GIT_KNOWN_HOSTS.") % where
+            return _("The host key of %(host)s does not match GIT_KNOWN_HOSTS.") % where
         case "key":
-            return _("%(host)s does not take the key in GIT_SSH_KEY.") % where
+            return _("%(host)s does not accept the key in GIT_SSH_KEY.") % where
     fatal = [line for line in said.splitlines() if line.startswith(("fatal:", "error:", "remote:", " !"))]
     return _("git failed: %(reason)s") % {"reason": (fatal or [last(said.encode())])[0][:300]}
 
@@ -300,7 +296,10 @@ def _access(address: SplitResult, credentials: Credentials) -> Iterator[tuple[li
 def _ssh(place: Path, address: SplitResult, credentials: Credentials, judged: str) -> str:
     if not credentials.ssh_key or not credentials.known_hosts:
         raise SourceUnavailable(
-            _("%(host)s is reached with GIT_SSH_KEY and GIT_KNOWN_HOSTS; both belong among the secrets.")
+            _(
+                "A connection to %(host)s needs GIT_SSH_KEY and GIT_KNOWN_HOSTS; enter both in the secrets of the "
+                "configuration."
+            )
             % {"host": address.hostname}
         )
     key, hosts = _secret(place / "key", credentials.ssh_key), _secret(place / "hosts", credentials.known_hosts)

@@ -58,7 +58,7 @@ def known(text: str) -> Iterator[Signers]:
             done = _say(words, stdin="\n".join(blocks).encode())
             if done.returncode:
                 raise BadKey(
-                    _("A PGP key of the application can't be read: %(reason)s") % {"reason": last(done.stderr)}
+                    _("A PGP key of the application cannot be read: %(reason)s") % {"reason": last(done.stderr)}
                 )
         yield Signers(allowed, home)
 
@@ -85,7 +85,7 @@ def public_key(key: Path) -> str:
         raise BadKey(_("There is no key at %(path)s.") % {"path": key})
     done = _say(["ssh-keygen", "-y", "-P", "", "-f", str(key.absolute())])
     if done.returncode:
-        raise BadKey(_("The key %(path)s can't be used: %(reason)s") % {"path": key, "reason": last(done.stderr)})
+        raise BadKey(_("The key %(path)s cannot be used: %(reason)s") % {"path": key, "reason": last(done.stderr)})
     return " ".join(done.stdout.decode("ascii", "replace").split()[:2])
 
 
@@ -100,7 +100,7 @@ def accepted_as(key: Path, signers: Signers) -> str:
         probe.write_text("probe\n", "utf-8")
         made = _say(["ssh-keygen", "-Y", "sign", "-f", str(key.absolute()), "-n", "git", str(probe)])
         if made.returncode:
-            raise BadKey(_("The key %(path)s can't be used: %(reason)s") % {"path": key, "reason": last(made.stderr)})
+            raise BadKey(_("The key %(path)s cannot be used: %(reason)s") % {"path": key, "reason": last(made.stderr)})
         about = ["-s", f"{probe}.sig", "-f", str((signers.allowed_signers or Path(os.devnull)).absolute())]
         found = _say(["ssh-keygen", "-Y", "find-principals", *about])
         for principal in found.stdout.decode("utf-8", "replace").splitlines() if not found.returncode else []:
@@ -116,6 +116,5 @@ def _say(command: Sequence[str], *, stdin: bytes = b"") -> subprocess.CompletedP
     except FileNotFoundError:
         raise SourceUnavailable(_("The program %(name)s is not installed.") % {"name": command[0]}) from None
     except subprocess.TimeoutExpired:
-        raise SourceUnavailable(
-            _("%(name)s did not answer within %(seconds)d seconds.") % {"name": command[0], "seconds": _SECONDS}
-        ) from None
+        text = _("%(name)s did not answer within %(seconds)d seconds.")
+        raise SourceUnavailable(text % {"name": command[0], "seconds": _SECONDS}) from None

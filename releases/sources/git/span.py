@@ -22,9 +22,8 @@ class Commit:
 
 @dataclass(frozen=True)
 class Span:
-    """How many commits one has that another lacks (ahead) and the other way round (behind).
-
-    commits: the newest MOST_COMMITS of those ahead.
+    """How many commits one has that another lacks (ahead) and the other way round (behind). commits: the newest
+    MOST_COMMITS of those ahead.
     """
 
     ahead: int

@@ -115,9 +115,9 @@ def create_tag(
     A tag that is there is never moved. Raises SourceUnavailable, NoSuchRevision, TagRefused.
     """
     if not names_ref(repository, f"refs/tags/{name}") or name.startswith("-"):
-        raise TagRefused(_("“%(tag)s” is not a name for a tag.") % {"tag": name})
+        raise TagRefused(_("“%(tag)s” is not a valid tag name.") % {"tag": name})
     if any(character in tagger + address for character in "<>\n\0"):
-        raise TagRefused(_("The name or address of the tagger can't be written in a tag."))
+        raise TagRefused(_("The name or address of the tagger cannot be written in a tag."))
     commit = resolve(repository, commit)
     who = {"GIT_COMMITTER_NAME": tagger, "GIT_COMMITTER_EMAIL": address}
     if at is not None:
@@ -130,7 +130,7 @@ def create_tag(
         stdin=message.encode(),
     )
     if made.returncode:
-        raise TagRefused(_("The tag %(tag)s was not made: %(reason)s") % {"tag": name, "reason": last(made.stderr)})
+        raise TagRefused(_("The tag %(tag)s was not created: %(reason)s") % {"tag": name, "reason": last(made.stderr)})
     return tag_object(repository, name)
 
 

@@ -76,7 +76,7 @@ def refuses(kind: Any) -> str:
     """Return a sentence when a kind cannot work on another host; empty when it can."""
     if carries(type(kind).__module__):
         return ""
-    return _("“%(kind)s” cannot work on another host: it needs more than Python there") % {"kind": kind.name}
+    return _("step type “%(kind)s” cannot run on another host: it needs more than Python there") % {"kind": kind.name}
 
 
 def _attempt(what: str, kind: StepKind, context: StepContext, parameters: Any, seconds: float) -> Any:
@@ -171,10 +171,8 @@ def _known_there(secrets: Iterable[str], *configurations: Mapping[str, str]) -> 
 def _answered(target: TargetSpec, request: dict[str, Any], *, seconds: float, **how: Any) -> Any:
     place = place_of(target)
     if not target.ssh_key:
-        raise StepFailed(
-            _("%(host)s is reached with a private key: %(key)s among the secrets of the environment's configuration")
-            % {"host": place.label, "key": KEY}
-        )
+        text = _("%(host)s needs a private key: add %(key)s to the secrets of the environment's configuration")
+        raise StepFailed(text % {"host": place.label, "key": KEY})
     event = converse(place, target.ssh_key, target.root, request, seconds=seconds, **how)
     if "fault" in event:
         raise raised(event)

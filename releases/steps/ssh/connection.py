@@ -119,7 +119,7 @@ class _Talk:
             while self._last is None and self._out in selector.get_map():
                 self._tick()
                 if time.monotonic() >= self._until:
-                    raise self._cut_off(_("it did not end in time"))
+                    raise self._cut_off(_("the host did not finish in time"))
                 wants = self._in in selector.get_map()
                 if self._waiting() and not wants:
                     selector.register(self._in, selectors.EVENT_WRITE)
@@ -180,7 +180,7 @@ class _Talk:
             return bool(chunk)
         self._heard += chunk
         if len(self._heard) > _LONGEST_LINE:
-            raise self._cut_off(_("its answer has no end"))
+            raise self._cut_off(_("the host's answer is too long"))
         *lines, self._heard = self._heard.split(b"\n")
         for line in lines:
             self._take(line)
@@ -194,7 +194,7 @@ class _Talk:
         if not isinstance(event, dict):
             # What the login shell prints before the bundle speaks.
             if self._given:
-                raise self._cut_off(_("it says what cannot be read"))
+                raise self._cut_off(_("the host sent an unreadable answer"))
             return
         if not self._given:
             self._greeted(event)
@@ -207,17 +207,15 @@ class _Talk:
 
     def _greeted(self, event: dict[str, Any]) -> None:
         if "old" in event:
-            raise StepFailed(
-                _("%(host)s has Python %(found)s; 3.11.4 or newer is needed")
-                % {"host": self._place.label, "found": event["old"]}
-            )
+            text = _("%(host)s has Python %(found)s; 3.11.4 or newer is needed")
+            raise StepFailed(text % {"host": self._place.label, "found": event["old"]})
         if "have" in event or "need" in event:
             self._given = True
             self._unsent += (bundle().content if "need" in event else b"") + written(self._request)
 
     def _fetch(self) -> None:
         if self._tree is None:
-            raise self._cut_off(_("it asks for what it may not have"))
+            raise self._cut_off(_("the host requested data that it may not have"))
         with tempfile.TemporaryDirectory(prefix="ringi-tree-") as folder:
             path = Path(folder) / "tree.tar"
             self._tree(path, self._tick)
@@ -229,9 +227,9 @@ class _Talk:
         lines = [line for line in self._said.decode(errors="replace").splitlines() if line.strip()]
         text = self._said.decode(errors="replace")
         if "Host key verification failed" in text or "HOST IDENTIFICATION HAS CHANGED" in text:
-            return _("its host key is not the one that is pinned in the target's settings")
+            return _("the host key is not the one that is pinned in the target options")
         if "Permission denied (" in text or "Load key" in text:
-            return _("it does not take the key")
+            return _("the host does not accept the key")
         return lines[-1].strip() if lines else _("the connection ended")
 
     def _cut_off(self, reason: str) -> Exception:

@@ -68,7 +68,7 @@ class Place(BaseModel):
             except binascii.Error:
                 pinned = False
             if not pinned or parts[0].startswith("@") or "*" in parts[0] or "?" in parts[0]:
-                raise ValueError(_("a line is: name of the host, kind of the key, the key in base64"))
+                raise ValueError(_("each line has three parts: name of the host, key type, the key in base64"))
         return value
 
     @property
@@ -118,5 +118,5 @@ def faults_in(settings: Mapping[str, Any]) -> list[str]:
         Place.model_validate(settings["ssh"])
     except ValidationError as wrong:
         told = [".".join(["ssh", *map(str, e["loc"])]) + f": {e['msg']}" for e in wrong.errors(include_input=False)]
-        return [_("the target's setting %(fault)s") % {"fault": text} for text in told]
+        return [_("target option %(fault)s") % {"fault": text} for text in told]
     return []

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from audit.ledger.proof import _split, node_hash, tree_hash
+from audit.ledger.proof import node_hash, tree_hash
+
+
+def _split(size: int) -> int:
+    """Return the largest power of two below `size` (at least 2)."""
+    return 1 << ((size - 1).bit_length() - 1)
 
 
 def inclusion_proof(index: int, leaves: Sequence[bytes]) -> list[bytes]:

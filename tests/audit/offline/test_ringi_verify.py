@@ -181,17 +181,6 @@ def test_a_cosignature_is_checked_and_missed(exported: tuple[list[str], Path], t
     assert status == 2 and "the cosignature of one.example/w does not verify" in said
 
 
-def test_what_the_two_programs_have_in_common_is_the_same(tmp_path: Path) -> None:
-    """Each is one file for people who trust nothing beside it; so a part of one stands in the other, word for word."""
-    one, other = (
-        {node.name: ast.get_source_segment(text, node) for node in ast.parse(text).body if hasattr(node, "name")}
-        for text in (Path(tool.__file__).read_text() for tool in (ringi_verify, ringi_witness))
-    )
-    shared = set(one) & set(other) - {"main"}
-    assert shared >= {"add", "point_of", "sum_of", "ed25519_verifies", "key_id", "from_base64", "begins_with"}
-    assert {name for name in shared if one[name] != other[name]} == set()
-
-
 def _jwk(public: Any) -> dict[str, str]:
     numbers = public.public_numbers()
     names = (

@@ -126,7 +126,9 @@ def test_the_alarm_stands_on_the_auditors_pages_until_it_is_put_right(
     past_every_guard(database, wrong, "x")
     compared()
     (row,) = texts(ask("history-unexplained"))
-    assert "environments.AccessGrant:" in row and "No event near its time made this state." in row
+    assert (
+        "environments.AccessGrant:" in row and "No event near the time of this history row produced this state." in row
+    )
     assert test in auditor.get(reverse("admin:index")).content.decode()
     assert test not in browsers("manager").get(reverse("admin:index")).content.decode()
     past_every_guard(database, wrong, role)

@@ -18,7 +18,7 @@ from environments.roles import DECIDING, ROLE_CHOICES
 
 
 def test_nobody_grants_to_himself(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
-    with acting_as("administrator"), pytest.raises(NotYou, match="himself"):
+    with acting_as("administrator"), pytest.raises(NotYou, match="yourself"):
         propose(people["administrator"].pk, role="tester", reason="I need it")
     assert not access.may(people["administrator"], "evidence")
 
@@ -28,7 +28,7 @@ def test_nobody_grants_to_himself_under_another_account(
 ) -> None:
     people["admin2"] = newcomer("admin2", "administrator", employee_id="E-7")
     people["private"] = newcomer("private", employee_id="e-7")
-    with acting_as("admin2"), pytest.raises(NotYou, match="himself"):
+    with acting_as("admin2"), pytest.raises(NotYou, match="yourself"):
         propose(people["private"].pk, role="tester", reason="a friend")
 
 
@@ -74,7 +74,7 @@ def test_the_receiver_does_not_confirm_his_own_grant(
 ) -> None:
     with acting_as("administrator"):
         grant = propose(people["second_administrator"].pk, role="operator", reason="night shift")
-    with acting_as("second_administrator"), pytest.raises(NotYou, match="himself"):
+    with acting_as("second_administrator"), pytest.raises(NotYou, match="yourself"):
         confirm(grant.pk)
 
 

@@ -57,10 +57,10 @@ def test_a_deciding_role_counts_for_a_person_who_enrolled_with_a_factor(
     people["sato"] = made
     with acting_as("sato"):
         assert not access.may(made, "approve") and made not in access.holders("committee")
-        with pytest.raises(NotYou, match="while its holder has a second factor"):
+        with pytest.raises(NotYou, match="while its holder uses two-factor authentication"):
             access.require("approve")
     shown = browsers("administrator").get(f"/admin/environments/account/{made.pk}/change/").content.decode()
-    assert "while its holder has a second factor" in shown
+    assert "while its holder uses two-factor authentication" in shown
     give_factor(made)
     assert access.may(made, "approve") and made in access.holders("committee")
 
@@ -139,7 +139,7 @@ def test_who_may_invite_whom(people: dict[str, Any], acting_as: Callable[..., An
             with pytest.raises(refusal):
                 invite(people[name].pk, reason="x")
         close(people["tester"].pk, reason="left")
-        with pytest.raises(WrongState, match="closed"):
+        with pytest.raises(WrongState, match="deactivated"):
             invite(people["tester"].pk, reason="x")
         reopen(people["tester"].pk, reason="back")
     tester = Account.objects.get(username="tester")

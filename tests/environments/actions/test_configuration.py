@@ -62,7 +62,7 @@ def test_what_is_half_given_is_refused(place: dict[str, int], acting_as: Callabl
     with acting_as("operator"):
         with pytest.raises(Invalid, match="no value"):
             create(**place, values={}, secrets={"S": ""}, reason="first")
-        with pytest.raises(Invalid, match="Both"):
+        with pytest.raises(Invalid, match="both a value and a secret"):
             create(**place, values={"S": "1"}, secrets={"S": "2"}, reason="first")
     assert not ConfigurationVersion.objects.exists()
 
@@ -107,5 +107,5 @@ def test_an_address_with_a_password_is_no_plain_value(place: dict[str, int], act
 def test_a_setting_has_a_plain_name(place: dict[str, int], acting_as: Callable[..., Any], key: str) -> None:
     with acting_as("operator"):
         for values, secrets in (({key: "1"}, {}), ({}, {key: "1"})):
-            with pytest.raises(Invalid, match="name of a setting"):
+            with pytest.raises(Invalid, match="setting names are not valid"):
                 create(**place, values=values, secrets=secrets, reason="first")

@@ -95,5 +95,5 @@ def test_a_version_without_addresses_says_so(version: ConfigurationVersion, acti
     where = {"application_id": version.application_id, "environment_id": version.environment_id}
     with acting_as("operator"):
         bare = create(**where, values={"A": "1"}, secrets={}, reason="bare")
-        with pytest.raises(Invalid, match="names no database"):
+        with pytest.raises(Invalid, match="contains no address of a database"):
             examine(bare.pk)

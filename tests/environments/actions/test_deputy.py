@@ -53,7 +53,7 @@ def test_neither_party_nor_the_appointer_confirms(acting_as: Callable[..., Any],
         (named("operator", "second_operator", by="second_administrator"), ["second_administrator"]),
     ):
         for name in tries:
-            with acting_as(name), pytest.raises(NotYou, match="Somebody else"):
+            with acting_as(name), pytest.raises(NotYou, match="Another person must confirm this delegation"):
                 confirm(row.pk)
         with acting_as("manager"), pytest.raises(NotYou):
             confirm(row.pk)
@@ -73,7 +73,7 @@ def test_a_deputy_is_another_person_with_an_open_account(
     people["day"], people["night"] = (newcomer(n, "committee", employee_id="E-9") for n in ("day", "night"))
     with pytest.raises(Invalid, match="another person"):
         named("day", "night")
-    with pytest.raises(Invalid, match="persons"):
+    with pytest.raises(Invalid, match="active personal account"):
         named("committee_a", "ci")
     moment = now()
     for begins, until in (

@@ -42,14 +42,14 @@ def test_an_administrator_and_one_of_the_committee_let_the_sealer_go_on(refused:
     with acting_as("administrator"):
         row = go_on.propose(reason="ディスク故障からの復元")
         assert (row.size, row.why) == (5000, refused)
-        with pytest.raises(WrongState, match="proposed already"):
+        with pytest.raises(WrongState, match="has already been requested"):
             go_on.propose(reason="again")
     for name in ("administrator", "second_administrator", "manager", "auditor"):
-        with acting_as(name), pytest.raises(NotYou, match="right"):
+        with acting_as(name), pytest.raises(NotYou, match="permission"):
             go_on.confirm(row.pk)
     with acting_as("committee_a"):
         row = go_on.confirm(row.pk, reason="yes")
-        with pytest.raises(WrongState, match="Two persons have decided"):
+        with pytest.raises(WrongState, match="Two people have already decided"):
             go_on.confirm(row.pk)
     assert row.confirmed_at is not None and row.confirmed_person != row.proposed_person
     acts = Event.objects.filter(kind="action", action__startswith="ledger:").order_by("at")
@@ -85,10 +85,10 @@ def test_an_address_is_entered_once_and_ended_once(people: Any, acting_as: Actin
         assert (row.address, row.entered_by.split(":")[0]) == ("https://witness.example/a", "person")
         with pytest.raises(WrongState, match="already"):
             address.add_address(kind="post", address="https://witness.example/a", given_by="x", reason="x")
-        with pytest.raises(Invalid, match="Say why"):
+        with pytest.raises(Invalid, match="Enter a reason"):
             address.withdraw_address(row.pk, reason=" ")
         address.withdraw_address(row.pk, reason="over")
-        with pytest.raises(WrongState, match="sent there any more"):
+        with pytest.raises(WrongState, match="no longer sent to this address"):
             address.withdraw_address(row.pk, reason="over")
         address.add_address(kind="post", address="https://witness.example/a", given_by="x", reason="x")
     assert CheckpointAddress.objects.count() == 2

@@ -171,8 +171,8 @@ def test_a_recurring_freeze_holds_each_time_in_the_zone_of_its_environment(actin
         ({"length_minutes": 7 * 24 * 60 + 1}, "seven days"),
         ({"last_day": date(2026, 11, 30)}, "before the first"),
         ({"last_day": date(2029, 1, 1)}, "two years"),
-        ({"first_day": date(2026, 12, 7), "last_day": date(2026, 12, 10)}, "meets no day"),
-        ({"first_day": date(2024, 12, 1), "last_day": date(2025, 12, 1)}, "still to come"),
+        ({"first_day": date(2026, 12, 7), "last_day": date(2026, 12, 10)}, "matches no future day between"),
+        ({"first_day": date(2024, 12, 1), "last_day": date(2025, 12, 1)}, "matches no future day between"),
         ({"reason": " "}, "needs a reason"),
     ],
 )

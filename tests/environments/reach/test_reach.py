@@ -53,9 +53,9 @@ def test_what_is_no_address_is_not_quoted() -> None:
         ("postgresql://app@169.254.169.254:80/x", "never asked"),
         ("postgresql:///x?host=/var/run/postgresql", "such settings|one host"),
         ("postgresql://app@%2Fvar%2Frun%2Fpostgresql/x", "one host"),
-        ("postgresql://app@db.example/x?hostaddr=127.0.0.1", "such settings"),
-        ("postgresql://app@db.example/x?passfile=/etc/passwd", "such settings"),
-        ("postgresql://app@127.0.0.1,10.0.0.1/x", "one host|no address"),
+        ("postgresql://app@db.example/x?hostaddr=127.0.0.1", "does not support these address parameters"),
+        ("postgresql://app@db.example/x?passfile=/etc/passwd", "does not support these address parameters"),
+        ("postgresql://app@127.0.0.1,10.0.0.1/x", "one host|not a valid address"),
         ("redis://10.0.0.5:80", "a private address"),
         ("redis://169.254.169.254:80/0", "never asked"),
         ("redis:///0", "one host"),
@@ -88,7 +88,7 @@ def test_what_is_no_cache_is_not_quoted() -> None:
 def test_a_real_cache_is_asked_for_a_ping() -> None:
     for scheme in ("redis", "valkey"):
         (found,) = reach.look({"CACHE": os.environ["REDIS_URL"].replace("redis", scheme, 1)}, HERE)
-        assert (found.kind, found.verdict, found.says) == ("cache", "pass", "PING is answered")
+        assert (found.kind, found.verdict, found.says) == ("cache", "pass", "The cache answers PING")
 
 
 def test_a_cache_with_a_wrong_password_or_none_there_is_not_reached() -> None:

@@ -22,7 +22,7 @@ def test_what_is_made_must_fit(world: Any) -> None:
             create_application(slug=world.application.slug, name="Other", repository="/srv/x.git")
         with pytest.raises(Invalid, match="version"):
             create_application(slug="other", name="Other", repository="/srv/x.git", tag_format="release")
-        with pytest.raises(Invalid, match="http is taken from this machine only"):
+        with pytest.raises(Invalid, match="http is allowed only for a repository on this host; use https"):
             create_application(slug="other", name="Other", repository="http://git.example/x.git")
 
 
@@ -34,8 +34,8 @@ def test_it_moves_with_a_reason_and_a_signature(world: Any) -> None:
         edit(pk, **MOVED, reason="the host moved")
     with world.acting_as("manager"):
         for wrong, sentence in (
-            ({"reason": " "}, "Say why"),
-            ({"repository": "https://u:p@git.example/x.git"}, "A password does not belong"),
+            ({"reason": " "}, "Enter a reason"),
+            ({"repository": "https://u:p@git.example/x.git"}, "Do not put a password in the address"),
             ({"tag_format": "v"}, "is not a pattern"),
         ):
             with pytest.raises(Invalid, match=sentence):
@@ -53,7 +53,7 @@ def test_a_release_whose_content_is_fixed_keeps_its_repository(world: Any) -> No
     for edge in ("fix_content", "confirm_tests", "submit", "approve", "confirm", "start"):
         walk(release, edge)
         with world.acting_as("manager"):
-            with pytest.raises(GateClosed, match="content fixed"):
+            with pytest.raises(GateClosed, match=r"scope of .* is locked, so the repository and the tag"):
                 edit(pk, **{**MOVED, "repository": "/srv/other.git"}, reason="elsewhere")
             edit(pk, **{**MOVED, "name": edge}, reason="a name is only a name")
         assert Application.objects.get(pk=pk).name == edge

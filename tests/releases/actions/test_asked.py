@@ -155,7 +155,7 @@ def test_author_and_approvers_are_told_why_a_consent_has_lapsed(world: Any, host
         assert lapse_stale() == [release.pk]
     notice = told("release:lapse")
     assert names(notice) == {"author_on_committee", "committee_a", "committee_b", "manager"}
-    assert "what is applied for" in notice.texts["en"]["body"] and "申請" in notice.texts["ja"]["body"]
+    assert "content of the request" in notice.texts["en"]["body"] and "申請" in notice.texts["ja"]["body"]
     assert notice.remind_at is None
     deliver()
     assert mailed(host) == names(notice)
@@ -168,7 +168,7 @@ def test_a_consent_whose_window_is_over_says_so(world: Any) -> None:
     alter(round_, window_end=now() - timedelta(seconds=1))
     with acting(WORKER):
         lapse_stale()
-    assert "the time for which it was given is over" in told("release:lapse").texts["en"]["body"]
+    assert "the approval has expired" in told("release:lapse").texts["en"]["body"]
 
 
 @pytest.mark.parametrize("lapses", [True, False])
@@ -186,7 +186,7 @@ def test_a_run_whose_consent_ends_is_told_as_cancelled_to_those_who_wait_for_it(
             amend(run.release_id, reason="a fault")
     assert world.fresh(run).state == "cancelled"
     notice = told("deployment:cancel")
-    assert names(notice) == {"operator"} and "The consent to it has ended." in notice.texts["en"]["body"]
+    assert names(notice) == {"operator"} and "The approval of this release has ended." in notice.texts["en"]["body"]
 
 
 def test_a_new_procedure_asks_the_committee_and_tells_whose_consent_it_has_ended(world: Any) -> None:

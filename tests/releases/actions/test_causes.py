@@ -36,10 +36,10 @@ from tests.releases.channels.receivers import MailHost
 from tests.releases.gates.asking import alter, walk
 
 WORDS = {
-    UNANSWERED: ("期限までに回答なし", "Nobody answered in time"),
+    UNANSWERED: ("期限までに応答なし", "No one responded in time"),
     FAILED_STEP: ("デプロイのステップが失敗", "A step of the deployment failed"),
     FAILED_CHECK: ("検証が失敗", "The verification failed"),
-    REHEARSAL: ("切戻しの予行", "Rehearsal of the way back"),
+    REHEARSAL: ("ロールバックの予行", "Rollback rehearsal"),
     "error_rate": ("エラーレート", "rror rate"),
     "data_inconsistent": ("データ", "ata"),
 }
@@ -97,8 +97,8 @@ def test_what_a_process_saw_is_told_in_the_readers_language_and_a_persons_note_a
     alarm = raised(world, run, UNANSWERED)
     with translation.override("en"):
         assert (
-            seen_of(alarm).startswith("Nobody has answered in time")
-            and raiser_of(alarm) == "a question that nobody answered in time"
+            seen_of(alarm).startswith("No one responded in time, so the deployment")
+            and raiser_of(alarm) == "a decision request without a response in time"
         )
     with translation.override("ja"):
         assert "期限までに" in seen_of(alarm)
@@ -107,7 +107,7 @@ def test_what_a_process_saw_is_told_in_the_readers_language_and_a_persons_note_a
 def test_the_watch_says_how_many_samples_and_a_person_what_he_wrote(world: Any, run: Deployment) -> None:
     alarm = raised(world, run, "error_rate")
     with translation.override("ja"):
-        assert seen_of(alarm) == "5 回の測定のうち 3 回がしきい値を超過" and raiser_of(alarm) == "監視"
+        assert seen_of(alarm) == "5 回の測定のうち 3 回がしきい値以上" and raiser_of(alarm) == "監視"
     walk(alarm, "dismiss")
     with world.acting_as("operator"):
         said = decide.raise_(run.pk, cause="error_rate", note="two totals differ")

@@ -48,7 +48,7 @@ def alarm(world: Any, run: Deployment) -> Rollback:
 def test_nobody_authorises_before_everybody_was_told(world: Any, alarm: Rollback) -> None:
     with (
         world.acting_as("second_operator"),
-        pytest.raises(GateClosed, match="Tell the stakeholders, Tell the users, Share"),
+        pytest.raises(GateClosed, match="Notify stakeholders, Notify users, Share"),
     ):
         decide.authorise(alarm.pk, digest=shown(alarm))
     with world.acting_as("manager"):
@@ -65,7 +65,7 @@ def test_ringi_sends_what_has_recipients_and_the_record_names_them(world: Any, a
     only(*((f"rollback:{key}", "operations_team", "admin") for key in ITEMS[:1] + ITEMS[2:]))
     join("operations_team", world.people["second_operator"])
     with world.acting_as("manager"):
-        with pytest.raises(Invalid, match="name nobody for “Tell the users”"):
+        with pytest.raises(Invalid, match="have no recipient for “Notify users”"):
             communicate(alarm.pk, items=ITEMS)
         communicate(alarm.pk, items=("tell_stakeholders", "share_plan"))
     made = {notice.event: notice for notice in tell()}

@@ -93,23 +93,23 @@ def test_an_ended_consent_looks_ended_on_every_page_and_names_what_changed(world
         found = [client.get(reverse("round", args=[round_.pk])).content.decode().split("</article>")[0]]
         found.append(client.get(reverse("release", args=[release.pk])).content.decode().split('id="approvals"')[1])
         sheet = client.get(reverse("application-sheet", args=[release.pk])).content.decode()
-        return [*(html.split("</article>")[0] for html in found), sheet.split("Record of consent")[1]]
+        return [*(html.split("</article>")[0] for html in found), sheet.split("Approval record")[1]]
 
     granted = pages()
     assert all("r-chip good" in html and "✓" in html for html in granted[:2])
-    assert not any("do not count any more" in html for html in granted)
+    assert not any("The approvals in this request no longer count" in html for html in granted)
     # What changed is seen before anything has ended the round.
     changed = alter(release, impact="another one")
     for html in pages():
-        assert "Invalidated: “what is applied for” is no longer what was approved." in html
+        assert "Invalidated: “content of the request” is no longer what was approved." in html
         assert "r-chip good" not in html and "r-verdict good" not in html
-        assert "do not count any more" in html
+        assert "The approvals in this request no longer count" in html
     alter(changed, impact=release.impact)
     with world.acting_as("manager"):
         amend(release.pk, reason="too short")
         edit(release.pk, fields={"title": "Another title"})
     for html in pages():
-        assert "Invalidated: the scope was reopened. Changed since then: what is applied for" in html
+        assert "Invalidated: the scope was reopened. Changed since then: content of the request" in html
         assert "r-chip good" not in html and "r-verdict good" not in html and ">amended" not in html
 
 

@@ -113,7 +113,7 @@ def test_people_outside_are_sent_nothing_before_the_release_and_no_link_after(
         release(notice.pk, digest=digest_of(notice))
     assert deliver() == 1
     text = host.mails[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
-    assert "Called off" in host.mails[0]["Subject"] and "/admin/" not in text
+    assert "[Cancelled]" in host.mails[0]["Subject"] and "/admin/" not in text
 
 
 def test_a_try_that_fails_is_made_again_and_every_try_is_counted(world: Any, draft: Any, hook: Receiver) -> None:
@@ -294,7 +294,7 @@ def test_what_nobody_does_is_told_again_then_to_others_and_stops_when_it_is_done
             assert remind_open() == []
         (notice,) = tell()
         told.append((notice.event, {one.account.username for one in notice.messages.all()}))
-        assert notice.parent == root and "content fixed" in notice.texts["en"]["body"].lower()
+        assert notice.parent == root and "scope locked" in notice.texts["en"]["body"].lower()
     managers = {"manager", "author_on_committee"}
     assert told == [("notice:remind", managers), ("notice:remind", managers),
                     ("notice:escalate", managers | {"project_manager"})]  # fmt: skip

@@ -72,7 +72,7 @@ def test_who_may_ask_for_a_run_where(world: Any) -> None:
             with world.acting_as(name):
                 if name in names:
                     run = request(release.pk, environment_id=world.environments[environment].pk)
-                    with pytest.raises(WrongState, match="already waits"):
+                    with pytest.raises(WrongState, match="already requested or scheduled in this"):
                         request(release.pk, environment_id=world.environments[environment].pk)
                 else:
                     with pytest.raises(NotYou):
@@ -155,7 +155,7 @@ def test_ci_starts_production_only_after_the_consent(world: Any) -> None:
     alter_state = walk  # the release is walked past its consent: only the gate stands in the way
     released = alter_state(release, "approve", "confirm")
     run = asked(world, released, "production")
-    with world.acting_as("ci"), pytest.raises(GateClosed, match="no granted consent"):
+    with world.acting_as("ci"), pytest.raises(GateClosed, match="The release has no valid approval"):
         schedule(run.pk)
     assert world.fresh(run).state == "requested"
 
@@ -194,7 +194,7 @@ def test_two_runs_never_occupy_one_environment(world: Any) -> None:
         second.save()
         act.about(second)
     walk(second, "schedule")
-    with pytest.raises(GateClosed, match="occupies"):
+    with pytest.raises(GateClosed, match="Another deployment is in progress in this environment"):
         queue_as_scheduler(second)
     assert world.fresh(second).state == "scheduled"
 
@@ -233,7 +233,10 @@ def test_settling_says_where_the_target_stands(world: Any, browsers: Callable[[s
     alter(deployment, base={"in_force": before, **wanted}, started_at=now())
     walk(release, "start")
     walk(deployment, "queue", "start", "fail")
-    with world.acting_as("operator"), pytest.raises(NotYou, match="another person settles"):
+    with (
+        world.acting_as("operator"),
+        pytest.raises(NotYou, match="You have scheduled this deployment; another person must resolve it"),
+    ):
         settle(deployment.pk, how=how, reason="looked at it")
     with world.acting_as("second_operator"):
         with pytest.raises(Invalid):
@@ -247,7 +250,7 @@ def test_settling_says_where_the_target_stands(world: Any, browsers: Callable[[s
     assert pointer.code == (there if how != "unknown" else pointer.code)
     assert world.fresh(release).state == ("tested" if how == "as_before" else "failed")
     page = browsers("second_operator").get(reverse("deployment", args=[deployment.pk])).content.decode()
-    assert ("when it was settled" in page, f'title="{there}"' in page) == ((how != "unknown"),) * 2
+    assert ("when resolved" in page, f'title="{there}"' in page) == ((how != "unknown"),) * 2
     for name in ("developer", "auditor", "manager"):
         with world.acting_as(name), pytest.raises(NotYou):
             settle(deployment.pk, how=how, reason="x")
@@ -270,12 +273,12 @@ def test_whoever_settles_is_held_to_what_lies_there(world: Any, how: str) -> Non
         assert told is not None and match in str(told.contents["after"]["reasons"])
         assert world.fresh(deployment).state == "failed"
 
-    refused("another tree", code="b" * 40, wanted_tree="b" * 40)
+    refused("The Git tree hash on the deployment target is not the expected one", code="b" * 40, wanted_tree="b" * 40)
     (shared := Path(target.root) / "shared").mkdir(exist_ok=True)
     (shared / "config.env").write_text("PORT=1")
-    refused("another configuration", code=there, wanted_tree=there)
+    refused("The configuration on the deployment target is not the expected one", code=there, wanted_tree=there)
     alter(target, settings={"configuration": {"format": "command", "digest": ["/bin/false"], "write": ["/bin/false"]}})
-    refused("cannot be looked at", Invalid, code=there, wanted_tree=there)
+    refused("The deployment target cannot be read", Invalid, code=there, wanted_tree=there)
     with world.acting_as("second_operator"):
         settle(deployment.pk, how="unknown", reason="nobody can say")
 
@@ -288,7 +291,10 @@ def test_verifying_takes_another_person_and_every_manual_check(world: Any) -> No
     release = deployment.release
     walk(release, "start")
     walk(deployment, "queue", "start", "verify")
-    with world.acting_as("operator"), pytest.raises(NotYou, match="another person verifies"):
+    with (
+        world.acting_as("operator"),
+        pytest.raises(NotYou, match="You have scheduled this deployment; another person must verify it"),
+    ):
         verify(deployment.pk, confirmed=("data_integrity", "security_settings"))
     with world.acting_as("manager"), pytest.raises(NotYou):
         verify(deployment.pk, confirmed=("data_integrity", "security_settings"))

@@ -97,7 +97,7 @@ def test_another_dump_than_the_recorded_one_is_left_alone_and_told(world: Any, o
         assert not delete(old.pk)
     assert place(old).exists()
     kept = world.fresh(old).result
-    assert "another dump" in kept["deletion_failure"] and "deleted_at" not in kept
+    assert "is not the recorded one" in kept["deletion_failure"] and "deleted_at" not in kept
     assert Event.objects.filter(action="dump:fail_deletion", kind="action").count() == 1
     assert expired(now()) == [], "not asked again the same day"
     assert [step.pk for step in expired(now() + timedelta(hours=25))] == [old.pk]

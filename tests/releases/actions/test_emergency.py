@@ -143,7 +143,7 @@ def test_an_emergency_needs_no_window_but_the_committee_and_owes_what_it_skipped
     assert world.fresh(first).state == "cancelled"
     (notice,) = tell()
     assert notice.object == label(first) and outcomes(notice) == {("Developer", "admin"): "sent"}
-    assert "An emergency took its hour: Datasets 1.2.1" in notice.texts["en"]["body"]
+    assert "The deployment was cancelled for an emergency release: Datasets 1.2.1" in notice.texts["en"]["body"]
     assert not Obligation.objects.exists()
     with acting(COMMAND):
         queue(run.pk)

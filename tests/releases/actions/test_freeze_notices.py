@@ -39,7 +39,7 @@ def test_managers_and_the_team_of_a_release_planned_inside_hear_that_a_freeze_is
     people, texts = told("window:freeze")
     assert people == team | MANAGERS and len(team) >= 3
     assert "year end" in texts["en"]["subject"] and "closing of accounts" in texts["en"]["body"]
-    assert texts["ja"]["subject"].startswith("【凍結】year end（本番環境）：")
+    assert texts["ja"]["subject"].startswith("【凍結期間】year end（本番環境）：")
     with world.acting_as("manager"):
         lift(row.pk, reason="closed early")
     people, texts = told("freeze:lift")

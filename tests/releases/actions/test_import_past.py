@@ -52,7 +52,7 @@ def test_what_was_read_is_shown_and_imported_only_when_it_is_confirmed(old: Any)
     assert all("manager" in event.actor.lower() for event in events), "as the person who asked"
     import_past_releases(row.pk)
     assert Release.objects.count() == 60
-    with old.acting_as("manager"), pytest.raises(WrongState, match="Nothing waits"):
+    with old.acting_as("manager"), pytest.raises(WrongState, match="nothing to confirm: its state is “done”"):
         import_past.confirm(row.pk)
 
 

@@ -48,7 +48,7 @@ def test_tags_become_past_releases_with_dates_and_changes(old: Any) -> None:
     first = rows["1.0.0"]
     assert {row.state for row in rows.values()} == {"recorded"}
     assert (first.tag, first.title) == ("v1.0.0", "1.0.0 of 2017-07-14")
-    assert first.reason == "Taken over from the tag v1.0.0 of 2017-07-14T13:41+09:00."
+    assert first.reason == "This release was imported from the tag v1.0.0 of 2017-07-14T13:41+09:00."
     assert len(first.commit) == len(first.tree) == len(first.tag_object) == 40 and first.tag_object != first.commit
     assert [(c.kind, c.text) for c in first.changes.all()] == [
         ("small", "the first version"),
@@ -125,7 +125,9 @@ def test_what_lies_above_the_version_in_force_is_still_to_be_planned(world: Any)
         done = import_tags(world.application.pk)
     assert done.known == ("1.2.0",) and done.made == ()
     assert {tag for tag, _why in done.skipped} == {"v1.3.0-beta.1", "v1.3.0", "v1.4.0"}
-    assert dict(done.skipped)["v1.3.0"] == "It lies above 1.2.0, which is in force; plan it instead."
+    assert (
+        dict(done.skipped)["v1.3.0"] == "This version is newer than the deployed version 1.2.0. Plan a release instead."
+    )
 
 
 @pytest.mark.parametrize("name", ["developer", "operator", "committee_a", "auditor", "outsider", "ci"])
@@ -153,7 +155,7 @@ def test_many_and_long_changes_are_cut_and_counted(world: Any, tmp_path: Path) -
     with world.acting_as("manager"):
         import_tags(world.application.pk)
     texts = [c.text for c in Release.objects.get(version="1.0.0").changes.all()]
-    assert len(texts) == MOST_CHANGES + 1 and texts[-1] == f"and {99 - MOST_CHANGES} more, which the repository names"
+    assert len(texts) == MOST_CHANGES + 1 and texts[-1] == f"and {99 - MOST_CHANGES} more, listed in the repository"
     (long,) = Release.objects.get(version="1.1.0").changes.all()
     assert len(long.text) == 300 and long.text.endswith("…")
 
@@ -169,7 +171,7 @@ def test_the_command_imports_and_lists_what_was_skipped(old: Any) -> None:
     for words, said in (
         (("absent", "--as", "manager"), "no application"),
         (("datasets", "--as", "nobody"), "no account"),
-        (("datasets", "--as", "developer"), "right"),
+        (("datasets", "--as", "developer"), "You do not have the permission “Plan a release”"),
     ):
         with pytest.raises(CommandError, match=said):
             call_command("import_tags", *words, stdout=out)

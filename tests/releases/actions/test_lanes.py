@@ -169,7 +169,7 @@ def test_what_answers_429_delays_all_that_goes_there_and_keeps_the_order_of_even
         the_lane_is_free()
         assert deliver() == 3
     subjects = [json.loads(one.body)["blocks"][0]["text"]["text"][:5] for one in slack.posted[1:]]
-    assert [subject[1:3] for subject in subjects] == ["リリ", "延期", "中止"]
+    assert [subject[1:3] for subject in subjects] == ["リリ", "日程", "中止"]
 
 
 def test_in_a_lane_what_is_urgent_goes_first_but_not_before_what_its_reader_is_still_to_be_told(

@@ -48,7 +48,7 @@ def test_each_person_is_told_once_in_his_language_by_every_channel(world: Any, d
     assert names == ["Developer", "Operator"], "in two groups, told once"
     assert set(outcomes(notice)) == {(name, key) for name in names for key in ("mail", "admin")}
     texts = {message.name: message.words["subject"] for message in notice.messages.all()}
-    assert texts["Operator"] == "[Called off] the release of Datasets 1.3.0" and "【中止】" in texts["Developer"]
+    assert texts["Operator"] == "[Cancelled] Release of Datasets 1.3.0" and "【中止】" in texts["Developer"]
 
 
 def test_two_accounts_of_one_person_are_one(world: Any, draft: Any) -> None:
@@ -92,10 +92,10 @@ def test_people_outside_wait_for_a_second_person(world: Any, draft: Any) -> None
     assert mail.next_at is None
     with world.acting_as("manager"), pytest.raises(NotYou, match="caused"):
         release(notice.pk, digest=digest_of(notice))
-    with world.acting_as("operator"), pytest.raises(NotYou, match="right"):
+    with world.acting_as("operator"), pytest.raises(NotYou, match="the permission “Approve for external"):
         release(notice.pk, digest=digest_of(notice))
     with world.acting_as("project_manager"):
-        with pytest.raises(Invalid, match="another text"):
+        with pytest.raises(Invalid, match="The text or the recipients shown to you differ"):
             release(notice.pk, digest="0" * 64)
         release(notice.pk, digest=digest_of(notice))
         with pytest.raises(WrongState):
@@ -186,7 +186,7 @@ def test_the_versions_of_a_text_are_kept(world: Any) -> None:
             write(text.pk, subject_ja=words, body_ja=words, subject_en="", body_en="")
     assert [row.subject_ja for row in text.history.order_by("history_id")] == ["", "一", "二"]
     assert MessageText.words("release:withdraw")["ja"]["subject"] == "二"
-    assert MessageText.words("release:withdraw")["en"]["subject"].startswith("[Called off]"), "the shipped one"
+    assert MessageText.words("release:withdraw")["en"]["subject"].startswith("[Cancelled]"), "the shipped one"
 
 
 TOKYO_NIGHT = (time(22), time(7), "Asia/Tokyo")

@@ -57,7 +57,7 @@ def test_what_waits_is_dropped_when_the_release_is_called_off_and_nobody_hears_t
 def test_it_is_refused_at_once_when_the_release_has_moved_on(world: Any, draft: Any, waiting: Notice) -> None:
     with world.acting_as("manager"):
         call_off(draft.pk, reason="計画変更")
-    with world.acting_as("project_manager"), pytest.raises(WrongState, match="called off"):
+    with world.acting_as("project_manager"), pytest.raises(WrongState, match="cancelled"):
         release(waiting.pk, digest=digest_of(waiting))
 
 
@@ -141,7 +141,7 @@ def test_a_rule_that_would_leave_a_group_without_the_end_is_kept_and_one_without
     only(*((event, "users", "mail") for event in (PLAN, *ENDS)))
     mail, vendors = MessageChannel.objects.get(key="mail"), Stakeholder.objects.get(key="vendors")
     with world.acting_as("manager"):
-        with pytest.raises(Invalid, match="how it ends"):
+        with pytest.raises(Invalid, match="so it must also be notified of the outcome"):
             withdraw(MessageRule.objects.get(event="deployment:fail", withdrawn_at=None).pk, reason="x")
         with pytest.raises(Invalid, match="deployment has failed"):
             add(event=PLAN, group_id=vendors.pk, channel_id=mail.pk)

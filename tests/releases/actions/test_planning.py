@@ -172,7 +172,7 @@ def test_two_runs_are_not_booked_for_one_hour_and_an_emergency_takes_it(world: A
     release, _round = world.confirmed()
     with world.acting_as("operator"):
         run = request(release.pk, environment_id=world.environments["production"].pk)
-        with pytest.raises(GateClosed, match="booked"):
+        with pytest.raises(GateClosed, match="Another deployment is scheduled for that time: "):
             schedule(run.pk, at=hour + timedelta(minutes=5))
         assert world.fresh(run).state == "requested" and world.fresh(first).state == "scheduled"
         schedule(run.pk, at=hour + timedelta(hours=2))
@@ -247,11 +247,11 @@ def test_nothing_is_late_before_its_turn_and_my_work_shows_the_milestones_own_da
     def waits(what: str) -> list[Any]:
         return [w for w in browsers("manager").get(reverse("admin:index")).context["waits"] if what in w.what]
 
-    assert [w.what for w in waits("Late:")] == ["Late: Content fixed"]
+    assert [w.what for w in waits("Overdue:")] == ["Overdue: Scope locked"]
     alter(first, due_at=due)
-    assert waits("Late:") == [] and [w.due for w in waits("Complete the draft")] == [due]
+    assert waits("Overdue:") == [] and [w.due for w in waits("Complete the draft")] == [due]
     alter(first, done_at=late)
     walk(release, "fix_content")
     with acting(COMMAND):
         assert remind_due() == [second.pk], "now it is its turn"
-    assert [w.due for w in waits("Bring the tests to an end")] == [late]
+    assert [w.due for w in waits("Complete testing")] == [late]

@@ -144,7 +144,7 @@ def test_a_failure_is_shown_and_tried_again(world: Any, watched: Deployment, tmp
     with acting(WORKER):
         assert publish(release.pk)
     assert {document.state for document in Document.objects.filter(release=release)} == {"published"}
-    with world.acting_as("developer"), pytest.raises(WrongState, match="while it is “Published”"):
+    with world.acting_as("developer"), pytest.raises(WrongState, match="not possible in the state “Published”"):
         publish_again(notes.pk)
 
 

@@ -71,7 +71,7 @@ def test_a_version_is_planned_once_and_is_a_version(world: Any) -> None:
         for text in ("1.3", "latest", ""):
             with pytest.raises(Invalid):
                 plan(application_id=world.application.pk, version=text, title="x")
-        with pytest.raises(Invalid, match="criterion"):
+        with pytest.raises(Invalid, match="An emergency release needs one of these criteria: security_hole"):
             plan(application_id=world.application.pk, version="1.3.1", title="x", kind="emergency")
         withdraw(first.pk, reason="not needed")
         plan(application_id=world.application.pk, version="1.3.0", title="again, after it was withdrawn")
@@ -81,7 +81,7 @@ def test_only_named_fields_of_a_draft_are_edited(world: Any) -> None:
     release = world.planned()
     with world.acting_as("manager"):
         for name in ("state", "number", "author", "procedure", "plan", "window_start", "configurations", "tag_object"):
-            with pytest.raises(Invalid, match="Not to be edited"):
+            with pytest.raises(Invalid, match="These fields cannot be edited"):
                 edit(release.pk, fields={name: "x"})
         with pytest.raises(Invalid):
             add_change(release.pk, kind="miracle", text="x")
@@ -122,9 +122,9 @@ def test_fixing_the_content_pins_procedure_number_plan_and_papers(world: Any) ->
 
 def test_fixing_names_what_is_missing(world: Any) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"impact": "", "way_back": " "}, "impact, way back"),
+        ({"impact": "", "way_back": " "}, "impact, rollback plan"),
         ({"commit": ""}, "commit"),
-        ({"window_start": None}, "date"),
+        ({"window_start": None}, "No scheduled start"),
         ({"configurations": {}}, "Production"),
     ]
     release = filled(world, "1.3.0")
@@ -171,7 +171,7 @@ def test_a_late_milestone_closes_the_edge_it_guards(world: Any) -> None:
 
     release = world.planned()
     alter(release.milestones.get(guards="fix_content"), due_at=now() - timedelta(days=1), compressed=False)
-    with world.acting_as("manager"), pytest.raises(GateClosed, match="later window"):
+    with world.acting_as("manager"), pytest.raises(GateClosed, match="is overdue. Move .* to a later change window"):
         fix_content(release.pk)
 
 
@@ -284,7 +284,7 @@ def test_withdrawing_cancels_what_waits_and_is_refused_while_a_run_occupies(worl
     walk(running, "schedule", "queue", "start")
     with world.acting_as("manager"):
         for act in (withdraw, amend):
-            with pytest.raises(WrongState, match="occupies"):
+            with pytest.raises(WrongState, match="A deployment is in progress in the protected environment"):
                 act(release.pk, reason="changed our mind")
     walk(running, "fail", "settle")
     with world.acting_as("manager"):

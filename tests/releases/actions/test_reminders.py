@@ -122,7 +122,7 @@ def test_a_reminder_of_a_date_that_was_moved_is_dropped_and_told_anew(world: Any
     assert deliver() > 0 and not host.mails, "what was queued for the old date"
     assert {outcomes(one)[("Manager", "mail")] for one in (old, again)} == {"dropped"}
     assert (
-        "another date"
+        "The date changed"
         in Delivery.objects.filter(message__notice=old, message__account=world.people["manager"]).get().last_error
     )
     with acting(WORKER):

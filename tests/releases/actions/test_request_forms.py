@@ -16,7 +16,7 @@ from tests.conftest import enrolled
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND
 
-WORDS = "Request the production run"
+WORDS = "Request production deployment"
 
 
 def _asked(browsers: Callable[[str], Any], name: str) -> str:
@@ -36,7 +36,7 @@ def test_a_confirmed_release_asks_for_its_run_until_there_is_one(world: World, b
     page = reverse("release", args=[release.pk])
     assert _asked(browsers, "operator") == form
     html = browsers("manager").get(page).content.decode()
-    assert "The production run has not been requested. Can request it: Operator." in html
+    assert "The production deployment has not been requested. Roles that can request it: Operator." in html
     for name in ("manager", "developer", "committee_a"):
         assert not _asked(browsers, name)
     production = world.environments["production"]

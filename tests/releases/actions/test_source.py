@@ -57,10 +57,10 @@ def test_the_source_is_read_from_the_repository(world: Any) -> None:
         ("regular", "hotfix/x", "v1.3.0", "A regular release comes from a branch development, feature/*, release/*"),
         ("emergency", "main", "v1.3.0", "An emergency release comes from a branch hotfix/*, not from main."),
         ("pre_release", "somewhere", "v1.3.0", "A pre-release comes from a branch"),
-        ("regular", "release/9.9", "v1.3.0", "There is no branch release/9.9."),
+        ("regular", "release/9.9", "v1.3.0", "The branch release/9.9 does not exist."),
         ("regular", "release/1.3", "v1.4.0", "The branch release/1.3 does not hold the commit."),
         ("regular", "release/1.3", "v9.9.9", "There is no commit “v9.9.9”."),
-        ("regular", " ", "v1.3.0", "Name the source branch."),
+        ("regular", " ", "v1.3.0", "Name the branch of the commit."),
     ],
 )
 def test_a_branch_that_does_not_fit_is_refused_with_its_sentence(
@@ -136,7 +136,7 @@ def test_a_commit_is_shown_with_its_words_and_its_distance_from_what_is_active(w
     assert (ahead.version, ahead.behind) == ("1.2.0", 0) and ahead.ahead == len(ahead.commits) > 0
     assert ahead.commits[0]["subject"] == "Version 1.3.0"
     assert (behind.version, behind.ahead) == ("1.4.0", 0) and behind.behind > 0
-    assert "Nothing is active" in by_place["Development"].words
+    assert "No version is deployed there yet, so everything is new" in by_place["Development"].words
 
 
 def test_a_tag_of_the_version_that_points_elsewhere_is_named(world: Any, tmp_path: Path) -> None:

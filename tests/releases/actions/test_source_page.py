@@ -38,7 +38,7 @@ def test_the_commit_is_shown_before_it_is_taken_and_only_that_one_is(
     address = f"/admin/act/release/set_source/{release.pk}/"
     assert "accept_rolled_back" not in client.get(address).content.decode()
     shown = client.post(address, {"branch": "release/1.3", "revision": ""}).content.decode()
-    for said in ("Version 1.3.0", world.built.commits["v1.3.0"], "ahead of 1.2.0", "→ Production"):
+    for said in ("Version 1.3.0", world.built.commits["v1.3.0"], "ahead of the deployed version 1.2.0", "→ Production"):
         assert said in shown, said
     assert "accept_rolled_back" not in shown and world.fresh(release).commit == ""
     given = fields_of(shown)
@@ -79,13 +79,13 @@ def test_the_release_page_shows_the_commit_and_what_is_new_in_each_environment(
     source = html.split("release/1.3")[1].split("</div>")[0]
     assert "Version 1.3.0" in source
     production = html.split('data-place="Production"')[1].split("</section>")[0]
-    assert "ahead of 1.2.0, which is active there." in production and "Version 1.3.0" in production
+    assert "ahead of the deployed version 1.2.0." in production and "Version 1.3.0" in production
     in_force(world, "1.4.0", environment="staging")
     html = browsers("manager").get(page).content.decode()
-    assert "Unknown: the repository has not been read since 1.4.0 is active there." in html
+    assert "Unknown: the repository has not been read since 1.4.0 was deployed." in html
     own_repository(world, tmp_path).rename(tmp_path / "away.git")
     with world.acting_as("manager"):
         observe(release.pk)
     html = browsers("manager").get(page).content.decode()
     assert "Unknown: the repository could not be read. There is no repository at" in html
-    assert "ahead of 1.2.0" in html, "what was read of two commits stays true"
+    assert "ahead of the deployed version 1.2.0" in html, "what was read of two commits stays true"

@@ -99,7 +99,7 @@ def test_a_key_that_the_application_does_not_know_makes_no_tag(
 def test_only_between_fixed_content_and_the_start(world: Any, own: Path) -> None:
     release = world.planned()
     git(own, "tag", "-d", "v1.3.0")
-    with world.acting_as("manager"), pytest.raises(WrongState, match="once the content is fixed"):
+    with world.acting_as("manager"), pytest.raises(WrongState, match="A tag can be created once the scope is locked"):
         make_tag(release.pk)
     assert git(own, "tag", "--list", "v1.3.0") == ""
 
@@ -128,7 +128,7 @@ def test_a_tag_that_can_not_be_handed_on_is_not_made(world: Any, own: Path) -> N
     # The other side refuses what would be written below refs/tags.
     git(own, "config", "receive.denyCurrentBranch", "refuse")
     git(own, "config", "transfer.hideRefs", "refs/tags/v1.3.0")
-    with world.acting_as("manager"), pytest.raises(GateClosed, match="was not taken by the repository"):
+    with world.acting_as("manager"), pytest.raises(GateClosed, match="The repository refused the tag"):
         make_tag(release.pk)
     assert git(own, "tag", "--list", "v1.3.0") == ""
     assert not Event.objects.filter(action="release:tag_made").exists()
@@ -145,7 +145,7 @@ def test_the_known_keys_are_changed_by_signature_and_then_the_tag_is_made(
     with world.acting_as("developer"), pytest.raises(NotYou):
         set_signers(world.application.pk, signers=line, reason="a new key")
     with world.acting_as("manager"):
-        with pytest.raises(Invalid, match="Say why"):
+        with pytest.raises(Invalid, match="Enter a reason"):
             set_signers(world.application.pk, signers=line, reason=" ")
         with pytest.raises(Invalid, match="private key"):
             set_signers(world.application.pk, signers=(tmp_path / "next").read_text(), reason="a new key")

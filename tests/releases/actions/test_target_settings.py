@@ -41,10 +41,10 @@ def test_an_unknown_setting_is_refused_with_its_name_and_the_nearest_one(
         where = {"application_id": other.pk, "environment_id": world.environments["staging"].pk, "root": "/srv/other"}
         with pytest.raises(Invalid) as refused:
             create_target(**where, settings=settings)
-        assert f"“{key}” is not a setting of a deployment target" in str(refused.value)
+        assert f"“{key}” is not an option of a deployment target" in str(refused.value)
         assert near in str(refused.value)
         target = world.targets["staging"]
-        with pytest.raises(Invalid, match="is not a setting of a deployment target"):
+        with pytest.raises(Invalid, match="is not an option of a deployment target"):
             set_settings(target.pk, root=target.root, settings=settings, reason="another command")
     assert world.fresh(target).settings == {}
 
@@ -57,7 +57,7 @@ def test_a_value_of_another_kind_is_refused_with_the_name_of_its_setting() -> No
         ({"service": {"stop_seconds": "soon"}}, "service.stop_seconds", "must be a number"),
         ({"log": "/var/log/app.log"}, "log", "below the folder"),
         ({"configuration": {"format": "xml"}}, "configuration.format", "must be one of"),
-        ({"service": None}, "", "leave out what has no value: service"),
+        ({"service": None}, "", "leave out keys without a value: service"),
         ({"ssh": {"host": "app1", "user": "x"}}, "ssh.known_hosts", "is missing"),
     ):
         found = faults_by_key(settings)
@@ -98,7 +98,7 @@ def test_a_secret_that_is_filled_in_elsewhere_is_none() -> None:
 
 def test_a_target_with_a_password_is_neither_made_nor_recorded(world: Any) -> None:
     target = world.targets["staging"]
-    with world.acting_as("operator"), pytest.raises(Invalid, match="“metrics_url” holds a password"):
+    with world.acting_as("operator"), pytest.raises(Invalid, match="“metrics_url” contains a password"):
         set_settings(target.pk, root=target.root, settings=TELLING[0][0], reason="a page with a password")
     assert not [row for row in Event.objects.all() if b"geheim" in bytes(row.bytes)]
 
@@ -121,6 +121,6 @@ def test_every_setting_that_the_code_reads_is_in_the_schema() -> None:
 
 
 def test_the_documentation_lists_exactly_the_settings_of_the_schema() -> None:
-    text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8").partition("## A target's own settings")[2]
+    text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8").partition("## Target options")[2]
     listed = re.findall(r"^\| ((?:`[\w.]+`(?:, )?)+) \|", text, re.MULTILINE)
     assert sorted(name for row in listed for name in re.findall(r"`([\w.]+)`", row)) == sorted(keys())

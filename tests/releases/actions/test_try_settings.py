@@ -93,7 +93,7 @@ def test_what_is_wrong_is_named_with_what_to_do(world: Any, pages: Site, tmp_pat
 def test_settings_with_faults_are_not_tried_and_only_whoever_keeps_them_may(world: Any) -> None:
     with pytest.raises(Invalid, match="metrics_url"):
         tried(world, {"metric_url": "http://127.0.0.1/"})
-    with pytest.raises(Invalid, match="Another target lies there"):
+    with pytest.raises(Invalid, match="Another deployment target is already there"):
         tried(world, {}, root=world.targets["production"].root)
     for name in ("auditor", "developer", "outsider"):
         with pytest.raises(NotYou):
@@ -125,7 +125,7 @@ def test_another_host_is_connected_to_and_asked_there(world: Any, host: Host, tm
         )
     found = tried(world, {"ssh": host.settings})
     assert results(found)["connection"] == results(found)["folder"] == "passed", found
-    assert results(found)["programs"] == "unknown" and "signs in on the host" in found["programs"].says
+    assert results(found)["programs"] == "unknown" and "for signing in on the host" in found["programs"].says
 
 
 def test_the_button_of_the_form_shows_the_table_and_keeps_nothing(world: Any, browsers: Any) -> None:
@@ -133,7 +133,7 @@ def test_the_button_of_the_form_shows_the_table_and_keeps_nothing(world: Any, br
     form = {"root": target.root, "reason": "", "log": "shared/other.log", "try": "1"}
     shown = browsers("operator").post(f"/admin/act/target/set_settings/{target.pk}/", form | {"reason": "another log"})
     assert shown.status_code == 200 and 'id="tried"' in shown.text
-    assert "shared/other.log is not there yet" in shown.text
+    assert "shared/other.log does not exist yet" in shown.text
     assert Target.objects.get(pk=target.pk).settings == {}
     assert 'name="try"' in browsers("operator").get("/admin/act/target/create/").text
 

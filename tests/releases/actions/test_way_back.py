@@ -59,7 +59,7 @@ def test_after_the_watch_the_decider_and_one_of_the_committee_say_so_anew(world:
     ended = alter(ended, consent=None)
     alarm = assessed(world, ended)
     counted(alarm)
-    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="not agreed yet: Committee member"):
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="still needed from: Committee member"):
         decide.authorise(alarm.pk, digest=shown(alarm))
     for name in ("operator", "second_operator", "manager", "developer"):
         with world.acting_as(name), pytest.raises(NotYou, match="your role"):
@@ -100,7 +100,7 @@ def test_who_can_fill_only_the_other_place_agrees_as_well_and_who_lost_the_role_
         with world.acting_as(name):
             agree(alarm.pk, digest=shown(alarm))
     alter(grant, withdrawn_at=now())
-    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="not agreed yet: Project manager"):
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="still needed from: Project manager"):
         decide.authorise(alarm.pk, digest=shown(alarm))
     with world.acting_as("project_manager"):
         agree(alarm.pk, digest=shown(alarm))
@@ -123,7 +123,7 @@ def test_within_the_watch_the_committee_is_not_asked(world: Any) -> None:
     pointing(world, run.release)
     alarm = assessed(world, run)
     counted(alarm)
-    with world.acting_as("committee_a"), pytest.raises(WrongState, match="watch has not ended"):
+    with world.acting_as("committee_a"), pytest.raises(WrongState, match="Monitoring has not ended"):
         agree(alarm.pk, digest=shown(alarm))
     with world.acting_as("second_operator"):
         decide.authorise(alarm.pk, digest=shown(alarm))
@@ -134,7 +134,7 @@ def test_the_newest_goes_first(world: Any, ended: Deployment) -> None:
         Release, application=world.application, version="1.9.0", title="newer", author=world.people["operator"]
     )
     alter(InForce.objects.get(), release=other)
-    with world.acting_as("operator"), pytest.raises(WrongState, match=r"Newest first: .*1\.9\.0"):
+    with world.acting_as("operator"), pytest.raises(WrongState, match=r"with the newest version.*1\.9\.0; roll"):
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
     newer = make(
         Deployment,
@@ -144,7 +144,7 @@ def test_the_newest_goes_first(world: Any, ended: Deployment) -> None:
         requested_by=world.people["operator"],
     )
     walk(newer, "schedule", "queue", "start")
-    with world.acting_as("operator"), pytest.raises(WrongState, match="newer run is under way"):
+    with world.acting_as("operator"), pytest.raises(WrongState, match="A newer deployment is in progress"):
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
 
 
@@ -153,7 +153,7 @@ def test_of_two_runs_of_one_release_the_later_goes_first(world: Any, ended: Depl
     again = make(Deployment, release=ended.release, **where, requested_by=world.people["operator"])
     walk(again, "schedule", "queue", "start", "verify", "watch")
     with world.acting_as("operator"):
-        with pytest.raises(WrongState, match="Newest first"):
+        with pytest.raises(WrongState, match="Rollbacks start with the newest version"):
             decide.raise_(ended.pk, cause="data_inconsistent", note="x")
         assert not_possible(world.fresh(again)) == ""
         decide.raise_(again.pk, cause="data_inconsistent", note="x")
@@ -167,7 +167,7 @@ def test_past_the_retention_of_its_dump_only_a_higher_patch_goes_forward(world: 
     assert "higher patch" in not_possible(world.fresh(ended)), "it is asked again when it begins"
     with world.acting_as("manager"):
         decide.dismiss(alarm.pk, reason="the dump is gone")
-    with world.acting_as("operator"), pytest.raises(WrongState, match="90 days; from here only a higher patch"):
+    with world.acting_as("operator"), pytest.raises(WrongState, match="90 days. Release a higher patch"):
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
     plan = ended.release.plan
     plan["back"] = [row for row in plan["back"] if row["kind"] != "database_update"]
@@ -178,10 +178,13 @@ def test_past_the_retention_of_its_dump_only_a_higher_patch_goes_forward(world: 
 
 def test_a_way_back_is_not_taken_back_and_says_what_to_do(world: Any, ended: Deployment) -> None:
     walk(ended, "roll_back")
-    with world.acting_as("operator"), pytest.raises(WrongState, match="try the failed step again, or take it over"):
+    with (
+        world.acting_as("operator"),
+        pytest.raises(WrongState, match="retry the failed step, or complete the rollback manually"),
+    ):
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
     walk(ended, "restored")
-    with world.acting_as("operator"), pytest.raises(WrongState, match="taken back already.*release a higher patch"):
+    with world.acting_as("operator"), pytest.raises(WrongState, match="is already rolled back.*release a higher patch"):
         decide.raise_(ended.pk, cause="data_inconsistent", note="x")
 
 
@@ -189,7 +192,7 @@ def test_nobody_says_go_before_the_rows_are_counted_or_known_to_be_uncountable(w
     run = walk(world.scheduled(), "queue", "start", "verify", "watch")
     pointing(world, run.release)
     alarm = assessed(world, run)
-    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="still being counted"):
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="still counting the rows"):
         decide.authorise(alarm.pk, digest=shown(alarm))
 
     with acting(COMMAND):
@@ -201,7 +204,7 @@ def test_nobody_says_go_before_the_rows_are_counted_or_known_to_be_uncountable(w
 
 
 def test_a_rehearsal_is_no_cause_in_production(world: Any, ended: Deployment) -> None:
-    with world.acting_as("operator"), pytest.raises(Invalid, match="does not know this cause"):
+    with world.acting_as("operator"), pytest.raises(Invalid, match="The release procedure does not name this cause"):
         decide.raise_(ended.pk, cause="rehearsal", note="x")
     staged = world.verified_run(ended.release, "staging")
     pointing(world, ended.release, "staging")
@@ -260,7 +263,7 @@ def test_what_was_done_by_hand_takes_two_names_and_is_reported_as_any_other(worl
         with pytest.raises(Invalid):
             take_over(alarm.pk, **LEFT, reason=" ")
         take_over(alarm.pk, **LEFT, reason="restored from the dump by hand")
-        with pytest.raises(NotYou, match="another person"):
+        with pytest.raises(NotYou, match="A different person from the one before"):
             take_over(alarm.pk, **LEFT, reason="and so say I")
     assert world.fresh(alarm).state == "faltered"
     with world.acting_as("second_operator"):
@@ -281,18 +284,18 @@ def test_maintenance_that_is_still_on_is_measured_and_left_so_by_a_tick_only(wor
     flag.parent.mkdir(parents=True, exist_ok=True)
     flag.touch()
     with world.acting_as("operator"):
-        with pytest.raises(Invalid, match="still on .measured there"):
+        with pytest.raises(Invalid, match="still on .as measured"):
             take_over(alarm.pk, **LEFT, reason="restored by hand")
         take_over(alarm.pk, **LEFT, reason="restored by hand", accepted=True)
     (entry,) = world.fresh(alarm).facts["by_hand"]
     assert (entry["maintenance"], entry["measured"]["maintenance"]) == ("off", "on")
     event = Event.objects.filter(kind="action", action="rollback:take_over").latest("at")
-    assert event.contents["after"]["left_so"] == ["Maintenance mode is still on (measured there)."]
+    assert event.contents["after"]["left_so"] == ["Maintenance mode is still on (as measured)."]
     flag.unlink()
     with world.acting_as("second_operator"):
-        with pytest.raises(Invalid, match="does not run as it should .as you state"):
+        with pytest.raises(Invalid, match="does not run as it should .as stated"):
             take_over(alarm.pk, maintenance="off", service="stopped", reason="compared")
-        with pytest.raises(Invalid, match="still on .as you state"):
+        with pytest.raises(Invalid, match="still on .as stated"):
             take_over(alarm.pk, maintenance="on", service="none", reason="compared")
         take_over(alarm.pk, **LEFT, reason="compared")
     report = alarm.documents.get(kind="report").body
@@ -302,7 +305,7 @@ def test_maintenance_that_is_still_on_is_measured_and_left_so_by_a_tick_only(wor
 def test_a_service_that_does_not_run_is_measured_and_warned_of(world: Any) -> None:
     _run, alarm = faltered(world)
     alter(world.targets["production"], settings={"service": {"start": ["/bin/true"]}})
-    with world.acting_as("operator"), pytest.raises(Invalid, match="does not run as it should .measured"):
+    with world.acting_as("operator"), pytest.raises(Invalid, match="does not run as it should .as measured"):
         take_over(alarm.pk, maintenance="off", service="running", reason="restored by hand")
     assert "by_hand" not in world.fresh(alarm).facts
 
@@ -315,7 +318,7 @@ def test_a_way_back_of_a_run_that_was_settled_is_not_tried_again(world: Any) -> 
     with world.acting_as("second_operator"):
         settle(run.pk, how="unknown", reason="by hand")
     with world.acting_as("operator"):
-        with pytest.raises(WrongState, match="taken over by hand"):
+        with pytest.raises(WrongState, match="Complete its rollback manually instead of retrying it"):
             retry(alarm.pk, reason="again")
         take_over(alarm.pk, **LEFT, reason="restored from the dump by hand")
     assert world.fresh(alarm).state == "faltered"
@@ -350,7 +353,7 @@ def test_report_cause_and_prevention_are_drafted_from_what_was_recorded(world: A
     report = texts["report"]
     assert "two totals differ" in report and "all users" in report and "dataset: 3" in report and "コード abc" in report
     assert "Traceback: totals differ" in report
-    assert report.index("実行開始") < report.index("警報：Operator")
+    assert report.index("デプロイ開始（予約：") < report.index("警報：Operator")
     assert "exit code 7" in texts["cause"] and "Datasets can be tagged" in texts["cause"]
     assert "原因をもとに記入" in texts["prevention"]
 

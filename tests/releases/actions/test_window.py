@@ -67,7 +67,7 @@ def test_a_time_in_the_past_is_refused(world: Any) -> None:
 
 def test_after_the_application_it_is_postponed_and_not_moved(world: Any) -> None:
     release, _round = world.submitted()
-    with world.acting_as("manager"), pytest.raises(WrongState, match="postpone"):
+    with world.acting_as("manager"), pytest.raises(WrongState, match="Reschedule the release instead"):
         move(release.pk, start=next_regular(world))
     for name in ("operator", "committee_a", "developer"):
         with world.acting_as(name), pytest.raises(NotYou):

@@ -260,7 +260,7 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
     with acting_as("operator"), change("test:rollback") as act:
         made = Rollback.objects.create(
             deployment=run_, cause="error_rate", raised_at=now(), began_at=now(), restored_at=now(),
-            note="3 of 5 samples over the limit",
+            note="3 of 5 measurements at or over the limit",
             facts={
                 "trigger": {"metric": "error_rate", "k": 3, "n": 5}, "samples": [sample] * 3,
                 "rows": {"datasets": 12, "tags": 40},
@@ -276,7 +276,7 @@ def rolled_back(acting_as: ActingAs, run_: Deployment) -> Rollback:
             application=run_.application,
             release=run_.release,
             key="full_review",
-            label_ja="事前承認した切戻しの評価",
+            label_ja="事前承認したロールバックの評価",
             label_en="Assessment of a pre-authorised rollback",
             due_at=now() + timedelta(hours=2),
         )

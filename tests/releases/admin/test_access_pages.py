@@ -69,7 +69,7 @@ def test_the_grid_names_every_role_level_and_verb(busy: AccessReview, browsers: 
 
 def test_the_page_shows_who_holds_will_hold_waits_and_held(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
     html = html_of(browsers("auditor"), "/admin/access/")
-    for words in ("waits for a second person", "begins later", "valid now", "ended early", "2 hours", "half-year"):
+    for words in ("waits for a second person", "begins later", "valid now", "revoked early", "2 hours", "half-year"):
         assert words in html, words
 
 
@@ -120,16 +120,16 @@ def test_an_overdue_review_is_marked(busy: AccessReview, browsers: Callable[[str
     for address in ("/admin/access/", f"/admin/access/review/{busy.pk}/"):
         assert '<span class="r-chip bad">overdue</span>' in html_of(browsers("auditor"), address)
     work = html_of(browsers("administrator"), "/admin/")
-    assert "Review the grants" in work and 'class="urgent"' in work
+    assert "Review access grants" in work and 'class="urgent"' in work
 
 
 def test_my_work_names_what_waits_for_whom(busy: AccessReview, browsers: Callable[[str], Any]) -> None:
     second = html_of(browsers("second_administrator"), "/admin/")
-    for words in ("Answer a request for access", "Confirm a deputy", "Accept or decline a change", "Confirm a role"):
+    for words in ("Decide on access request", "Confirm delegation", "Confirm or reject change", "Confirm access grant"):
         assert words in second, words
     first = html_of(browsers("administrator"), "/admin/")
-    assert "Accept or decline a change" not in first, "the second person is another one"
-    assert "Answer a request for access" not in html_of(browsers("committee_a"), "/admin/")
+    assert "Confirm or reject change" not in first, "the second person is another one"
+    assert "Decide on access request" not in html_of(browsers("committee_a"), "/admin/")
 
 
 def test_an_account_offers_what_fits_it(
@@ -154,7 +154,7 @@ def test_lists_of_tokens_requests_and_deputies_answer(busy: AccessReview, browse
     client = browsers("auditor")
     for name in ("token", "accessrequest", "accessreview", "deputy", "accessgrant", "account"):
         html = html_of(client, f"/admin/environments/{name}/")
-        assert "Nothing here yet" not in html, name
+        assert "There are no entries yet" not in html, name
         assert client.get(f"/admin/environments/{name}/", {"digest__startswith": "a"}).status_code in (302, 400), name
 
 

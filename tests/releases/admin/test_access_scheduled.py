@@ -41,6 +41,6 @@ def test_a_run_of_somebody_without_the_right_is_not_queued(world: Any, way: str,
     run = world.scheduled()
     require_starter(run)
     taken_away(world, way)
-    with acting(SCHEDULER), pytest.raises(GateClosed, match="no longer has the right"):
+    with acting(SCHEDULER), pytest.raises(GateClosed, match="no longer has permission"):
         queue(run.pk)
     assert world.fresh(run).state == "scheduled" and not run.steps.exists()

@@ -20,7 +20,7 @@ from tests.audit.tampered import as_owner, set_event, set_row
 from tests.conftest import seal
 from tests.releases.gates.asking import COMMAND
 
-WORDS = "Altered after it was recorded"
+WORDS = "These rows were altered after they were recorded"
 CHANGES: dict[Any, str] = {
     StepOutput: "text = 'all went well'",
     Sample: "values = '{}'",
@@ -119,7 +119,7 @@ def test_an_event_that_was_altered_is_shown_in_red(
     event = Event.objects.filter(action="consent:approve", kind="action").select_related("link")[0]
     page = reverse("event", args=[event.link.number])
     html = auditor.get(page).content.decode()
-    assert "was altered" not in html and "the signature of the checkpoint is that of the signer" in html
+    assert "was altered" not in html and "the ledger signer signed the checkpoint" in html
     set_event(event.link.number, change)
     html = auditor.get(page).content.decode()
     assert "This event was altered after it was recorded" in html and "The proof fails" in html

@@ -94,7 +94,7 @@ def test_a_search_ends_after_so_many_events_and_goes_on(
     assert seen == numbers(words="1.3.0") and pages > 3
     monkeypatch.setattr(search, "SCAN", 100)
     html = auditor.get(reverse("timeline"), {"words": "needle-in-no-stack"}).content.decode()
-    assert "Looked back to number" in html and "Look further back" in html
+    assert "The search went back to number" in html and "Look further back" in html
 
 
 def test_a_release_and_an_environment_bring_all_that_belongs_to_them(world: dict[str, Any]) -> None:
@@ -144,7 +144,7 @@ def test_each_event_has_a_page(world: dict[str, Any], auditor: Any) -> None:
     edited = Event.objects.filter(action="release:edit", kind="row", object__startswith="releases.Release:").first()
     assert edited is not None
     html = auditor.get(reverse("event", args=[edited.link.number])).content.decode()
-    assert "security impact" in html and "No checkpoint covers it yet" in html
+    assert "security impact" in html and "No checkpoint covers this event yet" in html
     head = Head.objects.get()
     assert auditor.get(reverse("event", args=[head.number])).status_code == 200
 
@@ -195,14 +195,15 @@ def test_a_row_is_shown_as_it_was(world: dict[str, Any], auditor: Any) -> None:
     assert "重複登録の修正" in html and "利用部門の要望" not in html
     assert "利用部門の要望" in auditor.get(reverse("as-of"), {"object": label}).content.decode()
     before = (first.at - timedelta(seconds=1)).isoformat()
-    assert "It was not there" in auditor.get(reverse("as-of"), {"object": label, "at": before}).content.decode()
+    then = auditor.get(reverse("as-of"), {"object": label, "at": before}).content.decode()
+    assert "The row did not exist at that moment" in then
     listed = auditor.get(reverse("as-of"), {"kind": "releases.Release"}).content.decode()
     assert label in listed
 
 
 def test_who_could_and_who_did(world: dict[str, Any], auditor: Any, people: dict[str, Any]) -> None:
     html = auditor.get(reverse("who-could")).content.decode()
-    assert "Committee A" in html and "without a right" not in html
+    assert "Committee A" in html and "Operations without permission" not in html
     production = Environment.objects.get(slug="production")
     done, more = uses(Then(), production, now() - timedelta(days=1), now())
     assert not more
@@ -236,7 +237,7 @@ def test_an_act_without_a_right_is_seen(
         )  # fmt: skip
         act.about(made)
     html = auditor.get(reverse("who-could")).content.decode()
-    assert "Acts done without a right to them: 1" in html
+    assert "Operations without permission: 1" in html
 
 
 def given(acting_as: Callable[..., Any], account: Any, role: str, slug: str) -> None:

@@ -49,5 +49,5 @@ def test_drift_is_named(acting_as: Callable[..., Any], browsers: Callable[[str],
         create(
             application_id=of.pk, environment_id=places["production"].pk, values={"A": "1"}, secrets={}, reason="more"
         )
-    assert _drift("production") == ["configuration #2 is not rolled out (in force: #1)"]
+    assert _drift("production") == ["configuration #2 is not deployed (in use: #1)"]
     assert "3 not as planned" in browsers("manager").get(reverse("admin:index")).content.decode()

@@ -25,7 +25,7 @@ def test_the_page_names_the_approvals_that_end(
     html = browsers("manager").get(reverse("act", args=["release", verb, world["review"].pk])).content.decode()
     card = html[html.index('id="cost"') :].split("</section>")[0]
     assert "Approval of Committee A" in card and "ends" in card
-    assert ("Consent is applied for anew: " in card) == (verb != "withdraw")
+    assert ("Approval is requested again: " in card) == (verb != "withdraw")
 
 
 def test_what_is_named_is_what_ends(world: dict[str, Any], acting_as: Callable[..., Any]) -> None:

@@ -51,9 +51,9 @@ def test_the_page_tells_what_was_counted(acting_as: Callable[..., Any], browsers
     past.ran(acting_as, of, "1.1.0", begin + timedelta(hours=2), trouble="rolled_back", kind="emergency")
     client, address = browsers("auditor"), reverse("figures")
     html = client.get(address).content.decode()
-    assert "1 of 2 judged runs" in html and "50 %" in html and "Error rate" in html
+    assert "1 of 2 deployments with a result" in html and "50 %" in html and "Error rate" in html
     assert (
-        "Nothing ran in production"
+        "No production deployment started in this period"
         in client.get(address, {"since": "2001-04-01", "until": "2002-03-31"}).content.decode()
     )
     for part in PARTS:

@@ -69,7 +69,7 @@ def test_every_page_answers_everybody_who_may_look_in_both_languages(
 def test_the_inbox_counts_opens_and_marks_as_read(told: Notice, browsers: Callable[[str], Any]) -> None:
     client = browsers("developer")
     page = text_of(client.get(reverse("inbox")))
-    assert "1 unread message" in page and told.texts["ja"]["subject"] in page
+    assert "1 unread notification" in page and told.texts["ja"]["subject"] in page
     assert re.search(r'href="/admin/inbox/"[^<]*<.*?>\s*1\s*<', text_of(client.get("/admin/")), re.S), (
         "the sidebar counts"
     )
@@ -93,10 +93,10 @@ def test_nobody_sees_another_persons_inbox(told: Notice, browsers: Callable[[str
 def test_a_message_outside_is_read_signed_and_released_on_one_page(
     told: Notice, browsers: Callable[[str], Any]
 ) -> None:
-    assert "Release a message to people outside" in text_of(browsers("project_manager").get("/admin/"))
+    assert "Approve for external recipients" in text_of(browsers("project_manager").get("/admin/"))
     client = browsers("project_manager")
     page = text_of(client.get(told_page(told)))
-    assert "People outside are not told yet" in page and "kita@users.example" in page
+    assert "External stakeholders are not notified yet" in page and "kita@users.example" in page
     button = 'data-verb="notice:release"'
     assert button in page, "who may release it"
     for name in ("manager", "operator"):
@@ -171,7 +171,7 @@ def test_the_release_page_says_what_was_told_and_what_users_may_be_told(
     told: Notice, browsers: Callable[[str], Any]
 ) -> None:
     page = text_of(browsers("manager").get(reverse("release", args=[told.release_id])))
-    assert "Status text for users" in page and "has been called off" in page and "1 of 2 sent" in page
+    assert "Status text for users" in page and "has been cancelled" in page and "1 of 2 sent" in page
 
 
 def test_no_address_or_secret_of_a_channel_is_on_any_page(
@@ -210,7 +210,7 @@ def test_a_text_that_changes_in_one_language_only_says_so_before_and_after(
     confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]  # type: ignore[index]
     assert client.post(address, given | {"confirmed": confirmed}).status_code == 302
     page = text_of(client.get(reverse("admin:releases_messagetext_change", args=[row.pk])))
-    assert "The Japanese text was written last" in page and "our own in Japanese, shipped in English" in page
+    assert "The Japanese text was written last" in page and "custom in Japanese, default in English" in page
     both = given | {"subject_ja": "予告です", "subject_en": "Notice", "body_en": "Notice"}
     preview = text_of(client.post(address, both))
     assert "text is changed; the" not in preview
@@ -226,7 +226,7 @@ def test_the_preview_shows_who_is_disabled_and_the_mail_in_html(told: Notice, br
     shown = {"event": "release:announce", "release": told.release_id}
     page = text_of(browsers("manager").get(reverse("messages-preview"), shown))
     row = re.search(r"<tr><th scope=\"row\">kita@users\.example.*?</tr>", page, re.S)[0]  # type: ignore[index]
-    assert "The address is disabled." in row
+    assert "The address is suppressed." in row
     assert 'sandbox title="As a mail in HTML" srcdoc="<!doctype html>' in page
 
 
@@ -234,7 +234,7 @@ def test_who_confirms_a_message_sees_when_it_was_written_and_the_state_of_its_re
     told: Notice, browsers: Callable[[str], Any]
 ) -> None:
     page = text_of(browsers("project_manager").get(reverse("act", args=["notice", "release", told.pk])))
-    assert "state of the release now" in page and "Withdrawn" in page and "written" in page
+    assert "current state of the release" in page and "Cancelled" in page and "written" in page
 
 
 def test_a_channel_that_takes_nothing_says_why_on_its_page(

@@ -85,10 +85,10 @@ def test_who_started_a_run_decides_nothing_about_it(world: dict[str, Any], asked
     for row, key in ((run, "deployment:give_up"), (step, "step:retry")):
         one = asked(row, key)
         assert not one.offers("operator") and one.offers("second_operator")
-        assert one.why("operator") == "You have scheduled this run; another person decides."
-        assert "right" in one.why("auditor")
-    assert not asked(run, "deployment:give_up").waits("operator", "Decide how the run goes on")
-    assert asked(run, "deployment:give_up").waits("second_operator", "Decide how the run goes on")
+        assert one.why("operator") == "You have scheduled this deployment; another person must decide."
+        assert one.why("auditor") == "You do not have permission to do this."
+    assert not asked(run, "deployment:give_up").waits("operator", "Decide how to continue")
+    assert asked(run, "deployment:give_up").waits("second_operator", "Decide how to continue")
     assert Deployment.objects.get(pk=run.pk).state == "waiting"
 
 
@@ -99,9 +99,9 @@ def test_who_started_a_run_neither_verifies_it_nor_judges_its_watch(
     verify, judge = asked(run, "deployment:verify"), asked(watch, "watch:judge")
     assert not verify.offers("operator") and verify.offers("second_operator")
     assert not judge.offers("operator") and judge.offers("second_operator")
-    assert "another person verifies it" in verify.why("operator")
-    assert "another person judges its watch" in judge.why("operator")
-    for one, what in ((verify, "Verify the run"), (judge, "Give a verdict")):
+    assert "another person must verify it" in verify.why("operator")
+    assert "another person must judge its monitoring result" in judge.why("operator")
+    for one, what in ((verify, "Verify deployment"), (judge, "Record monitoring result")):
         assert one.waits("second_operator", what) and not one.waits("operator", what)
 
 
@@ -114,8 +114,8 @@ def test_whoever_approved_schedules_nothing(world: dict[str, Any], asked: Callab
                environment=Environment.objects.get(slug="production"))  # fmt: skip
     one = asked(run, "deployment:schedule")
     assert one.offers("operator") and not one.offers("committee_a")
-    assert one.waits("operator", "Schedule the run") and not one.waits("committee_a", "Schedule the run")
-    assert one.why("committee_a") == "You have approved this release; another person schedules it."
+    assert one.waits("operator", "Schedule deployment") and not one.waits("committee_a", "Schedule deployment")
+    assert one.why("committee_a") == "You have approved this release; another person must schedule its deployment."
 
 
 def test_the_writer_checks_and_approves_no_text_of_his(
@@ -129,20 +129,20 @@ def test_the_writer_checks_and_approves_no_text_of_his(
             review.write(document.pk, body=f"by {name}")
     check, approve = asked(document, "document:check_content"), asked(document, "document:approve")
     assert not check.offers("manager") and not check.offers("developer") and check.offers("project_manager")
-    assert check.waits("tester", "Check the document")
+    assert check.waits("tester", "Check document content")
     with acting_as("project_manager"):
         review.check_content(document.pk, digest=shown(document))
     with acting(COMMAND):
         for name in ("second_operator", "committee_b"):
             propose(people[name].pk, role="release_manager", reason="more")
-    assert approve.offers("committee_b") and approve.waits("committee_b", "Approve the document")
+    assert approve.offers("committee_b") and approve.waits("committee_b", "Approve document")
     for name in ("manager", "project_manager"):
-        assert not approve.offers(name) and not approve.waits(name, f"Approve the document: {document}")
-        assert "another person" in approve.why(name)
+        assert not approve.offers(name) and not approve.waits(name, f"Approve document: {document}")
+        assert "A different person" in approve.why(name)
     alter(people["developer"], employee_id="E-7")
     alter(people["second_operator"], employee_id="Ｅ-7")
     assert not approve.offers("second_operator")
-    assert not approve.waits("second_operator", f"Approve the document: {document}")
+    assert not approve.waits("second_operator", f"Approve document: {document}")
 
 
 def test_who_proposed_a_waiver_or_spoke_about_the_release_waives_nothing(
@@ -158,8 +158,8 @@ def test_who_proposed_a_waiver_or_spoke_about_the_release_waives_nothing(
     yes, no = asked(waiver, "waiver:approve"), asked(waiver, "waiver:refuse")
     assert [yes.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, False]
     assert [no.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, True]
-    assert "has given a word" in yes.why("committee_a")
-    what = "Decide about a waiver"
+    assert "has made an approval decision" in yes.why("committee_a")
+    what = "Decide on waiver request"
     assert yes.waits("project_manager", what)
     assert not yes.waits("second_operator", what) and not yes.waits("committee_a", what)
 
@@ -174,8 +174,8 @@ def test_the_rosters_decider_alone_authorises_a_way_back(
     communicated(row)
     one = asked(walked(row, "assess"), "rollback:authorise")
     assert one.offers("manager") and not one.offers("operator")
-    assert one.why("operator") == "The roster names another person to decide: Manager"
-    assert one.waits("manager", "Authorise the rollback") and not one.waits("operator", "Authorise the rollback")
+    assert one.why("operator") == "The release team names another rollback decision maker: Manager"
+    assert one.waits("manager", "Authorise rollback") and not one.waits("operator", "Authorise rollback")
 
 
 def test_the_author_settles_no_debt_of_his_release(world: dict[str, Any], asked: Callable[..., Asked]) -> None:
@@ -183,8 +183,10 @@ def test_the_author_settles_no_debt_of_his_release(world: dict[str, Any], asked:
     debt = Obligation.objects.filter(release=world["released"]).earliest("pk")
     one = asked(debt, "obligation:settle")
     assert one.offers("project_manager") and not one.offers("manager")
-    assert one.why("manager") == "You are its author."
-    assert one.waits("project_manager", "Settle what is owed") and not one.waits("manager", "Settle what is owed")
+    said = "You are the author of this release; another person must complete the follow-up action."
+    assert one.why("manager") == said
+    what = "Complete follow-up action"
+    assert one.waits("project_manager", what) and not one.waits("manager", what)
     alter(debt, blocks="start")
     assert one.offers("committee_b") and not one.offers("project_manager")
 
@@ -194,10 +196,10 @@ def test_who_wrote_or_caused_what_goes_outside_does_not_release_it(
 ) -> None:
     """Two may release such a message: each is kept from his own."""
     texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
-    for number, (field, words) in enumerate((("writer", "written this text"), ("cause", "caused this message"))):
+    for number, (field, words) in enumerate((("writer", "written this text"), ("cause", "caused this notification"))):
         row = make(Notice, event="release:announce", outbox=9000 + number, act=str(uuid.uuid4()), object="x:1", texts=texts,
                    path="/admin/", made_at=now(), outside=True, **{field: people["manager"].person_key})  # fmt: skip
-        one, what = asked(row, "notice:release"), "Release a message to people outside"
+        one, what = asked(row, "notice:release"), "Approve for external recipients"
         assert one.offers("project_manager") and not one.offers("manager")
         assert one.waits("project_manager", what) and not one.waits("manager", what)
         assert words in one.why("manager")
@@ -265,8 +267,9 @@ def test_whose_word_a_deputy_gave_has_spoken(
                 meaning="approve", roles=["committee"], digest=world["round"].digest, signature={}, at=now())  # fmt: skip
     assert word.round_id == world["round"].pk and standing_of(world["round"], people["committee_b"]).given
     assert not waive.offers("committee_b") and waive.offers("manager")
-    assert "has given a word" in waive.why("committee_b")
-    assert not approve.offers("committee_b") and "already given your word" in approve.why("committee_b")
+    assert "has made an approval decision" in waive.why("committee_b")
+    assert not approve.offers("committee_b")
+    assert "already made your approval decision" in approve.why("committee_b")
     assert not approve.offers("manager") and not approve.offers("committee_a")
 
 
@@ -280,4 +283,4 @@ def test_no_button_leads_to_what_is_always_refused(
         assert "consent:approve" in shown and ("consent:approve_with_condition" in shown) == has, name
     regular = ChangeWindow.objects.filter(from_procedure=True, withdrawn_at=None).earliest("pk")
     found = {one.key: one.reason for one in buttons(read_rights(people["manager"]), regular)}
-    assert "comes with the procedure" in found["window:withdraw"]
+    assert "comes from the procedure" in found["window:withdraw"]

@@ -295,4 +295,4 @@ def test_a_release_has_its_page_before_the_first_procedure(
         answer = browsers(name).get(reverse("release", args=[release.pk]))
         assert answer.status_code == 200 and check not in answer.content.decode()
     answer = browsers("operator").get(check)
-    assert answer.status_code == 403 and "No procedure is active." in answer.content.decode()
+    assert answer.status_code == 403 and "No release procedure is in effect." in answer.content.decode()

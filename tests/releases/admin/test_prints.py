@@ -61,7 +61,7 @@ def test_where_no_window_is_the_work_sheet_invents_no_time(
     """In staging a run has an hour and nothing to decide by; without a run there is no time at all, in both languages."""
     row, run = world["review"], alter(world["running"], window_end=None, scheduled_for=now() + timedelta(hours=9))
     client, zone = browsers("operator"), "Asia/Tokyo"
-    for language, words in (("en", "Rollback decision time"), ("ja", "切戻し判断時刻")):
+    for language, words in (("en", "Rollback decision time"), ("ja", "ロールバック判断時刻")):
         client.cookies["django_language"] = language
         with translation.override(language):
             planned = (when(row.window_start, zone), when(row.window_end, zone), clock(row.window_start, zone))
@@ -102,8 +102,9 @@ def test_the_contact_sheet_follows_the_order_of_the_questions(
 ) -> None:
     """Verifier, responsible, decider; a duty without a person is named as such."""
     html = browsers("manager").get(reverse("contact-sheet", args=[world["review"].pk])).content.decode()
-    places = [html.index(words) for words in ("Verifier", "Responsible", "Rollback decider", "Others on duty")]
-    assert places == sorted(places) and "nobody" in html
+    named = ("Verifier", "Release lead", "Rollback decision maker", "Other team members")
+    places = [html.index(words) for words in named]
+    assert places == sorted(places) and "not assigned" in html
 
 
 def test_the_rollback_sheet_holds_facts_and_documents(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:

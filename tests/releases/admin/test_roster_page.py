@@ -43,8 +43,8 @@ def test_a_decider_is_one_who_may_decide_there(
             propose(people["developer"].pk, role="operator", environment_id=place.pk, reason="a part")
     sent = {"duty": "rollback_decider", "account_id": people["developer"].pk, "telephone": "03-9999-9999"}
     answer = browsers("manager").post(_page(world), sent)
-    html = answer.content.decode()
-    assert answer.status_code == 400 and "Developer has no right to authorise a rollback in Production" in html
+    html, said = answer.content.decode(), "Developer does not have permission to authorise a rollback in Production"
+    assert answer.status_code == 400 and said in html
     assert 'value="03-9999-9999"' in html
     entry = RosterEntry.objects.get(release=world["review"], duty="rollback_decider")
     assert entry.account.username == "manager"

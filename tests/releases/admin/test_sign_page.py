@@ -148,7 +148,7 @@ def test_what_is_refused_comes_back_to_be_read_again(world: dict[str, Any], brow
     sent[f"checklist-sign-{second.pk}-evidence"] = "what I saw"
     answer = client.post(reverse("sign-all", args=[release.pk]), sent)
     html = answer.content.decode()
-    assert answer.status_code == 409 and "You were shown another content" in html and 'value="what I saw"' in html
+    assert answer.status_code == 409 and "The content shown to you differs" in html and 'value="what I saw"' in html
     assert " checked>" not in html and f"checklist-sign-{first.pk}" not in html and shown(second) in html
     signed = set(release.checklist.exclude(signed_at=None))
     assert signed == {first}
@@ -187,6 +187,7 @@ def test_whoever_has_spoken_is_shown_no_waiver(
     assert key not in _offers(browsers("committee_a"), release)
     page = reverse("sign-all", args=[release.pk])
     said = browsers("committee_a").post(page, {"sign": [key]}, follow=True).content.decode()
-    assert "cannot be signed by you" in said and Waiver.objects.get(pk=waiver.pk).approved_at is None
+    assert "You do not have permission to sign this item" in said
+    assert Waiver.objects.get(pk=waiver.pk).approved_at is None
     alter(waiver, until=now())
     assert key not in _offers(browsers("project_manager"), release)

@@ -61,7 +61,7 @@ def test_a_fault_stands_at_its_field_in_the_language_of_the_reader(world: Any, b
     answered = made(browsers, **{"metrics_url": "app:8000", "ansible.inventory": '{"all": ]}', "ssh.host": "app1"})
     assert answered.status_code == 400
     faults = answered.context["form"].errors
-    assert faults["ansible.inventory"] == ["This is no JSON: line 1, column 9: Expecting value"]
+    assert faults["ansible.inventory"] == ["This is not valid JSON: line 1, column 9: Expecting value"]
     answered = made(browsers, **{"metrics_url": "app:8000", "ssh.host": "app1", "service.start": "a 'b"})
     faults = answered.context["form"].errors
     assert faults["service.start"] == ["A quotation mark is not closed, or a backslash ends the line."]
@@ -81,5 +81,5 @@ def test_the_page_of_a_new_target_explains_each_field_with_an_example(world: Any
 def test_the_page_of_a_target_says_what_programs_see(world: Any, browsers: Any) -> None:
     there: Any = Target.objects.filter(environment__slug="production").first()
     page = browsers("operator").get(reverse("admin:environments_target_change", args=[there.pk]))
-    told = "They see the folder, the system" if landlock() else "has no Landlock"
-    assert "What programs see" in page.text and told in page.text
+    told = "Programs see only the folder, the system and the paths given here" if landlock() else "has no Landlock"
+    assert "Paths visible to programs" in page.text and told in page.text

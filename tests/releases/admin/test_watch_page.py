@@ -16,7 +16,7 @@ def test_it_shows_curves_marks_triggers_and_checks(world: dict[str, Any], browse
     watch = Watch.objects.get(deployment=world["back"], purpose="after")
     text = browsers("operator").get(reverse("watch", args=[watch.pk])).content.decode()
     assert text.count("<figure") == 4
-    assert "The target has no source for: Alerts per hour" in text
+    assert "The deployment target has no metric source for: Alerts per hour" in text
     for said in (
         "baseline 1%",
         "≥ 10%",

@@ -110,7 +110,7 @@ def test_a_refusal_is_a_problem_with_its_reasons(world: Any, call: Callable[...,
     assert broken.status_code == 422
     assert broken["content-type"] == "application/problem+json"
     problem = broken.json()
-    assert problem["status"] == 422 and problem["title"] == "A value makes no sense" and problem["reasons"]
+    assert problem["status"] == 422 and problem["title"] == "Validation failed" and problem["reasons"]
     assert problem["type"].endswith("invalid") and problem["detail"]
     assert call("post", "/evidence", report(world, application="nothing")).status_code == 404
     assert call("post", "/runs", run_of("moon")).status_code == 404
@@ -150,7 +150,7 @@ def test_ci_does_not_run_production_without_consent(world: Any, call: Callable[.
 
         run = request(release.pk, environment_id=world.environments["production"].pk)
     refused = call("post", "/runs", run_of("production"))
-    assert refused.status_code == 409 and "no granted consent" in refused.json()["detail"]
+    assert refused.status_code == 409 and "The release has no valid approval" in refused.json()["detail"]
     assert world.fresh(run).state == "requested"
 
 

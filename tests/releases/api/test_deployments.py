@@ -47,7 +47,7 @@ def test_ci_starts_in_production_only_what_is_approved(world: Any, call: Callabl
 
         run = request(release.pk, environment_id=world.environments["production"].pk)
     refused = call("post", f"/deployments/{run.pk}/start", {})
-    assert refused.status_code == 409 and "no granted consent" in refused.json()["detail"]
+    assert refused.status_code == 409 and "The release has no valid approval" in refused.json()["detail"]
     assert world.fresh(run).state == "requested"
 
 
@@ -165,6 +165,6 @@ def test_the_account_is_told_what_it_may_and_why(world: Any, call: Callable[...,
     assert not request["may"] and "Deployment after approval" in request["why"]
     narrow = token_for(world, world.people["ci"], "staging")
     beyond = ask("get", "/may?verb=start&environment=production", token=narrow).json()
-    assert not beyond["may"] and "does not reach" in beyond["why"] and beyond["token_reaches"] == ["staging"]
+    assert not beyond["may"] and "This token does not cover" in beyond["why"] and beyond["token_reaches"] == ["staging"]
     assert call("get", "/may?verb=evidence").json()["may"]
     assert call("get", "/may?verb=fly").status_code == 422

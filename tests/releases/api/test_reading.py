@@ -58,7 +58,7 @@ def test_a_field_of_a_form_that_is_not_known_is_refused_and_named(world: Any, ca
 def test_a_key_that_stands_twice_is_refused(world: Any, managing: str) -> None:
     body = json.dumps(PLAN)[:-1] + ', "version": "9.9.9"}'
     refused = ask("post", "/releases", body, token=managing, raw=True)
-    assert refused.status_code == 400 and "“version” stands twice" in refused.json()["detail"]
+    assert refused.status_code == 400 and "“version” occurs twice" in refused.json()["detail"]
     assert not Release.objects.exists()
 
 
@@ -102,9 +102,9 @@ def test_a_form_is_described_with_its_fields_alone_and_a_file_at_least(world: An
 def test_it_answers_in_the_language_asked_for_and_else_in_the_accounts_own(world: Any) -> None:
     ci = world.people["ci"]
     secret = token_for(world, ci)
-    for asked, own, said in ((None, "en", "There is no such release."), (None, "ja", None), ("en", "ja", "There is no such release."), ("ja", "en", None)):  # fmt: skip
+    for asked, own, said in ((None, "en", "The requested release does not exist."), (None, "ja", None), ("en", "ja", "The requested release does not exist."), ("ja", "en", None)):  # fmt: skip
         alter(ci, language=own)
         headers = {"authorization": f"Bearer {secret}"} | ({"accept-language": asked} if asked else {})
         answer = Client(headers=headers).get("/api/v1/releases/4711")
         assert answer.status_code == 404 and answer["Content-Language"] == (asked or own)
-        assert (answer.json()["detail"] == "There is no such release.") == (said is not None), (asked, own)
+        assert (answer.json()["detail"] == "The requested release does not exist.") == (said is not None), (asked, own)

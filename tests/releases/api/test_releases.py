@@ -24,7 +24,7 @@ def test_a_release_says_what_blocks_it_and_what_would_clear_it(world: Any, call:
     assert not places["development"]["open"] and places["development"]["state_allows"]
     (blocker,) = places["development"]["blockers"]
     assert blocker["gate"] == "tests" and "Unit tests" in blocker["reason"]
-    assert blocker["clears"] == f"Hand in the evidence for commit {release.commit[:12]}: POST /api/v1/evidence."
+    assert blocker["clears"] == f"Upload the evidence for commit {release.commit[:12]}: POST /api/v1/evidence."
     assert blocker["link"].endswith(f"/admin/release/{release.pk}/#evidence")
     assert not places["production"]["state_allows"]
     consent = next(row for row in places["production"]["blockers"] if row["gate"] == "consent")

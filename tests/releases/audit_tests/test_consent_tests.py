@@ -62,8 +62,8 @@ def test_a_start_without_enough_approvals_is_named(run: Any) -> None:
 
 def test_a_start_without_consent_is_named(run: Any) -> None:
     forge(run, consent=None)
-    assert "There is no consent." in texts(ask("approved-late"))[0]
-    assert "consent" in texts(ask("different-content"))[0]
+    assert "The deployment has no approval request." in texts(ask("approved-late"))[0]
+    assert "| approval request |" in texts(ask("different-content"))[0]
 
 
 def test_the_period_bounds_what_is_examined(run: Any) -> None:
@@ -140,28 +140,28 @@ def test_an_approver_without_the_role_then_is_named(run: Any, people: dict[str, 
     assert texts(ask("role-missing")) == []
     forge(word(run, "committee_a"), at=after)
     (found,) = texts(ask("role-missing"))
-    assert "Committee A" in found and "None of the roles was held." in found
+    assert "Committee A" in found and "The approver held none of the roles." in found
 
 
 def test_a_claimed_role_that_was_not_held_is_named(run: Any) -> None:
     forge(word(run, "committee_a"), roles=["committee", "operator"])
     (found,) = texts(ask("role-missing"))
-    assert "Not all of the roles were held." in found
+    assert "The approver did not hold all of the roles." in found
 
 
 def test_a_deputy_who_was_none_is_named(run: Any, people: dict[str, Any]) -> None:
     forge(word(run, "committee_a"), account=people["tester"], on_behalf=people["committee_a"])
     (found,) = texts(ask("role-missing"))
-    assert "There was no deputy in force." in found
+    assert "There was no valid delegation." in found
 
 
 def test_other_content_than_was_approved_is_named(run: Any) -> None:
     cases = [
         (run, {"plan_digest": "0" * 64}, "step plan"),
-        (run, {"base": run.base | {"wanted_tree": "0" * 40}}, "tree"),
-        (run, {"measured": {"verify": {"code": "0" * 40}}}, "code on the target"),
-        (word(run, "committee_a"), {"digest": "0" * 64}, "digest of an approval"),
-        (run.consent, {"document": run.consent.document | {"version": "6.6.6"}}, "content of the round"),
+        (run, {"base": run.base | {"wanted_tree": "0" * 40}}, "Git tree hash"),
+        (run, {"measured": {"verify": {"code": "0" * 40}}}, "code on the deployment target"),
+        (word(run, "committee_a"), {"digest": "0" * 64}, "digest of an approval decision"),
+        (run.consent, {"document": run.consent.document | {"version": "6.6.6"}}, "content of the approval request"),
     ]
     for row, fields, what in cases:
         before = {name: getattr(row, name) for name in fields}

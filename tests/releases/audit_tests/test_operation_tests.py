@@ -40,7 +40,7 @@ def test_a_start_outside_every_window_is_named(run: Any) -> None:
     assert texts(ask("outside-window")) == []
     forge(run, started_at=now())
     (found,) = texts(ask("outside-window"))
-    assert str(run) in found and "utside every window" in found
+    assert str(run) in found and "The time is outside every change window" in found
 
 
 def test_a_start_in_a_freeze_is_named_though_it_was_lifted_later(run: Any, again: Any) -> None:
@@ -86,7 +86,8 @@ def test_steps_without_a_change_are_named(run: Any) -> None:
 
 def test_steps_without_consent_are_named(run: Any) -> None:
     forge(run, consent=None)
-    assert {line.rpartition(" | ")[2] for line in texts(ask("without-change"))} == {"There is no consent."}
+    said = {line.rpartition(" | ")[2] for line in texts(ask("without-change"))}
+    assert said == {"The deployment has no approval request."}
 
 
 def test_a_step_that_the_ledger_does_not_know_is_named(run: Any, database: str) -> None:
@@ -98,7 +99,7 @@ def test_a_step_that_the_ledger_does_not_know_is_named(run: Any, database: str) 
         " SELECT step_id, 77, key, 'hand', began_at, '', '', '' FROM releases_stepattempt LIMIT 1",
     )
     (found,) = texts(ask("without-change"))
-    assert "hand" in found and "The ledger does not know it." in found
+    assert "hand" in found and "The ledger has no record of the step attempt." in found
 
 
 def test_a_step_whose_row_is_gone_is_named(run: Any, database: str) -> None:
@@ -108,7 +109,8 @@ def test_a_step_whose_row_is_gone_is_named(run: Any, database: str) -> None:
         "ALTER TABLE releases_stepattempt DISABLE TRIGGER ALL",
         f"DELETE FROM releases_stepattempt WHERE id = {gone}",
     )
-    assert texts(ask("without-change")) == [f"releases.StepAttempt:{gone} | — | None | — | Its row is gone."]
+    missing = "The row of the step attempt is missing."
+    assert texts(ask("without-change")) == [f"releases.StepAttempt:{gone} | — | None | — | {missing}"]
 
 
 def test_more_attempts_than_a_query_takes_values_are_looked_at(run: Any, database: str) -> None:
@@ -129,14 +131,15 @@ def test_emergencies_are_counted_and_late_reviews_named(run: Any) -> None:
     forge(run.release, kind="emergency")
     outcome = ask("emergencies")
     assert outcome.notes[0][1] == "1 / 1 (100.0 %)"
-    assert {line.rpartition(" | ")[2] for line in texts(outcome)} == {"The review was never owed."}
+    never = "The review was never recorded as a follow-up action."
+    assert {line.rpartition(" | ")[2] for line in texts(outcome)} == {never}
     owed = {"application": run.application, "release": run.release, "label_ja": "評価", "label_en": "Review"}
     late = make(Obligation, **owed, key="full_review", due_at=now() - timedelta(hours=1))
     good = make(Obligation, **owed, key="retrospective_review", due_at=now() + timedelta(hours=1))
     (found,) = texts(ask("emergencies"))
-    assert "Not settled." in found
+    assert "The follow-up action is not completed." in found
     forge(late, settled_at=now())
-    assert "Settled late." in texts(ask("emergencies"))[0]
+    assert "The follow-up action was completed late." in texts(ask("emergencies"))[0]
     forge(late, settled_at=late.due_at - timedelta(minutes=1))
     forge(good, settled_at=now())
     assert ask("emergencies").rows == [] and ask("emergencies").examined == 1
@@ -151,7 +154,7 @@ def test_whoever_changed_a_rule_and_used_it_is_named(run: Any, people: dict[str,
     assert window.proposed_by == proposer
     forge(run, verified_by=proposer)
     (found,) = texts(ask("changed-then-used"))
-    assert "Manager | a window" in found and "verified" in found
+    assert "Manager | change window" in found and "verified" in found
 
 
 def test_whoever_changed_the_matrix_of_his_own_role_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
@@ -165,7 +168,7 @@ def test_whoever_changed_the_matrix_of_his_own_role_is_named(run: Any, again: An
     assert texts(ask("changed-then-used")) == []  # nothing was used since
     forge(run.watches.get(purpose="after"), began_at=now())  # which is when it was verified
     (found,) = texts(ask("changed-then-used"))
-    assert "Second Operator | the access matrix" in found
+    assert "Second Operator | access matrix" in found
 
 
 def test_the_matrix_that_a_new_procedure_brought_is_its_authors_change(
@@ -191,7 +194,7 @@ def test_the_matrix_that_a_new_procedure_brought_is_its_authors_change(
     assert texts(ask("changed-then-used")) == []
     forge(run, verified_by=people["manager"])
     forge(run.watches.get(purpose="after"), began_at=now())
-    assert any("Manager | the access matrix" in line for line in texts(ask("changed-then-used")))
+    assert any("Manager | access matrix" in line for line in texts(ask("changed-then-used")))
 
 
 def test_whoever_lifted_a_freeze_and_ran_in_it_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:
@@ -206,7 +209,7 @@ def test_whoever_lifted_a_freeze_and_ran_in_it_is_named(run: Any, again: Any, pe
         lift(made.pk, reason="済んだ")
     forge(run, started_at=now(), started_by=people["manager"])
     found = texts(ask("changed-then-used"))
-    assert any("Manager | a freeze, lifted" in line for line in found)
+    assert any("Manager | lifted change freeze" in line for line in found)
 
 
 def test_the_author_of_the_procedure_who_approved_under_it_is_named(run: Any, people: dict[str, Any]) -> None:
@@ -216,7 +219,7 @@ def test_the_author_of_the_procedure_who_approved_under_it_is_named(run: Any, pe
     )  # fmt: skip
     forge(run.release, procedure=own)
     forge(run.watches.get(purpose="after"), began_at=now())
-    assert "Second Operator | the procedure" in texts(ask("changed-then-used"))[0]
+    assert "Second Operator | release procedure" in texts(ask("changed-then-used"))[0]
 
 
 def test_approvers_who_sleep_are_named(run: Any, people: dict[str, Any]) -> None:
@@ -241,17 +244,18 @@ def test_waivers_past_their_date_are_named(run: Any, people: dict[str, Any]) -> 
     waiver = make(Waiver, **base, until=start + timedelta(days=1), approved_at=early, obligation=debt)
     assert texts(ask("waivers-over")) == [] and ask("waivers-over").examined == 1
     debt = forge(debt, due_at=now() - timedelta(minutes=1))
-    assert "What it cost is overdue." in texts(ask("waivers-over"))[0]
+    assert "The follow-up action of the waiver is overdue." in texts(ask("waivers-over"))[0]
     forge(debt, settled_at=now())
-    assert "Settled late." in texts(ask("waivers-over"))[0]
-    assert "What it cost is overdue." in texts(ask("waivers-over", until=now() - timedelta(seconds=30)))[0]
+    assert "The follow-up action was completed late." in texts(ask("waivers-over"))[0]
+    before = ask("waivers-over", until=now() - timedelta(seconds=30))
+    assert "The follow-up action of the waiver is overdue." in texts(before)[0]
     assert texts(ask("waivers-over", since=now())) == []  # that was before
     forge(debt, settled_at=debt.due_at - timedelta(minutes=1))
     assert texts(ask("waivers-over")) == []
     forge(waiver, until=start - timedelta(minutes=1))
-    assert "A run used it after its end." in texts(ask("waivers-over"))[0]
+    assert "A deployment used the waiver after the waiver had ended." in texts(ask("waivers-over"))[0]
     forge(waiver, until=start + timedelta(days=1), obligation=None)
-    assert "It was used and is owed nowhere." in texts(ask("waivers-over"))[0]
+    assert "The waiver was used, but no follow-up action was recorded." in texts(ask("waivers-over"))[0]
     forge(waiver, until=early + timedelta(minutes=1))
     assert texts(ask("waivers-over")) == []  # it ended before anything ran
 
@@ -279,7 +283,7 @@ def test_a_later_run_that_needed_a_waiver_after_its_end_is_named(
         "SET session_replication_role = replica; ALTER TABLE releases_evidence DISABLE TRIGGER ALL;"
         " DELETE FROM releases_evidence WHERE kind = 'coverage'",
     )
-    assert "A run used it after its end." in texts(ask("waivers-over"))[0]
+    assert "A deployment used the waiver after the waiver had ended." in texts(ask("waivers-over"))[0]
 
 
 def test_holders_are_listed_as_of_the_date(run: Any, again: Any, people: dict[str, Any]) -> None:
@@ -303,7 +307,7 @@ def test_a_superuser_is_named_also_when_he_is_none_any_more(run: Any, database: 
     assert len(found) == 2 and all("Tester" in line for line in found)
     forge(people["tester"], is_superuser=False)
     (still,) = texts(ask("superusers"))
-    assert "It was a superuser from then on." in still
+    assert "The account was a superuser from then on." in still
     assert texts(ask("superusers", since=now())) == []
 
 
@@ -314,7 +318,7 @@ def test_a_superuser_made_past_the_ledger_is_named(run: Any, database: str) -> N
         "ALTER TABLE environments_account DISABLE TRIGGER ALL",
         "UPDATE environments_account SET is_superuser = true WHERE username = 'operator'",
     )
-    assert texts(ask("superusers")) == ["Operator | None | It is a superuser now."]
+    assert texts(ask("superusers")) == ["Operator | None | The account is a superuser now."]
 
 
 def test_who_may_approve_and_start_is_named(run: Any, again: Any, people: dict[str, Any]) -> None:

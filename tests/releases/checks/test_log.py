@@ -66,7 +66,7 @@ def test_the_position_decides_in_every_format(path: Path, name: str) -> None:
     append(path, bad)
     result = check(path.parents[1], position)
     assert result.verdict is Verdict.FAIL and bad.splitlines()[0] in result.output
-    assert f"Read from byte {position['size']} of app.log on" in result.output
+    assert f"app.log was read from byte {position['size']} on" in result.output
 
 
 def test_each_look_goes_on_where_the_last_one_ended(path: Path) -> None:
@@ -82,7 +82,7 @@ def test_each_look_goes_on_where_the_last_one_ended(path: Path) -> None:
 def test_without_a_position_nothing_is_judged_and_the_next_look_has_one(path: Path) -> None:
     append(path, "ERROR of nobody knows when\n")
     first = check(path.parents[1])
-    assert first.verdict is Verdict.NO_DATA and "Nothing was read" in first.output
+    assert first.verdict is Verdict.NO_DATA and "The log was not read" in first.output
     append(path, "ERROR since\n")
     assert check(path.parents[1], first.position).value == "1"
 
@@ -125,7 +125,7 @@ def test_a_log_whose_former_file_is_gone_is_never_green(path: Path) -> None:
     path.with_name("app.log.1").unlink()
     append(path, "INFO new, and longer than what was there\n")
     result = check(path.parents[1], position, silent_passes=True)
-    assert result.verdict is Verdict.NO_DATA and "lines may be missing" in result.output
+    assert result.verdict is Verdict.NO_DATA and "Lines may be missing" in result.output
     append(path, "ERROR new\n")
     assert check(path.parents[1], position).verdict is Verdict.FAIL, "what is seen is seen"
 
@@ -189,7 +189,7 @@ def test_more_than_is_read_at_once_is_no_green_and_the_next_look_goes_on(
     monkeypatch.setattr(log_position, "MOST_BYTES", 20_000)
     append(path, f"INFO {'x' * 95}\n" * 300 + "ERROR late\n")
     first = check(path.parents[1], {"inode": None, "size": 0, "mark": ""})
-    assert first.verdict is Verdict.NO_DATA and "next look goes on" in first.output
+    assert first.verdict is Verdict.NO_DATA and "next check continues from here" in first.output
     second = check(path.parents[1], first.position)
     assert (second.verdict, second.value) == (Verdict.FAIL, "1")
 
@@ -252,7 +252,7 @@ def test_where_nothing_is_started_or_switched_the_first_step_of_the_deployment_i
     append(log, "INFO:     restarted\n")
     bare_target.step("configuration_update", bare_target.context("1/2/x"))
     result = Log().run(CheckContext(bare_target.spec, run="deployment:1"), LogParameters())
-    assert result.verdict is Verdict.PASS and "the beginning of the deployment counts" in result.output
+    assert result.verdict is Verdict.PASS and "the log was read from the start of the deployment" in result.output
     assert Log().run(CheckContext(bare_target.spec, run="deployment:2"), LogParameters()).verdict is Verdict.NO_DATA
 
 

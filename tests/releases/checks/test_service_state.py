@@ -36,7 +36,7 @@ def test_it_follows_the_process(target: Target) -> None:
     assert check(target, up_seconds=3600).verdict is Verdict.FAIL
     target.step("code_deploy", target.context("1/1/x"))
     other = check(target)
-    assert other.verdict is Verdict.FAIL and "Another version" in other.output
+    assert other.verdict is Verdict.FAIL and "another version than the deployed version" in other.output
     running = running_service(target.spec.root)
     assert running is not None
     os.kill(running["pid"], signal.SIGKILL)

@@ -162,13 +162,13 @@ def test_production_deployments_are_a_population_of_their_own(
         run.release.version,
     )
     assert (said["application"], said["environment"]) == (str(run.application), str(run.environment))
-    assert (said["kind"], said["result"]) == ("Regular", run.get_state_display())
+    assert (said["type"], said["result"]) == ("Regular", run.get_state_display())
     assert said["scheduled start"] == when(run.scheduled_for) and said["scheduled end"] == when(run.window_end)
     assert said["started at"] == when(run.started_at) and said["steps ended at"]
     assert said["approved by"] == "Committee A; Committee B" and said["scheduled by"] == str(run.started_by)
     assert said["executed by"] == "worker-1"
     again_ = dict(zip(head, second, strict=True))
-    assert (again_["kind"], again_["change number"], again_["scheduled by"]) == (
+    assert (again_["type"], again_["change number"], again_["scheduled by"]) == (
         "Rollback",
         run.release.number,
         "Operator",

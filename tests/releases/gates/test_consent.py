@@ -70,7 +70,7 @@ def test_a_change_added_or_what_is_in_force_changed_closes_it(world: Any) -> Non
     release, _round = world.granted()
     make(InForce, application=world.application, environment=world.environments["production"], code="0" * 40,
          since=now(), how="adopted")  # fmt: skip
-    assert "“what is in force now”" in ask(world, release, "consent").reason
+    assert "“currently deployed version”" in ask(world, release, "consent").reason
     with acting(COMMAND), change("test:clear"):
         InForce.objects.all().delete()
     make(Change, release=release, kind="fix", text="one more thing", author=world.people["developer"])
@@ -125,7 +125,7 @@ def test_an_approval_is_counted_anew_wherever_it_opens_something(world: Any, peo
     cases = [
         (account, {"git_addresses": ["developer@datasets.example"]}, {"git_addresses": own}, "the author of one of its commits"),
         (account, {"former_identities": ["developer@datasets.example"]}, {"former_identities": []}, "the author of one of its"),
-        (account, {"is_active": False}, {"is_active": True}, "the account is closed or"),
+        (account, {"is_active": False}, {"is_active": True}, "the account is deactivated or does not belong to a person"),
         (grant, {"withdrawn_at": now()}, {"withdrawn_at": None}, "(Committee member) has ended"),
         (grant, {"environment": world.environments["staging"]}, {"environment": None}, "(Committee member) has ended"),
         (observed, {"value": own}, {"value": observed.value}, "the committer of one of its commits"),

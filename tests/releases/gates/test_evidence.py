@@ -190,7 +190,7 @@ def test_an_author_of_the_commits_does_not_vouch_for_its_review(world: Any) -> N
     with pytest.raises(NotYou, match="another person"):
         hand("developer")
     for reviewer in ("developer", "Developer", "DEVELOPER@datasets.example", "Dev <developer@datasets.example>"):
-        with pytest.raises(NotYou, match="does not review it"):
+        with pytest.raises(NotYou, match="wrote a part of this change and cannot review it"):
             hand("ci", reviewer=reviewer)
     assert not Evidence.objects.exists() and ask(world, release, "review").verdict == "unknown"
     hand("tester")

@@ -54,7 +54,7 @@ def test_the_last_committee_members_are_not_withdrawn(world: Any) -> None:
     with world.acting_as("administrator"), pytest.raises(GateClosed) as refused:
         withdraw(grant_of(world, "committee_b").pk, reason="moved")
     said = [str(reason) for reason in refused.value.reasons]
-    assert "Give the role to another person first" in said[0]
+    assert "Grant the role to another person first" in said[0]
     assert any("Production" in line and "Committee member, 1 more needed" in line for line in said[1:])
     assert grant_of(world, "committee_b")
     make(
@@ -129,7 +129,7 @@ def test_a_procedure_that_asks_for_more_people_than_there_are_is_not_applied_for
         if not refused:
             assert activate.submit(draft.pk, reason="more eyes").state == "open"
             return
-        with pytest.raises(GateClosed, match="ask for fewer") as closed:
+        with pytest.raises(GateClosed, match="require fewer people") as closed:
             activate.submit(draft.pk, reason="more eyes")
     assert any("1 more needed" in str(reason) for reason in closed.value.reasons)
     assert Procedure.objects.get(pk=draft.pk).state == "draft"

@@ -36,7 +36,8 @@ def closed(release: Release, world: Any, environment: str) -> list[str]:
 def test_it_is_closed_where_a_newer_version_is_in_force(world: Any, older: Release) -> None:
     for environment in ("staging", "production"):
         (reason,) = closed(older, world, environment)
-        assert "the newer version 1.4.0 is in force, and 1.3.0 does not replace it" in reason
+        name = world.environments[environment].name_en
+        assert f"The newer version 1.4.0 is deployed in {name}, and 1.3.0 does not replace it" in reason
 
 
 def test_it_is_not_asked_where_people_try_things_out(world: Any, older: Release) -> None:

@@ -50,7 +50,7 @@ def test_production_takes_a_commit_only_with_a_good_signature_of_itself_or_of_it
     git(repository, "tag", "-d", "v1.3.0")
     looked(world, release)
     closed = ask(world, release, "protection")
-    assert closed.verdict == "fail" and "Neither the commit nor a tag" in closed.reason
+    assert closed.verdict == "fail" and "Neither the commit nor the release tag that points" in closed.reason
     release = alter(release, commit=signed_commit(world, repository))
     looked(world, release)
     passed = ask(world, release, "protection")

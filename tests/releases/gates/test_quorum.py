@@ -102,7 +102,7 @@ def test_who_can_fill_only_the_other_place_approves_or_rejects_and_is_a_candidat
     with world.acting_as("committee_a"):
         approve(round_.pk, digest=round_.digest)
     assert {account.username for account in candidates(world.fresh(round_))} == {"committee_b"}, "not who has no right"
-    with world.acting_as("committee_b"), pytest.raises(Invalid, match="Say why"):
+    with world.acting_as("committee_b"), pytest.raises(Invalid, match="Enter a reason"):
         reject(round_.pk, digest=round_.digest, comment="")
     with world.acting_as("committee_b"):
         approve(round_.pk, digest=round_.digest)
@@ -189,7 +189,9 @@ def test_authors_editors_and_commit_authors_are_kept_out(world: Any, people: dic
     assert people["committee_a"].person_key not in kept_out
     alter(Fact.objects.get(release=release, kind="authors"), value=["COMMITTEE_A@datasets.example", "nobody@x.example"])
     assert excluded(release)[people["committee_a"].person_key] == "commit author"
-    assert unknown_authors(release) == ["Nobody is known by the git address nobody@x.example; enter it at the account."]
+    assert unknown_authors(release) == [
+        "No account has the Git email address nobody@x.example. Enter the address at the account of its owner."
+    ]
 
 
 def test_who_committed_what_another_wrote_is_kept_out(world: Any, people: dict[str, Any]) -> None:

@@ -118,7 +118,7 @@ def test_a_gpg_signature_counts_when_its_key_stands_among_the_signers(world: Any
         commit = world.built.commits["v1.3.0"]
         git(repository, *words, "-m", "1.3.0 (2026-11-20)\n\n- tags on datasets", "v1.3.0", commit)
         looked(world, release)
-        assert ask(world, release, "tag").reason == "The tag bears no good signature by a known key."
+        assert ask(world, release, "tag").reason == "The tag has no valid signature by an allowed signer."
         world.application = alter(world.application, signers=world.application.signers + "\n" + public)
         looked(world, release)
         answer = ask(world, release, "tag")
@@ -137,7 +137,7 @@ def test_a_signature_by_an_unknown_key_fails(world: Any) -> None:
     stranger = world.application.signers.replace("manager@", "stranger@").split()
     alter(world.application, signers=" ".join([*stranger[:-1], "A" * len(stranger[-1])]) + "\n")
     looked(world, release)
-    assert ask(world, release, "tag").reason == "The tag bears no good signature by a known key."
+    assert ask(world, release, "tag").reason == "The tag has no valid signature by an allowed signer."
 
 
 def test_a_tag_that_was_moved_fails(world: Any, tmp_path: Path) -> None:

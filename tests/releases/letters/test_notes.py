@@ -35,8 +35,8 @@ def test_they_are_japanese_for_japanese_readers() -> None:
 @pytest.mark.parametrize(
     ("state", "said"),
     [("confirmed", "is planned for 2026/12/16 01:00 JST"), ("releasing", "until 2026/12/16 05:00 JST"),
-     ("completed", "The service is available"), ("rolled_back", "taken back"), ("failed", "did not succeed"),
-     ("withdrawn", "called off")],
+     ("completed", "The service is available"), ("rolled_back", "rolled back"), ("failed", "did not succeed"),
+     ("withdrawn", "cancelled")],
 )  # fmt: skip
 def test_the_status_says_where_it_stands(state: str, said: str) -> None:
     assert said in notes.status(replace(FACTS, state=state), "en")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.utils.translation import gettext, override
 
+from releases.admin.verbs import VERBS
 from releases.letters.events import EVENTS, PRE_RELEASED
 from releases.letters.places import fault_of, used
 from releases.letters.shipped import shipped
 from releases.procedures.load import default
 
+QUOTED_EN, QUOTED_JA = re.compile("“([^”]+)”"), re.compile("「([^」]+)」")
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
 
@@ -22,6 +25,18 @@ def test_the_words_are_there_in_both_languages_and_say_the_same_facts(event: str
         assert not fault_of(words.subject) and not fault_of(words.body)
     assert JAPANESE.search(ja.subject) and not JAPANESE.search(en.subject + en.body)
     assert used(ja.subject + ja.body) == used(en.subject + en.body)
+
+
+@pytest.mark.parametrize("event", [event.key for event in EVENTS])
+def test_a_button_is_quoted_by_its_label(event: str) -> None:
+    """The Japanese template quotes the same buttons in the same order, each by the translation of its label."""
+    labels = {str(verb.label) for verb in VERBS}
+    quoted = [text for text in QUOTED_EN.findall(shipped(event, "en").body) if "{{" not in text]
+    assert set(quoted) <= labels
+    with override("ja"):
+        assert [text for text in QUOTED_JA.findall(shipped(event, "ja").body) if "{{" not in text] == [
+            gettext(text) for text in quoted
+        ]
 
 
 def test_an_event_is_named_once() -> None:

@@ -37,7 +37,7 @@ def site() -> Iterator[Site]:
     class Answering(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             made.asked.append(self.path)
-            waiting = made.pages.get(self.path) or [Page("no such page", 404)]
+            waiting = made.pages.get(self.path) or [Page("The page was not found", 404)]
             page = waiting.pop(0) if len(waiting) > 1 else waiting[0]
             self.send_response(page.status)
             for name, value in page.headers.items():

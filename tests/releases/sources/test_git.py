@@ -235,7 +235,7 @@ def test_what_is_not_there_is_said(repository: Repository, tmp_path: Path) -> No
 
 def test_a_tag_of_something_else_than_a_commit_is_none(repository: Repository) -> None:
     repository.git("tag", "-a", "-m", GOOD, "v1.2.0", "HEAD^{tree}")
-    with pytest.raises(NoSuchTag, match="does not name a commit"):
+    with pytest.raises(NoSuchTag, match="does not point to a commit"):
         facts(repository.path, tag="v1.2.0")
 
 

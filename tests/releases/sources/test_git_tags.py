@@ -106,7 +106,7 @@ def test_a_key_that_can_not_be_used_says_so(tmp_path: Path) -> None:
             accepted_as(tmp_path / "absent", Signers())
         (tmp_path / "text").write_text("no key")
         (tmp_path / "text").chmod(0o600)
-        with pytest.raises(BadKey, match="can't be used"):
+        with pytest.raises(BadKey, match="cannot be used"):
             accepted_as(tmp_path / "text", Signers())
         with pytest.raises(BadKey, match="PGP key"):
             with known("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n-----END PGP PUBLIC KEY BLOCK-----\n"):

@@ -161,25 +161,31 @@ def test_the_next_version_follows_from_the_kinds_of_change(previous: str | None,
     ("version", "previous", "kinds", "sentence"),
     [
         ("1.3.0", "1.2.0", ["breaking"],
-         "A breaking change needs a new major version; 1.3.0 only follows 1.2.0. 2.0.0 would fit."),
+         "A breaking change needs a new major version. 1.3.0 does not raise the major version of 1.2.0. "
+         "A suitable version is 2.0.0."),
         ("0.4.1", "0.4.0", ["breaking"],
-         "Below 1.0.0 a breaking change needs a new minor version; 0.4.1 only follows 0.4.0. 0.5.0 would fit."),
+         "Below 1.0.0 a breaking change needs a new minor version. 0.4.1 does not raise the minor version of 0.4.0. "
+         "A suitable version is 0.5.0."),
         ("1.2.1", "1.2.0", ["fix", "feature"],
-         "A new feature needs a new minor version; 1.2.1 only follows 1.2.0. 1.3.0 would fit."),
+         "A new feature needs a new minor version. 1.2.1 does not raise the minor version of 1.2.0. "
+         "A suitable version is 1.3.0."),
         ("1.3.2", "1.3.1-beta.1", ["feature"],
-         "A new feature needs a new minor version; 1.3.2 only follows 1.3.1-beta.1. 1.4.0 would fit."),
-        ("1.2.0", "1.2.0", ["fix"], "1.2.0 is not above 1.2.0, which is in force; 1.2.1 would fit."),
-        ("1.1.9", "1.2.0", ["feature"], "1.1.9 is not above 1.2.0, which is in force; 1.3.0 would fit."),
+         "A new feature needs a new minor version. 1.3.2 does not raise the minor version of 1.3.1-beta.1. "
+         "A suitable version is 1.4.0."),
+        ("1.2.0", "1.2.0", ["fix"], "1.2.0 is not newer than the deployed version 1.2.0. A suitable version is 1.2.1."),
+        ("1.1.9", "1.2.0", ["feature"],
+         "1.1.9 is not newer than the deployed version 1.2.0. A suitable version is 1.3.0."),
         ("1.2.0+later", "1.2.0", ["fix"],
-         "1.2.0+later differs from 1.2.0, which is in force, only in build metadata, which does not count; "
-         "1.2.1 would fit."),
+         "1.2.0+later differs from the deployed version 1.2.0 only in build metadata, which does not count. "
+         "A suitable version is 1.2.1."),
         ("1.2.0", "1.2.0+b", ["fix"],
-         "1.2.0 differs from 1.2.0+b, which is in force, only in build metadata, which does not count; "
-         "1.2.1 would fit."),
+         "1.2.0 differs from the deployed version 1.2.0+b only in build metadata, which does not count. "
+         "A suitable version is 1.2.1."),
         ("1.3.0-beta.1", "1.2.0", ["feature"],
-         "1.3.0-beta.1 is a pre-release and cannot go to production; 1.3.0 would fit."),
-        ("1.0.0-rc.1", None, ["feature"], "1.0.0-rc.1 is a pre-release and cannot go to production; 1.0.0 would fit."),
-        ("1.3.0", "1.2.0", ["mystery"], "“mystery” is not a kind of change."),
+         "1.3.0-beta.1 is a pre-release and cannot go to production. A suitable version is 1.3.0."),
+        ("1.0.0-rc.1", None, ["feature"],
+         "1.0.0-rc.1 is a pre-release and cannot go to production. A suitable version is 1.0.0."),
+        ("1.3.0", "1.2.0", ["mystery"], "“mystery” is not a type of change."),
         ("one", "1.2.0", [], "“one” is not a semantic version such as 1.2.3 or 1.2.3-beta.1."),
     ],
 )  # fmt: skip
@@ -192,7 +198,7 @@ def test_a_version_that_does_not_fit_is_told_why_and_what_would(
 def test_two_faults_are_two_sentences() -> None:
     found = faults("1.2.1-rc.1", "1.2.0", ["breaking"], production=True)
     assert len(found) == 2 and "pre-release" in found[0] and "major" in found[1]
-    assert all("2.0.0 would fit" in sentence for sentence in found)
+    assert all("A suitable version is 2.0.0." in sentence for sentence in found)
 
 
 def test_what_rises_further_than_it_must_is_taken() -> None:

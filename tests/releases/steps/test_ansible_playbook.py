@@ -84,7 +84,7 @@ def test_hosts_that_fail_or_are_not_reached_fail_the_step_by_name(fleet: Target)
     playbook = fleet.spec.root / "deploy" / "site.yml"
     playbook.write_text(PLAYBOOK.replace("default([])", "default(['spare'])"))
     context = fleet.context(deadline_seconds=200)
-    with pytest.raises(StepFailed, match=r"did not end well on: away \(unreachable\), spare \(failed\)") as failed:
+    with pytest.raises(StepFailed, match=r"did not succeed on: away \(unreachable\), spare \(failed\)") as failed:
         fleet.step("ansible_playbook", context, variables={"word": "x"})
     states = {host: row["state"] for host, row in failed.value.facts["hosts"].items()}
     assert states == {"away": "unreachable", "busy": "changed", "calm": "ok", "spare": "failed"}

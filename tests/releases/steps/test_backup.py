@@ -68,14 +68,14 @@ def test_rows_written_while_it_dumps_are_not_in_it(target: Target, tmp_path: Pat
     assert measure(target.spec, target.configuration).data != before
 
 
-@pytest.mark.parametrize(("cut", "table"), [(3000, "dataset|label"), (10, "beginning|migration|label|dataset")])
+@pytest.mark.parametrize(("cut", "table"), [(3000, "dataset|label"), (10, "the beginning|migration|label|dataset")])
 def test_a_dump_that_is_cut_short_stops_the_run_and_names_the_table(
     target: Target, tmp_path: Path, cut: int, table: str
 ) -> None:
     target.install_old()
     target.sql("INSERT INTO dataset SELECT n, md5(n::text) FROM generate_series(21, 400) n")
     _with(target, postgres_bin=_programs(tmp_path / "bin", "pg_dump", CUT.format(bytes=cut)))
-    with pytest.raises(StepFailed, match=f"cannot be restored, it breaks at ({table})"):
+    with pytest.raises(StepFailed, match=f"cannot be restored; the restore fails at ({table})"):
         target.step("backup", target.context())
     assert not journal_lines(target.spec, effect="backup:proved")
     assert not _scratch_databases(target)

@@ -143,13 +143,13 @@ def test_the_command_gets_no_secret_as_argument_and_its_output_is_masked(stored:
 def test_a_command_that_keeps_something_else_fails_the_step(stored: Target) -> None:
     """It said that it wrote, and did not."""
     setting = {**stored.spec.settings["configuration"], "write": [sys.executable, "-c", "pass", "{values}"]}
-    with pytest.raises(StepFailed, match="another configuration is in force"):
+    with pytest.raises(StepFailed, match="after the command, the active configuration differs from"):
         kept_as(stored, **setting).step("configuration_update", stored.context("1/1/x", target=_spec(stored, setting)))
 
 
 def test_what_prints_no_digest_is_told(stored: Target) -> None:
     setting = {**stored.spec.settings["configuration"], "digest": [sys.executable, "-c", "print('fine')"]}
-    with pytest.raises(StepFailed, match="printed something else"):
+    with pytest.raises(StepFailed, match="printed something other than a digest"):
         configuration_digest(_spec(stored, setting))
 
 
@@ -166,7 +166,7 @@ def _spec(target: Target, setting: dict[str, Any]) -> TargetSpec:
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_is_refused_with_a_sentence(bare_target: Target, setting: Any) -> None:
-    with pytest.raises(StepFailed, match="setting “configuration”"):
+    with pytest.raises(StepFailed, match="target option “configuration”"):
         kept_of(_spec(bare_target, setting))
 
 

@@ -127,9 +127,9 @@ def test_another_dump_than_the_proved_one_is_not_restored(out: tuple[Target, dic
     under_new = measure(target.spec, target.configuration).data
     with Path(earlier["backup"]["dump"]).open("ab") as file:
         file.write(b"x")
-    with pytest.raises(StepFailed, match="not the dump that was proved"):
+    with pytest.raises(StepFailed, match="is not the verified dump"):
         _back(target, earlier)
-    with pytest.raises(StepFailed, match="no proved dump"):
+    with pytest.raises(StepFailed, match="this deployment has no verified dump to restore"):
         _back(target, {"backup": earlier["backup"] | {"proved": ""}}, epoch=2)
     assert measure(target.spec, target.configuration).data == under_new
 

@@ -34,7 +34,7 @@ def test_a_process_that_knows_its_reader_says_it_at_once() -> None:
 
 
 def test_a_message_may_stand_in_another_one(recording: None) -> None:
-    inner = words.gettext("process %(pid)d does not end, not even by KILL") % {"pid": 7}
+    inner = words.gettext("process %(pid)d does not end, even after the KILL signal") % {"pid": 7}
     outer = words.gettext("Not restored: %(what)s") % {"what": inner}
     with translation.override("ja"):
         assert "7" in words.told(outer) and "⟦" not in words.told(outer)
@@ -42,7 +42,7 @@ def test_a_message_may_stand_in_another_one(recording: None) -> None:
 
 def test_secrets_are_masked_in_its_values(recording: None) -> None:
     for secret in ('qu"ote\\d', "パスワード", "plain-secret"):
-        stored = masked(words.gettext("The log can't be read: %(why)s") % {"why": secret}, {secret})
+        stored = masked(words.gettext("The log cannot be read: %(why)s") % {"why": secret}, {secret})
         assert secret not in words.told(stored) and "****" in words.told(stored)
 
 

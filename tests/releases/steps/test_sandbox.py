@@ -153,7 +153,7 @@ def test_no_setting_opens_what_is_ringis_own(
     (tmp_path / "link").symlink_to(state_folder)
     path = place.format(state=state_folder, above=state_folder.parent, link=tmp_path / "link" / "sealer")
     target.settings["programs"] = {"read": [path]}  # type: ignore[index]
-    with pytest.raises(StepFailed, match="is Ringi's own"):
+    with pytest.raises(StepFailed, match="belongs to Ringi"):
         look(target)
 
 
@@ -207,7 +207,9 @@ def test_programs_run_under_the_account_that_is_named(open_folder: Path, monkeyp
     assert set(seen["account"]) == {nobody.pw_uid, nobody.pw_gid}
     assert run_on(target, asked(), seconds=20, tool=True).text.count('"account": [0, ')
     monkeypatch.setenv("RINGI_PROGRAM_USER", "no-such-account")
-    with pytest.raises(StepFailed, match="does not exist on this machine"):
+    with pytest.raises(
+        StepFailed, match="“no-such-account”, which RINGI_PROGRAM_USER names, does not exist on this host"
+    ):
         look(target)
 
 
@@ -261,7 +263,8 @@ def test_what_programs_see_is_told_as_it_is(target: TargetSpec, monkeypatch: pyt
 
     assert told()[0] == ("passed" if landlock.landlock() else "unknown")
     assert told(ssh={"host": "app1"}) == (
-        "unknown", "They see what the account sees that signs in on the host. Give it nothing else to see."
+        "unknown", "Programs see everything that the account for signing in on the host sees. "
+        "Give that account access to nothing else."
     )  # fmt: skip
     monkeypatch.setattr(sandbox, "landlock", lambda: 7)
     assert told(programs={"read": ["/no/such"]}) == ("failed", "These paths do not exist: /no/such.")

@@ -112,7 +112,7 @@ def test_an_old_process_that_was_left_on_the_port_is_no_start(anywhere: Target) 
     """It would answer every check, while the new version has died with “address already in use”."""
     with by_hand(anywhere) as pid:
         with pytest.raises(
-            StepFailed, match=rf"was not started.*port \d+ is held by process {pid} \(python\S* service.py\)"
+            StepFailed, match=rf"was not started.*port \d+ is used by process {pid} \(python\S* service.py\)"
         ):
             restart(anywhere)
         assert start_time(pid) is not None, "it is not ended either: Ringi did not start it"
@@ -122,7 +122,7 @@ def test_an_old_process_that_was_left_on_the_port_is_no_start(anywhere: Target) 
 
 def test_a_stop_fails_while_something_still_serves(anywhere: Target) -> None:
     with by_hand(anywhere) as pid:
-        with pytest.raises(StepFailed, match=f"still serves after the stop.*process {pid}"):
+        with pytest.raises(StepFailed, match=f"still answers after the stop.*process {pid}"):
             anywhere.step("service_control", anywhere.context("1/3/x"), action="stop")
         assert not journal_lines(anywhere.here, effect="service_control:stopped")
         assert looked(anywhere, action="stop")[0] is Probe.NOT_DONE
@@ -151,7 +151,7 @@ def test_a_child_of_the_started_process_may_hold_the_port(anywhere: Target) -> N
 def test_a_port_that_another_process_holds_is_no_proof(target: Target) -> None:
     orphaned(target, ends=False)
     with_service(target, ready={"url": url(target), "seconds": 1})
-    with pytest.raises(StepFailed, match=r"is held by process \d+ .*, and not by process \d+ .* that was started"):
+    with pytest.raises(StepFailed, match=r"is used by process \d+ .*, not by the started process \d+ "):
         restart(target)
     assert answers(url(target)), "it answers all the same"
 
@@ -206,7 +206,7 @@ def test_a_version_that_was_reported_before_the_start_needs_a_start_that_ends_we
         if proved:
             assert restart(target)["proved_by"] == proved
         else:
-            with pytest.raises(StepFailed, match="exit code 3|is held by process"):
+            with pytest.raises(StepFailed, match="exit code 3|is used by process"):
                 restart(target)
 
 
@@ -268,8 +268,8 @@ def test_a_version_is_known_by_number_tag_or_commit(told: str, same: bool) -> No
     [
         ({"json_path": "build.version"}, "1.1.0"),
         ({"pattern": r'"version": "([^"]+)"'}, "1.1.0"),
-        ({"json_path": "build.none"}, "holds no version"),
-        ({"pattern": "release-(.*)"}, "holds no version"),
+        ({"json_path": "build.none"}, "contains no version"),
+        ({"pattern": "release-(.*)"}, "contains no version"),
     ],
 )
 def test_a_report_is_read_by_path_or_pattern(tmp_path: Path, report: dict[str, str], told: str) -> None:

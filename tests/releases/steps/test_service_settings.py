@@ -27,7 +27,7 @@ def test_the_port_is_that_of_the_ready_url_unless_it_is_named() -> None:
         ({"ready": {"url": "127.0.0.1:8651"}}, "must be an address"),
         ({"version": {}}, "url or command"),
         ({"version": {"url": "http://a/", "command": ["x"]}}, "url or command"),
-        ({"version": {"url": "http://a/", "pattern": "("}}, "is no regular expression"),
+        ({"version": {"url": "http://a/", "pattern": "("}}, "is not a regular expression"),
         ({"version": {"url": "http://a/", "pattern": "v.*"}}, "exactly one group"),
         ({"version": {"url": "http://a/", "pattern": "(v)", "json_path": "v"}}, "not both"),
         ({"without_port": True, "ready": READY}, "without_port"),

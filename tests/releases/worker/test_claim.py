@@ -222,7 +222,7 @@ def test_content_that_changed_after_queueing_is_not_started(world: Any, consente
     with acting(WORKER):
         run_from(first(run).pk)
     run = world.fresh(run)
-    assert run.state == "scheduled" and any("rollback authorised beforehand" in reason for reason in run.blockers)
+    assert run.state == "scheduled" and any("pre-authorised rollback" in reason for reason in run.blockers)
 
 
 def test_what_is_in_force_before_is_frozen_at_the_claim(world: Any, queued: Callable[..., Deployment]) -> None:

@@ -59,7 +59,10 @@ def test_a_step_that_takes_too_long_is_told_to_end(
     assert work(run) < 10
     assert told.exists() and not never.exists()
     step = first(run)
-    assert re.search(r"did not end within [12] s", step.failure) and "its effect is not there" in step.failure
+    assert (
+        re.search(r"did not end within [12] s", step.failure)
+        and "The deployment target does not show the effect of this step" in step.failure
+    )
     assert step.attempts.get().probe == "not_done"
     assert states(run)[1:] == ["not_run", "not_run"]
 
@@ -76,7 +79,11 @@ def test_a_step_that_says_nothing_for_too_long_is_told_to_end(
     assert "wrote nothing for 1 s" in first(run).failure
     assert not lives(int(pid.read_text()))
     text = "".join(StepOutput.objects.values_list("text", flat=True))
-    assert "begun" in text and "wrote nothing" in text and "its effect is not there" in text
+    assert (
+        "begun" in text
+        and "wrote nothing" in text
+        and "The deployment target does not show the effect of this step" in text
+    )
 
 
 def test_one_that_goes_on_speaking_is_left_alone(world: Any, queued: Callable[..., Deployment]) -> None:
@@ -117,7 +124,7 @@ def test_what_may_have_been_done_is_asked_of_a_person(
     work(run)
     step = first(run)
     assert (world.fresh(run).state, step.state) == ("waiting", "needs_decision")
-    assert "Nobody can tell in what state the target is" in step.failure
+    assert "The state of the deployment target is unknown" in step.failure
 
 
 def test_an_effect_that_is_there_is_confirmed_and_not_made_again(
@@ -130,13 +137,22 @@ def test_an_effect_that_is_there_is_confirmed_and_not_made_again(
     with acting(WORKER):
         queue(run.pk)
     work(run)
-    assert first(run).state == "needs_decision" and "its effect is there" in first(run).failure
+    assert (
+        first(run).state == "needs_decision"
+        and "The deployment target shows the effect of this step" in first(run).failure
+    )
     with world.acting_as("second_operator"):
         decide.confirm_done(first(run).pk, reason="the command hung after its work")
     assert effect.read_text() == "x" and states(run)[:2] == ["done", "ready"]
 
 
-@pytest.mark.parametrize(("made", "words"), [(True, "its effect is there"), (False, "its effect is not there")])
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (True, "The deployment target shows the effect of this step"),
+        (False, "The deployment target does not show the effect of this step"),
+    ],
+)
 def test_a_stop_tells_in_what_state_the_target_is(
     world: Any, queued: Callable[..., Deployment], tmp_path: Path, made: bool, words: str
 ) -> None:
@@ -160,7 +176,7 @@ def test_a_stop_tells_in_what_state_the_target_is(
     assert not worker.is_alive() and told.read_text() == "told", "TERM comes before KILL"
     stopped = first(run)
     assert (stopped.state, stopped.attempts.get().outcome) == ("stopped", "stopped")
-    assert words in stopped.failure and "stopped by a person" in stopped.failure
+    assert words in stopped.failure and "A person stopped the step" in stopped.failure
     assert world.fresh(run).state == "stopped"
 
 

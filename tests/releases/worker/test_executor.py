@@ -74,7 +74,7 @@ def test_nothing_begins_in_a_folder_that_became_another_targets(
     own.symlink_to(world.targets["production"].root)
     with acting(WORKER):
         run_from(first(run).pk)
-    assert "Another target lies there" in first(run).failure and not (tmp_path / "seen").exists()
+    assert "Another deployment target is already there" in first(run).failure and not (tmp_path / "seen").exists()
 
 
 def test_a_deployment_begins_on_the_target_that_was_approved(world: Any, consented: Callable[..., Deployment]) -> None:
@@ -141,7 +141,10 @@ def test_a_doubtful_effect_is_not_made_again_and_waits(
     assert seen.read_text() == "x"
     assert states(run) == ["needs_decision", "pending", "pending"]
     assert world.fresh(run).state == "waiting"
-    with world.acting_as("operator"), pytest.raises(NotYou, match="another person decides"):
+    with (
+        world.acting_as("operator"),
+        pytest.raises(NotYou, match="You have scheduled this deployment; another person must decide"),
+    ):
         decide.confirm_done(first(run).pk, reason="I saw it")
     with world.acting_as("second_operator"):
         decide.confirm_done(first(run).pk, reason="I saw it on the target")
@@ -171,7 +174,10 @@ def test_a_failed_step_of_production_waits_for_another_person(
         run_from(first(run).pk)
     assert (world.fresh(run).state, states(run)[0]) == ("waiting", "failed")
     flag.touch()
-    with world.acting_as("operator"), pytest.raises(NotYou, match="another person decides"):
+    with (
+        world.acting_as("operator"),
+        pytest.raises(NotYou, match="You have scheduled this deployment; another person must decide"),
+    ):
         decide.retry(first(run).pk, reason="repaired")
     for name in ("manager", "committee_a", "developer", "auditor", "ci"):
         with world.acting_as(name), pytest.raises(NotYou):
@@ -307,7 +313,7 @@ def test_a_machine_that_cannot_read_what_a_step_needs_asks_instead_of_claiming_i
         with another_ring():
             run_from(second.pk)
     assert (world.fresh(run).state, states(run)[1]) == ("waiting", state)
-    assert "is not in the ring of this machine" in world.fresh(second).failure
+    assert "is not in the key ring of this server" in world.fresh(second).failure
     assert run.questions.filter(answered_at=None).exists()
     with world.acting_as("second_operator"):
         decide.retry(second.pk, reason="the ring was copied")

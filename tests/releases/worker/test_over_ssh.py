@@ -98,7 +98,7 @@ def test_a_connection_that_is_cut_leaves_a_doubt_and_no_process(
     thread.join()
     step = first(run)
     assert step.attempts.get().outcome == "unknown" and "was lost" in step.failure
-    assert "Nobody can tell in what state the target is" in step.failure
+    assert "The state of the deployment target is unknown" in step.failure
     assert world.fresh(run).state == "failed", "in a lower tier a doubt fails the run"
     assert not list(processes(str(begun)))
 

@@ -65,7 +65,7 @@ def test_a_run_that_waits_asks_the_first_of_its_roster(world: Any, waiting: Call
     assert question.step == first(run) and question.default == run.consent.document["unanswered"] == "go_back"
     assert question.due_at - question.asked_at == MINUTES, "the procedure's minutes"
     event = Event.objects.filter(kind="action", action="step:fail").get()
-    assert asked(event) == ["Verifier (確認者)"]
+    assert asked(event) == ["Verifier"]
 
 
 def test_it_goes_on_to_the_next_and_each_is_asked_once(world: Any, waiting: Callable[..., Deployment]) -> None:
@@ -76,7 +76,7 @@ def test_it_goes_on_to_the_next_and_each_is_asked_once(world: Any, waiting: Call
         at(begun + timedelta(minutes=minutes))
         assert world.fresh(question).asked == expected
     events = Event.objects.filter(kind="action", action="question:escalate").order_by("at")
-    assert [asked(event) for event in events] == [["Responsible (責任者)"], ["Rollback decider (切戻し判断者)"]]
+    assert [asked(event) for event in events] == [["Release lead"], ["Rollback decision maker"]]
     assert world.fresh(question).answered_at is None
 
 
@@ -150,13 +150,13 @@ def test_the_page_and_the_print_say_that_nobody_answered(
     for language, words, who in (
         (
             "en",
-            "nobody answered by %s, and the default agreed in the consent was taken: go back",
-            "a question that nobody answered in time",
+            "the approved default (roll back), because no one responded by %s",
+            "a decision request without a response in time",
         ),
         (
             "ja",
-            "期限（%s）までに回答がなかったため、承認時に合意した既定の扱い（切戻し）を適用",
-            "体制への問合せ（期限までに回答なし）",
+            "期限（%s）までに応答がなかったため、承認時に合意した既定の扱い（ロールバック）を適用",
+            "判断依頼（期限までに応答なし）",
         ),
     ):
         client.cookies["django_language"] = language
@@ -185,7 +185,8 @@ def test_a_person_who_decides_is_named_with_the_time(
     assert let is not None and let.words == "Second Operator" and let.at is not None
     for name in ("rollback", "rollback-sheet"):
         html = browsers("auditor").get(reverse(name, args=[rollback.pk])).content.decode()
-        assert "in the consent" not in html and "Second Operator" in html
+        assert "approved default" not in html and "pre-authorisation in the approval request" not in html
+        assert "Second Operator" in html
     assert when(let.at, run.environment.zone) in html
 
 
@@ -317,9 +318,10 @@ def test_the_page_names_whom_to_call_until_when_and_what_happens_else(
     run = waiting()
     address = reverse("deployment", args=[run.pk])
     html = browsers("second_operator").get(address).content.decode()
-    assert "data-question" in html and "+81-3-0000-0000" in html and "go back" in html
+    assert "data-question" in html and "+81-3-0000-0000" in html
+    assert "if no one responds: roll back" in html
     assert "+81-3-0000-0000" not in browsers("developer").get(address).content.decode()
     work = browsers("second_operator").get(reverse("admin:index")).content.decode()
-    assert "Decide how the run goes on" in work
+    assert "Decide how to continue" in work
     told = ask("get", f"/deployments/{run.pk}", token=managing).json()["question"]
-    assert told["default"] == "go_back" and told["asked"] == ["Verifier (確認者): Second Operator"]
+    assert told["default"] == "go_back" and told["asked"] == ["Verifier: Second Operator"]

@@ -101,7 +101,7 @@ def test_more_rows_than_were_approved_ask(world: Any, failing: Callable[..., Dep
     alarm = Rollback.objects.get(deployment=run)
     with acting(WORKER):
         assert not rollbacks.pre_authorise(alarm.pk, rows={"dataset": 11})
-        assert not rollbacks.pre_authorise(alarm.pk, rows={}, fault="the dump of this deployment is gone")
+        assert not rollbacks.pre_authorise(alarm.pk, rows={}, fault="the dump of this deployment is missing")
     assert (world.fresh(alarm).state, world.fresh(run).state) == ("raised", "waiting")
     assert Question.objects.get(deployment=run).answered_at is None
 

@@ -53,8 +53,8 @@ def test_a_stop_of_one_application_stops_no_other(world: Any, consented: Callabl
     ours = pressed(world, application_id=world.application.pk)
     assert world.fresh(run).state == "stopping" and StopSwitch.on() == [theirs, ours]
     reason = [answer.reason for answer in answers(run.release, run.environment) if answer.gate == "stop_switch"]
-    assert len(reason) == 1 and reason[0].startswith("Production of Datasets is stopped")
-    with world.acting_as("operator"), pytest.raises(Invalid, match="no such application"):
+    assert len(reason) == 1 and reason[0].startswith("Production of Datasets has been stopped since")
+    with world.acting_as("operator"), pytest.raises(Invalid, match="The selected application does not exist"):
         press(reason="x", application_id=9999)
 
 
@@ -87,7 +87,7 @@ def test_a_pause_holds_a_deployment_before_its_next_step_until_it_is_released(
 def test_a_pause_lets_nothing_start(world: Any, consented: Callable[..., Deployment]) -> None:
     run = consented(row(TRUE))
     pressed(world, pauses=True)
-    with acting(WORKER), pytest.raises(GateClosed, match="is paused since"):
+    with acting(WORKER), pytest.raises(GateClosed, match="has been paused since"):
         queue(run.pk)
 
 
@@ -136,6 +136,6 @@ def test_a_page_chooses_application_and_whether_it_only_pauses(world: Any, brows
     assert switch.pauses and switch.application == world.application
     pressed(world)
     html = operator.get(reverse("admin:index")).content.decode()
-    assert "Production of Datasets is paused since" in html and "All production is stopped since" in html
+    assert "Production of Datasets has been paused since" in html and "All production has been stopped since" in html
     listed = operator.get(reverse("admin:releases_stopswitch_changelist")).content.decode()
-    assert "wait before their next step" in listed and "are ended" in listed
+    assert "pause before their next step" in listed and "are stopped" in listed

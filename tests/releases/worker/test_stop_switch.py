@@ -100,7 +100,7 @@ def test_nothing_starts_while_it_is_on(world: Any, consented: Callable[..., Depl
     with world.acting_as("operator"):
         decide_cancel(run)
         other = request(run.release_id, environment_id=run.environment_id)
-        with pytest.raises(GateClosed, match="stopped since"):
+        with pytest.raises(GateClosed, match="All production has been stopped since"):
             schedule(other.pk)
     released(world, switch)
     with world.acting_as("operator"):
@@ -217,7 +217,7 @@ def test_a_waiting_run_is_not_continued(world: Any, consented: Callable[..., Dep
         run_from(first(run).pk)
     switch = pressed(world)
     assert world.fresh(run).state == "waiting", "nothing of it runs: it is left for a decision"
-    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="stopped since"):
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="All production has been stopped since"):
         decide.retry(first(run).pk, reason="again")
     released(world, switch)
     with world.acting_as("second_operator"):
@@ -240,7 +240,7 @@ def test_the_way_back_is_never_stopped(world: Any, consented: Callable[..., Depl
         rollbacks.assess(rollback.pk, impact="i", method="m", timing="t")
     communicated(rollback)
     with world.acting_as("second_operator"):
-        rollbacks.authorise(rollback.pk, digest=shown(rollback), reason="go back")
+        rollbacks.authorise(rollback.pk, digest=shown(rollback), reason="roll back")
     with acting(WORKER):
         run_from(begin(rollback.pk))
     assert set(run.steps.filter(phase="back").values_list("state", flat=True)) == {"done"}
@@ -260,7 +260,7 @@ def test_it_takes_two_to_release_it(world: Any) -> None:
         propose_release(switch.pk, reason="over")
     with world.acting_as("committee_a"):
         round_ = propose_release(switch.pk, reason="over")
-        with pytest.raises(WrongState, match="applied for already"):
+        with pytest.raises(WrongState, match="Lifting this emergency stop has already been requested"):
             propose_release(switch.pk, reason="over")
         with pytest.raises(NotYou, match="submitted it for approval"):
             consent.approve(round_.pk, digest=round_.digest)
@@ -271,7 +271,7 @@ def test_it_takes_two_to_release_it(world: Any) -> None:
     with world.acting_as("committee_b"):
         consent.approve(round_.pk, digest=round_.digest)
     assert not StopSwitch.on() and world.fresh(switch).released_at is not None
-    with world.acting_as("committee_a"), pytest.raises(WrongState, match="released already"):
+    with world.acting_as("committee_a"), pytest.raises(WrongState, match="The emergency stop was lifted already"):
         propose_release(switch.pk, reason="over")
 
 

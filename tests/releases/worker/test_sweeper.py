@@ -108,7 +108,7 @@ def test_authority_is_asked_again_when_it_is_due(world: Any, consented: Callable
     with acting(WORKER):
         sweep(now())
     run = world.fresh(run)
-    assert run.state == "scheduled" and "no longer has the right" in run.blockers[0]
+    assert run.state == "scheduled" and "The person who scheduled this deployment no longer has" in run.blockers[0]
     assert run.not_before > now() + timedelta(seconds=55), "the next try is a minute later"
     with acting(WORKER):
         sweep(now())

@@ -62,7 +62,7 @@ def test_after_three_failures_it_is_not_tried_again_and_people_are_asked(
     assert failure.error == "KeyError: 'forward'" and failure.suspended_at is not None
     assert Event.objects.filter(kind="action", action="poll:suspend").count() == 1
     (notice,) = tell()
-    assert "KeyError" in notice.texts["en"]["body"] and "Queue the deployment" in notice.texts["en"]["subject"]
+    assert "KeyError" in notice.texts["en"]["body"] and "Enqueue deployment" in notice.texts["en"]["subject"]
     assert notice.path == f"/admin/act/poll/resume/{failure.pk}/"
     assert world.people["operator"] in {message.account for message in notice.messages.all()}
     assert not is_done(failure)
@@ -111,7 +111,7 @@ def test_a_try_that_takes_its_process_with_it_counts(world: Any) -> None:
             assert limited("rollback", "releases.Rollback:1", die, beforehand=True) is None
     assert len(tried) == TRIES
     failure = PollFailure.objects.get()
-    assert failure.suspended_at is not None and failure.error == "Each try ended its process."
+    assert failure.suspended_at is not None and failure.error == "The process ended at each attempt."
 
 
 def test_success_forgets_the_failures_before_it(world: Any, due: Callable[..., Deployment]) -> None:

@@ -67,7 +67,10 @@ def test_it_is_held_before_the_step_and_asks_until_the_way_back_no_longer_fits(
     held = world.fresh(run)
     assert (held.state, states(run)[:2]) == ("waiting", ["done", "held"])
     step = run.steps.get(ordinal=2)
-    assert step.epoch == 0 and "the last moment from which the way back fits" in step.failure == held.blockers[0]
+    assert (
+        step.epoch == 0
+        and "the rollback decision time. From then on a rollback no longer fits" in step.failure == held.blockers[0]
+    )
     question = Question.objects.get(deployment=run)
     assert question.step == step and question.due_at == run.window_end - timedelta(seconds=2)
     html = browsers("second_operator").get(reverse("deployment", args=[run.pk])).content.decode()
@@ -75,7 +78,7 @@ def test_it_is_held_before_the_step_and_asks_until_the_way_back_no_longer_fits(
     with world.acting_as("operator"), pytest.raises(NotYou):
         decide.go_on(step.pk, reason="my own run")
     alter(run.release, window_end=run.window_end)
-    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="no longer fits"):
+    with world.acting_as("second_operator"), pytest.raises(GateClosed, match="no longer fit before"):
         decide.go_on(step.pk, reason="the way out would not fit either")
     assert world.fresh(question).answered_at is None
 

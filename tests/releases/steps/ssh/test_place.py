@@ -48,7 +48,7 @@ GOOD = {"host": "host.example", "user": "deploy", "known_hosts": LINE}
 def test_it_refuses(changes: dict[str, Any]) -> None:
     assert faults_in({"ssh": GOOD}) == []
     (fault,) = faults_in({"ssh": GOOD | changes})[:1]
-    assert fault.startswith("the target's setting ssh.")
+    assert fault.startswith("target option ssh.")
 
 
 def test_the_client_takes_nothing_from_its_user_and_asks_nobody() -> None:
@@ -77,7 +77,7 @@ def test_a_host_with_another_key_is_refused(there: Target, tmp_path: Path) -> No
     name, kind_of_key, _key = there.spec.settings["ssh"]["known_hosts"].split()
     other = key(tmp_path / "other").with_suffix(".pub").read_text().split()[1]
     there.spec.settings["ssh"]["known_hosts"] = f"{name} {kind_of_key} {other}"
-    with pytest.raises(StepFailed, match="its host key is not the one that is pinned"):
+    with pytest.raises(StepFailed, match="the host key is not the one that is pinned"):
         there.step("command", there.context(), argv=("touch", "{root}/made"))
     assert list(there.spec.root.iterdir()) == []
 
@@ -85,7 +85,7 @@ def test_a_host_with_another_key_is_refused(there: Target, tmp_path: Path) -> No
 def test_a_host_that_is_not_named_in_the_line_is_refused(there: Target) -> None:
     ssh = there.spec.settings["ssh"]
     ssh["known_hosts"] = ssh["known_hosts"].replace("[127.0.0.1]", "[127.0.0.2]")
-    with pytest.raises(StepFailed, match="its host key is not the one that is pinned"):
+    with pytest.raises(StepFailed, match="the host key is not the one that is pinned"):
         there.step("maintenance_mode", there.context(), on=True)
 
 
@@ -96,15 +96,15 @@ def test_it_says_why_a_host_is_not_reached(there: Target, host: Host, tmp_path: 
         return str(failed.value)
 
     there.move_to(Host(host.settings, key(tmp_path / "stranger").read_text(), host.log))
-    assert "it does not take the key" in refused()
+    assert "the host does not accept the key" in refused()
     there.move_to(Host(host.settings, "", host.log))
-    assert "TARGET_SSH_KEY among the secrets" in refused()
+    assert "add TARGET_SSH_KEY to the secrets" in refused()
     there.move_to(host, port=9)
     assert "Connection refused" in refused()
     there.move_to(host, python="/no/such/python3")
     assert "/no/such/python3" in refused()
     there.move_to(host, known_hosts="")
-    assert "the target's setting ssh.known_hosts" in refused()
+    assert "target option ssh.known_hosts" in refused()
 
 
 def test_a_worker_without_ssh_says_so(there: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_worker_without_ssh_says_so(there: Target, monkeypatch: pytest.MonkeyP
 
 
 def test_what_only_works_here_says_so(there: Target) -> None:
-    with pytest.raises(StepFailed, match="this one lies on another host"):
+    with pytest.raises(StepFailed, match="this only works on a target on this host"):
         with holding(there.context()):
             pass
     assert call.refuses(kind("command")) == ""
@@ -128,7 +128,7 @@ class NeedsMore(Command):
 
 def test_a_kind_that_cannot_work_there_is_refused_with_a_sentence(there: Target, host: Host) -> None:
     there.move_to(host, port=9)
-    said = "“needs_more” cannot work on another host: it needs more than Python there"
+    said = "step type “needs_more” cannot run on another host: it needs more than Python there"
     assert call.refuses(NeedsMore()) == said
-    with pytest.raises(StepFailed, match="“needs_more” cannot work on another host"):
+    with pytest.raises(StepFailed, match="“needs_more” cannot run on another host"):
         NeedsMore().run(there.context(), CommandParameters(argv=("true",)))

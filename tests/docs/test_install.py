@@ -1,4 +1,4 @@
-"""The set-ups of docs/how-to/operate.md and compose.yaml name what there is: variables, commands, roles, secrets."""
+"""The set-ups of the pages for administrators and of compose.yaml name what there is: variables, commands, roles, secrets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from psycopg import sql
 from config.processes import WORKERS, rows
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "how-to" / "operate.md"
+HOW_TO = ROOT / "docs" / "how-to"
+PAGES = ("install.md", "run.md", "recover.md", "upgrade.md")
 FILE = ROOT / "docs" / "how-to" / "compose.yaml"
 UNITS = ROOT / "docs" / "how-to" / "systemd"
 SERVERS = {"postgres", "valkey"}
@@ -133,7 +134,9 @@ def test_what_it_waits_for_and_mounts_is_there(compose: dict[str, Any], ours: di
 
 def script_of_secrets() -> str:
     """Return the lines of the page that make the secrets."""
-    return re.findall(r"```sh\n(mkdir -m 700 secrets.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
+    return re.findall(
+        r"```sh\n(mkdir -m 700 secrets.*?)```", (HOW_TO / "install.md").read_text(encoding="utf-8"), re.DOTALL
+    )[0]
 
 
 def test_the_page_makes_every_secret(compose: dict[str, Any], tmp_path: Path) -> None:
@@ -182,7 +185,7 @@ def test_the_script_makes_the_roles_and_the_database(compose: dict[str, Any], tm
 
 
 def test_the_units_and_the_environment_of_the_page() -> None:
-    text = PAGE.read_text(encoding="utf-8")
+    text = "\n".join((HOW_TO / page).read_text(encoding="utf-8") for page in PAGES)
     files = [file.read_text(encoding="utf-8") for file in UNITS.iterdir()]
     blocks = "\n".join([*re.findall(r"```ini\n(.*?)```", text, re.DOTALL), *files]).replace("\\\n", "")
     known = documented()
